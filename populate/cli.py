@@ -1,0 +1,99 @@
+"""The command ``vbn``. Each subcommand is a module of ``populate.commands``.
+
+Nothing heavy is imported before a command runs, so that ``vbn --help`` is instant.
+
+Exit codes: 0 done; 1 something failed and was reported; 2 wrong usage; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from importlib import import_module
+
+import click
+
+import vbn
+from vbn.errors import VbnError
+
+COMMANDS = ("demo", "deploy", "doctor", "down", "errors", "plot", "populate", "register", "retry", "status", "synthetic")
+
+
+class _Commands(click.Group):
+    """Finds a subcommand in its own module."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"populate.commands.{cmd_name}").command
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(vbn.__version__, prog_name="vbn")
+@click.option("--prefix", envvar="VBN_PREFIX", help="Beginning of the schemas' names.  [default: vbn_]")
+@click.option("--debug", is_flag=True, help="Show the traceback of any failure, and DataJoint's log.")
+def vbn_command(prefix: str | None, debug: bool) -> None:
+    """Visual Behavior Neuropixels in a relational database.
+
+    The database is the one that DataJoint's settings name (DJ_HOST ... or datajoint.json);
+    without them an embedded PostgreSQL in VBN_HOME starts by itself.
+    """
+    if prefix is not None:
+        os.environ["VBN_PREFIX"] = prefix
+    logging.basicConfig(format="vbn: %(message)s", level=logging.INFO if debug else logging.WARNING)
+    if not debug:
+        # What a job fails of is reported by the commands, once and in words.
+        os.environ.setdefault("DJ_LOG_LEVEL", "CRITICAL")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        code = vbn_command.main(arguments, prog_name="vbn", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("vbn: interrupted; the same command goes on where it stopped.", err=True)
+        sys.exit(130)
+    except VbnError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"vbn: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output has gone (vbn status | head): nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the last resort: log it and say where
+        if debug:
+            raise
+        click.echo(
+            f"vbn: unexpected {type(error).__name__}: {error}\nvbn: this may be a bug; --debug shows the details, "
+            f"which are also in {_write_log()}",
+            err=True,
+        )
+        sys.exit(1)
+
+
+def _write_log() -> str:
+    """Append the current exception to the log and return the log's path."""
+    from schemas.settings import home_folder
+
+    path = home_folder() / "vbn.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            file.write(traceback.format_exc() + "\n")
+    except OSError as error:
+        return f"no log ({error.strerror})"
+    return str(path)

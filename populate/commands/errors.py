@@ -1,0 +1,28 @@
+"""``vbn errors``."""
+
+import click
+
+
+@click.command("errors")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(as_json: bool) -> None:
+    """List the jobs that failed, each with its reason.
+
+    \b
+    Example:
+      vbn errors
+    """
+    import json
+
+    import schemas
+    from populate.status import as_dicts, job_errors
+
+    schemas.connect()
+    errors = job_errors()
+    if as_json:
+        click.echo(json.dumps(as_dicts(errors), indent=2))
+        return
+    for error in errors:
+        place = ", ".join(f"{name}={value}" for name, value in error.key.items())
+        click.echo(f"{error.table} ({place}), {error.failed_at} on {error.host}:\n  {error.message}")
+    click.echo(f"{len(errors)} failed." + (" After mending the cause: vbn retry && vbn populate" if errors else ""))

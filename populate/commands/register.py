@@ -1,0 +1,43 @@
+"""``vbn register``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("register")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--catalogue", type=click.Path(path_type=Path), help="Folder with the release's ecephys_sessions.csv.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file.")
+def command(paths: tuple[Path, ...], catalogue: Path | None, as_json: bool) -> None:
+    """Enter NWB files, or all that are below folders, as sessions.
+
+    Recordings are recognised by their content. Entering a file again changes nothing; another
+    content under the same session id is an error.
+
+    \b
+    Example:
+      vbn register /data/vbn/behavior_ecephys_sessions --catalogue /data/vbn/project_metadata
+    """
+    import json
+    from collections import Counter
+
+    import schemas
+    from populate.register import Catalogue, register
+
+    schemas.connect()
+    counts: Counter[str] = Counter()
+    for outcome in register(paths, Catalogue.read(catalogue) if catalogue else None):
+        counts[outcome.status] += 1
+        if as_json:
+            entry = {"path": str(outcome.path), "status": outcome.status, "session_id": outcome.session_id}
+            click.echo(json.dumps({**entry, "message": outcome.message}))
+        elif outcome.status == "failed":
+            click.echo(f"vbn: {outcome.message}", err=True)
+        else:
+            note = f" ({outcome.message})" if outcome.message else ""
+            click.echo(f"{outcome.status:>10}  {outcome.session_id}  {outcome.path}{note}")
+    if not as_json:
+        click.echo(", ".join(f"{number} {status}" for status, number in counts.items()) + ".")
+    if counts["failed"]:
+        raise SystemExit(1)

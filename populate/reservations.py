@@ -1,0 +1,101 @@
+"""Reservations that dead workers left behind, and what they left in the store.
+
+A worker that is killed leaves its job reserved, and perhaps array files that no row refers to.
+Whether it lives is read from the server's list of connections and, on its own machine, from the
+process table; never from the age of the reservation alone, so that a slow worker is not robbed.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import schemas
+from schemas._datajoint import dj
+
+Key = dict[str, Any]
+
+
+def return_dead(table_classes: Sequence[type]) -> int:
+    """Return the reservations of dead workers to the queue; return how many there were."""
+    connection = dj.conn()
+    server = _Server.look(connection)
+    returned = 0
+    for cls in table_classes:
+        table: Any = cls()
+        for row in table.jobs.reserved.to_dicts():
+            if server.is_alive(row):
+                continue
+            key = {name: row[name] for name in table.jobs.primary_key}
+            discard_leftovers(table, key)
+            condition = {**key, "connection_id": row["connection_id"], "pid": row["pid"]}
+            returned += (table.jobs.reserved & condition).delete_quick(get_count=True)
+    return returned
+
+
+@dataclass(frozen=True)
+class _Server:
+    """Who is connected to the server, and what time it has."""
+
+    connections: frozenset[int]
+    now: datetime
+    account: str | None  # on MySQL an account may see its own connections only
+
+    @classmethod
+    def look(cls, connection: Any) -> _Server:
+        is_mysql = connection.adapter.backend == "mysql"
+        listing = "SELECT id FROM performance_schema.processlist" if is_mysql else "SELECT pid FROM pg_stat_activity"
+        ids = frozenset(int(row[0]) for row in connection.query(listing).fetchall())
+        now = connection.query("SELECT CURRENT_TIMESTAMP(3)").fetchone()[0].replace(tzinfo=None)
+        return cls(ids, now, connection.get_user().split("@")[0] if is_mysql else None)
+
+    def is_alive(self, row: dict[str, Any]) -> bool:
+        """Tell whether the worker of a reservation lives, or may live.
+
+        Its connection is the witness. A worker that reconnected has another one; on this machine
+        its process speaks for it.
+        """
+        if row["connection_id"] in self.connections:
+            return True
+        if self.account is not None and row["user"].split("@")[0] != self.account:
+            return True
+        if row["host"] != platform.node():
+            return False
+        try:
+            age_of_process = time.time() - psutil.Process(row["pid"]).create_time()
+        except psutil.NoSuchProcess:
+            return False
+        # A process younger than the reservation has only inherited the number.
+        return bool(age_of_process + 1 >= (self.now - row["reserved_time"]).total_seconds())
+
+
+def discard_leftovers(table: Any, key: Key) -> None:
+    """Remove the array files of an entry that was not completed, unless a row of it exists.
+
+    To be called by whoever holds the entry's reservation, or found it dead.
+    """
+    store = schemas.connect().store
+    if store.folder is None or (table & key):
+        return
+    for part in (table, *(part() if isinstance(part, type) else part for part in table.parts(as_objects=True))):
+        folder = store_folder(store.folder, part, key)
+        if folder.is_dir():
+            shutil.rmtree(folder)
+
+
+def store_folder(store: Path, table: Any, key: Key) -> Path:
+    """Return the folder below which DataJoint keeps the arrays of a table's entry.
+
+    The layout is that of schema-addressed storage: schema, table, then ``attribute=value`` in
+    the order of the primary key.
+    """
+    steps = [f"{name}={key[name]}" for name in table.primary_key if name in key]
+    return store.joinpath("_schema", table.database, table.table_name, *steps)

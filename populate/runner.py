@@ -1,0 +1,167 @@
+"""Populating: session after session, table after table, on DataJoint's job reservation.
+
+Several processes, on one machine or many, share the work through the job tables. A session's
+tables are made one after the other, so that its file is opened once. What fails is recorded and
+stays until it is retried; the other sessions go on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import schemas
+from populate import reservations
+from schemas import files, session
+from schemas._datajoint import dj
+from schemas.connection import tables
+from vbn.errors import NotFoundError, StoreError, VbnError
+
+Key = dict[str, Any]
+
+STORE_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+STORE_IS_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """One job that was done or failed."""
+
+    table: str
+    key: Key
+    error: str | None = None
+
+
+@dataclass
+class Summary:
+    """What a run did."""
+
+    done: int = 0
+    failures: list[JobResult] = field(default_factory=list)
+
+    def add(self, result: JobResult) -> None:
+        """Count a job."""
+        if result.error is None:
+            self.done += 1
+        else:
+            self.failures.append(result)
+
+
+def populated_tables(names: Sequence[str] = ()) -> list[type]:
+    """Return the tables that are populated, in dependency order; all, or those named.
+
+    Raises
+    ------
+    NotFoundError
+        If a name is not one of them.
+    """
+    known = {cls.__name__: cls for cls in tables(dj.Imported, dj.Computed)}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise NotFoundError(f"No such table: {', '.join(unknown)}. There are: {', '.join(known)}.")
+    return [cls for name, cls in known.items() if not names or name in names]
+
+
+def session_keys(session_ids: Sequence[int] = ()) -> list[Key]:
+    """Return the keys of the registered sessions; all, or those named.
+
+    Raises
+    ------
+    NotFoundError
+        If a session is not registered.
+    """
+    keys = session.NwbFile.keys(order_by="session_id")
+    unknown = sorted(set(session_ids) - {key["session_id"] for key in keys})
+    if unknown:
+        raise NotFoundError(f"No such session is registered: {', '.join(map(str, unknown))}. See: vbn status")
+    return [key for key in keys if not session_ids or key["session_id"] in session_ids]
+
+
+def run(
+    keys: Sequence[Key], table_classes: Sequence[type], *, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[JobResult]:
+    """Populate tables for sessions in this process; yield each job that was done or failed here.
+
+    Parameters
+    ----------
+    keys : primary keys of sessions, in the order of the work.
+    table_classes : tables in dependency order.
+    should_stop : asked between jobs.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written at all.
+    KeyboardInterrupt
+        After the interrupted job was rolled back and its reservation returned.
+    """
+    require_writable_store()
+    reservations.return_dead(table_classes)
+    with files.closing_file():
+        for key in keys:
+            for cls in table_classes:
+                if should_stop():
+                    return
+                yield from _populate_table(cls(), key)
+            files.close_file()
+
+
+def _populate_table(table: Any, key: Key) -> Iterator[JobResult]:
+    """Make a table's missing entries of one session."""
+    table.jobs.refresh(key, delay=-1)
+    while pending := _pending_keys(table, key):
+        outcome = table.populate(
+            pending[0], reserve_jobs=True, suppress_errors=True, return_exception_objects=True, refresh=False
+        )
+        name = type(table).__name__
+        for failed_key, error in outcome["error_list"]:
+            reservations.discard_leftovers(table, failed_key)
+            if isinstance(error, KeyboardInterrupt):
+                (table.jobs & failed_key).delete_quick()
+                raise error
+            yield JobResult(name, failed_key, _record(table, failed_key, error))
+        if outcome["success_count"]:
+            yield JobResult(name, pending[0])
+
+
+def _pending_keys(table: Any, key: Key) -> list[Key]:
+    return list((table.jobs.pending & key).keys(order_by="KEY", limit=1))
+
+
+def _record(table: Any, key: Key, error: Exception) -> str:
+    """Store the message for people beside the job, and return it."""
+    message = explain(error)
+    table.jobs.error(key, error_message=message)
+    return message
+
+
+def explain(error: BaseException) -> str:
+    """Return what went wrong in words; an unexpected error keeps its type."""
+    if isinstance(error, VbnError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (*STORE_IS_FULL, *STORE_IS_CLOSED):
+        return str(_store_error(error))
+    notes = " ".join(getattr(error, "__notes__", ()))
+    return f"{type(error).__name__}: {error} {notes}".strip()
+
+
+def _store_error(error: OSError) -> StoreError:
+    problem = "is full" if error.errno in STORE_IS_FULL else "cannot be written"
+    store = schemas.connect().store
+    return StoreError(f"The array store {store} {problem} ({error.strerror}). Make room or correct its permissions, then: vbn retry")
+
+
+def require_writable_store() -> None:
+    """Raise StoreError unless a file can be written into the store's folder."""
+    folder = schemas.connect().store.folder
+    if folder is None:
+        return
+    probe = folder / f".writable-{os.getpid()}"
+    try:
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise _store_error(error) from error

@@ -1,0 +1,86 @@
+"""How far the work is: rows done, waiting, reserved and failed, per table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+from schemas import session
+from schemas._datajoint import dj
+from schemas.connection import tables
+
+Key = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """The state of one populated table."""
+
+    table: str
+    done: int
+    total: int
+    reserved: int
+    errors: int
+
+
+@dataclass(frozen=True)
+class JobError:
+    """One job that failed."""
+
+    table: str
+    key: Key
+    message: str
+    host: str
+    failed_at: str
+
+
+def table_status() -> list[TableStatus]:
+    """Return the state of every populated table, in dependency order.
+
+    The total is what there will be when all is done: registered sessions times parameter sets.
+    """
+    n_sessions = len(session.NwbFile & {"file_kind": "recording"})
+    found = []
+    for cls in tables(dj.Imported, dj.Computed):
+        table: Any = cls()
+        progress = table.jobs.progress()
+        total = n_sessions * prod(len(parent()) for parent in _parameter_tables(table))
+        found.append(TableStatus(cls.__name__, len(table), total, progress["reserved"], progress["error"]))
+    return found
+
+
+def _parameter_tables(table: Any) -> list[Any]:
+    """Return the parameter tables that a table's key refers to."""
+    by_name = {cls().full_table_name: cls for cls in tables(dj.Lookup)}
+    return [by_name[name] for name in table.parents(primary=True) if name in by_name]
+
+
+def job_errors() -> list[JobError]:
+    """Return all jobs that failed, table by table."""
+    found = []
+    for cls in tables(dj.Imported, dj.Computed):
+        jobs = cls().jobs  # type: ignore[attr-defined]
+        for row in jobs.errors.proj("error_message", "host", "completed_time").to_dicts(order_by="KEY"):
+            key = {name: row[name] for name in jobs.primary_key}
+            failed_at = row["completed_time"].isoformat(sep=" ", timespec="seconds") if row["completed_time"] else ""
+            found.append(JobError(cls.__name__, key, row["error_message"], row["host"], failed_at))
+    return found
+
+
+def retry(table_names: list[str], session_ids: list[int]) -> int:
+    """Forget failed jobs, so that the next run makes them again; return how many there were."""
+    from populate.runner import populated_tables
+
+    forgotten = 0
+    for cls in populated_tables(table_names):
+        errors = cls().jobs.errors  # type: ignore[attr-defined]
+        if session_ids:
+            errors = errors & [{"session_id": number} for number in session_ids]
+        forgotten += errors.delete_quick(get_count=True)
+    return forgotten
+
+
+def as_dicts(items: list[Any]) -> list[dict[str, Any]]:
+    """Return dataclasses as dictionaries, for JSON."""
+    return [asdict(item) for item in items]

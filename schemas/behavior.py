@@ -1,0 +1,227 @@
+"""The change detection task, licks, running and eye tracking."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import vbn.nwb
+from schemas import session
+from schemas._datajoint import dj
+from schemas.files import registered_recording
+from schemas.rows import insert_rows, rows_from_frame
+
+schema = dj.Schema()
+
+TRIAL_NAMES = {
+    "trial_id": "trial_id",
+    "start_time": "trial_start_time",
+    "stop_time": "trial_stop_time",
+    "is_change": "trial_is_change",
+    **{
+        name: name
+        for name in (
+            "trial_length",
+            "initial_image_name",
+            "change_image_name",
+            "change_time_no_display_delay",
+            "change_frame",
+            "go",
+            "catch",
+            "hit",
+            "miss",
+            "false_alarm",
+            "correct_reject",
+            "aborted",
+            "auto_rewarded",
+            "response_time",
+            "reward_time",
+            "reward_volume",
+            "lick_times",
+        )
+    },
+}
+REWARD_NAMES = {"timestamps": "reward_timestamp", "volume": "volume", "auto_rewarded": "autorewarded"}
+
+
+@schema
+class ChangeDetection(dj.Imported):
+    """The change detection task of one session."""
+
+    definition = """
+    # The change detection task of one session
+    -> session.NwbFile
+    ---
+    n_trials : int32  # number of trials, aborted ones included
+    n_rewards : int32  # number of rewards, auto rewards included
+    """
+
+    class Trial(dj.Part):
+        """One trial of the task."""
+
+        definition = """
+        # One trial
+        -> master
+        trial_id : int32  # index of the trial in the session
+        ---
+        trial_start_time : float64  # (s) begin of the trial
+        trial_stop_time : float64  # (s) end of the trial
+        trial_length : float64  # (s) duration of the trial
+        initial_image_name=null : varchar(64)  # image before the change
+        change_image_name=null : varchar(64)  # image after the change, the same in catch and aborted trials
+        trial_is_change : bool  # whether the image changed, go or auto rewarded
+        change_time_no_display_delay=null : float64  # (s) time of the change without the display lag
+        change_frame=null : int32  # stimulus frame of the change or sham change
+        go : bool  # a change that the mouse could earn a reward for
+        catch : bool  # a sham change
+        hit : bool  # go trial with a lick in the response window
+        miss : bool  # go trial without
+        false_alarm : bool  # catch trial with a lick in the response window
+        correct_reject : bool  # catch trial without
+        aborted : bool  # ended by a lick before the change
+        auto_rewarded : bool  # rewarded without a lick
+        response_time=null : float64  # (s) first lick of the trial, also outside the response window
+        reward_time=null : float64  # (s) time of the reward
+        reward_volume : float64  # (mL) volume of the reward, 0 without
+        lick_times : <blob>  # (s) float64, licks of the trial, frame times without the display lag
+        """
+
+    class Reward(dj.Part):
+        """One reward, earned or free."""
+
+        definition = """
+        # One reward
+        -> master
+        reward_id : int32  # index of the reward in the session
+        ---
+        reward_timestamp : float64  # (s) when the water came
+        volume : float64  # (mL) volume of the water
+        autorewarded : bool  # whether it came without a lick
+        """
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch where the file is."""
+        return ((session.NwbFile & key).fetch1(),)
+
+    def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
+        """Read trials and rewards."""
+        recording = registered_recording(source)
+        return vbn.nwb.read_trials(recording), vbn.nwb.read_rewards(recording)
+
+    def make_insert(self, key: dict[str, Any], trials: pd.DataFrame, rewards: pd.DataFrame) -> None:
+        """Insert the session's trials and rewards."""
+        self.insert1({**key, "n_trials": len(trials), "n_rewards": len(rewards)})
+        insert_rows(self.Trial(), rows_from_frame(trials, TRIAL_NAMES, key))
+        numbered = rewards.reset_index(drop=True).rename_axis("reward_id").reset_index()
+        insert_rows(self.Reward(), rows_from_frame(numbered, {"reward_id": "reward_id", **REWARD_NAMES}, key))
+
+
+@schema
+class Licks(dj.Imported):
+    """The licks of one session."""
+
+    definition = """
+    # The licks of one session
+    -> session.NwbFile
+    ---
+    n_licks : int32  # number of licks
+    lick_timestamps : <blob>  # (s) float64, ascending, lick sensor on the session clock
+    lick_frames : <blob>  # (index) int64, stimulus frame of each lick
+    """
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch where the file is."""
+        return ((session.NwbFile & key).fetch1(),)
+
+    def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
+        """Read the licks; a session without any has empty arrays."""
+        return (vbn.nwb.read_licks(registered_recording(source)),)
+
+    def make_insert(self, key: dict[str, Any], licks: pd.DataFrame) -> None:
+        """Insert the session's licks."""
+        times, frames = licks["timestamps"].to_numpy(np.float64), licks["frame"].to_numpy(np.int64)
+        self.insert1({**key, "n_licks": len(licks), "lick_timestamps": times, "lick_frames": frames})
+
+
+@schema
+class Running(dj.Imported):
+    """The running speed of one session."""
+
+    definition = """
+    # The running speed of one session
+    -> session.NwbFile
+    ---
+    n_running_samples : int32  # number of samples
+    running_timestamps : <npy@vbn>  # (s) float64, time of each sample
+    running_speed : <npy@vbn>  # (cm/s) float64, low-pass filtered at 10 Hz
+    raw_running_speed : <npy@vbn>  # (cm/s) float64, unfiltered
+    """
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch where the file is."""
+        return ((session.NwbFile & key).fetch1(),)
+
+    def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
+        """Read the running speed."""
+        return (vbn.nwb.read_running(registered_recording(source)),)
+
+    def make_insert(self, key: dict[str, Any], running: pd.DataFrame) -> None:
+        """Insert the session's running speed."""
+        names = {"timestamps": "running_timestamps", "speed": "running_speed", "raw_speed": "raw_running_speed"}
+        arrays = {attribute: running[column].to_numpy(np.float64) for column, attribute in names.items()}
+        self.insert1({**key, "n_running_samples": len(running), **arrays})
+
+
+@schema
+class EyeTracking(dj.Imported):
+    """The eye tracking of one session; sessions without any have a row that says so."""
+
+    definition = """
+    # The eye tracking of one session
+    -> session.NwbFile
+    ---
+    has_eye_tracking : bool  # whether the file holds eye tracking
+    n_eye_samples : int32  # number of video frames
+    eye_timestamps=null : <npy@vbn>  # (s) float64, time of each frame
+    likely_blink=null : <npy@vbn>  # (bool) blinks by the rule of AllenSDK, z-score above 3 dilated by 2 frames
+    eye_area=null : <npy@vbn>  # (px^2) area of the eye, NaN in blinks
+    eye_area_raw=null : <npy@vbn>  # (px^2) area of the eye
+    eye_center_x=null : <npy@vbn>  # (px) centre of the eye
+    eye_center_y=null : <npy@vbn>  # (px) centre of the eye
+    eye_height=null : <npy@vbn>  # (px) half axis of the eye
+    eye_width=null : <npy@vbn>  # (px) half axis of the eye
+    eye_phi=null : <npy@vbn>  # (rad) angle of the eye
+    pupil_area=null : <npy@vbn>  # (px^2) area of the pupil as a circle, NaN in blinks
+    pupil_area_raw=null : <npy@vbn>  # (px^2) area of the pupil as a circle
+    pupil_center_x=null : <npy@vbn>  # (px) centre of the pupil
+    pupil_center_y=null : <npy@vbn>  # (px) centre of the pupil
+    pupil_height=null : <npy@vbn>  # (px) half axis of the pupil
+    pupil_width=null : <npy@vbn>  # (px) half axis of the pupil
+    pupil_phi=null : <npy@vbn>  # (rad) angle of the pupil
+    cr_area=null : <npy@vbn>  # (px^2) area of the corneal reflection, NaN in blinks
+    cr_area_raw=null : <npy@vbn>  # (px^2) area of the corneal reflection
+    cr_center_x=null : <npy@vbn>  # (px) centre of the corneal reflection
+    cr_center_y=null : <npy@vbn>  # (px) centre of the corneal reflection
+    cr_height=null : <npy@vbn>  # (px) half axis of the corneal reflection
+    cr_width=null : <npy@vbn>  # (px) half axis of the corneal reflection
+    cr_phi=null : <npy@vbn>  # (rad) angle of the corneal reflection
+    """
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch where the file is."""
+        return ((session.NwbFile & key).fetch1(),)
+
+    def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
+        """Read the eye tracking; its absence is a state."""
+        return (vbn.nwb.read_eye_tracking(registered_recording(source)),)
+
+    def make_insert(self, key: dict[str, Any], eye_tracking: pd.DataFrame | None) -> None:
+        """Insert the session's eye tracking, one array per column."""
+        if eye_tracking is None:
+            self.insert1({**key, "has_eye_tracking": False, "n_eye_samples": 0})
+            return
+        arrays = {name: column.to_numpy() for name, column in eye_tracking.items()}
+        arrays["eye_timestamps"] = arrays.pop("timestamps")
+        self.insert1({**key, "has_eye_tracking": True, "n_eye_samples": len(eye_tracking), **arrays})

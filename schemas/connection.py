@@ -1,0 +1,248 @@
+"""Connecting to the database and binding the table classes to it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import psycopg2
+import pymysql
+
+from schemas import settings
+from schemas._datajoint import dj
+from schemas.embedded import PORT, EmbeddedServer
+from vbn.errors import NotFoundError, ServerError, SettingError, StoreError
+
+# In dependency order: a module's tables refer to those of the modules before it.
+MODULES = ("session", "ecephys", "behavior", "stimulus", "psth", "optotagging", "performance")
+
+DRIVER_ERRORS = (pymysql.err.MySQLError, psycopg2.Error, dj.errors.LostConnectionError)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A connection with the schemas of one prefix activated on it."""
+
+    connection: Any
+    prefix: str
+    store: settings.Store
+    embedded: EmbeddedServer | None
+
+    @property
+    def backend(self) -> str:
+        """``mysql`` or ``postgresql``."""
+        return str(self.connection.adapter.backend)
+
+    def __str__(self) -> str:
+        """Return the place in words."""
+        if self.embedded:
+            return f"embedded PostgreSQL in {self.embedded.data_folder}"
+        info = self.connection.conn_info
+        return f"{self.backend} on {info['host']}:{info['port']}"
+
+
+_active: Database | None = None
+
+
+def connect(prefix: str | None = None, create: bool = False) -> Database:
+    """Connect to the configured server, else to the embedded one, and activate every schema.
+
+    Calling it again with the same prefix returns the same database; with another prefix it binds
+    the table classes to that one.
+
+    Parameters
+    ----------
+    prefix
+        Beginning of the schemas' names; default ``VBN_PREFIX``, else ``vbn_``.
+    create
+        Create the schemas, tables and default parameter rows that do not exist
+        (what ``vbn deploy`` does). On the embedded server this happens by itself.
+
+    Raises
+    ------
+    ServerError
+        If the server does not answer or refuses.
+    NotFoundError
+        If the tables do not exist and ``create`` is False.
+    SettingError, StoreError
+        If the settings or the array store cannot be used.
+    """
+    global _active
+    prefix = settings.schema_prefix(prefix)
+    if _active is not None and _active.prefix == prefix and not create and _active.connection.is_connected:
+        return _active
+    embedded = _use_embedded_server()
+    store = _use_store()
+    connection = _open_connection()
+    database = Database(connection, prefix, store, embedded)
+    _activate(database, create=create or embedded is not None)
+    _active = database
+    return database
+
+
+def disconnect() -> None:
+    """Close the connection; the next `connect` opens a new one."""
+    global _active
+    if _active is not None:
+        _active.connection.close()
+    _active = None
+
+
+def modules() -> list[ModuleType]:
+    """Return the modules that define tables, in dependency order."""
+    return [importlib.import_module(f"schemas.{name}") for name in MODULES]
+
+
+def tables(*tiers: type) -> list[type]:
+    """Return the master table classes in dependency order, of the given tiers (default: all)."""
+    found = (cls for module in modules() for cls, _ in module.schema.declare_list)
+    return [cls for cls in found if not tiers or issubclass(cls, tiers)]
+
+
+def _use_embedded_server() -> EmbeddedServer | None:
+    """Start the embedded server and point DataJoint at it, unless a server is configured."""
+    if settings.server_is_configured():
+        return None
+    server = EmbeddedServer(settings.home_folder())
+    server.start()
+    database = dj.config.database
+    database.backend = "postgresql"
+    database.host, database.port = str(server.socket_folder), PORT
+    database.user, database.password = server.user, "trusted by the socket's folder"
+    database.name = "postgres"
+    return server
+
+
+def _use_store() -> settings.Store:
+    store = settings.resolve_store()
+    if store.folder is not None:
+        try:
+            store.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"The array store {store} cannot be made: {error.strerror}.") from error
+    dj.config.stores[settings.STORE_NAME] = store.spec
+    return store
+
+
+def _open_connection() -> Any:
+    """Open a new connection, or return the open one; map what goes wrong to words."""
+    info = dj.config.database
+    if info.user is None or info.password is None:
+        raise SettingError(
+            f"The server '{info.host}' is configured, but no {'user' if info.user is None else 'password'}. "
+            "Set DJ_USER and DJ_PASS, or .secrets/database.user and .secrets/database.password."
+        )
+    wanted = f"{info.backend} server {info.host}:{info.port}"
+    try:
+        with _quiet_datajoint():
+            return dj.conn(reset=not _is_connected_to(info))
+    except DRIVER_ERRORS as error:
+        raise ServerError(f"The {wanted} {_explain(error, str(info.user))}") from error
+
+
+def _is_connected_to(info: Any) -> bool:
+    from datajoint import instance
+
+    connection = instance._singleton_connection
+    if connection is None or not connection.is_connected:
+        return False
+    known = connection.conn_info
+    return (known["host"], known["port"], known["user"]) == (info.host, info.port, info.user)
+
+
+def _explain(error: Exception, user: str) -> str:
+    """Say in words why no connection came about."""
+    text = str(error).strip()
+    if "Access denied" in text or "authentication failed" in text or "no password supplied" in text:
+        return f"refuses the user '{user}' or the password. Check DJ_USER and DJ_PASS."
+    if "role" in text and "does not exist" in text:
+        return f"knows no user '{user}'. Check DJ_USER."
+    return (
+        f"does not answer ({text.splitlines()[0] if text else type(error).__name__}). "
+        "Check that it runs, and DJ_HOST and DJ_PORT; without DJ_HOST the embedded server is used."
+    )
+
+
+@contextlib.contextmanager
+def _quiet_datajoint() -> Iterator[None]:
+    """Silence DataJoint's log while a failure may still be explained better by us."""
+    logger = logging.getLogger("datajoint")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _activate(database: Database, *, create: bool) -> None:
+    """Bind every module's classes to the database's schemas; create what is missing if asked to."""
+    missing = _missing_schemas(database)
+    if missing and not create:
+        raise NotFoundError(
+            f"The {database} has no schemas '{database.prefix}...' yet (missing: {', '.join(missing)}). "
+            "Create them with: vbn deploy"
+        )
+    with _quiet_datajoint(), _explained_refusals(database):
+        for module in modules():
+            _rebind(module.schema, database, create=create)
+        if create:
+            _create_job_tables()
+            from schemas.parameters import seed_defaults
+
+            seed_defaults()
+    _require_tables()
+
+
+def _missing_schemas(database: Database) -> list[str]:
+    query = "SELECT schema_name FROM information_schema.schemata"
+    existing = {row[0] for row in database.connection.query(query).fetchall()}
+    return [name for name in (database.prefix + module for module in MODULES) if name not in existing]
+
+
+def _rebind(schema: Any, database: Database, *, create: bool) -> None:
+    name = database.prefix + schema_module_name(schema)
+    if schema.database != name or schema.connection is not database.connection:
+        for cls, _ in schema.declare_list:  # DataJoint appends the definition on each activation
+            cls.__doc__ = (cls.__doc__ or "").split("\nTable definition:\n")[0]
+        schema.database = None
+        schema.connection = None
+        schema.activate(name, connection=database.connection, create_schema=create, create_tables=create)
+    elif create:
+        for cls, context in schema.declare_list:
+            schema.create_tables = True
+            schema._decorate_master(cls, context)
+
+
+def schema_module_name(schema: Any) -> str:
+    """Return the module that a schema object belongs to, such as ``ecephys``."""
+    return next(name for name in MODULES if importlib.import_module(f"schemas.{name}").schema is schema)
+
+
+def _create_job_tables() -> None:
+    for cls in tables(dj.Imported, dj.Computed):
+        _ = cls.jobs  # made on first access
+
+
+def _require_tables() -> None:
+    absent = [cls.__name__ for cls in tables() if not cls().is_declared]
+    if absent:
+        raise NotFoundError(
+            f"Tables are missing on the server: {', '.join(absent)}. Create them with: vbn deploy"
+        )
+
+
+@contextlib.contextmanager
+def _explained_refusals(database: Database) -> Iterator[None]:
+    try:
+        yield
+    except dj.errors.AccessError as error:
+        raise ServerError(
+            f"The {database} does not let the user '{database.connection.conn_info['user']}' do this: {error}. "
+            "Ask its administrator, or use an account that may."
+        ) from error

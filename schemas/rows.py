@@ -1,0 +1,104 @@
+"""From data frames to rows: missing values, types, names, and inserts of bounded size."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+logger = logging.getLogger("vbn")
+
+Row = dict[str, Any]
+
+BYTES_PER_VALUE = 24  # what a number, a flag or a short text takes in an INSERT statement
+LARGEST_STATEMENT = 16 * 2**20  # more gains nothing; servers allow 64 MiB (MySQL) to 1 GiB (PostgreSQL)
+
+
+def rows_from_frame(frame: pd.DataFrame, names: Mapping[str, str], key: Mapping[str, Any]) -> list[Row]:
+    """Return the frame's rows as dictionaries for an insert.
+
+    Parameters
+    ----------
+    frame
+        One row per table row.
+    names
+        Column of the frame -> attribute of the table; other columns are left out.
+    key
+        Attributes that all rows share.
+
+    Notes
+    -----
+    NaN, NA and None become None (NULL). Infinite numbers, which no server stores, become None as
+    well and are logged.
+    """
+    columns = {attribute: _plain_values(frame[column]) for column, attribute in names.items()}
+    return [{**key, **dict(zip(columns, values, strict=True))} for values in zip(*columns.values(), strict=True)]
+
+
+def _plain_values(column: pd.Series[Any]) -> list[Any]:
+    """Return Python values, None where missing."""
+    missing = column.isna().to_numpy(dtype=bool)
+    if pd.api.types.is_float_dtype(column.dtype):
+        infinite = np.isinf(column.to_numpy(dtype=np.float64, na_value=np.nan))
+        if infinite.any():
+            logger.warning("%d infinite values of '%s' are stored as missing.", infinite.sum(), column.name)
+            missing |= infinite
+    values = column.astype(object).tolist()
+    return [None if absent else value for value, absent in zip(values, missing, strict=True)]
+
+
+def key_of_session(key: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a key that names the session."""
+    return {name: key[name] for name in ("mouse_id", "session_id")}
+
+
+def plain(value: Any) -> Any:
+    """Return a number for an insert: Python types, None for NaN, NA and infinity."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is pd.NA or (isinstance(value, float) and not np.isfinite(value)):
+        return None
+    return value
+
+
+def insert_rows(table: Any, rows: Iterable[Row]) -> None:
+    """Insert rows in statements that the server accepts.
+
+    DataJoint sends all rows of a call as one statement; above the server's ``max_allowed_packet``
+    that shows as a lost connection.
+    """
+    for chunk in _chunks(rows, _statement_limit(table.connection)):
+        table.insert(chunk)
+
+
+def _statement_limit(connection: Any) -> int:
+    if connection.adapter.backend != "mysql":
+        return LARGEST_STATEMENT
+    allowed = int(connection.query("SELECT @@max_allowed_packet").fetchone()[0])
+    return min(LARGEST_STATEMENT, allowed // 2)
+
+
+def _chunks(rows: Iterable[Row], limit: int) -> Iterator[list[Row]]:
+    """Yield lists of rows of at most ``limit`` estimated bytes; a larger single row comes alone."""
+    chunk: list[Row] = []
+    size = 0
+    for row in rows:
+        row_size = _size(row)
+        if chunk and size + row_size > limit:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(row)
+        size += row_size
+    if chunk:
+        yield chunk
+
+
+def _size(row: Row) -> int:
+    """Estimate the bytes that a row takes in a statement (binary values are sent as hexadecimal text)."""
+    return sum(
+        2 * value.nbytes + 64 if isinstance(value, np.ndarray) else BYTES_PER_VALUE + (len(value) if isinstance(value, str) else 0)
+        for value in row.values()
+    )

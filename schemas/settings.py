@@ -1,0 +1,110 @@
+"""Where the database and the array store are, as this process is configured.
+
+DataJoint's own settings (``DJ_*``, ``datajoint.json``) decide. Where they name no server, an
+embedded PostgreSQL under ``VBN_HOME`` is used. Nothing here opens a connection.
+
+============  ========================================================================
+``VBN_HOME``  folder of the embedded server and of the default store; default: the user's
+              data folder, ``/var/lib/vbn`` for root
+``VBN_PREFIX``  beginning of the database schemas' names; default ``vbn_``
+============  ========================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from schemas._datajoint import dj
+from vbn.errors import SettingError
+
+STORE_NAME = "vbn"
+DEFAULT_PREFIX = "vbn_"
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+def home_folder() -> Path:
+    """Return the folder of the embedded server and of the default store (it may not exist yet)."""
+    configured = os.environ.get("VBN_HOME")
+    if configured:
+        return Path(configured).expanduser().absolute()
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        # PostgreSQL must not run as root, and its user cannot enter root's own folder.
+        return Path("/var/lib/vbn")
+    return platformdirs.user_data_path("vbn", appauthor=False)
+
+
+def schema_prefix(prefix: str | None = None) -> str:
+    """Return the prefix to use: the argument, else ``VBN_PREFIX``, else ``vbn_``.
+
+    Raises
+    ------
+    SettingError
+        If it is no plain lower-case identifier of at most 40 characters.
+    """
+    chosen = prefix if prefix is not None else os.environ.get("VBN_PREFIX", DEFAULT_PREFIX)
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", chosen):
+        raise SettingError(
+            f"The schema prefix '{chosen}' cannot be used: it must be lower-case letters, digits and "
+            "underscores, start with a letter and have at most 40 characters (VBN_PREFIX, --prefix)."
+        )
+    return chosen
+
+
+def server_is_configured() -> bool:
+    """Tell whether DataJoint's settings name a database server (else the embedded one is used)."""
+    if os.environ.get("DJ_HOST"):
+        return True
+    path = dj.config._config_path
+    if path is None:
+        return False
+    try:
+        content = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{path} cannot be read: {error}. Correct it or remove it.") from error
+    return "database.host" in content or "host" in content.get("database", {})
+
+
+@dataclass(frozen=True)
+class Store:
+    """The array store: DataJoint's settings for it, and what they mean for a person."""
+
+    spec: dict[str, object]
+    is_default: bool
+
+    @property
+    def folder(self) -> Path | None:
+        """The store's folder, or None where it is no folder (S3 and the like)."""
+        return Path(str(self.spec["location"])) if self.spec.get("protocol") == "file" else None
+
+    def __str__(self) -> str:
+        """Return the place in words."""
+        return str(self.folder or f"{self.spec.get('protocol')}://{self.spec.get('bucket')}")
+
+
+def resolve_store() -> Store:
+    """Return the store named ``vbn``: the configured one, else ``VBN_HOME/store``.
+
+    Raises
+    ------
+    SettingError
+        If the server is on another machine and no store is configured: arrays written to a
+        folder of this machine would be out of everybody else's reach.
+    """
+    configured = dj.config.stores.get(STORE_NAME)
+    default_folder = home_folder() / "store"
+    if configured and configured.get("location") != str(default_folder):
+        return Store(dict(configured), is_default=False)
+    if server_is_configured() and dj.config.database.host.split(":")[0] not in LOCAL_HOSTS:
+        raise SettingError(
+            f"The database is on '{dj.config.database.host}', but no array store is configured. "
+            "Set one that every machine reaches, for example "
+            """DJ_STORES='{"vbn": {"protocol": "file", "location": "/shared/vbn-store"}}' """
+            "or the same under 'stores' in datajoint.json."
+        )
+    return Store({"protocol": "file", "location": str(default_folder)}, is_default=True)

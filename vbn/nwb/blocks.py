@@ -1,0 +1,38 @@
+"""Stimulus blocks: the contiguous stretches of one stimulus, from the presentations."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+
+def summarise_blocks(presentations: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per stimulus block.
+
+    Parameters
+    ----------
+    presentations : frame of `read_stimulus_presentations`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``block``, ``stimulus_name``, ``block_start_time`` (s, of the first presentation),
+        ``block_stop_time`` (s, the latest end that is known), ``block_is_active``,
+        ``n_presentations``; by ascending block. Empty without presentations.
+
+    Raises
+    ------
+    ValueError
+        If a block mixes stimuli.
+    """
+    groups = presentations.groupby("stimulus_block", sort=True)
+    mixed = [int(str(block)) for block, names in groups["stimulus_name"] if names.nunique() > 1]
+    if mixed:
+        raise ValueError(f"stimulus blocks must hold one stimulus each, but these mix several: {mixed}")
+    frame = groups.agg(
+        stimulus_name=("stimulus_name", "first"),
+        block_start_time=("start_time", "min"),
+        block_stop_time=("end_time", "max"),
+        block_is_active=("active", "any"),
+        n_presentations=("start_time", "size"),
+    )
+    return frame.rename_axis("block").reset_index()
