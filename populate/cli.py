@@ -18,16 +18,28 @@ import click
 import vbn
 from vbn.errors import VbnError
 
-COMMANDS = ("demo", "deploy", "doctor", "down", "errors", "plot", "populate", "register", "retry", "status", "synthetic")
+COMMANDS = (
+    "demo",
+    "deploy",
+    "doctor",
+    "down",
+    "errors",
+    "plot",
+    "populate",
+    "register",
+    "retry",
+    "status",
+    "synthetic",
+)
 
 
 class _Commands(click.Group):
     """Finds a subcommand in its own module."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"populate.commands.{cmd_name}").command
@@ -74,12 +86,12 @@ def main(arguments: list[str] | None = None) -> None:
         # The reader of our output has gone (vbn status | head): nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:  # noqa: BLE001 - the last resort: log it and say where
+    except Exception as error:  # the last resort: log it and say where
         if debug:
             raise
         click.echo(
-            f"vbn: unexpected {type(error).__name__}: {error}\nvbn: this may be a bug; --debug shows the details, "
-            f"which are also in {_write_log()}",
+            f"vbn: unexpected {type(error).__name__}: {error}\n"
+            f"vbn: this may be a bug; --debug shows the details, which are also in {_write_log()}",
             err=True,
         )
         sys.exit(1)

@@ -34,7 +34,9 @@ def populate_with_progress(session_ids: Sequence[int], table_names: Sequence[str
     missing = sum(state.total - state.done - state.errors for state in states)
     bar = tqdm(total=None if session_ids else missing, unit="entry", disable=not sys.stderr.isatty())
     with bar:
-        results = runner.run(keys, classes) if processes == 1 else _run_in_processes(keys, table_names, processes)
+        results = (
+            runner.run(keys, classes) if processes == 1 else _run_in_processes(keys, table_names, processes)
+        )
         for result in results:
             summary.add(result)
             bar.set_description(f"{result.table} {result.key['session_id']}")
@@ -42,7 +44,9 @@ def populate_with_progress(session_ids: Sequence[int], table_names: Sequence[str
     return summary
 
 
-def _run_in_processes(keys: Sequence[dict[str, Any]], table_names: Sequence[str], processes: int) -> Iterator[JobResult]:
+def _run_in_processes(
+    keys: Sequence[dict[str, Any]], table_names: Sequence[str], processes: int
+) -> Iterator[JobResult]:
     """Share the work among processes of this machine through the job tables.
 
     Each begins at another session, so that two seldom read the same file. New interpreters are
@@ -53,7 +57,9 @@ def _run_in_processes(keys: Sequence[dict[str, Any]], table_names: Sequence[str]
     prefix = schemas.connect().prefix
     shares = [_rotate(keys, len(keys) * number // processes) for number in range(processes)]
     workers = [
-        context.Process(target=_work, args=(prefix, share, list(table_names), results, os.getpid()), daemon=True)
+        context.Process(
+            target=_work, args=(prefix, share, list(table_names), results, os.getpid()), daemon=True
+        )
         for share in shares
     ]
     for worker in workers:
@@ -73,7 +79,9 @@ def _collect(results: Any, workers: Sequence[Any]) -> Iterator[JobResult]:
             item = results.get(timeout=POLL_S)
         except queue.Empty:
             if not any(worker.is_alive() for worker in workers):
-                raise RuntimeError("A worker process died. Start again: the work goes on where it stopped.") from None
+                raise RuntimeError(
+                    "A worker process died. Start again: the work goes on where it stopped."
+                ) from None
             continue
         if isinstance(item, JobResult):
             yield item

@@ -58,14 +58,20 @@ class Catalogue:
         candidates = [folder / "ecephys_sessions.csv", folder / "project_metadata" / "ecephys_sessions.csv"]
         path = next((candidate for candidate in candidates if candidate.is_file()), None)
         if path is None:
-            raise NotReadableError(folder, "there is no ecephys_sessions.csv.", "Give the folder project_metadata of the release.")
+            raise NotReadableError(
+                folder,
+                "there is no ecephys_sessions.csv.",
+                "Give the folder project_metadata of the release.",
+            )
         try:
             table = pd.read_csv(path)
         except (OSError, ValueError) as error:
             raise NotReadableError(path, f"it is no table: {error}.", "Download it again.") from error
         absent = [name for name in ("ecephys_session_id", *CATALOGUE_NAMES) if name not in table]
         if absent:
-            raise NotReadableError(path, f"the columns {', '.join(absent)} are missing.", "Give a release of VBN.")
+            raise NotReadableError(
+                path, f"the columns {', '.join(absent)} are missing.", "Give a release of VBN."
+            )
         return cls({int(row["ecephys_session_id"]): _catalogue_row(row) for row in table.to_dict("records")})
 
     def get(self, session_id: int) -> dict[str, Any]:
@@ -133,12 +139,15 @@ def _register_file(path: Path, identity: vbn.nwb.FileIdentity, catalogue: Catalo
 
 
 def _require_same_content(path: Path, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> None:
-    if identity.size_bytes == known["size_bytes"]:
-        if path.stat().st_mtime_ns == known["modified_ns"] or content_hash(path) == known["blake2b"]:
-            return
+    is_untouched = path.stat().st_mtime_ns == known["modified_ns"]
+    if identity.size_bytes == known["size_bytes"] and (
+        is_untouched or content_hash(path) == known["blake2b"]
+    ):
+        return
     raise ConflictError(
-        f"{path}: session {identity.identifier} is registered from {known['root']}:{known['relative_path']} with another "
-        f"content (blake2b {known['blake2b'][:12]}..., {known['size_bytes']} bytes; this file has {identity.size_bytes}). "
+        f"{path}: session {identity.identifier} is registered from {known['root']}:{known['relative_path']} "
+        f"with another content (blake2b {known['blake2b'][:12]}..., {known['size_bytes']} bytes; this file has "
+        f"{identity.size_bytes}). "
         "If this file is the right one, delete the session first; else bring the registered file back."
     )
 
@@ -147,7 +156,9 @@ def _complete_session(session_id: int, extra: dict[str, Any]) -> bool:
     """Enter what the catalogue knows and the row lacks; return whether the row changed."""
     known = (session.Session & {"session_id": session_id}).fetch1()
     missing = {name: value for name, value in extra.items() if value is not None and known[name] is None}
-    different = [name for name, value in extra.items() if value is not None and known[name] not in (None, value)]
+    different = [
+        name for name, value in extra.items() if value is not None and known[name] not in (None, value)
+    ]
     if different:
         raise ConflictError(
             f"Session {session_id}: the catalogue disagrees with the database in "

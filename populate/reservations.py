@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,19 +26,27 @@ Key = dict[str, Any]
 
 def return_dead(table_classes: Sequence[type]) -> int:
     """Return the reservations of dead workers to the queue; return how many there were."""
-    connection = dj.conn()
-    server = _Server.look(connection)
     returned = 0
+    for table, row in _dead(table_classes):
+        key = {name: row[name] for name in table.jobs.primary_key}
+        discard_leftovers(table, key)
+        condition = {**key, "connection_id": row["connection_id"], "pid": row["pid"]}
+        returned += (table.jobs.reserved & condition).delete_quick(get_count=True)
+    return returned
+
+
+def count_dead(table_classes: Sequence[type]) -> int:
+    """Return how many reservations of dead workers there are."""
+    return sum(1 for _ in _dead(table_classes))
+
+
+def _dead(table_classes: Sequence[type]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    server = _Server.look(dj.conn())
     for cls in table_classes:
         table: Any = cls()
         for row in table.jobs.reserved.to_dicts():
-            if server.is_alive(row):
-                continue
-            key = {name: row[name] for name in table.jobs.primary_key}
-            discard_leftovers(table, key)
-            condition = {**key, "connection_id": row["connection_id"], "pid": row["pid"]}
-            returned += (table.jobs.reserved & condition).delete_quick(get_count=True)
-    return returned
+            if not server.is_alive(row):
+                yield table, row
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,11 @@ class _Server:
     @classmethod
     def look(cls, connection: Any) -> _Server:
         is_mysql = connection.adapter.backend == "mysql"
-        listing = "SELECT id FROM performance_schema.processlist" if is_mysql else "SELECT pid FROM pg_stat_activity"
+        listing = (
+            "SELECT id FROM performance_schema.processlist"
+            if is_mysql
+            else "SELECT pid FROM pg_stat_activity"
+        )
         ids = frozenset(int(row[0]) for row in connection.query(listing).fetchall())
         now = connection.query("SELECT CURRENT_TIMESTAMP(3)").fetchone()[0].replace(tzinfo=None)
         return cls(ids, now, connection.get_user().split("@")[0] if is_mysql else None)
@@ -85,7 +97,10 @@ def discard_leftovers(table: Any, key: Key) -> None:
     store = schemas.connect().store
     if store.folder is None or (table & key):
         return
-    for part in (table, *(part() if isinstance(part, type) else part for part in table.parts(as_objects=True))):
+    for part in (
+        table,
+        *(part() if isinstance(part, type) else part for part in table.parts(as_objects=True)),
+    ):
         folder = store_folder(store.folder, part, key)
         if folder.is_dir():
             shutil.rmtree(folder)

@@ -151,7 +151,10 @@ def explain(error: BaseException) -> str:
 def _store_error(error: OSError) -> StoreError:
     problem = "is full" if error.errno in STORE_IS_FULL else "cannot be written"
     store = schemas.connect().store
-    return StoreError(f"The array store {store} {problem} ({error.strerror}). Make room or correct its permissions, then: vbn retry")
+    return StoreError(
+        f"The array store {store} {problem} ({error.strerror}). Make room or correct its permissions, "
+        "then: vbn retry && vbn populate"
+    )
 
 
 def require_writable_store() -> None:

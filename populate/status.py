@@ -60,10 +60,12 @@ def job_errors() -> list[JobError]:
     """Return all jobs that failed, table by table."""
     found = []
     for cls in tables(dj.Imported, dj.Computed):
-        jobs = cls().jobs  # type: ignore[attr-defined]
+        jobs = cls().jobs
         for row in jobs.errors.proj("error_message", "host", "completed_time").to_dicts(order_by="KEY"):
             key = {name: row[name] for name in jobs.primary_key}
-            failed_at = row["completed_time"].isoformat(sep=" ", timespec="seconds") if row["completed_time"] else ""
+            failed_at = (
+                row["completed_time"].isoformat(sep=" ", timespec="seconds") if row["completed_time"] else ""
+            )
             found.append(JobError(cls.__name__, key, row["error_message"], row["host"], failed_at))
     return found
 
@@ -74,7 +76,7 @@ def retry(table_names: list[str], session_ids: list[int]) -> int:
 
     forgotten = 0
     for cls in populated_tables(table_names):
-        errors = cls().jobs.errors  # type: ignore[attr-defined]
+        errors = cls().jobs.errors
         if session_ids:
             errors = errors & [{"session_id": number} for number in session_ids]
         forgotten += errors.delete_quick(get_count=True)

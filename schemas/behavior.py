@@ -169,7 +169,11 @@ class Running(dj.Imported):
 
     def make_insert(self, key: dict[str, Any], running: pd.DataFrame) -> None:
         """Insert the session's running speed."""
-        names = {"timestamps": "running_timestamps", "speed": "running_speed", "raw_speed": "raw_running_speed"}
+        names = {
+            "timestamps": "running_timestamps",
+            "speed": "running_speed",
+            "raw_speed": "raw_running_speed",
+        }
         arrays = {attribute: running[column].to_numpy(np.float64) for column, attribute in names.items()}
         self.insert1({**key, "n_running_samples": len(running), **arrays})
 
@@ -185,7 +189,7 @@ class EyeTracking(dj.Imported):
     has_eye_tracking : bool  # whether the file holds eye tracking
     n_eye_samples : int32  # number of video frames
     eye_timestamps=null : <npy@vbn>  # (s) float64, time of each frame
-    likely_blink=null : <npy@vbn>  # (bool) blinks by the rule of AllenSDK, z-score above 3 dilated by 2 frames
+    likely_blink=null : <npy@vbn>  # (bool) blinks by the rule of AllenSDK, z-score above 3, dilated by 2
     eye_area=null : <npy@vbn>  # (px^2) area of the eye, NaN in blinks
     eye_area_raw=null : <npy@vbn>  # (px^2) area of the eye
     eye_center_x=null : <npy@vbn>  # (px) centre of the eye
@@ -222,6 +226,6 @@ class EyeTracking(dj.Imported):
         if eye_tracking is None:
             self.insert1({**key, "has_eye_tracking": False, "n_eye_samples": 0})
             return
-        arrays = {name: column.to_numpy() for name, column in eye_tracking.items()}
+        arrays = {str(name): column.to_numpy() for name, column in eye_tracking.items()}
         arrays["eye_timestamps"] = arrays.pop("timestamps")
         self.insert1({**key, "has_eye_tracking": True, "n_eye_samples": len(eye_tracking), **arrays})

@@ -16,7 +16,9 @@ from schemas.rows import insert_rows, rows_from_frame
 
 schema = dj.Schema()
 
-PROBE_NAMES = {name: name for name in ("probe_name", "probe_id", "sampling_rate", "has_lfp_data", "lfp_sampling_rate")}
+PROBE_NAMES = {
+    name: name for name in ("probe_name", "probe_id", "sampling_rate", "has_lfp_data", "lfp_sampling_rate")
+}
 CHANNEL_NAMES = {
     name: name
     for name in (
@@ -35,7 +37,10 @@ CHANNEL_NAMES = {
 }
 # Metrics carry the table's name, so that computed tables may speak of a rate or an amplitude too.
 UNIT_NAMES = {
-    **{name: name for name in ("probe_name", "unit_id", "peak_channel_id", "cluster_id", "local_index", "quality")},
+    **{
+        name: name
+        for name in ("probe_name", "unit_id", "peak_channel_id", "cluster_id", "local_index", "quality")
+    },
     "firing_rate": "unit_firing_rate",
     "amplitude": "unit_amplitude",
     **{
@@ -168,7 +173,12 @@ class Recording(dj.Imported):
         return vbn.nwb.read_probes(recording), vbn.nwb.read_channels(recording), units, recording
 
     def make_insert(
-        self, key: dict[str, Any], probes: pd.DataFrame, channels: pd.DataFrame, units: pd.DataFrame, recording: Any
+        self,
+        key: dict[str, Any],
+        probes: pd.DataFrame,
+        channels: pd.DataFrame,
+        units: pd.DataFrame,
+        recording: Any,
     ) -> None:
         """Insert the session's rows; the spike times are held in memory one probe at a time."""
         counts = {"n_probes": len(probes), "n_channels": len(channels), "n_units": len(units)}
@@ -218,7 +228,7 @@ def spike_times(units: Any) -> dict[int, np.ndarray]:
     Parameters
     ----------
     units : query expression with the rows of ``Recording.Unit`` that are wanted, for example
-        ``Recording.Unit * Recording.Channel.proj(..., peak_channel_id="channel_id") & 'structure_acronym="VISp"'``.
+        ``figures.located_units(key) & {"structure_acronym": "VISp"}``.
 
     Returns
     -------
@@ -226,7 +236,7 @@ def spike_times(units: Any) -> dict[int, np.ndarray]:
         Unit id -> (n_spikes,) float64, ascending, seconds on the session's clock.
     """
     return {
-        int(row.unit_id): np.array(times[row.spike_offset : row.spike_offset + row.n_spikes])
+        int(unit_id): np.array(times[offset : offset + size])
         for _, frame, times in iterate_probe_spikes(units)
-        for row in frame.itertuples()
+        for unit_id, offset, size in frame.to_numpy()
     }

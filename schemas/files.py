@@ -26,7 +26,9 @@ def roots() -> dict[str, Path]:
     try:
         named = {str(name): Path(folder) for name, folder in json.loads(text).items()}
     except (ValueError, AttributeError, TypeError) as error:
-        raise SettingError(f"VBN_ROOTS must be JSON such as '{{\"data\": \"/mnt/vbn\"}}', not: {text}") from error
+        raise SettingError(
+            f'VBN_ROOTS must be JSON such as \'{{"data": "/mnt/vbn"}}\', not: {text}'
+        ) from error
     return {**named, LOCAL_ROOT: Path("/")}
 
 
@@ -44,7 +46,7 @@ def resolve(root: str, relative_path: str) -> Path:
     if root not in known:
         raise SettingError(
             f"The root '{root}' is not known on this machine (for {relative_path}). "
-            f"Name its folder in VBN_ROOTS, for example VBN_ROOTS='{{\"{root}\": \"/mnt/vbn\"}}'."
+            f'Name its folder in VBN_ROOTS, for example VBN_ROOTS=\'{{"{root}": "/mnt/vbn"}}\'.'
         )
     return known[root] / relative_path
 

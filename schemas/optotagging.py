@@ -93,7 +93,9 @@ class Optotagging(dj.Computed):
         """Fetch the parameters and the mouse's Cre line."""
         return (OptotagParams & key).fetch1("optotag_content"), (session.Mouse & key).fetch1("cre_line")
 
-    def make_compute(self, key: dict[str, Any], content: dict[str, Any], cre_line: str | None) -> tuple[Any, ...]:
+    def make_compute(
+        self, key: dict[str, Any], content: dict[str, Any], cre_line: str | None
+    ) -> tuple[Any, ...]:
         """Measure every unit's answer to the strongest pulses and label it."""
         settings = OptotagParameters(**parameters.from_json(content))
         pulses = laser_pulses(key)
@@ -105,16 +107,33 @@ class Optotagging(dj.Computed):
             offsets, sizes = units["spike_offset"].to_numpy(), units["n_spikes"].to_numpy()
             evidence = laser_evidence(times, offsets, sizes, onsets, settings)
             labels = label_units(evidence, cre_line, settings)
-            frames.append(evidence.assign(label=labels, unit_id=units["unit_id"], probe_name=probe["probe_name"]))
+            frames.append(
+                evidence.assign(label=labels, unit_id=units["unit_id"], probe_name=probe["probe_name"])
+            )
         level = pulses.loc[pulses["start_time"].isin(onsets), "level"].max()
-        return ("labelled" if cre_line else "control"), len(onsets), level, pd.concat(frames) if frames else None
+        return (
+            ("labelled" if cre_line else "control"),
+            len(onsets),
+            level,
+            pd.concat(frames) if frames else None,
+        )
 
     def make_insert(
-        self, key: dict[str, Any], outcome: str, n_pulses: int, level: float | None, units: pd.DataFrame | None
+        self,
+        key: dict[str, Any],
+        outcome: str,
+        n_pulses: int,
+        level: float | None,
+        units: pd.DataFrame | None,
     ) -> None:
         """Insert the session's outcome and its units' evidence."""
         n_tagged = 0 if units is None else int((units["label"] == "tagged").sum())
-        row = {"optotag_outcome": outcome, "n_pulses_used": n_pulses, "pulse_level": level, "n_tagged": n_tagged}
+        row = {
+            "optotag_outcome": outcome,
+            "n_pulses_used": n_pulses,
+            "pulse_level": level,
+            "n_tagged": n_tagged,
+        }
         self.insert1({**key, **row})
         if units is not None:
             insert_rows(self.Unit(), rows_from_frame(units, EVIDENCE_NAMES, key))
@@ -123,5 +142,7 @@ class Optotagging(dj.Computed):
 def laser_pulses(key: dict[str, Any]) -> pd.DataFrame:
     """Return a session's pulses: ``start_time`` and ``level`` (float64), ``stimulus_name``."""
     query = stimulus.OptoStimulation.Pulse & key_of_session(key)
-    rows = query.proj(start_time="pulse_start_time", stimulus_name="waveform", level="level").to_dicts(order_by="pulse_id")
+    rows = query.proj(start_time="pulse_start_time", stimulus_name="waveform", level="level").to_dicts(
+        order_by="pulse_id"
+    )
     return pd.DataFrame(rows, columns=["start_time", "level", "stimulus_name"])

@@ -26,7 +26,9 @@ def content_hash(content: Mapping[str, Any], method_version: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def add_parameters(table: Any, row: Mapping[str, Any], content: Mapping[str, Any], method_version: int) -> bool:
+def add_parameters(
+    table: Any, row: Mapping[str, Any], content: Mapping[str, Any], method_version: int
+) -> bool:
     """Enter a parameter set unless it is there; return whether a row was added.
 
     Parameters
@@ -50,7 +52,10 @@ def add_parameters(table: Any, row: Mapping[str, Any], content: Mapping[str, Any
     if known.get(digest) == name:
         return False
     if digest in known:
-        raise ConflictError(f"The parameter set '{name}' of {table.class_name} has the content of '{known[digest]}'. Use that one.")
+        raise ConflictError(
+            f"The parameter set '{name}' of {table.class_name} has the content of '{known[digest]}'. "
+            "Use that one."
+        )
     if name in known.values():
         raise ConflictError(
             f"The parameter set '{name}' of {table.class_name} exists with another content. Sets are never "

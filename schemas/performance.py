@@ -80,7 +80,9 @@ class Performance(dj.Computed):
 
     def make_compute(self, key: dict[str, Any], content: dict[str, Any]) -> tuple[Any, ...]:
         """Compute the metrics from trials, rewards and licks."""
-        metrics = performance_metrics(*task_frames(key), PerformanceParameters(**parameters.from_json(content)))
+        metrics = performance_metrics(
+            *task_frames(key), PerformanceParameters(**parameters.from_json(content))
+        )
         return (metrics,)
 
     def make_insert(self, key: dict[str, Any], metrics: dict[str, Any]) -> None:
@@ -93,11 +95,26 @@ def task_frames(key: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     trials = pd.DataFrame((behavior.ChangeDetection.Trial & key).to_dicts(order_by="trial_id"))
     rewards = pd.DataFrame((behavior.ChangeDetection.Reward & key).to_dicts(order_by="reward_id"))
     to_allensdk = {attribute: column for column, attribute in behavior.TRIAL_NAMES.items()}
-    trials = trials.reindex(columns=[*to_allensdk]).rename(columns=to_allensdk)
-    flags = [name for name in ("go", "catch", "hit", "miss", "false_alarm", "correct_reject", "aborted", "auto_rewarded", "is_change")]
+    trials = trials.reindex(columns=list(to_allensdk)).rename(columns=to_allensdk)
+    flags = [
+        name
+        for name in (
+            "go",
+            "catch",
+            "hit",
+            "miss",
+            "false_alarm",
+            "correct_reject",
+            "aborted",
+            "auto_rewarded",
+            "is_change",
+        )
+    ]
     times = ("response_time", "reward_time", "change_time_no_display_delay")
     trials = trials.astype({**dict.fromkeys(flags, bool), **dict.fromkeys(times, float)})
     rewards = rewards.reindex(columns=[*behavior.REWARD_NAMES.values()])
-    rewards = rewards.rename(columns={attribute: column for column, attribute in behavior.REWARD_NAMES.items()})
+    rewards = rewards.rename(
+        columns={attribute: column for column, attribute in behavior.REWARD_NAMES.items()}
+    )
     licks = pd.DataFrame({"timestamps": (behavior.Licks & key).fetch1("lick_timestamps")})
     return trials, rewards, licks

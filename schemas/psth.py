@@ -18,11 +18,13 @@ from vbn.analysis.psth import TimeAxis, count_spikes, psth
 schema = dj.Schema()
 
 METHOD_VERSION = 1
+FLASH_FLAGS = ("is_change", "is_sham_change", "omitted", "active")
 # Window and bins of AllenSDK's VBN quick-start notebook (makePSTH around image changes).
+CHANGE_WINDOW = {"window_start": -1.0, "window_stop": 1.5, "bin_width": 0.01}
 DEFAULTS = {
-    "change_active": {"event": "change", "block_condition": "active", "window_start": -1.0, "window_stop": 1.5, "bin_width": 0.01},
-    "change_passive": {"event": "change", "block_condition": "passive", "window_start": -1.0, "window_stop": 1.5, "bin_width": 0.01},
-}  # fmt: skip
+    "change_active": {"event": "change", "block_condition": "active", **CHANGE_WINDOW},
+    "change_passive": {"event": "change", "block_condition": "passive", **CHANGE_WINDOW},
+}
 
 
 @schema
@@ -57,14 +59,14 @@ def seed_defaults() -> None:
 
 def event_times(key: dict[str, Any], alignment: dict[str, Any]) -> np.ndarray:
     """Return the times of a session's events of an alignment: (n_events,) float64, seconds."""
-    attributes = {
-        "start_time": "presentation_start_time",
-        **{name: name for name in ("is_change", "is_sham_change", "omitted", "active", "flashes_since_change", "image_name")},
-    }
-    query = stimulus.Stimulus.Presentation & key_of_session(key) & "image_name IS NOT NULL"
-    presentations = query.proj(..., start_time="presentation_start_time").to_pandas(order_by="presentation_id")
-    frame = pd.DataFrame({name: presentations[name] for name in attributes})
-    for name in ("is_change", "omitted", "is_sham_change", "active"):  # MySQL returns flags as numbers
+    images = stimulus.Stimulus.Presentation & key_of_session(key) & "image_name IS NOT NULL"
+    query = images.proj(
+        *FLASH_FLAGS, "image_name", "flashes_since_change", start_time="presentation_start_time"
+    )
+    frame = pd.DataFrame(query.to_dicts(order_by="presentation_id"))
+    if frame.empty:
+        return np.empty(0)
+    for name in FLASH_FLAGS:  # MySQL returns flags as numbers
         frame[name] = frame[name].astype("boolean")
     return select_event_times(frame, alignment["event"], alignment["block_condition"])
 
@@ -109,14 +111,18 @@ class Psth(dj.Computed):
         for probe, units, times in ecephys.iterate_probe_spikes(ecephys.Recording.Unit & key_of_session(key)):
             offsets, sizes = units["spike_offset"].to_numpy(), units["n_spikes"].to_numpy()
             response = psth(count_spikes(times, offsets, sizes, events, axis), axis)
-            frames.append(_response_frame(response).assign(unit_id=units["unit_id"], probe_name=probe["probe_name"]))
+            frames.append(
+                _response_frame(response).assign(unit_id=units["unit_id"], probe_name=probe["probe_name"])
+            )
         return len(events), pd.concat(frames) if frames else None
 
     def make_insert(self, key: dict[str, Any], n_events: int, responses: pd.DataFrame | None) -> None:
         """Insert the session's responses."""
         self.insert1({**key, "n_events": n_events})
         if responses is not None:
-            insert_rows(self.Unit(), rows_from_frame(responses, {name: name for name in responses}, key))
+            insert_rows(
+                self.Unit(), rows_from_frame(responses, {str(name): str(name) for name in responses}, key)
+            )
 
 
 def _response_frame(response: Any) -> pd.DataFrame:

@@ -35,7 +35,9 @@ def rows_from_frame(frame: pd.DataFrame, names: Mapping[str, str], key: Mapping[
     well and are logged.
     """
     columns = {attribute: _plain_values(frame[column]) for column, attribute in names.items()}
-    return [{**key, **dict(zip(columns, values, strict=True))} for values in zip(*columns.values(), strict=True)]
+    return [
+        {**key, **dict(zip(columns, values, strict=True))} for values in zip(*columns.values(), strict=True)
+    ]
 
 
 def _plain_values(column: pd.Series[Any]) -> list[Any]:
@@ -99,6 +101,8 @@ def _chunks(rows: Iterable[Row], limit: int) -> Iterator[list[Row]]:
 def _size(row: Row) -> int:
     """Estimate the bytes that a row takes in a statement (binary values are sent as hexadecimal text)."""
     return sum(
-        2 * value.nbytes + 64 if isinstance(value, np.ndarray) else BYTES_PER_VALUE + (len(value) if isinstance(value, str) else 0)
+        2 * value.nbytes + 64
+        if isinstance(value, np.ndarray)
+        else BYTES_PER_VALUE + (len(value) if isinstance(value, str) else 0)
         for value in row.values()
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 import vbn.nwb
-from schemas import behavior, session
+from schemas import behavior, session  # noqa: F401 - the definitions refer to behavior
 from schemas._datajoint import dj
 from schemas.files import registered_recording
 from schemas.rows import insert_rows, plain, rows_from_frame
@@ -17,7 +17,14 @@ schema = dj.Schema()
 
 BLOCK_NAMES = {
     name: name
-    for name in ("block", "stimulus_name", "block_start_time", "block_stop_time", "block_is_active", "n_presentations")
+    for name in (
+        "block",
+        "stimulus_name",
+        "block_start_time",
+        "block_stop_time",
+        "block_is_active",
+        "n_presentations",
+    )
 }
 PRESENTATION_NAMES = {
     "presentation_id": "presentation_id",
@@ -80,7 +87,7 @@ class Stimulus(dj.Imported):
         definition = """
         # One contiguous block of one stimulus
         -> master
-        block : int16  # stimulus_block of the file: 0 active images, 1 gray, 2 Gabor, 3 gray, 4 flashes, 5 replay
+        block : int16  # stimulus_block: 0 active, 1 gray, 2 Gabor, 3 gray, 4 flashes, 5 replay
         ---
         stimulus_name : varchar(128)  # stimulus of the block
         block_start_time : float64  # (s) start of the first presentation

@@ -6,7 +6,7 @@ import click
 @click.command("errors")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """List the jobs that failed, each with its reason.
+    r"""List the jobs that failed, each with its reason.
 
     \b
     Example:
@@ -25,4 +25,6 @@ def command(as_json: bool) -> None:
     for error in errors:
         place = ", ".join(f"{name}={value}" for name, value in error.key.items())
         click.echo(f"{error.table} ({place}), {error.failed_at} on {error.host}:\n  {error.message}")
-    click.echo(f"{len(errors)} failed." + (" After mending the cause: vbn retry && vbn populate" if errors else ""))
+    click.echo(
+        f"{len(errors)} failed." + (" After mending the cause: vbn retry && vbn populate" if errors else "")
+    )

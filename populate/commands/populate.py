@@ -6,10 +6,16 @@ import click
 @click.command("populate")
 @click.option("--session", "sessions", type=int, multiple=True, help="Only this session; may be repeated.")
 @click.option("--table", "tables", multiple=True, help="Only this table; may be repeated.")
-@click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that share the work.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of text.")
 def command(sessions: tuple[int, ...], tables: tuple[str, ...], processes: int, as_json: bool) -> None:
-    """Import the registered files and compute everything that is missing.
+    r"""Import the registered files and compute everything that is missing.
 
     It can be interrupted and started again at any time, and run on several machines at once.
     A job that fails is recorded (vbn errors) and stays until vbn retry; the others go on.

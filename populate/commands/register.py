@@ -7,10 +7,12 @@ import click
 
 @click.command("register")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--catalogue", type=click.Path(path_type=Path), help="Folder with the release's ecephys_sessions.csv.")
+@click.option(
+    "--catalogue", type=click.Path(path_type=Path), help="Folder with the release's ecephys_sessions.csv."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file.")
 def command(paths: tuple[Path, ...], catalogue: Path | None, as_json: bool) -> None:
-    """Enter NWB files, or all that are below folders, as sessions.
+    r"""Enter NWB files, or all that are below folders, as sessions.
 
     Recordings are recognised by their content. Entering a file again changes nothing; another
     content under the same session id is an error.

@@ -8,7 +8,7 @@ import click
 @click.option("--table", "tables", multiple=True, help="Only this table; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(sessions: tuple[int, ...], tables: tuple[str, ...], as_json: bool) -> None:
-    """Let failed jobs be tried again by the next vbn populate.
+    r"""Let failed jobs be tried again by the next vbn populate.
 
     \b
     Example:
@@ -21,4 +21,8 @@ def command(sessions: tuple[int, ...], tables: tuple[str, ...], as_json: bool) -
 
     schemas.connect()
     forgotten = retry(list(tables), list(sessions))
-    click.echo(json.dumps({"retried": forgotten}) if as_json else f"{forgotten} failed jobs will be tried again by: vbn populate")
+    click.echo(
+        json.dumps({"retried": forgotten})
+        if as_json
+        else f"{forgotten} failed jobs will be tried again by: vbn populate"
+    )

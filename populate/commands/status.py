@@ -6,7 +6,7 @@ import click
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """Show per table how many entries are done, reserved and failed.
+    r"""Show per table how many entries are done, reserved and failed.
 
     The total is registered sessions times parameter sets.
 
@@ -33,7 +33,11 @@ def command(as_json: bool) -> None:
         table.add_column(name, justify="right")
     for state in states:
         style = "red" if state.errors else ("green" if state.total and state.done == state.total else None)
-        table.add_row(state.table, *(str(n) for n in (state.done, state.total, state.reserved, state.errors)), style=style)
+        table.add_row(
+            state.table,
+            *(str(n) for n in (state.done, state.total, state.reserved, state.errors)),
+            style=style,
+        )
     Console().print(table)
     if any(state.errors for state in states):
         click.echo("What failed: vbn errors")

@@ -1,0 +1,56 @@
+# Two commands do everything: `make demo` and `make test`. `make help` lists the others.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test test-mysql lint check bench clean clean-demo
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
+
+demo: $(VENV)/.installed ## write, register, populate and draw two synthetic sessions
+	$(BIN)/vbn demo --folder demo
+
+test: $(VENV)/.installed-test ## run the tests on the embedded server
+	$(BIN)/pytest
+
+test-mysql: $(VENV)/.installed-test ## run the database tests on MySQL (DJ_HOST ..., else Docker)
+	$(BIN)/pytest -m database --backend mysql
+
+lint: $(VENV)/.installed-dev ## style, types and the import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy vbn schemas populate
+	$(BIN)/lint-imports
+
+check: lint test ## what must pass before a commit
+
+bench: $(VENV)/.installed-test ## measure, minutes
+	$(BIN)/python benchmarks/psth.py
+	$(BIN)/python benchmarks/session.py
+
+clean-demo: ## stop the demo's server and remove the demo
+	-VBN_HOME=$(CURDIR)/demo $(BIN)/vbn down
+	rm -rf demo
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $(VENV)/.installed $(VENV)/.installed-test $@

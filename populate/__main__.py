@@ -1,0 +1,5 @@
+"""``python -m populate`` is ``vbn``."""
+
+from populate.cli import main
+
+main()

@@ -1,0 +1,116 @@
+"""Finding out what is wrong with the set-up, and what to do about it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import schemas
+from populate import reservations, runner, status
+from schemas import connection, files, session, settings
+from schemas._datajoint import dj
+from vbn.errors import VbnError
+
+LOW_SPACE_GB = 5
+OLDEST = {"mysql": (8, 0), "postgresql": (15, 0)}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    is_good: bool
+    finding: str
+    advice: str = ""
+
+
+def examine() -> list[Check]:
+    """Look at the settings, the server, the schemas, the store, the files and the queue, in this order."""
+    checks = [_check_configuration()]
+    try:
+        database = schemas.connect()
+    except VbnError as error:
+        return [*checks, Check("server", False, str(error))]
+    return [
+        *checks,
+        _check_server(database),
+        _check_privileges(database),
+        Check("schemas", True, f"{len(connection.tables())} tables under '{database.prefix}...'"),
+        *_check_store(database),
+        _check_files(),
+        _check_jobs(),
+    ]
+
+
+def _check_configuration() -> Check:
+    if settings.server_is_configured():
+        source = dj.config._config_path or "DJ_* variables"
+        info = dj.config.database
+        return Check(
+            "configuration", True, f"{info.backend} on {info.host}:{info.port}, user {info.user} ({source})"
+        )
+    return Check(
+        "configuration", True, f"no server configured: embedded PostgreSQL in {settings.home_folder()}"
+    )
+
+
+def _check_server(database: connection.Database) -> Check:
+    version = str(database.connection.query("SELECT version()").fetchone()[0])
+    number = version.split()[1] if database.backend == "postgresql" else version
+    found = tuple(int(part) for part in number.split("-")[0].split(".")[:2] if part.isdigit())
+    oldest = OLDEST[database.backend]
+    advice = "" if found >= oldest else f"Upgrade the server to {'.'.join(map(str, oldest))} or newer."
+    return Check("server", not advice, f"{database}, version {number}", advice)
+
+
+def _check_privileges(database: connection.Database) -> Check:
+    """Try, in a transaction that is rolled back, whether this account may write."""
+    user = database.connection.get_user()
+    try:
+        database.connection.start_transaction()
+        session.Mouse.insert1({"mouse_id": "vbn doctor", "genotype": "", "driver_line": []})
+    except dj.errors.AccessError:
+        return Check("privileges", True, f"{user} may read, but not write")
+    finally:
+        database.connection.cancel_transaction()
+    return Check("privileges", True, f"{user} may read and write")
+
+
+def _check_store(database: connection.Database) -> list[Check]:
+    folder = database.store.folder
+    if folder is None:
+        return [Check("store", True, str(database.store))]
+    try:
+        runner.require_writable_store()
+    except VbnError as error:
+        return [Check("store", False, str(error))]
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    advice = "" if free_gb > LOW_SPACE_GB else "A session takes about 1 GB: make room."
+    return [Check("store", not advice, f"{folder}, writable, {free_gb:.0f} GB free", advice)]
+
+
+def _check_files() -> Check:
+    """Look whether the registered files are where they were."""
+    rows = session.NwbFile.to_dicts()
+    missing: list[Path] = []
+    for row in rows:
+        path = files.resolve(row["root"], row["relative_path"])
+        if not path.exists():
+            missing.append(path)
+    advice = (
+        f"Bring back {missing[0]}{' and others' if len(missing) > 1 else ''}, or set VBN_ROOTS."
+        if missing
+        else ""
+    )
+    return Check("files", not missing, f"{len(rows)} registered, {len(missing)} not found", advice)
+
+
+def _check_jobs() -> Check:
+    errors = status.job_errors()
+    dead = reservations.count_dead(runner.populated_tables())
+    advice = "See them with: vbn errors" if errors else ""
+    if dead:
+        advice = (advice + " The next vbn populate returns the reservations of dead workers.").strip()
+    return Check("jobs", not errors, f"{len(errors)} failed, {dead} reserved by dead workers", advice)

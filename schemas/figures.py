@@ -1,0 +1,121 @@
+"""What a figure needs, fetched in one call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from schemas import ecephys, psth, session
+from schemas.rows import key_of_session
+from vbn.errors import NotFoundError
+from vbn.plots import ChangeResponse
+
+# The units of AllenSDK's VBN quick-start notebook.
+GOOD_UNITS = "snr > 1 AND isi_violations < 1 AND unit_firing_rate > 0.1"
+
+
+def located_units(key: dict[str, Any]) -> Any:
+    """Return a session's units with the place of their peak channels, as a query expression.
+
+    Parameters
+    ----------
+    key : a restriction by attributes of the session's key.
+    """
+    places = ("structure_acronym", "probe_vertical_position", "probe_horizontal_position", "valid_data")
+    channels = ecephys.Recording.Channel.proj(*places, peak_channel_id="channel_id")
+    return ecephys.Recording.Unit * channels & key
+
+
+def session_key(session_id: int) -> dict[str, Any]:
+    """Return the primary key of a session.
+
+    Raises
+    ------
+    NotFoundError
+        If it is not registered.
+    """
+    keys = (session.Session & {"session_id": session_id}).keys()
+    if not keys:
+        known = session.Session.to_arrays("session_id", order_by="session_id")
+        few = ", ".join(map(str, known[:5])) + (", ..." if len(known) > 5 else "")
+        advice = f"There are: {few}." if few else "None is: vbn register."
+        raise NotFoundError(f"Session {session_id} is not registered. {advice}")
+    return dict(keys[0])
+
+
+def change_response(
+    session_id: int, structure: str, *, alignment: str = "change_active", good_units: bool = True
+) -> ChangeResponse:
+    """Return the change response of a structure in a session, with the behaviour on the same axis.
+
+    Parameters
+    ----------
+    session_id, structure
+        Which session, and the acronym of the structure of the units' peak channels.
+    alignment
+        Name of the alignment; it must be one of image changes.
+    good_units
+        Only units with snr > 1, isi_violations < 1 and a firing rate above 0.1 Hz, as the
+        AllenSDK quick-start notebook has them; else all.
+
+    Raises
+    ------
+    NotFoundError
+        If the session, the structure's units or the computed responses are not there.
+    """
+    key = session_key(session_id)
+    row = _alignment(alignment)
+    _require_computed(key, alignment)
+    units = located_units(key) & {"structure_acronym": structure} & (GOOD_UNITS if good_units else True)
+    responses = (psth.Psth.Unit & {**key, "alignment": alignment}) * units.proj("probe_vertical_position")
+    table = responses.proj("psth_rate", "probe_vertical_position").to_dicts(
+        order_by="probe_vertical_position, unit_id"
+    )
+    if not table:
+        raise NotFoundError(_no_units(key, structure))
+    aligned = (psth.AlignedBehavior & {**key, "alignment": alignment}).fetch1()
+    axis = psth.Alignment.axis(row)
+    return ChangeResponse(
+        time_s=axis.centers_s,
+        rate_hz=np.stack([unit["psth_rate"] for unit in table]),
+        depth_um=np.array([unit["probe_vertical_position"] for unit in table], dtype=float),
+        structure=structure,
+        session_id=session_id,
+        n_events=aligned["n_aligned_events"],
+        running_speed_cm_s=aligned["running_speed_mean"],
+        lick_rate_hz=aligned["lick_rate"],
+        pupil_x=aligned["pupil_x_mean"],
+        pupil_area=aligned["pupil_area_mean"],
+    )
+
+
+def _alignment(name: str) -> dict[str, Any]:
+    rows = psth.Alignment.to_dicts(order_by="alignment")
+    found = [row for row in rows if row["alignment"] == name]
+    if not found:
+        known = ", ".join(row["alignment"] for row in rows)
+        raise NotFoundError(f"There is no alignment '{name}'. There are: {known}.")
+    return dict(found[0])
+
+
+def _require_computed(key: dict[str, Any], alignment: str) -> None:
+    for table in (psth.Psth, psth.AlignedBehavior):
+        if not table & {**key, "alignment": alignment}:
+            raise NotFoundError(
+                f"{table.__name__} of session {key['session_id']} is not computed yet ('{alignment}'). Run: vbn populate "
+                "(and see vbn status, vbn errors)."
+            )
+
+
+def _no_units(key: dict[str, Any], structure: str) -> str:
+    everywhere = located_units(key_of_session(key)).proj("structure_acronym").to_arrays("structure_acronym")
+    present = sorted({str(name) for name in everywhere if name})
+    if structure in present:
+        return (
+            f"No unit of '{structure}' in session {key['session_id']} passes '{GOOD_UNITS}'. "
+            "Ask for all of them (--all-units)."
+        )
+    return (
+        f"Session {key['session_id']} has no units in '{structure}'. It has units in: {', '.join(present)}."
+    )
