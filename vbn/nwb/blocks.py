@@ -25,7 +25,8 @@ def summarise_blocks(presentations: pd.DataFrame) -> pd.DataFrame:
         If a block mixes stimuli.
     """
     groups = presentations.groupby("stimulus_block", sort=True)
-    mixed = [int(str(block)) for block, names in groups["stimulus_name"] if names.nunique() > 1]
+    names_per_block = groups["stimulus_name"].nunique()
+    mixed = names_per_block.index[names_per_block > 1].tolist()
     if mixed:
         raise ValueError(f"stimulus blocks must hold one stimulus each, but these mix several: {mixed}")
     frame = groups.agg(

@@ -1,0 +1,233 @@
+"""Columns of HDF5 tables as arrays of one fixed type each.
+
+The release's files changed over time: the same column may be stored as bool, integer or float, and a
+missing value as NaN, -99, ``'N/A'``, ``''`` or not at all. The functions here read by meaning; none
+of them guesses: what has no such meaning is a `ValueError`, which `Table` turns into an
+`InvalidContentError` with the column's HDF5 path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vbn.nwb.recording import RecordingFile
+
+T = TypeVar("T")
+
+INTEGER_MISSING = -99
+"""What AllenSDK writes for a missing integer (``INT_NULL``)."""
+
+TEXT_MISSING = ("", "N/A")
+"""What AllenSDK writes, or older writers wrote, for missing text in a column that has some."""
+
+
+def texts(values: NDArray[Any], missing: Collection[str] = ()) -> NDArray[np.object_]:
+    """Decode a column of text.
+
+    Parameters
+    ----------
+    values : (n,), bytes or text.
+    missing : texts that mean a missing value.
+
+    Returns
+    -------
+    (n,) object
+        str, None where missing.
+
+    Raises
+    ------
+    ValueError
+        The column holds something other than text, or is not UTF-8.
+    """
+    # Columns repeat a few names: each is decoded once.
+    decoded = {value: _text(value) for value in set(values.tolist())}
+    empty = {value for value, text in decoded.items() if text in missing}
+    found = np.empty(len(values), dtype=object)
+    found[:] = [None if value in empty else decoded[value] for value in values.tolist()]
+    return found
+
+
+def floats(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Give a column as float64; text that means missing becomes NaN.
+
+    Raises
+    ------
+    ValueError
+        A text is no number.
+    """
+    if _is_text(values):
+        return np.array([np.nan if text is None else float(text) for text in texts(values, TEXT_MISSING)])
+    return values.astype(np.float64, copy=False)
+
+
+def integers(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Give a column as int64.
+
+    Raises
+    ------
+    ValueError
+        A value is missing or not whole.
+    """
+    if values.dtype.kind in "iub":
+        return values.astype(np.int64)
+    numbers = floats(values)
+    whole = np.isfinite(numbers) & (np.trunc(numbers) == numbers)
+    if not whole.all():
+        position = int(np.argmin(whole))
+        raise ValueError(f"whole numbers are expected, and row {position} holds {numbers[position]}")
+    return numbers.astype(np.int64)
+
+
+def nullable_integers(values: NDArray[Any]) -> pd.Series[Any]:
+    """Give a column as Int64, where -99 and NaN are missing.
+
+    Raises
+    ------
+    ValueError
+        A value is not whole.
+    """
+    stored = values if values.dtype.kind in "iu" else floats(values)
+    missing = np.isnan(stored) | (stored == INTEGER_MISSING)
+    return pd.Series(pd.arrays.IntegerArray(integers(np.where(missing, 0, stored)), missing))
+
+
+def nullable_booleans(values: NDArray[Any]) -> pd.Series[Any]:
+    """Give a column of bool or of 0, 1 and NaN as boolean.
+
+    Raises
+    ------
+    ValueError
+        A number is neither 0 nor 1.
+    """
+    numbers = floats(values)
+    missing = np.isnan(numbers)
+    strange = ~(missing | (numbers == 0) | (numbers == 1))
+    if strange.any():
+        position = int(np.argmax(strange))
+        raise ValueError(f"0 and 1 are expected, and row {position} holds {numbers[position]}")
+    return pd.Series(pd.arrays.BooleanArray(numbers == 1, missing))
+
+
+def booleans(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Give a column of bool or of 0 and 1 as bool.
+
+    Raises
+    ------
+    ValueError
+        A value is missing or neither 0 nor 1.
+    """
+    if values.dtype == np.bool_:
+        return values
+    flags = nullable_booleans(values)
+    if flags.isna().any():
+        raise ValueError(f"0 and 1 are expected, and {int(flags.isna().sum())} rows hold no value")
+    return flags.to_numpy(dtype=np.bool_)
+
+
+def frame(columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Make a data frame whose text columns are of type object under every pandas."""
+    return pd.DataFrame({name: _as_series(values) for name, values in columns.items()})
+
+
+@dataclass(frozen=True)
+class Table:
+    """A group of columns of equal length, read one column at a time.
+
+    Parameters
+    ----------
+    recording : the open file.
+    path : HDF5 path of the group.
+    length_column : the column that tells the number of rows.
+    """
+
+    recording: RecordingFile
+    path: str
+    length_column: str = "id"
+
+    def __post_init__(self) -> None:
+        self.recording.group(self.path)
+
+    def __len__(self) -> int:
+        return int(self.recording.dataset(f"{self.path}/{self.length_column}").shape[0])
+
+    def has(self, name: str) -> bool:
+        """Tell whether the table has a column."""
+        return self.recording.has(f"{self.path}/{name}")
+
+    def values(self, name: str) -> NDArray[Any]:
+        """Read a required column as it is stored, (n_rows,)."""
+        column = self.recording.dataset(f"{self.path}/{name}")
+        if column.shape != (len(self),):
+            raise self.recording.invalid(
+                f"/{self.path}/{name} has shape {column.shape}, and the table has {len(self)} rows."
+            )
+        stored: NDArray[Any] = column[:]
+        return stored
+
+    def column(self, name: str, convert: Callable[[NDArray[Any]], T]) -> T:
+        """Read a required column through one of the functions of this module."""
+        return self.converted(name, self.values(name), convert)
+
+    def converted(self, name: str, values: NDArray[Any], convert: Callable[[NDArray[Any]], T]) -> T:
+        """Convert values of a column, and name the column when that fails."""
+        try:
+            return convert(values)
+        except (ValueError, TypeError) as error:
+            raise self.recording.invalid(f"/{self.path}/{name}: {error}.") from error
+
+    def texts(self, name: str, missing: Collection[str] = ()) -> NDArray[np.object_]:
+        """Read a required column of text; None where the text is one of `missing`."""
+        return self.column(name, lambda values: texts(values, missing))
+
+    def floats(self, name: str) -> NDArray[np.float64]:
+        """Read a required column of numbers."""
+        return self.column(name, floats)
+
+    def floats_or_nan(self, name: str) -> NDArray[np.float64]:
+        """Read a column of numbers; all NaN when the file does not have it."""
+        return self.floats(name) if self.has(name) else np.full(len(self), np.nan)
+
+    def integers(self, name: str) -> NDArray[np.int64]:
+        """Read a required column of whole numbers."""
+        return self.column(name, integers)
+
+    def booleans(self, name: str) -> NDArray[np.bool_]:
+        """Read a required column of flags."""
+        return self.column(name, booleans)
+
+    def identifiers(self, name: str = "id") -> NDArray[np.int64]:
+        """Read a required column of whole numbers that must not repeat."""
+        found = self.integers(name)
+        unique, counts = np.unique(found, return_counts=True)
+        if (counts > 1).any():
+            raise self.recording.invalid(
+                f"/{self.path}/{name}: {int((counts > 1).sum())} ids occur more than once, "
+                f"the first is {unique[counts > 1][0]}."
+            )
+        return found
+
+
+def _is_text(values: NDArray[Any]) -> bool:
+    return values.dtype.kind in "OSU"
+
+
+def _text(value: Any) -> str:
+    """Decode one value."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, str):
+        return value
+    raise ValueError(f"text is expected, and a row holds {value!r}")
+
+
+def _as_series(values: Any) -> Any:
+    """Keep pandas from turning an array of str and None into its own text type."""
+    if isinstance(values, np.ndarray) and values.dtype == object:
+        return pd.Series(values, dtype=object)
+    return values

@@ -1,0 +1,234 @@
+"""One open recording file, and what every reader of it does alike.
+
+A reader gets a `RecordingFile`, reads only the columns it returns, and lets errors out in three ways:
+a missing or contradictory part is an `InvalidContentError` that names the HDF5 path; data that the
+system cannot deliver are a `NotReadableError`; everything else keeps its type and gains a note.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import h5py
+import pynwb
+
+from vbn.errors import FileError, InvalidContentError
+from vbn.nwb.files import FileIdentity, identify, open_hdf5, require_recording, unreadable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+INCOMPLETE_ADVICE = "Compare the file with the release's, or download it again."
+
+HARMLESS_WARNINGS = (
+    # The file brings the schema it was written with; the installed, newer one reads it as well.
+    r"Ignoring (the following )?cached namespace",
+    # Written by AllenSDK for each device; newer NWB schemas keep the maker elsewhere.
+    r"The 'manufacturer' field is deprecated",
+)
+
+
+RAGGED = frozenset({"spike_times", "spike_amplitudes", "waveform_mean"})
+"""Columns that are of no use without their index."""
+
+
+@dataclass(frozen=True)
+class RecordingFile:
+    """A recording that is open for reading.
+
+    Parameters
+    ----------
+    path : the file.
+    nwbfile : the file as pynwb sees it.
+    file : the same file as h5py sees it; columns are read here, because a data frame of pynwb is slow.
+    identity : what the file is.
+    """
+
+    path: Path
+    nwbfile: pynwb.NWBFile
+    file: h5py.File
+    identity: FileIdentity
+
+    def has(self, hdf5_path: str) -> bool:
+        """Tell whether a group or data set is there."""
+        return self.file.get(hdf5_path) is not None
+
+    def group(self, hdf5_path: str) -> Any:
+        """Give a group, or raise `InvalidContentError`."""
+        found = self.file.get(hdf5_path)
+        if not isinstance(found, h5py.Group):
+            raise self.missing(hdf5_path)
+        return found
+
+    def dataset(self, hdf5_path: str) -> Any:
+        """Give a data set without reading it, or raise `InvalidContentError`."""
+        found = self.file.get(hdf5_path)
+        if not isinstance(found, h5py.Dataset):
+            raise self.missing(hdf5_path)
+        return found
+
+    def missing(self, hdf5_path: str) -> InvalidContentError:
+        """Make the error for a required part that is not there."""
+        return self.invalid(f"{_absolute(hdf5_path)} is missing, which a VBN recording must hold.")
+
+    def invalid(self, problem: str) -> InvalidContentError:
+        """Make the error for content that contradicts itself or misses a part."""
+        return InvalidContentError(self.path, problem, INCOMPLETE_ADVICE)
+
+
+@contextmanager
+def open_recording(path: str | Path) -> Iterator[RecordingFile]:
+    """Open a recording; nothing but its structure is read.
+
+    Parameters
+    ----------
+    path : the file.
+
+    Yields
+    ------
+    RecordingFile
+        Closed when the block ends.
+
+    Raises
+    ------
+    NotReadableError, NotNwbError, WrongKindError
+        As of `identify` and `require_recording`.
+    InvalidContentError
+        pynwb cannot make sense of the file.
+    """
+    identity = identify(path)
+    require_recording(identity)
+    with open_hdf5(identity.path) as file, _open_nwb(identity.path, file) as nwb_io:
+        yield RecordingFile(identity.path, _read_structure(identity.path, file, nwb_io), file, identity)
+
+
+@contextmanager
+def reading(recording: RecordingFile, concept: str) -> Iterator[None]:
+    """Map failures inside a reader.
+
+    Parameters
+    ----------
+    recording : the file that is read.
+    concept : what is being read, for the note.
+
+    Raises
+    ------
+    NotReadableError
+        For an error of the system or the HDF5 library.
+    Exception
+        Everything else, unchanged but for a note that names file and concept.
+    """
+    try:
+        yield
+    except FileError:
+        raise
+    except OSError as error:
+        refused = unreadable(recording.path, error)
+        refused.add_note(f"while reading the {concept} of {recording.path}")
+        raise refused from error
+    except Exception as error:
+        error.add_note(f"while reading the {concept} of {recording.path}")
+        raise
+
+
+def reads(
+    concept: str,
+) -> Callable[[Callable[Concatenate[RecordingFile, P], R]], Callable[Concatenate[RecordingFile, P], R]]:
+    """Decorate the reader of one concept with `reading`."""
+
+    def decorate(
+        function: Callable[Concatenate[RecordingFile, P], R],
+    ) -> Callable[Concatenate[RecordingFile, P], R]:
+        @functools.wraps(function)
+        def reader(recording: RecordingFile, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            with reading(recording, concept):
+                return function(recording, *args, **kwargs)
+
+        return reader
+
+    return decorate
+
+
+@contextmanager
+def _harmless_warnings_silenced() -> Iterator[None]:
+    """Silence what pynwb always says about these files, and nothing else."""
+    with warnings.catch_warnings():
+        for message in HARMLESS_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+@contextmanager
+def _open_nwb(path: Path, file: h5py.File) -> Iterator[pynwb.NWBHDF5IO]:
+    """Give pynwb an open HDF5 file, with the extensions that the file itself describes."""
+    try:
+        with _harmless_warnings_silenced():
+            nwb_io = pynwb.NWBHDF5IO(file=file, mode="r", load_namespaces=True)
+    except Exception as error:
+        raise _refused_by_pynwb(path, file, error) from error
+    try:
+        yield nwb_io
+    finally:
+        nwb_io.close()
+
+
+def _read_structure(path: Path, file: h5py.File, nwb_io: pynwb.NWBHDF5IO) -> pynwb.NWBFile:
+    """Let pynwb build its objects; columns stay in the file."""
+    try:
+        with _harmless_warnings_silenced():
+            return nwb_io.read()
+    except Exception as error:
+        raise _refused_by_pynwb(path, file, error) from error
+
+
+def _refused_by_pynwb(path: Path, file: h5py.File, error: Exception) -> FileError:
+    """Make the error for a file that pynwb, which raises many types, cannot take.
+
+    pynwb shows the whole table but not what is wrong with it, so lost columns are looked for here.
+    """
+    if isinstance(error, OSError):
+        return unreadable(path, error)
+    lost = lost_columns(file)
+    if lost:
+        return InvalidContentError(path, f"{', '.join(lost)} missing from the file.", INCOMPLETE_ADVICE)
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    return InvalidContentError(path, f"pynwb cannot read the file ({reason[:300]}).", INCOMPLETE_ADVICE)
+
+
+def lost_columns(file: h5py.File) -> list[str]:
+    """List the columns that a table announces but does not hold.
+
+    Parameters
+    ----------
+    file : an open NWB file.
+
+    Returns
+    -------
+    list of str
+        HDF5 paths, sorted; of tables anywhere but under ``/specifications``, and of the index that
+        makes the spikes' column ragged.
+    """
+    lost: list[str] = []
+
+    def look(name: str, item: Any) -> None:
+        announced = item.attrs.get("colnames") if isinstance(item, h5py.Group) else None
+        if announced is not None:
+            columns = {"id", *(str(column) for column in announced)}
+            lost.extend(f"/{name}/{column}" for column in columns if column not in item)
+            lost.extend(
+                f"/{name}/{column}_index" for column in columns & RAGGED if f"{column}_index" not in item
+            )
+
+    file.visititems(look)
+    return sorted(lost)
+
+
+def _absolute(hdf5_path: str) -> str:
+    """Write an HDF5 path from the root."""
+    return "/" + hdf5_path.strip("/")

@@ -1,0 +1,106 @@
+"""What newer files store with each presentation, worked out from the trials for older ones.
+
+The replay shows the images of the active block again. Whatever belongs to a presentation of the
+active block belongs, by AllenSDK's rule, also to its copy: same block length, same images in order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+def active_presentations(presentations: pd.DataFrame, trials: pd.DataFrame) -> NDArray[np.bool_]:
+    """Mark the presentations of the blocks in which the mouse did the task.
+
+    Parameters
+    ----------
+    presentations : start_time, image_name and stimulus_block.
+    trials : start_time and stop_time.
+
+    Returns
+    -------
+    (n_presentations,) bool
+        True for all presentations of a block that shows an image between the first trial's start and
+        the last trial's stop (AllenSDK, ``add_active_flag``). All False without trials.
+    """
+    starts = presentations["start_time"].to_numpy(dtype=float)
+    # The minimum and maximum of no trials are NaN, which no time is above or below.
+    within = (starts > trials["start_time"].min()) & (starts < trials["stop_time"].max())
+    shown = presentations["image_name"].notna().to_numpy() & within
+    blocks = presentations["stimulus_block"].to_numpy()
+    return np.isin(blocks, blocks[shown])
+
+
+def trials_of_presentations(presentations: pd.DataFrame, trials: pd.DataFrame) -> pd.Series[Any]:
+    """Find the trial of each image presentation.
+
+    Parameters
+    ----------
+    presentations : start_time, image_name, stimulus_block and active.
+    trials : trial_id, start_time and stop_time, ascending in start_time.
+
+    Returns
+    -------
+    (n_presentations,) Int64
+        The last trial that started before the presentation, also when that trial is over, up to the
+        last trial's stop; copied to the replay; NA elsewhere (AllenSDK,
+        ``compute_trials_id_for_stimulus``).
+    """
+    starts = presentations["start_time"].to_numpy(dtype=float)
+    position = np.searchsorted(trials["start_time"].to_numpy(dtype=float), starts, side="left") - 1
+    within = (position >= 0) & (starts < trials["stop_time"].max())
+    within &= presentations["image_name"].notna().to_numpy()
+    ids = np.zeros(len(presentations), dtype=np.int64)
+    ids[within] = trials["trial_id"].to_numpy(dtype=np.int64)[position[within]]
+    found = pd.Series(pd.arrays.IntegerArray(ids, ~within))
+    return copied_to_replay(found, presentations)
+
+
+def sham_changes(presentations: pd.DataFrame, trials: pd.DataFrame) -> NDArray[np.bool_]:
+    """Mark the presentations at which a catch trial's image might have changed.
+
+    Parameters
+    ----------
+    presentations : start_frame, trials_id, image_name, stimulus_block and active.
+    trials : trial_id, catch and change_frame.
+
+    Returns
+    -------
+    (n_presentations,) bool
+        True where the presentation starts in the change_frame of a catch trial, and in the replay of
+        such a presentation (AllenSDK, ``compute_is_sham_change``).
+    """
+    shown = trials["trial_id"].isin(presentations["trials_id"].dropna())
+    frames = trials.loc[trials["catch"] & shown, "change_frame"].dropna()
+    found = pd.Series(presentations["start_frame"].isin(frames.astype(np.int64)).to_numpy())
+    return copied_to_replay(found, presentations).to_numpy(dtype=np.bool_)
+
+
+def copied_to_replay(values: pd.Series[Any], presentations: pd.DataFrame) -> pd.Series[Any]:
+    """Copy values of active presentations to the same presentations in the replay.
+
+    Parameters
+    ----------
+    values : (n_presentations,), left unchanged.
+    presentations : image_name, stimulus_block and active, in the same order.
+
+    Returns
+    -------
+    (n_presentations,)
+        A block that is not active and shows exactly the images of an active block has that block's
+        values.
+    """
+    copied = values.copy()
+    blocks = presentations["stimulus_block"].to_numpy()
+    images = presentations["image_name"].to_numpy(dtype=object)
+    active = presentations["active"].to_numpy(dtype=np.bool_)
+    passive_images = ~active & presentations["image_name"].notna().to_numpy()
+    for source in np.unique(blocks[active]):
+        for target in np.unique(blocks[passive_images]):
+            if np.array_equal(images[blocks == source], images[blocks == target]):
+                copied[blocks == target] = values[blocks == source].to_numpy()
+    return copied

@@ -1,0 +1,187 @@
+"""Whose session, when, on which rig: the metadata of a recording."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from vbn.nwb.recording import RecordingFile, reads
+
+METADATA = "general/metadata"
+SUBJECT = "general/subject"
+
+
+@dataclass(frozen=True)
+class SessionMetadata:
+    """Metadata of one recording.
+
+    Parameters
+    ----------
+    session_id : ``ecephys_session_id``, the root's identifier.
+    behavior_session_id : the number of the same session among all behaviour sessions.
+    mouse_id : LabTracks number, as text.
+    sex : ``M`` or ``F``, None when unknown.
+    age_in_days : None when unknown.
+    genotype : full genotype.
+    driver_line : sorted; empty for a wild type.
+    reporter_line : None for a wild type.
+    cre_line : genotype up to the first ``;`` less ``/wt``, None without ``;`` (AllenSDK,
+        ``FullGenotype.parse_cre_line``).
+    species : None when not stated.
+    session_type : as ``EPHYS_1_images_G_3uL_reward``.
+    date_of_acquisition : start of the session, UTC.
+    equipment_name : the rig.
+    stimulus_frame_rate : Hz, nominal.
+    project_code : as stored, ``Not Available`` in the release's recordings; None when not stated.
+    image_set : the letter after ``images_`` in the session type, None when there is none.
+    """
+
+    session_id: int
+    behavior_session_id: int
+    mouse_id: str
+    sex: str | None
+    age_in_days: int | None
+    genotype: str
+    driver_line: tuple[str, ...]
+    reporter_line: str | None
+    cre_line: str | None
+    species: str | None
+    session_type: str
+    date_of_acquisition: datetime
+    equipment_name: str
+    stimulus_frame_rate: float
+    project_code: str | None
+    image_set: str | None
+
+
+@reads("session metadata")
+def read_session(recording: RecordingFile) -> SessionMetadata:
+    """Read the metadata of a recording.
+
+    Parameters
+    ----------
+    recording : the open file.
+
+    Returns
+    -------
+    SessionMetadata
+
+    Raises
+    ------
+    InvalidContentError
+        A required entry is missing or has no meaning.
+    """
+    session_type = _required_text(recording, METADATA, "session_type")
+    genotype = _dataset_text(recording, f"{SUBJECT}/genotype")
+    sex = _optional_dataset_text(recording, f"{SUBJECT}/sex")
+    subject = recording.group(SUBJECT).attrs
+    return SessionMetadata(
+        session_id=recording.identity.identifier,
+        behavior_session_id=_number(recording, "behavior_session_id", int),
+        mouse_id=_dataset_text(recording, f"{SUBJECT}/subject_id"),
+        sex=sex if sex in ("M", "F") else None,
+        age_in_days=age_in_days(_optional_dataset_text(recording, f"{SUBJECT}/age")),
+        genotype=genotype,
+        driver_line=tuple(sorted(_text_list(subject.get("driver_line")))),
+        reporter_line=next(iter(_text_list(subject.get("reporter_line"))), None),
+        cre_line=cre_line(genotype),
+        species=_optional_dataset_text(recording, f"{SUBJECT}/species"),
+        session_type=session_type,
+        date_of_acquisition=_start_time(recording),
+        equipment_name=_required_text(recording, METADATA, "equipment_name"),
+        stimulus_frame_rate=_number(recording, "stimulus_frame_rate", float),
+        project_code=_optional_attribute(recording, METADATA, "project_code"),
+        image_set=image_set(session_type),
+    )
+
+
+def age_in_days(code: str | None) -> int | None:
+    """Read an age such as ``P119D``; None for any other text (AllenSDK, ``Age._age_code_to_days``).
+
+    Examples
+    --------
+    >>> age_in_days("P119D")
+    119
+    """
+    match = re.fullmatch(r"P(\d+)D?", code or "")
+    return int(match[1]) if match else None
+
+
+def cre_line(genotype: str) -> str | None:
+    """Read the Cre line off a genotype (AllenSDK, ``FullGenotype.parse_cre_line``).
+
+    Examples
+    --------
+    >>> cre_line("Sst-IRES-Cre/wt;Ai32(RCL-ChR2(H134R)_EYFP)/wt")
+    'Sst-IRES-Cre'
+    >>> cre_line("wt/wt") is None
+    True
+    """
+    return genotype.split(";")[0].replace("/wt", "") if ";" in genotype else None
+
+
+def image_set(session_type: str) -> str | None:
+    """Read the letter of the image set off a session type.
+
+    Examples
+    --------
+    >>> image_set("EPHYS_1_images_G_3uL_reward")
+    'G'
+    """
+    match = re.search(r"images_([A-Z])(?![A-Za-z])", session_type)
+    return match[1] if match else None
+
+
+def _start_time(recording: RecordingFile) -> datetime:
+    """Read the start of the session; a time without zone is UTC, as all times of the release are."""
+    text = _dataset_text(recording, "session_start_time")
+    try:
+        start = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise recording.invalid(f"/session_start_time '{text}' is no ISO date.") from error
+    return start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
+
+
+def _number(recording: RecordingFile, name: str, kind: Any) -> Any:
+    """Read a numeric attribute of the metadata."""
+    text = _required_text(recording, METADATA, name)
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise recording.invalid(f"/{METADATA}@{name} '{text}' is no {kind.__name__}.") from error
+
+
+def _required_text(recording: RecordingFile, group: str, name: str) -> str:
+    text = _optional_attribute(recording, group, name)
+    if text is None:
+        raise recording.missing(f"{group}@{name}")
+    return text
+
+
+def _optional_attribute(recording: RecordingFile, group: str, name: str) -> str | None:
+    value = recording.group(group).attrs.get(name)
+    return None if value is None else _decoded(value)
+
+
+def _dataset_text(recording: RecordingFile, path: str) -> str:
+    return _decoded(recording.dataset(path)[()])
+
+
+def _optional_dataset_text(recording: RecordingFile, path: str) -> str | None:
+    """Read a text that may be absent; AllenSDK writes ``None`` for an absent one."""
+    text = _dataset_text(recording, path) if recording.has(path) else ""
+    return None if text in ("", "None") else text
+
+
+def _text_list(value: Any) -> list[str]:
+    """List the texts of an attribute; a wild type's is absent, ``None``, or an empty array of float."""
+    decoded = [] if value is None else [_decoded(item) for item in np.atleast_1d(value)]
+    return [text for text in decoded if text not in ("", "None")]
+
+
+def _decoded(value: Any) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,157 @@
+"""Spike times, one probe at a time: a real session's would not fit twice into a small machine's memory.
+
+A unit's spike times are seconds on the session clock, ascending (equal times are allowed), finite and
+not negative. The next function must keep to whole-array steps: a session has some 70 million spikes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vbn.nwb.columns import Table
+from vbn.nwb.recording import RecordingFile, reading
+from vbn.nwb.units import UNITS, spike_bounds
+
+SPIKE_TIMES = f"{UNITS}/spike_times"
+
+
+def iterate_spike_times(
+    recording: RecordingFile, units: pd.DataFrame
+) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.float64]]]:
+    """Read the spike times of one probe after the other.
+
+    Parameters
+    ----------
+    recording : the open file.
+    units : unit_id and probe_name of the wanted units, as `read_units` gives them.
+
+    Yields
+    ------
+    probe_name : str
+        In sorted order; a probe without wanted units is passed over.
+    units : DataFrame
+        The probe's units in the file's order: unit_id, spike_offset (into the array), n_spikes.
+    spike_times : (n_spikes,) float64, s
+        The units' spike times one after the other. Nothing keeps it once the next probe is asked for.
+
+    Raises
+    ------
+    InvalidContentError
+        Spike times of a unit go back, are negative or not finite.
+    ValueError
+        A unit is not one of the file's.
+    """
+    with reading(recording, "spike times"):
+        bounds = spike_bounds(recording)
+        file_ids = Table(recording, UNITS).identifiers()
+        rows = _rows_of(units["unit_id"].to_numpy(dtype=np.int64), file_ids)
+        names = units["probe_name"].to_numpy(dtype=object)
+        for name in sorted(set(names)):
+            probe_rows = np.sort(rows[names == name])
+            counts = bounds[probe_rows + 1] - bounds[probe_rows]
+            offsets = np.cumsum(counts) - counts
+            probe_units = pd.DataFrame(
+                {"unit_id": file_ids[probe_rows], "spike_offset": offsets, "n_spikes": counts}
+            )
+            spike_times = _read_rows(recording.dataset(SPIKE_TIMES), bounds, probe_rows)
+            _require_valid(recording, name, probe_units, spike_times)
+            yield name, probe_units, spike_times
+            del spike_times  # or this probe would stay in memory while the next one is read
+
+
+def adjacent_runs(rows: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Join ascending rows into runs without gaps.
+
+    Parameters
+    ----------
+    rows : (n,), ascending.
+
+    Returns
+    -------
+    list of (first, last)
+        Both ends included; empty for no rows.
+
+    Examples
+    --------
+    >>> adjacent_runs(np.array([2, 3, 4, 8]))
+    [(2, 4), (8, 8)]
+    """
+    if len(rows) == 0:
+        return []
+    breaks = np.flatnonzero(np.diff(rows) != 1)
+    firsts = rows[np.concatenate([[0], breaks + 1])]
+    lasts = rows[np.concatenate([breaks, [len(rows) - 1]])]
+    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
+
+
+def backward_steps(times: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Find spike times that are earlier than the one before them in the same unit.
+
+    Parameters
+    ----------
+    times : (n_spikes,), s; the units' times one after the other.
+    offsets : (n_units,), ascending; where each unit begins.
+
+    Returns
+    -------
+    (n_steps,) int64
+        Positions of the later spike; a comparison with NaN is no step back.
+    """
+    back = times[1:] < times[:-1]
+    starts = offsets[(offsets > 0) & (offsets < len(times))]
+    back[starts - 1] = False
+    return np.flatnonzero(back) + 1
+
+
+def _rows_of(unit_ids: NDArray[np.int64], file_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Find the file's row of each unit."""
+    row_of = dict(zip(file_ids.tolist(), range(len(file_ids)), strict=True))
+    unknown = [unit_id for unit_id in unit_ids.tolist() if unit_id not in row_of]
+    if unknown:
+        raise ValueError(f"units must be of this file: {len(unknown)} are not, the first is {unknown[0]}.")
+    return np.array([row_of[unit_id] for unit_id in unit_ids.tolist()], dtype=np.int64)
+
+
+def _read_rows(dataset: Any, bounds: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Read the spikes of some rows into one array, in one go for each run of adjacent rows."""
+    times = np.empty(int((bounds[rows + 1] - bounds[rows]).sum()), dtype=np.float64)
+    filled = 0
+    for first, last in adjacent_runs(rows):
+        start, stop = int(bounds[first]), int(bounds[last + 1])
+        if stop > start:
+            dataset.read_direct(times, np.s_[start:stop], np.s_[filled : filled + stop - start])
+        filled += stop - start
+    return times
+
+
+def _require_valid(
+    recording: RecordingFile, probe_name: str, units: pd.DataFrame, times: NDArray[np.float64]
+) -> None:
+    """Refuse spike times that go back, are negative or not finite, all problems in one message."""
+    offsets = units["spike_offset"].to_numpy()
+    found = {
+        "are not ascending": backward_steps(times, offsets),
+        "are negative": np.flatnonzero(times < 0),
+        "are not finite": np.flatnonzero(~np.isfinite(times)),
+    }
+    problems = [_problem(words, at, units, times) for words, at in found.items() if len(at)]
+    if problems:
+        raise recording.invalid(f"/{SPIKE_TIMES} of {probe_name} {'; '.join(problems)}.")
+
+
+def _problem(
+    words: str, positions: NDArray[np.int64], units: pd.DataFrame, times: NDArray[np.float64]
+) -> str:
+    """Say in how many units something is wrong, and where it is first."""
+    offsets = units["spike_offset"].to_numpy()
+    owners = np.searchsorted(offsets, positions, side="right") - 1
+    first, position = int(owners[0]), int(positions[0])
+    return (
+        f"{words} in {len(np.unique(owners))} units, first in unit {units['unit_id'].iloc[first]} "
+        f"at its spike {position - int(offsets[first])} ({times[position]} s)"
+    )

@@ -1,0 +1,127 @@
+"""Trials of the change detection task.
+
+Trial times are frame times without display delay: a change is on screen some 20 to 45 ms after
+``change_time_no_display_delay``. Align responses to the flash's ``start_time`` instead.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vbn.nwb.columns import TEXT_MISSING, Table, floats, frame, integers, nullable_integers
+from vbn.nwb.recording import RecordingFile, reads
+
+TRIALS = "intervals/trials"
+
+FLAGS = (
+    "is_change",
+    "go",
+    "catch",
+    "hit",
+    "miss",
+    "false_alarm",
+    "correct_reject",
+    "aborted",
+    "auto_rewarded",
+)
+
+OLD_NAMES = {"is_change": "stimulus_change"}
+"""Names of releases before 0.5.0."""
+
+
+@reads("trials")
+def read_trials(recording: RecordingFile) -> pd.DataFrame:
+    """Read the trials of a recording.
+
+    Parameters
+    ----------
+    recording : the open file.
+
+    Returns
+    -------
+    DataFrame
+        One row per trial in the file's order: trial_id, start_time, stop_time, trial_length, the
+        images' names (None where missing), the nine flags, change_frame (Int64; NA without change),
+        change_time_no_display_delay, response_time (first lick), reward_time (s; NaN where there is
+        none), reward_volume (mL), lick_times (an array of s for each trial).
+
+    Raises
+    ------
+    InvalidContentError
+        The table or a required column is missing.
+    """
+    table = Table(recording, TRIALS)
+    columns: dict[str, Any] = {"trial_id": table.identifiers()}
+    for name in ("start_time", "stop_time", "trial_length"):
+        columns[name] = table.floats(name)
+    for name in ("initial_image_name", "change_image_name"):
+        columns[name] = table.texts(name, missing=TEXT_MISSING)
+    for name in FLAGS:
+        columns[name] = table.booleans(_stored_name(table, name))
+    columns["change_frame"] = table.column("change_frame", nullable_integers)
+    for name in ("change_time_no_display_delay", "response_time", "reward_time", "reward_volume"):
+        columns[name] = table.floats(name)
+    columns["lick_times"] = _lick_times(table, columns["start_time"])
+    return frame(columns)
+
+
+def split_by_trial(licks: NDArray[np.float64], starts: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Find where each trial's licks end, from times alone.
+
+    Parameters
+    ----------
+    licks : (n_licks,), s, ascending.
+    starts : (n_trials,), s, ascending; when the trials start.
+
+    Returns
+    -------
+    (n_trials,) int64
+        Ends, as in an index column.
+
+    Notes
+    -----
+    A lick belongs to the trial that started before it; a lick at a trial's very start belongs to the
+    trial before (AllenSDK, ``Trial._get_trial_data``: start < lick <= end, bounds without gaps).
+    """
+    return np.append(np.searchsorted(licks, starts[1:], side="right"), len(licks)).astype(np.int64)
+
+
+def _stored_name(table: Table, name: str) -> str:
+    old = OLD_NAMES.get(name, name)
+    return old if table.has(old) and not table.has(name) else name
+
+
+def _lick_times(table: Table, starts: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Read each trial's licks.
+
+    AllenSDK's writer makes a ragged column, with two accidents (``Trials.to_nwb``): without any lick
+    the column holds one empty text, and with as many licks as trials its index is left out.
+    """
+    stored = table.recording.dataset(f"{table.path}/lick_times")[:]
+    is_text = stored.dtype.kind in "OSU"
+    licks = np.empty(0) if is_text else table.converted("lick_times", stored, floats)
+    if is_text:
+        ends = np.zeros(len(table), dtype=np.int64)
+    elif table.has("lick_times_index"):
+        ends = table.column("lick_times_index", integers)
+    else:
+        ends = split_by_trial(licks, starts)
+    return _ragged(table, licks, ends)
+
+
+def _ragged(table: Table, values: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArray[np.object_]:
+    """Cut values into one array per row."""
+    bounds = np.concatenate([np.zeros(1, dtype=np.int64), ends])
+    if (np.diff(bounds) < 0).any() or bounds[-1] != len(values):
+        raise table.recording.invalid(
+            f"/{table.path}/lick_times_index must ascend to the number of licks, {len(values)}, "
+            f"and ends at {bounds[-1]}."
+        )
+    rows = np.empty(len(ends), dtype=object)
+    for row in range(len(ends)):
+        rows[row] = values[bounds[row] : bounds[row + 1]]
+    return rows

@@ -1,0 +1,131 @@
+"""Sorted units and their quality metrics; all of them, because filtering is a matter for queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vbn.nwb.columns import Table, frame
+from vbn.nwb.probes import ELECTRODES, read_channels
+from vbn.nwb.recording import RecordingFile, reads
+
+UNITS = "units"
+
+METRICS = (
+    "PT_ratio",
+    "amplitude",
+    "amplitude_cutoff",
+    "cumulative_drift",
+    "d_prime",
+    "firing_rate",
+    "isi_violations",
+    "isolation_distance",
+    "l_ratio",
+    "max_drift",
+    "nn_hit_rate",
+    "nn_miss_rate",
+    "presence_ratio",
+    "recovery_slope",
+    "repolarization_slope",
+    "silhouette_score",
+    "snr",
+    "spread",
+    "velocity_above",
+    "velocity_below",
+    "waveform_duration",
+)
+"""The columns of numbers, under the file's names; units of measurement are in the file layout's notes."""
+
+SORTER_NUMBERS = ("cluster_id", "local_index")
+"""Kilosort's numbers, unique within a probe only."""
+
+
+@reads("units")
+def read_units(recording: RecordingFile) -> pd.DataFrame:
+    """Read all units of a recording, without spike times and waveforms.
+
+    Parameters
+    ----------
+    recording : the open file.
+
+    Returns
+    -------
+    DataFrame
+        One row per unit in the file's order: unit_id, probe_name, peak_channel_id, cluster_id,
+        local_index, the metrics (`METRICS`; NaN where not computed, all NaN where the file lacks the
+        column), quality (None where not stated), n_spikes.
+
+    Raises
+    ------
+    InvalidContentError
+        The table or a required column is missing, ids repeat, a peak channel is no channel of the
+        file, or the index of the spike times does not fit them.
+    """
+    table = Table(recording, UNITS)
+    peak_channels = table.integers("peak_channel_id")
+    columns: dict[str, Any] = {
+        "unit_id": table.identifiers(),
+        "probe_name": _probe_names(recording, peak_channels),
+        "peak_channel_id": peak_channels,
+    }
+    for name in SORTER_NUMBERS:
+        columns[name] = table.integers(name) if table.has(name) else table.floats_or_nan(name)
+    for name in METRICS:
+        columns[name] = table.floats_or_nan(name)
+    columns["quality"] = _quality(table)
+    columns["n_spikes"] = np.diff(spike_bounds(recording))
+    return frame(columns)
+
+
+def spike_bounds(recording: RecordingFile) -> NDArray[np.int64]:
+    """Read where each unit's spikes begin and end among all spikes.
+
+    Parameters
+    ----------
+    recording : the open file.
+
+    Returns
+    -------
+    (n_units + 1,) int64
+        The spikes of row k are ``[bounds[k], bounds[k + 1])``.
+
+    Raises
+    ------
+    InvalidContentError
+        The index goes back, or does not end at the last spike.
+    """
+    # The stored ends are of the smallest unsigned type that fits, which would wrap in a difference.
+    ends = Table(recording, UNITS).integers("spike_times_index")
+    bounds = np.concatenate([np.zeros(1, dtype=np.int64), ends])
+    n_spikes = recording.dataset(f"{UNITS}/spike_times").shape[0]
+    if (np.diff(bounds) < 0).any() or bounds[-1] != n_spikes:
+        raise recording.invalid(
+            f"/{UNITS}/spike_times_index must ascend to the number of spikes, {n_spikes}, "
+            f"and ends at {bounds[-1]}."
+        )
+    return bounds
+
+
+def _probe_names(recording: RecordingFile, peak_channels: NDArray[np.int64]) -> NDArray[np.object_]:
+    """Name each unit's probe: the units table does not say it, the peak channel does."""
+    channels = read_channels(recording)
+    names = dict(zip(channels["channel_id"].tolist(), channels["probe_name"], strict=True))
+    unknown = [channel for channel in peak_channels.tolist() if channel not in names]
+    if unknown:
+        raise recording.invalid(
+            f"{len(unknown)} units have a peak_channel_id that is not in /{ELECTRODES}, "
+            f"the first are {list(dict.fromkeys(unknown))[:5]}."
+        )
+    found = np.empty(len(peak_channels), dtype=object)
+    found[:] = [names[channel] for channel in peak_channels.tolist()]
+    return found
+
+
+def _quality(table: Table) -> NDArray[np.object_]:
+    """Read the sorter's verdict; releases before 0.5.0 do not have it."""
+    if table.has("quality"):
+        return table.texts("quality", missing=("", "N/A", "None"))
+    return np.full(len(table), None, dtype=object)
