@@ -16,8 +16,8 @@ from vbn.errors import VbnError
 from vbn.plots import plot_change_response, save_figure
 from vbn.synthetic import SyntheticSettings, write_sessions
 
-SETTINGS = SyntheticSettings(sessions=2, probes=2, units_per_probe=60, minutes=20, genotype=("sst",))
-STRUCTURE = "VISam"  # what probeA passes through
+SETTINGS = SyntheticSettings(sessions=2, probes=3, units_per_probe=60, minutes=20, genotype=("sst",))
+STRUCTURE = "VISp"
 
 
 @dataclass(frozen=True)

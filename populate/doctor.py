@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 import schemas
 from populate import reservations, runner, status
@@ -94,11 +93,11 @@ def _check_store(database: connection.Database) -> list[Check]:
 def _check_files() -> Check:
     """Look whether the registered files are where they were."""
     rows = session.NwbFile.to_dicts()
-    missing: list[Path] = []
-    for row in rows:
-        path = files.resolve(row["root"], row["relative_path"])
-        if not path.exists():
-            missing.append(path)
+    try:
+        paths = [files.resolve(row["root"], row["relative_path"]) for row in rows]
+    except VbnError as error:
+        return Check("files", False, f"{len(rows)} registered", str(error))
+    missing = [path for path in paths if not path.exists()]
     advice = (
         f"Bring back {missing[0]}{' and others' if len(missing) > 1 else ''}, or set VBN_ROOTS."
         if missing

@@ -115,9 +115,17 @@ def register(paths: Iterable[str | Path], catalogue: Catalogue | None = None) ->
                 yield Outcome(path, "skipped", f"{identity.kind} file", identity.identifier)
                 continue
             vbn.nwb.require_recording(identity)
-            yield _register_file(path, identity, catalogue or Catalogue())
+            yield _register_once(path, identity, catalogue or Catalogue())
         except VbnError as error:
             yield Outcome(path, "failed", str(error))
+
+
+def _register_once(path: Path, identity: vbn.nwb.FileIdentity, catalogue: Catalogue) -> Outcome:
+    """Enter a file, also while another process enters the same one."""
+    try:
+        return _register_file(path, identity, catalogue)
+    except dj.errors.DuplicateError:
+        return _register_file(path, identity, catalogue)
 
 
 def _register_file(path: Path, identity: vbn.nwb.FileIdentity, catalogue: Catalogue) -> Outcome:

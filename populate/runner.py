@@ -17,8 +17,8 @@ import schemas
 from populate import reservations
 from schemas import files, session
 from schemas._datajoint import dj
-from schemas.connection import tables
-from vbn.errors import NotFoundError, StoreError, VbnError
+from schemas.connection import DRIVER_ERRORS, tables
+from vbn.errors import NotFoundError, ServerError, StoreError, VbnError
 
 Key = dict[str, Any]
 
@@ -99,32 +99,53 @@ def run(
         After the interrupted job was rolled back and its reservation returned.
     """
     require_writable_store()
-    reservations.return_dead(table_classes)
-    with files.closing_file():
-        for key in keys:
-            for cls in table_classes:
-                if should_stop():
-                    return
-                yield from _populate_table(cls(), key)
-            files.close_file()
+    try:
+        reservations.return_dead(table_classes)
+        with files.closing_file():
+            for key in keys:
+                for cls in table_classes:
+                    if should_stop():
+                        return
+                    yield from _populate_table(cls(), key)
+                files.close_file()
+    except DRIVER_ERRORS as error:
+        raise ServerError(
+            f"The connection to the database was lost ({error}). Start again when it is back."
+        ) from error
 
 
 def _populate_table(table: Any, key: Key) -> Iterator[JobResult]:
     """Make a table's missing entries of one session."""
     table.jobs.refresh(key, delay=-1)
     while pending := _pending_keys(table, key):
+        error = _make(table, pending[0])
+        if isinstance(error, Exception):
+            yield JobResult(type(table).__name__, pending[0], _record(table, pending[0], error))
+        elif error is None:
+            yield JobResult(type(table).__name__, pending[0])
+
+
+def _make(table: Any, key: Key) -> Exception | bool | None:
+    """Make one entry; return None, the exception that it ended in, or False if another worker has it.
+
+    An interruption is no failure: DataJoint records it as one, which is undone before it goes on.
+    """
+    interruption: BaseException | None = None
+    try:
         outcome = table.populate(
-            pending[0], reserve_jobs=True, suppress_errors=True, return_exception_objects=True, refresh=False
+            key, reserve_jobs=True, suppress_errors=True, return_exception_objects=True, refresh=False
         )
-        name = type(table).__name__
-        for failed_key, error in outcome["error_list"]:
-            reservations.discard_leftovers(table, failed_key)
-            if isinstance(error, KeyboardInterrupt):
-                (table.jobs & failed_key).delete_quick()
-                raise error
-            yield JobResult(name, failed_key, _record(table, failed_key, error))
-        if outcome["success_count"]:
-            yield JobResult(name, pending[0])
+    except SystemExit as terminated:  # DataJoint's handler of SIGTERM
+        interruption, outcome = terminated, {"error_list": [(key, terminated)], "success_count": 0}
+    for _, error in outcome["error_list"]:
+        reservations.discard_leftovers(table, key)
+        if isinstance(error, Exception):
+            return error
+        interruption = error
+    if interruption is not None:
+        (table.jobs & key).delete_quick()
+        raise KeyboardInterrupt from interruption
+    return None if outcome["success_count"] else False
 
 
 def _pending_keys(table: Any, key: Key) -> list[Key]:

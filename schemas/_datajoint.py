@@ -1,7 +1,8 @@
-"""DataJoint, imported without its notice about a missing ``datajoint.json``.
+"""DataJoint, imported without its notices.
 
-The notice is for people who configure DataJoint by hand; here the absence of a configuration is
-a supported state (the embedded server). Every module of this package imports ``dj`` from here.
+That ``datajoint.json`` is missing is a supported state here (the embedded server), and that one
+of DataJoint's own modules is deprecated concerns DataJoint. Every module of this package imports
+``dj`` from here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="No datajoint.json found")
+    warnings.filterwarnings("ignore", message="datajoint.migrate is deprecated")
     import datajoint as dj
 
 __all__ = ["dj"]

@@ -243,6 +243,6 @@ def _explained_refusals(database: Database) -> Iterator[None]:
         yield
     except dj.errors.AccessError as error:
         raise ServerError(
-            f"The {database} does not let the user '{database.connection.conn_info['user']}' do this: {error}. "
-            "Ask its administrator, or use an account that may."
+            f"The {database} does not let the user '{database.connection.conn_info['user']}' do this: "
+            f"{error}. Ask its administrator, or use an account that may."
         ) from error

@@ -103,8 +103,8 @@ def _require_computed(key: dict[str, Any], alignment: str) -> None:
     for table in (psth.Psth, psth.AlignedBehavior):
         if not table & {**key, "alignment": alignment}:
             raise NotFoundError(
-                f"{table.__name__} of session {key['session_id']} is not computed yet ('{alignment}'). Run: vbn populate "
-                "(and see vbn status, vbn errors)."
+                f"{table.__name__} of session {key['session_id']} is not computed yet ('{alignment}'). "
+                "Run: vbn populate (and see vbn status, vbn errors)."
             )
 
 

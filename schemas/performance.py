@@ -97,18 +97,15 @@ def task_frames(key: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     to_allensdk = {attribute: column for column, attribute in behavior.TRIAL_NAMES.items()}
     trials = trials.reindex(columns=list(to_allensdk)).rename(columns=to_allensdk)
     flags = [
-        name
-        for name in (
-            "go",
-            "catch",
-            "hit",
-            "miss",
-            "false_alarm",
-            "correct_reject",
-            "aborted",
-            "auto_rewarded",
-            "is_change",
-        )
+        "go",
+        "catch",
+        "hit",
+        "miss",
+        "false_alarm",
+        "correct_reject",
+        "aborted",
+        "auto_rewarded",
+        "is_change",
     ]
     times = ("response_time", "reward_time", "change_time_no_display_delay")
     trials = trials.astype({**dict.fromkeys(flags, bool), **dict.fromkeys(times, float)})

@@ -70,6 +70,11 @@ def server_is_configured() -> bool:
     return "database.host" in content or "host" in content.get("database", {})
 
 
+_default: dict[str, object] | None = (
+    None  # what `resolve_store` itself chose, to tell it from a configured one
+)
+
+
 @dataclass(frozen=True)
 class Store:
     """The array store: DataJoint's settings for it, and what they mean for a person."""
@@ -96,10 +101,10 @@ def resolve_store() -> Store:
         If the server is on another machine and no store is configured: arrays written to a
         folder of this machine would be out of everybody else's reach.
     """
+    global _default
     configured = dj.config.stores.get(STORE_NAME)
-    default_folder = home_folder() / "store"
-    if configured and configured.get("location") != str(default_folder):
-        return Store(dict(configured), is_default=False)
+    if configured and configured is not _default:
+        return Store(configured, is_default=False)
     if server_is_configured() and dj.config.database.host.split(":")[0] not in LOCAL_HOSTS:
         raise SettingError(
             f"The database is on '{dj.config.database.host}', but no array store is configured. "
@@ -107,4 +112,5 @@ def resolve_store() -> Store:
             """DJ_STORES='{"vbn": {"protocol": "file", "location": "/shared/vbn-store"}}' """
             "or the same under 'stores' in datajoint.json."
         )
-    return Store({"protocol": "file", "location": str(default_folder)}, is_default=True)
+    _default = {"protocol": "file", "location": str(home_folder() / "store")}
+    return Store(_default, is_default=True)

@@ -11,7 +11,6 @@ from schemas import behavior, session  # noqa: F401 - the definitions refer to b
 from schemas._datajoint import dj
 from schemas.files import registered_recording
 from schemas.rows import insert_rows, plain, rows_from_frame
-from vbn.nwb.blocks import summarise_blocks
 
 schema = dj.Schema()
 
@@ -136,7 +135,7 @@ class Stimulus(dj.Imported):
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read the presentations and find their blocks."""
         presentations = vbn.nwb.read_stimulus_presentations(registered_recording(source))
-        return presentations, summarise_blocks(presentations)
+        return presentations, vbn.nwb.summarise_blocks(presentations)
 
     def make_insert(self, key: dict[str, Any], presentations: pd.DataFrame, blocks: pd.DataFrame) -> None:
         """Insert the session's blocks and presentations."""
