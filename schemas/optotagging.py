@@ -35,7 +35,7 @@ class OptotagParams(dj.Lookup):
 def seed_defaults() -> None:
     """Enter the default parameters if they are missing."""
     content = parameters.as_json(asdict(OptotagParameters()))
-    row = {"optotag_params": "swdb_2022_censored", "optotag_content": content}
+    row = {"optotag_params": "censored_pulses", "optotag_content": content}
     parameters.add_parameters(OptotagParams(), row, content, METHOD_VERSION)
 
 

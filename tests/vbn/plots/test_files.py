@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+from matplotlib.figure import Figure
+
+from vbn.plots import save_figure
+
+
+@pytest.fixture
+def figure() -> Figure:
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().set_title("Äpfel (µm)")
+    return figure
+
+
+@pytest.mark.parametrize(
+    ("suffix", "magic"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml"), (".PNG", b"\x89PNG")]
+)
+def test_the_suffix_chooses_the_format_and_the_folder_is_made(figure, tmp_path, suffix, magic):
+    path = save_figure(figure, tmp_path / "new" / "folder" / f"figure{suffix}")
+    assert path.read_bytes().startswith(magic)
+
+
+def test_png_has_200_dots_per_inch(figure, tmp_path):
+    header = save_figure(figure, tmp_path / "figure.png").read_bytes()[16:24]
+    width, height = int.from_bytes(header[:4]), int.from_bytes(header[4:])
+    assert (width, height) == (400, 200)
+
+
+def test_text_stays_text_in_svg(figure, tmp_path):
+    assert "Äpfel (µm)" in save_figure(figure, tmp_path / "figure.svg").read_text(encoding="utf-8")
+
+
+def test_an_existing_file_is_replaced(figure, tmp_path):
+    path = tmp_path / "figure.png"
+    path.write_bytes(b"old")
+    save_figure(figure, str(path))
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["figure", "figure.jpeg"])
+def test_other_suffixes_are_refused_and_nothing_is_made(figure, tmp_path, name):
+    with pytest.raises(ValueError, match=r"must end in \.png, \.pdf, \.svg"):
+        save_figure(figure, tmp_path / "new" / name)
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,260 @@
+"""Peri-stimulus time histograms: spikes counted in time bins around events.
+
+A *bin* is half open: its left edge belongs to it, its right edge to the next one, the last edge to none.
+*Relative time* is a spike's time less the start of its event's window, ``spike - (event + start_s)``, and the
+edges it is compared with are ``k * bin_s``: never sums of bins, which drift. This is the binning of the
+AllenSDK tutorials' ``makePSTH`` (``numpy.histogram`` of the same differences), except that
+``numpy.histogram`` also counts a spike lying exactly on the last edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vbn.analysis.spikes import Booleans, Floats, Integers, checked_events, unit_trains
+
+TOLERANCE = 1e-9  # bins, or seconds: what rounding may do to a sum of decimal fractions
+RESPONSE_WINDOW_S = (0.0, 0.25)  # one flash
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """Time bins around an event.
+
+    Parameters
+    ----------
+    start_s, stop_s : seconds, first and last edge relative to the event.
+    bin_s : seconds, width of a bin.
+
+    Raises
+    ------
+    ValueError
+        When the window is not a positive, whole number of bins.
+
+    Examples
+    --------
+    >>> axis = TimeAxis(start_s=-0.2, stop_s=0.1, bin_s=0.1)
+    >>> axis.n_bins
+    3
+    >>> axis.centers_s.round(3).tolist()
+    [-0.15, -0.05, 0.05]
+    """
+
+    start_s: float
+    stop_s: float
+    bin_s: float
+
+    def __post_init__(self) -> None:
+        if not np.all(np.isfinite([self.start_s, self.stop_s, self.bin_s])):
+            raise ValueError(f"A time axis needs finite numbers, got {self}.")
+        if self.bin_s <= 0 or self.stop_s <= self.start_s:
+            raise ValueError(f"A time axis needs bin_s > 0 and stop_s > start_s, got {self}.")
+        n_bins = (self.stop_s - self.start_s) / self.bin_s
+        if round(n_bins) < 1 or abs(n_bins - round(n_bins)) > TOLERANCE * max(1.0, n_bins):
+            raise ValueError(f"The window must be a whole number of bins, got {n_bins:g} in {self}.")
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins."""
+        return round((self.stop_s - self.start_s) / self.bin_s)
+
+    @property
+    def edges_s(self) -> Floats:
+        """(n_bins + 1,) seconds relative to the event."""
+        return np.asarray(self.start_s + np.arange(self.n_bins + 1) * self.bin_s, dtype=np.float64)
+
+    @property
+    def centers_s(self) -> Floats:
+        """(n_bins,) seconds relative to the event."""
+        return np.asarray(self.start_s + (np.arange(self.n_bins) + 0.5) * self.bin_s, dtype=np.float64)
+
+    def bins_within(self, start_s: float, stop_s: float) -> Booleans:
+        """(n_bins,) True for the bins that lie wholly in start_s..stop_s (seconds, relative to the event)."""
+        edges_s = self.edges_s
+        return (edges_s[:-1] >= start_s - TOLERANCE) & (edges_s[1:] <= stop_s + TOLERANCE)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Spikes per bin, added up over events.
+
+    Attributes
+    ----------
+    total : (n_units, n_bins) spikes, sum over events.
+    sum_of_squares : (n_units, n_bins) spikes squared, sum over events of each event's count squared.
+    n_events : number of events.
+    """
+
+    total: Integers
+    sum_of_squares: Integers
+    n_events: int
+
+    def __add__(self, other: Counts) -> Counts:
+        """Count both sets of events together, for the same units and axis."""
+        return Counts(
+            self.total + other.total,
+            self.sum_of_squares + other.sum_of_squares,
+            self.n_events + other.n_events,
+        )
+
+
+def count_spikes(
+    spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike, event_times: ArrayLike, axis: TimeAxis
+) -> Counts:
+    """Count the spikes of every unit in the bins around events.
+
+    Parameters
+    ----------
+    spike_times : (n_all_spikes,) seconds, units one after the other, ascending within a unit; may be a
+        memory map, of which only the windows around the events are read.
+    offsets : (n_units,) index of each unit's first spike.
+    n_spikes : (n_units,) number of spikes of each unit.
+    event_times : (n_events,) seconds, in any order; the windows of two events may overlap, and a spike in
+        both counts for both.
+    axis : the bins.
+
+    Returns
+    -------
+    Counts
+        All zero where a unit has no spikes or there are no events.
+
+    Raises
+    ------
+    ValueError
+        For NaN or infinite event times, and for offsets that lie outside ``spike_times``.
+
+    Examples
+    --------
+    >>> counts = count_spikes([0.95, 1.01, 1.05], [0], [3], [1.0], TimeAxis(-0.1, 0.1, 0.1))
+    >>> counts.total.tolist()
+    [[1, 2]]
+    """
+    # Ascending windows keep the binary searches and the reads in one direction.
+    starts = np.sort(checked_events(event_times)) + axis.start_s
+    trains = unit_trains(spike_times, offsets, n_spikes)
+    n_units = np.size(offsets)
+    total = np.zeros((n_units, axis.n_bins), dtype=np.int64)
+    sum_of_squares = np.zeros_like(total)
+    for row, train in enumerate(trains):
+        event, spike_bin = _bin_spikes(train, starts, axis)
+        total[row] = np.bincount(spike_bin, minlength=axis.n_bins)
+        sum_of_squares[row] = _squares(event, spike_bin, axis.n_bins)
+    return Counts(total, sum_of_squares, starts.size)
+
+
+def _bin_spikes(train: Floats, starts: Floats, axis: TimeAxis) -> tuple[Integers, Integers]:
+    """Event and bin of each spike in a window, ordered by event, then by bin."""
+    # The search's end is a little late, since it compares a rounded sum; the exact test is below.
+    length = axis.n_bins * axis.bin_s
+    first, last = np.searchsorted(train, starts), np.searchsorted(train, starts + length + TOLERANCE)
+    per_event = last - first
+    event = np.repeat(np.arange(starts.size), per_event)
+    before = np.cumsum(per_event) - per_event
+    spike = np.arange(event.size) + (first - before)[event]
+    spike_bin = _bin_of(train[spike] - starts[event], axis)
+    inside = spike_bin < axis.n_bins
+    return event[inside], spike_bin[inside]
+
+
+def _bin_of(relative_s: Floats, axis: TimeAxis) -> Integers:
+    """Bin of each relative time >= 0, by comparison with ``k * bin_s``; n_bins where it is past the last."""
+    guess = (relative_s / axis.bin_s).astype(np.int64)  # off by at most one, from rounding
+    guess -= relative_s < guess * axis.bin_s
+    guess += relative_s >= (guess + 1) * axis.bin_s
+    return guess
+
+
+def _squares(event: Integers, spike_bin: Integers, n_bins: int) -> Integers:
+    """Sum over events of the squared count in each bin, from spikes ordered by event and bin."""
+    if event.size == 0:
+        return np.zeros(n_bins, dtype=np.int64)
+    cell = event * n_bins + spike_bin
+    first = np.flatnonzero(np.concatenate(([True], cell[1:] != cell[:-1])))
+    count = np.diff(first, append=cell.size)
+    return np.bincount(spike_bin[first], weights=count**2, minlength=n_bins).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Psth:
+    """Mean firing rates around events, with the numbers one filters units by.
+
+    Attributes
+    ----------
+    rate_hz : (n_units, n_bins) mean over events; NaN without events.
+    sem_hz : (n_units, n_bins) standard error over events (ddof 1); NaN for fewer than two events.
+    n_events : number of events.
+    baseline_hz : (n_units,) mean rate of the bins wholly before the event; NaN when there is none.
+    response_hz : (n_units,) mean rate of the bins wholly in the response window; NaN when there is none.
+    peak_hz : (n_units,) highest rate of a bin in the response window.
+    peak_latency_s : (n_units,) centre of the first bin with that rate; NaN where the unit is silent there.
+    """
+
+    rate_hz: Floats
+    sem_hz: Floats
+    n_events: int
+    baseline_hz: Floats
+    response_hz: Floats
+    peak_hz: Floats
+    peak_latency_s: Floats
+
+
+def psth(counts: Counts, axis: TimeAxis, response_window_s: tuple[float, float] = RESPONSE_WINDOW_S) -> Psth:
+    """Turn spike counts into firing rates.
+
+    Parameters
+    ----------
+    counts : from `count_spikes` with the same axis.
+    axis : the bins.
+    response_window_s : seconds after the event, in which the response and its peak are looked for.
+
+    Returns
+    -------
+    Psth
+        All NaN when there are no events.
+    """
+    if counts.total.shape[1] != axis.n_bins:
+        raise ValueError(f"The counts have {counts.total.shape[1]} bins, the axis {axis.n_bins}.")
+    rate_hz = _mean_rate(counts, axis.bin_s)
+    in_response = axis.bins_within(*response_window_s)
+    peak_hz, peak_latency_s = _peak(rate_hz[:, in_response], axis.centers_s[in_response])
+    return Psth(
+        rate_hz=rate_hz,
+        sem_hz=_standard_error(counts, axis.bin_s),
+        n_events=counts.n_events,
+        baseline_hz=_mean_over_bins(rate_hz, axis.bins_within(axis.start_s, 0.0)),
+        response_hz=_mean_over_bins(rate_hz, in_response),
+        peak_hz=peak_hz,
+        peak_latency_s=peak_latency_s,
+    )
+
+
+def _mean_rate(counts: Counts, bin_s: float) -> Floats:
+    if counts.n_events == 0:
+        return np.full(counts.total.shape, np.nan)
+    return counts.total / counts.n_events / bin_s
+
+
+def _standard_error(counts: Counts, bin_s: float) -> Floats:
+    n = counts.n_events
+    if n < 2:
+        return np.full(counts.total.shape, np.nan)
+    # n * sum(x^2) - (sum x)^2 in integers: exact, so never negative.
+    variance = (n * counts.sum_of_squares - counts.total**2) / (n * (n - 1))
+    return np.asarray(np.sqrt(variance / n) / bin_s)
+
+
+def _mean_over_bins(rate_hz: Floats, bins: Booleans) -> Floats:
+    if not bins.any():
+        return np.full(rate_hz.shape[0], np.nan)
+    return np.asarray(rate_hz[:, bins].mean(axis=1))
+
+
+def _peak(rate_hz: Floats, centers_s: Floats) -> tuple[Floats, Floats]:
+    if centers_s.size == 0:
+        nothing = np.full(rate_hz.shape[0], np.nan)
+        return nothing, nothing.copy()
+    peak_hz = rate_hz.max(axis=1)
+    return peak_hz, np.where(peak_hz > 0, centers_s[rate_hz.argmax(axis=1)], np.nan)

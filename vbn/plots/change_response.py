@@ -1,0 +1,296 @@
+"""How the units of one structure, and the mouse, respond to an event: five panels on one time axis.
+
+From top to bottom: firing rates of the units by depth, their mean, running speed, licks, pupil. Drawn without
+pyplot, so nothing is shown, kept or changed outside the figure. Colours are Okabe and Ito's, told apart
+with any kind of colour vision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+BLACK, BLUE, GREEN, ORANGE, PURPLE = "#000000", "#0072B2", "#009E73", "#D55E00", "#AA4499"
+FLASH_GREY, QUIET_GREY = "#ECECEC", "#666666"
+COLOUR_PERCENTILES = (
+    0.1,
+    99.9,
+)  # as in the AllenSDK quick-start notebook: single hot bins do not set the scale
+FLASH_DURATION_S = 0.25
+FIGURE_SIZE_INCHES = (7.0, 9.0)
+HEIGHT_RATIOS = (3.4, 1.3, 1.0, 1.0, 1.15)
+STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.5,
+}
+
+
+@dataclass(frozen=True)
+class ChangeResponse:
+    """What `plot_change_response` draws.
+
+    Attributes
+    ----------
+    time_s : (n_bins,) seconds from the event, centres of equal bins.
+    rate_hz : (n_units, n_bins) mean firing rates.
+    depth_um : (n_units,) micrometres from the probe's tip (probe_vertical_position): higher is more
+        superficial; units with NaN are drawn at the bottom.
+    structure : acronym, as VISp.
+    session_id : number of the session.
+    n_events : number of events averaged.
+    running_speed_cm_s, lick_rate_hz, pupil_x, pupil_area : (n_bins,) means in cm/s, 1/s, pixels and pixels
+        squared; None where it was not recorded.
+    running_speed_sem, lick_rate_sem, pupil_x_sem, pupil_area_sem : (n_bins,) standard errors; None for no
+        band.
+    title, subtitle : text above the panels; None for one made from the other fields, "" for none.
+    event_name : what happened at time 0.
+    flash_onsets_s : seconds, nominal flashes to shade in grey; () for none.
+    """
+
+    time_s: Floats
+    rate_hz: Floats
+    depth_um: Floats
+    structure: str
+    session_id: int
+    n_events: int
+    running_speed_cm_s: Floats | None = None
+    lick_rate_hz: Floats | None = None
+    pupil_x: Floats | None = None
+    pupil_area: Floats | None = None
+    running_speed_sem: Floats | None = None
+    lick_rate_sem: Floats | None = None
+    pupil_x_sem: Floats | None = None
+    pupil_area_sem: Floats | None = None
+    title: str | None = None
+    subtitle: str | None = None
+    event_name: str = "image change"
+    flash_onsets_s: Sequence[float] = (-1.5, -0.75, 0.0, 0.75, 1.5)
+
+    def __post_init__(self) -> None:
+        n_units, n_bins = np.shape(self.rate_hz)
+        where = f"{self.structure} of session {self.session_id}"
+        if n_units == 0:
+            raise ValueError(
+                f"No units to draw in {where}. Choose another structure, or looser unit criteria."
+            )
+        if self.n_events == 0 or not np.isfinite(self.rate_hz).any():
+            raise ValueError(f"No firing rates to draw in {where}: there were {self.n_events} events.")
+        if n_bins < 2 or np.shape(self.depth_um) != (n_units,):
+            raise ValueError(
+                "rate_hz must be (n_units, n_bins >= 2) and depth_um (n_units,): "
+                f"got {np.shape(self.rate_hz)} and {np.shape(self.depth_um)}."
+            )
+        self._check_traces(n_bins)
+
+    def _check_traces(self, n_bins: int) -> None:
+        names = ["running_speed_cm_s", "running_speed_sem", "lick_rate_hz", "lick_rate_sem"]
+        names += ["pupil_x", "pupil_x_sem", "pupil_area", "pupil_area_sem"]
+        wrong = [
+            name for name in names if (trace := getattr(self, name)) is not None and len(trace) != n_bins
+        ]
+        if np.shape(self.time_s) != (n_bins,):
+            wrong.insert(0, "time_s")
+        if wrong:
+            raise ValueError(f"All traces must have the rates' {n_bins} bins; not so: {', '.join(wrong)}.")
+
+    @property
+    def limits_s(self) -> tuple[float, float]:
+        """Outer edges of the first and last bin, seconds."""
+        half = (self.time_s[-1] - self.time_s[0]) / (len(self.time_s) - 1) / 2
+        return float(self.time_s[0] - half), float(self.time_s[-1] + half)
+
+
+def plot_change_response(data: ChangeResponse, figure: Figure | None = None) -> Figure:
+    """Draw the firing rates of a structure's units and the mouse's behaviour around an event.
+
+    Parameters
+    ----------
+    data : what to draw.
+    figure : an empty figure to draw into; a new one of 7 x 9 inches when None.
+
+    Returns
+    -------
+    The figure. ``figure.axes`` are, from top to bottom, the five panels on one time axis, then, when there is
+    eye tracking, the right-hand axis of the pupil's panel; the colour bar is a child of the first panel.
+
+    Notes
+    -----
+    The colours span the 0.1th to the 99.9th percentile of all rates. The mean over units is drawn with its
+    standard error over units, behaviour with its standard error over events.
+    """
+    with mpl.rc_context(STYLE):
+        figure = figure or Figure(figsize=FIGURE_SIZE_INCHES)
+        figure.set_layout_engine("constrained", h_pad=0.05, hspace=0.02)
+        panels = figure.subplots(5, 1, sharex=True, height_ratios=HEIGHT_RATIOS)
+        image = _draw_rates(panels[0], data)
+        _draw_mean_rate(panels[1], data)
+        _draw_running(panels[2], data)
+        _draw_licks(panels[3], data)
+        # Inside the panel's own box, so that it does not stand beyond the pupil panel's right-hand labels.
+        bar = figure.colorbar(image, cax=panels[0].inset_axes((1.025, 0.0, 0.025, 1.0)))
+        bar.set_label("Firing rate (Hz)")
+        bar.outline.set_visible(False)
+        _draw_pupil(panels[4], data)
+        _finish(figure, panels, data)
+    return figure
+
+
+def _draw_rates(axes: Axes, data: ChangeResponse) -> AxesImage:
+    """Heat map, one row per unit, the most superficial on top."""
+    order = np.argsort(-np.asarray(data.depth_um, dtype=np.float64), kind="stable")  # NaN comes last
+    n_units = len(order)
+    low, high = colour_limits(data.rate_hz)
+    image = axes.imshow(
+        data.rate_hz[order],
+        aspect="auto",
+        cmap="magma",
+        vmin=low,
+        vmax=high,
+        extent=(*data.limits_s, n_units - 0.5, -0.5),
+    )
+    rows = np.unique(np.linspace(0, n_units - 1, min(n_units, 6)).round().astype(int))
+    axes.set_yticks(rows, [_depth_text(data.depth_um[order[row]]) for row in rows])
+    axes.set_ylabel("Units, by height above\nthe probe's tip (µm)")
+    return image
+
+
+def colour_limits(rate_hz: Floats) -> tuple[float, float]:
+    """Give the 0.1th and 99.9th percentile of all finite rates; 1 Hz apart where they are the same."""
+    low, high = np.percentile(rate_hz[np.isfinite(rate_hz)], COLOUR_PERCENTILES)
+    return float(low), float(high if high > low else low + 1.0)
+
+
+def _depth_text(depth_um: float) -> str:
+    return f"{depth_um:.0f}" if np.isfinite(depth_um) else "?"
+
+
+def _draw_mean_rate(axes: Axes, data: ChangeResponse) -> None:
+    rates = data.rate_hz[np.isfinite(data.rate_hz).all(axis=1)]
+    n_units = len(rates)
+    if n_units > 0:
+        sem = rates.std(axis=0, ddof=1) / np.sqrt(n_units) if n_units > 1 else None
+        _draw_trace(axes, data.time_s, rates.mean(axis=0), sem, BLACK)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("Mean rate\n(Hz)")
+
+
+def _draw_running(axes: Axes, data: ChangeResponse) -> None:
+    axes.set_ylabel("Running\n(cm/s)")
+    if _is_missing(data.running_speed_cm_s):
+        return _say(axes, "no running")
+    return _draw_trace(axes, data.time_s, data.running_speed_cm_s, data.running_speed_sem, GREEN)
+
+
+def _draw_licks(axes: Axes, data: ChangeResponse) -> None:
+    axes.set_ylabel("Licks\n(1/s)")
+    rate_hz = data.lick_rate_hz
+    if rate_hz is None or _is_missing(rate_hz):
+        return _say(axes, "no licks recorded")
+    axes.fill_between(data.time_s, rate_hz, step="mid", color=PURPLE, alpha=0.3, linewidth=0)
+    _draw_trace(axes, data.time_s, rate_hz, data.lick_rate_sem, PURPLE, steps=True)
+    axes.set_ylim(bottom=0, top=None if np.nanmax(rate_hz) > 0 else 1)
+    return None
+
+
+def _draw_pupil(axes: Axes, data: ChangeResponse) -> None:
+    """Draw the horizontal position on the left axis, the area on the right one."""
+    if _is_missing(data.pupil_x) and _is_missing(data.pupil_area):
+        axes.set_ylabel("Pupil")
+        return _say(axes, "no eye tracking")
+    right = axes.twinx()
+    right.spines["right"].set_visible(True)
+    _draw_trace(axes, data.time_s, data.pupil_x, data.pupil_x_sem, BLUE)
+    _draw_trace(right, data.time_s, data.pupil_area, data.pupil_area_sem, ORANGE)
+    axes.set_ylabel("Pupil position,\nhorizontal (px)", color=BLUE)
+    right.set_ylabel("Pupil area\n(px²)", color=ORANGE)
+    axes.tick_params(axis="y", labelcolor=BLUE)
+    right.tick_params(axis="y", labelcolor=ORANGE)
+    right.yaxis.set_major_locator(MaxNLocator(3))
+    return None
+
+
+def _draw_trace(
+    axes: Axes, time_s: Floats, mean: Floats | None, sem: Floats | None, colour: str, *, steps: bool = False
+) -> None:
+    """Draw a mean, as a curve or as steps, with a band of its standard error."""
+    if mean is None:
+        return
+    style, width = ("steps-mid", 1.0) if steps else ("default", 1.5)
+    axes.plot(time_s, mean, color=colour, linewidth=width, drawstyle=style)
+    if sem is not None:
+        step: Literal["mid"] | None = "mid" if steps else None
+        axes.fill_between(time_s, mean - sem, mean + sem, step=step, color=colour, alpha=0.22, linewidth=0)
+
+
+def _is_missing(trace: Floats | None) -> bool:
+    return trace is None or not np.isfinite(trace).any()
+
+
+def _say(axes: Axes, text: str) -> None:
+    """Leave a panel empty, and say why."""
+    axes.set_yticks([])
+    written = axes.text(0.75, 0.5, text, color=QUIET_GREY, style="italic", transform=axes.transAxes)
+    written.set(horizontalalignment="center", verticalalignment="center")
+    written.set_bbox({"facecolor": "white", "edgecolor": "none"})  # in case the event's line is there
+
+
+def _finish(figure: Figure, panels: Iterable[Axes], data: ChangeResponse) -> None:
+    """Mark the event and the flashes, label the time, set the title."""
+    top, *traces = panels
+    outline = [Stroke(linewidth=2.4, foreground="black"), Normal()]  # to be seen on dark and bright rates
+    top.axvline(0, color="white", linestyle="--", linewidth=1.2, path_effects=outline)
+    top.tick_params(axis="x", length=0)
+    for axes in traces:
+        if axes.lines:  # not behind a panel's excuse
+            _shade_flashes(axes, data)
+        axes.axvline(0, color=QUIET_GREY, linestyle="--", linewidth=1.2, zorder=0.6)
+        if axes.get_yticks().size:
+            axes.yaxis.set_major_locator(MaxNLocator(3))
+    top.set_xlim(*data.limits_s)
+    traces[-1].set_xlabel(f"Time from {data.event_name} (s)")
+    figure.align_ylabels([top, *traces])
+    _set_titles(figure, top, data)
+
+
+def _shade_flashes(axes: Axes, data: ChangeResponse) -> None:
+    start, stop = data.limits_s
+    for onset in data.flash_onsets_s:
+        left, right = max(onset, start), min(onset + FLASH_DURATION_S, stop)
+        if left < right - 1e-9:
+            axes.axvspan(left, right, color=FLASH_GREY, linewidth=0, zorder=0.5)
+
+
+def _set_titles(figure: Figure, top: Axes, data: ChangeResponse) -> None:
+    title, subtitle = data.title, data.subtitle
+    if title is None:
+        title = f"{data.structure}: response to {data.event_name}"
+    if subtitle is None:
+        counts = f"{_number(len(data.rate_hz), 'unit')}, {_number(data.n_events, 'event')}"
+        subtitle = f"session {data.session_id}, {counts}"
+        subtitle += " (grey: flashes)" if len(data.flash_onsets_s) else ""
+    if title:
+        figure.suptitle(title, fontsize=13, fontweight="bold")
+    top.set_title(subtitle, color=QUIET_GREY, pad=6)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
