@@ -102,16 +102,25 @@ def run(
     try:
         reservations.return_dead(table_classes)
         with files.closing_file():
-            for key in keys:
-                for cls in table_classes:
-                    if should_stop():
-                        return
-                    yield from _populate_table(cls(), key)
-                files.close_file()
+            yield from _pass(keys, table_classes, should_stop)
+            # A worker may have died meanwhile, or its connection have outlived it for a moment.
+            while reservations.return_dead(table_classes):
+                yield from _pass(keys, table_classes, should_stop)
     except DRIVER_ERRORS as error:
         raise ServerError(
             f"The connection to the database was lost ({error}). Start again when it is back."
         ) from error
+
+
+def _pass(
+    keys: Sequence[Key], table_classes: Sequence[type], should_stop: Callable[[], bool]
+) -> Iterator[JobResult]:
+    for key in keys:
+        for cls in table_classes:
+            if should_stop():
+                return
+            yield from _populate_table(cls(), key)
+        files.close_file()
 
 
 def _populate_table(table: Any, key: Key) -> Iterator[JobResult]:

@@ -20,7 +20,7 @@ NOT_REPEATED = {"/file_create_date"}
 
 
 def values(path: Path) -> dict[str, bytes]:
-    """All datasets of a file as bytes, except references, the creation date and pynwb's own specifications."""
+    """All datasets as bytes, except references, the creation date and pynwb's own specifications."""
     found: dict[str, bytes] = {}
 
     def visit(name: str, item: Any) -> None:

@@ -14,15 +14,16 @@ import pytest
 Layout = dict[str, Any]
 
 # Deliberate differences: none in paths, types, dimensions or attribute names. Not compared at all:
-# values of attributes other than types, units and column names (descriptions are in our own words); chunking and
-# compression (ours are in one piece, as in the release, the corpus's tables are compressed); the width of the
-# unsigned indices (the smallest that holds the data); the cached core specifications (of the writer's pynwb).
+# values of attributes other than types, units and column names (descriptions are in our own words); chunking
+# and compression (ours are in one piece, as in the release, the corpus's tables are compressed); the width of
+# unsigned indices (the smallest that holds the data); the cached core specifications and NWB version (of the
+# writer's pynwb).
 
 
 def layout(path: Path) -> Layout:
     """Walk a file with nothing but h5py; sessions' own names (probes, rig, image set) become placeholders."""
     with h5py.File(path) as file:
-        names = {"_G_": "_SET_", "_H_": "_SET_", **{rig: "RIG" for rig in ("NP.0", "NP.1")}}
+        names = {"_G_": "_SET_", "_H_": "_SET_", **dict.fromkeys(("NP.0", "NP.1"), "RIG")}
         probes = sorted(name for name in file["general/extracellular_ephys"] if name != "electrodes")
         names |= {name: f"PROBE{number}" for number, name in enumerate(probes)}
         found: Layout = {"/": _attributes(file)}
@@ -145,7 +146,7 @@ for step in order:
         written = write(folder)
     else:
         name, session_type = read(corpus if step == "c" else written)
-        assert name == "EllipseEyeTracking" and session_type.startswith("EPHYS_1_images_"), (name, session_type)
+        assert name == "EllipseEyeTracking" and session_type.startswith("EPHYS_1_images_"), name
 """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -50,7 +52,7 @@ def test_the_image_changes_exactly_where_a_trial_says_so(seed: int) -> None:
     assert np.flatnonzero(flashes.is_sham_change).tolist() == [
         p.change_flash for p in plans if p.kind in ("fa", "cr")
     ]
-    for plan, after in zip(plans, plans[1:], strict=False):
+    for plan, after in pairwise(plans):
         assert plan.change_image == after.initial_image
 
 

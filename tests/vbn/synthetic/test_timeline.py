@@ -13,7 +13,7 @@ from vbn.synthetic.timeline import block_frames, block_sizes, draw_clock, laser_
 
 
 def test_a_recording_of_160_minutes_has_the_releases_numbers() -> None:
-    """3645 gabors (81 places x 45), 150 flashes, 300 laser pulses (6 x 50), gray of 10 and 288 s, about an hour."""
+    """3645 gabors (81 places x 45), 150 flashes, 300 pulses (6 x 50), gray of 10 and 288 s, an hour."""
     sizes = block_sizes(SyntheticSettings(minutes=160))
     assert sizes.gabor_repeats == 45
     assert sizes.flashes == 150
