@@ -134,8 +134,12 @@ class Stimulus(dj.Imported):
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read the presentations and find their blocks."""
-        presentations = vbn.nwb.read_stimulus_presentations(registered_recording(source))
-        return presentations, vbn.nwb.summarise_blocks(presentations)
+        recording = registered_recording(source)
+        presentations = vbn.nwb.read_stimulus_presentations(recording)
+        try:
+            return presentations, vbn.nwb.summarise_blocks(presentations)
+        except ValueError as error:
+            raise recording.invalid(str(error)) from error
 
     def make_insert(self, key: dict[str, Any], presentations: pd.DataFrame, blocks: pd.DataFrame) -> None:
         """Insert the session's blocks and presentations."""
