@@ -49,7 +49,14 @@ def main() -> None:
 
 def report(folder: Path, options: argparse.Namespace) -> None:
     """Write the session, time the steps, print them beside the plain reads."""
-    size = ["--probes", str(options.probes), "--units-per-probe", str(options.units), "--minutes", str(options.minutes)]
+    size = [
+        "--probes",
+        str(options.probes),
+        "--units-per-probe",
+        str(options.units),
+        "--minutes",
+        str(options.minutes),
+    ]
     rate = ["--mean-rate", str(options.rate)] if options.rate else []
     vbn("synthetic", "--out", str(folder / "data"), "--sessions", "1", "--genotype", "sst", *size, *rate)
     vbn("deploy")
@@ -63,7 +70,9 @@ def report(folder: Path, options: argparse.Namespace) -> None:
         "everything else": populate(),
         "vbn status": [sys.executable, "-m", "populate", "status"],
     }
-    print(f"{file.stat().st_size / 1e9:.2f} GB, {options.probes * options.units} units, {os.cpu_count()} cores")
+    print(
+        f"{file.stat().st_size / 1e9:.2f} GB, {options.probes * options.units} units, {os.cpu_count()} cores"
+    )
     print(f"| {'step':<32} | wall (s) | times a plain read | peak memory (GB) |\n|---|---|---|---|")
     base = None
     for step, command in steps.items():
@@ -80,7 +89,9 @@ def populate(*tables: str) -> list[str]:
 
 def measure(command: list[str]) -> tuple[float, float]:
     """Return wall seconds and peak memory (GB) of a command's process."""
-    done = subprocess.run([sys.executable, "-c", MEASURE, *command], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *command], capture_output=True, text=True, check=True
+    )
     seconds, gigabytes, code = json.loads(done.stdout)
     if code != 0:
         sys.exit(f"failed: {' '.join(command)}\n{done.stderr}")

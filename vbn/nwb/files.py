@@ -120,6 +120,35 @@ def require_recording(identity: FileIdentity) -> None:
         )
 
 
+def require_session(identity: FileIdentity) -> None:
+    """Refuse what is neither a recording nor a behaviour-only session.
+
+    Raises
+    ------
+    WrongKindError
+        Says what the file is and what to do instead.
+    """
+    if identity.kind is FileKind.LFP:
+        require_recording(identity)
+
+
+def require_lfp(identity: FileIdentity) -> None:
+    """Refuse what is not the LFP file of a probe.
+
+    Raises
+    ------
+    WrongKindError
+        Says what the file is and what to do instead.
+    """
+    if identity.kind is not FileKind.LFP:
+        words = "a recording" if identity.kind is FileKind.RECORDING else "a behaviour-only session"
+        raise WrongKindError(
+            identity.path,
+            f"this is {words} ({identity.identifier}), not the LFP file of a probe.",
+            "Name a probe_<name>_lfp.nwb instead; LFP files are found beside their recording.",
+        )
+
+
 def find_nwb_files(paths: Iterable[str | Path]) -> list[Path]:
     """List the NWB files among files and folders.
 

@@ -1,4 +1,4 @@
-"""One open recording file, and what every reader of it does alike.
+"""One open file (a recording, a behaviour-only or an LFP file), and what every reader of it does alike.
 
 A reader gets a `RecordingFile`, reads only the columns it returns, and lets errors out in three ways:
 a missing or contradictory part is an `InvalidContentError` that names the HDF5 path; data that the
@@ -19,12 +19,27 @@ import h5py
 import pynwb
 
 from vbn.errors import FileError, InvalidContentError
-from vbn.nwb.files import FileIdentity, identify, open_hdf5, require_recording, unreadable
+from vbn.nwb.files import (
+    FileIdentity,
+    FileKind,
+    identify,
+    open_hdf5,
+    require_lfp,
+    require_recording,
+    require_session,
+    unreadable,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 INCOMPLETE_ADVICE = "Compare the file with the release's, or download it again."
+
+KIND_WORDS = {
+    FileKind.RECORDING: "a VBN recording",
+    FileKind.BEHAVIOR_ONLY: "a VBN behaviour-only session",
+    FileKind.LFP: "a VBN LFP file",
+}
 
 HARMLESS_WARNINGS = (
     # The file brings the schema it was written with; the installed, newer one reads it as well.
@@ -40,7 +55,7 @@ RAGGED = frozenset({"spike_times", "spike_amplitudes", "waveform_mean"})
 
 @dataclass(frozen=True)
 class RecordingFile:
-    """A recording that is open for reading.
+    """A file that is open for reading: a recording, or one of another kind that `identity` names.
 
     Parameters
     ----------
@@ -75,7 +90,8 @@ class RecordingFile:
 
     def missing(self, hdf5_path: str) -> InvalidContentError:
         """Make the error for a required part that is not there."""
-        return self.invalid(f"{_absolute(hdf5_path)} is missing, which a VBN recording must hold.")
+        holder = KIND_WORDS[self.identity.kind]
+        return self.invalid(f"{_absolute(hdf5_path)} is missing, which {holder} must hold.")
 
     def invalid(self, problem: str) -> InvalidContentError:
         """Make the error for content that contradicts itself or misses a part."""
@@ -102,8 +118,63 @@ def open_recording(path: str | Path) -> Iterator[RecordingFile]:
     InvalidContentError
         pynwb cannot make sense of the file.
     """
+    with _open(path, require_recording) as recording:
+        yield recording
+
+
+@contextmanager
+def open_session(path: str | Path) -> Iterator[RecordingFile]:
+    """Open a recording or a behaviour-only file; nothing but its structure is read.
+
+    Parameters
+    ----------
+    path : the file.
+
+    Yields
+    ------
+    RecordingFile
+        Closed when the block ends; ``identity.kind`` tells which of the two it is.
+
+    Raises
+    ------
+    NotReadableError, NotNwbError, WrongKindError
+        As of `identify` and `require_session`.
+    InvalidContentError
+        pynwb cannot make sense of the file.
+    """
+    with _open(path, require_session) as session:
+        yield session
+
+
+@contextmanager
+def open_lfp(path: str | Path) -> Iterator[RecordingFile]:
+    """Open the LFP file of one probe; nothing but its structure is read.
+
+    Parameters
+    ----------
+    path : the file.
+
+    Yields
+    ------
+    RecordingFile
+        Closed when the block ends.
+
+    Raises
+    ------
+    NotReadableError, NotNwbError, WrongKindError
+        As of `identify` and `require_lfp`.
+    InvalidContentError
+        pynwb cannot make sense of the file.
+    """
+    with _open(path, require_lfp) as lfp:
+        yield lfp
+
+
+@contextmanager
+def _open(path: str | Path, require: Callable[[FileIdentity], None]) -> Iterator[RecordingFile]:
+    """Open a file whose kind is wanted."""
     identity = identify(path)
-    require_recording(identity)
+    require(identity)
     with open_hdf5(identity.path) as file, _open_nwb(identity.path, file) as nwb_io:
         yield RecordingFile(identity.path, _read_structure(identity.path, file, nwb_io), file, identity)
 

@@ -1,4 +1,4 @@
-"""What newer files store with each presentation, worked out from the trials for older ones.
+"""What newer files store with each presentation, worked out from trials and images for older ones.
 
 The replay shows the images of the active block again. Whatever belongs to a presentation of the
 active block belongs, by AllenSDK's rule, also to its copy: same block length, same images in order.
@@ -78,6 +78,57 @@ def sham_changes(presentations: pd.DataFrame, trials: pd.DataFrame) -> NDArray[n
     frames = trials.loc[trials["catch"] & shown, "change_frame"].dropna()
     found = pd.Series(presentations["start_frame"].isin(frames.astype(np.int64)).to_numpy())
     return copied_to_replay(found, presentations).to_numpy(dtype=np.bool_)
+
+
+def image_changes(presentations: pd.DataFrame) -> pd.Series[Any]:
+    """Mark the presentations that show another image than the one before.
+
+    Parameters
+    ----------
+    presentations : image_name, omitted and stimulus_block.
+
+    Returns
+    -------
+    (n_presentations,) boolean
+        Omissions are passed over and are no change; nor is the first image of a block. NA where there is
+        no image (AllenSDK, ``is_change_event``, which looks at a whole session and so also takes a
+        block's first image for a change).
+    """
+    names = presentations["image_name"]
+    shown = names[names.notna() & ~_omitted(presentations)]
+    blocks = presentations.loc[shown.index, "stimulus_block"]
+    before = shown.groupby(blocks).shift()
+    changes = pd.Series(pd.array([False] * len(names), dtype="boolean"), index=names.index)
+    changes[shown.index] = (before.notna() & (shown != before)).astype("boolean")
+    return changes.mask(names.isna())
+
+
+def flashes_since_change(presentations: pd.DataFrame) -> pd.Series[Any]:
+    """Count the images shown since the last change.
+
+    Parameters
+    ----------
+    presentations : image_name, omitted, is_change and stimulus_block.
+
+    Returns
+    -------
+    (n_presentations,) Int64
+        0 at a change and at a block's first image, kept by an omission, NA where there is no image
+        (AllenSDK, ``get_flashes_since_change``).
+    """
+    has_image = presentations["image_name"].notna()
+    counted = has_image & ~_omitted(presentations)
+    changes = presentations["is_change"].fillna(False).astype(bool)
+    blocks = presentations["stimulus_block"]
+    runs = changes.groupby(blocks).cumsum()
+    count = counted.astype(np.int64).groupby([blocks, runs]).cumsum() - 1
+    return count.clip(lower=0).astype("Int64").mask(~has_image)
+
+
+def _omitted(presentations: pd.DataFrame) -> pd.Series[Any]:
+    """Mark omissions, by flag or by name."""
+    flagged = presentations["omitted"].fillna(False).astype(bool)
+    return flagged | (presentations["image_name"] == "omitted")
 
 
 def copied_to_replay(values: pd.Series[Any], presentations: pd.DataFrame) -> pd.Series[Any]:

@@ -1,4 +1,4 @@
-"""Whose session, when, on which rig: the metadata of a recording."""
+"""Whose session, when, on which rig: the metadata of a recording or a behaviour-only session."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vbn.nwb.files import FileKind
 from vbn.nwb.recording import RecordingFile, reads
 
 METADATA = "general/metadata"
@@ -17,11 +18,12 @@ SUBJECT = "general/subject"
 
 @dataclass(frozen=True)
 class SessionMetadata:
-    """Metadata of one recording.
+    """Metadata of one session.
 
     Parameters
     ----------
-    session_id : ``ecephys_session_id``, the root's identifier.
+    session_id : the root's identifier: ``ecephys_session_id`` of a recording, ``behavior_session_id`` of a
+        behaviour-only session.
     behavior_session_id : the number of the same session among all behaviour sessions.
     mouse_id : LabTracks number, as text.
     sex : ``M`` or ``F``, None when unknown.
@@ -38,6 +40,10 @@ class SessionMetadata:
     stimulus_frame_rate : Hz, nominal.
     project_code : as stored, ``Not Available`` in the release's recordings; None when not stated.
     image_set : the letter after ``images_`` in the session type, None when there is none.
+    kind : whether it is a recording or behaviour only.
+    behavior_session_uuid : the behaviour computer's own name of the session, None when not stated (as in the
+        release's recordings).
+    experiment_description : a sentence about the stage, None when not stated (only training sessions do).
     """
 
     session_id: int
@@ -56,11 +62,14 @@ class SessionMetadata:
     stimulus_frame_rate: float
     project_code: str | None
     image_set: str | None
+    kind: FileKind = FileKind.RECORDING
+    behavior_session_uuid: str | None = None
+    experiment_description: str | None = None
 
 
 @reads("session metadata")
 def read_session(recording: RecordingFile) -> SessionMetadata:
-    """Read the metadata of a recording.
+    """Read the metadata of a session.
 
     Parameters
     ----------
@@ -96,6 +105,9 @@ def read_session(recording: RecordingFile) -> SessionMetadata:
         stimulus_frame_rate=_number(recording, "stimulus_frame_rate", float),
         project_code=_optional_attribute(recording, METADATA, "project_code"),
         image_set=image_set(session_type),
+        kind=recording.identity.kind,
+        behavior_session_uuid=_known(_optional_attribute(recording, METADATA, "behavior_session_uuid")),
+        experiment_description=_optional_dataset_text(recording, "general/experiment_description"),
     )
 
 
@@ -172,9 +184,13 @@ def _dataset_text(recording: RecordingFile, path: str) -> str:
 
 
 def _optional_dataset_text(recording: RecordingFile, path: str) -> str | None:
-    """Read a text that may be absent; AllenSDK writes ``None`` for an absent one."""
-    text = _dataset_text(recording, path) if recording.has(path) else ""
-    return None if text in ("", "None") else text
+    """Read a text that may be absent."""
+    return _known(_dataset_text(recording, path)) if recording.has(path) else None
+
+
+def _known(text: str | None) -> str | None:
+    """Give None for the ``None`` that AllenSDK writes for an absent text."""
+    return None if text in (None, "", "None") else text
 
 
 def _text_list(value: Any) -> list[str]:

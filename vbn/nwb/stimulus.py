@@ -1,8 +1,9 @@
 """Stimulus presentations, of all stimuli and blocks in one table.
 
 The file has one table per stimulus name; AllenSDK joins them, sorts them by start and numbers the rows
-through (`presentation_id`). Blocks: 0 images with the mouse at work (active), 1 gray, 2 gabors, 3 gray,
-4 flashes, 5 replay of block 0. Times are when the stimulus was on screen, as measured.
+through (`presentation_id`). Blocks of a recording: 0 images with the mouse at work (active), 1 gray, 2 gabors, 3 gray,
+4 flashes, 5 replay of block 0; a behaviour-only session has block 0 alone, of images or of gratings. Times
+are when the stimulus was on screen: as measured in a recording, with a constant display delay else.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ STIMULUS_TIMESTAMPS = "processing/stimulus/timestamps/timestamps"
 
 IMAGE_FLAGS = ("is_change", "is_image_novel", "omitted", "rewarded")
 TASK_FLAGS = ("active", "is_sham_change")
-NULLABLE_INTEGERS = ("flashes_since_change", "stimulus_index", "trials_id", "stimulus_block")
+NULLABLE_INTEGERS = ("flashes_since_change", "stimulus_index", "trials_id", "stimulus_block", "image_index")
 PARAMETERS = (
     "color",
     "contrast",
     "orientation",
+    "phase",
     "position_x",
     "position_y",
     "spatial_frequency",
@@ -52,12 +54,17 @@ COLUMNS = (
     "is_sham_change",
     "stimulus_index",
     *PARAMETERS,
+    "image_set",
+    "image_index",
 )
+
+GRATING = "grating"
+"""What the tables of full-field gratings, of the first training stages, begin with."""
 
 
 @reads("stimulus presentations")
 def read_stimulus_presentations(recording: RecordingFile) -> pd.DataFrame:
-    """Read all stimulus presentations of a recording.
+    """Read all stimulus presentations of a session.
 
     Parameters
     ----------
@@ -70,19 +77,23 @@ def read_stimulus_presentations(recording: RecordingFile) -> pd.DataFrame:
         stimulus_block, stimulus_name, start_time, end_time, duration (s), start_frame, end_frame
         (into the stimulus timestamps), active, image_name (None without image), is_change,
         is_image_novel, omitted, rewarded (boolean; NA where the stimulus is no image),
-        flashes_since_change, trials_id, stimulus_index (Int64; NA where missing), is_sham_change, and
-        the parameters of gabors and flashes (NaN where they do not apply; positions and orientation in
-        degrees).
+        flashes_since_change, trials_id, stimulus_index (Int64; NA where missing), is_sham_change, the
+        parameters of gabors, gratings and flashes (NaN where they do not apply; positions and
+        orientation in degrees, phase in cycles), and what only behaviour-only files store: image_set
+        (the name of the set's templates; None elsewhere) and image_index (Int64, position in the set).
+        Gratings have an image_name as well, ``gratings_<orientation>``.
 
     Raises
     ------
     InvalidContentError
-        There is no table of images, a required column is missing, or a start time is.
+        There is no table of images or gratings, a required column is missing, or a start time is.
 
     Notes
     -----
     What an older file does not store is found as AllenSDK does on load: ``active``, ``trials_id`` and
-    ``is_sham_change`` from the trials. Blocks, if not stored, are runs of one stimulus name.
+    ``is_sham_change`` from the trials, ``is_change`` and ``flashes_since_change`` from the images.
+    Blocks, if not stored, are runs of one stimulus name. AllenSDK drops ``image_set``, and for a
+    behaviour-only file finds ``is_change`` and ``flashes_since_change`` anew always, with one result.
     """
     tables = _tables(recording)
     stored = {name for table in tables for name in recording.group(table.path)}
@@ -134,17 +145,17 @@ def runs_of(names: NDArray[np.object_]) -> NDArray[np.int64]:
 
 
 def _tables(recording: RecordingFile) -> list[Table]:
-    """List the tables of presentations, of which at least one must be of images."""
+    """List the tables of presentations, of which at least one must be of images or gratings."""
     names = sorted(name for name in recording.group(INTERVALS) if name.endswith(SUFFIX))
     tables = [Table(recording, f"{INTERVALS}/{name}") for name in names]
-    if not any(table.has("image_name") for table in tables):
+    if not any(table.has("image_name") or _is_grating(table) for table in tables):
         raise recording.missing(f"{INTERVALS}/<image set>{SUFFIX}/image_name")
     return tables
 
 
 def _read_table(table: Table) -> pd.DataFrame:
     """Read one stimulus's table; columns that it does not have are all missing."""
-    images = _optional_texts(table, "image_name")
+    images = _image_names(table)
     columns: dict[str, Any] = {
         "stimulus_name": _stimulus_names(table),
         "start_time": table.floats("start_time"),
@@ -153,6 +164,7 @@ def _read_table(table: Table) -> pd.DataFrame:
         "start_frame": table.integers("start_frame"),
         "end_frame": table.integers("end_frame"),
         "image_name": images,
+        "image_set": _optional_texts(table, "image_set"),
     }
     columns |= {name: _optional_integers(table, name) for name in NULLABLE_INTEGERS}
     columns |= {name: _optional_booleans(table, name) for name in TASK_FLAGS}
@@ -182,6 +194,10 @@ def _with_derived(recording: RecordingFile, rows: pd.DataFrame, stored: set[str]
     elif rows["stimulus_block"].isna().any():
         raise recording.invalid(f"/{INTERVALS}: some presentations have no stimulus_block.")
     rows["stimulus_block"] = rows["stimulus_block"].astype(np.int64)
+    if "is_change" not in stored:
+        rows["is_change"] = replay.image_changes(rows)
+    if "flashes_since_change" not in stored:
+        rows["flashes_since_change"] = replay.flashes_since_change(rows)
     if not {*TASK_FLAGS, "trials_id"} <= stored:
         trials = read_trials(recording)
         if "active" not in stored:
@@ -201,6 +217,20 @@ def _stimulus_names(table: Table) -> NDArray[np.object_]:
         return table.texts("stimulus_name")
     name = table.path.removeprefix(f"{INTERVALS}/").removesuffix(SUFFIX)
     return np.full(len(table), name, dtype=object)
+
+
+def _is_grating(table: Table) -> bool:
+    """Tell whether a table is of full-field gratings; gabors have an orientation, too."""
+    return table.path.startswith(f"{INTERVALS}/{GRATING}") and table.has("orientation")
+
+
+def _image_names(table: Table) -> NDArray[np.object_]:
+    """Read the images' names, or name gratings as AllenSDK does (``Presentations.from_stimulus_file``)."""
+    if table.has("image_name") or not _is_grating(table):
+        return _optional_texts(table, "image_name")
+    names = np.empty(len(table), dtype=object)
+    names[:] = [f"gratings_{orientation}" for orientation in table.floats("orientation").tolist()]
+    return names
 
 
 def _optional_texts(table: Table, name: str) -> NDArray[np.object_]:

@@ -1,7 +1,8 @@
 """Trials of the change detection task.
 
-Trial times are frame times without display delay: a change is on screen some 20 to 45 ms after
-``change_time_no_display_delay``. Align responses to the flash's ``start_time`` instead.
+Trial times of a recording are frame times without display delay: a change is on screen some 20 to 45 ms
+after ``change_time_no_display_delay``. The ``change_time`` of a behaviour-only session is on another base:
+the frame time with a constant display delay. Align responses to the flash's ``start_time`` instead.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vbn.nwb.columns import TEXT_MISSING, Table, floats, frame, integers, nullable_integers
+from vbn.nwb.files import FileKind
 from vbn.nwb.recording import RecordingFile, reads
 
 TRIALS = "intervals/trials"
@@ -29,13 +31,19 @@ FLAGS = (
     "auto_rewarded",
 )
 
+CHANGE_TIME = {
+    FileKind.RECORDING: "change_time_no_display_delay",
+    FileKind.BEHAVIOR_ONLY: "change_time",
+}
+"""Each kind of session has its own name for the time of the change, because it is of another base."""
+
 OLD_NAMES = {"is_change": "stimulus_change"}
 """Names of releases before 0.5.0."""
 
 
 @reads("trials")
 def read_trials(recording: RecordingFile) -> pd.DataFrame:
-    """Read the trials of a recording.
+    """Read the trials of a session.
 
     Parameters
     ----------
@@ -47,7 +55,9 @@ def read_trials(recording: RecordingFile) -> pd.DataFrame:
         One row per trial in the file's order: trial_id, start_time, stop_time, trial_length, the
         images' names (None where missing), the nine flags, change_frame (Int64; NA without change),
         change_time_no_display_delay, response_time (first lick), reward_time (s; NaN where there is
-        none), reward_volume (mL), lick_times (an array of s for each trial).
+        none), reward_volume (mL), lick_times (an array of s for each trial). A behaviour-only session
+        has change_time instead of change_time_no_display_delay, and response_latency (s from the change
+        to the first lick; infinite without a lick, NaN in aborted trials and where the file lacks it).
 
     Raises
     ------
@@ -63,8 +73,11 @@ def read_trials(recording: RecordingFile) -> pd.DataFrame:
     for name in FLAGS:
         columns[name] = table.booleans(_stored_name(table, name))
     columns["change_frame"] = table.column("change_frame", nullable_integers)
-    for name in ("change_time_no_display_delay", "response_time", "reward_time", "reward_volume"):
+    kind = recording.identity.kind
+    for name in (CHANGE_TIME[kind], "response_time", "reward_time", "reward_volume"):
         columns[name] = table.floats(name)
+    if kind is FileKind.BEHAVIOR_ONLY:
+        columns["response_latency"] = table.floats_or_nan("response_latency")
     columns["lick_times"] = _lick_times(table, columns["start_time"])
     return frame(columns)
 
