@@ -71,14 +71,21 @@ def job_errors() -> list[JobError]:
 
 
 def retry(table_names: list[str], session_ids: list[int]) -> int:
-    """Forget failed jobs, so that the next run makes them again; return how many there were."""
-    from populate.runner import populated_tables
+    """Forget failed jobs, so that the next run makes them again; return how many there were.
+
+    Raises
+    ------
+    NotFoundError
+        If a table or a session that was named does not exist.
+    """
+    from populate.runner import populated_tables, session_keys
 
     forgotten = 0
+    keys = session_keys(session_ids)
     for cls in populated_tables(table_names):
         errors = cls().jobs.errors
         if session_ids:
-            errors = errors & [{"session_id": number} for number in session_ids]
+            errors = errors & keys
         forgotten += errors.delete_quick(get_count=True)
     return forgotten
 

@@ -14,7 +14,7 @@ import click
     help="Where all of it goes.",
 )
 def command(folder: Path) -> None:
-    r"""Show everything on two synthetic sessions, on an embedded server of its own.
+    """Show everything on two synthetic sessions, on an embedded server of its own.
 
     No configured server is touched. Run again, it takes seconds.
 

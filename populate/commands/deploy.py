@@ -5,7 +5,7 @@ import click
 
 @click.command("deploy")
 def command() -> None:
-    r"""Create the schemas, tables and default parameter sets that are missing.
+    """Create the schemas, tables and default parameter sets that are missing.
 
     Run again at any time: what exists is left as it is. On the embedded server every command
     does this by itself.

@@ -5,7 +5,7 @@ import click
 
 @click.command("down")
 def command() -> None:
-    r"""Stop the embedded PostgreSQL server. Its data stays; the next command starts it again.
+    """Stop the embedded PostgreSQL server. Its data stays; the next command starts it again.
 
     \b
     Example:

@@ -6,7 +6,7 @@ import click
 @click.command("errors")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    r"""List the jobs that failed, each with its reason.
+    """List the jobs that failed, each with its reason.
 
     \b
     Example:

@@ -21,7 +21,7 @@ def command() -> None:
     "--all-units", is_flag=True, help="All units, not just snr > 1, isi_violations < 1, rate > 0.1 Hz."
 )
 def change_response(session_id: int, structure: str, out: Path, alignment: str, all_units: bool) -> None:
-    r"""Responses of a structure to image changes, with running, licks and pupil.
+    """Responses of a structure to image changes, with running, licks and pupil.
 
     \b
     Example:

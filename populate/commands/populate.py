@@ -15,7 +15,7 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of text.")
 def command(sessions: tuple[int, ...], tables: tuple[str, ...], processes: int, as_json: bool) -> None:
-    r"""Import the registered files and compute everything that is missing.
+    """Import the registered files and compute everything that is missing.
 
     It can be interrupted and started again at any time, and run on several machines at once.
     A job that fails is recorded (vbn errors) and stays until vbn retry; the others go on.

@@ -12,7 +12,7 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file.")
 def command(paths: tuple[Path, ...], catalogue: Path | None, as_json: bool) -> None:
-    r"""Enter NWB files, or all that are below folders, as sessions.
+    """Enter NWB files, or all that are below folders, as sessions.
 
     Recordings are recognised by their content. Entering a file again changes nothing; another
     content under the same session id is an error.

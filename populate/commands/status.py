@@ -6,7 +6,7 @@ import click
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    r"""Show per table how many entries are done, reserved and failed.
+    """Show per table how many entries are done, reserved and failed.
 
     The total is registered sessions times parameter sets.
 

@@ -36,7 +36,7 @@ def command(
     no_eye_tracking: bool,
     no_laser: bool,
 ) -> None:
-    r"""Write recordings in the release's layout, with a known truth (ground_truth.json).
+    """Write recordings in the release's layout, with a known truth (ground_truth.json).
 
     \b
     Example:

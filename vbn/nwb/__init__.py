@@ -2,42 +2,87 @@
 
 What comes out agrees with what AllenSDK's own reader gives, except that missing integers (-99) and
 missing text (``''``, ``N/A``) are missing values here. Times are seconds on the session clock.
+
+`open_session` opens recordings and behaviour-only sessions, `open_recording` recordings only, `open_lfp`
+the LFP file of a probe. What is odd in a file is told by `session_issues`.
 """
 
 from vbn.nwb.behavior import read_licks, read_rewards, read_running
 from vbn.nwb.blocks import summarise_blocks
+from vbn.nwb.changes import match_changes
 from vbn.nwb.eye import read_eye_tracking
-from vbn.nwb.files import FileIdentity, FileKind, find_nwb_files, identify, require_recording
+from vbn.nwb.files import (
+    FileIdentity,
+    FileKind,
+    find_nwb_files,
+    identify,
+    require_lfp,
+    require_recording,
+    require_session,
+)
+from vbn.nwb.lfp import (
+    CurrentSourceDensity,
+    LfpMetadata,
+    read_csd,
+    read_lfp_channels,
+    read_lfp_probe,
+    read_lfp_samples,
+)
 from vbn.nwb.optotagging import read_optotagging
+from vbn.nwb.parameters import RigGeometry, TaskParameters, read_rig_geometry, read_task_parameters
 from vbn.nwb.probes import read_channels, read_probes
-from vbn.nwb.recording import RecordingFile, open_recording
+from vbn.nwb.recording import RecordingFile, open_lfp, open_recording, open_session
 from vbn.nwb.session import SessionMetadata, read_session
-from vbn.nwb.spikes import iterate_spike_times
+from vbn.nwb.spikes import iterate_spike_amplitudes, iterate_spike_times
 from vbn.nwb.stimulus import read_stimulus_presentations, read_stimulus_timestamps
+from vbn.nwb.templates import StimulusTemplate, image_names, image_thumbnail, read_stimulus_templates
 from vbn.nwb.trials import read_trials
 from vbn.nwb.units import read_units
+from vbn.nwb.waveforms import read_peak_waveforms, read_unit_waveform
 
 __all__ = [
+    "CurrentSourceDensity",
     "FileIdentity",
     "FileKind",
+    "LfpMetadata",
     "RecordingFile",
+    "RigGeometry",
     "SessionMetadata",
+    "StimulusTemplate",
+    "TaskParameters",
     "find_nwb_files",
     "identify",
+    "image_names",
+    "image_thumbnail",
+    "iterate_spike_amplitudes",
     "iterate_spike_times",
+    "match_changes",
+    "open_lfp",
     "open_recording",
+    "open_session",
     "read_channels",
+    "read_csd",
     "read_eye_tracking",
+    "read_lfp_channels",
+    "read_lfp_probe",
+    "read_lfp_samples",
     "read_licks",
     "read_optotagging",
+    "read_peak_waveforms",
     "read_probes",
     "read_rewards",
+    "read_rig_geometry",
     "read_running",
     "read_session",
     "read_stimulus_presentations",
+    "read_stimulus_templates",
     "read_stimulus_timestamps",
+    "read_task_parameters",
     "read_trials",
+    "read_unit_waveform",
     "read_units",
+    "require_lfp",
     "require_recording",
+    "require_session",
     "summarise_blocks",
 ]

@@ -1,4 +1,4 @@
-"""Spike times, one probe at a time: a real session's would not fit twice into a small machine's memory.
+"""Spike times and amplitudes, one probe at a time: a real session's would not fit twice into a small machine's memory.
 
 A unit's spike times are seconds on the session clock, ascending (equal times are allowed), finite and
 not negative. The next function must keep to whole-array steps: a session has some 70 million spikes.
@@ -18,6 +18,7 @@ from vbn.nwb.recording import RecordingFile, reading
 from vbn.nwb.units import UNITS, spike_bounds
 
 SPIKE_TIMES = f"{UNITS}/spike_times"
+SPIKE_AMPLITUDES = f"{UNITS}/spike_amplitudes"
 
 
 def iterate_spike_times(
@@ -47,21 +48,65 @@ def iterate_spike_times(
         A unit is not one of the file's.
     """
     with reading(recording, "spike times"):
-        bounds = spike_bounds(recording)
-        file_ids = Table(recording, UNITS).identifiers()
-        rows = _rows_of(units["unit_id"].to_numpy(dtype=np.int64), file_ids)
-        names = units["probe_name"].to_numpy(dtype=object)
-        for name in sorted(set(names)):
-            probe_rows = np.sort(rows[names == name])
-            counts = bounds[probe_rows + 1] - bounds[probe_rows]
-            offsets = np.cumsum(counts) - counts
-            probe_units = pd.DataFrame(
-                {"unit_id": file_ids[probe_rows], "spike_offset": offsets, "n_spikes": counts}
-            )
-            spike_times = _read_rows(recording.dataset(SPIKE_TIMES), bounds, probe_rows)
+        for name, probe_units, spike_times in _iterate(recording, units, SPIKE_TIMES):
             _require_valid(recording, name, probe_units, spike_times)
             yield name, probe_units, spike_times
             del spike_times  # or this probe would stay in memory while the next one is read
+
+
+def iterate_spike_amplitudes(
+    recording: RecordingFile, units: pd.DataFrame
+) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.float64]]]:
+    """Read the spike amplitudes of one probe after the other.
+
+    Parameters
+    ----------
+    recording : the open file.
+    units : unit_id and probe_name of the wanted units, as `read_units` gives them.
+
+    Yields
+    ------
+    probe_name, units
+        As of `iterate_spike_times`; offsets and counts are the same there and here.
+    spike_amplitudes : (n_spikes,) float64, V
+        In the order of the spike times; NaN and infinite values are as stored.
+
+    Raises
+    ------
+    InvalidContentError
+        There are no amplitudes, or not one for each spike.
+    ValueError
+        A unit is not one of the file's.
+    """
+    with reading(recording, "spike amplitudes"):
+        ends = Table(recording, UNITS).integers("spike_amplitudes_index")
+        n_amplitudes = recording.dataset(SPIKE_AMPLITUDES).shape[0]
+        bounds = spike_bounds(recording)
+        if n_amplitudes != bounds[-1] or not np.array_equal(ends, bounds[1:]):
+            raise recording.invalid(
+                f"/{SPIKE_AMPLITUDES} has {n_amplitudes} values, which do not fit the {bounds[-1]} spikes."
+            )
+        for name, probe_units, amplitudes in _iterate(recording, units, SPIKE_AMPLITUDES):
+            yield name, probe_units, amplitudes
+            del amplitudes
+
+
+def _iterate(
+    recording: RecordingFile, units: pd.DataFrame, path: str
+) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.float64]]]:
+    """Read a column of one value per spike, one probe after the other."""
+    bounds = spike_bounds(recording)
+    file_ids = Table(recording, UNITS).identifiers()
+    rows = rows_of(units["unit_id"].to_numpy(dtype=np.int64), file_ids)
+    names = units["probe_name"].to_numpy(dtype=object)
+    for name in sorted(set(names)):
+        probe_rows = np.sort(rows[names == name])
+        counts = bounds[probe_rows + 1] - bounds[probe_rows]
+        offsets = np.cumsum(counts) - counts
+        probe_units = pd.DataFrame(
+            {"unit_id": file_ids[probe_rows], "spike_offset": offsets, "n_spikes": counts}
+        )
+        yield name, probe_units, _read_rows(recording.dataset(path), bounds, probe_rows)
 
 
 def adjacent_runs(rows: NDArray[np.int64]) -> list[tuple[int, int]]:
@@ -108,8 +153,23 @@ def backward_steps(times: NDArray[np.float64], offsets: NDArray[np.int64]) -> ND
     return np.flatnonzero(back) + 1
 
 
-def _rows_of(unit_ids: NDArray[np.int64], file_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Find the file's row of each unit."""
+def rows_of(unit_ids: NDArray[np.int64], file_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Find the file's row of each unit.
+
+    Parameters
+    ----------
+    unit_ids : (n,), wanted.
+    file_ids : (n_units,), each once.
+
+    Returns
+    -------
+    (n,) int64
+
+    Raises
+    ------
+    ValueError
+        A unit is not one of the file's.
+    """
     row_of = dict(zip(file_ids.tolist(), range(len(file_ids)), strict=True))
     unknown = [unit_id for unit_id in unit_ids.tolist() if unit_id not in row_of]
     if unknown:

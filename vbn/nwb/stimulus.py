@@ -1,9 +1,10 @@
 """Stimulus presentations, of all stimuli and blocks in one table.
 
 The file has one table per stimulus name; AllenSDK joins them, sorts them by start and numbers the rows
-through (`presentation_id`). Blocks of a recording: 0 images with the mouse at work (active), 1 gray, 2 gabors, 3 gray,
-4 flashes, 5 replay of block 0; a behaviour-only session has block 0 alone, of images or of gratings. Times
-are when the stimulus was on screen: as measured in a recording, with a constant display delay else.
+through (`presentation_id`). Blocks of a recording: 0 images with the mouse at work (active), 1 gray, 2
+gabors, 3 gray, 4 flashes, 5 replay of block 0; a behaviour-only session has block 0 alone, of images or of
+gratings. Times are when the stimulus was on screen: as measured in a recording, with a constant display
+delay else.
 """
 
 from __future__ import annotations
