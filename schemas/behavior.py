@@ -15,35 +15,12 @@ from schemas.rows import insert_rows, rows_from_frame
 
 schema = dj.Schema()
 
-TRIAL_NAMES = {
-    "trial_id": "trial_id",
-    "start_time": "trial_start_time",
-    "stop_time": "trial_stop_time",
-    "is_change": "trial_is_change",
-    **{
-        name: name
-        for name in (
-            "trial_length",
-            "initial_image_name",
-            "change_image_name",
-            "change_time_no_display_delay",
-            "change_frame",
-            "go",
-            "catch",
-            "hit",
-            "miss",
-            "false_alarm",
-            "correct_reject",
-            "aborted",
-            "auto_rewarded",
-            "response_time",
-            "reward_time",
-            "reward_volume",
-            "lick_times",
-        )
-    },
+TRIAL_COLUMNS = {
+    "trial_start_time": "start_time",
+    "trial_stop_time": "stop_time",
+    "trial_is_change": "is_change",
 }
-REWARD_NAMES = {"timestamps": "reward_timestamp", "volume": "volume", "auto_rewarded": "autorewarded"}
+REWARD_COLUMNS = {"reward_timestamp": "timestamps", "autorewarded": "auto_rewarded"}
 
 
 @schema
@@ -113,9 +90,9 @@ class ChangeDetection(dj.Imported):
     def make_insert(self, key: dict[str, Any], trials: pd.DataFrame, rewards: pd.DataFrame) -> None:
         """Insert the session's trials and rewards."""
         self.insert1({**key, "n_trials": len(trials), "n_rewards": len(rewards)})
-        insert_rows(self.Trial(), rows_from_frame(trials, TRIAL_NAMES, key))
+        insert_rows(self.Trial(), rows_from_frame(trials, self.Trial(), key, TRIAL_COLUMNS))
         numbered = rewards.reset_index(drop=True).rename_axis("reward_id").reset_index()
-        insert_rows(self.Reward(), rows_from_frame(numbered, {"reward_id": "reward_id", **REWARD_NAMES}, key))
+        insert_rows(self.Reward(), rows_from_frame(numbered, self.Reward(), key, REWARD_COLUMNS))
 
 
 @schema

@@ -16,60 +16,8 @@ from schemas.rows import insert_rows, rows_from_frame
 
 schema = dj.Schema()
 
-PROBE_NAMES = {
-    name: name for name in ("probe_name", "probe_id", "sampling_rate", "has_lfp_data", "lfp_sampling_rate")
-}
-CHANNEL_NAMES = {
-    name: name
-    for name in (
-        "probe_name",
-        "channel_id",
-        "probe_channel_number",
-        "probe_vertical_position",
-        "probe_horizontal_position",
-        "anterior_posterior_ccf_coordinate",
-        "dorsal_ventral_ccf_coordinate",
-        "left_right_ccf_coordinate",
-        "structure_acronym",
-        "valid_data",
-        "filtering",
-    )
-}
-# Metrics carry the table's name, so that computed tables may speak of a rate or an amplitude too.
-UNIT_NAMES = {
-    **{
-        name: name
-        for name in ("probe_name", "unit_id", "peak_channel_id", "cluster_id", "local_index", "quality")
-    },
-    "firing_rate": "unit_firing_rate",
-    "amplitude": "unit_amplitude",
-    **{
-        name: name
-        for name in (
-            "presence_ratio",
-            "isi_violations",
-            "amplitude_cutoff",
-            "snr",
-            "isolation_distance",
-            "l_ratio",
-            "d_prime",
-            "nn_hit_rate",
-            "nn_miss_rate",
-            "silhouette_score",
-            "max_drift",
-            "cumulative_drift",
-            "waveform_duration",
-            "repolarization_slope",
-            "recovery_slope",
-            "spread",
-            "velocity_above",
-            "velocity_below",
-        )
-    },
-    "PT_ratio": "pt_ratio",
-    "spike_offset": "spike_offset",
-    "n_spikes": "n_spikes",
-}
+# Metrics whose names other tables use as well carry the table's name.
+UNIT_COLUMNS = {"unit_firing_rate": "firing_rate", "unit_amplitude": "amplitude", "pt_ratio": "PT_ratio"}
 
 
 @schema
@@ -183,16 +131,20 @@ class Recording(dj.Imported):
         """Insert the session's rows; the spike times are held in memory one probe at a time."""
         counts = {"n_probes": len(probes), "n_channels": len(channels), "n_units": len(units)}
         self.insert1({**key, **counts, "n_recorded_spikes": int(units["n_spikes"].sum())})
-        probe_rows = {row["probe_name"]: row for row in rows_from_frame(probes, PROBE_NAMES, key)}
         spans = []
-        for probe_name, span, times in vbn.nwb.iterate_spike_times(recording, units):
+        for probe_name, span, spike_times in vbn.nwb.iterate_spike_times(recording, units):
             spans.append(span[["unit_id", "spike_offset"]])
-            self.Probe.insert1({**probe_rows.pop(probe_name), "probe_spike_times": times})
-        for row in probe_rows.values():  # probes without any unit
-            self.Probe.insert1({**row, "probe_spike_times": np.empty(0)})
-        insert_rows(self.Channel(), rows_from_frame(channels, CHANNEL_NAMES, key))
+            self._insert_probe(key, probes, probe_name, spike_times)
+        for probe_name in set(probes["probe_name"]) - set(units["probe_name"]):
+            self._insert_probe(key, probes, probe_name, np.empty(0))
+        insert_rows(self.Channel(), rows_from_frame(channels, self.Channel(), key))
         located = units.merge(pd.concat(spans), on="unit_id") if spans else units.assign(spike_offset=0)
-        insert_rows(self.Unit(), rows_from_frame(located, UNIT_NAMES, key))
+        insert_rows(self.Unit(), rows_from_frame(located, self.Unit(), key, UNIT_COLUMNS))
+
+    def _insert_probe(self, key: dict[str, Any], probes: pd.DataFrame, name: str, times: np.ndarray) -> None:
+        probe = probes[probes["probe_name"] == name].assign(probe_spike_times=None)
+        (row,) = rows_from_frame(probe, self.Probe(), key)
+        self.Probe.insert1({**row, "probe_spike_times": times})
 
 
 def iterate_probe_spikes(units: Any) -> Iterator[tuple[dict[str, Any], pd.DataFrame, np.ndarray]]:

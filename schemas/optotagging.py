@@ -39,18 +39,15 @@ def seed_defaults() -> None:
     parameters.add_parameters(OptotagParams(), row, content, METHOD_VERSION)
 
 
-EVIDENCE_NAMES = {
-    "unit_id": "unit_id",
-    "probe_name": "probe_name",
-    "label": "optotag_label",
-    "baseline_rate_hz": "laser_baseline_rate",
-    "evoked_rate_hz": "laser_evoked_rate",
-    "fold": "laser_fold",
-    "p_value": "laser_p_value",
-    "first_spike_latency_s": "laser_latency",
-    "first_spike_jitter_s": "laser_jitter",
-    "reliability": "laser_reliability",
-    "n_artifact_spikes": "n_artifact_spikes",
+EVIDENCE_COLUMNS = {
+    "optotag_label": "label",
+    "laser_baseline_rate": "baseline_rate_hz",
+    "laser_evoked_rate": "evoked_rate_hz",
+    "laser_fold": "fold",
+    "laser_p_value": "p_value",
+    "laser_latency": "first_spike_latency_s",
+    "laser_jitter": "first_spike_jitter_s",
+    "laser_reliability": "reliability",
 }
 
 
@@ -136,7 +133,7 @@ class Optotagging(dj.Computed):
         }
         self.insert1({**key, **row})
         if units is not None:
-            insert_rows(self.Unit(), rows_from_frame(units, EVIDENCE_NAMES, key))
+            insert_rows(self.Unit(), rows_from_frame(units, self.Unit(), key, EVIDENCE_COLUMNS))
 
 
 def laser_pulses(key: dict[str, Any]) -> pd.DataFrame:

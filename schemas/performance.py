@@ -15,6 +15,9 @@ from vbn.analysis.performance import PerformanceParameters, performance_metrics
 schema = dj.Schema()
 
 METHOD_VERSION = 1
+TRIAL_FLAGS = (
+    "go", "catch", "hit", "miss", "false_alarm", "correct_reject", "aborted", "auto_rewarded", "is_change",
+)  # fmt: skip
 
 
 @schema
@@ -92,26 +95,16 @@ class Performance(dj.Computed):
 
 def task_frames(key: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return a session's trials, rewards and licks with AllenSDK's column names."""
-    trials = pd.DataFrame((behavior.ChangeDetection.Trial & key).to_dicts(order_by="trial_id"))
-    rewards = pd.DataFrame((behavior.ChangeDetection.Reward & key).to_dicts(order_by="reward_id"))
-    to_allensdk = {attribute: column for column, attribute in behavior.TRIAL_NAMES.items()}
-    trials = trials.reindex(columns=list(to_allensdk)).rename(columns=to_allensdk)
-    flags = [
-        "go",
-        "catch",
-        "hit",
-        "miss",
-        "false_alarm",
-        "correct_reject",
-        "aborted",
-        "auto_rewarded",
-        "is_change",
-    ]
+    trials = _frame(behavior.ChangeDetection.Trial, key, "trial_id", behavior.TRIAL_COLUMNS)
+    rewards = _frame(behavior.ChangeDetection.Reward, key, "reward_id", behavior.REWARD_COLUMNS)
     times = ("response_time", "reward_time", "change_time_no_display_delay")
-    trials = trials.astype({**dict.fromkeys(flags, bool), **dict.fromkeys(times, float)})
-    rewards = rewards.reindex(columns=[*behavior.REWARD_NAMES.values()])
-    rewards = rewards.rename(
-        columns={attribute: column for column, attribute in behavior.REWARD_NAMES.items()}
-    )
+    trials = trials.astype({**dict.fromkeys(TRIAL_FLAGS, bool), **dict.fromkeys(times, float)})
     licks = pd.DataFrame({"timestamps": (behavior.Licks & key).fetch1("lick_timestamps")})
     return trials, rewards, licks
+
+
+def _frame(table: Any, key: dict[str, Any], order: str, renamed: dict[str, str]) -> pd.DataFrame:
+    """Return a session's rows under the columns' names in the file."""
+    columns = [name for name in table.heading.names if name not in key]
+    frame = pd.DataFrame((table & key).to_dicts(order_by=order)).reindex(columns=columns)
+    return frame.rename(columns=renamed)

@@ -120,9 +120,7 @@ class Psth(dj.Computed):
         """Insert the session's responses."""
         self.insert1({**key, "n_events": n_events})
         if responses is not None:
-            insert_rows(
-                self.Unit(), rows_from_frame(responses, {str(name): str(name) for name in responses}, key)
-            )
+            insert_rows(self.Unit(), rows_from_frame(responses, self.Unit(), key))
 
 
 def _response_frame(response: Any) -> pd.DataFrame:

@@ -17,24 +17,37 @@ BYTES_PER_VALUE = 24  # what a number, a flag or a short text takes in an INSERT
 LARGEST_STATEMENT = 16 * 2**20  # more gains nothing; servers allow 64 MiB (MySQL) to 1 GiB (PostgreSQL)
 
 
-def rows_from_frame(frame: pd.DataFrame, names: Mapping[str, str], key: Mapping[str, Any]) -> list[Row]:
-    """Return the frame's rows as dictionaries for an insert.
+def rows_from_frame(
+    frame: pd.DataFrame, table: Any, key: Mapping[str, Any], renamed: Mapping[str, str] | None = None
+) -> list[Row]:
+    """Return the frame's rows as dictionaries for an insert into a table.
 
     Parameters
     ----------
     frame
-        One row per table row.
-    names
-        Column of the frame -> attribute of the table; other columns are left out.
+        One row per table row; columns that the table does not have are left out.
+    table
+        The table: each attribute outside of the key is taken from the column of its name.
     key
         Attributes that all rows share.
+    renamed
+        Attribute -> column, where the names differ.
+
+    Raises
+    ------
+    ValueError
+        If the frame lacks a column.
 
     Notes
     -----
     NaN, NA and None become None (NULL). Infinite numbers, which no server stores, become None as
     well and are logged.
     """
-    columns = {attribute: _plain_values(frame[column]) for column, attribute in names.items()}
+    names = {name: (renamed or {}).get(name, name) for name in table.heading.names if name not in key}
+    absent = [column for column in names.values() if column not in frame]
+    if absent:
+        raise ValueError(f"The frame for {table.class_name} lacks {', '.join(absent)}.")
+    columns = {attribute: _plain_values(frame[column]) for attribute, column in names.items()}
     return [
         {**key, **dict(zip(columns, values, strict=True))} for values in zip(*columns.values(), strict=True)
     ]

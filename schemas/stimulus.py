@@ -14,57 +14,19 @@ from schemas.rows import insert_rows, plain, rows_from_frame
 
 schema = dj.Schema()
 
-BLOCK_NAMES = {
-    name: name
-    for name in (
-        "block",
-        "stimulus_name",
-        "block_start_time",
-        "block_stop_time",
-        "block_is_active",
-        "n_presentations",
-    )
+PRESENTATION_COLUMNS = {
+    "block": "stimulus_block",
+    "trial_id": "trials_id",
+    "presentation_start_time": "start_time",
+    "presentation_end_time": "end_time",
+    "presentation_duration": "duration",
 }
-PRESENTATION_NAMES = {
-    "presentation_id": "presentation_id",
-    "stimulus_block": "block",
-    "trials_id": "trial_id",
-    "start_time": "presentation_start_time",
-    "end_time": "presentation_end_time",
-    "duration": "presentation_duration",
-    **{
-        name: name
-        for name in (
-            "start_frame",
-            "end_frame",
-            "active",
-            "image_name",
-            "is_change",
-            "is_sham_change",
-            "is_image_novel",
-            "omitted",
-            "rewarded",
-            "flashes_since_change",
-            "stimulus_index",
-            "orientation",
-            "position_x",
-            "position_y",
-            "spatial_frequency",
-            "temporal_frequency",
-            "contrast",
-            "color",
-        )
-    },
-}
-PULSE_NAMES = {
-    "pulse_id": "pulse_id",
-    "start_time": "pulse_start_time",
-    "stop_time": "pulse_stop_time",
-    "duration": "pulse_duration",
-    "stimulus_name": "waveform",
-    "condition": "pulse_condition",
-    "level": "level",
-    "level_rank": "level_rank",
+PULSE_COLUMNS = {
+    "pulse_start_time": "start_time",
+    "pulse_stop_time": "stop_time",
+    "pulse_duration": "duration",
+    "waveform": "stimulus_name",
+    "pulse_condition": "condition",
 }
 
 
@@ -144,8 +106,11 @@ class Stimulus(dj.Imported):
     def make_insert(self, key: dict[str, Any], presentations: pd.DataFrame, blocks: pd.DataFrame) -> None:
         """Insert the session's blocks and presentations."""
         self.insert1({**key, "n_blocks": len(blocks), "n_presentations_total": len(presentations)})
-        insert_rows(self.Block(), rows_from_frame(blocks, BLOCK_NAMES, key))
-        insert_rows(self.Presentation(), rows_from_frame(presentations, PRESENTATION_NAMES, key))
+        insert_rows(self.Block(), rows_from_frame(blocks, self.Block(), key))
+        insert_rows(
+            self.Presentation(),
+            rows_from_frame(presentations, self.Presentation(), key, PRESENTATION_COLUMNS),
+        )
 
 
 @schema
@@ -194,4 +159,4 @@ class OptoStimulation(dj.Imported):
             return
         levels = {"n_levels": pulses["level"].nunique(), "highest_level": plain(pulses["level"].max())}
         self.insert1({**key, "has_laser_table": True, "n_pulses": len(pulses), **levels})
-        insert_rows(self.Pulse(), rows_from_frame(pulses, PULSE_NAMES, key))
+        insert_rows(self.Pulse(), rows_from_frame(pulses, self.Pulse(), key, PULSE_COLUMNS))
