@@ -154,7 +154,7 @@ def _require_same_content(path: Path, identity: vbn.nwb.FileIdentity, known: dic
         return
     raise ConflictError(
         f"{path}: session {identity.identifier} is registered from {known['root']}:{known['relative_path']} "
-        f"with another content (blake2b {known['blake2b'][:12]}..., {known['size_bytes']} bytes; this file has "
+        f"with another content (blake2b {known['blake2b'][:12]}..., {known['size_bytes']} bytes; this has "
         f"{identity.size_bytes}). "
         "If this file is the right one, delete the session first; else bring the registered file back."
     )
