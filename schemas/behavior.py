@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import vbn.nwb
 from schemas import session
 from schemas._datajoint import dj
-from schemas.files import registered_recording
+from schemas.files import registered_file
 from schemas.rows import insert_rows, rows_from_frame
 
 schema = dj.Schema()
@@ -50,6 +51,8 @@ class ChangeDetection(dj.Imported):
         change_image_name=null : varchar(64)  # image after the change, the same in catch and aborted trials
         trial_is_change : bool  # whether the image changed, go or auto rewarded
         change_time_no_display_delay=null : float64  # (s) time of the change without the display lag
+        change_time=null : float64  # (s) time of the change with the monitor delay, behavior sessions only
+        response_latency=null : float64  # (s) first lick after the change, behavior sessions only
         change_frame=null : int32  # stimulus frame of the change or sham change
         go : bool  # a change that the mouse could earn a reward for
         catch : bool  # a sham change
@@ -84,7 +87,7 @@ class ChangeDetection(dj.Imported):
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read trials and rewards."""
-        recording = registered_recording(source)
+        recording = registered_file(source)
         return vbn.nwb.read_trials(recording), vbn.nwb.read_rewards(recording)
 
     def make_insert(self, key: dict[str, Any], trials: pd.DataFrame, rewards: pd.DataFrame) -> None:
@@ -114,7 +117,7 @@ class Licks(dj.Imported):
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read the licks; a session without any has empty arrays."""
-        return (vbn.nwb.read_licks(registered_recording(source)),)
+        return (vbn.nwb.read_licks(registered_file(source)),)
 
     def make_insert(self, key: dict[str, Any], licks: pd.DataFrame) -> None:
         """Insert the session's licks."""
@@ -142,7 +145,7 @@ class Running(dj.Imported):
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read the running speed."""
-        return (vbn.nwb.read_running(registered_recording(source)),)
+        return (vbn.nwb.read_running(registered_file(source)),)
 
     def make_insert(self, key: dict[str, Any], running: pd.DataFrame) -> None:
         """Insert the session's running speed."""
@@ -196,7 +199,7 @@ class EyeTracking(dj.Imported):
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read the eye tracking; its absence is a state."""
-        return (vbn.nwb.read_eye_tracking(registered_recording(source)),)
+        return (vbn.nwb.read_eye_tracking(registered_file(source)),)
 
     def make_insert(self, key: dict[str, Any], eye_tracking: pd.DataFrame | None) -> None:
         """Insert the session's eye tracking, one array per column."""
@@ -206,3 +209,79 @@ class EyeTracking(dj.Imported):
         arrays = {str(name): column.to_numpy() for name, column in eye_tracking.items()}
         arrays["eye_timestamps"] = arrays.pop("timestamps")
         self.insert1({**key, "has_eye_tracking": True, "n_eye_samples": len(eye_tracking), **arrays})
+
+
+@schema
+class TaskParameters(dj.Imported):
+    """The parameters that the task ran with in one session."""
+
+    definition = """
+    # Parameters of the task of one session
+    -> session.NwbFile
+    ---
+    task : varchar(64)  # name of the task
+    stimulus : varchar(64)  # images or grating
+    stimulus_set_name=null : varchar(128)  # name of the images, NULL in older files
+    task_image_set=null : varchar(64)  # images_ and the letter of the set, or gratings
+    stimulus_distribution : varchar(64)  # distribution of the times of changes
+    stimulus_duration=null : float64  # (s) duration of a flash, NULL where the stimulus does not flash
+    shortest_blank : float64  # (s) shortest gray between flashes
+    longest_blank : float64  # (s) longest gray between flashes
+    response_window_start : float64  # (s) begin of the response window after the change
+    response_window_stop : float64  # (s) end of the response window after the change
+    omitted_flash_fraction=null : float64  # (1) probability of an omission, NULL in training
+    earned_reward_volume : float64  # (mL) water for a hit
+    auto_reward_volume : float64  # (mL) water given free
+    n_stimulus_frames : int32  # frames of the behavior block with a stimulus drawn
+    """
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch where the file is."""
+        return ((session.NwbFile & key).fetch1(),)
+
+    def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
+        """Read the parameters."""
+        return (vbn.nwb.read_task_parameters(registered_file(source)),)
+
+    def make_insert(self, key: dict[str, Any], parameters: vbn.nwb.TaskParameters) -> None:
+        """Insert the parameters under the names of the table."""
+        row = asdict(parameters)
+        del row["session_type"]
+        row["stimulus_set_name"], row["task_image_set"] = row.pop("stimulus_name"), row.pop("image_set")
+        row["stimulus_duration"] = row.pop("stimulus_duration_sec")
+        row["shortest_blank"], row["longest_blank"] = row.pop("blank_duration_sec")
+        row["response_window_start"], row["response_window_stop"] = row.pop("response_window_sec")
+        row["earned_reward_volume"] = row.pop("reward_volume")
+        self.insert1({**key, **row})
+
+
+@schema
+class RigGeometry(dj.Imported):
+    """Where monitor, camera and lamp of the eye tracking stood; sessions without have a row that says so."""
+
+    definition = """
+    # Geometry of the eye tracking of one session
+    -> session.NwbFile
+    ---
+    has_rig_geometry : bool  # whether the file holds it
+    monitor_position=null : <blob>  # (mm) float64 x, y, z
+    monitor_rotation=null : <blob>  # (deg) float64 x, y, z
+    camera_position=null : <blob>  # (mm) float64 x, y, z
+    camera_rotation=null : <blob>  # (deg) float64 x, y, z
+    led_position=null : <blob>  # (mm) float64 x, y, z
+    """
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch where the file is."""
+        return ((session.NwbFile & key).fetch1(),)
+
+    def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
+        """Read the geometry; its absence is a state."""
+        return (vbn.nwb.read_rig_geometry(registered_file(source)),)
+
+    def make_insert(self, key: dict[str, Any], geometry: vbn.nwb.RigGeometry | None) -> None:
+        """Insert the geometry."""
+        row = {} if geometry is None else asdict(geometry)
+        row.pop("equipment", None)
+        arrays = {name.rpartition("_")[0]: np.array(position) for name, position in row.items()}
+        self.insert1({**key, "has_rig_geometry": geometry is not None, **arrays})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,31 @@ import pandas as pd
 import vbn.nwb
 from schemas import session
 from schemas._datajoint import dj
-from schemas.files import registered_recording
-from schemas.rows import insert_rows, rows_from_frame
+from schemas.files import registered_file
+from schemas.parameters import add_parameters
+from schemas.rows import insert_rows, key_of_session, plain, rows_from_frame
+from vbn.anatomy import UNLISTED_GROUP, structures
 
 schema = dj.Schema()
 
+METHOD_VERSION = 1
+
 # Metrics whose names other tables use as well carry the table's name.
 UNIT_COLUMNS = {"unit_firing_rate": "firing_rate", "unit_amplitude": "amplitude", "pt_ratio": "PT_ratio"}
+
+
+@schema
+class Structure(dj.Lookup):
+    """One brain structure of the Allen CCF, by the acronym that the release uses."""
+
+    definition = """
+    # One brain structure
+    structure_acronym : varchar(32)  # acronym without layer or substructure
+    ---
+    structure_name=null : varchar(255)  # full name in the CCFv3 ontology
+    parent_acronym=null : varchar(32)  # acronym of the structure that holds it
+    structure_group : varchar(32)  # visual cortex, other cortex, hippocampus, thalamus, midbrain ...
+    """
 
 
 @schema
@@ -63,7 +81,7 @@ class Recording(dj.Imported):
         anterior_posterior_ccf_coordinate=null : float64  # (um) CCF coordinate, growing to posterior
         dorsal_ventral_ccf_coordinate=null : float64  # (um) CCF coordinate, growing to ventral
         left_right_ccf_coordinate=null : float64  # (um) CCF coordinate, growing to the right
-        structure_acronym=null : varchar(32)  # CCF structure, NULL where not registered
+        -> [nullable] Structure
         valid_data : bool  # whether the site is usable
         filtering=null : varchar(255)  # hardware filters
         """
@@ -101,6 +119,7 @@ class Recording(dj.Imported):
         spread=null : float64  # (um) extent of the waveform along the probe
         velocity_above=null : float64  # (ms/mm) inverse velocity of the waveform towards the brain surface
         velocity_below=null : float64  # (ms/mm) inverse velocity of the waveform towards the tip
+        peak_waveform=null : <blob>  # (uV) float32, 82 samples at 30 kHz, mean waveform on the peak channel
         spike_offset : int64  # (samples) where the unit begins in probe_spike_times
         n_spikes : int64  # (samples) number of spikes of the unit
         """
@@ -116,8 +135,10 @@ class Recording(dj.Imported):
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read probes, channels and units; the spike times follow probe by probe on insert."""
-        recording = registered_recording(source)
+        recording = registered_file(source)
         units = vbn.nwb.read_units(recording)
+        waveforms = vbn.nwb.read_peak_waveforms(recording, units)
+        units["peak_waveform"] = list(waveforms.astype(np.float32))
         return vbn.nwb.read_probes(recording), vbn.nwb.read_channels(recording), units, recording
 
     def make_insert(
@@ -137,6 +158,7 @@ class Recording(dj.Imported):
             self._insert_probe(key, probes, probe_name, spike_times)
         for probe_name in set(probes["probe_name"]) - set(units["probe_name"]):
             self._insert_probe(key, probes, probe_name, np.empty(0))
+        enter_structures(channels["structure_acronym"].dropna())
         insert_rows(self.Channel(), rows_from_frame(channels, self.Channel(), key))
         located = units.merge(pd.concat(spans), on="unit_id") if spans else units.assign(spike_offset=0)
         insert_rows(self.Unit(), rows_from_frame(located, self.Unit(), key, UNIT_COLUMNS))
@@ -145,6 +167,230 @@ class Recording(dj.Imported):
         probe = probes[probes["probe_name"] == name].assign(probe_spike_times=None)
         (row,) = rows_from_frame(probe, self.Probe(), key)
         self.Probe.insert1({**row, "probe_spike_times": times})
+
+
+@schema
+class SpikeAmplitudes(dj.Imported):
+    """The spike amplitudes of one recording; imported only when the table is named."""
+
+    definition = """
+    # Spike amplitudes of one recording
+    -> Recording
+    """
+    is_optional = True
+
+    class Probe(dj.Part):
+        """The amplitudes of all spikes of one probe."""
+
+        definition = """
+        # Amplitudes of the spikes of one probe
+        -> master
+        -> Recording.Probe
+        ---
+        probe_spike_amplitudes : <npy@vbn>  # (V) float64, in the order of Recording.Probe.probe_spike_times
+        """
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch where the file is."""
+        return ((session.NwbFile & key).fetch1(),)
+
+    def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
+        """Open the file; the amplitudes follow probe by probe on insert."""
+        return (registered_file(source),)
+
+    def make_insert(self, key: dict[str, Any], recording: vbn.nwb.RecordingFile) -> None:
+        """Insert the amplitudes, held in memory one probe at a time."""
+        self.insert1(key)
+        units = vbn.nwb.read_units(recording)
+        for probe_name, _, amplitudes in vbn.nwb.iterate_spike_amplitudes(recording, units):
+            self.Probe.insert1({**key, "probe_name": probe_name, "probe_spike_amplitudes": amplitudes})
+
+
+@schema
+class Lfp(dj.Imported):
+    """The local field potential of one probe: what its file holds; the samples stay there."""
+
+    definition = """
+    # Local field potential of one probe
+    -> Recording.Probe
+    ---
+    n_lfp_samples : int64  # (samples) length of the signal
+    n_lfp_channels : int32  # number of channels
+    lfp_rate=null : float64  # (Hz) measured sampling rate
+    lfp_start_time=null : float64  # (s) first sample
+    lfp_stop_time=null : float64  # (s) last sample
+    lfp_unit : varchar(32)  # unit of the samples as stored
+    lfp_channel_ids : <blob>  # (id) int64, channels in the order of the columns
+    """
+
+    @property
+    def key_source(self) -> Any:
+        """Probes whose LFP file is registered."""
+        registered = session.LfpFile.to_arrays("lfp_probe_id").tolist()
+        return Recording.Probe & [{"probe_id": number} for number in registered]
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch where the file is."""
+        return (lfp_source(key),)
+
+    def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
+        """Read what the file holds."""
+        return (vbn.nwb.read_lfp_probe(registered_file(source)),)
+
+    def make_insert(self, key: dict[str, Any], lfp: vbn.nwb.LfpMetadata) -> None:
+        """Insert it."""
+        sizes = {"n_lfp_samples": lfp.n_samples, "n_lfp_channels": lfp.n_channels}
+        times = {"lfp_rate": lfp.sampling_rate_hz, "lfp_start_time": lfp.start_s, "lfp_stop_time": lfp.stop_s}
+        row = {**key, **sizes, **{name: plain(value) for name, value in times.items()}, "lfp_unit": lfp.unit}
+        self.insert1({**row, "lfp_channel_ids": np.array(lfp.channel_ids, dtype=np.int64)})
+
+
+@schema
+class CurrentSourceDensity(dj.Imported):
+    """The current source density of one probe around a flash, as the release computed it."""
+
+    definition = """
+    # Current source density of one probe
+    -> Lfp
+    ---
+    has_csd : bool  # whether the file holds one
+    csd=null : <npy@vbn>  # (V/cm^2) float64, times by virtual channels
+    csd_timestamps=null : <blob>  # (s) float64, times after the flash
+    csd_vertical_positions=null : <blob>  # (um) float64, distance of the virtual channels from the tip
+    csd_horizontal_positions=null : <blob>  # (um) float64, position of the virtual channels across the shank
+    """
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch where the file is."""
+        return (lfp_source(key),)
+
+    def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
+        """Read the current source density; its absence is a state."""
+        return (vbn.nwb.read_csd(registered_file(source)),)
+
+    def make_insert(self, key: dict[str, Any], csd: vbn.nwb.CurrentSourceDensity | None) -> None:
+        """Insert it with its axes."""
+        arrays = {} if csd is None else {
+            "csd": csd.values,
+            "csd_timestamps": csd.timestamps_s,
+            "csd_vertical_positions": csd.virtual_y_um,
+            "csd_horizontal_positions": csd.virtual_x_um,
+        }  # fmt: skip
+        self.insert1({**key, "has_csd": csd is not None, **arrays})
+
+
+@schema
+class LfpPieceParams(dj.Lookup):
+    """One way to cut a piece out of the LFP for the store; none exists until somebody enters one."""
+
+    definition = """
+    # One way to cut a piece out of the LFP
+    lfp_piece : varchar(64)  # readable name
+    ---
+    piece_start=null : float64  # (s) begin of the piece, NULL is the first sample
+    piece_stop=null : float64  # (s) end of the piece, NULL is the last sample
+    decimation : int16  # keep each so-many-th sample after a low-pass filter
+    method_version : int16  # version of the method
+    content_hash : char(64)  # sha256 of content and method version
+    unique index (content_hash)
+    """
+
+
+@schema
+class LfpPiece(dj.Imported):
+    """A piece of the LFP of one probe, copied into the store."""
+
+    definition = """
+    # A piece of the LFP of one probe
+    -> Lfp
+    -> LfpPieceParams
+    ---
+    piece_timestamps : <npy@vbn>  # (s) float64, time of each sample
+    piece_samples : <npy@vbn>  # (V) float32, samples by channels, columns as Lfp.lfp_channel_ids
+    """
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch where the file is, and the piece that is wanted."""
+        return lfp_source(key), (LfpPieceParams & key).fetch1()
+
+    def make_compute(self, key: dict[str, Any], source: dict[str, Any], piece: dict[str, Any]) -> tuple[Any, ...]:
+        """Read the piece."""
+        bounds = {"start_s": piece["piece_start"], "stop_s": piece["piece_stop"]}
+        return vbn.nwb.read_lfp_samples(registered_file(source), **bounds, decimate=piece["decimation"])
+
+    def make_insert(self, key: dict[str, Any], timestamps: np.ndarray, samples: np.ndarray) -> None:
+        """Insert it."""
+        self.insert1({**key, "piece_timestamps": timestamps, "piece_samples": samples})
+
+
+def add_lfp_piece(name: str, *, start_s: float | None = None, stop_s: float | None = None, decimate: int = 1) -> bool:
+    """Enter a way to cut the LFP; the next populate copies such a piece of every registered LFP file.
+
+    Parameters
+    ----------
+    name : readable name.
+    start_s, stop_s : seconds on the session's clock, None for the whole.
+    decimate : keep each so-many-th sample, after a low-pass filter.
+
+    Returns
+    -------
+    bool : whether it was added, False if it is there already.
+    """
+    content = {"piece_start": start_s, "piece_stop": stop_s, "decimation": decimate}
+    return add_parameters(LfpPieceParams(), {"lfp_piece": name, **content}, content, METHOD_VERSION)
+
+
+def lfp_source(key: dict[str, Any]) -> dict[str, Any]:
+    """Return where the LFP file of a probe is, in the words of NwbFile."""
+    probe_id = (Recording.Probe & key).fetch1("probe_id")
+    row = (session.LfpFile & key_of_session(key) & {"lfp_probe_id": probe_id}).fetch1()
+    return {name: row["lfp_" + name] for name in ("root", "relative_path", "size_bytes")} | {"file_kind": "lfp"}
+
+
+def lfp_samples(key: dict[str, Any], **piece: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Read a piece of the LFP of one probe from its file.
+
+    Parameters
+    ----------
+    key : primary key of the probe.
+    piece : ``start_s``, ``stop_s``, ``channel_ids``, ``decimate`` of `vbn.nwb.read_lfp_samples`.
+
+    Returns
+    -------
+    timestamps : (n_times,) float64, seconds.
+    samples : (n_times, n_channels) float32, volts.
+    """
+    return vbn.nwb.read_lfp_samples(registered_file(lfp_source(key)), **piece)
+
+
+def unit_waveform(key: dict[str, Any]) -> np.ndarray:
+    """Read the mean waveform of one unit on all channels of its probe, from the session's file.
+
+    Parameters
+    ----------
+    key : primary key of the unit.
+
+    Returns
+    -------
+    (384, 82) float64, microvolts; channel 0 is at the tip, samples at 30 kHz.
+    """
+    source = (session.NwbFile & key_of_session(key)).fetch1()
+    return vbn.nwb.read_unit_waveform(registered_file(source), key["unit_id"])
+
+
+def enter_structures(acronyms: Iterable[str]) -> None:
+    """Enter acronyms that are not among the known structures, so that none is lost."""
+    unlisted = set(acronyms) - set(Structure.to_arrays("structure_acronym"))
+    rows = [{"structure_acronym": name, "structure_group": UNLISTED_GROUP} for name in sorted(unlisted)]
+    Structure.insert(rows, skip_duplicates=True)
+
+
+def seed_defaults() -> None:
+    """Enter the structures of the release that are missing."""
+    renamed = {"structure_acronym": "acronym", "structure_name": "name", "parent_acronym": "parent"}
+    rows = rows_from_frame(structures(), Structure(), {}, {**renamed, "structure_group": "group"})
+    known = set(Structure.to_arrays("structure_acronym"))
+    Structure.insert([row for row in rows if row["structure_acronym"] not in known])
 
 
 def iterate_probe_spikes(units: Any) -> Iterator[tuple[dict[str, Any], pd.DataFrame, np.ndarray]]:

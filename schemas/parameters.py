@@ -66,10 +66,10 @@ def add_parameters(
 
 
 def seed_defaults() -> None:
-    """Enter the default parameter sets that are missing (part of the deploy step)."""
-    from schemas import optotagging, performance, psth
+    """Enter the structures and default parameter sets that are missing (part of the deploy step)."""
+    from schemas import ecephys, optotagging, performance, psth
 
-    for module in (psth, performance, optotagging):
+    for module in (ecephys, psth, performance, optotagging):
         module.seed_defaults()
 
 

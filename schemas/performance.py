@@ -15,6 +15,7 @@ from vbn.analysis.performance import PerformanceParameters, performance_metrics
 schema = dj.Schema()
 
 METHOD_VERSION = 1
+CHANGE_TIMES = ("change_time_no_display_delay", "change_time")
 TRIAL_FLAGS = (
     "go", "catch", "hit", "miss", "false_alarm", "correct_reject", "aborted", "auto_rewarded", "is_change",
 )  # fmt: skip
@@ -97,7 +98,11 @@ def task_frames(key: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     """Return a session's trials, rewards and licks with AllenSDK's column names."""
     trials = _frame(behavior.ChangeDetection.Trial, key, "trial_id", behavior.TRIAL_COLUMNS)
     rewards = _frame(behavior.ChangeDetection.Reward, key, "reward_id", behavior.REWARD_COLUMNS)
-    times = ("response_time", "reward_time", "change_time_no_display_delay")
+    if trials["change_time_no_display_delay"].isna().all():  # behaviour-only: the other time base
+        trials = trials.drop(columns="change_time_no_display_delay")
+    else:
+        trials = trials.drop(columns="change_time")
+    times = ("response_time", "reward_time", *trials.columns.intersection(CHANGE_TIMES))
     trials = trials.astype({**dict.fromkeys(TRIAL_FLAGS, bool), **dict.fromkeys(times, float)})
     licks = pd.DataFrame({"timestamps": (behavior.Licks & key).fetch1("lick_timestamps")})
     return trials, rewards, licks

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from schemas._datajoint import dj
 
 schema = dj.Schema()
@@ -25,7 +27,7 @@ class Mouse(dj.Manual):
 
 @schema
 class Session(dj.Manual):
-    """One session of one mouse: a recording day."""
+    """One session of one mouse: a training day, a habituation or a recording."""
 
     definition = """
     # One session of one mouse
@@ -33,7 +35,8 @@ class Session(dj.Manual):
     session_id : int64  # id in the name of the session file, ecephys_session_id of a recording
     ---
     behavior_session_id : int64  # id of the same session as a behavior session
-    session_type : varchar(128)  # stage of training or recording, for example EPHYS_1_images_G_3uL_reward
+    session_type : varchar(128)  # protocol, for example EPHYS_1_images_G_3uL_reward
+    stage=null : varchar(32)  # first words of the protocol, for example TRAINING_3, HABITUATION_5, EPHYS_1
     date_of_acquisition : datetime(6)  # (UTC) start of the session by wall clock
     age_in_days=null : int32  # (days) age of the mouse
     equipment_name : varchar(64)  # rig
@@ -42,6 +45,8 @@ class Session(dj.Manual):
     image_set=null : varchar(8)  # letter of the image set in the session type
     experience_level=null : varchar(32)  # Familiar or Novel images, from the catalogue of the release
     session_number=null : int32  # recording day of the mouse, from the catalogue of the release
+    training_session_number=null : int32  # all sessions of the mouse counted, from the catalogue of the release
+    prior_exposures_to_session_type=null : int32  # sessions of this type before, from the catalogue
     prior_exposures_to_image_set=null : int32  # sessions with these images before, from the catalogue
     prior_exposures_to_omissions=null : int32  # sessions with omissions before, from the catalogue
     abnormal_histology=null : json  # structures with abnormal histology, a list, from the catalogue
@@ -67,3 +72,95 @@ class NwbFile(dj.Manual):
     registered_at : datetime(6)  # (UTC) when the file was registered
     package_version : varchar(32)  # version of vbn-datajoint that read the metadata
     """
+
+
+@schema
+class LfpFile(dj.Manual):
+    """The NWB file with the LFP of one probe of a recording."""
+
+    definition = """
+    # The LFP file of one probe
+    -> NwbFile
+    lfp_probe_id : int64  # id of the probe, the identifier in the file
+    ---
+    lfp_root : varchar(64)  # name of the folder or URL that the path is relative to
+    lfp_relative_path : varchar(1024)  # path below the root
+    lfp_size_bytes : int64  # (bytes) size of the file
+    lfp_blake2b=null : char(128)  # hash of the content, NULL where it was not asked for
+    lfp_modified_ns : int64  # (ns) time of the last change of the file, since 1970
+    lfp_registered_at : datetime(6)  # (UTC) when the file was registered
+    """
+
+
+@schema
+class ImportIssue(dj.Manual):
+    """One kind of oddity that the import of one table of a session met."""
+
+    definition = """
+    # One kind of oddity in the file of a session
+    -> Session
+    issue_table : varchar(64)  # table whose import met it
+    issue_code : varchar(64)  # kind of oddity, see docs/issues.md
+    ---
+    severity : enum('info', 'warning', 'error')  # an error stops the import of the table
+    issue_detail : varchar(2000)  # how many, and the first of them
+    noticed_at : datetime(6)  # (UTC) when the import met it
+    """
+
+
+@schema
+class CatalogueSession(dj.Manual):
+    """One session that the tables of the release list, with or without its file."""
+
+    definition = """
+    # One session in the tables of the release
+    catalogue_session_id : int64  # ecephys_session_id of a recording, else behavior_session_id
+    ---
+    catalogue_kind : enum('recording', 'behavior_only')  # which table lists it
+    catalogue_mouse_id : varchar(32)  # LabTracks id of the mouse
+    catalogue_row : json  # the row of the release, all columns
+    """
+
+
+@schema
+class CatalogueProbe(dj.Manual):
+    """One probe that the tables of the release list."""
+
+    definition = """
+    # One probe in the tables of the release
+    catalogue_probe_id : int64  # ecephys_probe_id
+    ---
+    -> CatalogueSession
+    catalogue_row : json  # the row of the release, all columns
+    """
+
+
+@schema
+class CatalogueUnit(dj.Manual):
+    """What the tables of the release alone know of one unit."""
+
+    definition = """
+    # What only the tables of the release know of a unit
+    catalogue_unit_id : int64  # unit_id
+    ---
+    -> CatalogueSession
+    structure_id=null : int64  # CCF id of the structure
+    waveform_halfwidth=null : float64  # (ms) width of the waveform at half of its trough
+    """
+
+
+def training_history(mouse_id: str) -> Any:
+    """Return a mouse's sessions, to be fetched with ``order_by="date_of_acquisition"``.
+
+    Parameters
+    ----------
+    mouse_id : LabTracks id.
+
+    Returns
+    -------
+    query expression : stage, protocol, images, prior exposures and the kind of the file.
+    """
+    names = ("stage", "session_type", "date_of_acquisition", "age_in_days", "equipment_name", "image_set")
+    counts = ("training_session_number", "prior_exposures_to_session_type", "prior_exposures_to_image_set")
+    sessions = Session.proj(*names, *counts, "prior_exposures_to_omissions", "experience_level")
+    return sessions * NwbFile.proj("file_kind") & {"mouse_id": mouse_id}

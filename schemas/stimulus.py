@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import vbn.nwb
 from schemas import behavior, session  # noqa: F401 - the definitions refer to behavior
 from schemas._datajoint import dj
-from schemas.files import registered_recording
+from schemas.files import registered_file
 from schemas.rows import insert_rows, plain, rows_from_frame
 
 schema = dj.Schema()
@@ -20,7 +22,10 @@ PRESENTATION_COLUMNS = {
     "presentation_start_time": "start_time",
     "presentation_end_time": "end_time",
     "presentation_duration": "duration",
+    "presented_image_set": "image_set",
 }
+CHANGE_COLUMNS = {"change_residual": "residual"}
+THUMBNAIL_WIDTH = 192
 PULSE_COLUMNS = {
     "pulse_start_time": "start_time",
     "pulse_stop_time": "stop_time",
@@ -28,6 +33,30 @@ PULSE_COLUMNS = {
     "waveform": "stimulus_name",
     "pulse_condition": "condition",
 }
+
+
+@schema
+class Image(dj.Manual):
+    """One image of the task, as it was on the screen."""
+
+    definition = """
+    # One image of the task
+    image_name : varchar(64)  # name of the image, omitted for an omission
+    ---
+    image_sha256=null : char(64)  # hash of the warped image, NULL where no file held the image
+    thumbnail=null : <blob>  # (gray level) uint8, the warped image at 192 columns
+    warped=null : <npy@vbn>  # (gray level) uint8, as drawn on the screen
+    unwarped=null : <npy@vbn>  # (gray level) float64, as the mouse saw it, NaN off the screen
+    """
+
+    class Set(dj.Part):
+        """The membership of one image in one image set."""
+
+        definition = """
+        # One image in one set
+        -> master
+        image_set_name : varchar(64)  # letter of the set in the session type, such as G
+        """
 
 
 @schema
@@ -40,6 +69,7 @@ class Stimulus(dj.Imported):
     ---
     n_blocks : int16  # number of blocks
     n_presentations_total : int32  # number of presentations in all blocks
+    stimulus_timestamps : <npy@vbn>  # (s) float64, time of each frame, frame numbers index it
     """
 
     class Block(dj.Part):
@@ -73,7 +103,7 @@ class Stimulus(dj.Imported):
         start_frame=null : int32  # stimulus frame of the start
         end_frame=null : int32  # stimulus frame of the end
         active : bool  # whether the mouse performed the task
-        image_name=null : varchar(64)  # image, omitted for an omission, NULL for other stimuli
+        -> [nullable] Image
         is_change=null : bool  # whether the image differs from the one before
         is_sham_change : bool  # change of a catch trial: the same image again
         is_image_novel=null : bool  # whether the image was new to the mouse, NULL for omissions
@@ -82,6 +112,9 @@ class Stimulus(dj.Imported):
         flashes_since_change=null : int32  # flashes since the last change
         stimulus_index=null : int32  # index of the mapping stimulus
         orientation=null : float64  # (deg) orientation of a grating
+        phase=null : float64  # (cycles) phase of a grating, behavior sessions only
+        image_index=null : int32  # index of the image in its set, behavior sessions only
+        presented_image_set=null : varchar(64)  # image set of the file, behavior sessions only
         position_x=null : float64  # (deg) horizontal position of a Gabor, 0 is the centre of the screen
         position_y=null : float64  # (deg) vertical position of a Gabor, 0 is the centre of the screen
         spatial_frequency=null : float64  # (cycles/deg) spatial frequency
@@ -90,27 +123,83 @@ class Stimulus(dj.Imported):
         color=null : float64  # (1) full-field flash, -1 black, 1 white
         """
 
+    class Change(dj.Part):
+        """The presentation at which one trial's image changed, or would have changed in a catch trial."""
+
+        definition = """
+        # The presentation of one change or sham change
+        -> master
+        -> behavior.ChangeDetection.Trial
+        ---
+        -> [nullable] Stimulus.Presentation
+        frame_time=null : float64  # (s) stimulus timestamp of the frame of the change
+        change_residual=null : float64  # (s) start on the screen after the change time of the trial
+        frame_residual=null : float64  # (s) start on the screen after the stimulus timestamp
+        """
+
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
         """Fetch where the file is."""
         return ((session.NwbFile & key).fetch1(),)
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
-        """Read the presentations and find their blocks."""
-        recording = registered_recording(source)
-        presentations = vbn.nwb.read_stimulus_presentations(recording)
+        """Read the presentations, find their blocks, and the presentation of each trial's change."""
+        file = registered_file(source)
+        presentations = vbn.nwb.read_stimulus_presentations(file)
+        timestamps = vbn.nwb.read_stimulus_timestamps(file)
+        changes = vbn.nwb.match_changes(vbn.nwb.read_trials(file), presentations, timestamps)
         try:
-            return presentations, vbn.nwb.summarise_blocks(presentations)
+            blocks = vbn.nwb.summarise_blocks(presentations)
         except ValueError as error:
-            raise recording.invalid(str(error)) from error
+            raise file.invalid(str(error)) from error
+        return presentations, blocks, changes, timestamps, file
 
-    def make_insert(self, key: dict[str, Any], presentations: pd.DataFrame, blocks: pd.DataFrame) -> None:
-        """Insert the session's blocks and presentations."""
-        self.insert1({**key, "n_blocks": len(blocks), "n_presentations_total": len(presentations)})
+    def make_insert(
+        self,
+        key: dict[str, Any],
+        presentations: pd.DataFrame,
+        blocks: pd.DataFrame,
+        changes: pd.DataFrame,
+        timestamps: np.ndarray,
+        file: vbn.nwb.RecordingFile,
+    ) -> None:
+        """Insert the session's blocks, presentations and changes, and the images that are new."""
+        enter_images(file, set(presentations["image_name"].dropna()), (session.Session & key).fetch1("image_set"))
+        counts = {"n_blocks": len(blocks), "n_presentations_total": len(presentations)}
+        self.insert1({**key, **counts, "stimulus_timestamps": timestamps})
         insert_rows(self.Block(), rows_from_frame(blocks, self.Block(), key))
-        insert_rows(
-            self.Presentation(),
-            rows_from_frame(presentations, self.Presentation(), key, PRESENTATION_COLUMNS),
-        )
+        rows = rows_from_frame(presentations, self.Presentation(), key, PRESENTATION_COLUMNS)
+        insert_rows(self.Presentation(), rows)
+        insert_rows(self.Change(), rows_from_frame(changes, self.Change(), key, CHANGE_COLUMNS))
+
+
+def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | None) -> None:
+    """Enter the images of a session that are not known yet, each with its picture if the file has it.
+
+    Parameters
+    ----------
+    file : the open file; a picture is read only if its image is new.
+    shown : names of the images that were presented; ``omitted`` is one.
+    image_set : letter of the session's image set.
+    """
+    held = {name for names in vbn.nwb.image_names(file).values() for name in names}
+    missing = (shown | held) - set(Image.to_arrays("image_name"))
+    pictures = {template.image_name: template for template in vbn.nwb.read_stimulus_templates(file) if missing & held}
+    for name in sorted(missing):
+        Image.insert1({"image_name": name, **_picture(pictures.get(name))}, skip_duplicates=True)
+    if image_set is not None:
+        rows = [{"image_name": name, "image_set_name": image_set} for name in sorted(held)]
+        Image.Set.insert(rows, skip_duplicates=True)
+
+
+def _picture(template: vbn.nwb.StimulusTemplate | None) -> dict[str, Any]:
+    if template is None:
+        return {}
+    return {
+        "image_sha256": hashlib.sha256(np.ascontiguousarray(template.warped).tobytes()).hexdigest(),
+        "thumbnail": vbn.nwb.image_thumbnail(template.warped, THUMBNAIL_WIDTH),
+        "warped": template.warped,
+        "unwarped": template.unwarped,
+    }
 
 
 @schema
@@ -144,13 +233,18 @@ class OptoStimulation(dj.Imported):
         level_rank : int16  # rank of the level in the session, 0 is the lowest
         """
 
+    @property
+    def key_source(self) -> Any:
+        """Recordings only: there is no laser in a behavior session."""
+        return session.NwbFile & {"file_kind": "recording"}
+
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
         """Fetch where the file is."""
         return ((session.NwbFile & key).fetch1(),)
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read the laser table; its absence is a state."""
-        return (vbn.nwb.read_optotagging(registered_recording(source)),)
+        return (vbn.nwb.read_optotagging(registered_file(source)),)
 
     def make_insert(self, key: dict[str, Any], pulses: pd.DataFrame | None) -> None:
         """Insert the session's pulses."""
