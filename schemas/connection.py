@@ -190,15 +190,15 @@ def _activate(database: Database, *, create: bool) -> None:
             f"The {database} has no schemas '{database.prefix}...' yet (missing: {', '.join(missing)}). "
             "Create them with: vbn deploy"
         )
-    with _quiet_datajoint(), _explained_refusals(database):
-        with _creation_lock(database) if create else contextlib.nullcontext():
-            for module in modules():
-                _rebind(module.schema, database, create=create)
-            if create:
-                _create_job_tables()
-                from schemas.parameters import seed_defaults
+    lock = _creation_lock(database) if create else contextlib.nullcontext()
+    with _quiet_datajoint(), _explained_refusals(database), lock:
+        for module in modules():
+            _rebind(module.schema, database, create=create)
+        if create:
+            _create_job_tables()
+            from schemas.parameters import seed_defaults
 
-                seed_defaults()
+            seed_defaults()
     _require_tables()
 
 
