@@ -14,7 +14,7 @@ from tqdm import tqdm
 import schemas
 from populate import runner, status
 from populate.runner import JobResult, Summary
-from vbn.errors import VbnError
+from vbn.errors import ServerError, VbnError
 
 POLL_S = 0.5
 
@@ -79,9 +79,7 @@ def _collect(results: Any, workers: Sequence[Any]) -> Iterator[JobResult]:
             item = results.get(timeout=POLL_S)
         except queue.Empty:
             if not any(worker.is_alive() for worker in workers):
-                raise RuntimeError(
-                    "A worker process died. Start again: the work goes on where it stopped."
-                ) from None
+                raise ServerError(_how_they_died(workers)) from None
             continue
         if isinstance(item, JobResult):
             yield item
@@ -89,6 +87,15 @@ def _collect(results: Any, workers: Sequence[Any]) -> Iterator[JobResult]:
             raise item
         else:
             waiting -= 1
+
+
+def _how_they_died(workers: Sequence[Any]) -> str:
+    """Say that workers ended without a word."""
+    codes = sorted({worker.exitcode for worker in workers if worker.exitcode})
+    return (
+        f"A worker process was killed (exit code {', '.join(map(str, codes))}), perhaps for lack of memory. "
+        "Nothing is lost: start again, with fewer --processes if memory is short."
+    )
 
 
 def _rotate(items: Sequence[Any], start: int) -> list[Any]:

@@ -21,6 +21,8 @@ from vbn.errors import NotFoundError, ServerError, SettingError, StoreError
 # In dependency order: a module's tables refer to those of the modules before it.
 MODULES = ("session", "ecephys", "behavior", "stimulus", "psth", "optotagging", "performance")
 
+LOCK_TIMEOUT_S = 300
+
 DRIVER_ERRORS = (pymysql.err.MySQLError, psycopg2.Error, dj.errors.LostConnectionError)
 
 
@@ -188,7 +190,8 @@ def _activate(database: Database, *, create: bool) -> None:
             f"The {database} has no schemas '{database.prefix}...' yet (missing: {', '.join(missing)}). "
             "Create them with: vbn deploy"
         )
-    with _quiet_datajoint(), _explained_refusals(database):
+    lock = _creation_lock(database) if create else contextlib.nullcontext()
+    with _quiet_datajoint(), _explained_refusals(database), lock:
         for module in modules():
             _rebind(module.schema, database, create=create)
         if create:
@@ -197,6 +200,24 @@ def _activate(database: Database, *, create: bool) -> None:
 
             seed_defaults()
     _require_tables()
+
+
+@contextlib.contextmanager
+def _creation_lock(database: Database) -> Iterator[None]:
+    """Let one process at a time create what is missing; the server frees the lock of a dead one."""
+    name = f"{database.prefix}deploy"
+    query = database.connection.query
+    if database.backend == "mysql":
+        if query("SELECT GET_LOCK(%s, %s)", args=(name, LOCK_TIMEOUT_S)).fetchone()[0] != 1:
+            raise ServerError("Another process has been creating the tables for minutes. Try again later.")
+        release = "SELECT RELEASE_LOCK(%s)"
+    else:
+        query("SELECT pg_advisory_lock(hashtext(%s))", args=(name,))
+        release = "SELECT pg_advisory_unlock(hashtext(%s))"
+    try:
+        yield
+    finally:
+        query(release, args=(name,))
 
 
 def _missing_schemas(database: Database) -> list[str]:
