@@ -12,7 +12,16 @@ import vbn.nwb
 from schemas import session
 from schemas._datajoint import dj
 from schemas.files import registered_file
+from schemas.issues import note_issues
 from schemas.rows import insert_rows, rows_from_frame
+from vbn.nwb.findings import (
+    find_infinite_values,
+    find_lick_issues,
+    find_missing_pupil,
+    find_reward_issues,
+    find_trial_issues,
+    find_unsorted_times,
+)
 
 schema = dj.Schema()
 
@@ -21,6 +30,7 @@ TRIAL_COLUMNS = {
     "trial_stop_time": "stop_time",
     "trial_is_change": "is_change",
 }
+CHANGE_TIMES = ["change_time_no_display_delay", "change_time", "response_latency"]  # each kind of file has its own
 REWARD_COLUMNS = {"reward_timestamp": "timestamps", "autorewarded": "auto_rewarded"}
 
 
@@ -86,14 +96,20 @@ class ChangeDetection(dj.Imported):
         return ((session.NwbFile & key).fetch1(),)
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
-        """Read trials and rewards."""
-        recording = registered_file(source)
-        return vbn.nwb.read_trials(recording), vbn.nwb.read_rewards(recording)
+        """Read trials and rewards, and look for what is odd in them."""
+        file = registered_file(source)
+        trials, rewards = vbn.nwb.read_trials(file), vbn.nwb.read_rewards(file)
+        issues = find_trial_issues(trials) + find_reward_issues(rewards, vbn.nwb.read_licks(file))
+        return trials, rewards, issues + find_infinite_values(trials, "trials", but=("response_latency",))
 
-    def make_insert(self, key: dict[str, Any], trials: pd.DataFrame, rewards: pd.DataFrame) -> None:
+    def make_insert(
+        self, key: dict[str, Any], trials: pd.DataFrame, rewards: pd.DataFrame, issues: list[vbn.nwb.Issue]
+    ) -> None:
         """Insert the session's trials and rewards."""
+        note_issues(key, "ChangeDetection", issues)
         self.insert1({**key, "n_trials": len(trials), "n_rewards": len(rewards)})
-        insert_rows(self.Trial(), rows_from_frame(trials, self.Trial(), key, TRIAL_COLUMNS))
+        complete = trials.reindex(columns=trials.columns.union(CHANGE_TIMES, sort=False))
+        insert_rows(self.Trial(), rows_from_frame(complete, self.Trial(), key, TRIAL_COLUMNS))
         numbered = rewards.reset_index(drop=True).rename_axis("reward_id").reset_index()
         insert_rows(self.Reward(), rows_from_frame(numbered, self.Reward(), key, REWARD_COLUMNS))
 
@@ -121,6 +137,7 @@ class Licks(dj.Imported):
 
     def make_insert(self, key: dict[str, Any], licks: pd.DataFrame) -> None:
         """Insert the session's licks."""
+        note_issues(key, "Licks", find_lick_issues(licks))
         times, frames = licks["timestamps"].to_numpy(np.float64), licks["frame"].to_numpy(np.int64)
         self.insert1({**key, "n_licks": len(licks), "lick_timestamps": times, "lick_frames": frames})
 
@@ -149,6 +166,8 @@ class Running(dj.Imported):
 
     def make_insert(self, key: dict[str, Any], running: pd.DataFrame) -> None:
         """Insert the session's running speed."""
+        times = running["timestamps"].to_numpy(np.float64)
+        note_issues(key, "Running", find_unsorted_times(times, "running"))
         names = {
             "timestamps": "running_timestamps",
             "speed": "running_speed",
@@ -203,6 +222,8 @@ class EyeTracking(dj.Imported):
 
     def make_insert(self, key: dict[str, Any], eye_tracking: pd.DataFrame | None) -> None:
         """Insert the session's eye tracking, one array per column."""
+        if (session.NwbFile & key).fetch1("file_kind") == "recording":  # training boxes have no eye camera
+            note_issues(key, "EyeTracking", find_missing_pupil(eye_tracking))
         if eye_tracking is None:
             self.insert1({**key, "has_eye_tracking": False, "n_eye_samples": 0})
             return

@@ -12,9 +12,12 @@ import vbn.nwb
 from schemas import session
 from schemas._datajoint import dj
 from schemas.files import registered_file
+from schemas.issues import note_issues
 from schemas.parameters import add_parameters
 from schemas.rows import insert_rows, key_of_session, plain, rows_from_frame
 from vbn.anatomy import UNLISTED_GROUP, structures
+from vbn.nwb.ends import last_spikes
+from vbn.nwb.findings import find_channel_issues, find_infinite_values, find_late_spikes, find_unit_issues
 
 schema = dj.Schema()
 
@@ -150,14 +153,20 @@ class Recording(dj.Imported):
         recording: Any,
     ) -> None:
         """Insert the session's rows; the spike times are held in memory one probe at a time."""
+        issues = find_channel_issues(channels) + find_unit_issues(units, channels)
+        issues += find_infinite_values(units, "units")
         counts = {"n_probes": len(probes), "n_channels": len(channels), "n_units": len(units)}
         self.insert1({**key, **counts, "n_recorded_spikes": int(units["n_spikes"].sum())})
-        spans = []
+        spans: list[pd.DataFrame] = []
+        last: dict[int, float] = {}
         for probe_name, span, spike_times in vbn.nwb.iterate_spike_times(recording, units):
             spans.append(span[["unit_id", "spike_offset"]])
+            last |= last_spikes(span, spike_times)
             self._insert_probe(key, probes, probe_name, spike_times)
         for probe_name in set(probes["probe_name"]) - set(units["probe_name"]):
             self._insert_probe(key, probes, probe_name, np.empty(0))
+        issues += find_late_spikes(last, float(vbn.nwb.read_stimulus_timestamps(recording)[-1:].max(initial=np.nan)))
+        note_issues(key, "Recording", issues)
         enter_structures(channels["structure_acronym"].dropna())
         insert_rows(self.Channel(), rows_from_frame(channels, self.Channel(), key))
         located = units.merge(pd.concat(spans), on="unit_id") if spans else units.assign(spike_offset=0)

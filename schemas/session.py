@@ -67,8 +67,8 @@ class NwbFile(dj.Manual):
     relative_path : varchar(1024)  # path below the root
     file_kind : enum('recording', 'behavior_only')  # what the content is
     size_bytes : int64  # (bytes) size of the file
-    blake2b : char(128)  # hash of the content, the one that the manifest of the release gives
-    modified_ns : int64  # (ns) time of the last change of the file, since 1970, to skip the hash
+    blake2b=null : char(128)  # hash of the content as in the manifest of the release, NULL for a URL
+    modified_ns=null : int64  # (ns) last change of the file, since 1970, to skip the hash, NULL for a URL
     registered_at : datetime(6)  # (UTC) when the file was registered
     package_version : varchar(32)  # version of vbn-datajoint that read the metadata
     """
@@ -87,7 +87,7 @@ class LfpFile(dj.Manual):
     lfp_relative_path : varchar(1024)  # path below the root
     lfp_size_bytes : int64  # (bytes) size of the file
     lfp_blake2b=null : char(128)  # hash of the content, NULL where it was not asked for
-    lfp_modified_ns : int64  # (ns) time of the last change of the file, since 1970
+    lfp_modified_ns=null : int64  # (ns) last change of the file, since 1970, NULL for a URL
     lfp_registered_at : datetime(6)  # (UTC) when the file was registered
     """
 
@@ -99,7 +99,8 @@ class ImportIssue(dj.Manual):
     definition = """
     # One kind of oddity in the file of a session
     -> Session
-    issue_table : varchar(64)  # table whose import met it
+    imported_by : varchar(64)  # table whose import met it
+    issue_table : varchar(64)  # table of the file that it is about
     issue_code : varchar(64)  # kind of oddity, see docs/issues.md
     ---
     severity : enum('info', 'warning', 'error')  # an error stops the import of the table

@@ -12,7 +12,15 @@ import vbn.nwb
 from schemas import behavior, session  # noqa: F401 - the definitions refer to behavior
 from schemas._datajoint import dj
 from schemas.files import registered_file
+from schemas.issues import note_issues, stop_at_errors
 from schemas.rows import insert_rows, plain, rows_from_frame
+from vbn.nwb.findings import (
+    find_change_issues,
+    find_frame_issues,
+    find_missing_laser_table,
+    find_presentation_issues,
+    find_unsorted_times,
+)
 
 schema = dj.Schema()
 
@@ -146,23 +154,29 @@ class Stimulus(dj.Imported):
         file = registered_file(source)
         presentations = vbn.nwb.read_stimulus_presentations(file)
         timestamps = vbn.nwb.read_stimulus_timestamps(file)
-        changes = vbn.nwb.match_changes(vbn.nwb.read_trials(file), presentations, timestamps)
-        try:
-            blocks = vbn.nwb.summarise_blocks(presentations)
-        except ValueError as error:
-            raise file.invalid(str(error)) from error
-        return presentations, blocks, changes, timestamps, file
+        trials = vbn.nwb.read_trials(file)
+        changes = vbn.nwb.match_changes(trials, presentations, timestamps)
+        issues = [
+            *find_presentation_issues(presentations),
+            *find_change_issues(trials, presentations),
+            *find_frame_issues(trials, presentations, vbn.nwb.read_licks(file), timestamps),
+            *find_unsorted_times(timestamps, "stimulus_timestamps"),
+        ]
+        stop_at_errors(file.path, issues)
+        return presentations, changes, timestamps, issues, file
 
     def make_insert(
         self,
         key: dict[str, Any],
         presentations: pd.DataFrame,
-        blocks: pd.DataFrame,
         changes: pd.DataFrame,
         timestamps: np.ndarray,
+        issues: list[vbn.nwb.Issue],
         file: vbn.nwb.RecordingFile,
     ) -> None:
         """Insert the session's blocks, presentations and changes, and the images that are new."""
+        note_issues(key, "Stimulus", issues)
+        blocks = vbn.nwb.summarise_blocks(presentations)
         enter_images(file, set(presentations["image_name"].dropna()), (session.Session & key).fetch1("image_set"))
         counts = {"n_blocks": len(blocks), "n_presentations_total": len(presentations)}
         self.insert1({**key, **counts, "stimulus_timestamps": timestamps})
@@ -248,6 +262,7 @@ class OptoStimulation(dj.Imported):
 
     def make_insert(self, key: dict[str, Any], pulses: pd.DataFrame | None) -> None:
         """Insert the session's pulses."""
+        note_issues(key, "OptoStimulation", find_missing_laser_table(pulses))
         if pulses is None:
             self.insert1({**key, "has_laser_table": False, "n_pulses": 0, "n_levels": 0})
             return

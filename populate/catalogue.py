@@ -1,0 +1,211 @@
+"""The release's tables: what is not in the files, what is known before there is a file, and whether both agree."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from schemas import ecephys, session
+from schemas.rows import insert_rows, plain
+from vbn.errors import NotReadableError
+from vbn.nwb import Issue, SessionMetadata
+
+ECEPHYS, BEHAVIOR = "ecephys_sessions.csv", "behavior_sessions.csv"
+LIST_COLUMNS = ("abnormal_histology", "abnormal_activity", "structure_acronyms")
+NEEDED = {
+    ECEPHYS: ("ecephys_session_id", "behavior_session_id", "experience_level", "session_number"),
+    BEHAVIOR: ("behavior_session_id", "session_number"),
+}
+FROM_ECEPHYS = (
+    "experience_level",
+    "session_number",
+    "prior_exposures_to_image_set",
+    "prior_exposures_to_omissions",
+    "abnormal_histology",
+    "abnormal_activity",
+)
+FROM_BEHAVIOR = {
+    "training_session_number": "session_number",  # counts all sessions, not the recording days
+    "prior_exposures_to_session_type": "prior_exposures_to_session_type",
+    "prior_exposures_to_image_set": "prior_exposures_to_image_set",
+    "prior_exposures_to_omissions": "prior_exposures_to_omissions",
+}
+COMPARED = ("mouse_id", "genotype", "sex", "age_in_days", "session_type", "equipment_name", "image_set")
+HOURS_OFF = (0, 7, 8)  # the release labels Pacific time as UTC
+
+
+@dataclass
+class Catalogue:
+    """The release's session tables, by session id; empty without them."""
+
+    recordings: dict[int, dict[str, Any]] = field(default_factory=dict)
+    behavior: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> Catalogue:
+        """Read the session tables in a folder or in its ``project_metadata``.
+
+        ``behavior_sessions.csv`` may be missing; it is needed for training sessions only.
+
+        Raises
+        ------
+        NotReadableError
+            If there is no ``ecephys_sessions.csv``, or a table lacks columns.
+        """
+        found = metadata_folder(folder)
+        recordings = _by_id(_read(found / ECEPHYS), "ecephys_session_id")
+        behavior = _by_id(_read(found / BEHAVIOR), "behavior_session_id") if (found / BEHAVIOR).exists() else {}
+        return cls(recordings, behavior)
+
+    def known_of(self, session_id: int) -> dict[str, Any]:
+        """Return the attributes of Session that the tables know, an empty dictionary if nothing."""
+        row = self.recordings.get(session_id)
+        training = self.behavior.get(int(row["behavior_session_id"]) if row else session_id)
+        known = {name: training.get(column) for name, column in FROM_BEHAVIOR.items()} if training else {}
+        return {**known, **{name: row.get(name) for name in FROM_ECEPHYS}} if row else known
+
+    def disagreements(self, metadata: SessionMetadata) -> list[Issue]:
+        """Compare a file's metadata with the tables.
+
+        The time of acquisition may be off by the hours between Pacific time and UTC, which is
+        how the release has it.
+        """
+        row = self.recordings.get(metadata.session_id) or self.behavior.get(metadata.session_id)
+        if row is None:
+            return []
+        different = [
+            f"{name} '{row[name]}', in the file '{getattr(metadata, name)}'"
+            for name in COMPARED
+            if row.get(name) is not None and str(row[name]) != str(getattr(metadata, name))
+        ]
+        date = pd.Timestamp(row["date_of_acquisition"])
+        offset_s = abs((metadata.date_of_acquisition - date.tz_convert(UTC)).total_seconds())
+        if min(abs(offset_s - 3600 * hours) for hours in HOURS_OFF) > 1:
+            different.append(f"date_of_acquisition {date}, in the file {metadata.date_of_acquisition}")
+        if not different:
+            return []
+        return [Issue("catalogue_disagrees", "warning", "session", "the release's table says " + "; ".join(different))]
+
+
+def metadata_folder(folder: Path) -> Path:
+    """Return the folder that holds ``ecephys_sessions.csv``: the folder or its ``project_metadata``."""
+    for candidate in (folder, folder / "project_metadata"):
+        if (candidate / ECEPHYS).is_file():
+            return candidate
+    raise NotReadableError(folder, f"there is no {ECEPHYS}.", "Give the folder project_metadata of the release.")
+
+
+def load(folder: Path) -> dict[str, int]:
+    """Enter the release's tables; rows that are there are left alone. Return the rows added per table.
+
+    Raises
+    ------
+    NotReadableError
+        If the tables cannot be read.
+    """
+    found = metadata_folder(folder)
+    catalogue = Catalogue.read(found)
+    recorded = {int(row["behavior_session_id"]) for row in catalogue.recordings.values()}
+    only_behavior = {number: row for number, row in catalogue.behavior.items() if number not in recorded}
+    sessions = [_session_row(number, "recording", row) for number, row in catalogue.recordings.items()]
+    sessions += [_session_row(number, "behavior_only", row) for number, row in only_behavior.items()]
+    added = {"CatalogueSession": _enter(session.CatalogueSession(), sessions)}
+    known = {row["catalogue_session_id"] for row in sessions}
+    if (found / "probes.csv").exists():
+        added["CatalogueProbe"] = _enter(session.CatalogueProbe(), _probe_rows(found / "probes.csv", known))
+    if (found / "units.csv").exists():
+        added["CatalogueUnit"] = _enter(session.CatalogueUnit(), _unit_rows(found / "units.csv", known))
+    return added
+
+
+def check_counts() -> dict[int, list[Issue]]:
+    """Compare the imported recordings' numbers of probes, channels and units with the catalogue's.
+
+    Returns
+    -------
+    session id -> issues; an empty list where both agree.
+    """
+    found: dict[int, list[Issue]] = {}
+    listed = {row["catalogue_session_id"]: row["catalogue_row"] for row in session.CatalogueSession.to_dicts()}
+    for row in ecephys.Recording.to_dicts():
+        catalogue = listed.get(row["session_id"])
+        if catalogue is None:
+            continue
+        pairs = {name: (catalogue.get(f"{name}_count"), row[f"n_{name}s"]) for name in ("unit", "probe", "channel")}
+        wrong = [f"{here} {name}s, {there} in the table" for name, (there, here) in pairs.items() if there not in (None, here)]
+        detail = "imported were " + "; ".join(wrong)
+        found[row["session_id"]] = [Issue("catalogue_disagrees", "warning", "counts", detail)] if wrong else []
+    return found
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise NotReadableError(path, f"it is no table: {error}.", "Download it again.") from error
+    absent = [name for name in NEEDED.get(path.name, ()) if name not in table]
+    if absent:
+        raise NotReadableError(path, f"the columns {', '.join(absent)} are missing.", "Give a release of VBN.")
+    return table
+
+
+def _by_id(table: pd.DataFrame, column: str) -> dict[int, dict[str, Any]]:
+    return {int(row[column]): {str(name): _value(str(name), value) for name, value in row.items()} for row in table.to_dict("records")}
+
+
+def _value(name: str, value: Any) -> Any:
+    """Return a cell as the database takes it: whole numbers as such, lists that are written as text as lists."""
+    value = plain(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if name in LIST_COLUMNS and value is not None:
+        parsed = ast.literal_eval(value) if str(value).startswith("[") else value
+        return list(parsed) if isinstance(parsed, list) else [parsed]
+    return value
+
+
+def _session_row(number: int, kind: str, row: dict[str, Any]) -> dict[str, Any]:
+    identity = {"catalogue_session_id": number, "catalogue_kind": kind}
+    return {**identity, "catalogue_mouse_id": str(row["mouse_id"]), "catalogue_row": row}
+
+
+def _probe_rows(path: Path, known: set[int]) -> list[dict[str, Any]]:
+    rows = _by_id(_read(path), "ecephys_probe_id")
+    return [
+        {"catalogue_probe_id": number, "catalogue_session_id": row["ecephys_session_id"], "catalogue_row": row}
+        for number, row in rows.items()
+        if row["ecephys_session_id"] in known
+    ]
+
+
+def _unit_rows(path: Path, known: set[int]) -> list[dict[str, Any]]:
+    table = pd.read_csv(path, usecols=["unit_id", "ecephys_session_id", "structure_id", "waveform_halfwidth"])
+    table = table[table["ecephys_session_id"].isin(known)]
+    return [
+        {
+            "catalogue_unit_id": int(row["unit_id"]),
+            "catalogue_session_id": int(row["ecephys_session_id"]),
+            "structure_id": None if pd.isna(row["structure_id"]) else int(row["structure_id"]),
+            "waveform_halfwidth": plain(row["waveform_halfwidth"]),
+        }
+        for row in table.to_dict("records")
+    ]
+
+
+def _enter(table: Any, rows: list[dict[str, Any]]) -> int:
+    """Insert the rows whose key is not there; return how many."""
+    (name,) = table.primary_key
+    known = set(table.to_arrays(name).tolist())
+    new = [row for row in rows if row[name] not in known]
+    insert_rows(table, new)
+    return len(new)
+
+
+def now() -> datetime:
+    """Return the time for a row: naive UTC."""
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,47 @@
+"""Writing down what the import of a session met: rows of ``session.ImportIssue``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas import session
+from schemas.rows import key_of_session
+from vbn.errors import InvalidContentError
+from vbn.nwb import Issue
+
+LONGEST_DETAIL = 2000
+
+
+def note_issues(key: dict[str, Any], imported_by: str, issues: Iterable[Issue]) -> None:
+    """Replace the issues that an import of a session has written down.
+
+    Parameters
+    ----------
+    key : a key that holds the session's.
+    imported_by : name of the importing table.
+    issues : what it met now; at most one per code and table of the file.
+    """
+    owner = {**key_of_session(key), "imported_by": imported_by}
+    (session.ImportIssue & owner).delete_quick()
+    now = datetime.now(UTC).replace(tzinfo=None)
+    rows = [
+        {
+            **owner,
+            "issue_table": found.table,
+            "issue_code": found.code,
+            "severity": found.severity,
+            "issue_detail": found.detail[:LONGEST_DETAIL],
+            "noticed_at": now,
+        }
+        for found in issues
+    ]
+    session.ImportIssue.insert(rows)
+
+
+def stop_at_errors(path: Any, issues: Iterable[Issue]) -> None:
+    """Raise InvalidContentError if one of the issues is an error."""
+    errors = [f"{found.table}: {found.code} ({found.detail})" for found in issues if found.severity == "error"]
+    if errors:
+        raise InvalidContentError(path, "; ".join(errors) + ".", "See docs/issues.md.")
