@@ -12,6 +12,8 @@ import warnings
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="No datajoint.json found")
     warnings.filterwarnings("ignore", message="datajoint.migrate is deprecated")
+    warnings.filterwarnings("ignore", message="Failed to load config")  # schemas.settings raises an error
     import datajoint as dj
+    from datajoint.settings import find_config_file
 
-__all__ = ["dj"]
+__all__ = ["dj", "find_config_file"]

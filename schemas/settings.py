@@ -20,7 +20,7 @@ from pathlib import Path
 
 import platformdirs
 
-from schemas._datajoint import dj
+from schemas._datajoint import dj, find_config_file
 from vbn.errors import SettingError
 
 STORE_NAME = "vbn"
@@ -60,14 +60,15 @@ def server_is_configured() -> bool:
     """Tell whether DataJoint's settings name a database server (else the embedded one is used)."""
     if os.environ.get("DJ_HOST"):
         return True
-    path = dj.config._config_path
+    # DataJoint goes on without a file that it cannot read; then rows would go into another database.
+    path = None if dj.config.ignore_config_file else find_config_file()
     if path is None:
         return False
     try:
-        content = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text())
+        return "database.host" in content or "host" in content.get("database", {})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise SettingError(f"{path} cannot be read: {error}. Correct it or remove it.") from error
-    return "database.host" in content or "host" in content.get("database", {})
 
 
 _default: dict[str, object] | None = (
