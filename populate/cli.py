@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _write_log() -> str:
     """Append the current exception to the log and return the log's path."""
-    from schemas.settings import home_folder
+    from vbn.home import home_folder
 
     path = home_folder() / "vbn.log"
     try:

@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import warnings
 
+from vbn.errors import SettingError
+
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="No datajoint.json found")
     warnings.filterwarnings("ignore", message="datajoint.migrate is deprecated")
-    import datajoint as dj
+    warnings.filterwarnings("ignore", message="Failed to load config")  # schemas.settings raises an error
+    try:
+        import datajoint as dj
+        from datajoint.settings import find_config_file
+    except ValueError as error:  # pydantic's and DataJoint's own, on settings that cannot be used
+        raise SettingError(f"DataJoint's settings (DJ_* variables) cannot be used: {error}") from error
 
-__all__ = ["dj"]
+__all__ = ["dj", "find_config_file"]

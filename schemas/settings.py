@@ -18,25 +18,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
-from schemas._datajoint import dj
+from schemas._datajoint import dj, find_config_file
 from vbn.errors import SettingError
+from vbn.home import home_folder
 
 STORE_NAME = "vbn"
 DEFAULT_PREFIX = "vbn_"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
-
-
-def home_folder() -> Path:
-    """Return the folder of the embedded server and of the default store (it may not exist yet)."""
-    configured = os.environ.get("VBN_HOME")
-    if configured:
-        return Path(configured).expanduser().absolute()
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        # PostgreSQL must not run as root, and its user cannot enter root's own folder.
-        return Path("/var/lib/vbn")
-    return platformdirs.user_data_path("vbn", appauthor=False)
 
 
 def schema_prefix(prefix: str | None = None) -> str:
@@ -60,14 +48,15 @@ def server_is_configured() -> bool:
     """Tell whether DataJoint's settings name a database server (else the embedded one is used)."""
     if os.environ.get("DJ_HOST"):
         return True
-    path = dj.config._config_path
+    # DataJoint goes on without a file that it cannot read; then rows would go into another database.
+    path = None if dj.config.ignore_config_file else find_config_file()
     if path is None:
         return False
     try:
-        content = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text())
+        return "database.host" in content or "host" in content.get("database", {})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise SettingError(f"{path} cannot be read: {error}. Correct it or remove it.") from error
-    return "database.host" in content or "host" in content.get("database", {})
 
 
 _default: dict[str, object] | None = (
@@ -92,6 +81,19 @@ class Store:
         return str(self.folder or f"{self.spec.get('protocol')}://{self.spec.get('bucket')}")
 
 
+def _require_usable(spec: object) -> None:
+    """Raise SettingError unless DataJoint can work with the store's settings."""
+    try:
+        if not isinstance(spec, dict):
+            raise TypeError(f"it must be an object, not {json.dumps(spec)}")
+        dj.config.get_store_spec(STORE_NAME)
+    except (TypeError, dj.DataJointError) as error:
+        raise SettingError(
+            f"The array store '{STORE_NAME}' cannot be used: {error}. Correct it in DJ_STORES or under "
+            """'stores' in datajoint.json, as {"vbn": {"protocol": "file", "location": "/shared/store"}}."""
+        ) from error
+
+
 def resolve_store() -> Store:
     """Return the store named ``vbn``: the configured one, else ``VBN_HOME/store``.
 
@@ -104,6 +106,7 @@ def resolve_store() -> Store:
     global _default
     configured = dj.config.stores.get(STORE_NAME)
     if configured and configured is not _default:
+        _require_usable(configured)
         return Store(configured, is_default=False)
     if server_is_configured() and dj.config.database.host.split(":")[0] not in LOCAL_HOSTS:
         raise SettingError(

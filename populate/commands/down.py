@@ -12,7 +12,7 @@ def command() -> None:
       vbn down
     """
     from schemas.embedded import EmbeddedServer
-    from schemas.settings import home_folder
+    from vbn.home import home_folder
 
     server = EmbeddedServer(home_folder())
     was_running = server.stop()
