@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,9 @@ class Catalogue:
         """
         found = metadata_folder(folder)
         recordings = _by_id(_read(found / ECEPHYS), "ecephys_session_id")
-        behavior = _by_id(_read(found / BEHAVIOR), "behavior_session_id") if (found / BEHAVIOR).exists() else {}
+        behavior = (
+            _by_id(_read(found / BEHAVIOR), "behavior_session_id") if (found / BEHAVIOR).exists() else {}
+        )
         return cls(recordings, behavior)
 
     def known_of(self, session_id: int) -> dict[str, Any]:
@@ -89,7 +91,14 @@ class Catalogue:
             different.append(f"date_of_acquisition {date}, in the file {metadata.date_of_acquisition}")
         if not different:
             return []
-        return [Issue("catalogue_disagrees", "warning", "session", "the release's table says " + "; ".join(different))]
+        return [
+            Issue(
+                "catalogue_disagrees",
+                "warning",
+                "session",
+                "the release's table says " + "; ".join(different),
+            )
+        ]
 
 
 def metadata_folder(folder: Path) -> Path:
@@ -97,7 +106,9 @@ def metadata_folder(folder: Path) -> Path:
     for candidate in (folder, folder / "project_metadata"):
         if (candidate / ECEPHYS).is_file():
             return candidate
-    raise NotReadableError(folder, f"there is no {ECEPHYS}.", "Give the folder project_metadata of the release.")
+    raise NotReadableError(
+        folder, f"there is no {ECEPHYS}.", "Give the folder project_metadata of the release."
+    )
 
 
 def load(folder: Path) -> dict[str, int]:
@@ -131,15 +142,25 @@ def check_counts() -> dict[int, list[Issue]]:
     session id -> issues; an empty list where both agree.
     """
     found: dict[int, list[Issue]] = {}
-    listed = {row["catalogue_session_id"]: row["catalogue_row"] for row in session.CatalogueSession.to_dicts()}
+    listed = {
+        row["catalogue_session_id"]: row["catalogue_row"] for row in session.CatalogueSession.to_dicts()
+    }
     for row in ecephys.Recording.to_dicts():
         catalogue = listed.get(row["session_id"])
         if catalogue is None:
             continue
-        pairs = {name: (catalogue.get(f"{name}_count"), row[f"n_{name}s"]) for name in ("unit", "probe", "channel")}
-        wrong = [f"{here} {name}s, {there} in the table" for name, (there, here) in pairs.items() if there not in (None, here)]
+        pairs = {
+            name: (catalogue.get(f"{name}_count"), row[f"n_{name}s"]) for name in ("unit", "probe", "channel")
+        }
+        wrong = [
+            f"{here} {name}s, {there} in the table"
+            for name, (there, here) in pairs.items()
+            if there not in (None, here)
+        ]
         detail = "imported were " + "; ".join(wrong)
-        found[row["session_id"]] = [Issue("catalogue_disagrees", "warning", "counts", detail)] if wrong else []
+        found[row["session_id"]] = (
+            [Issue("catalogue_disagrees", "warning", "counts", detail)] if wrong else []
+        )
     return found
 
 
@@ -150,12 +171,17 @@ def _read(path: Path) -> pd.DataFrame:
         raise NotReadableError(path, f"it is no table: {error}.", "Download it again.") from error
     absent = [name for name in NEEDED.get(path.name, ()) if name not in table]
     if absent:
-        raise NotReadableError(path, f"the columns {', '.join(absent)} are missing.", "Give a release of VBN.")
+        raise NotReadableError(
+            path, f"the columns {', '.join(absent)} are missing.", "Give a release of VBN."
+        )
     return table
 
 
 def _by_id(table: pd.DataFrame, column: str) -> dict[int, dict[str, Any]]:
-    return {int(row[column]): {str(name): _value(str(name), value) for name, value in row.items()} for row in table.to_dict("records")}
+    return {
+        int(row[column]): {str(name): _value(str(name), value) for name, value in row.items()}
+        for row in table.to_dict("records")
+    }
 
 
 def _value(name: str, value: Any) -> Any:
@@ -177,14 +203,19 @@ def _session_row(number: int, kind: str, row: dict[str, Any]) -> dict[str, Any]:
 def _probe_rows(path: Path, known: set[int]) -> list[dict[str, Any]]:
     rows = _by_id(_read(path), "ecephys_probe_id")
     return [
-        {"catalogue_probe_id": number, "catalogue_session_id": row["ecephys_session_id"], "catalogue_row": row}
+        {
+            "catalogue_probe_id": number,
+            "catalogue_session_id": row["ecephys_session_id"],
+            "catalogue_row": row,
+        }
         for number, row in rows.items()
         if row["ecephys_session_id"] in known
     ]
 
 
 def _unit_rows(path: Path, known: set[int]) -> list[dict[str, Any]]:
-    table = pd.read_csv(path, usecols=["unit_id", "ecephys_session_id", "structure_id", "waveform_halfwidth"])
+    wanted = ["unit_id", "ecephys_session_id", "structure_id", "waveform_halfwidth"]
+    table = pd.read_csv(path, usecols=lambda name: name in wanted).reindex(columns=wanted)
     table = table[table["ecephys_session_id"].isin(known)]
     return [
         {
@@ -204,8 +235,3 @@ def _enter(table: Any, rows: list[dict[str, Any]]) -> int:
     new = [row for row in rows if row[name] not in known]
     insert_rows(table, new)
     return len(new)
-
-
-def now() -> datetime:
-    """Return the time for a row: naive UTC."""
-    return datetime.now(UTC).replace(tzinfo=None)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import schemas
+from populate.catalogue import Catalogue
 from populate.progress import populate_with_progress
-from populate.register import Catalogue, register
+from populate.register import register
 from schemas import behavior, ecephys, figures, optotagging, performance, session, stimulus
 from vbn.errors import VbnError
 from vbn.plots import plot_change_response, save_figure

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import schemas
 from populate import reservations, runner, status
-from schemas import connection, files, session, settings
+from schemas import connection, roots, session, settings
 from schemas._datajoint import dj
 from vbn.errors import VbnError
 
@@ -94,12 +95,12 @@ def _check_files() -> Check:
     """Look whether the registered files are where they were."""
     rows = session.NwbFile.to_dicts()
     try:
-        paths = [files.resolve(row["root"], row["relative_path"]) for row in rows]
+        paths = [roots.resolve(row["root"], row["relative_path"]) for row in rows]
     except VbnError as error:
         return Check("files", False, f"{len(rows)} registered", str(error))
-    missing = [path for path in paths if not path.exists()]
+    missing = [path for path in paths if isinstance(path, Path) and not path.exists()]
     advice = (
-        f"Bring back {missing[0]}{' and others' if len(missing) > 1 else ''}, or set VBN_ROOTS."
+        f"Bring back {missing[0]}{' and others' if len(missing) > 1 else ''}, or name its new place: vbn roots."
         if missing
         else ""
     )

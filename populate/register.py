@@ -1,163 +1,160 @@
-"""Entering files: Mouse, Session and NwbFile, in one transaction per file."""
+"""Entering files: Mouse, Session and NwbFile, in one transaction per file; LFP files beside them."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 import vbn
 import vbn.nwb
-from schemas import files, session
+from populate.catalogue import Catalogue
+from schemas import session
 from schemas._datajoint import dj
-from schemas.rows import plain
-from vbn.errors import ConflictError, NotReadableError, VbnError
+from schemas.issues import note_issues
+from schemas.roots import Place, is_url, locate
+from vbn.errors import ConflictError, NotFoundError, VbnError
+from vbn.nwb import FileKind
+from vbn.nwb.layout import find_unknown_parts
+from vbn.nwb.releases import find_release_issues
 
 HASH_BLOCK_BYTES = 2**22
-
-CATALOGUE_NAMES = (
-    "experience_level",
-    "session_number",
-    "prior_exposures_to_image_set",
-    "prior_exposures_to_omissions",
-    "abnormal_histology",
-    "abnormal_activity",
-)
 
 
 @dataclass
 class Outcome:
     """What became of one file."""
 
-    path: Path
+    path: Place
     status: str  # registered, unchanged, updated, or failed
     message: str = ""
     session_id: int | None = None
 
 
-@dataclass
-class Catalogue:
-    """What the release's ``ecephys_sessions.csv`` knows about sessions; empty without one."""
+def register(places: Iterable[Place], catalogue: Catalogue | None = None) -> Iterator[Outcome]:
+    """Enter files, or all NWB files below folders, or URLs; yield what became of each.
 
-    rows: dict[int, dict[str, Any]] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, folder: Path) -> Catalogue:
-        """Read ``ecephys_sessions.csv`` in a folder or in its ``project_metadata``.
-
-        Raises
-        ------
-        NotReadableError
-            If there is no such file or it lacks the columns.
-        """
-        candidates = [folder / "ecephys_sessions.csv", folder / "project_metadata" / "ecephys_sessions.csv"]
-        path = next((candidate for candidate in candidates if candidate.is_file()), None)
-        if path is None:
-            raise NotReadableError(
-                folder,
-                "there is no ecephys_sessions.csv.",
-                "Give the folder project_metadata of the release.",
-            )
-        try:
-            table = pd.read_csv(path)
-        except (OSError, ValueError) as error:
-            raise NotReadableError(path, f"it is no table: {error}.", "Download it again.") from error
-        absent = [name for name in ("ecephys_session_id", *CATALOGUE_NAMES) if name not in table]
-        if absent:
-            raise NotReadableError(
-                path, f"the columns {', '.join(absent)} are missing.", "Give a release of VBN."
-            )
-        return cls({int(row["ecephys_session_id"]): _catalogue_row(row) for row in table.to_dict("records")})
-
-    def get(self, session_id: int) -> dict[str, Any]:
-        """Return what is known about a session, an empty dictionary if nothing."""
-        return self.rows.get(session_id, {})
-
-
-def _catalogue_row(row: dict[Any, Any]) -> dict[str, Any]:
-    known = {name: plain(row[name]) for name in CATALOGUE_NAMES}
-    for name in ("session_number", "prior_exposures_to_image_set", "prior_exposures_to_omissions"):
-        known[name] = None if known[name] is None else int(known[name])
-    for name in ("abnormal_histology", "abnormal_activity"):  # lists as Python writes them: ['VISp', 'LP']
-        known[name] = None if known[name] is None else _parse_list(str(known[name]))
-    return known
-
-
-def _parse_list(text: str) -> list[Any]:
-    import ast
-
-    value = ast.literal_eval(text) if text.startswith("[") else text
-    return list(value) if isinstance(value, list) else [value]
-
-
-def register(paths: Iterable[str | Path], catalogue: Catalogue | None = None) -> Iterator[Outcome]:
-    """Enter files, or all NWB files below folders; yield what became of each.
-
-    A file that fails is reported and the others go on. Files in folders that are no recordings
-    (LFP, behaviour only) are passed over; named themselves, they are failures.
+    Recordings and behaviour-only sessions become sessions, LFP files are entered beside their
+    recording. A file that fails is reported and the others go on.
 
     Raises
     ------
     VbnError
         If a path does not exist or a folder holds no NWB file.
     """
-    named = [Path(path) for path in paths]
-    explicit = {path.absolute() for path in named if not path.is_dir()}
-    for path in vbn.nwb.find_nwb_files(named):
+    named = list(places)
+    found: list[Place] = [place for place in named if is_url(place)]
+    paths = [Path(place) for place in named if not is_url(place)]
+    found += vbn.nwb.find_nwb_files(paths) if paths else []
+    lfp_files = []
+    for place in found:
         try:
-            identity = vbn.nwb.identify(path)
-            if identity.kind is not vbn.nwb.FileKind.RECORDING and path.absolute() not in explicit:
-                yield Outcome(path, "skipped", f"{identity.kind} file", identity.identifier)
-                continue
-            vbn.nwb.require_recording(identity)
-            yield _register_once(path, identity, catalogue or Catalogue())
+            identity = vbn.nwb.identify(place)
+            if identity.kind is FileKind.LFP:
+                lfp_files.append((place, identity))  # after the recordings that they belong to
+            else:
+                yield _register_once(place, identity, catalogue or Catalogue())
         except VbnError as error:
-            yield Outcome(path, "failed", str(error))
+            yield Outcome(place, "failed", str(error))
+    for place, identity in lfp_files:
+        try:
+            yield _register_lfp(place, identity)
+        except VbnError as error:
+            yield Outcome(place, "failed", str(error))
 
 
-def _register_once(path: Path, identity: vbn.nwb.FileIdentity, catalogue: Catalogue) -> Outcome:
+def _register_once(place: Place, identity: vbn.nwb.FileIdentity, catalogue: Catalogue) -> Outcome:
     """Enter a file, also while another process enters the same one."""
     try:
-        return _register_file(path, identity, catalogue)
+        return _register_file(place, identity, catalogue)
     except dj.errors.DuplicateError:
-        return _register_file(path, identity, catalogue)
+        return _register_file(place, identity, catalogue)
 
 
-def _register_file(path: Path, identity: vbn.nwb.FileIdentity, catalogue: Catalogue) -> Outcome:
-    extra = catalogue.get(identity.identifier)
+def _register_file(place: Place, identity: vbn.nwb.FileIdentity, catalogue: Catalogue) -> Outcome:
+    extra = catalogue.known_of(identity.identifier)
     known = (session.NwbFile & {"session_id": identity.identifier}).to_dicts()
     if known:
-        _require_same_content(path, identity, known[0])
+        _require_same_content(place, identity, known[0])
         status = "updated" if _complete_session(identity.identifier, extra) else "unchanged"
-        return Outcome(path, status, "", identity.identifier)
-    with vbn.nwb.open_recording(path) as recording:
-        metadata = vbn.nwb.read_session(recording)
-    row = _file_row(path, identity)
+        return Outcome(place, status, "", identity.identifier)
+    with vbn.nwb.open_session(place) as file:
+        metadata = vbn.nwb.read_session(file)
+        issues = find_unknown_parts(file) + find_release_issues(file) + catalogue.disagreements(metadata)
+    row = _file_row(place, identity)
+    key = {"mouse_id": metadata.mouse_id, "session_id": metadata.session_id}
     with dj.conn().transaction:
-        _enter_mouse(path, metadata)
-        mouse_and_session = {"mouse_id": metadata.mouse_id, "session_id": metadata.session_id}
-        session.Session.insert1({**mouse_and_session, **_session_row(metadata), **extra})
-        session.NwbFile.insert1({**mouse_and_session, **row})
-    return Outcome(path, "registered", "", identity.identifier)
+        _enter_mouse(place, metadata)
+        session.Session.insert1({**key, **_session_row(metadata), **extra})
+        session.NwbFile.insert1({**key, **row})
+        note_issues(key, "NwbFile", issues)
+    return Outcome(place, "registered", "", identity.identifier)
 
 
-def _require_same_content(path: Path, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> None:
-    is_untouched = path.stat().st_mtime_ns == known["modified_ns"]
-    if identity.size_bytes == known["size_bytes"] and (
-        is_untouched or content_hash(path) == known["blake2b"]
-    ):
+def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity) -> Outcome:
+    with vbn.nwb.open_lfp(place) as file:
+        lfp = vbn.nwb.read_lfp_probe(file)
+    key = _session_of(place, lfp)
+    known = (session.LfpFile & key & {"lfp_probe_id": lfp.probe_id}).to_dicts()
+    if known:
+        row = {name.removeprefix("lfp_"): value for name, value in known[0].items()}
+        _require_same_content(place, identity, row)
+        return Outcome(place, "unchanged", f"LFP of {lfp.probe_name}", key["session_id"])
+    row = _file_row(place, identity, hashed=False)
+    kept = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns", "registered_at")
+    session.LfpFile.insert1(
+        {**key, "lfp_probe_id": lfp.probe_id, **{f"lfp_{name}": row[name] for name in kept}}
+    )
+    return Outcome(place, "registered", f"LFP of {lfp.probe_name}", key["session_id"])
+
+
+def _session_of(place: Place, lfp: vbn.nwb.LfpMetadata) -> dict[str, Any]:
+    """Return the key of the registered recording that an LFP file belongs to.
+
+    The file names its behaviour session; where it does not, its folder names the recording, as in the release.
+    """
+    recordings = session.Session.proj("behavior_session_id") * session.NwbFile.proj("file_kind")
+    found = []
+    if lfp.behavior_session_id is not None:
+        found = (
+            recordings & {"behavior_session_id": lfp.behavior_session_id, "file_kind": "recording"}
+        ).keys()
+    folder = str(place).replace("\\", "/").rstrip("/").split("/")[-2:-1]
+    if not found and folder and folder[0].isdigit():
+        found = (recordings & {"session_id": int(folder[0]), "file_kind": "recording"}).keys()
+    if not found:
+        raise NotFoundError(
+            f"{place}: the recording of this LFP file (probe {lfp.probe_id}) is not registered. Register its "
+            "ecephys_session_<id>.nwb first."
+        )
+    return {name: found[0][name] for name in ("mouse_id", "session_id")}
+
+
+def _require_same_content(path: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> None:
+    if identity.size_bytes == known["size_bytes"] and _is_same(path, known):
         return
     raise ConflictError(
         f"{path}: session {identity.identifier} is registered from {known['root']}:{known['relative_path']} "
-        f"with another content (blake2b {known['blake2b'][:12]}..., {known['size_bytes']} bytes; this has "
+        f"with another content (blake2b {str(known['blake2b'])[:12]}..., {known['size_bytes']} bytes; this has "
         f"{identity.size_bytes}). "
         "If this file is the right one, delete the session first; else bring the registered file back."
     )
+
+
+def _is_same(place: Place, known: dict[str, Any]) -> bool:
+    """Tell whether a file of the registered size has the registered content.
+
+    Without a hash (LFP files, URLs) size and time of the last change are all there is.
+    """
+    if is_url(place):
+        return True
+    if Path(place).stat().st_mtime_ns == known["modified_ns"]:
+        return True
+    return known["blake2b"] is not None and content_hash(Path(place)) == known["blake2b"]
 
 
 def _complete_session(session_id: int, extra: dict[str, Any]) -> bool:
@@ -178,7 +175,7 @@ def _complete_session(session_id: int, extra: dict[str, Any]) -> bool:
     return bool(missing)
 
 
-def _enter_mouse(path: Path, metadata: vbn.nwb.SessionMetadata) -> None:
+def _enter_mouse(path: Place, metadata: vbn.nwb.SessionMetadata) -> None:
     row = {
         "mouse_id": metadata.mouse_id,
         "sex": metadata.sex,
@@ -203,6 +200,7 @@ def _session_row(metadata: vbn.nwb.SessionMetadata) -> dict[str, Any]:
     return {
         "behavior_session_id": metadata.behavior_session_id,
         "session_type": metadata.session_type,
+        "stage": stage(metadata.session_type),
         "date_of_acquisition": metadata.date_of_acquisition.astimezone(UTC).replace(tzinfo=None),
         "age_in_days": metadata.age_in_days,
         "equipment_name": metadata.equipment_name,
@@ -212,15 +210,28 @@ def _session_row(metadata: vbn.nwb.SessionMetadata) -> dict[str, Any]:
     }
 
 
-def _file_row(path: Path, identity: vbn.nwb.FileIdentity) -> dict[str, Any]:
-    root, relative_path = files.locate(path)
+def stage(session_type: str) -> str | None:
+    """Return the stage that a protocol's name begins with, None if it has no such form.
+
+    Examples
+    --------
+    >>> stage("TRAINING_3_images_A_10uL_reward"), stage("EPHYS_1_images_G_3uL_reward")
+    ('TRAINING_3', 'EPHYS_1')
+    """
+    found = re.match(r"[A-Z]+_\d+", session_type)
+    return found.group() if found else None
+
+
+def _file_row(place: Place, identity: vbn.nwb.FileIdentity, *, hashed: bool = True) -> dict[str, Any]:
+    root, relative_path = locate(place)
+    is_local = not is_url(place)
     return {
         "root": root,
         "relative_path": relative_path,
         "file_kind": str(identity.kind),
         "size_bytes": identity.size_bytes,
-        "blake2b": content_hash(path),
-        "modified_ns": path.stat().st_mtime_ns,
+        "blake2b": content_hash(Path(place)) if is_local and hashed else None,
+        "modified_ns": Path(place).stat().st_mtime_ns if is_local else None,
         "registered_at": datetime.now(UTC).replace(tzinfo=None),
         "package_version": vbn.__version__,
     }

@@ -53,6 +53,8 @@ class Summary:
 def populated_tables(names: Sequence[str] = ()) -> list[type]:
     """Return the tables that are populated, in dependency order; all, or those named.
 
+    Optional tables are populated only when they are named.
+
     Raises
     ------
     NotFoundError
@@ -62,7 +64,9 @@ def populated_tables(names: Sequence[str] = ()) -> list[type]:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise NotFoundError(f"No such table: {', '.join(unknown)}. There are: {', '.join(known)}.")
-    return [cls for name, cls in known.items() if not names or name in names]
+    if names:
+        return [cls for name, cls in known.items() if name in names]
+    return [cls for cls in known.values() if not getattr(cls, "is_optional", False)]
 
 
 def session_keys(session_ids: Sequence[int] = ()) -> list[Key]:

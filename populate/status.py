@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
-from schemas import session
+from schemas import ecephys, session, stimulus
 from schemas._datajoint import dj
 from schemas.connection import tables
 
@@ -40,14 +40,30 @@ def table_status() -> list[TableStatus]:
 
     The total is what there will be when all is done: registered sessions times parameter sets.
     """
-    n_sessions = len(session.NwbFile & {"file_kind": "recording"})
+    n_files = {kind: len(session.NwbFile & {"file_kind": kind}) for kind in ("recording", "behavior_only")}
+    n_lfp_files = len(session.LfpFile())
     found = []
     for cls in tables(dj.Imported, dj.Computed):
         table: Any = cls()
         progress = table.jobs.progress()
-        total = n_sessions * prod(len(parent()) for parent in _parameter_tables(table))
+        total = _n_keys(table, n_files, n_lfp_files) * prod(
+            len(parent()) for parent in _parameter_tables(table)
+        )
+        if getattr(cls, "is_optional", False):
+            total = len(table) + progress["total"]
         found.append(TableStatus(cls.__name__, len(table), total, progress["reserved"], progress["error"]))
     return found
+
+
+def _n_keys(table: Any, n_files: dict[str, int], n_lfp_files: int) -> int:
+    """Return how many sessions, or LFP files, a table will have entries of."""
+    above = set(table.ancestors())
+    if ecephys.Lfp().full_table_name in above:
+        return n_lfp_files
+    recordings_only = (ecephys.Recording(), stimulus.OptoStimulation())
+    if above & {needed.full_table_name for needed in recordings_only}:
+        return n_files["recording"]
+    return sum(n_files.values())
 
 
 def _parameter_tables(table: Any) -> list[Any]:

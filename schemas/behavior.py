@@ -30,7 +30,11 @@ TRIAL_COLUMNS = {
     "trial_stop_time": "stop_time",
     "trial_is_change": "is_change",
 }
-CHANGE_TIMES = ["change_time_no_display_delay", "change_time", "response_latency"]  # each kind of file has its own
+CHANGE_TIMES = [
+    "change_time_no_display_delay",
+    "change_time",
+    "response_latency",
+]  # each kind of file has its own
 REWARD_COLUMNS = {"reward_timestamp": "timestamps", "autorewarded": "auto_rewarded"}
 
 
@@ -62,7 +66,7 @@ class ChangeDetection(dj.Imported):
         trial_is_change : bool  # whether the image changed, go or auto rewarded
         change_time_no_display_delay=null : float64  # (s) time of the change without the display lag
         change_time=null : float64  # (s) time of the change with the monitor delay, behavior sessions only
-        response_latency=null : float64  # (s) first lick after the change, behavior sessions only
+        response_latency=null : float64  # (s) first lick after the change, NULL without a lick, behavior sessions only
         change_frame=null : int32  # stimulus frame of the change or sham change
         go : bool  # a change that the mouse could earn a reward for
         catch : bool  # a sham change

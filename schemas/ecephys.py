@@ -165,7 +165,9 @@ class Recording(dj.Imported):
             self._insert_probe(key, probes, probe_name, spike_times)
         for probe_name in set(probes["probe_name"]) - set(units["probe_name"]):
             self._insert_probe(key, probes, probe_name, np.empty(0))
-        issues += find_late_spikes(last, float(vbn.nwb.read_stimulus_timestamps(recording)[-1:].max(initial=np.nan)))
+        issues += find_late_spikes(
+            last, float(vbn.nwb.read_stimulus_timestamps(recording)[-1:].max(initial=np.nan))
+        )
         note_issues(key, "Recording", issues)
         enter_structures(channels["structure_acronym"].dropna())
         insert_rows(self.Channel(), rows_from_frame(channels, self.Channel(), key))
@@ -322,7 +324,9 @@ class LfpPiece(dj.Imported):
         """Fetch where the file is, and the piece that is wanted."""
         return lfp_source(key), (LfpPieceParams & key).fetch1()
 
-    def make_compute(self, key: dict[str, Any], source: dict[str, Any], piece: dict[str, Any]) -> tuple[Any, ...]:
+    def make_compute(
+        self, key: dict[str, Any], source: dict[str, Any], piece: dict[str, Any]
+    ) -> tuple[Any, ...]:
         """Read the piece."""
         bounds = {"start_s": piece["piece_start"], "stop_s": piece["piece_stop"]}
         return vbn.nwb.read_lfp_samples(registered_file(source), **bounds, decimate=piece["decimation"])
@@ -332,7 +336,9 @@ class LfpPiece(dj.Imported):
         self.insert1({**key, "piece_timestamps": timestamps, "piece_samples": samples})
 
 
-def add_lfp_piece(name: str, *, start_s: float | None = None, stop_s: float | None = None, decimate: int = 1) -> bool:
+def add_lfp_piece(
+    name: str, *, start_s: float | None = None, stop_s: float | None = None, decimate: int = 1
+) -> bool:
     """Enter a way to cut the LFP; the next populate copies such a piece of every registered LFP file.
 
     Parameters
@@ -353,7 +359,9 @@ def lfp_source(key: dict[str, Any]) -> dict[str, Any]:
     """Return where the LFP file of a probe is, in the words of NwbFile."""
     probe_id = (Recording.Probe & key).fetch1("probe_id")
     row = (session.LfpFile & key_of_session(key) & {"lfp_probe_id": probe_id}).fetch1()
-    return {name: row["lfp_" + name] for name in ("root", "relative_path", "size_bytes")} | {"file_kind": "lfp"}
+    return {name: row["lfp_" + name] for name in ("root", "relative_path", "size_bytes")} | {
+        "file_kind": "lfp"
+    }
 
 
 def lfp_samples(key: dict[str, Any], **piece: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from schemas.roots import Place, is_url, resolve
 from vbn.errors import InvalidContentError, NotReadableError
-from vbn.nwb import RecordingFile, open_lfp, open_remote, open_session
+from vbn.nwb import RecordingFile, open_lfp, open_session
+from vbn.nwb.remote import open_remote
 
 
 class _OpenFile:
@@ -69,11 +70,13 @@ def size_of(place: Place) -> int:
     """
     if is_url(place):
         with open_remote(str(place)) as remote:
-            return remote.size_bytes
+            return int(remote.size_bytes)
     try:
         return Path(place).stat().st_size
     except OSError as error:
-        advice = "It was registered from there: bring it back, or name its new place (vbn roots, vbn relocate)."
+        advice = (
+            "It was registered from there: bring it back, or name its new place (vbn roots, vbn relocate)."
+        )
         raise NotReadableError(place, f"{error.strerror}.", advice) from error
 
 

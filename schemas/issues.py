@@ -42,6 +42,8 @@ def note_issues(key: dict[str, Any], imported_by: str, issues: Iterable[Issue]) 
 
 def stop_at_errors(path: Any, issues: Iterable[Issue]) -> None:
     """Raise InvalidContentError if one of the issues is an error."""
-    errors = [f"{found.table}: {found.code} ({found.detail})" for found in issues if found.severity == "error"]
+    errors = [
+        f"{found.table}: {found.code} ({found.detail})" for found in issues if found.severity == "error"
+    ]
     if errors:
         raise InvalidContentError(path, "; ".join(errors) + ".", "See docs/issues.md.")

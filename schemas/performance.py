@@ -15,7 +15,7 @@ from vbn.analysis.performance import PerformanceParameters, performance_metrics
 schema = dj.Schema()
 
 METHOD_VERSION = 1
-CHANGE_TIMES = ("change_time_no_display_delay", "change_time")
+CHANGE_TIMES = ["change_time_no_display_delay", "change_time"]
 TRIAL_FLAGS = (
     "go", "catch", "hit", "miss", "false_alarm", "correct_reject", "aborted", "auto_rewarded", "is_change",
 )  # fmt: skip

@@ -52,11 +52,15 @@ def set_root(name: str, place: str | None) -> None:
         If the name cannot be used or the folder does not exist.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) or name in (LOCAL, WEB):
-        raise SettingError(f"'{name}' cannot name a root: letters, digits, - and _, and neither '{LOCAL}' nor '{WEB}'.")
+        raise SettingError(
+            f"'{name}' cannot name a root: letters, digits, - and _, and neither '{LOCAL}' nor '{WEB}'."
+        )
     if place is not None and not is_url(place):
         folder = Path(place).expanduser().absolute()
         if not folder.is_dir():
-            raise SettingError(f"{folder} is no folder on this machine. Give an existing folder or a URL for '{name}'.")
+            raise SettingError(
+                f"{folder} is no folder on this machine. Give an existing folder or a URL for '{name}'."
+            )
         place = str(folder)
     file = roots_file()
     mapping = _parse(file.read_text(), str(file)) if file.exists() else {}
@@ -80,7 +84,10 @@ def locate(place: Place) -> tuple[str, str]:
         return name, str(place).removeprefix(urls[name])
     absolute = Path(place).absolute()
     folders = {name: Path(root) for name, root in roots().items() if not is_url(root)} | {LOCAL: Path("/")}
-    name = max((name for name in folders if absolute.is_relative_to(folders[name])), key=lambda n: len(folders[n].parts))
+    name = max(
+        (name for name in folders if absolute.is_relative_to(folders[name])),
+        key=lambda n: len(folders[n].parts),
+    )
     return name, absolute.relative_to(folders[name]).as_posix()
 
 
@@ -106,7 +113,9 @@ def resolve(root: str, relative_path: str) -> Place:
 
 def _parse(text: str, source: str) -> dict[str, Place]:
     try:
-        return {str(name): place if is_url(place) else Path(place) for name, place in json.loads(text).items()}
+        return {
+            str(name): place if is_url(place) else Path(place) for name, place in json.loads(text).items()
+        }
     except (ValueError, AttributeError, TypeError) as error:
         example = '{"data": "/mnt/vbn"}'
         raise SettingError(f"{source} must hold JSON such as '{example}', not: {text[:200]}") from error

@@ -177,7 +177,9 @@ class Stimulus(dj.Imported):
         """Insert the session's blocks, presentations and changes, and the images that are new."""
         note_issues(key, "Stimulus", issues)
         blocks = vbn.nwb.summarise_blocks(presentations)
-        enter_images(file, set(presentations["image_name"].dropna()), (session.Session & key).fetch1("image_set"))
+        enter_images(
+            file, set(presentations["image_name"].dropna()), (session.Session & key).fetch1("image_set")
+        )
         counts = {"n_blocks": len(blocks), "n_presentations_total": len(presentations)}
         self.insert1({**key, **counts, "stimulus_timestamps": timestamps})
         insert_rows(self.Block(), rows_from_frame(blocks, self.Block(), key))
@@ -197,7 +199,9 @@ def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | 
     """
     held = {name for names in vbn.nwb.image_names(file).values() for name in names}
     missing = (shown | held) - set(Image.to_arrays("image_name"))
-    pictures = {template.image_name: template for template in vbn.nwb.read_stimulus_templates(file) if missing & held}
+    pictures = {
+        template.image_name: template for template in vbn.nwb.read_stimulus_templates(file) if missing & held
+    }
     for name in sorted(missing):
         Image.insert1({"image_name": name, **_picture(pictures.get(name))}, skip_duplicates=True)
     if image_set is not None:

@@ -7,15 +7,13 @@ import click
 
 @click.command("register")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--catalogue", type=click.Path(path_type=Path), help="Folder with the release's ecephys_sessions.csv."
-)
+@click.option("--catalogue", type=click.Path(path_type=Path), help="Folder with the release's CSV tables.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file.")
-def command(paths: tuple[Path, ...], catalogue: Path | None, as_json: bool) -> None:
-    """Enter NWB files, or all that are below folders, as sessions.
+def command(paths: tuple[str, ...], catalogue: Path | None, as_json: bool) -> None:
+    """Enter NWB files, or all that are below folders, or URLs of files.
 
-    Recordings are recognised by their content. Entering a file again changes nothing; another
-    content under the same session id is an error.
+    Recordings, behaviour-only sessions and LFP files are told apart by their content. Entering a file again
+    changes nothing; another content under the same session id is an error.
 
     \b
     Example:
@@ -25,7 +23,8 @@ def command(paths: tuple[Path, ...], catalogue: Path | None, as_json: bool) -> N
     from collections import Counter
 
     import schemas
-    from populate.register import Catalogue, register
+    from populate.catalogue import Catalogue
+    from populate.register import register
 
     schemas.connect()
     counts: Counter[str] = Counter()
