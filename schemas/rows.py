@@ -55,7 +55,7 @@ def rows_from_frame(
 
 def _plain_values(column: pd.Series[Any]) -> list[Any]:
     """Return Python values, None where missing."""
-    missing = column.isna().to_numpy(dtype=bool)
+    missing = column.isna().to_numpy(dtype=bool, copy=True)
     if pd.api.types.is_float_dtype(column.dtype):
         infinite = np.isinf(column.to_numpy(dtype=np.float64, na_value=np.nan))
         if infinite.any():
