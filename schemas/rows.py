@@ -116,6 +116,6 @@ def _size(row: Row) -> int:
     return sum(
         2 * value.nbytes + 64
         if isinstance(value, np.ndarray)
-        else BYTES_PER_VALUE + (len(value) if isinstance(value, str) else 0)
+        else BYTES_PER_VALUE + (len(value.encode()) if isinstance(value, str) else 0)
         for value in row.values()
     )

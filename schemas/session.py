@@ -39,7 +39,7 @@ class Session(dj.Manual):
     stage=null : varchar(32)  # first words of the protocol, for example TRAINING_3, HABITUATION_5, EPHYS_1
     date_of_acquisition : datetime(6)  # (UTC) start of the session by wall clock
     age_in_days=null : int32  # (days) age of the mouse
-    equipment_name : varchar(64)  # rig
+    equipment_name : varchar(64)  # rig that the session was recorded on
     stimulus_frame_rate : float64  # (Hz) nominal frame rate of the monitor
     project_code=null : varchar(64)  # project of the Allen Institute as the file names it
     image_set=null : varchar(8)  # letter of the image set in the session type
