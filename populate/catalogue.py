@@ -1,4 +1,4 @@
-"""The release's tables: what is not in the files, what is known before there is a file, and whether both agree."""
+"""The release's tables: what is not in the files, what comes before a file, and whether both agree."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from schemas import ecephys, session
+from schemas.issues import note_issues
 from schemas.rows import insert_rows, plain
 from vbn.errors import NotReadableError
 from vbn.nwb import Issue, SessionMetadata
@@ -185,7 +186,7 @@ def _by_id(table: pd.DataFrame, column: str) -> dict[int, dict[str, Any]]:
 
 
 def _value(name: str, value: Any) -> Any:
-    """Return a cell as the database takes it: whole numbers as such, lists that are written as text as lists."""
+    """Return a cell as the database takes it: whole numbers as such, written lists as lists."""
     value = plain(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -235,3 +236,13 @@ def _enter(table: Any, rows: list[dict[str, Any]]) -> int:
     new = [row for row in rows if row[name] not in known]
     insert_rows(table, new)
     return len(new)
+
+
+def check() -> list[int]:
+    """Compare what is imported with the catalogue, write down the disagreements, return their sessions."""
+    recordings = ecephys.Recording.keys()
+    keys = {key["session_id"]: key for key in recordings}
+    found = check_counts()
+    for number, issues in found.items():
+        note_issues(keys[number], "catalogue", issues)
+    return [number for number, issues in found.items() if issues]

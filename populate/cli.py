@@ -19,18 +19,9 @@ import vbn
 from vbn.errors import VbnError
 
 COMMANDS = (
-    "demo",
-    "deploy",
-    "doctor",
-    "down",
-    "errors",
-    "plot",
-    "populate",
-    "register",
-    "retry",
-    "status",
-    "synthetic",
-)
+    "catalogue", "demo", "deploy", "doctor", "down", "errors", "issues", "plot", "populate", "register",
+    "release", "relocate", "retry", "roots", "sessions", "status", "synthetic", "verify",
+)  # fmt: skip
 
 
 class _Commands(click.Group):

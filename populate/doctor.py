@@ -99,11 +99,8 @@ def _check_files() -> Check:
     except VbnError as error:
         return Check("files", False, f"{len(rows)} registered", str(error))
     missing = [path for path in paths if isinstance(path, Path) and not path.exists()]
-    advice = (
-        f"Bring back {missing[0]}{' and others' if len(missing) > 1 else ''}, or name its new place: vbn roots."
-        if missing
-        else ""
-    )
+    others = " and others" if len(missing) > 1 else ""
+    advice = f"Bring back {missing[0]}{others}, or name its new place: vbn roots." if missing else ""
     return Check("files", not missing, f"{len(rows)} registered, {len(missing)} not found", advice)
 
 

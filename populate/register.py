@@ -115,7 +115,8 @@ def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity) -> Outcome:
 def _session_of(place: Place, lfp: vbn.nwb.LfpMetadata) -> dict[str, Any]:
     """Return the key of the registered recording that an LFP file belongs to.
 
-    The file names its behaviour session; where it does not, its folder names the recording, as in the release.
+    The file names its behaviour session; where it does not, its folder names the recording, as in
+    the release.
     """
     recordings = session.Session.proj("behavior_session_id") * session.NwbFile.proj("file_kind")
     found = []
@@ -139,8 +140,8 @@ def _require_same_content(path: Place, identity: vbn.nwb.FileIdentity, known: di
         return
     raise ConflictError(
         f"{path}: session {identity.identifier} is registered from {known['root']}:{known['relative_path']} "
-        f"with another content (blake2b {str(known['blake2b'])[:12]}..., {known['size_bytes']} bytes; this has "
-        f"{identity.size_bytes}). "
+        f"with another content (blake2b {str(known['blake2b'])[:12]}..., {known['size_bytes']} bytes; "
+        f"this has {identity.size_bytes}). "
         "If this file is the right one, delete the session first; else bring the registered file back."
     )
 

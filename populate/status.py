@@ -11,6 +11,7 @@ from schemas._datajoint import dj
 from schemas.connection import tables
 
 Key = dict[str, Any]
+SESSION_KEY = ["mouse_id", "session_id"]
 
 
 @dataclass(frozen=True)
@@ -109,3 +110,26 @@ def retry(table_names: list[str], session_ids: list[int]) -> int:
 def as_dicts(items: list[Any]) -> list[dict[str, Any]]:
     """Return dataclasses as dictionaries, for JSON."""
     return [asdict(item) for item in items]
+
+
+def imported_counts() -> dict[int, str]:
+    """Return per session how much of it is imported: ``all``, or ``3 of 8 tables``; absent if nothing is."""
+    kinds = dict(zip(*session.NwbFile.to_arrays("session_id", "file_kind"), strict=True))
+    imported = [cls for cls in tables(dj.Imported) if list(cls().primary_key) == SESSION_KEY]
+    done: dict[int, int] = {}
+    for cls in imported:
+        for number in cls.to_arrays("session_id").tolist():
+            done[number] = done.get(number, 0) + 1
+    wanted = {kind: sum(_is_for(cls, kind) for cls in imported) for kind in ("recording", "behavior_only")}
+    return {
+        int(number): "all" if done[number] >= wanted[kind] else f"{done[number]} of {wanted[kind]} tables"
+        for number, kind in kinds.items()
+        if number in done
+    }
+
+
+def _is_for(cls: Any, kind: str) -> bool:
+    """Tell whether sessions of a kind have entries of an imported table, without being asked for."""
+    if getattr(cls, "is_optional", False):
+        return False
+    return kind == "recording" or cls not in (ecephys.Recording, stimulus.OptoStimulation)

@@ -282,7 +282,7 @@ class CurrentSourceDensity(dj.Imported):
     def make_insert(self, key: dict[str, Any], csd: vbn.nwb.CurrentSourceDensity | None) -> None:
         """Insert it with its axes."""
         arrays = {} if csd is None else {
-            "csd": csd.values,
+            "csd": csd.values,  # noqa: PD011
             "csd_timestamps": csd.timestamps_s,
             "csd_vertical_positions": csd.virtual_y_um,
             "csd_horizontal_positions": csd.virtual_x_um,

@@ -45,7 +45,7 @@ class Session(dj.Manual):
     image_set=null : varchar(8)  # letter of the image set in the session type
     experience_level=null : varchar(32)  # Familiar or Novel images, from the catalogue of the release
     session_number=null : int32  # recording day of the mouse, from the catalogue of the release
-    training_session_number=null : int32  # all sessions of the mouse counted, from the catalogue of the release
+    training_session_number=null : int32  # all sessions of the mouse counted, from the catalogue
     prior_exposures_to_session_type=null : int32  # sessions of this type before, from the catalogue
     prior_exposures_to_image_set=null : int32  # sessions with these images before, from the catalogue
     prior_exposures_to_omissions=null : int32  # sessions with omissions before, from the catalogue

@@ -1,0 +1,34 @@
+"""``vbn relocate``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("relocate")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Show what would change.")
+def command(paths: tuple[Path, ...], dry_run: bool) -> None:
+    """Tell where registered files are now: files, or folders to look through.
+
+    A file is accepted as the registered one if size and hash agree (size only, where no hash is known).
+
+    \b
+    Example:
+      vbn relocate /new/place/vbn
+    """
+    import schemas
+    from populate.whereabouts import relocate
+
+    schemas.connect()
+    failed = moved = 0
+    for change in relocate(paths, dry_run=dry_run):
+        failed += change.error is not None
+        moved += change.error is None
+        click.echo(
+            f"vbn: {change.error}" if change.error else f"{change.old} -> {change.new}",
+            err=bool(change.error),
+        )
+    click.echo(f"{moved} {'would be ' if dry_run else ''}relocated, {failed} failed.")
+    if failed:
+        raise SystemExit(1)

@@ -1,0 +1,54 @@
+"""``vbn roots``."""
+
+import click
+
+
+@click.group("roots")
+def command() -> None:
+    """Name the folders or URLs where this machine finds the data.
+
+    A registered file is a root's name and a path below it, so that machines with other mounts agree.
+
+    \b
+    Example:
+      vbn roots set data /mnt/vbn
+      vbn roots list
+    """
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_roots(as_json: bool) -> None:
+    """List the roots that this machine knows."""
+    import json
+
+    from schemas.roots import roots
+
+    known = {name: str(place) for name, place in roots().items()}
+    if as_json:
+        click.echo(json.dumps(known))
+        return
+    for name, place in known.items():
+        click.echo(f"{name}  {place}")
+    click.echo(f"{len(known)} roots.")
+
+
+@command.command("set")
+@click.argument("name")
+@click.argument("place")
+def set_one(name: str, place: str) -> None:
+    """Map NAME to PLACE, a folder of this machine or a URL."""
+    from schemas.roots import roots, set_root
+
+    set_root(name, place)
+    click.echo(f"{name}  {roots()[name]}")
+
+
+@command.command("remove")
+@click.argument("name")
+def remove(name: str) -> None:
+    """Forget NAME on this machine."""
+    from schemas.roots import set_root
+
+    set_root(name, None)
+    click.echo(f"{name} is forgotten.")
