@@ -66,7 +66,7 @@ class ChangeDetection(dj.Imported):
         trial_is_change : bool  # whether the image changed, go or auto rewarded
         change_time_no_display_delay=null : float64  # (s) time of the change without the display lag
         change_time=null : float64  # (s) time of the change with the monitor delay, behavior sessions only
-        response_latency=null : float64  # (s) first lick after the change, NULL without, behavior sessions only
+        response_latency=null : float64  # (s) first lick after the change, NULL without one or in recordings
         change_frame=null : int32  # stimulus frame of the change or sham change
         go : bool  # a change that the mouse could earn a reward for
         catch : bool  # a sham change

@@ -160,9 +160,8 @@ def get(
     for result in failed:
         click.echo(f"vbn: {result.error}", err=True)
     fetched = sum(result.status == "downloaded" for result in results)
-    click.echo(
-        f"{fetched} files downloaded, {len(results) - fetched - len(failed)} were there, {len(failed)} failed: "
-        f"{release.cache.data_folder}"
-    )
+    there = len(results) - fetched - len(failed)
+    counts = f"{fetched} files downloaded, {there} were there, {len(failed)} failed"
+    click.echo(f"{counts}: {release.cache.data_folder}")
     if failed:
         raise SystemExit(1)

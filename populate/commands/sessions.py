@@ -23,15 +23,8 @@ def command(mice: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2, default=str))
         return
-    from rich.console import Console
-    from rich.table import Table
+    import pandas as pd
 
-    table = Table(box=None)
-    for name in ("session", "mouse", "date", "protocol", "kind", "file", "LFP files", "imported"):
-        table.add_column(name, justify="right" if name == "LFP files" else "left")
-    for row in rows:
-        file = "yes" if row["has_file"] else "no"
-        cells = (row["session_id"], row["mouse_id"], row["date"], row["session_type"], row["kind"], file)
-        table.add_row(*(str(cell) for cell in (*cells, row["lfp_files"], row["imported"])))
-    Console().print(table)
+    if rows:
+        click.echo(pd.DataFrame(rows).replace({True: "yes", False: "no"}).to_string(index=False))
     click.echo(f"{len(rows)} sessions, {sum(row['has_file'] for row in rows)} with a file.")
