@@ -1,7 +1,7 @@
-"""Write docs/tables.md, the reference of all tables, from their definitions.
+"""Write the generated pages: docs/tables.md from the definitions, docs/issues.md from the codes.
 
-    python docs/make_tables.py          # write it
-    python docs/make_tables.py --check  # exit 1 if it is out of date
+    python docs/make_reference.py          # write them
+    python docs/make_reference.py --check  # exit 1 if one is out of date
 """
 
 from __future__ import annotations
@@ -14,30 +14,52 @@ from pathlib import Path
 
 from schemas._datajoint import dj
 from schemas.connection import modules
+from vbn.nwb.issue import CODES, SEVERITIES
 
-PAGE = Path(__file__).with_name("tables.md")
+FOLDER = Path(__file__).parent
 TIERS = ((dj.Manual, "entered"), (dj.Lookup, "parameters"), (dj.Imported, "imported"), (dj.Computed, "computed"))
 ATTRIBUTE = re.compile(r"(?P<name>\w+)(?:=(?P<default>\S+))?\s*:\s*(?P<type>.+?)\s*#\s*(?P<comment>.*)")
 REFERENCE = re.compile(r"->\s*(?:\[\w+\]\s*)?(?P<table>[\w.]+)(?:\.proj\(.*\))?")
 
 
 def main() -> int:
-    """Write or check the page; return the exit code."""
-    text = render()
+    """Write or check the pages; return the exit code."""
+    pages = {FOLDER / "tables.md": render_tables(), FOLDER / "issues.md": render_issues()}
     if "--check" in sys.argv:
-        return 0 if PAGE.exists() and PAGE.read_text() == text else 1
-    PAGE.write_text(text)
+        return 0 if all(path.exists() and path.read_text() == text for path, text in pages.items()) else 1
+    for path, text in pages.items():
+        path.write_text(text)
     return 0
 
 
-def render() -> str:
-    """Return the page."""
+def render_issues() -> str:
+    """Return the page of the import issues."""
+    rows = [f"| `{code}` | {SEVERITIES[code]} | {text} |" for code, text in sorted(CODES.items())]
+    return "\n".join(
+        [
+            "# Import issues",
+            "",
+            "Made by `python docs/make_reference.py`. What is odd in a file is written down as rows of",
+            "`session.ImportIssue` when it is registered and imported; `vbn issues` lists them. An issue of severity",
+            "`error` stops the import of its table with a message; `warning` and `info` do not. Some finders raise or",
+            "lower the usual severity of a code, which is the one listed.",
+            "",
+            "| code | severity | meaning |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def render_tables() -> str:
+    """Return the page of the tables."""
     sections = [section for module in modules() for section in _module(module)]
     return "\n".join(
         [
             "# Tables",
             "",
-            "Made by `python docs/make_tables.py` from the definitions in `schemas/`. Every table below a session",
+            "Made by `python docs/make_reference.py` from the definitions in `schemas/`. Every table below a session",
             "carries the session's key, `mouse_id` and `session_id`.",
             "",
             "```mermaid",
