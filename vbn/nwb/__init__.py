@@ -20,6 +20,7 @@ from vbn.nwb.files import (
     require_recording,
     require_session,
 )
+from vbn.nwb.issues import CODES, Issue, session_issues
 from vbn.nwb.lfp import (
     CurrentSourceDensity,
     LfpMetadata,
@@ -41,9 +42,11 @@ from vbn.nwb.units import read_units
 from vbn.nwb.waveforms import read_peak_waveforms, read_unit_waveform
 
 __all__ = [
+    "CODES",
     "CurrentSourceDensity",
     "FileIdentity",
     "FileKind",
+    "Issue",
     "LfpMetadata",
     "RecordingFile",
     "RigGeometry",
@@ -84,5 +87,6 @@ __all__ = [
     "require_lfp",
     "require_recording",
     "require_session",
+    "session_issues",
     "summarise_blocks",
 ]

@@ -1,4 +1,4 @@
-"""Spike times and amplitudes, one probe at a time: a real session's would not fit twice into a small machine's memory.
+"""Spike times and amplitudes, one probe at a time: all of a session would not fit twice into memory.
 
 A unit's spike times are seconds on the session clock, ascending (equal times are allowed), finite and
 not negative. The next function must keep to whole-array steps: a session has some 70 million spikes.
@@ -106,7 +106,15 @@ def _iterate(
         probe_units = pd.DataFrame(
             {"unit_id": file_ids[probe_rows], "spike_offset": offsets, "n_spikes": counts}
         )
-        yield name, probe_units, _read_rows(recording.dataset(path), bounds, probe_rows)
+        yield name, probe_units, _read_rows(_numbers(recording, path), bounds, probe_rows)
+
+
+def _numbers(recording: RecordingFile, path: str) -> Any:
+    """Give a column of numbers without reading it."""
+    column = recording.dataset(path)
+    if column.ndim != 1 or column.dtype.kind not in "iuf":
+        raise recording.invalid(f"/{path} has shape {column.shape} and holds {column.dtype}.")
+    return column
 
 
 def adjacent_runs(rows: NDArray[np.int64]) -> list[tuple[int, int]]:

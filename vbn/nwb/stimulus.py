@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vbn.nwb import replay
 from vbn.nwb.columns import TEXT_MISSING, Table, frame, nullable_booleans, nullable_integers
+from vbn.nwb.files import FileKind
 from vbn.nwb.recording import RecordingFile, reads
 from vbn.nwb.trials import read_trials
 
@@ -93,8 +94,9 @@ def read_stimulus_presentations(recording: RecordingFile) -> pd.DataFrame:
     -----
     What an older file does not store is found as AllenSDK does on load: ``active``, ``trials_id`` and
     ``is_sham_change`` from the trials, ``is_change`` and ``flashes_since_change`` from the images.
-    Blocks, if not stored, are runs of one stimulus name. AllenSDK drops ``image_set``, and for a
-    behaviour-only file finds ``is_change`` and ``flashes_since_change`` anew always, with one result.
+    Blocks, if not stored, are runs of one stimulus name. For a behaviour-only session ``is_change`` and
+    ``flashes_since_change`` are found anew even when stored, as AllenSDK does (``BehaviorSession.from_nwb``).
+    AllenSDK drops ``image_set``, and makes boolean any column of numbers that holds only 0 and 1.
     """
     tables = _tables(recording)
     stored = {name for table in tables for name in recording.group(table.path)}
@@ -195,9 +197,11 @@ def _with_derived(recording: RecordingFile, rows: pd.DataFrame, stored: set[str]
     elif rows["stimulus_block"].isna().any():
         raise recording.invalid(f"/{INTERVALS}: some presentations have no stimulus_block.")
     rows["stimulus_block"] = rows["stimulus_block"].astype(np.int64)
-    if "is_change" not in stored:
+    # AllenSDK finds both anew for a behaviour-only session, and takes a recording's as stored.
+    anew = recording.identity.kind is FileKind.BEHAVIOR_ONLY
+    if anew or "is_change" not in stored:
         rows["is_change"] = replay.image_changes(rows)
-    if "flashes_since_change" not in stored:
+    if anew or "flashes_since_change" not in stored:
         rows["flashes_since_change"] = replay.flashes_since_change(rows)
     if not {*TASK_FLAGS, "trials_id"} <= stored:
         trials = read_trials(recording)

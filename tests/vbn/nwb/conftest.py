@@ -21,6 +21,9 @@ from vbn import nwb
 CORPUS = os.environ.get("VBN_CORPUS")
 SESSIONS = "behavior_ecephys_sessions/*/ecephys_session_*.nwb"
 PATHS = sorted(Path(CORPUS).glob(SESSIONS)) if CORPUS else []
+BEHAVIOR_SESSIONS = "behavior_only_sessions/*/behavior_session_*.nwb"
+BEHAVIOR_PATHS = sorted(Path(CORPUS).glob(BEHAVIOR_SESSIONS)) if CORPUS else []
+LFP_PATHS = sorted(Path(CORPUS).glob("behavior_ecephys_sessions/*/probe_*_lfp.nwb")) if CORPUS else []
 NO_CORPUS = "VBN_CORPUS names no folder with recordings"
 
 TEXT = h5py.string_dtype()
@@ -70,14 +73,50 @@ def expected(corpus_path: Path) -> Expected:
     return Expected(corpus_path.parent / "expected")
 
 
+@pytest.fixture(
+    scope="session",
+    params=BEHAVIOR_PATHS or [pytest.param(None, marks=pytest.mark.skip(reason=NO_CORPUS))],
+    ids=lambda path: path.stem.removeprefix("behavior_session_") if path else "none",
+)
+def behavior_path(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def behavior_only(behavior_path: Path) -> Iterator[nwb.RecordingFile]:
+    with nwb.open_session(behavior_path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def behavior_expected(behavior_path: Path) -> Expected:
+    return Expected(behavior_path.parent / "expected")
+
+
+@pytest.fixture(
+    scope="session",
+    params=LFP_PATHS or [pytest.param(None, marks=pytest.mark.skip(reason=NO_CORPUS))],
+    ids=lambda path: f"{path.parent.name}-{path.stem}" if path else "none",
+)
+def lfp_path(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def lfp(lfp_path: Path) -> Iterator[nwb.RecordingFile]:
+    with nwb.open_lfp(lfp_path) as opened:
+        yield opened
+
+
 @pytest.fixture
 def mutated(tmp_path: Path) -> Callable[..., Path]:
     """A function that copies a corpus recording and changes the copy."""
+    numbers = itertools.count()
 
     def mutate(change: Callable[[h5py.File], None], source: Path | None = None) -> Path:
         if not PATHS:
             pytest.skip(NO_CORPUS)
-        copy = tmp_path / "mutated.nwb"
+        copy = tmp_path / f"mutated_{next(numbers)}.nwb"
         shutil.copyfile(source or PATHS[0], copy)
         with h5py.File(copy, "r+") as file:
             change(file)
@@ -111,12 +150,14 @@ def _put(file: h5py.File, path: str, value: Any) -> None:
 
 @pytest.fixture
 def open_plainly() -> Iterator[Callable[[Path], nwb.RecordingFile]]:
-    """A function that opens a file as a recording without pynwb, which takes most of a second."""
+    """A function that opens a file, by default as a recording, without pynwb, which takes a second."""
     opened: list[h5py.File] = []
 
-    def open_path(path: Path) -> nwb.RecordingFile:
+    def open_path(
+        path: Path, kind: nwb.FileKind = nwb.FileKind.RECORDING, number: int = 1
+    ) -> nwb.RecordingFile:
         opened.append(h5py.File(path, "r"))
-        identity = nwb.FileIdentity(path, nwb.FileKind.RECORDING, 1, path.stat().st_size)
+        identity = nwb.FileIdentity(path, kind, number, path.stat().st_size)
         return nwb.RecordingFile(path, None, opened[-1], identity)
 
     yield open_path
@@ -130,7 +171,7 @@ def make_recording(
 ) -> Callable[..., nwb.RecordingFile]:
     """A function that opens hand-made contents as a recording, without pynwb."""
     numbers = itertools.count()
-    return lambda contents: open_plainly(write_hdf5(contents, f"made_{next(numbers)}.nwb"))
+    return lambda contents, *kind: open_plainly(write_hdf5(contents, f"made_{next(numbers)}.nwb"), *kind)
 
 
 @pytest.fixture

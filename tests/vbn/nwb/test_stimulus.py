@@ -25,7 +25,7 @@ def less(contents, *names):
 def test_tables_are_joined_in_time_with_all_columns(make_recording, stimuli):
     found = nwb.read_stimulus_presentations(make_recording(stimuli))
     assert tuple(found) == COLUMNS
-    assert len(found.columns) == 25
+    assert len(found.columns) == 28
     assert found["presentation_id"].tolist() == list(range(11))
     assert found["start_time"].is_monotonic_increasing
     assert found["stimulus_block"].tolist() == [0] * 5 + [1] + [2] * 5

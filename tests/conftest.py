@@ -1,0 +1,509 @@
+"""Databases for the tests: one server per run, and on it a prefix and a store of its own per fixture.
+
+``--backend embedded`` (default) uses the embedded PostgreSQL under a temporary ``VBN_HOME``;
+``--backend mysql`` the server that ``DJ_HOST`` ... name, or a container of its own.
+Tests that reach a server are those that request a fixture of this file that does; they carry the
+mark ``database``, so that ``pytest -m "not database"`` runs the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BACKENDS = ("embedded", "mysql")
+MYSQL_IMAGE = "mysql:9.7"
+CONTAINER_START_S = 180
+COMMAND_TIMEOUT_S = 300
+# In order of dependency; written out here, so that a schema that is lost is noticed.
+MODULES = ("session", "ecephys", "behavior", "stimulus", "psth", "optotagging", "performance")
+OF_THE_REGISTRATION = ("mouse", "session", "nwb_file")
+WHEN_IT_WAS_DONE = ("registered_at",)
+
+OWN_SETTINGS = pytest.StashKey[dict[str, str]]()
+
+Value = Any
+Contents = dict[str, list[tuple[Value, ...]]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backend", choices=BACKENDS, default="embedded", help="database server to test against"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "database: needs a database server (set by itself)")
+    # DataJoint imports this module of its own accord.
+    config.addinivalue_line("filterwarnings", "ignore:datajoint.migrate is deprecated:DeprecationWarning")
+    # Before anything imports DataJoint: nobody's own datajoint.json, nobody's own settings.
+    own = [
+        name
+        for name in os.environ
+        if name.startswith("DJ_") or name in ("VBN_HOME", "VBN_PREFIX", "VBN_ROOTS")
+    ]
+    config.stash[OWN_SETTINGS] = {name: os.environ.pop(name) for name in own}
+    os.environ["DJ_IGNORE_CONFIG_FILE"] = "true"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()):
+            item.add_marker("database")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A database server, seen without DataJoint."""
+
+    backend: str
+    home: Path
+    settings: dict[str, str]
+    open_connection: Callable[[], Any]
+    connections: list[Any] = field(default_factory=list)
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run one statement on a connection of the tests' own; ``"name"`` is an identifier on both."""
+        if self.backend == "mysql":
+            statement = statement.replace('"', "`")
+        if not self.connections:
+            self.connections.append(self.open_connection())
+        with contextlib.closing(self.connections[0].cursor()) as cursor:
+            cursor.execute(statement)
+            return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+
+    def close(self) -> None:
+        while self.connections:
+            self.connections.pop().close()
+
+
+@dataclass
+class Database:
+    """One prefix on the server and one store, with the command line to work on them."""
+
+    server: Server
+    folder: Path
+    store: Path
+    prefix: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:8]}_")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return what a process of ours sees: nothing of the tester's own settings."""
+        stores = {"vbn": {"protocol": "file", "location": str(self.store)}}
+        return {
+            **os.environ,
+            **self.server.settings,
+            "VBN_HOME": str(self.server.home),
+            "VBN_PREFIX": self.prefix,
+            "DJ_STORES": json.dumps(stores),
+        }
+
+    def start(
+        self, *arguments: object, env: dict[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
+        """Start ``vbn`` and return without waiting."""
+        command = [sys.executable, "-m", "populate", *map(str, arguments)]
+        streams = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+        }
+        return subprocess.Popen(
+            command, **{**streams, "cwd": self.folder, "env": {**self.environment, **(env or {})}, **options}
+        )
+
+    def vbn(
+        self, *arguments: object, env: dict[str, str] | None = None, check: bool = True, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``vbn`` to its end; with ``check`` it must succeed."""
+        with self.start(*arguments, env=env, **options) as process:
+            try:
+                output, errors = process.communicate(timeout=COMMAND_TIMEOUT_S)
+            except BaseException:
+                process.kill()
+                raise
+        return _checked(subprocess.CompletedProcess(process.args, process.returncode, output, errors), check)
+
+    def call(
+        self, *arguments: object, env: dict[str, str] | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the same command line in this process, which spares the imports: a second or two."""
+        from populate.cli import main
+
+        self.connect()
+        output, errors = io.StringIO(), io.StringIO()
+        words = [str(argument) for argument in arguments]
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**self.environment, **(env or {})}.items():
+                patch.setenv(name, value)
+            with (
+                contextlib.redirect_stdout(output),
+                contextlib.redirect_stderr(errors),
+                pytest.raises(SystemExit) as end,
+            ):
+                main(words)
+        code = end.value.code if isinstance(end.value.code, int) else 0
+        return _checked(
+            subprocess.CompletedProcess(["vbn", *words], code, output.getvalue(), errors.getvalue()), check
+        )
+
+    def json(self, *arguments: object, **options: Any) -> Any:
+        """Run ``vbn ... --json`` in this process and return what it printed."""
+        return json.loads(self.call(*arguments, "--json", **options).stdout)
+
+    def json_lines(self, *arguments: object, **options: Any) -> list[Any]:
+        """Run ``vbn ... --json`` that prints an object a line, and return these."""
+        return [json.loads(line) for line in self.call(*arguments, "--json", **options).stdout.splitlines()]
+
+    def connect(self, create: bool = False) -> Any:
+        """Bind the table classes of this process to this prefix and store."""
+        import schemas
+        from schemas._datajoint import dj
+
+        for name, value in self.server.settings.items():
+            os.environ[name] = value
+        if self.server.backend == "mysql":
+            database = dj.config.database
+            database.backend, database.host = "mysql", self.server.settings["DJ_HOST"]
+            database.port = int(self.server.settings["DJ_PORT"])
+            database.user, database.password = (
+                self.server.settings["DJ_USER"],
+                self.server.settings["DJ_PASS"],
+            )
+        dj.config.stores["vbn"] = {"protocol": "file", "location": str(self.store)}
+        return schemas.connect(self.prefix, create=create)
+
+    def register_as(self, other: Database) -> Database:
+        """Enter the mice, sessions and files of another database without reading the files again."""
+        from schemas import session
+
+        tables = (session.Mouse, session.Session, session.NwbFile)
+        other.connect()
+        rows = [table.to_dicts() for table in tables]
+        self.connect()
+        for table, entries in zip(tables, rows, strict=True):
+            table.insert(entries)
+        return self
+
+    def tables(self) -> dict[str, list[str]]:
+        """Return ``schema.table`` -> sorted columns of all tables with data, without DataJoint's own."""
+        found: dict[str, list[str]] = {}
+        names = ", ".join(f"'{self.prefix}{module}'" for module in MODULES)
+        wanted = "SELECT table_schema, table_name, column_name FROM information_schema.columns"
+        statement = f"{wanted} WHERE table_schema IN ({names})"
+        for schema, table, column in self.server.query(statement):
+            if not table.startswith("~") and not column.startswith("_"):
+                found.setdefault(f'"{schema}"."{table}"', []).append(column)
+        return {table: sorted(columns) for table, columns in sorted(found.items())}
+
+    def contents(self) -> Contents:
+        """Return all rows of all tables, arrays in the store by their bytes."""
+        contents = {}
+        for table, columns in self.tables().items():
+            kept = [name for name in columns if name not in WHEN_IT_WAS_DONE]
+            rows = self.server.query(f"SELECT {_quoted(kept)} FROM {table}")
+            name = table.replace(self.prefix, "").replace('"', "")
+            contents[name] = sorted(
+                (tuple(self._comparable(value) for value in row) for row in rows), key=repr
+            )
+        return contents
+
+    def row_counts(self, session_id: int) -> dict[str, int]:
+        """Return how many rows every imported or computed table has of a session."""
+        tables = [name for name, columns in self.tables().items() if "session_id" in columns]
+        imported = [name for name in tables if name.split(".")[1].strip('"') not in OF_THE_REGISTRATION]
+        statement = " UNION ALL ".join(
+            f"SELECT {number}, count(*) FROM {name} WHERE session_id = {session_id}"
+            for number, name in enumerate(imported)
+        )
+        counts = dict(self.server.query(statement))
+        return {name.replace(self.prefix, "").replace('"', ""): counts[i] for i, name in enumerate(imported)}
+
+    def job_states(self) -> Counter[str]:
+        """Return how many rows the job tables have in each state."""
+        names = ", ".join(f"'{self.prefix}{module}'" for module in MODULES)
+        statement = (
+            f"SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema IN ({names})"
+        )
+        jobs = [
+            f'"{schema}"."{table}"'
+            for schema, table in self.server.query(statement)
+            if table.startswith("~~")
+        ]
+        union = " UNION ALL ".join(f"SELECT CAST(status AS char(16)) FROM {table}" for table in jobs)
+        return Counter(str(row[0]).strip() for row in self.server.query(union))
+
+    def stored_files(self) -> set[Path]:
+        """Return the files in the store."""
+        return {path.relative_to(self.store) for path in self.store.rglob("*") if path.is_file()}
+
+    def referenced_files(self) -> set[Path]:
+        """Return the files that rows refer to."""
+        found = set()
+        for table, columns in self.tables().items():
+            for row in self.server.query(f"SELECT {_quoted(columns)} FROM {table}"):
+                found |= {Path(value["path"]) for value in map(_parsed, row) if _is_reference(value)}
+        return found
+
+    def _comparable(self, value: Value) -> Value:
+        value = _parsed(value)
+        if _is_reference(value):
+            return hashlib.sha256((self.store / value["path"]).read_bytes()).hexdigest()
+        return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
+
+    def drop(self) -> None:
+        """Remove the schemas, and the folder with the store, unless that is done."""
+        if not self.folder.exists():
+            return
+        mysql = self.server.backend == "mysql"
+        schemas = ", ".join(f"'{self.prefix}{module}'" for module in MODULES)
+        known = self.server.query(
+            f"SELECT schema_name FROM information_schema.schemata WHERE schema_name IN ({schemas})"
+        )
+        existing = {row[0] for row in known}
+        for name in (f"{self.prefix}{module}" for module in reversed(MODULES)):
+            if name in existing:
+                self.server.query(
+                    f'DROP {"DATABASE" if mysql else "SCHEMA"} "{name}"' + ("" if mysql else " CASCADE")
+                )
+        shutil.rmtree(self.folder)
+
+
+def _checked(done: subprocess.CompletedProcess[str], check: bool) -> subprocess.CompletedProcess[str]:
+    if check and done.returncode:
+        pytest.fail(f"{done.args} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _parsed(value: Value) -> Value:
+    """Return JSON as Python values (MySQL's driver gives it as text), other values as they are."""
+    if isinstance(value, memoryview):
+        return bytes(value)
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        return json.loads(value)
+    return value
+
+
+def _is_reference(value: Value) -> bool:
+    return isinstance(value, dict) and {"path", "store"} <= value.keys()
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The run's database server, stopped and removed at the end."""
+    home = Path(tempfile.mkdtemp(prefix="vbn-test-"))
+    home.chmod(0o755)  # pytest's own temporary folders let nobody but us in, PostgreSQL may be another user
+    start = _mysql_server if request.config.getoption("--backend") == "mysql" else _embedded_server
+    try:
+        with start(home, request.config.stash[OWN_SETTINGS]) as server, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("VBN_HOME", str(home))
+            yield server
+            server.close()
+            _disconnect()
+    finally:
+        shutil.rmtree(home)
+
+
+def _disconnect() -> None:
+    import schemas
+
+    schemas.disconnect()
+
+
+@contextlib.contextmanager
+def _embedded_server(home: Path, own: dict[str, str]) -> Iterator[Server]:
+    import psycopg2
+
+    from schemas.embedded import PORT, EmbeddedServer
+
+    embedded = EmbeddedServer(home)
+
+    def connect() -> Any:
+        connection = psycopg2.connect(
+            host=str(embedded.socket_folder), port=PORT, user=embedded.user, dbname="postgres"
+        )
+        connection.autocommit = True
+        return connection
+
+    embedded.start()
+    try:
+        yield Server("postgresql", home, {}, connect)
+    finally:
+        embedded.stop()
+
+
+@contextlib.contextmanager
+def _mysql_server(home: Path, own: dict[str, str]) -> Iterator[Server]:
+    import pymysql
+
+    with contextlib.ExitStack() as stack:
+        names = ("DJ_HOST", "DJ_PORT", "DJ_USER", "DJ_PASS")
+        given = {name: own[name] for name in names if name in own}
+        settings = (
+            {"DJ_PORT": "3306", **given} if "DJ_HOST" in given else stack.enter_context(_mysql_container())
+        )
+
+        def connect() -> Any:
+            return pymysql.connect(
+                host=settings["DJ_HOST"],
+                port=int(settings["DJ_PORT"]),
+                user=settings["DJ_USER"],
+                password=settings["DJ_PASS"],
+                autocommit=True,
+            )
+
+        yield Server("mysql", home, {"DJ_BACKEND": "mysql", **settings}, connect)
+
+
+@contextlib.contextmanager
+def _mysql_container() -> Iterator[dict[str, str]]:
+    """Run a MySQL of our own, on a random port and with a random password."""
+    import docker
+
+    password = secrets.token_urlsafe(16)
+    try:
+        client = docker.from_env()
+        container = client.containers.run(
+            MYSQL_IMAGE,
+            detach=True,
+            environment={"MYSQL_ROOT_PASSWORD": password},
+            ports={"3306/tcp": ("127.0.0.1", None)},
+        )
+    except docker.errors.DockerException as error:
+        pytest.exit(
+            f"--backend mysql: DJ_HOST names no server, and no container can be started: {error}",
+            returncode=2,
+        )
+    try:
+        container.reload()
+        port = container.ports["3306/tcp"][0]["HostPort"]
+        settings = {"DJ_HOST": "127.0.0.1", "DJ_PORT": port, "DJ_USER": "root", "DJ_PASS": password}
+        _wait_for_mysql(settings)
+        yield settings
+    finally:
+        container.remove(force=True, v=True)
+        client.close()
+
+
+def _wait_for_mysql(settings: dict[str, str]) -> None:
+    """Wait until the server lets us in: it starts twice, and only the second time with the password."""
+    import pymysql
+
+    deadline = time.monotonic() + CONTAINER_START_S
+    while True:
+        try:
+            pymysql.connect(
+                host=settings["DJ_HOST"],
+                port=int(settings["DJ_PORT"]),
+                user="root",
+                password=settings["DJ_PASS"],
+            ).close()
+        except pymysql.err.MySQLError as error:
+            if time.monotonic() > deadline:
+                pytest.exit(f"--backend mysql: the container does not answer: {error}", returncode=2)
+            time.sleep(0.5)
+        else:
+            return
+
+
+@pytest.fixture(scope="session")
+def make_database(server: Server) -> Iterator[Callable[..., Database]]:
+    """Make databases that live until the end of the run."""
+    with contextlib.ExitStack() as stack:
+
+        def make(deployed: bool = True) -> Database:
+            folder = Path(tempfile.mkdtemp(prefix="vbn-test-database-"))
+            folder.chmod(0o755)
+            database = Database(server, folder, folder / "store")
+            stack.callback(database.drop)
+            if deployed:
+                database.connect(create=True)
+            return database
+
+        yield make
+
+
+@pytest.fixture
+def database(make_database: Callable[..., Database]) -> Iterator[Database]:
+    """A database of the test's own, deployed and empty; dropped early, as many make DataJoint slow."""
+    database = make_database()
+    yield database
+    database.drop()
+
+
+@pytest.fixture
+def vbn_cli(database: Database) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command ``vbn`` on the test's own database: ``vbn_cli(*arguments, env=None, check=True)``."""
+    return database.vbn
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """Sessions with AllenSDK's own reading beside them, in the folder that VBN_CORPUS names."""
+    folder = os.environ.get("VBN_CORPUS")
+    if not folder:
+        pytest.skip("VBN_CORPUS does not name a folder of sessions with AllenSDK's expected reading")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def populated_corpus(corpus: Path, make_database: Callable[..., Database]) -> Database:
+    """The corpus, registered with its catalogue and populated. For reading only."""
+    database = make_database()
+    database.vbn("register", corpus, "--catalogue", corpus / "project_metadata")
+    database.vbn("populate")
+    return database
+
+
+@pytest.fixture(scope="session")
+def synthetic_sessions() -> Iterator[Path]:
+    """A folder of two small sessions of one mouse, laid out as the release is. For reading only."""
+    from vbn.synthetic import SyntheticSettings, write_sessions
+
+    folder = Path(tempfile.mkdtemp(prefix="vbn-test-sessions-"))
+    folder.chmod(0o755)
+    try:
+        write_sessions(
+            folder, SyntheticSettings(sessions=2, seed=1, minutes=2, units_per_probe=8, waveforms=False)
+        )
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def synthetic_files(synthetic_sessions: Path) -> list[Path]:
+    """The two sessions' files, in order."""
+    return sorted(synthetic_sessions.rglob("*.nwb"))
+
+
+@pytest.fixture(scope="session")
+def populated_synthetic(synthetic_sessions: Path, make_database: Callable[..., Database]) -> Database:
+    """Two synthetic sessions, registered and populated. For reading only."""
+    database = make_database()
+    database.vbn("register", synthetic_sessions, "--catalogue", synthetic_sessions / "project_metadata")
+    database.vbn("populate")
+    return database

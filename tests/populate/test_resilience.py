@@ -1,0 +1,206 @@
+"""Whatever interrupts ``vbn populate``, running it again ends in the same rows as an undisturbed run."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+PATIENCE_S = 60
+SEED = 20260
+
+
+@pytest.fixture
+def registered(database: Any, populated_synthetic: Any) -> Any:
+    """Two sessions that wait to be populated, from the same files as ``populated_synthetic``."""
+    return database.register_as(populated_synthetic)
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {what}"
+        time.sleep(0.02)
+
+
+def has_reserved(database: Any) -> bool:
+    return database.job_states()["reserved"] > 0
+
+
+def assert_as_undisturbed(database: Any, reference: Any) -> None:
+    contents, expected = database.contents(), reference.contents()
+    assert contents.keys() == expected.keys()
+    for table, rows in expected.items():
+        assert contents[table] == rows, table
+    assert database.job_states().keys() <= {"success"}
+    assert database.stored_files() == database.referenced_files()
+
+
+def assert_whole_or_empty(database: Any, reference: Any) -> None:
+    """A table and its parts have all rows of a session or none, also right after a kill."""
+    for session_id in (
+        row[0]
+        for row in database.server.query(f'SELECT session_id FROM "{database.prefix}session"."session"')
+    ):
+        complete, found = reference.row_counts(session_id), database.row_counts(session_id)
+        for table, number in found.items():
+            alignments = 2 if table.startswith("psth") else 1
+            shares = {complete[table] * share // alignments for share in range(alignments + 1)}
+            assert number in shares, (session_id, table, number)
+
+
+def test_populate_that_is_killed_again_and_again_ends_as_undisturbed(
+    registered: Any, populated_synthetic: Any
+) -> None:
+    """Killed (SIGKILL) in the import, the computing and wherever else the moments of the seed fall."""
+    moments = np.random.default_rng(SEED).uniform(0, 1.2, size=4)
+    for moment_s in moments:
+        with registered.start("populate") as process:
+            wait_for(lambda: has_reserved(registered) or process.poll() is not None, "the work to begin")
+            time.sleep(moment_s)
+            process.kill()
+        wait_for(lambda: not has_connections(registered, process.pid), "the server to notice")
+        assert_whole_or_empty(registered, populated_synthetic)
+    done = registered.vbn("populate")
+    assert done.stderr == ""
+    assert_as_undisturbed(registered, populated_synthetic)
+
+
+def has_connections(database: Any, _process_id: int) -> bool:
+    """Tell whether a transaction of a killed client is still open on the server."""
+    if database.server.backend == "mysql":
+        statement = "SELECT count(*) FROM information_schema.innodb_trx"
+    else:
+        statement = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+    return database.server.query(statement)[0][0] > 0
+
+
+def test_a_kill_right_at_each_reservation_leaves_nothing_behind(
+    registered: Any, populated_synthetic: Any
+) -> None:
+    """Killed as soon as an array is written; the next run takes reservation and array back."""
+    for _ in range(2):
+        with registered.start(
+            "populate", "--table", "Recording", "--table", "EyeTracking", "--table", "Running"
+        ) as process:
+            before = len(registered.stored_files())
+            wait_for(
+                lambda before=before, process=process: (
+                    len(registered.stored_files()) > before or process.poll() is not None
+                ),
+                "an array to be written",
+            )
+            process.kill()
+    registered.call("populate")
+    assert_as_undisturbed(registered, populated_synthetic)
+
+
+def test_an_interrupted_populate_says_so_and_goes_on_later(registered: Any, populated_synthetic: Any) -> None:
+    """Ctrl-C: exit code 130, nothing reserved, nothing failed."""
+    with registered.start("populate") as process:
+        wait_for(lambda: has_reserved(registered) or process.poll() is not None, "the work to begin")
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert errors.lstrip() == "vbn: interrupted; the same command goes on where it stopped.\n"  # after the ^C
+    states = registered.job_states()
+    assert states["reserved"] == states["error"] == 0
+    assert_whole_or_empty(registered, populated_synthetic)
+    assert registered.stored_files() == registered.referenced_files()
+    registered.call("populate")
+    assert_as_undisturbed(registered, populated_synthetic)
+
+
+def test_an_interrupt_while_starting_is_answered_in_words(registered: Any) -> None:
+    with registered.start("status") as process:
+        time.sleep(0.25)  # within the imports
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode in (130, -signal.SIGINT)
+    assert process.returncode == -signal.SIGINT or errors.lstrip().startswith("vbn: interrupted")
+
+
+def test_two_processes_make_the_rows_of_one(registered: Any, populated_synthetic: Any) -> None:
+    done = registered.vbn("populate", "--processes", "2", "--json")
+    assert done.stdout == '{"done": 26, "failures": []}\n'
+    assert done.stderr == ""
+    assert_as_undisturbed(registered, populated_synthetic)
+
+
+def test_two_populates_at_once_share_the_work(registered: Any, populated_synthetic: Any) -> None:
+    with registered.start("populate", "--json") as first, registered.start("populate", "--json") as second:
+        results = [process.communicate(timeout=PATIENCE_S) for process in (first, second)]
+    assert [process.returncode for process in (first, second)] == [0, 0], results
+    assert_as_undisturbed(registered, populated_synthetic)
+
+
+def test_a_killed_worker_is_reported_and_killed_parents_take_theirs_along(
+    registered: Any, populated_synthetic: Any
+) -> None:
+    """One of two workers is killed, as for lack of memory; in the next run it is their parent."""
+    with registered.start("populate", "--processes", "2") as process:
+        wait_for(lambda: has_reserved(registered), "the work to begin")
+        workers_of(process)[0].kill()
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode in (0, 1)
+    assert process.returncode == 0 or "worker" in errors
+    for words in ("Traceback", "may be a bug", "unexpected"):
+        assert words not in errors
+
+    with registered.start("populate", "--processes", "2") as process:
+        wait_for(lambda: has_reserved(registered) or process.poll() is not None, "the work to go on")
+        workers = workers_of(process)
+        process.kill()
+    _, alive = psutil.wait_procs(workers, timeout=PATIENCE_S)
+    assert not alive
+    registered.call("populate")
+    assert_as_undisturbed(registered, populated_synthetic)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_the_reservation_of_a_living_worker_is_respected(registered: Any) -> None:
+    """A worker that is stopped for a while (SIGSTOP) keeps its job, and finishes it when it goes on."""
+    with registered.start("populate", "--table", "Recording") as process:
+        wait_for(lambda: has_reserved(registered), "a reservation")
+        process.send_signal(signal.SIGSTOP)
+        other = registered.call("populate", "--table", "Recording")
+        still_reserved = has_reserved(registered)
+        process.send_signal(signal.SIGCONT)
+        output, errors = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, errors) == (0, "")
+    assert still_reserved
+    assert (other.stdout, output) == ("1 entries made, 0 failed.\n",) * 2
+    assert registered.stored_files() == registered.referenced_files()
+
+
+def test_output_into_a_closed_pipe_is_no_crash(populated_synthetic: Any) -> None:
+    """``vbn status | head -1``"""
+    with populated_synthetic.start("status", "--json") as process:
+        process.stdout.close()
+        process.stdout = None
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert "Traceback" not in errors
+    assert "Exception ignored" not in errors
+
+
+def test_deploying_twice_at_once_succeeds_or_says_why(make_database: Callable[..., Any]) -> None:
+    database = make_database(deployed=False)
+    with database.start("deploy") as first, database.start("deploy") as second:
+        results = [process.communicate(timeout=PATIENCE_S) for process in (first, second)]
+    for process, (_, errors) in zip((first, second), results, strict=True):
+        assert "Traceback" not in errors
+        assert "bug" not in errors
+        assert process.returncode == 0, errors
+    done: subprocess.CompletedProcess[str] = database.vbn("deploy")
+    assert "17 tables" in done.stdout

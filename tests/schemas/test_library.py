@@ -1,0 +1,279 @@
+"""The tables as a scientist's library: connecting, spike times, parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import schemas
+from schemas import connection, ecephys, optotagging, parameters, performance, psth, session, settings
+from schemas._datajoint import dj
+from vbn.errors import ConflictError, NotFoundError
+
+
+def test_importing_opens_no_connection(tmp_path: Any) -> None:
+    import subprocess
+    import sys
+
+    script = (
+        "from schemas import behavior, ecephys, optotagging, performance, psth, session, stimulus\n"
+        "from datajoint import instance\nprint(instance._singleton_connection, session.schema.is_activated())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stdout == "None False\n", done.stderr
+
+
+def test_connecting_twice_gives_the_same_database(synthetic_database: Any) -> None:
+    assert schemas.connect(synthetic_database.prefix) is schemas.connect(synthetic_database.prefix)
+
+
+def test_another_prefix_binds_the_tables_to_it(
+    synthetic_database: Any, make_database: Callable[..., Any]
+) -> None:
+    assert len(session.Session()) == 2
+    other = make_database()
+    assert other.connect().prefix == other.prefix
+    assert len(session.Session()) == len(ecephys.Recording.Unit()) == 0
+    synthetic_database.connect()
+    assert len(session.Session()) == 2
+    assert len(ecephys.Recording.Unit()) > 0
+    assert len(ecephys.Recording().jobs.completed) in (0, 2)
+
+
+def test_binding_again_and_again_leaves_the_docstrings_as_they_are(
+    synthetic_database: Any, make_database: Any
+) -> None:
+    lengths = []
+    for database in (make_database(), synthetic_database) * 2:
+        database.connect()
+        lengths.append(len(ecephys.Recording.__doc__))
+    assert len(set(lengths)) == 1
+
+
+def test_after_disconnecting_the_next_connect_works(synthetic_database: Any) -> None:
+    schemas.disconnect()
+    synthetic_database.connect()
+    assert len(session.Mouse()) == 1
+
+
+def test_a_server_without_the_tables_is_a_clear_error(
+    server: Any, make_database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded server deploys by itself; a configured one does not."""
+    database = make_database(deployed=False)
+    if server.backend != "mysql":
+        assert database.connect().prefix == database.prefix
+        assert len(database.tables()) > 17
+        return
+    with pytest.raises(
+        NotFoundError, match=f"has no schemas '{database.prefix}...' yet .*Create them with: vbn deploy"
+    ):
+        database.connect()
+    assert database.tables() == {}
+
+
+def test_a_missing_table_is_named(server: Any, make_database: Any) -> None:
+    if server.backend != "mysql":
+        pytest.skip("the embedded server makes missing tables by itself")
+    database = make_database()
+    schemas.disconnect()
+    server.query(f'DROP TABLE "{database.prefix}behavior"."~~running"')
+    server.query(f'DROP TABLE "{database.prefix}psth"."__aligned_behavior"')
+    with pytest.raises(NotFoundError, match="Tables are missing on the server: AlignedBehavior"):
+        database.connect()
+
+
+def test_the_prefix_of_the_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VBN_PREFIX", raising=False)
+    assert settings.schema_prefix() == "vbn_"
+    monkeypatch.setenv("VBN_PREFIX", "lab_")
+    assert settings.schema_prefix() == "lab_"
+    assert settings.schema_prefix("mine_") == "mine_"
+
+
+def test_the_spike_times_of_units_are_those_of_the_file(
+    synthetic_database: Any, synthetic_files: list[Any]
+) -> None:
+    for path in synthetic_files:
+        with h5py.File(path) as file:
+            ids, ends = file["units/id"][:], file["units/spike_times_index"][:].astype(int)
+            trains = dict(zip(ids.tolist(), np.split(file["units/spike_times"][:], ends[:-1]), strict=True))
+        stored = ecephys.spike_times(ecephys.Recording.Unit & {"session_id": int(path.stem.rsplit("_")[-1])})
+        assert stored.keys() == trains.keys()
+        for unit_id, times in trains.items():
+            np.testing.assert_array_equal(stored[unit_id], times, strict=True)
+
+
+def test_spike_times_take_any_query_that_has_units(synthetic_database: Any) -> None:
+    everything = ecephys.spike_times(ecephys.Recording.Unit)
+    assert len(everything) == len(ecephys.Recording.Unit())
+    peaks = ecephys.Recording.Channel.proj("structure_acronym", peak_channel_id="channel_id")
+    area = (ecephys.Recording.Unit * peaks).to_dicts()[0]["structure_acronym"]
+    query = ecephys.Recording.Unit * peaks & {"structure_acronym": area} & "snr > 0"
+    wanted = {row["unit_id"] for row in query.to_dicts()}
+    found = ecephys.spike_times(query)
+    assert found.keys() == wanted
+    for unit_id, times in found.items():
+        np.testing.assert_array_equal(times, everything[unit_id])
+    one = min(wanted)
+    assert ecephys.spike_times(ecephys.Recording.Unit & {"unit_id": one}).keys() == {one}
+
+
+def test_spike_times_of_no_units_is_an_empty_dictionary(synthetic_database: Any) -> None:
+    assert ecephys.spike_times(ecephys.Recording.Unit & "unit_id < 0") == {}
+    assert list(ecephys.iterate_probe_spikes(ecephys.Recording.Unit & "unit_id < 0")) == []
+
+
+def test_spike_times_may_be_changed_by_their_owner(synthetic_database: Any) -> None:
+    """What is given out is a copy in memory: the store stays as it is."""
+    unit = ecephys.Recording.Unit & {"unit_id": min(ecephys.spike_times(ecephys.Recording.Unit))}
+    ((unit_id, times),) = ecephys.spike_times(unit).items()
+    times[:] = -1
+    assert (ecephys.spike_times(unit)[unit_id] >= 0).all()
+
+
+def test_a_probe_is_read_once_for_all_its_units(synthetic_database: Any) -> None:
+    probes = list(ecephys.iterate_probe_spikes(ecephys.Recording.Unit))
+    assert len(probes) == len(ecephys.Recording.Probe())
+    for key, frame, times in probes:
+        assert len(frame) == len(ecephys.Recording.Unit & key)
+        assert frame["n_spikes"].sum() == len(times)
+        assert frame["unit_id"].is_monotonic_increasing
+
+
+def test_all_tables_join_without_a_clash_of_names(synthetic_database: Any) -> None:
+    query = (
+        session.Mouse
+        * session.Session
+        * session.NwbFile
+        * ecephys.Recording
+        * ecephys.Recording.Probe
+        * ecephys.Recording.Unit
+        * psth.Psth
+        * psth.Psth.Unit
+        * psth.Alignment
+        * optotagging.Optotagging
+        * optotagging.Optotagging.Unit
+        * performance.Performance
+    )
+    assert len(query) == 2 * len(ecephys.Recording.Unit())
+
+
+@pytest.fixture(scope="module")
+def own_database(make_database: Callable[..., Any], populated_synthetic: Any) -> Any:
+    """Two populated sessions that the tests of this module may change."""
+    database = make_database().register_as(populated_synthetic)
+    database.call("populate")
+    return database
+
+
+def test_results_disappear_with_their_session_and_the_other_session_stays(
+    own_database: Any, synthetic_files: list[Any]
+) -> None:
+    """Deleting a session deletes everything that was made from it."""
+    own_database.connect()
+    first, second = (int(path.stem.rsplit("_")[-1]) for path in synthetic_files)
+    kept = own_database.row_counts(second)
+    (session.Session & {"session_id": first}).delete(prompt=False)
+    assert not any(own_database.row_counts(first).values())
+    assert own_database.row_counts(second) == kept
+
+
+def test_a_new_alignment_is_computed_for_all_sessions(own_database: Any) -> None:
+    own_database.connect()
+    content = {
+        "event": "omission",
+        "block_condition": "active",
+        "window_start": -0.5,
+        "window_stop": 0.75,
+        "bin_width": 0.05,
+    }
+    row = {"alignment": "omission", **content}
+    assert parameters.add_parameters(psth.Alignment(), row, content, psth.METHOD_VERSION)
+    n_sessions = len(session.Session())
+    assert own_database.json("populate") == {"done": 2 * n_sessions, "failures": []}
+    assert len(psth.Psth() & {"alignment": "omission"}) == n_sessions
+    rates = (psth.Psth.Unit & {"alignment": "omission"}).to_arrays("psth_rate")
+    assert {rate.shape for rate in rates} == {(25,)}
+
+
+PARAMETER_TABLES = pytest.mark.parametrize(
+    ("table", "default", "content_name"),
+    [
+        (optotagging.OptotagParams, "censored_pulses", "optotag_content"),
+        (performance.PerformanceParams, "allensdk", "performance_content"),
+    ],
+)
+
+
+@PARAMETER_TABLES
+def test_entering_known_parameters_again_changes_nothing(
+    synthetic_database: Any, table: Any, default: str, content_name: str
+) -> None:
+    row = (table & {table.primary_key[0]: default}).fetch1()
+    content = row[content_name]
+    given = {table.primary_key[0]: default, content_name: content}
+    assert parameters.add_parameters(table(), given, content, row["method_version"]) is False
+    assert len(table()) == 1
+
+
+@PARAMETER_TABLES
+def test_another_content_under_a_known_name_is_refused(
+    synthetic_database: Any, table: Any, default: str, content_name: str
+) -> None:
+    content = {**(table & {table.primary_key[0]: default}).fetch1(content_name), "extra": 1}
+    with pytest.raises(ConflictError, match=f"'{default}' .*exists with another content"):
+        parameters.add_parameters(table(), {table.primary_key[0]: default, content_name: content}, content, 1)
+    assert len(table()) == 1
+
+
+@PARAMETER_TABLES
+def test_a_known_content_under_another_name_is_refused(
+    synthetic_database: Any, table: Any, default: str, content_name: str
+) -> None:
+    row = (table & {table.primary_key[0]: default}).fetch1()
+    given = {table.primary_key[0]: "mine", content_name: row[content_name]}
+    with pytest.raises(ConflictError, match=f"'mine' .* has the content of '{default}'. Use that one"):
+        parameters.add_parameters(table(), given, row[content_name], row["method_version"])
+    assert len(table()) == 1
+
+
+def test_the_hash_does_not_depend_on_the_order_and_does_on_content_and_version() -> None:
+    first = parameters.content_hash({"b": [1, 2], "a": 0.1}, 1)
+    assert first == parameters.content_hash({"a": 0.1, "b": [1, 2]}, 1)
+    assert (
+        len(
+            {
+                first,
+                parameters.content_hash({"a": 0.1, "b": [2, 1]}, 1),
+                parameters.content_hash({"a": 0.1, "b": [1, 2]}, 2),
+            }
+        )
+        == 3
+    )
+
+
+def test_parameters_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        parameters.content_hash({"a": float("nan")}, 1)
+
+
+def test_contents_survive_the_way_through_json() -> None:
+    content = {"window": (0.1, 0.2), "name": "x"}
+    assert parameters.from_json(parameters.as_json(content)) == content
+
+
+def test_the_tables_are_listed_in_the_order_of_their_dependencies() -> None:
+    names = [cls.__name__ for cls in connection.tables(dj.Imported, dj.Computed)]
+    for table, needed in {
+        "Stimulus": "ChangeDetection",
+        "Psth": "Stimulus",
+        "Optotagging": "Recording",
+    }.items():
+        assert names.index(needed) < names.index(table)

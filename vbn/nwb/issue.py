@@ -1,0 +1,127 @@
+"""What an issue is, and the codes there are.
+
+An issue tells of something odd in a file, so that nothing is lost or changed silently. One of severity
+``error`` stops the import of its table; ``warning`` and ``info`` do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Severity = Literal["info", "warning", "error"]
+
+_KNOWN: dict[str, tuple[Severity, str]] = {
+    "invalid_table": (
+        "error",
+        "A required part of the table is missing, or the table contradicts itself; it cannot be imported.",
+    ),
+    "mixed_block": ("error", "A stimulus block holds more than one stimulus."),
+    "invalid_channels": ("info", "Channels that the release marks as unusable, such as reference sites."),
+    "unit_on_invalid_channel": ("warning", "Units whose peak channel is marked as unusable."),
+    "nan_metrics": ("info", "Units with quality metrics that could not be computed; stored as missing."),
+    "infinite_values": ("warning", "Infinite numbers, which a database cannot hold; stored as missing."),
+    "missing_pupil": ("warning", "The recording has no eye tracking, or its pupil was never fitted."),
+    "missing_laser_table": ("warning", "The recording has no laser pulses, so no unit can be optotagged."),
+    "missing_ccf": ("info", "Channels without coordinates in the common coordinate framework."),
+    "zero_ccf": (
+        "warning",
+        "Channels at (0, 0, 0) of the common coordinate framework, which means not registered.",
+    ),
+    "missing_structure": ("info", "Channels without a structure acronym."),
+    "spikes_after_recording": (
+        "info",
+        "Spikes after the last time that anything else was recorded; a warning when by more than a minute.",
+    ),
+    "unsorted_times": ("warning", "Times that go back."),
+    "missing_times": ("warning", "Times that are not numbers."),
+    "trial_outcome_not_one": (
+        "warning",
+        "Trials that are not exactly one of hit, miss, false alarm, correct reject, aborted, auto-rewarded.",
+    ),
+    "change_without_presentation": (
+        "warning",
+        "Changes or sham changes without an active presentation that starts within one frame of them.",
+    ),
+    "change_beside_presentation": (
+        "info",
+        "Changes or sham changes one frame beside the start of an active presentation; they are not joined.",
+    ),
+    "overlapping_presentations": ("warning", "Presentations that start before an earlier one has ended."),
+    "frame_without_time": ("warning", "Frame numbers for which there is no stimulus timestamp."),
+    "licks_out_of_order": ("warning", "Licks whose time or frame goes back."),
+    "reward_without_lick": ("warning", "Earned rewards without a lick in the second before them."),
+    "no_licks": ("info", "The file has no licks; the mouse may not have licked."),
+    "no_rewards": ("info", "The file has no rewards; the mouse may not have earned any."),
+    "unknown_column": (
+        "warning",
+        "Columns and data sets outside the known layout; not imported.",
+    ),
+    "unknown_table": ("warning", "Groups outside the known layout; not imported."),
+    "unknown_attribute": ("warning", "Metadata outside the known layout; not imported."),
+    "derived_column": (
+        "info",
+        "Columns that an older release does not store, worked out from trials, images or names.",
+    ),
+    "missing_column": ("info", "Columns that the file does not store and that cannot be worked out."),
+    "no_quality": ("info", "The units have no quality label, which came with release 0.5.0."),
+    "missing_waveforms": ("info", "The file has no mean waveforms."),
+    "missing_amplitudes": ("info", "The file has no spike amplitudes."),
+    "missing_templates": ("info", "The file has no images."),
+    "missing_csd": ("info", "The LFP file has no current source density."),
+}
+
+CODES: dict[str, str] = {code: explanation for code, (_, explanation) in _KNOWN.items()}
+"""Code -> what it means, in a sentence."""
+
+SEVERITIES: dict[str, Severity] = {code: severity for code, (severity, _) in _KNOWN.items()}
+"""Code -> how grave it is, unless the finder says otherwise."""
+
+N_NAMED = 5
+"""How many rows are named in an issue."""
+
+
+@dataclass(frozen=True)
+class Issue:
+    """Something odd in one table of one file.
+
+    Parameters
+    ----------
+    code : one of `CODES`.
+    severity : ``error`` stops the import of the table, ``warning`` and ``info`` do not.
+    table : as the reader is called, without ``read_``: ``units``, ``trials`` ...; ``file`` for the layout.
+    detail : how many rows, and which are the first.
+    """
+
+    code: str
+    severity: Severity
+    table: str
+    detail: str
+
+
+def issue(code: str, table: str, detail: str, severity: Severity | None = None) -> Issue:
+    """Make an issue of a known code.
+
+    Raises
+    ------
+    KeyError
+        The code is not one of `CODES`.
+    """
+    return Issue(code, severity or SEVERITIES[code], table, detail)
+
+
+def first_of(rows: Collection[Any]) -> str:
+    """Say how many there are and which are the first.
+
+    Examples
+    --------
+    >>> first_of([3, 4])
+    '2: 3, 4'
+    >>> first_of(range(10, 18))
+    '8: 10, 11, 12, 13, 14 and 3 more'
+    """
+    listed: Sequence[Any] = list(rows)
+    more = len(listed) - N_NAMED
+    named = ", ".join(str(row) for row in listed[:N_NAMED])
+    return f"{len(listed)}: {named}" + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,167 @@
+"""AllenSDK's cache folder, as AllenSDK and as `vbn.release` fill it.
+
+::
+
+    <cache>/visual-behavior-neuropixels_project_manifest_v<version>.json
+    <cache>/_downloaded_data.json                 path to hash of what was downloaded, an optional record
+    <cache>/visual-behavior-neuropixels-<version>/project_metadata/*.csv
+    <cache>/visual-behavior-neuropixels-<version>/behavior_ecephys_sessions/<id>/...nwb
+
+A copy of the bucket (AllenSDK's "static" cache) has ``visual-behavior-neuropixels/manifests/`` and no
+version in the folder's name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vbn.errors import NotFoundError
+from vbn.release.manifest import Manifest, ManifestFile
+from vbn.release.names import NamedFile, parse_name
+from vbn.release.sources import find_manifests
+
+RECORD_NAME = "_downloaded_data.json"
+HASH_BLOCK_BYTES = 2**22
+
+
+@dataclass(frozen=True)
+class CachedFile:
+    """A data file that is there.
+
+    Parameters
+    ----------
+    path : where.
+    file : what the manifest says of it.
+    named : what its name says of it, None for an unknown name.
+    is_recorded : whether AllenSDK's record says that it was downloaded with the manifest's hash.
+    """
+
+    path: Path
+    file: ManifestFile
+    named: NamedFile | None
+    is_recorded: bool
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A version of the release in a folder.
+
+    Parameters
+    ----------
+    manifest : of the version.
+    data_folder : folder that the manifest's relative paths begin from.
+    """
+
+    manifest: Manifest
+    data_folder: Path
+
+    @property
+    def metadata_folder(self) -> Path:
+        """The folder of the tables."""
+        return self.data_folder / "project_metadata"
+
+    def files(self) -> list[CachedFile]:
+        """List the data files that are there, ordered by relative path; their content is not checked."""
+        record = Record(self.data_folder.parent)
+        known = record.read()
+        files = sorted(self.manifest.data_files.values(), key=lambda file: file.relative_path)
+        return [
+            CachedFile(path, file, parse_name(path), known.get(str(path.resolve())) == file.blake2b)
+            for file in files
+            if (path := self.data_folder / file.relative_path).is_file()
+        ]
+
+
+def find_caches(folder: str | Path) -> list[Cache]:
+    """Look for versions of the release in a folder.
+
+    Parameters
+    ----------
+    folder : AllenSDK's cache folder, a version's folder in it, or a copy of the bucket.
+
+    Returns
+    -------
+    list of Cache
+        Oldest version first; only those whose folder is there. Empty if the folder is none of the three.
+
+    Raises
+    ------
+    NotReadableError, InvalidContentError
+        The folder does not exist, or a manifest is damaged.
+    """
+    try:
+        places = find_manifests(Path(folder))
+    except NotFoundError:
+        return []
+    manifests = [(place, place.read()) for place in places]
+    caches = [Cache(manifest, Path(place.data_location(manifest))) for place, manifest in manifests]
+    return [cache for cache in caches if cache.data_folder.is_dir()]
+
+
+class Record:
+    """AllenSDK's record of what was downloaded (``_downloaded_data.json``): absolute path to hash.
+
+    AllenSDK reads it to link a file that a newer version has unchanged, instead of downloading it again.
+
+    Parameters
+    ----------
+    folder : the cache folder.
+    """
+
+    _lock = threading.Lock()
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / RECORD_NAME
+
+    def read(self) -> Mapping[str, str]:
+        """Read the record; empty if there is none, or none that can be read."""
+        try:
+            found = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return {str(path): str(value) for path, value in found.items()} if isinstance(found, dict) else {}
+
+    def add(self, path: Path, blake2b: str) -> None:
+        """Enter a file. The record only spares work, so that one that cannot be written is no failure."""
+        with self._lock, contextlib.suppress(OSError):
+            found = {**self.read(), str(path.resolve()): blake2b}
+            write_whole(self._path, json.dumps(found, indent=2, sort_keys=True).encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a small file so that it is there as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def content_hash(path: Path, report: Callable[[int], object] | None = None) -> str:
+    """Give the blake2b hash of a file, as manifests have it.
+
+    Parameters
+    ----------
+    path : the file.
+    report : called with the number of bytes read so far, now and then.
+    """
+    digest, done = hashlib.blake2b(), 0
+    with path.open("rb") as file:
+        while block := file.read(HASH_BLOCK_BYTES):
+            digest.update(block)
+            done += len(block)
+            if report:
+                report(done)
+    return digest.hexdigest()

@@ -1,0 +1,470 @@
+"""Downloading files of the release, so that under a file's name there is never anything but that file.
+
+A file grows as ``<name>.part`` and gets its name when the blake2b hash of what is on the disk is the
+manifest's. Parts survive whatever ends the program; the next call goes on from them.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from vbn.errors import FileError, NotReadableError, SettingError, VbnError
+from vbn.release.cache import Record, content_hash
+from vbn.web import Patience, RangeReader, Version, is_url
+
+try:
+    import fcntl
+except ImportError:  # Windows, where an open file cannot be replaced by another process anyway
+    fcntl = None  # type: ignore[assignment]
+
+PRESENT, DOWNLOADED, FAILED = "present", "downloaded", "failed"
+DOWNLOADING, CHECKING = "downloading", "checking"
+COPY_BYTES = 2**20
+MARGIN_BYTES = 2**28
+"""Left free on the disk, so that whatever else writes there does not fail when the downloads end."""
+
+REPORT_S = 0.1
+POLL_S = 0.2
+STOP_S = 1.0
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file to get.
+
+    Parameters
+    ----------
+    url : where it is: a URL, or the path of a file in a folder that holds the release.
+    target : where it goes.
+    size_bytes : its length.
+    blake2b : hash of its content, hexadecimal.
+    kind, session_id, probe_name : what it is, for showing; as of `vbn.release.NamedFile`, or ``table``.
+    """
+
+    url: str
+    target: Path
+    size_bytes: int
+    blake2b: str
+    kind: str = ""
+    session_id: int | None = None
+    probe_name: str | None = None
+
+    @property
+    def part(self) -> Path:
+        """Where it grows."""
+        return self.target.with_name(self.target.name + ".part")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one file is.
+
+    Parameters
+    ----------
+    download : the file.
+    status : ``downloading``, ``checking`` (its hash), and at last ``present`` (it was there), ``downloaded``
+        or ``failed``.
+    done_bytes : how much of it is on the disk, or is checked.
+    """
+
+    download: Download
+    status: str
+    done_bytes: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one file.
+
+    Parameters
+    ----------
+    download : the file.
+    status : ``present``, ``downloaded`` or ``failed``.
+    received_bytes : how much came, including what was of no use.
+    error : why it failed, None if it did not.
+    """
+
+    download: Download
+    status: str
+    received_bytes: int = 0
+    error: VbnError | None = None
+
+
+class _Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """Another thread wants this one to end."""
+
+
+class _Source(Protocol):
+    """What a file is copied from; as of `vbn.web.RangeReader`."""
+
+    bytes_received: int
+
+    def read_version(self) -> Version: ...
+
+    def read(self, start: int, stop: int, write: Callable[[bytes], object]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def download(
+    downloads: Sequence[Download],
+    *,
+    workers: int = 4,
+    progress: Callable[[Progress], object] | None = None,
+    patience: Patience | None = None,
+    cache_folder: Path | None = None,
+    check_again: bool = False,
+    margin_bytes: int = MARGIN_BYTES,
+) -> list[Result]:
+    """Get files.
+
+    Parameters
+    ----------
+    downloads : the files, each target once.
+    workers : how many at the same time.
+    progress : called now and then, by one thread at a time, but not the caller's.
+    patience : how long to insist, of servers.
+    cache_folder : where AllenSDK's record of downloads is kept, None for no record.
+    check_again : whether the hash of files that are there is computed also when the record vouches for
+        them.
+    margin_bytes : what must stay free on the disk.
+
+    Returns
+    -------
+    list of Result
+        One for each file, in order. A file that fails does not hinder the others.
+
+    Raises
+    ------
+    SettingError
+        The disk has no room for all that is missing; nothing was downloaded.
+    ValueError
+        Two files have the same target, or there is no worker.
+    KeyboardInterrupt
+        As it came; the parts stay.
+
+    Notes
+    -----
+    A file that is there counts as present if it has the right length and the record vouches for it, or
+    else its hash agrees; any other content is replaced, when its successor is complete. A download whose
+    hash is wrong is deleted and repeated once, from its beginning; one that went on from an old part may be
+    repeated once more, because that part may have been the fault.
+    """
+    targets = [job.target for job in downloads]
+    if len(set(targets)) != len(targets):
+        raise ValueError("two downloads have the same target.")
+    if workers < 1:
+        raise ValueError(f"workers must be 1 or more, not {workers}.")
+    _require_space(downloads, margin_bytes)
+    record = Record(cache_folder) if cache_folder else None
+    crew = _Crew(downloads, progress, patience or Patience(), record, check_again)
+    return crew.run(min(workers, len(downloads)))
+
+
+def missing_bytes(downloads: Sequence[Download]) -> int:
+    """Say how many bytes are still to come, not counting what parts and files of the right length hold."""
+    return sum(job.size_bytes - _bytes_there(job) for job in downloads)
+
+
+def _bytes_there(job: Download) -> int:
+    if _size_of(job.target) == job.size_bytes:
+        return job.size_bytes
+    part_bytes = _size_of(job.part) or 0
+    return part_bytes if part_bytes <= job.size_bytes else 0
+
+
+def _size_of(path: Path) -> int | None:
+    """Give a file's length, None if there is none."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except OSError:
+        return None
+
+
+def _require_space(downloads: Sequence[Download], margin_bytes: int) -> None:
+    """Refuse to begin what cannot be ended."""
+    needed = missing_bytes(downloads)
+    if not needed:
+        return
+    folder = next(parent for parent in downloads[0].target.absolute().parents if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if free < needed + margin_bytes:
+        raise SettingError(
+            f"{folder}: {_gigabytes(needed)} are to be downloaded, and only {_gigabytes(free)} are free (of "
+            f"which {_gigabytes(margin_bytes)} must stay so). Choose fewer files, or another folder."
+        )
+
+
+def _gigabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.2f} GB"
+
+
+class _Crew:
+    """Threads that work through a list of files."""
+
+    def __init__(
+        self,
+        downloads: Sequence[Download],
+        progress: Callable[[Progress], object] | None,
+        patience: Patience,
+        record: Record | None,
+        check_again: bool,
+    ) -> None:
+        self._downloads = downloads
+        self._progress = progress
+        self._patience = patience
+        self._record = record
+        self._recorded = {} if record is None or check_again else dict(record.read())
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[int, Result | BaseException]] = queue.SimpleQueue()
+
+    def run(self, workers: int) -> list[Result]:
+        """Work through the list; give the results in its order."""
+        for number in range(len(self._downloads)):
+            self._waiting.put(number)
+        # Daemons, because a thread that waits for a server must not hold up the program's end.
+        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
+        for thread in threads:
+            thread.start()
+        results: dict[int, Result] = {}
+        try:
+            while len(results) < len(self._downloads):
+                number, result = self._next_ended()
+                if isinstance(result, BaseException):
+                    raise result
+                results[number] = result
+        finally:
+            self._stop.set()
+            deadline = time.monotonic() + STOP_S
+            for thread in threads:
+                thread.join(max(deadline - time.monotonic(), 0))
+        return [results[number] for number in range(len(self._downloads))]
+
+    def _next_ended(self) -> tuple[int, Result | BaseException]:
+        """Wait for a result, in a way that Ctrl-C interrupts on every system."""
+        while True:
+            try:
+                return self._ended.get(timeout=POLL_S)
+            except queue.Empty:
+                continue
+
+    def _work(self) -> None:
+        """Get one file after another until there are no more."""
+        while not self._stop.is_set():
+            try:
+                number = self._waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                self._ended.put((number, self._get_or_fail(self._downloads[number])))
+            except _Stopped:
+                return
+            except BaseException as error:  # noqa: BLE001 - raised again where the caller sees it
+                self._ended.put((number, error))
+                return
+
+    def _get_or_fail(self, job: Download) -> Result:
+        """Get a file; what hinders only this one becomes a result."""
+        source: _Source = self._open_source(job.url)
+        try:
+            status = self._get(job, source)
+            result = Result(job, status, source.bytes_received)
+        except VbnError as error:
+            result = Result(job, FAILED, source.bytes_received, error)
+        except OSError as error:
+            failure = NotReadableError(
+                error.filename or job.part,
+                f"the download cannot be written ({error.strerror or error}).",
+                "Check the disk's space and the folder's permissions, then start again.",
+            )
+            result = Result(job, FAILED, source.bytes_received, failure)
+        finally:
+            source.close()
+        self._report(job, result.status, job.size_bytes if result.error is None else _bytes_there(job))
+        return result
+
+    def _get(self, job: Download, source: _Source) -> str:
+        """Get a file, and say whether it was there."""
+        if self._is_present(job):
+            return PRESENT
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        with _locked_part(job) as file:
+            if self._is_present(job):  # another process has just got it
+                return PRESENT
+            _require_same_size(job, source)
+            fresh_tries = 0
+            while fresh_tries < 2:
+                went_on = self._fill(job, source, file)
+                found = content_hash(job.part, self._reporter(job, CHECKING))
+                if found == job.blake2b:
+                    job.part.replace(job.target)
+                    self._enter(job)
+                    return DOWNLOADED
+                file.truncate(0)
+                fresh_tries += not went_on
+            job.part.unlink(missing_ok=True)
+        raise NotReadableError(
+            job.url,
+            f"what was downloaded is not what the manifest says (blake2b {found[:12]}... instead of "
+            f"{job.blake2b[:12]}...), twice.",
+            "Try again later, or get it from another mirror.",
+        )
+
+    def _is_present(self, job: Download) -> bool:
+        """Tell whether the file is there, with the right content."""
+        if _size_of(job.target) != job.size_bytes:
+            return False
+        if self._recorded.get(str(job.target.resolve())) == job.blake2b:
+            return True
+        if content_hash(job.target, self._reporter(job, CHECKING)) != job.blake2b:
+            return False
+        self._enter(job)
+        return True
+
+    def _enter(self, job: Download) -> None:
+        if self._record:
+            self._record.add(job.target, job.blake2b)
+
+    def _fill(self, job: Download, source: _Source, file: BinaryIO) -> bool:
+        """Bring the part to its full length, and say whether it went on from an old one."""
+        start = os.fstat(file.fileno()).st_size
+        if start > job.size_bytes:
+            file.truncate(0)
+            start = 0
+        report, done = self._reporter(job, DOWNLOADING), start
+
+        def write(chunk: bytes) -> None:
+            nonlocal done
+            if self._stop.is_set():
+                raise _Stopped
+            file.write(chunk)
+            done += len(chunk)
+            report(done)
+
+        try:
+            if start < job.size_bytes:
+                source.read(start, job.size_bytes, write)
+        finally:
+            file.flush()
+        os.fsync(file.fileno())
+        return start > 0
+
+    def _open_source(self, url: str) -> _Source:
+        if is_url(url):
+            return RangeReader(url, self._patience, allow_whole=True, sleep=self._sleep)
+        return _LocalFile(Path(url))
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait, but not when the end is wanted."""
+        if self._stop.wait(seconds):
+            raise _Stopped
+
+    def _reporter(self, job: Download, status: str) -> Callable[[int], None]:
+        """Make a function that reports now and then, and ends the thread when that is wanted."""
+        last = 0.0
+
+        def report(done_bytes: int) -> None:
+            nonlocal last
+            if self._stop.is_set():
+                raise _Stopped
+            now = time.monotonic()
+            if now - last >= REPORT_S:
+                last = now
+                self._report(job, status, done_bytes)
+
+        return report
+
+    def _report(self, job: Download, status: str, done_bytes: int) -> None:
+        if self._progress:
+            with self._lock:
+                self._progress(Progress(job, status, done_bytes))
+
+
+def _require_same_size(job: Download, source: _Source) -> None:
+    """Refuse a file of another length than was planned, before any of it is read."""
+    size_bytes = source.read_version().size_bytes
+    if size_bytes != job.size_bytes:
+        raise NotReadableError(
+            job.url, f"the file has {size_bytes} bytes, not {job.size_bytes} as before.", "Start again."
+        )
+
+
+@contextmanager
+def _locked_part(job: Download) -> Iterator[BinaryIO]:
+    """Open the part for appending, and keep other processes from writing it.
+
+    Raises
+    ------
+    FileError
+        Another process downloads the file.
+    """
+    with job.part.open("ab") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise FileError(
+                    job.part, "another process is downloading this file.", "Wait until it is done."
+                ) from error
+            except OSError:  # a file system without locks: the hash is what counts
+                pass
+        yield file
+    if not _size_of(job.part):
+        job.part.unlink(missing_ok=True)
+
+
+class _LocalFile:
+    """A file in a folder that holds the release, read as a `vbn.web.RangeReader` is."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.bytes_received = 0
+
+    def close(self) -> None:
+        """Do nothing: it is open only while it is read."""
+
+    def read_version(self) -> Version:
+        """Look up the length."""
+        return Version(local_size(self._path))
+
+    def read(self, start: int, stop: int, write: Callable[[bytes], object]) -> None:
+        """Read a stretch."""
+        try:
+            file = self._path.open("rb")
+        except OSError as error:
+            raise NotReadableError(
+                self._path, f"it cannot be read ({error.strerror}).", "Check the folder."
+            ) from error
+        with file:
+            file.seek(start)
+            while start < stop and (chunk := file.read(min(COPY_BYTES, stop - start))):
+                self.bytes_received += len(chunk)
+                start += len(chunk)
+                write(chunk)
+
+
+def local_size(path: Path) -> int:
+    """Give the length of a file in a folder that holds the release.
+
+    Raises
+    ------
+    NotReadableError
+        It is not there.
+    """
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise NotReadableError(
+            path, f"it cannot be read ({error.strerror}).", "Check that the folder holds all of the release."
+        ) from error

@@ -1,0 +1,292 @@
+"""One version of the release: its tables, its sessions, and what to download for them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from vbn.errors import ConflictError, NotFoundError, NotReadableError
+from vbn.release.cache import Cache, Record, content_hash, write_whole
+from vbn.release.download import MARGIN_BYTES, Download, Progress, Result, download, local_size
+from vbn.release.manifest import Manifest, ManifestFile
+from vbn.release.names import parse_name
+from vbn.release.selection import Selection, choose, lfp_probes, list_sessions
+from vbn.release.sources import BUCKET_URL, ManifestPlace, choose_version, find_manifests
+from vbn.web import Patience, RangeReader, is_url, read_all
+
+TABLES = ("ecephys_sessions", "behavior_sessions", "probes", "channels", "units")
+SIZE_WORKERS = 8
+TABLE = "table"
+
+
+class Release:
+    """A version of the release at a source, and the folder that its files are downloaded to.
+
+    Nothing is asked for before it is needed.
+
+    Parameters
+    ----------
+    source : URL or folder, as `find_manifests` takes it; by default the Allen Institute's public bucket.
+    cache_folder : AllenSDK's cache folder, or one to become such. If none is given and the source is a
+        folder, files are used where they are.
+    version : such as ``0.5.0``; the newest if none is given.
+    patience : how long to insist, of servers.
+
+    Raises
+    ------
+    ValueError
+        The source is a URL, and no cache folder is given.
+    """
+
+    def __init__(
+        self,
+        source: str | Path = BUCKET_URL,
+        cache_folder: str | Path | None = None,
+        *,
+        version: str | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        if cache_folder is None and is_url(source):
+            raise ValueError("a cache_folder is needed for a release on the web.")
+        self.source = source
+        self._cache_folder = None if cache_folder is None else Path(cache_folder).absolute()
+        self._version = version
+        self._patience = patience
+
+    @cached_property
+    def versions(self) -> list[ManifestPlace]:
+        """The versions at the source, oldest first; errors as of `find_manifests`."""
+        return find_manifests(self.source, self._patience)
+
+    @cached_property
+    def place(self) -> ManifestPlace:
+        """The manifest's place; `NotFoundError` if there is no such version."""
+        return choose_version(self.versions, self._version)
+
+    @cached_property
+    def _manifest_content(self) -> bytes:
+        return self.place.content(self._patience)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What the version is made of; errors as of `Manifest.read`."""
+        return Manifest.read(self._manifest_content, self.place.location)
+
+    @property
+    def cache(self) -> Cache:
+        """The version's folder on this machine, also before anything is in it."""
+        if self._cache_folder is None:
+            return Cache(self.manifest, Path(self.place.data_location(self.manifest)))
+        return Cache(self.manifest, self._cache_folder / self.manifest.folder_name)
+
+    @cached_property
+    def sessions(self) -> pd.DataFrame:
+        """The sessions, one a row, as of `list_sessions`; downloads three small tables if need be."""
+        tables = {name: self.table(name) for name in ("ecephys_sessions", "behavior_sessions", "probes")}
+        return list_sessions(tables, self.manifest)
+
+    def choose(self, selection: Selection) -> pd.DataFrame:
+        """Give the rows of `sessions` that are wanted; errors as of `vbn.release.choose`."""
+        return choose(self.sessions, selection)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read a table of the release, downloading it to the cache folder if need be.
+
+        Parameters
+        ----------
+        name : ``ecephys_sessions``, ``behavior_sessions``, ``probes``, ``channels`` or ``units``.
+
+        Returns
+        -------
+        DataFrame
+            As it is in the CSV file; numbers of files and sessions may be floats where some are missing.
+
+        Raises
+        ------
+        NotFoundError
+            The version has no such table.
+        NotReadableError
+            The table cannot be read, or its hash is not the manifest's.
+        """
+        path = self.table_path(name)
+        try:
+            return pd.read_csv(io.BytesIO(path.read_bytes()), low_memory=False)
+        except (OSError, ValueError) as error:
+            raise NotReadableError(
+                path, f"it is no table ({error}).", "Delete it, then try again."
+            ) from error
+
+    def table_path(self, name: str) -> Path:
+        """Give the path of a table's CSV file, as of `table`."""
+        file = self.manifest.metadata_files.get(name)
+        if file is None:
+            known = ", ".join(self.manifest.metadata_files)
+            raise NotFoundError(
+                f"Version {self.manifest.version} of the release has no table '{name}', but {known}."
+            )
+        target = self.cache.data_folder / file.relative_path
+        if not target.is_file() or content_hash(target) != file.blake2b:
+            self._fetch_small(file, target)
+        return target
+
+    def plan(
+        self,
+        selection: Selection | None = None,
+        *,
+        files: bool = True,
+        lfp: bool = False,
+        tables: bool = False,
+    ) -> list[Download]:
+        """List what to download.
+
+        Parameters
+        ----------
+        selection : which sessions; all recordings by default.
+        files : whether their session files (2 to 3 GB each recording).
+        lfp : whether their probes' LFP files (up to 4.7 GB each).
+        tables : whether all tables of the release (160 MB), as AllenSDK wants them.
+
+        Returns
+        -------
+        list of Download
+            Tables first, then session by session. Files that are in the cache folder are listed as well.
+
+        Raises
+        ------
+        NotFoundError
+            Unknown values in the selection, or a wanted session without a file.
+        NotReadableError
+            The source lacks a file, or does not answer.
+        """
+        chosen = self.choose(selection or Selection()) if files or lfp else self.sessions.iloc[:0]
+        wanted = list(self.manifest.metadata_files.values()) if tables else []
+        if files:
+            wanted += self._session_files(chosen)
+        if lfp:
+            wanted += self._lfp_files(chosen)
+        unique = sorted({file.relative_path: file for file in wanted}.values(), key=_order)
+        sizes = self._sizes(unique)
+        return [self._download(file, size) for file, size in zip(unique, sizes, strict=True)]
+
+    def download(
+        self,
+        downloads: list[Download],
+        *,
+        workers: int = 4,
+        progress: Callable[[Progress], object] | None = None,
+        check_again: bool = False,
+        margin_bytes: int = MARGIN_BYTES,
+    ) -> list[Result]:
+        """Download what was planned to the cache folder, and the manifest; as of `vbn.release.download`.
+
+        Raises
+        ------
+        ConflictError
+            The cache folder has another manifest of the same version.
+        """
+        if self._cache_folder is not None:
+            self._keep_manifest(self._cache_folder)
+        return download(
+            downloads,
+            workers=workers,
+            progress=progress,
+            patience=self._patience,
+            cache_folder=self._cache_folder,
+            check_again=check_again,
+            margin_bytes=margin_bytes,
+        )
+
+    def _session_files(self, chosen: pd.DataFrame) -> list[ManifestFile]:
+        without = chosen.loc[chosen["file_id"].isna(), "session_id"].tolist()
+        if without:
+            raise NotFoundError(
+                f"Version {self.manifest.version} of the release has no file of session "
+                + ", ".join(map(str, without))
+                + "."
+            )
+        return self._data_files(chosen["file_id"])
+
+    def _lfp_files(self, chosen: pd.DataFrame) -> list[ManifestFile]:
+        probes = lfp_probes(self.table("probes"), self.manifest)
+        recordings = chosen.loc[chosen["kind"] == "recording", "session_id"]
+        return self._data_files(probes.loc[probes["ecephys_session_id"].isin(recordings), "file_id"])
+
+    def _data_files(self, keys: Iterable[str]) -> list[ManifestFile]:
+        return [self.manifest.data_files[key] for key in keys]
+
+    def _download(self, file: ManifestFile, size_bytes: int) -> Download:
+        named = parse_name(file.relative_path)
+        return Download(
+            self.place.file_location(self.manifest, file),
+            self.cache.data_folder / file.relative_path,
+            size_bytes,
+            file.blake2b,
+            named.kind if named else TABLE,
+            named.session_id if named else None,
+            named.probe_name if named else None,
+        )
+
+    def _sizes(self, files: list[ManifestFile]) -> list[int]:
+        """Look up the files' lengths, which the manifest does not have."""
+        known = Record(self._cache_folder).read() if self._cache_folder else {}
+        with ThreadPoolExecutor(SIZE_WORKERS) as pool:
+            return list(pool.map(lambda file: self._size(file, dict(known)), files))
+
+    def _size(self, file: ManifestFile, recorded: dict[str, str]) -> int:
+        target = self.cache.data_folder / file.relative_path
+        if target.is_file() and recorded.get(str(target.resolve())) == file.blake2b:
+            return target.stat().st_size
+        location = self.place.file_location(self.manifest, file)
+        if not is_url(location):
+            return local_size(Path(location))
+        with RangeReader(location, self._patience, allow_whole=True) as reader:
+            return reader.read_version().size_bytes
+
+    def _fetch_small(self, file: ManifestFile, target: Path) -> None:
+        """Get a table whole, trying once more if its hash is wrong."""
+        location = self.place.file_location(self.manifest, file)
+        if self._cache_folder is not None:
+            self._keep_manifest(self._cache_folder)
+        for _ in range(2):
+            content = _content(location, self._patience)
+            if hashlib.blake2b(content).hexdigest() == file.blake2b:
+                write_whole(target, content)
+                if self._cache_folder:
+                    Record(self._cache_folder).add(target, file.blake2b)
+                return
+        raise NotReadableError(
+            location, "its content is not what the manifest says (blake2b).", "Try again, or another mirror."
+        )
+
+    def _keep_manifest(self, cache_folder: Path) -> None:
+        """Put the manifest into the cache folder, where AllenSDK looks for it."""
+        path = cache_folder / self.place.name
+        if not path.is_file():
+            write_whole(path, self._manifest_content)
+        elif Manifest.read(path).hashes() != self.manifest.hashes():
+            raise ConflictError(
+                f"{path}: this manifest is of the same version ({self.manifest.version}) as that of "
+                f"{self.place.location}, but lists other files. Use another cache folder."
+            )
+
+
+def _order(file: ManifestFile) -> tuple[bool, str]:
+    """Sort tables before data, and data by folder, so that sessions become complete one by one."""
+    return not file.relative_path.startswith("project_metadata/"), file.relative_path
+
+
+def _content(location: str, patience: Patience | None) -> bytes:
+    if is_url(location):
+        content = read_all(location, patience)
+        assert content is not None
+        return content
+    try:
+        return Path(location).read_bytes()
+    except OSError as error:
+        raise NotReadableError(location, f"it cannot be read ({error.strerror}).", "Check it.") from error

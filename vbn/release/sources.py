@@ -1,0 +1,240 @@
+"""Where a release is: Amazon's bucket, a mirror on a web server, or a folder.
+
+Two layouts are known. In the *bucket* the manifests lie in ``<project>/manifests/`` and the files beside
+that folder; in AllenSDK's *cache* the manifests lie at the top, and each version's files in
+``<project>-<version>/``. Both are looked for in folders and on web servers alike.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vbn.errors import NotFoundError, NotReadableError
+from vbn.release.manifest import MANIFEST_NAME, PROJECT, Manifest, ManifestFile, version_key, version_of
+from vbn.web import Patience, http_url, is_url, read_all
+
+BUCKET_URL = "https://visual-behavior-neuropixels-data.s3.us-west-2.amazonaws.com"
+KNOWN_VERSIONS = ("0.5.0", "0.4.0", "0.3.0", "0.2.0", "0.1.0")
+"""Asked for by name on servers that list nothing."""
+
+BUCKET, CACHE = "bucket", "cache"
+MAXIMUM_PAGES = 1000
+PAGE_BYTES = 2**23
+
+
+@dataclass(frozen=True)
+class ManifestPlace:
+    """A manifest that was found.
+
+    Parameters
+    ----------
+    name : its file name.
+    version : of the release, as its name says.
+    location : its URL or path.
+    layout : ``bucket`` or ``cache``.
+    """
+
+    name: str
+    version: str
+    location: str
+    layout: str
+
+    def read(self, patience: Patience | None = None) -> Manifest:
+        """Fetch and read the manifest; errors as of `Manifest.read` and `vbn.web.read_all`."""
+        return Manifest.read(self.content(patience), self.location)
+
+    def content(self, patience: Patience | None = None) -> bytes:
+        """Fetch the manifest as it is."""
+        if is_url(self.location):
+            content = read_all(self.location, patience)
+            assert content is not None
+            return content
+        try:
+            return Path(self.location).read_bytes()
+        except OSError as error:
+            raise NotReadableError(
+                self.location, f"the manifest cannot be read ({error.strerror}).", "Check it."
+            ) from error
+
+    def data_location(self, manifest: Manifest) -> str:
+        """Give the URL or path of the folder that relative paths of the manifest's files begin from."""
+        parent = _parent(self.location)
+        return _join(parent, manifest.folder_name) if self.layout == CACHE else _parent(parent)
+
+    def file_location(self, manifest: Manifest, file: ManifestFile) -> str:
+        """Give where to get a file.
+
+        The release's own URL, with the version that the manifest names, if the manifest comes from there;
+        else the file's place beside the manifest, because a mirror's manifest may be a copy of the
+        release's, with its URLs.
+        """
+        if is_url(self.location):
+            here, there = (urllib.parse.urlsplit(url) for url in (self.location, file.url))
+            if _is_amazon(here.netloc) and _is_amazon(there.netloc):
+                query = f"?versionId={urllib.parse.quote(file.version_id)}" if file.version_id else ""
+                return file.url.partition("?")[0] + query
+            if here.netloc == there.netloc and there.scheme in ("http", "https"):
+                return file.url
+        return _join(self.data_location(manifest), file.relative_path)
+
+
+def find_manifests(source: str | Path, patience: Patience | None = None) -> list[ManifestPlace]:
+    """Look for the manifests of a release.
+
+    Parameters
+    ----------
+    source : URL (``https``, ``http``, ``s3``) or folder, of a bucket, the project's folder in it, a copy
+        of either, or AllenSDK's cache; or of one manifest. On the web a listing is needed: S3's, or a page
+        with links; without one the known versions are asked for by name.
+    patience : how long to insist, of a web server.
+
+    Returns
+    -------
+    list of ManifestPlace
+        Oldest version first, one of each version.
+
+    Raises
+    ------
+    NotFoundError
+        There is none.
+    NotReadableError
+        The server does not answer.
+    """
+    found = _on_the_web(http_url(str(source)), patience) if is_url(source) else _in_folder(Path(source))
+    if not found:
+        raise NotFoundError(
+            f"{source}: there is no manifest (*_manifest_v<version>.json) of a release. Name the bucket, a "
+            f"copy of it with the folder '{PROJECT}/manifests', or AllenSDK's cache folder."
+        )
+    return sorted(found, key=lambda place: version_key(place.version))
+
+
+def choose_version(places: list[ManifestPlace], version: str | None) -> ManifestPlace:
+    """Give the manifest of a version, of the newest if none is named.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such version.
+    """
+    if version is None:
+        return places[-1]
+    wanted = version.removeprefix("v")
+    for place in places:
+        if place.version == wanted:
+            return place
+    known = ", ".join(place.version for place in places)
+    raise NotFoundError(f"There is no version '{version}' of the release; there are {known}.")
+
+
+def _in_folder(folder: Path) -> list[ManifestPlace]:
+    """Look in a folder, and for a version's folder in AllenSDK's cache in the one around it."""
+    if folder.is_file():
+        return _places(
+            [str(folder.absolute())], BUCKET if folder.absolute().parent.name == "manifests" else CACHE
+        )
+    if not folder.is_dir():
+        raise NotReadableError(folder, "there is no such folder.", "Check its spelling.")
+    folder = folder.absolute()
+    candidates = [
+        (folder / PROJECT / "manifests", BUCKET),
+        (folder / "manifests", BUCKET),
+        (folder, CACHE),
+    ]
+    for here, layout in candidates:
+        found = _places([str(path) for path in sorted(here.glob("*_manifest_v*.json"))], layout)
+        if found:
+            return found
+    around = _places([str(path) for path in folder.parent.glob("*_manifest_v*.json")], CACHE)
+    return [place for place in around if folder.name.endswith(f"-{place.version}")]
+
+
+def _on_the_web(url: str, patience: Patience | None) -> list[ManifestPlace]:
+    """Look on a web server."""
+    base = url.partition("?")[0].rstrip("/")
+    name = urllib.parse.unquote(base.rpartition("/")[2])
+    if version_of(name):
+        return _places([base], BUCKET if _parent(base).endswith("/manifests") else CACHE)
+    looks = [_in_bucket(base, patience), _in_pages(base, patience)]
+    for look in looks if _is_amazon(urllib.parse.urlsplit(base).netloc) else reversed(looks):
+        for found in look:
+            if found:
+                return found
+    return _by_known_names(base, patience)
+
+
+def _in_pages(base: str, patience: Patience | None) -> Iterator[list[ManifestPlace]]:
+    """Look at pages that list a folder."""
+    for folder, layout in (
+        (f"{base}/manifests", BUCKET),
+        (f"{base}/{PROJECT}/manifests", BUCKET),
+        (base, BUCKET if base.endswith("/manifests") else CACHE),
+    ):
+        page = read_all(folder + "/", patience, maximum_bytes=PAGE_BYTES, absent=True) or b""
+        if b"<ListBucketResult" not in page:
+            names = _names_in(page)
+            yield _places([f"{folder}/{urllib.parse.quote(name)}" for name in names], layout)
+
+
+def _in_bucket(base: str, patience: Patience | None) -> Iterator[list[ManifestPlace]]:
+    """Ask as one asks S3 (ListObjectsV2), whose bucket the URL or the folder around it may be."""
+    bucket = base.removesuffix("/manifests").removesuffix(f"/{PROJECT}")
+    folder = f"{PROJECT}/manifests/"
+    names: list[str] = []
+    token = ""
+    for _ in range(MAXIMUM_PAGES):
+        query = {"list-type": "2", "prefix": folder} | ({"continuation-token": token} if token else {})
+        url = f"{bucket}/?{urllib.parse.urlencode(query)}"
+        page = read_all(url, patience, maximum_bytes=PAGE_BYTES, absent=True) or b""
+        if b"<ListBucketResult" not in page:
+            break
+        names += _names_in(page)
+        found = re.search(rb"<NextContinuationToken>([^<]+)</NextContinuationToken>", page)
+        if not found:
+            break
+        token = html.unescape(found.group(1).decode())
+    yield _places([f"{bucket}/{folder}{urllib.parse.quote(name)}" for name in names], BUCKET)
+
+
+def _by_known_names(base: str, patience: Patience | None) -> list[ManifestPlace]:
+    """Ask for the known versions, newest first, until there is one."""
+    folders = (f"{base}/manifests", f"{base}/{PROJECT}/manifests")
+    for version in KNOWN_VERSIONS:
+        for folder in folders:
+            location = f"{folder}/{PROJECT}_project_manifest_v{version}.json"
+            if read_all(location, patience, absent=True) is not None:
+                return _places([location], BUCKET)
+    return []
+
+
+def _names_in(page: bytes) -> list[str]:
+    """List the manifests that a page names, whatever its format (HTML, XML, JSON, text), each once."""
+    text = urllib.parse.unquote(html.unescape(page.decode("utf-8", errors="replace")))
+    return list(dict.fromkeys(match.group() for match in MANIFEST_NAME.finditer(text)))
+
+
+def _places(locations: list[str], layout: str) -> list[ManifestPlace]:
+    places: dict[str, ManifestPlace] = {}
+    for location in locations:
+        name = urllib.parse.unquote(re.split(r"[/\\]", location)[-1])
+        version = version_of(name)
+        if version:
+            places.setdefault(version, ManifestPlace(name, version, location, layout))
+    return list(places.values())
+
+
+def _parent(location: str) -> str:
+    return location.rpartition("/")[0] if is_url(location) else str(Path(location).parent)
+
+
+def _join(location: str, relative_path: str) -> str:
+    return f"{location}/{relative_path}" if is_url(location) else str(Path(location) / relative_path)
+
+
+def _is_amazon(host: str) -> bool:
+    return host.partition(":")[0].endswith(".amazonaws.com")
