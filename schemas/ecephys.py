@@ -16,8 +16,9 @@ from schemas.issues import note_issues
 from schemas.parameters import add_parameters
 from schemas.rows import insert_rows, key_of_session, plain, rows_from_frame
 from vbn.anatomy import UNLISTED_GROUP, structures
-from vbn.nwb.ends import last_spikes
+from vbn.nwb.ends import last_frame_time, last_spikes
 from vbn.nwb.findings import find_channel_issues, find_infinite_values, find_late_spikes, find_unit_issues
+from vbn.nwb.issue import issue
 
 schema = dj.Schema()
 
@@ -153,10 +154,22 @@ class Recording(dj.Imported):
         recording: Any,
     ) -> None:
         """Insert the session's rows; the spike times are held in memory one probe at a time."""
-        issues = find_channel_issues(channels) + find_unit_issues(units, channels)
-        issues += find_infinite_values(units, "units")
         counts = {"n_probes": len(probes), "n_channels": len(channels), "n_units": len(units)}
         self.insert1({**key, **counts, "n_recorded_spikes": int(units["n_spikes"].sum())})
+        located, last = self._insert_probes(key, probes, units, recording)
+        unlisted = enter_structures(channels["structure_acronym"].dropna())
+        insert_rows(self.Channel(), rows_from_frame(channels, self.Channel(), key))
+        insert_rows(self.Unit(), rows_from_frame(located, self.Unit(), key, UNIT_COLUMNS))
+        issues = find_channel_issues(channels) + find_unit_issues(units, channels)
+        issues += find_infinite_values(units, "units")
+        issues += find_late_spikes(last, last_frame_time(vbn.nwb.read_stimulus_timestamps(recording)))
+        issues += [issue("unlisted_structure", "channels", ", ".join(unlisted))] if unlisted else []
+        note_issues(key, "Recording", issues)
+
+    def _insert_probes(
+        self, key: dict[str, Any], probes: pd.DataFrame, units: pd.DataFrame, recording: Any
+    ) -> tuple[pd.DataFrame, dict[int, float]]:
+        """Insert the probes; return the units with their offsets, and each unit's last spike."""
         spans: list[pd.DataFrame] = []
         last: dict[int, float] = {}
         for probe_name, span, spike_times in vbn.nwb.iterate_spike_times(recording, units):
@@ -165,14 +178,8 @@ class Recording(dj.Imported):
             self._insert_probe(key, probes, probe_name, spike_times)
         for probe_name in set(probes["probe_name"]) - set(units["probe_name"]):
             self._insert_probe(key, probes, probe_name, np.empty(0))
-        issues += find_late_spikes(
-            last, float(vbn.nwb.read_stimulus_timestamps(recording)[-1:].max(initial=np.nan))
-        )
-        note_issues(key, "Recording", issues)
-        enter_structures(channels["structure_acronym"].dropna())
-        insert_rows(self.Channel(), rows_from_frame(channels, self.Channel(), key))
         located = units.merge(pd.concat(spans), on="unit_id") if spans else units.assign(spike_offset=0)
-        insert_rows(self.Unit(), rows_from_frame(located, self.Unit(), key, UNIT_COLUMNS))
+        return located, last
 
     def _insert_probe(self, key: dict[str, Any], probes: pd.DataFrame, name: str, times: np.ndarray) -> None:
         probe = probes[probes["probe_name"] == name].assign(probe_spike_times=None)
@@ -395,11 +402,12 @@ def unit_waveform(key: dict[str, Any]) -> np.ndarray:
     return vbn.nwb.read_unit_waveform(registered_file(source), key["unit_id"])
 
 
-def enter_structures(acronyms: Iterable[str]) -> None:
-    """Enter acronyms that are not among the known structures, so that none is lost."""
-    unlisted = set(acronyms) - set(Structure.to_arrays("structure_acronym"))
-    rows = [{"structure_acronym": name, "structure_group": UNLISTED_GROUP} for name in sorted(unlisted)]
+def enter_structures(acronyms: Iterable[str]) -> list[str]:
+    """Enter acronyms that are not among the known structures, so that none is lost; return them."""
+    unlisted = sorted(set(acronyms) - set(Structure.to_arrays("structure_acronym")))
+    rows = [{"structure_acronym": name, "structure_group": UNLISTED_GROUP} for name in unlisted]
     Structure.insert(rows, skip_duplicates=True)
+    return unlisted
 
 
 def seed_defaults() -> None:

@@ -23,3 +23,8 @@ def last_spikes(units: pd.DataFrame, spike_times: NDArray[np.float64]) -> dict[i
     firing = units[units["n_spikes"] > 0]
     ends = (firing["spike_offset"] + firing["n_spikes"]).to_numpy()
     return dict(zip(firing["unit_id"].tolist(), spike_times[ends - 1].tolist(), strict=True))
+
+
+def last_frame_time(stimulus_timestamps: NDArray[np.float64]) -> float:
+    """Give the time of the last stimulus frame, s; NaN when there is none."""
+    return float(stimulus_timestamps[-1]) if len(stimulus_timestamps) else float("nan")

@@ -69,6 +69,11 @@ _KNOWN: dict[str, tuple[Severity, str]] = {
     "missing_waveforms": ("info", "The file has no mean waveforms."),
     "missing_amplitudes": ("info", "The file has no spike amplitudes."),
     "missing_templates": ("info", "The file has no images."),
+    "catalogue_disagrees": ("warning", "The release's CSV tables say something else than the file."),
+    "unlisted_structure": (
+        "info",
+        "Acronyms that are not among the known structures; entered without a name.",
+    ),
     "missing_csd": ("info", "The LFP file has no current source density."),
 }
 
