@@ -1,7 +1,7 @@
 """Write the generated pages: docs/tables.md from the definitions, docs/issues.md from the codes.
 
-    python docs/make_reference.py          # write them
-    python docs/make_reference.py --check  # exit 1 if one is out of date
+python docs/make_reference.py          # write them
+python docs/make_reference.py --check  # exit 1 if one is out of date
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from schemas.connection import modules
 from vbn.nwb.issue import CODES, SEVERITIES
 
 FOLDER = Path(__file__).parent
-TIERS = ((dj.Manual, "entered"), (dj.Lookup, "parameters"), (dj.Imported, "imported"), (dj.Computed, "computed"))
+TIERS = {dj.Manual: "entered", dj.Lookup: "parameters", dj.Imported: "imported", dj.Computed: "computed"}
 ATTRIBUTE = re.compile(r"(?P<name>\w+)(?:=(?P<default>\S+))?\s*:\s*(?P<type>.+?)\s*#\s*(?P<comment>.*)")
 REFERENCE = re.compile(r"->\s*(?:\[\w+\]\s*)?(?P<table>[\w.]+)(?:\.proj\(.*\))?")
 
@@ -40,9 +40,9 @@ def render_issues() -> str:
             "# Import issues",
             "",
             "Made by `python docs/make_reference.py`. What is odd in a file is written down as rows of",
-            "`session.ImportIssue` when it is registered and imported; `vbn issues` lists them. An issue of severity",
-            "`error` stops the import of its table with a message; `warning` and `info` do not. Some finders raise or",
-            "lower the usual severity of a code, which is the one listed.",
+            "`session.ImportIssue` when it is registered and imported; `vbn issues` lists them. An issue of",
+            "severity `error` stops the import of its table with a message; `warning` and `info` do not.",
+            "Some finders raise or lower the usual severity of a code, which is the one listed.",
             "",
             "| code | severity | meaning |",
             "|---|---|---|",
@@ -59,8 +59,8 @@ def render_tables() -> str:
         [
             "# Tables",
             "",
-            "Made by `python docs/make_reference.py` from the definitions in `schemas/`. Every table below a session",
-            "carries the session's key, `mouse_id` and `session_id`.",
+            "Made by `python docs/make_reference.py` from the definitions in `schemas/`. Every table below",
+            "a session carries the session's key, `mouse_id` and `session_id`.",
             "",
             "```mermaid",
             "flowchart LR",
@@ -107,7 +107,9 @@ def _module(module: object) -> Iterator[str]:
     yield ""
     for owner, cls in _masters():
         if owner == name:
-            yield from _table(cls.__name__, cls, next(text for tier, text in TIERS if issubclass(cls, tier)))
+            yield from _table(
+                cls.__name__, cls, next(text for tier, text in TIERS.items() if issubclass(cls, tier))
+            )
             for part in _parts(cls):
                 yield from _table(f"{cls.__name__}.{part.__name__}", part, "part")
 

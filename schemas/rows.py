@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-
-logger = logging.getLogger("vbn")
 
 Row = dict[str, Any]
 
@@ -41,7 +38,7 @@ def rows_from_frame(
     Notes
     -----
     NaN, NA and None become None (NULL). Infinite numbers, which no server stores, become None as
-    well and are logged.
+    well; the imports note them as issues.
     """
     names = {name: (renamed or {}).get(name, name) for name in table.heading.names if name not in key}
     absent = [column for column in names.values() if column not in frame]
@@ -57,10 +54,7 @@ def _plain_values(column: pd.Series[Any]) -> list[Any]:
     """Return Python values, None where missing."""
     missing = column.isna().to_numpy(dtype=bool, copy=True)
     if pd.api.types.is_float_dtype(column.dtype):
-        infinite = np.isinf(column.to_numpy(dtype=np.float64, na_value=np.nan))
-        if infinite.any():
-            logger.warning("%d infinite values of '%s' are stored as missing.", infinite.sum(), column.name)
-            missing |= infinite
+        missing |= np.isinf(column.to_numpy(dtype=np.float64, na_value=np.nan))
     values = column.astype(object).tolist()
     return [None if absent else value for value, absent in zip(values, missing, strict=True)]
 
