@@ -1,7 +1,7 @@
 """Write docs/tables.md, the reference of all tables, from their definitions.
 
-    python docs/make_tables.py          # write it
-    python docs/make_tables.py --check  # exit 1 if it is out of date
+python docs/make_tables.py          # write it
+python docs/make_tables.py --check  # exit 1 if it is out of date
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from schemas._datajoint import dj
 from schemas.connection import modules
 
 PAGE = Path(__file__).with_name("tables.md")
-TIERS = ((dj.Manual, "entered"), (dj.Lookup, "parameters"), (dj.Imported, "imported"), (dj.Computed, "computed"))
+TIERS = {dj.Manual: "entered", dj.Lookup: "parameters", dj.Imported: "imported", dj.Computed: "computed"}
 ATTRIBUTE = re.compile(r"(?P<name>\w+)(?:=(?P<default>\S+))?\s*:\s*(?P<type>.+?)\s*#\s*(?P<comment>.*)")
 REFERENCE = re.compile(r"->\s*(?:\[\w+\]\s*)?(?P<table>[\w.]+)(?:\.proj\(.*\))?")
 
@@ -37,8 +37,8 @@ def render() -> str:
         [
             "# Tables",
             "",
-            "Made by `python docs/make_tables.py` from the definitions in `schemas/`. Every table below a session",
-            "carries the session's key, `mouse_id` and `session_id`.",
+            "Made by `python docs/make_tables.py` from the definitions in `schemas/`. Every table below",
+            "a session carries the session's key, `mouse_id` and `session_id`.",
             "",
             "```mermaid",
             "flowchart LR",
@@ -85,7 +85,9 @@ def _module(module: object) -> Iterator[str]:
     yield ""
     for owner, cls in _masters():
         if owner == name:
-            yield from _table(cls.__name__, cls, next(text for tier, text in TIERS if issubclass(cls, tier)))
+            yield from _table(
+                cls.__name__, cls, next(text for tier, text in TIERS.items() if issubclass(cls, tier))
+            )
             for part in _parts(cls):
                 yield from _table(f"{cls.__name__}.{part.__name__}", part, "part")
 
