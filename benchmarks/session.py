@@ -21,11 +21,13 @@ from pathlib import Path
 IMPORTED = ("Recording", "ChangeDetection", "Licks", "Running", "EyeTracking", "Stimulus", "OptoStimulation")
 PASS = "import h5py, sys; f = h5py.File(sys.argv[1]); print(f['units/spike_times'][:].sum())"
 COPY = "import sys\nwith open(sys.argv[1], 'rb') as f:\n    while f.read(2**22): pass"
-MEASURE = (
-    "import json, resource, subprocess, sys, time; start = time.perf_counter(); "
-    "code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode; "
-    "print(json.dumps([time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6, code]))"
-)
+MEASURE = """
+import json, resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+print(json.dumps([time.perf_counter() - start, peak, code]))
+"""
 
 
 def main() -> None:

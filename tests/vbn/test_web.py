@@ -10,7 +10,8 @@ import pytest
 
 from vbn import web
 from vbn.errors import NotReadableError
-from vbn.web import Patience, RangeReader, Transient, Version, http_url, is_url, read_all, with_retries
+from vbn.ranges import RangeReader, Version
+from vbn.web import Patience, Transient, http_url, is_url, read_all, with_retries
 
 QUICK = Patience(tries=3, timeout_s=0.5, first_wait_s=0.001, longest_wait_s=0.01)
 

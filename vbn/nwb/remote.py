@@ -1,7 +1,7 @@
 """Reading a file on a web server in place: only the parts that are asked for travel.
 
 A `RemoteFile` behaves as a file that is open for reading, so ``h5py.File(remote, "r")`` and pynwb take
-it. What it reads comes in *blocks*, of which the most recently used are kept. The rule of `vbn.web`
+it. What it reads comes in *blocks*, of which the most recently used are kept. The rule of `vbn.ranges`
 holds: every byte is of the one version of the file that the first answer was of, and at the place that
 was asked for; else there is an error. HTTP carries no checksum of parts, so a byte that a proxy or the
 server's disk has changed is not noticed here (https excludes the former): who needs to know compares a
@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from vbn.errors import FileError, NotReadableError
-from vbn.web import Patience, RangeReader
+from vbn.ranges import RangeReader
+from vbn.web import Patience
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -12,13 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from vbn.errors import ConflictError, NotFoundError, NotReadableError
+from vbn.ranges import RangeReader
 from vbn.release.cache import Cache, Record, content_hash, write_whole
 from vbn.release.download import MARGIN_BYTES, Download, Progress, Result, download, local_size
 from vbn.release.manifest import Manifest, ManifestFile
 from vbn.release.names import parse_name
 from vbn.release.selection import Selection, choose, lfp_probes, list_sessions
 from vbn.release.sources import BUCKET_URL, ManifestPlace, choose_version, find_manifests
-from vbn.web import Patience, RangeReader, is_url, read_all
+from vbn.web import Patience, is_url, read_all
 
 TABLES = ("ecephys_sessions", "behavior_sessions", "probes", "channels", "units")
 SIZE_WORKERS = 8

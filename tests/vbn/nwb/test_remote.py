@@ -176,7 +176,7 @@ def test_a_server_that_names_a_wait_is_given_it(open_served, served, fault):
 
 def test_a_connection_that_breaks_on_every_try_still_brings_the_file(open_served, served, fault, monkeypatch):
     """Each try goes on where the last one stopped, and only tries that bring next to nothing count."""
-    monkeypatch.setattr("vbn.web.PROGRESS_BYTES", 1)
+    monkeypatch.setattr("vbn.ranges.PROGRESS_BYTES", 1)
     file = open_served()
     served.faults.extend([fault("drop")] * 12)
     assert read_at(file, 10 * BLOCK, 50 * BLOCK) == CONTENT[10 * BLOCK : 60 * BLOCK]

@@ -328,7 +328,8 @@ def test_a_link_to_nowhere_and_a_circle_do_not_stop_the_walk(tmp_path):
         file["acquisition/broken"] = h5py.SoftLink("/nowhere")
         file.create_group("general/devices/probeA")["self"] = h5py.SoftLink("/general")
         file["general/extracellular_ephys/probeA/device"] = h5py.SoftLink("/general/devices/probeA")
-        file.create_group("intervals/trials")["trials"] = file["intervals/trials"]
+        trials = file.create_group("intervals/trials")
+        trials["trials"] = trials
     with h5py.File(path) as file:
         assert sorted(unknown_objects(file)) == [
             ("acquisition/broken", False),

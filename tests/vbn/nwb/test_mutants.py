@@ -1,0 +1,124 @@
+"""Whatever is wrong with a file, readers end in a value or in an error that names the file.
+
+Each mutant is a copy of a corpus file in which one or two objects are lost, or have other attributes,
+types, shapes or values. Mutants are numbered: number 7 is always the same.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from vbn import nwb
+from vbn.errors import FileError
+
+N_MUTANTS = 60
+
+SESSION_READERS = (
+    nwb.read_session,
+    nwb.read_trials,
+    nwb.read_stimulus_presentations,
+    nwb.read_stimulus_timestamps,
+    nwb.read_licks,
+    nwb.read_rewards,
+    nwb.read_running,
+    nwb.read_eye_tracking,
+    nwb.read_task_parameters,
+    nwb.read_rig_geometry,
+    lambda session: list(nwb.read_stimulus_templates(session)),
+)
+RECORDING_READERS = (
+    nwb.read_probes,
+    nwb.read_channels,
+    nwb.read_units,
+    nwb.read_optotagging,
+    lambda recording: nwb.read_peak_waveforms(recording, nwb.read_units(recording)),
+    lambda recording: list(nwb.iterate_spike_amplitudes(recording, nwb.read_units(recording))),
+)
+LFP_READERS = (
+    nwb.read_lfp_probe,
+    nwb.read_lfp_channels,
+    nwb.read_csd,
+    lambda file: nwb.read_lfp_samples(file, 184.0, 184.5, decimate=3),
+)
+READERS = {
+    nwb.FileKind.RECORDING: SESSION_READERS + RECORDING_READERS,
+    nwb.FileKind.BEHAVIOR_ONLY: SESSION_READERS,
+    nwb.FileKind.LFP: LFP_READERS,
+}
+
+
+def other_values(values, rng):
+    """Values of another shape or type, or with another content, for a data set that is no scalar."""
+    n = len(values)
+    choices = [
+        lambda: np.zeros((0, *values.shape[1:])),
+        lambda: np.full(values.shape, "text", dtype=object),
+        lambda: np.full(values.shape, np.nan),
+        lambda: np.full(values.shape, np.inf),
+        lambda: np.full(values.shape, 7),
+        lambda: np.zeros((n, 2, *values.shape[1:])),
+        lambda: np.zeros(max(n - 1, 0)),
+        lambda: -values if values.dtype.kind in "if" else np.zeros(values.shape),
+        lambda: values[::-1] if values.dtype.kind in "iufb" else np.ones(values.shape),
+    ]
+    return choices[rng.integers(len(choices))]()
+
+
+def mutate(file: h5py.File, rng: np.random.Generator) -> str:
+    """Change one object of a file, and tell what."""
+    names: list[str] = []
+    file.visit(lambda name: None if name.startswith("specifications") else names.append(name))
+    name = names[rng.integers(len(names))]
+    found = file[name]
+    if len(found.attrs) and rng.random() < 0.3:
+        attribute = list(found.attrs)[rng.integers(len(found.attrs))]
+        value = [np.nan, "text", np.array([1.0, 2.0]), -1][rng.integers(4)]
+        found.attrs[attribute] = value
+        return f"{name}@{attribute} = {value!r}"
+    is_column = isinstance(found, h5py.Dataset) and found.shape not in (None, ())
+    values = other_values(found[()], rng) if is_column and found.dtype.names is None else None
+    del file[name]
+    if values is None or rng.random() < 0.2:
+        return f"{name} is lost"
+    file.create_dataset(name, data=values, dtype=h5py.string_dtype() if values.dtype == object else None)
+    return f"{name} has shape {values.shape} and type {values.dtype}"
+
+
+@pytest.fixture(scope="module")
+def sources(corpus) -> list[Path]:
+    return [
+        next(iter(sorted(corpus.glob(pattern))))
+        for pattern in ("*/*/ecephys*.nwb", "*/*/b*.nwb", "*/*/p*.nwb")
+    ]
+
+
+@pytest.mark.parametrize("number", range(N_MUTANTS))
+def test_a_mutant_ends_in_a_value_or_an_error_that_names_it(sources, tmp_path, number):
+    rng = np.random.default_rng(number)
+    path = tmp_path / "mutant.nwb"
+    shutil.copyfile(sources[[0, 0, 0, 1, 2][number % 5]], path)
+    with h5py.File(path, "r+") as file:
+        changes = [mutate(file, rng) for _ in range(1 + number % 2)]
+    try:
+        identity = nwb.identify(path)
+    except FileError as error:
+        assert error.path == str(path)
+        return
+    with h5py.File(path) as file:
+        session = nwb.RecordingFile(path, None, file, identity)
+        found = nwb.session_issues(session)
+        refused = [one.table for one in found if one.code == "invalid_table"]
+        for read in READERS[identity.kind]:
+            try:
+                read(session)
+            except FileError as error:
+                assert error.path == str(path), changes
+                assert "\n" not in str(error)
+                assert len(str(error)) < 1000
+                needs_no_issue = ("waveform", "amplitude", "template", "lfp", "electrodes", "unwarped")
+                assert refused or any(word in str(error) for word in needs_no_issue), changes
