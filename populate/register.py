@@ -16,11 +16,12 @@ from populate.catalogue import Catalogue
 from schemas import session
 from schemas._datajoint import dj
 from schemas.issues import note_issues
-from schemas.roots import Place, is_url, locate
+from schemas.roots import Place, locate
 from vbn.errors import ConflictError, NotFoundError, VbnError
 from vbn.nwb import FileKind
 from vbn.nwb.layout import find_unknown_parts
 from vbn.nwb.releases import find_release_issues
+from vbn.web import is_url
 
 HASH_BLOCK_BYTES = 2**22
 

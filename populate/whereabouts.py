@@ -11,9 +11,10 @@ import vbn.nwb
 from populate.register import content_hash
 from schemas import session
 from schemas.files import size_of
-from schemas.roots import Place, is_url, locate, resolve
+from schemas.roots import Place, locate, resolve
 from vbn.errors import VbnError
 from vbn.nwb import FileKind
+from vbn.web import is_url
 
 COLUMNS = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns")
 

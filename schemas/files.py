@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from schemas.roots import Place, is_url, resolve
+from schemas.roots import Place, resolve
 from vbn.errors import InvalidContentError, NotReadableError
 from vbn.nwb import RecordingFile, open_lfp, open_session
 from vbn.nwb.remote import open_remote
+from vbn.web import is_url
 
 
 class _OpenFile:

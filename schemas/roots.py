@@ -15,14 +15,10 @@ from pathlib import Path
 
 from schemas.settings import home_folder
 from vbn.errors import SettingError
+from vbn.web import is_url
 
 LOCAL, WEB = "local", "web"
 Place = Path | str  # a path of this machine, or a URL
-
-
-def is_url(place: Place) -> bool:
-    """Tell whether a place is a URL that can be read (http, https or s3)."""
-    return bool(re.match(r"(https?|s3)://", str(place)))
 
 
 def roots() -> dict[str, Place]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,8 @@ from typing import Any
 import h5py
 
 from vbn.errors import NotFoundError, NotNwbError, NotReadableError, WrongKindError
+from vbn.nwb.remote import open_remote
+from vbn.web import is_url
 
 LFP_DESCRIPTION = "LFP data and associated info for one probe"
 """The session description of an LFP file (AllenSDK, ``Probe.to_nwb``)."""
@@ -48,14 +51,14 @@ class FileIdentity:
 
     Parameters
     ----------
-    path : the file.
+    path : the file, a path of this machine or a URL.
     kind : what it holds.
     identifier : the file's own number: ``ecephys_session_id`` of a recording, ``probe_id`` of an LFP
         file, ``behavior_session_id`` of a behaviour-only file.
     size_bytes : its size.
     """
 
-    path: Path
+    path: Path | str
     kind: FileKind
     identifier: int
     size_bytes: int
@@ -66,7 +69,7 @@ def identify(path: str | Path) -> FileIdentity:
 
     Parameters
     ----------
-    path : the file.
+    path : the file, a path of this machine or a URL (http, https, s3), which is read by ranges.
 
     Returns
     -------
@@ -88,14 +91,21 @@ def identify(path: str | Path) -> FileIdentity:
     by its behaviour session; all others are recordings, also when a part of them is lost, so that the
     reader of that part can name it.
     """
-    path = Path(path)
-    with open_hdf5(path) as file:
+    place = path if is_url(path) else Path(path)
+    with open_hdf5(place) as file:
         try:
-            _require_nwb(path, file)
-            _require_vbn(path, file)
-            return FileIdentity(path, _kind(file), _identifier(path, file), path.stat().st_size)
+            _require_nwb(place, file)
+            _require_vbn(place, file)
+            return FileIdentity(place, _kind(file), _identifier(place, file), _size_bytes(place))
         except (OSError, RuntimeError) as error:  # what h5py raises for a damaged object
-            raise unreadable(path, error) from error
+            raise unreadable(place, error) from error
+
+
+def _size_bytes(place: Path | str) -> int:
+    if isinstance(place, Path):
+        return place.stat().st_size
+    with open_remote(place) as remote:
+        return remote.size_bytes
 
 
 def require_recording(identity: FileIdentity) -> None:
@@ -110,13 +120,13 @@ def require_recording(identity: FileIdentity) -> None:
         raise WrongKindError(
             identity.path,
             f"this is the LFP file of one probe (probe {identity.identifier}), not a recording.",
-            "Register the session's ecephys_session_<id>.nwb instead; LFP files are found beside it.",
+            "Name the session's ecephys_session_<id>.nwb instead.",
         )
     if identity.kind is FileKind.BEHAVIOR_ONLY:
         raise WrongKindError(
             identity.path,
-            f"this is behaviour-only session {identity.identifier}, which is not imported yet.",
-            "Register recordings (ecephys_session_<id>.nwb) only.",
+            f"this is behaviour-only session {identity.identifier}, not a recording.",
+            "Name an ecephys_session_<id>.nwb instead.",
         )
 
 
@@ -177,31 +187,43 @@ def find_nwb_files(paths: Iterable[str | Path]) -> list[Path]:
     return list(unique.values())
 
 
-def open_hdf5(path: Path) -> Any:
+@contextmanager
+def open_hdf5(path: Path | str) -> Iterator[Any]:
     """Open an HDF5 file for reading and name what hinders it.
 
     Parameters
     ----------
-    path : the file.
+    path : the file, a path of this machine or a URL.
 
-    Returns
-    -------
+    Yields
+    ------
     h5py.File
+        Closed when the block ends.
 
     Raises
     ------
     NotReadableError
         The file is absent, a folder, forbidden, empty, cut short, locked or not HDF5.
     """
+    if is_url(path):
+        with open_remote(str(path)) as remote, _opened(path, remote) as file:
+            yield file
+        return
     try:
-        with path.open("rb") as stream:
+        with Path(path).open("rb") as stream:
             empty = not stream.read(1)
     except OSError as error:
         raise unreadable(path, error) from error
     if empty:
         raise NotReadableError(path, "the file is empty.", "Download it again.")
+    with _opened(path, path, locking="best-effort") as file:
+        yield file
+
+
+def _opened(path: Path | str, source: Any, **options: Any) -> Any:
+    """Open a path or a file object with h5py."""
     try:
-        return h5py.File(path, "r", locking="best-effort")
+        return h5py.File(source, "r", **options)
     except OSError as error:
         raise unreadable(path, error) from error
 
@@ -237,7 +259,7 @@ def unreadable(path: str | Path, error: OSError | RuntimeError) -> NotReadableEr
     return NotReadableError(path, f"the file cannot be read ({text}).", "Check it, or download it again.")
 
 
-def _require_nwb(path: Path, file: Any) -> None:
+def _require_nwb(path: Path | str, file: Any) -> None:
     """Refuse a file whose root is not that of an NWB 2 file."""
     if _text(file.attrs.get("neurodata_type")) != "NWBFile" or "nwb_version" not in file.attrs:
         raise NotNwbError(
@@ -247,7 +269,7 @@ def _require_nwb(path: Path, file: Any) -> None:
         )
 
 
-def _require_vbn(path: Path, file: Any) -> None:
+def _require_vbn(path: Path | str, file: Any) -> None:
     """Refuse NWB files of other data sets."""
     foreign = _foreign_reason(file)
     if foreign:
@@ -284,7 +306,7 @@ def _kind(file: Any) -> FileKind:
     return FileKind.BEHAVIOR_ONLY if numbered_by_behavior else FileKind.RECORDING
 
 
-def _identifier(path: Path, file: Any) -> int:
+def _identifier(path: Path | str, file: Any) -> int:
     """Read the root's identifier, which in VBN files is a whole number."""
     text = _scalar_text(file, "identifier").strip()
     if not (text.isascii() and text.isdigit()):

@@ -65,7 +65,7 @@ class RecordingFile:
     identity : what the file is.
     """
 
-    path: Path
+    path: Path | str
     nwbfile: pynwb.NWBFile
     file: h5py.File
     identity: FileIdentity
@@ -236,7 +236,7 @@ def _harmless_warnings_silenced() -> Iterator[None]:
 
 
 @contextmanager
-def _open_nwb(path: Path, file: h5py.File) -> Iterator[pynwb.NWBHDF5IO]:
+def _open_nwb(path: Path | str, file: h5py.File) -> Iterator[pynwb.NWBHDF5IO]:
     """Give pynwb an open HDF5 file, with the extensions that the file itself describes."""
     try:
         with _harmless_warnings_silenced():
@@ -249,7 +249,7 @@ def _open_nwb(path: Path, file: h5py.File) -> Iterator[pynwb.NWBHDF5IO]:
         nwb_io.close()
 
 
-def _read_structure(path: Path, file: h5py.File, nwb_io: pynwb.NWBHDF5IO) -> pynwb.NWBFile:
+def _read_structure(path: Path | str, file: h5py.File, nwb_io: pynwb.NWBHDF5IO) -> pynwb.NWBFile:
     """Let pynwb build its objects; columns stay in the file."""
     try:
         with _harmless_warnings_silenced():
@@ -258,11 +258,13 @@ def _read_structure(path: Path, file: h5py.File, nwb_io: pynwb.NWBHDF5IO) -> pyn
         raise _refused_by_pynwb(path, file, error) from error
 
 
-def _refused_by_pynwb(path: Path, file: h5py.File, error: Exception) -> FileError:
+def _refused_by_pynwb(path: Path | str, file: h5py.File, error: Exception) -> FileError:
     """Make the error for a file that pynwb, which raises many types, cannot take.
 
     pynwb shows the whole table but not what is wrong with it, so lost columns are looked for here.
     """
+    if isinstance(error, FileError):
+        return error
     if isinstance(error, OSError):
         return unreadable(path, error)
     lost = lost_columns(file)
