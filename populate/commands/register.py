@@ -6,7 +6,7 @@ import click
 
 
 @click.command("register")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True)
 @click.option("--catalogue", type=click.Path(path_type=Path), help="Folder with the release's CSV tables.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file.")
 def command(paths: tuple[str, ...], catalogue: Path | None, as_json: bool) -> None:
