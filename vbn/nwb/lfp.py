@@ -314,6 +314,9 @@ def _samples_and_times(file: RecordingFile) -> tuple[Any, Any]:
             f"/{series} has data of shape {samples.shape} and timestamps of shape {times.shape}; "
             f"(n, channels) and (n,) are expected."
         )
+    for dataset in (samples, times):
+        if dataset.dtype.kind not in "iuf":
+            raise file.invalid(f"{dataset.name} holds no numbers but {dataset.dtype}.")
     return samples, times
 
 

@@ -20,8 +20,8 @@ def unchanged(_):
     """Change nothing in a copy."""
 
 
-def test_open_session_takes_recordings_and_behaviour_only_files(corpus_path, behavior_path):
-    with nwb.open_session(corpus_path) as session:
+def test_open_session_takes_recordings_and_behaviour_only_files(corpus, behavior_path):
+    with nwb.open_session(min(corpus.glob("*/*/ecephys_session_*.nwb"))) as session:
         assert session.identity.kind is nwb.FileKind.RECORDING
         assert nwb.read_session(session).kind is nwb.FileKind.RECORDING
     with nwb.open_session(str(behavior_path)) as session:
@@ -35,8 +35,9 @@ def test_open_session_refuses_lfp_files(lfp_path):
         pass
 
 
-def test_open_lfp_refuses_sessions(corpus_path, behavior_path):
-    with pytest.raises(WrongKindError, match="this is a recording"), nwb.open_lfp(corpus_path):
+def test_open_lfp_refuses_sessions(corpus, behavior_path):
+    recording = min(corpus.glob("*/*/ecephys_session_*.nwb"))
+    with pytest.raises(WrongKindError, match="this is a recording"), nwb.open_lfp(recording):
         pass
     with pytest.raises(WrongKindError, match="a behaviour-only session"), nwb.open_lfp(behavior_path):
         pass

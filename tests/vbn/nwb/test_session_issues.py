@@ -33,10 +33,12 @@ def mutant(mutated, open_plainly):
     return lambda change: found_in(open_plainly(mutated(change)))
 
 
-@pytest.fixture
-def usual(mutated, open_plainly):
+@pytest.fixture(scope="module")
+def usual(corpus):
     """The issues of the same recording without a change."""
-    return found_in(open_plainly(mutated(lambda file: file)))
+    path = min(corpus.glob("behavior_ecephys_sessions/*/ecephys_session_*.nwb"))
+    with h5py.File(path) as file:
+        return found_in(nwb.RecordingFile(path, None, file, nwb.identify(path)))
 
 
 def put(file, path, values):
