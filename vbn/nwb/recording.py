@@ -46,7 +46,15 @@ HARMLESS_WARNINGS = (
     r"Ignoring (the following )?cached namespace",
     # Written by AllenSDK for each device; newer NWB schemas keep the maker elsewhere.
     r"The 'manufacturer' field is deprecated",
+    # Said with a path into pynwb; the readers say it in words, with the file.
+    r".*Length of data does not match length of timestamps",
+    r"Path to Group altered/broken at",
 )
+
+NWB_ROOT = ("identifier", "session_description", "session_start_time", "timestamps_reference_time")
+"""What pynwb cannot do without."""
+
+EYE_PARTS = ("eye_tracking", "pupil_tracking", "corneal_reflection_tracking", "likely_blink")
 
 
 RAGGED = frozenset({"spike_times", "spike_amplitudes", "waveform_mean"})
@@ -267,11 +275,36 @@ def _refused_by_pynwb(path: Path | str, file: h5py.File, error: Exception) -> Fi
         return error
     if isinstance(error, OSError):
         return unreadable(path, error)
-    lost = lost_columns(file)
+    lost = lost_columns(file) + lost_parts(file)
     if lost:
         return InvalidContentError(path, f"{', '.join(lost)} missing from the file.", INCOMPLETE_ADVICE)
     reason = f"{type(error).__name__}: {error}".splitlines()[0]
     return InvalidContentError(path, f"pynwb cannot read the file ({reason[:300]}).", INCOMPLETE_ADVICE)
+
+
+def lost_parts(file: h5py.File) -> list[str]:
+    """List what pynwb needs of a file and does not find.
+
+    Parameters
+    ----------
+    file : an open NWB file.
+
+    Returns
+    -------
+    list of str
+        HDF5 paths: of the root's data sets, of parts of the eye tracking, and links that lead nowhere.
+    """
+    lost = [f"/{name}" for name in NWB_ROOT if name not in file]
+    eye = "acquisition/EyeTracking"
+    if eye in file:
+        lost += [f"/{eye}/{name}" for name in EYE_PARTS if name not in file[eye]]
+
+    def look(name: str, link: Any) -> None:
+        if isinstance(link, h5py.SoftLink) and name not in file:
+            lost.append(f"/{name} -> {link.path}")
+
+    file.visititems_links(look)
+    return lost
 
 
 def lost_columns(file: h5py.File) -> list[str]:
