@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,9 +20,8 @@ from vbn.errors import ConflictError, NotFoundError, VbnError
 from vbn.nwb import FileKind
 from vbn.nwb.layout import find_unknown_parts
 from vbn.nwb.releases import find_release_issues
+from vbn.release.cache import content_hash
 from vbn.web import is_url
-
-HASH_BLOCK_BYTES = 2**22
 
 
 @dataclass
@@ -237,12 +235,3 @@ def _file_row(place: Place, identity: vbn.nwb.FileIdentity, *, hashed: bool = Tr
         "registered_at": datetime.now(UTC).replace(tzinfo=None),
         "package_version": vbn.__version__,
     }
-
-
-def content_hash(path: Path) -> str:
-    """Return the blake2b hash of a file, as the release's manifest has it (hexadecimal)."""
-    digest = hashlib.blake2b()
-    with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import vbn.nwb
-from populate.register import content_hash
 from schemas import session
 from schemas.files import size_of
 from schemas.roots import Place, locate, resolve
 from vbn.errors import VbnError
 from vbn.nwb import FileKind
+from vbn.release.cache import content_hash
 from vbn.web import is_url
 
 COLUMNS = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns")

@@ -12,6 +12,7 @@ import vbn.nwb
 from schemas import session
 from schemas._datajoint import dj
 from schemas.files import registered_file
+from schemas.imports import FileImport
 from schemas.issues import note_issues
 from schemas.rows import insert_rows, rows_from_frame
 from vbn.nwb.findings import (
@@ -39,7 +40,7 @@ REWARD_COLUMNS = {"reward_timestamp": "timestamps", "autorewarded": "auto_reward
 
 
 @schema
-class ChangeDetection(dj.Imported):
+class ChangeDetection(FileImport):
     """The change detection task of one session."""
 
     definition = """
@@ -95,10 +96,6 @@ class ChangeDetection(dj.Imported):
         autorewarded : bool  # whether it came without a lick
         """
 
-    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch where the file is."""
-        return ((session.NwbFile & key).fetch1(),)
-
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read trials and rewards, and look for what is odd in them."""
         file = registered_file(source)
@@ -119,7 +116,7 @@ class ChangeDetection(dj.Imported):
 
 
 @schema
-class Licks(dj.Imported):
+class Licks(FileImport):
     """The licks of one session."""
 
     definition = """
@@ -130,10 +127,6 @@ class Licks(dj.Imported):
     lick_timestamps : <blob>  # (s) float64, ascending, lick sensor on the session clock
     lick_frames : <blob>  # (index) int64, stimulus frame of each lick
     """
-
-    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch where the file is."""
-        return ((session.NwbFile & key).fetch1(),)
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read the licks; a session without any has empty arrays."""
@@ -147,7 +140,7 @@ class Licks(dj.Imported):
 
 
 @schema
-class Running(dj.Imported):
+class Running(FileImport):
     """The running speed of one session."""
 
     definition = """
@@ -159,10 +152,6 @@ class Running(dj.Imported):
     running_speed : <npy@vbn>  # (cm/s) float64, low-pass filtered at 10 Hz
     raw_running_speed : <npy@vbn>  # (cm/s) float64, unfiltered
     """
-
-    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch where the file is."""
-        return ((session.NwbFile & key).fetch1(),)
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read the running speed."""
@@ -182,7 +171,7 @@ class Running(dj.Imported):
 
 
 @schema
-class EyeTracking(dj.Imported):
+class EyeTracking(FileImport):
     """The eye tracking of one session; sessions without any have a row that says so."""
 
     definition = """
@@ -216,10 +205,6 @@ class EyeTracking(dj.Imported):
     cr_phi=null : <npy@vbn>  # (rad) angle of the corneal reflection
     """
 
-    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch where the file is."""
-        return ((session.NwbFile & key).fetch1(),)
-
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read the eye tracking; its absence is a state."""
         return (vbn.nwb.read_eye_tracking(registered_file(source)),)
@@ -237,7 +222,7 @@ class EyeTracking(dj.Imported):
 
 
 @schema
-class TaskParameters(dj.Imported):
+class TaskParameters(FileImport):
     """The parameters that the task ran with in one session."""
 
     definition = """
@@ -260,10 +245,6 @@ class TaskParameters(dj.Imported):
     n_stimulus_frames : int32  # frames of the behavior block with a stimulus drawn
     """
 
-    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch where the file is."""
-        return ((session.NwbFile & key).fetch1(),)
-
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read the parameters."""
         return (vbn.nwb.read_task_parameters(registered_file(source)),)
@@ -281,7 +262,7 @@ class TaskParameters(dj.Imported):
 
 
 @schema
-class RigGeometry(dj.Imported):
+class RigGeometry(FileImport):
     """Where monitor, camera and lamp of the eye tracking stood; sessions without have a row that says so."""
 
     definition = """
@@ -295,10 +276,6 @@ class RigGeometry(dj.Imported):
     camera_rotation=null : <blob>  # (deg) float64 x, y, z
     led_position=null : <blob>  # (mm) float64 x, y, z
     """
-
-    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch where the file is."""
-        return ((session.NwbFile & key).fetch1(),)
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read the geometry; its absence is a state."""

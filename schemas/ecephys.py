@@ -12,6 +12,7 @@ import vbn.nwb
 from schemas import session
 from schemas._datajoint import dj
 from schemas.files import registered_file
+from schemas.imports import FileImport
 from schemas.issues import note_issues
 from schemas.parameters import add_parameters
 from schemas.rows import insert_rows, key_of_session, plain, rows_from_frame
@@ -43,7 +44,7 @@ class Structure(dj.Lookup):
 
 
 @schema
-class Recording(dj.Imported):
+class Recording(FileImport):
     """The electrophysiology of one session, as imported from its NWB file."""
 
     definition = """
@@ -133,10 +134,6 @@ class Recording(dj.Imported):
         """Recordings only: a behavior session has no probes."""
         return session.NwbFile & {"file_kind": "recording"}
 
-    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch where the file is."""
-        return ((session.NwbFile & key).fetch1(),)
-
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read probes, channels and units; the spike times follow probe by probe on insert."""
         recording = registered_file(source)
@@ -188,7 +185,7 @@ class Recording(dj.Imported):
 
 
 @schema
-class SpikeAmplitudes(dj.Imported):
+class SpikeAmplitudes(FileImport):
     """The spike amplitudes of one recording; imported only when the table is named."""
 
     definition = """
@@ -207,10 +204,6 @@ class SpikeAmplitudes(dj.Imported):
         ---
         probe_spike_amplitudes : <npy@vbn>  # (V) float64, in the order of Recording.Probe.probe_spike_times
         """
-
-    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch where the file is."""
-        return ((session.NwbFile & key).fetch1(),)
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Open the file; the amplitudes follow probe by probe on insert."""

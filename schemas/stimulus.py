@@ -12,6 +12,7 @@ import vbn.nwb
 from schemas import behavior, session  # noqa: F401 - the definitions refer to behavior
 from schemas._datajoint import dj
 from schemas.files import registered_file
+from schemas.imports import FileImport
 from schemas.issues import note_issues, stop_at_errors
 from schemas.rows import insert_rows, plain, rows_from_frame
 from vbn.nwb.findings import (
@@ -68,7 +69,7 @@ class Image(dj.Manual):
 
 
 @schema
-class Stimulus(dj.Imported):
+class Stimulus(FileImport):
     """The visual stimuli of one session."""
 
     definition = """
@@ -145,10 +146,6 @@ class Stimulus(dj.Imported):
         frame_residual=null : float64  # (s) start on the screen after the stimulus timestamp
         """
 
-    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch where the file is."""
-        return ((session.NwbFile & key).fetch1(),)
-
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read the presentations, find their blocks, and the presentation of each trial's change."""
         file = registered_file(source)
@@ -221,7 +218,7 @@ def _picture(template: vbn.nwb.StimulusTemplate | None) -> dict[str, Any]:
 
 
 @schema
-class OptoStimulation(dj.Imported):
+class OptoStimulation(FileImport):
     """The laser pulses of one session; sessions without a laser table have a row that says so."""
 
     definition = """
@@ -255,10 +252,6 @@ class OptoStimulation(dj.Imported):
     def key_source(self) -> Any:
         """Recordings only: there is no laser in a behavior session."""
         return session.NwbFile & {"file_kind": "recording"}
-
-    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch where the file is."""
-        return ((session.NwbFile & key).fetch1(),)
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read the laser table; its absence is a state."""
