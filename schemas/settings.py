@@ -46,10 +46,16 @@ def schema_prefix(prefix: str | None = None) -> str:
 
 def server_is_configured() -> bool:
     """Tell whether DataJoint's settings name a database server (else the embedded one is used)."""
-    if os.environ.get("DJ_HOST"):
-        return True
-    # DataJoint goes on without a file that it cannot read; then rows would go into another database.
-    path = None if dj.config.ignore_config_file else find_config_file()
+    # DJ_HOST counts, but a file that cannot be read is an error with it too: it may name the store.
+    return _names_host(_configuration_file()) or bool(os.environ.get("DJ_HOST"))
+
+
+def _configuration_file() -> Path | None:
+    return None if dj.config.ignore_config_file else find_config_file()
+
+
+def _names_host(path: Path | None) -> bool:
+    """Tell whether datajoint.json names a host. DataJoint itself passes over a file that it cannot read."""
     if path is None:
         return False
     try:

@@ -50,9 +50,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "database: needs a database server (set by itself)")
-    # DataJoint imports this module of its own accord.
-    config.addinivalue_line("filterwarnings", "ignore:datajoint.migrate is deprecated:DeprecationWarning")
+    config.addinivalue_line(
+        "markers", "database: needs a database server (set by itself where the fixture `server` is used)"
+    )
     # Before anything imports DataJoint: nobody's own datajoint.json, nobody's own settings.
     own = [
         name

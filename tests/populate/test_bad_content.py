@@ -272,8 +272,13 @@ def without_those_of(failing: Iterable[str]) -> set[str]:
     return set(TABLES) - lost
 
 
-def test_the_damaged_files_are_recordings_and_register(populated: Populated) -> None:
+def test_no_library_speaks_to_the_user(populated: Populated) -> None:
     assert populated.registered.stderr == ""
+    assert "site-packages" not in populated.done.stderr
+
+
+def test_the_damaged_files_are_recordings_and_register(populated: Populated) -> None:
+    assert populated.registered.returncode == 0
     assert populated.registered.stdout.splitlines()[-1] == f"{len(FILES) + 2} registered."
 
 

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 PATIENCE_S = 120
+pytestmark = pytest.mark.database  # it starts servers of its own
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Home:
     folder: Path
 
     def start(self, *words: object) -> subprocess.Popen[str]:
-        environment = {**os.environ, "VBN_HOME": str(self.folder)}
+        own = {name: value for name, value in os.environ.items() if not name.startswith("DJ_")}
+        environment = {**own, "VBN_HOME": str(self.folder), "DJ_IGNORE_CONFIG_FILE": "true"}
         command = [sys.executable, "-m", "populate", *map(str, words)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
         return subprocess.Popen(command, env=environment, cwd=tempfile.gettempdir(), text=True, **streams)

@@ -141,32 +141,38 @@ def test_two_populates_at_once_share_the_work(registered: Any, populated_synthet
     assert_as_undisturbed(registered, populated_synthetic)
 
 
-def test_a_killed_worker_is_reported_and_killed_parents_take_theirs_along(
+def test_killed_parents_take_their_workers_along_and_a_killed_worker_is_reported(
     registered: Any, populated_synthetic: Any
 ) -> None:
-    """One of two workers is killed, as for lack of memory; in the next run it is their parent."""
+    """In one run the parent is killed, in the next one of its workers, as for lack of memory."""
     with registered.start("populate", "--processes", "2") as process:
-        wait_for(lambda: has_reserved(registered), "the work to begin")
-        workers_of(process)[0].kill()
+        wait_for(lambda: has_reserved(registered) or process.poll() is not None, "the work to begin")
+        workers = workers_of(process)
+        process.kill()
+    _, alive = psutil.wait_procs(workers, timeout=PATIENCE_S)
+    assert not alive
+
+    with registered.start("populate", "--processes", "2") as process:
+        wait_for(lambda: workers_of(process) or process.poll() is not None, "the workers")
+        time.sleep(1.5)  # past their imports
+        for worker in workers_of(process)[:1]:
+            worker.kill()
         _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode in (0, 1)
     assert process.returncode == 0 or "worker" in errors
     for words in ("Traceback", "may be a bug", "unexpected"):
         assert words not in errors
-
-    with registered.start("populate", "--processes", "2") as process:
-        wait_for(lambda: has_reserved(registered) or process.poll() is not None, "the work to go on")
-        workers = workers_of(process)
-        process.kill()
-    _, alive = psutil.wait_procs(workers, timeout=PATIENCE_S)
-    assert not alive
     registered.call("populate")
     assert_as_undisturbed(registered, populated_synthetic)
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    children = psutil.Process(process.pid).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    """Return the processes that share the work; none when it is done."""
+    try:
+        children = psutil.Process(process.pid).children()
+        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
 
 
 def test_the_reservation_of_a_living_worker_is_respected(registered: Any) -> None:

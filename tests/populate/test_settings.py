@@ -177,7 +177,8 @@ def test_store_settings_that_cannot_be_used_are_refused_in_words(shared_database
 
 def test_an_unreadable_configuration_file_is_named(shared_database: Any, tmp_path: Path) -> None:
     (tmp_path / "datajoint.json").write_text("{ not json")
-    done = shared_database.vbn("status", env={"DJ_IGNORE_CONFIG_FILE": "false"}, check=False, cwd=tmp_path)
+    settings = {"DJ_IGNORE_CONFIG_FILE": "false", "DJ_HOST": ""}
+    done = shared_database.vbn("status", env=settings, check=False, cwd=tmp_path)
     assert done.returncode == 1
     assert "datajoint.json" in done.stderr
     assert "Traceback" not in done.stderr
