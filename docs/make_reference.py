@@ -1,4 +1,4 @@
-"""Write the generated pages: docs/tables.md from the definitions, docs/issues.md from the codes.
+"""Write the generated pages: tables.md from the definitions, issues.md from the codes, commands.md from the help.
 
 python docs/make_reference.py          # write them
 python docs/make_reference.py --check  # exit 1 if one is out of date
@@ -12,6 +12,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+
+from populate.cli import vbn_command
 from schemas._datajoint import dj
 from schemas.connection import modules
 from vbn.nwb.issue import CODES, SEVERITIES
@@ -24,12 +27,35 @@ REFERENCE = re.compile(r"->\s*(?:\[\w+\]\s*)?(?P<table>[\w.]+)(?:\.proj\(.*\))?"
 
 def main() -> int:
     """Write or check the pages; return the exit code."""
-    pages = {FOLDER / "tables.md": render_tables(), FOLDER / "issues.md": render_issues()}
+    pages = {
+        FOLDER / "tables.md": render_tables(),
+        FOLDER / "issues.md": render_issues(),
+        FOLDER / "commands.md": render_commands(),
+    }
     if "--check" in sys.argv:
         return 0 if all(path.exists() and path.read_text() == text for path, text in pages.items()) else 1
     for path, text in pages.items():
         path.write_text(text)
     return 0
+
+
+def render_commands() -> str:
+    """Return the page of the commands: each one's help."""
+    context = click.Context(vbn_command, info_name="vbn", terminal_width=100)
+    lines = ["# Commands", "", "Made by `python docs/make_reference.py` from the commands' help.", ""]
+    for path, command in _commands(vbn_command, context, "vbn"):
+        help_text = command.get_help(click.Context(command, info_name=path, terminal_width=100))
+        lines += [f"## `{path}`", "", "```text", help_text, "```", ""]
+    return "\n".join(lines)
+
+
+def _commands(group: click.Group, context: click.Context, path: str) -> Iterator[tuple[str, click.Command]]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from _commands(command, context, f"{path} {name}")
 
 
 def render_issues() -> str:

@@ -139,7 +139,9 @@ class Recording(FileImport):
         recording = registered_file(source)
         units = vbn.nwb.read_units(recording)
         waveforms = vbn.nwb.read_peak_waveforms(recording, units)
-        units["peak_waveform"] = list(waveforms.astype(np.float32))
+        units["peak_waveform"] = [
+            None if np.isnan(row).all() else row for row in waveforms.astype(np.float32)
+        ]
         return vbn.nwb.read_probes(recording), vbn.nwb.read_channels(recording), units, recording
 
     def make_insert(
