@@ -1,4 +1,4 @@
-"""Write the generated pages: tables.md from the definitions, issues.md from the codes, commands.md from the help.
+"""Write the generated pages: tables.md of the definitions, issues.md of the codes, commands.md of the help.
 
 python docs/make_reference.py          # write them
 python docs/make_reference.py --check  # exit 1 if one is out of date
