@@ -14,7 +14,8 @@ from schemas import ecephys, session
 from schemas.issues import note_issues
 from schemas.rows import insert_rows, plain
 from vbn.errors import NotReadableError
-from vbn.nwb import Issue, SessionMetadata
+from vbn.nwb import Issue
+from vbn.nwb.issue import issue
 
 ECEPHYS, BEHAVIOR = "ecephys_sessions.csv", "behavior_sessions.csv"
 LIST_COLUMNS = ("abnormal_histology", "abnormal_activity", "structure_acronyms")
@@ -37,6 +38,7 @@ FROM_BEHAVIOR = {
     "prior_exposures_to_omissions": "prior_exposures_to_omissions",
 }
 COMPARED = ("mouse_id", "genotype", "sex", "age_in_days", "session_type", "equipment_name", "image_set")
+ABNORMAL = ("abnormal_histology", "abnormal_activity")
 HOURS_OFF = (0, 7, 8)  # the release labels Pacific time as UTC
 
 
@@ -72,34 +74,33 @@ class Catalogue:
         known = {name: training.get(column) for name, column in FROM_BEHAVIOR.items()} if training else {}
         return {**known, **{name: row.get(name) for name in FROM_ECEPHYS}} if row else known
 
-    def disagreements(self, metadata: SessionMetadata) -> list[Issue]:
-        """Compare a file's metadata with the tables.
+    def issues(self, known: dict[str, Any]) -> list[Issue]:
+        """Compare a registered session with the tables, and pass on what they flag.
 
-        The time of acquisition may be off by the hours between Pacific time and UTC, which is
-        how the release has it.
+        Parameters
+        ----------
+        known : the session's row, joined with its mouse's.
+
+        Notes
+        -----
+        The time of acquisition may be off by the hours between Pacific time and UTC, which is how
+        the release has it.
         """
-        row = self.recordings.get(metadata.session_id) or self.behavior.get(metadata.session_id)
+        row = self.recordings.get(known["session_id"]) or self.behavior.get(known["session_id"])
         if row is None:
             return []
         different = [
-            f"{name} '{row[name]}', in the file '{getattr(metadata, name)}'"
+            f"{name} '{row[name]}', in the file '{known[name]}'"
             for name in COMPARED
-            if row.get(name) is not None and str(row[name]) != str(getattr(metadata, name))
+            if row.get(name) is not None and str(row[name]) != str(known[name])
         ]
-        date = pd.Timestamp(row["date_of_acquisition"])
-        offset_s = abs((metadata.date_of_acquisition - date.tz_convert(UTC)).total_seconds())
+        date = pd.Timestamp(row["date_of_acquisition"]).tz_convert(UTC)
+        offset_s = abs((known["date_of_acquisition"].replace(tzinfo=UTC) - date).total_seconds())
         if min(abs(offset_s - 3600 * hours) for hours in HOURS_OFF) > 1:
-            different.append(f"date_of_acquisition {date}, in the file {metadata.date_of_acquisition}")
-        if not different:
-            return []
-        return [
-            Issue(
-                "catalogue_disagrees",
-                "warning",
-                "session",
-                "the release's table says " + "; ".join(different),
-            )
-        ]
+            different.append(f"date_of_acquisition {date}, in the file {known['date_of_acquisition']}")
+        flagged = [f"{name} {row[name]}" for name in ABNORMAL if row.get(name)]
+        found = {"catalogue_disagrees": different, "abnormal": flagged}
+        return [issue(code, "session", "; ".join(texts)) for code, texts in found.items() if texts]
 
 
 def metadata_folder(folder: Path) -> Path:
@@ -159,9 +160,7 @@ def check_counts() -> dict[int, list[Issue]]:
             if there not in (None, here)
         ]
         detail = "imported were " + "; ".join(wrong)
-        found[row["session_id"]] = (
-            [Issue("catalogue_disagrees", "warning", "counts", detail)] if wrong else []
-        )
+        found[row["session_id"]] = [issue("catalogue_disagrees", "counts", detail)] if wrong else []
     return found
 
 
@@ -244,5 +243,5 @@ def check() -> list[int]:
     keys = {key["session_id"]: key for key in recordings}
     found = check_counts()
     for number, issues in found.items():
-        note_issues(keys[number], "catalogue", issues)
+        note_issues(keys[number], "CatalogueSession", issues)
     return [number for number, issues in found.items() if issues]
