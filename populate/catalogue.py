@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 
 from schemas import ecephys, session
 from schemas.issues import note_issues
-from schemas.rows import insert_rows, plain
+from schemas.rows import insert_rows, key_of_session, plain
 from vbn.errors import NotReadableError
 from vbn.nwb import Issue
 from vbn.nwb.issue import issue
@@ -22,6 +23,8 @@ LIST_COLUMNS = ("abnormal_histology", "abnormal_activity", "structure_acronyms")
 NEEDED = {
     ECEPHYS: ("ecephys_session_id", "behavior_session_id", "experience_level", "session_number"),
     BEHAVIOR: ("behavior_session_id", "session_number"),
+    "probes.csv": ("ecephys_probe_id", "ecephys_session_id"),
+    "units.csv": ("unit_id", "ecephys_session_id"),
 }
 FROM_ECEPHYS = (
     "experience_level",
@@ -94,13 +97,20 @@ class Catalogue:
             for name in COMPARED
             if row.get(name) is not None and str(row[name]) != str(known[name])
         ]
-        date = pd.Timestamp(row["date_of_acquisition"]).tz_convert(UTC)
-        offset_s = abs((known["date_of_acquisition"].replace(tzinfo=UTC) - date).total_seconds())
-        if min(abs(offset_s - 3600 * hours) for hours in HOURS_OFF) > 1:
-            different.append(f"date_of_acquisition {date}, in the file {known['date_of_acquisition']}")
+        if not _is_same_time(row.get("date_of_acquisition"), known["date_of_acquisition"]):
+            there, here = row["date_of_acquisition"], known["date_of_acquisition"]
+            different.append(f"date_of_acquisition {there}, in the file {here}")
         flagged = [f"{name} {row[name]}" for name in ABNORMAL if row.get(name)]
         found = {"catalogue_disagrees": different, "abnormal": flagged}
         return [issue(code, "session", "; ".join(texts)) for code, texts in found.items() if texts]
+
+
+def _is_same_time(there: str | None, here: datetime) -> bool:
+    """Tell whether a time of the tables, where there is one, is that of a file up to whole Pacific hours."""
+    if there is None:
+        return True
+    offset_s = abs((here.replace(tzinfo=UTC) - pd.Timestamp(there).tz_convert(UTC)).total_seconds())
+    return min(abs(offset_s - 3600 * hours) for hours in HOURS_OFF) <= 1
 
 
 def metadata_folder(folder: Path) -> Path:
@@ -164,9 +174,10 @@ def check_counts() -> dict[int, list[Issue]]:
     return found
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table, all of it or those of the columns that it has."""
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, usecols=None if columns is None else lambda name: name in columns)
     except (OSError, ValueError) as error:
         raise NotReadableError(path, f"it is no table: {error}.", "Download it again.") from error
     absent = [name for name in NEEDED.get(path.name, ()) if name not in table]
@@ -215,7 +226,7 @@ def _probe_rows(path: Path, known: set[int]) -> list[dict[str, Any]]:
 
 def _unit_rows(path: Path, known: set[int]) -> list[dict[str, Any]]:
     wanted = ["unit_id", "ecephys_session_id", "structure_id", "waveform_halfwidth"]
-    table = pd.read_csv(path, usecols=lambda name: name in wanted).reindex(columns=wanted)
+    table = _read(path, wanted).reindex(columns=wanted)
     table = table[table["ecephys_session_id"].isin(known)]
     return [
         {
@@ -237,11 +248,22 @@ def _enter(table: Any, rows: list[dict[str, Any]]) -> int:
     return len(new)
 
 
-def check() -> list[int]:
-    """Compare what is imported with the catalogue, write down the disagreements, return their sessions."""
-    recordings = ecephys.Recording.keys()
-    keys = {key["session_id"]: key for key in recordings}
-    found = check_counts()
-    for number, issues in found.items():
-        note_issues(keys[number], "CatalogueSession", issues)
-    return [number for number, issues in found.items() if issues]
+def check(catalogue: Catalogue) -> list[int]:
+    """Compare all registered sessions with the tables, write down what is found, return the disagreeing ones."""
+    counts = check_counts()
+    disagreeing = []
+    for key in session.NwbFile.keys(order_by="session_id"):
+        found = note_catalogue(key, catalogue)
+        of_counts = counts.get(key["session_id"], [])
+        note_issues(key, "CatalogueSession", of_counts)
+        if any(one.code == "catalogue_disagrees" for one in (*found, *of_counts)):
+            disagreeing.append(int(key["session_id"]))
+    return disagreeing
+
+
+def note_catalogue(key: dict[str, Any], catalogue: Catalogue) -> list[Issue]:
+    """Write down where the tables say something else than the file, and what they flag; return it."""
+    known = (session.Session * session.Mouse & key_of_session(key)).fetch1()
+    found = catalogue.issues(known)
+    note_issues(key, "Session", found)
+    return found

@@ -11,12 +11,11 @@ from typing import Any
 
 import vbn
 import vbn.nwb
-from populate.catalogue import Catalogue
+from populate.catalogue import Catalogue, note_catalogue
 from schemas import session
 from schemas._datajoint import dj
 from schemas.issues import note_issues
 from schemas.roots import Place, locate
-from schemas.rows import key_of_session
 from vbn.errors import ConflictError, NotFoundError, VbnError
 from vbn.nwb import FileKind
 from vbn.nwb.layout import find_unknown_parts
@@ -82,7 +81,7 @@ def _register_file(place: Place, identity: vbn.nwb.FileIdentity, catalogue: Cata
         _require_same_content(place, identity, known[0])
         status = "updated" if _complete_session(identity.identifier, extra) else "unchanged"
         if extra:
-            _note_catalogue(known[0], catalogue)
+            note_catalogue(known[0], catalogue)
         return Outcome(place, status, "", identity.identifier)
     with vbn.nwb.open_session(place) as file:
         metadata = vbn.nwb.read_session(file)
@@ -94,14 +93,8 @@ def _register_file(place: Place, identity: vbn.nwb.FileIdentity, catalogue: Cata
         session.Session.insert1({**key, **_session_row(metadata), **extra})
         session.NwbFile.insert1({**key, **row})
         note_issues(key, "NwbFile", issues)
-        _note_catalogue(key, catalogue)
+        note_catalogue(key, catalogue)
     return Outcome(place, "registered", "", identity.identifier)
-
-
-def _note_catalogue(key: dict[str, Any], catalogue: Catalogue) -> None:
-    """Write down where the release's tables say something else than the file, and what they flag."""
-    known = (session.Session * session.Mouse & key_of_session(key)).fetch1()
-    note_issues(key, "Session", catalogue.issues(known))
 
 
 def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity) -> Outcome:

@@ -20,13 +20,13 @@ def command(folder: Path, as_json: bool) -> None:
     import json
 
     import schemas
-    from populate.catalogue import check, load
+    from populate.catalogue import Catalogue, check, load
 
     schemas.connect()
     added = load(folder)
-    disagreeing = check()
+    disagreeing = check(Catalogue.read(folder))
     if as_json:
         click.echo(json.dumps({"added": added, "disagreeing_sessions": disagreeing}))
         return
     click.echo(", ".join(f"{number} rows added to {table}" for table, number in added.items()) + ".")
-    click.echo(f"{len(disagreeing)} imported sessions disagree with the tables (vbn issues).")
+    click.echo(f"{len(disagreeing)} registered sessions disagree with the tables (vbn issues).")
