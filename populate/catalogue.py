@@ -249,7 +249,7 @@ def _enter(table: Any, rows: list[dict[str, Any]]) -> int:
 
 
 def check(catalogue: Catalogue) -> list[int]:
-    """Compare all registered sessions with the tables, write down what is found, return the disagreeing ones."""
+    """Compare the registered sessions with the tables, write down what is found, return the disagreeing."""
     counts = check_counts()
     disagreeing = []
     for key in session.NwbFile.keys(order_by="session_id"):
