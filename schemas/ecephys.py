@@ -17,7 +17,7 @@ from schemas.issues import note_issues
 from schemas.parameters import add_parameters
 from schemas.rows import insert_rows, key_of_session, plain, rows_from_frame
 from vbn.anatomy import UNLISTED_GROUP, structures
-from vbn.nwb.ends import last_frame_time, last_spikes
+from vbn.nwb.ends import last_recorded_time, last_spikes
 from vbn.nwb.findings import find_channel_issues, find_infinite_values, find_late_spikes, find_unit_issues
 from vbn.nwb.issue import issue
 
@@ -161,7 +161,7 @@ class Recording(FileImport):
         insert_rows(self.Unit(), rows_from_frame(located, self.Unit(), key, UNIT_COLUMNS))
         issues = find_channel_issues(channels) + find_unit_issues(units, channels)
         issues += find_infinite_values(units, "units")
-        issues += find_late_spikes(last, last_frame_time(vbn.nwb.read_stimulus_timestamps(recording)))
+        issues += find_late_spikes(last, last_recorded_time(recording))
         issues += [issue("unlisted_structure", "channels", ", ".join(unlisted))] if unlisted else []
         note_issues(key, "Recording", issues)
 

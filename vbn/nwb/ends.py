@@ -6,6 +6,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vbn.nwb.recording import RecordingFile, reads
+
+ENDS = (
+    "processing/stimulus/timestamps/timestamps",
+    "processing/running/speed/timestamps",
+    "processing/licking/licks/timestamps",
+    "acquisition/EyeTracking/eye_tracking/timestamps",
+    "processing/optotagging/optogenetic_stimulation/stop_time",
+)
+"""Series that end with, or near, the recording; their last times are their latest."""
+
 
 def last_spikes(units: pd.DataFrame, spike_times: NDArray[np.float64]) -> dict[int, float]:
     """Find the last spike of each unit that has one.
@@ -25,6 +36,20 @@ def last_spikes(units: pd.DataFrame, spike_times: NDArray[np.float64]) -> dict[i
     return dict(zip(firing["unit_id"].tolist(), spike_times[ends - 1].tolist(), strict=True))
 
 
-def last_frame_time(stimulus_timestamps: NDArray[np.float64]) -> float:
-    """Give the time of the last stimulus frame, s; NaN when there is none."""
-    return float(stimulus_timestamps[-1]) if len(stimulus_timestamps) else float("nan")
+@reads("end of the recording")
+def last_recorded_time(recording: RecordingFile) -> float:
+    """Give the last time of everything but the spikes: frames, running, eye tracking, licks and laser.
+
+    Parameters
+    ----------
+    recording : the open file; of each series only the last time is read.
+
+    Returns
+    -------
+    float
+        s; NaN when there is no time at all.
+    """
+    datasets = [recording.dataset(path) for path in ENDS if recording.has(path)]
+    times = [float(dataset[-1]) for dataset in datasets if len(dataset)]
+    finite = [time for time in times if np.isfinite(time)]
+    return max(finite, default=float("nan"))
