@@ -8,18 +8,16 @@ process table; never from the age of the reservation alone, so that a slow worke
 from __future__ import annotations
 
 import platform
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import psutil
 
-import schemas
 from schemas._datajoint import dj
+from schemas.store import discard_leftovers
 
 Key = dict[str, Any]
 
@@ -87,30 +85,3 @@ class _Server:
             return False
         # A process younger than the reservation has only inherited the number.
         return bool(age_of_process + 1 >= (self.now - row["reserved_time"]).total_seconds())
-
-
-def discard_leftovers(table: Any, key: Key) -> None:
-    """Remove the array files of an entry that was not completed, unless a row of it exists.
-
-    To be called by whoever holds the entry's reservation, or found it dead.
-    """
-    store = schemas.connect().store
-    if store.folder is None or (table & key):
-        return
-    for part in (
-        table,
-        *(part() if isinstance(part, type) else part for part in table.parts(as_objects=True)),
-    ):
-        folder = store_folder(store.folder, part, key)
-        if folder.is_dir():
-            shutil.rmtree(folder)
-
-
-def store_folder(store: Path, table: Any, key: Key) -> Path:
-    """Return the folder below which DataJoint keeps the arrays of a table's entry.
-
-    The layout is that of schema-addressed storage: schema, table, then ``attribute=value`` in
-    the order of the primary key.
-    """
-    steps = [f"{name}={key[name]}" for name in table.primary_key if name in key]
-    return store.joinpath("_schema", table.database, table.table_name, *steps)

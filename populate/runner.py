@@ -18,6 +18,7 @@ from populate import reservations
 from schemas import files, session
 from schemas._datajoint import dj
 from schemas.connection import DRIVER_ERRORS, tables
+from schemas.store import discard_leftovers
 from vbn.errors import NotFoundError, ServerError, StoreError, VbnError
 
 Key = dict[str, Any]
@@ -151,7 +152,7 @@ def _make(table: Any, key: Key) -> Exception | bool | None:
     except SystemExit as terminated:  # DataJoint's handler of SIGTERM
         interruption, outcome = terminated, {"error_list": [(key, terminated)], "success_count": 0}
     for _, error in outcome["error_list"]:
-        reservations.discard_leftovers(table, key)
+        discard_leftovers(table, key)
         if isinstance(error, Exception):
             return error
         interruption = error

@@ -190,7 +190,7 @@ def _activate(database: Database, *, create: bool) -> None:
             f"The {database} has no schemas '{database.prefix}...' yet (missing: {', '.join(missing)}). "
             "Create them with: vbn deploy"
         )
-    lock = _creation_lock(database) if create else contextlib.nullcontext()
+    lock = server_lock("deploy", database) if create else contextlib.nullcontext()
     with _quiet_datajoint(), _explained_refusals(database), lock:
         for module in modules():
             _rebind(module.schema, database, create=create)
@@ -203,21 +203,27 @@ def _activate(database: Database, *, create: bool) -> None:
 
 
 @contextlib.contextmanager
-def _creation_lock(database: Database) -> Iterator[None]:
-    """Let one process at a time create what is missing; the server frees the lock of a dead one."""
-    name = f"{database.prefix}deploy"
-    query = database.connection.query
+def server_lock(name: str, database: Database | None = None) -> Iterator[None]:
+    """Let one process at a time do something; the server frees the lock of a dead one.
+
+    Parameters
+    ----------
+    name : what is done; other prefixes have locks of their own.
+    database : the database in question, by default the connected one.
+    """
+    database = database or connect()
+    full_name, query = f"{database.prefix}{name}", database.connection.query
     if database.backend == "mysql":
-        if query("SELECT GET_LOCK(%s, %s)", args=(name, LOCK_TIMEOUT_S)).fetchone()[0] != 1:
-            raise ServerError("Another process has been creating the tables for minutes. Try again later.")
+        if query("SELECT GET_LOCK(%s, %s)", args=(full_name, LOCK_TIMEOUT_S)).fetchone()[0] != 1:
+            raise ServerError(f"Another process has held '{full_name}' for minutes. Try again later.")
         release = "SELECT RELEASE_LOCK(%s)"
     else:
-        query("SELECT pg_advisory_lock(hashtext(%s))", args=(name,))
+        query("SELECT pg_advisory_lock(hashtext(%s))", args=(full_name,))
         release = "SELECT pg_advisory_unlock(hashtext(%s))"
     try:
         yield
     finally:
-        query(release, args=(name,))
+        query(release, args=(full_name,))
 
 
 def _missing_schemas(database: Database) -> list[str]:

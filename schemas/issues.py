@@ -40,10 +40,13 @@ def note_issues(key: dict[str, Any], imported_by: str, issues: Iterable[Issue]) 
     session.ImportIssue.insert(rows)
 
 
-def stop_at_errors(path: Any, issues: Iterable[Issue]) -> None:
-    """Raise InvalidContentError if one of the issues is an error."""
-    errors = [
-        f"{found.table}: {found.code} ({found.detail})" for found in issues if found.severity == "error"
-    ]
+def stop_at_errors(key: dict[str, Any], imported_by: str, path: Any, issues: Iterable[Issue]) -> None:
+    """Write the issues down and raise InvalidContentError if one of them is an error.
+
+    To be called outside of a transaction (in ``make_compute``), so that the rows stay.
+    """
+    found = list(issues)
+    errors = [f"{one.table}: {one.code} ({one.detail})" for one in found if one.severity == "error"]
     if errors:
-        raise InvalidContentError(path, "; ".join(errors) + ".", "See docs/issues.md.")
+        note_issues(key, imported_by, found)
+        raise InvalidContentError(path, "; ".join(errors) + ".", "See vbn issues and docs/issues.md.")

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from schemas.settings import home_folder
-from vbn.errors import SettingError
+from vbn.errors import NotFoundError, SettingError
 from vbn.web import is_url
 
 LOCAL, WEB = "local", "web"
@@ -60,7 +60,8 @@ def set_root(name: str, place: str | None) -> None:
         place = str(folder)
     file = roots_file()
     mapping = _parse(file.read_text(), str(file)) if file.exists() else {}
-    mapping.pop(name, None)
+    if place is None and mapping.pop(name, None) is None:
+        raise NotFoundError(f"{file} names no root '{name}'. See: vbn roots list")
     if place is not None:
         mapping[name] = place
     file.parent.mkdir(parents=True, exist_ok=True)

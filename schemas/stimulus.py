@@ -11,10 +11,12 @@ import pandas as pd
 import vbn.nwb
 from schemas import behavior, session  # noqa: F401 - the definitions refer to behavior
 from schemas._datajoint import dj
+from schemas.connection import server_lock
 from schemas.files import registered_file
 from schemas.imports import FileImport
 from schemas.issues import note_issues, stop_at_errors
 from schemas.rows import insert_rows, plain, rows_from_frame
+from schemas.store import discarding_leftovers
 from vbn.nwb.findings import (
     find_change_issues,
     find_frame_issues,
@@ -147,7 +149,7 @@ class Stimulus(FileImport):
         """
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
-        """Read the presentations, find their blocks, and the presentation of each trial's change."""
+        """Read the presentations, find each trial's change among them, enter the images that are new."""
         file = registered_file(source)
         presentations = vbn.nwb.read_stimulus_presentations(file)
         timestamps = vbn.nwb.read_stimulus_timestamps(file)
@@ -159,8 +161,11 @@ class Stimulus(FileImport):
             *find_frame_issues(trials, presentations, vbn.nwb.read_licks(file), timestamps),
             *find_unsorted_times(timestamps, "stimulus_timestamps"),
         ]
-        stop_at_errors(file.path, issues)
-        return presentations, changes, timestamps, issues, file
+        stop_at_errors(key, "Stimulus", file.path, issues)
+        enter_images(
+            file, set(presentations["image_name"].dropna()), (session.Session & key).fetch1("image_set")
+        )
+        return presentations, changes, timestamps, issues
 
     def make_insert(
         self,
@@ -169,14 +174,10 @@ class Stimulus(FileImport):
         changes: pd.DataFrame,
         timestamps: np.ndarray,
         issues: list[vbn.nwb.Issue],
-        file: vbn.nwb.RecordingFile,
     ) -> None:
-        """Insert the session's blocks, presentations and changes, and the images that are new."""
+        """Insert the session's blocks, presentations and changes."""
         note_issues(key, "Stimulus", issues)
         blocks = vbn.nwb.summarise_blocks(presentations)
-        enter_images(
-            file, set(presentations["image_name"].dropna()), (session.Session & key).fetch1("image_set")
-        )
         counts = {"n_blocks": len(blocks), "n_presentations_total": len(presentations)}
         self.insert1({**key, **counts, "stimulus_timestamps": timestamps})
         insert_rows(self.Block(), rows_from_frame(blocks, self.Block(), key))
@@ -188,6 +189,9 @@ class Stimulus(FileImport):
 def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | None) -> None:
     """Enter the images of a session that are not known yet, each with its picture if the file has it.
 
+    Images belong to no session: they are entered outside of a job's transaction, by one worker at a
+    time, and stay when the job fails.
+
     Parameters
     ----------
     file : the open file; a picture is read only if its image is new.
@@ -195,15 +199,16 @@ def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | 
     image_set : letter of the session's image set.
     """
     held = {name for names in vbn.nwb.image_names(file).values() for name in names}
-    missing = (shown | held) - set(Image.to_arrays("image_name"))
-    pictures = {
-        template.image_name: template for template in vbn.nwb.read_stimulus_templates(file) if missing & held
-    }
-    for name in sorted(missing):
-        Image.insert1({"image_name": name, **_picture(pictures.get(name))}, skip_duplicates=True)
-    if image_set is not None:
-        rows = [{"image_name": name, "image_set_name": image_set} for name in sorted(held)]
-        Image.Set.insert(rows, skip_duplicates=True)
+    with server_lock("images"):
+        missing = (shown | held) - set(Image.to_arrays("image_name"))
+        templates = vbn.nwb.read_stimulus_templates(file) if missing & held else ()
+        pictures = {template.image_name: template for template in templates if template.image_name in missing}
+        for name in sorted(missing):
+            with discarding_leftovers(Image(), {"image_name": name}):
+                Image.insert1({"image_name": name, **_picture(pictures.get(name))})
+        if image_set is not None:
+            rows = [{"image_name": name, "image_set_name": image_set} for name in sorted(held)]
+            Image.Set.insert(rows, skip_duplicates=True)
 
 
 def _picture(template: vbn.nwb.StimulusTemplate | None) -> dict[str, Any]:
