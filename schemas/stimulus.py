@@ -200,12 +200,16 @@ def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | 
     """
     held = {name for names in vbn.nwb.image_names(file).values() for name in names}
     with server_lock("images"):
-        missing = (shown | held) - set(Image.to_arrays("image_name"))
-        templates = vbn.nwb.read_stimulus_templates(file) if missing & held else ()
-        pictures = {template.image_name: template for template in templates if template.image_name in missing}
+        known = {row["image_name"]: row["image_sha256"] for row in Image.proj("image_sha256").to_dicts()}
+        missing = (shown | held) - known.keys()
+        wanted = held & (missing | {name for name, sha256 in known.items() if sha256 is None})
+        templates = vbn.nwb.read_stimulus_templates(file) if wanted else ()
+        pictures = {template.image_name: template for template in templates if template.image_name in wanted}
         for name in sorted(missing):
             with discarding_leftovers(Image(), {"image_name": name}):
-                Image.insert1({"image_name": name, **_picture(pictures.get(name))})
+                Image.insert1({"image_name": name, **_picture(pictures.pop(name, None))})
+        for name, template in pictures.items():  # known from a file without pictures
+            Image.update1({"image_name": name, **_picture(template)})
         if image_set is not None:
             rows = [{"image_name": name, "image_set_name": image_set} for name in sorted(held)]
             Image.Set.insert(rows, skip_duplicates=True)

@@ -79,13 +79,13 @@ def as_anybody() -> list[str]:
 class Site:
     """A folder on a web server of this machine, and what was asked of it.
 
-    ``fails`` tells of a request's number and path how it fails: ``"drop"`` (the connection breaks in the
+    ``fails`` tells of a request's number, path and bytes how it fails: ``"drop"`` (the connection breaks in the
     middle of the body), ``"500"``, ``"corrupt"`` (a byte is changed), or not (None).
     """
 
     folder: Path
     url: str = ""
-    fails: Callable[[int, str], str | None] = lambda number, path: None
+    fails: Callable[[int, str, int], str | None] = lambda number, path, n_bytes: None
     body_bytes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     requests: int = 0
@@ -106,7 +106,7 @@ class Site:
     def stop(self) -> None:
         """Go away: connections are refused from now on."""
         if self.server is not None:
-            self.fails = lambda number, path: "drop"  # also on connections that are open
+            self.fails = lambda number, path, n_bytes: "drop"  # also on connections that are open
             self.server.shutdown()
             self.server.server_close()
             self.server = None
@@ -141,14 +141,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_file(path, target)
 
     def _send_file(self, path: str, target: Path) -> None:
-        with self.site.lock:
-            self.site.requests += 1
-            failure = self.site.fails(self.site.requests, path)
-            if failure:
-                self.site.failures[failure] += 1
-        if failure == "500":
-            self._send(500, {}, b"")
-            return
         content = target.read_bytes()
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         start = int(wanted[1]) if wanted else 0
@@ -157,6 +149,14 @@ class _Handler(BaseHTTPRequestHandler):
         if wanted:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(content)}"
         body = content[start:stop]
+        with self.site.lock:
+            self.site.requests += 1
+            failure = self.site.fails(self.site.requests, path, len(body))
+            if failure:
+                self.site.failures[failure] += 1
+        if failure == "500":
+            self._send(500, {}, b"")
+            return
         if failure == "corrupt":
             body = body[:-1] + bytes([body[-1] ^ 1])
         self._send(206 if wanted else 200, headers, body, is_cut=failure == "drop")
