@@ -217,7 +217,7 @@ def _probe_rows(path: Path, known: set[int]) -> list[dict[str, Any]]:
         {
             "catalogue_probe_id": number,
             "catalogue_session_id": row["ecephys_session_id"],
-            "catalogue_row": row,
+            "catalogue_probe_row": row,
         }
         for number, row in rows.items()
         if row["ecephys_session_id"] in known

@@ -39,7 +39,7 @@ class Structure(dj.Lookup):
     ---
     structure_name=null : varchar(255)  # full name in the CCFv3 ontology
     parent_acronym=null : varchar(32)  # acronym of the structure that holds it
-    structure_group : varchar(32)  # visual cortex, other cortex, hippocampus, thalamus, midbrain ...
+    structure_group : varchar(32)  # coarse group such as visual cortex, hippocampus or thalamus
     """
 
 
@@ -233,7 +233,7 @@ class Lfp(dj.Imported):
     lfp_start_time=null : float64  # (s) first sample
     lfp_stop_time=null : float64  # (s) last sample
     lfp_unit : varchar(32)  # unit of the samples as stored
-    lfp_channel_ids : <blob>  # (id) int64, channels in the order of the columns
+    lfp_channel_ids : <blob>  # int64 ids of the channels, in the order of the columns
     """
 
     @property

@@ -132,7 +132,7 @@ class CatalogueProbe(dj.Manual):
     catalogue_probe_id : int64  # ecephys_probe_id
     ---
     -> CatalogueSession
-    catalogue_row : json  # the row of the release, all columns
+    catalogue_probe_row : json  # the row of the release, all columns
     """
 
 

@@ -55,9 +55,9 @@ class Image(dj.Manual):
     image_name : varchar(64)  # name of the image, omitted for an omission
     ---
     image_sha256=null : char(64)  # hash of the warped image, NULL where no file held the image
-    thumbnail=null : <blob>  # (gray level) uint8, the warped image at 192 columns
-    warped=null : <npy@vbn>  # (gray level) uint8, as drawn on the screen
-    unwarped=null : <npy@vbn>  # (gray level) float64, as the mouse saw it, NaN off the screen
+    thumbnail=null : <blob>  # uint8 gray levels, the warped image at 192 columns
+    warped=null : <npy@vbn>  # uint8 gray levels, as drawn on the screen
+    unwarped=null : <npy@vbn>  # float64 gray levels, as the mouse saw it, NaN off the screen
     """
 
     class Set(dj.Part):
@@ -123,7 +123,7 @@ class Stimulus(FileImport):
         flashes_since_change=null : int32  # flashes since the last change
         stimulus_index=null : int32  # index of the mapping stimulus
         orientation=null : float64  # (deg) orientation of a grating
-        phase=null : float64  # (cycles) phase of a grating, behavior sessions only
+        phase=null : float64  # (1) phase of a grating in cycles, behavior sessions only
         image_index=null : int32  # index of the image in its set, behavior sessions only
         presented_image_set=null : varchar(64)  # image set of the file, behavior sessions only
         position_x=null : float64  # (deg) horizontal position of a Gabor, 0 is the centre of the screen
