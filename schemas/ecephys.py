@@ -233,7 +233,7 @@ class Lfp(dj.Imported):
     lfp_start_time=null : float64  # (s) first sample
     lfp_stop_time=null : float64  # (s) last sample
     lfp_unit : varchar(32)  # unit of the samples as stored
-    lfp_channel_ids : <blob>  # int64 ids of the channels, in the order of the columns
+    lfp_channel_ids : <blob>  # (id) int64, channels in the order of the columns
     """
 
     @property

@@ -55,9 +55,9 @@ class Image(dj.Manual):
     image_name : varchar(64)  # name of the image, omitted for an omission
     ---
     image_sha256=null : char(64)  # hash of the warped image, NULL where no file held the image
-    thumbnail=null : <blob>  # uint8 gray levels, the warped image at 192 columns
-    warped=null : <npy@vbn>  # uint8 gray levels, as drawn on the screen
-    unwarped=null : <npy@vbn>  # float64 gray levels, as the mouse saw it, NaN off the screen
+    thumbnail=null : <blob>  # (gray level) uint8, the warped image at 192 columns
+    warped=null : <npy@vbn>  # (gray level) uint8, as drawn on the screen
+    unwarped=null : <npy@vbn>  # (gray level) float64, as the mouse saw it, NaN off the screen
     """
 
     class Set(dj.Part):

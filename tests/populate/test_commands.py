@@ -27,10 +27,16 @@ COMMANDS = [
 ]
 TABLES = [
     "Recording",
+    "SpikeAmplitudes",
+    "Lfp",
+    "CurrentSourceDensity",
+    "LfpPiece",
     "ChangeDetection",
     "Licks",
     "Running",
     "EyeTracking",
+    "TaskParameters",
+    "RigGeometry",
     "Stimulus",
     "OptoStimulation",
     "Psth",
@@ -38,8 +44,16 @@ TABLES = [
     "Optotagging",
     "Performance",
 ]
+WITHOUT_ENTRIES = ("SpikeAmplitudes", "Lfp", "CurrentSourceDensity", "LfpPiece")  # no LFP files, nobody asked
 PER_ALIGNMENT = ("Psth", "AlignedBehavior")
 KNOWN_TABLES = f"There are: {', '.join(TABLES)}."
+
+
+def n_entries(table: str) -> int:
+    """Return the entries that a table has of two recordings."""
+    if table in WITHOUT_ENTRIES:
+        return 0
+    return 4 if table in PER_ALIGNMENT else 2
 
 
 def in_new_process(script: str, folder: Path) -> str:
@@ -84,7 +98,7 @@ def test_deploying_again_changes_nothing(make_database: Callable[..., Any]) -> N
     assert database.tables() == {}
     first = database.vbn("deploy")
     tables, contents = database.tables(), database.contents()
-    assert f"17 tables under '{database.prefix}...' are there" in first.stdout
+    assert f"31 tables under '{database.prefix}...' are there" in first.stdout
     assert sorted(row[0] for row in contents["psth.#alignment"])  # the default parameter sets
     second = database.vbn("deploy")
     assert second.stdout == first.stdout
@@ -101,7 +115,7 @@ def test_nothing_is_left_to_do_after_populate(populated_synthetic: Any) -> None:
 
 
 def test_status_counts_sessions_times_parameter_sets(populated_synthetic: Any) -> None:
-    expected = {name: 4 if name in PER_ALIGNMENT else 2 for name in TABLES}
+    expected = {name: n_entries(name) for name in TABLES}
     states = populated_synthetic.json("status")
     assert [state["table"] for state in states] == TABLES
     for state in states:
@@ -112,8 +126,8 @@ def test_status_counts_sessions_times_parameter_sets(populated_synthetic: Any) -
 def test_status_is_a_table_for_people(populated_synthetic: Any) -> None:
     shown = populated_synthetic.vbn("status").stdout
     for name in TABLES:
-        (line,) = [line for line in shown.splitlines() if name in line]
-        number = "4" if name in PER_ALIGNMENT else "2"
+        (line,) = [line for line in shown.splitlines() if f" {name} " in line]
+        number = str(n_entries(name))
         assert line.replace("│", " ").split() == [name, number, number, "0", "0"]
 
 
@@ -174,7 +188,8 @@ def test_a_file_that_went_away_fails_in_words_and_is_made_after_retry(
     away = path.rename(path.with_suffix(".away"))
     failed = database.call("populate", "--table", "Licks", "--table", "Running", check=False)
     problem = (
-        f"{path}: No such file or directory. It was registered from there: bring it back, or set VBN_ROOTS."
+        f"{path}: No such file or directory. It was registered from there: bring it back, "
+        "or name its new place (vbn roots, vbn relocate)."
     )
     assert failed.returncode == 1
     assert failed.stdout == "0 entries made, 2 failed.\n"

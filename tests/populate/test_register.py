@@ -111,7 +111,10 @@ def test_the_catalogue_may_come_later_and_must_agree(
     ("content", "problem"),
     [
         (None, "there is no ecephys_sessions.csv"),
-        ("ecephys_session_id,experience_level\n1,Novel\n", "the columns session_number,"),
+        (
+            "ecephys_session_id,experience_level\n1,Novel\n",
+            "the columns behavior_session_id, session_number are missing",
+        ),
         ("", "it is no table"),
     ],
     ids=["absent", "columns-missing", "empty"],
@@ -164,14 +167,16 @@ def test_a_mouse_that_contradicts_the_known_one_is_refused_with_its_session(
     assert database.contents() == before
 
 
-def test_a_folder_is_searched_and_what_is_no_recording_is_passed_over(corpus: Path, database: Any) -> None:
+def test_a_folder_is_searched_and_files_are_told_apart_by_their_content(corpus: Path, database: Any) -> None:
     outcomes = database.json_lines("register", corpus)
     by_status: dict[str, int] = {}
     for outcome in outcomes:
         by_status[outcome["status"]] = by_status.get(outcome["status"], 0) + 1
-    recordings = len(list(corpus.glob("behavior_ecephys_sessions/*/ecephys_session_*.nwb")))
-    everything = len(list(corpus.rglob("*.nwb")))
-    assert by_status == {"registered": recordings, "skipped": everything - recordings}
+    assert by_status == {"registered": len(list(corpus.rglob("*.nwb")))}
+    n_lfp = len(list(corpus.rglob("*_lfp.nwb")))
+    sessions = database.json("sessions")
+    assert sum(row["lfp_files"] for row in sessions) == n_lfp
+    assert len(sessions) == by_status["registered"] - n_lfp
 
 
 def test_roots_make_a_path_valid_on_other_machines(
@@ -196,4 +201,4 @@ def test_roots_make_a_path_valid_on_other_machines(
 def test_roots_that_are_no_json_are_refused(shared_database: Any, synthetic_files: list[Path]) -> None:
     done = shared_database.call("register", synthetic_files[0], env={"VBN_ROOTS": "data=/mnt"}, check=False)
     assert done.returncode == 1
-    assert "VBN_ROOTS must be JSON such as" in done.stderr
+    assert "VBN_ROOTS must hold JSON such as" in done.stderr

@@ -129,7 +129,7 @@ def test_an_interrupt_while_starting_is_answered_in_words(registered: Any) -> No
 
 def test_two_processes_make_the_rows_of_one(registered: Any, populated_synthetic: Any) -> None:
     done = registered.vbn("populate", "--processes", "2", "--json")
-    assert done.stdout == '{"done": 26, "failures": []}\n'
+    assert done.stdout == '{"done": 30, "failures": []}\n'
     assert done.stderr == ""
     assert_as_undisturbed(registered, populated_synthetic)
 
@@ -209,4 +209,4 @@ def test_deploying_twice_at_once_succeeds_or_says_why(make_database: Callable[..
         assert "bug" not in errors
         assert process.returncode == 0, errors
     done: subprocess.CompletedProcess[str] = database.vbn("deploy")
-    assert "17 tables" in done.stdout
+    assert "31 tables" in done.stdout
