@@ -137,13 +137,15 @@ def load(folder: Path) -> dict[str, int]:
     only_behavior = {number: row for number, row in catalogue.behavior.items() if number not in recorded}
     sessions = [_session_row(number, "recording", row) for number, row in catalogue.recordings.items()]
     sessions += [_session_row(number, "behavior_only", row) for number, row in only_behavior.items()]
-    added = {"CatalogueSession": _enter(session.CatalogueSession(), sessions)}
     known = {row["catalogue_session_id"] for row in sessions}
-    if (found / "probes.csv").exists():
-        added["CatalogueProbe"] = _enter(session.CatalogueProbe(), _probe_rows(found / "probes.csv", known))
-    if (found / "units.csv").exists():
-        added["CatalogueUnit"] = _enter(session.CatalogueUnit(), _unit_rows(found / "units.csv", known))
-    return added
+    probes = _probe_rows(found / "probes.csv", known) if (found / "probes.csv").exists() else []
+    units = _unit_rows(found / "units.csv", known) if (found / "units.csv").exists() else []
+    # All tables are read before any is entered.
+    return {
+        "CatalogueSession": _enter(session.CatalogueSession(), sessions),
+        "CatalogueProbe": _enter(session.CatalogueProbe(), probes),
+        "CatalogueUnit": _enter(session.CatalogueUnit(), units),
+    }
 
 
 def check_counts() -> dict[int, list[Issue]]:

@@ -179,6 +179,10 @@ def explain(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.errno in (*STORE_IS_FULL, *STORE_IS_CLOSED):
         return str(_store_error(error))
+    if isinstance(error, dj.DataJointError):
+        # The server's words go on over many lines, with the whole row in them.
+        first_line = str(error).strip().split("\n")[0][:300]
+        return f"The database refuses what the file holds ({type(error).__name__}: {first_line})."
     notes = " ".join(getattr(error, "__notes__", ()))
     return f"{type(error).__name__}: {error} {notes}".strip()
 
