@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,8 @@ class _OpenFile:
 
 
 _open_file = _OpenFile()
+# HDF5 must not be left to close a remote file when the interpreter is half gone: it would crash.
+atexit.register(_open_file.close)
 
 
 def registered_file(source: dict[str, Any]) -> RecordingFile:

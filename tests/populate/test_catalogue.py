@@ -1,0 +1,342 @@
+"""The release's tables: what they list before its files are there, and whether they agree with the files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pandas as pd
+import pytest
+
+RECORDINGS, SESSIONS = "ecephys_sessions.csv", "behavior_sessions.csv"
+MOUSE = 990001
+PROBES = """\
+ecephys_probe_id,ecephys_session_id,name,sampling_rate,lfp_sampling_rate,phase,has_lfp_data,file_id
+9100000001,9000000001,probeA,30000.0,2500.0,1.0,True,0
+9100000002,9000000001,probeB,30000.0,2500.0,1.0,False,-999
+42,777,probeA,30000.0,2500.0,1.0,False,-999
+"""
+UNITS = """\
+unit_id,ecephys_session_id,structure_id,waveform_halfwidth,snr
+9300000001,9000000001,385,0.15,2.0
+9300000002,9000000001,,,3.0
+42,777,385,0.2,1.0
+"""
+# A training day with and one without a file id, and a habituation that names a recording which is none.
+EARLIER = [
+    {
+        "behavior_session_id": 9000600001,
+        "session_number": 1,
+        "session_type": "TRAINING_1_gratings",
+        "date_of_acquisition": "2020-09-01 10:00:00+00:00",
+        "prior_exposures_to_session_type": 0,
+    },
+    {
+        "behavior_session_id": 9000600002,
+        "session_number": 30,
+        "session_type": "HABITUATION_5_images_G_handoff_ready_3uL_reward",
+        "date_of_acquisition": "2020-11-02 10:00:00+00:00",
+        "ecephys_session_id": 9000999999,
+        "prior_exposures_to_session_type": 4,
+    },
+]
+
+
+class Tables:
+    """A copy of a release's tables that a test may change."""
+
+    def __init__(self, folder: Path, source: Path) -> None:
+        self.folder = folder
+        shutil.copytree(source, folder)
+
+    def change(self, name: str, session_id: int, **values: Any) -> Tables:
+        path = self.folder / name
+        table = pd.read_csv(path)
+        key = "ecephys_session_id" if name == RECORDINGS else "behavior_session_id"
+        for column, value in values.items():
+            table[column] = table[column].astype(object)
+            table.loc[table[key] == session_id, column] = value
+        table.to_csv(path, index=False)
+        return self
+
+    def add(self, *rows: dict[str, Any]) -> Tables:
+        path = self.folder / SESSIONS
+        table = pd.read_csv(path)
+        common = table.iloc[0][["mouse_id", "genotype", "sex", "age_in_days", "equipment_name"]].to_dict()
+        pd.concat([table, pd.DataFrame([{**common, **row} for row in rows])]).to_csv(path, index=False)
+        return self
+
+
+@pytest.fixture
+def database(empty_database: Any) -> Any:
+    return empty_database
+
+
+@pytest.fixture
+def tables(synthetic_sessions: Path, tmp_path: Path) -> Tables:
+    return Tables(tmp_path / "tables", synthetic_sessions / "project_metadata")
+
+
+@pytest.fixture
+def ids(synthetic_files: list[Path]) -> list[int]:
+    return [int(path.stem.rsplit("_")[-1]) for path in synthetic_files]
+
+
+@pytest.fixture(scope="module")
+def imported(make_database: Callable[..., Any], synthetic_files: list[Path]) -> Any:
+    database = make_database()
+    database.json_lines("register", *synthetic_files)
+    database.json("populate", "--table", "Recording")
+    return database
+
+
+@pytest.fixture
+def registered(imported: Any) -> Any:
+    """The two recordings, imported as far as the tables are compared with, and no catalogue."""
+    imported.connect()
+    forget_catalogue()
+    return imported
+
+
+def forget_catalogue() -> None:
+    from schemas import session
+
+    for table in (session.CatalogueUnit, session.CatalogueProbe, session.CatalogueSession):
+        table().delete_quick()
+    (session.ImportIssue & {"issue_code": "catalogue_disagrees"}).delete_quick()
+
+
+def disagreements(database: Any) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for row in database.json("issues"):
+        if row["issue_code"] == "catalogue_disagrees":
+            found.setdefault(row["session_id"], []).append(row["issue_detail"])
+    return found
+
+
+def test_sessions_of_the_catalogue_are_listed_before_their_files_are_there(
+    database: Any, tables: Tables, ids: list[int], synthetic_files: list[Path]
+) -> None:
+    tables.add(*EARLIER)
+    (tables.folder / "probes.csv").write_text(PROBES)
+    (tables.folder / "units.csv").write_text(UNITS)
+    done = database.json("catalogue", tables.folder)
+    assert done == {
+        "added": {"CatalogueSession": 4, "CatalogueProbe": 2, "CatalogueUnit": 2},
+        "disagreeing_sessions": [],
+    }
+    rows = database.json("sessions")
+    assert [row["session_id"] for row in rows] == [9000600001, 9000600002, *ids]  # by date
+    assert {(row["has_file"], row["imported"], row["lfp_files"]) for row in rows} == {(False, "nothing", 0)}
+    assert [row["kind"] for row in rows] == ["behavior_only"] * 2 + ["recording"] * 2
+    database.json_lines("register", synthetic_files[0])
+    rows = {row["session_id"]: row for row in database.json("sessions")}
+    assert [number for number, row in rows.items() if row["has_file"]] == [ids[0]]
+    text = database.call("sessions").stdout
+    assert text.splitlines()[-1] == "4 sessions, 1 with a file."
+    assert str(9000600001) in text
+    assert "TRAINING_1_gratings" in text
+
+
+def test_entering_the_catalogue_again_changes_nothing(database: Any, tables: Tables) -> None:
+    tables.add(*EARLIER)
+    (tables.folder / "probes.csv").write_text(PROBES)
+    (tables.folder / "units.csv").write_text(UNITS)
+    database.json("catalogue", tables.folder)
+    before = database.contents()
+    again = database.json("catalogue", tables.folder)
+    assert set(again["added"].values()) == {0}
+    assert database.contents() == before
+
+
+def test_the_catalogue_may_grow(database: Any, tables: Tables) -> None:
+    assert database.json("catalogue", tables.folder)["added"]["CatalogueSession"] == 2
+    tables.add(*EARLIER)
+    assert database.json("catalogue", tables.folder)["added"]["CatalogueSession"] == 2
+    assert len(database.json("sessions")) == 4
+
+
+def test_the_folder_of_the_release_serves_as_well(database: Any, synthetic_sessions: Path) -> None:
+    assert database.json("catalogue", synthetic_sessions)["added"]["CatalogueSession"] == 2
+
+
+def test_what_only_the_tables_know_is_kept(database: Any, tables: Tables) -> None:
+    from schemas import session
+
+    (tables.folder / "probes.csv").write_text(PROBES)
+    (tables.folder / "units.csv").write_text(UNITS)
+    database.json("catalogue", tables.folder)
+    units = session.CatalogueUnit.to_dicts(order_by="catalogue_unit_id")
+    assert [(row["structure_id"], row["waveform_halfwidth"]) for row in units] == [(385, 0.15), (None, None)]
+    probe = (session.CatalogueProbe & {"catalogue_probe_id": 9100000001}).fetch1("catalogue_probe_row")
+    assert (probe["phase"], probe["name"]) == (1.0, "probeA")
+
+
+def test_only_the_sessions_of_a_mouse_are_listed(database: Any, tables: Tables) -> None:
+    tables.add({**EARLIER[0], "mouse_id": 5})
+    database.json("catalogue", tables.folder)
+    assert [row["mouse_id"] for row in database.json("sessions", "--mouse", 5)] == ["5"]
+    assert len(database.json("sessions", "--mouse", 5, "--mouse", MOUSE)) == 3
+    done = database.call("sessions", "--mouse", 6, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "No such mouse: 6." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("hours", "is_right"), [(0, True), (7, True), (8, True), (1, False), (6, False), (24, False)]
+)
+def test_a_date_in_pacific_time_is_no_disagreement_and_any_other_is(
+    database: Any, tables: Tables, ids: list[int], synthetic_files: list[Path], hours: int, is_right: bool
+) -> None:
+    with h5py.File(synthetic_files[0]) as file:
+        started = pd.Timestamp(file["session_start_time"][()].decode()).tz_convert("UTC")
+    tables.change(RECORDINGS, ids[0], date_of_acquisition=str(started - pd.Timedelta(hours=hours)))
+    database.json_lines("register", synthetic_files[0], "--catalogue", tables.folder)
+    found = disagreements(database)
+    assert found.keys() == (set() if is_right else {ids[0]})
+    assert is_right or "date_of_acquisition" in found[ids[0]][0]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("genotype", "wt/wt", "genotype 'wt/wt', in the file 'Sst-IRES-Cre/wt;"),
+        ("sex", "F", "sex 'F', in the file 'M'"),
+        ("age_in_days", 12, "age_in_days '12', in the file '112'"),
+        ("session_type", "EPHYS_1_images_H_3uL_reward", "session_type 'EPHYS_1_images_H_3uL_reward'"),
+        ("mouse_id", 5, f"mouse_id '5', in the file '{MOUSE}'"),
+    ],
+)
+def test_a_disagreement_becomes_an_issue_on_registering(
+    database: Any,
+    tables: Tables,
+    ids: list[int],
+    synthetic_files: list[Path],
+    column: str,
+    value: Any,
+    words: str,
+) -> None:
+    tables.change(RECORDINGS, ids[0], **{column: value})
+    outcomes = database.json_lines("register", *synthetic_files, "--catalogue", tables.folder)
+    assert [outcome["status"] for outcome in outcomes] == ["registered"] * 2
+    found = disagreements(database)
+    assert found.keys() == {ids[0]}
+    assert words in found[ids[0]][0]
+
+
+@pytest.mark.parametrize("column", ["genotype", "date_of_acquisition", "sex"])
+def test_a_missing_cell_is_no_disagreement(
+    database: Any, tables: Tables, ids: list[int], synthetic_files: list[Path], column: str
+) -> None:
+    tables.change(RECORDINGS, ids[0], **{column: None})
+    outcomes = database.json_lines("register", *synthetic_files, "--catalogue", tables.folder)
+    assert [outcome["status"] for outcome in outcomes] == ["registered"] * 2
+    assert disagreements(database) == {}
+
+
+def test_numbers_of_units_that_disagree_become_an_issue(
+    registered: Any, tables: Tables, ids: list[int]
+) -> None:
+    """They are compared with what was imported."""
+    tables.change(RECORDINGS, ids[1], unit_count=17, probe_count=2)
+    for _ in range(2):  # and only one, however often it is looked for
+        assert registered.json("catalogue", tables.folder)["disagreeing_sessions"] == [ids[1]]
+        found = disagreements(registered)
+        assert found == {ids[1]: ["imported were 16 units, 17 in the table"]}
+
+
+def test_metadata_that_disagree_become_an_issue_when_the_catalogue_comes_later(
+    registered: Any, tables: Tables, ids: list[int]
+) -> None:
+    tables.change(RECORDINGS, ids[0], genotype="wt/wt")
+    assert registered.json("catalogue", tables.folder)["disagreeing_sessions"] == [ids[0]]
+    assert "genotype 'wt/wt'" in disagreements(registered)[ids[0]][0]
+
+
+def test_a_session_registered_before_its_catalogue_gets_what_the_catalogue_knows(
+    database: Any, tables: Tables, ids: list[int], synthetic_files: list[Path]
+) -> None:
+    from schemas import session
+
+    database.json_lines("register", *synthetic_files)
+    outcomes = database.json_lines("register", *synthetic_files, "--catalogue", tables.folder)
+    assert [outcome["status"] for outcome in outcomes] == ["updated"] * 2
+    row = (session.Session & {"session_id": ids[1]}).fetch1()
+    assert (row["experience_level"], row["session_number"]) == ("Novel", 2)
+
+
+def test_two_meanings_of_the_session_number_are_two_attributes(
+    database: Any, tables: Tables, ids: list[int], synthetic_files: list[Path]
+) -> None:
+    from schemas import session
+
+    database.json_lines("register", *synthetic_files, "--catalogue", tables.folder)
+    rows = session.Session.to_dicts(order_by="session_id")
+    assert [(row["session_number"], row["training_session_number"]) for row in rows] == [(1, 31), (2, 32)]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda folder: (folder / RECORDINGS).unlink(), f"there is no {RECORDINGS}"),
+        (lambda folder: (folder / RECORDINGS).write_text(""), "it is no table"),
+        (
+            lambda folder: (folder / RECORDINGS).write_text("ecephys_session_id\n1\n"),
+            "the columns behavior_session_id",
+        ),
+        (lambda folder: (folder / "units.csv").write_text("unit\n1\n"), "the columns unit_id"),
+        (lambda folder: (folder / "probes.csv").write_text("probe\n1\n"), "the columns ecephys_probe_id"),
+    ],
+    ids=["absent", "empty", "columns", "units", "probes"],
+)
+def test_tables_that_cannot_be_read_are_refused_whole(
+    shared_database: Any, tables: Tables, damage: Callable[[Path], Any], words: str
+) -> None:
+    damage(tables.folder)
+    done = shared_database.call("catalogue", tables.folder, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert words in done.stderr
+    assert "unexpected" not in done.stderr
+    assert shared_database.json("sessions") == []
+
+
+def test_the_history_of_a_mouse_is_a_query(populated_corpus: Any, corpus: Path) -> None:
+    """The training before the recordings, with what the tables of the release count."""
+    from schemas import session
+
+    populated_corpus.connect()
+    rows = session.training_history("900001").to_dicts(order_by="date_of_acquisition")
+    table = pd.read_csv(corpus / "project_metadata" / SESSIONS)
+    table = table[table["mouse_id"] == 900001].sort_values("date_of_acquisition")
+    known = {
+        int(row["ecephys_session_id"] if pd.notna(row["ecephys_session_id"]) else number): row
+        for number, row in table.set_index("behavior_session_id").iterrows()
+    }
+    in_both = [row for row in rows if row["session_id"] in known]
+    assert [row["session_id"] for row in in_both] == [
+        number for number in known if number in {row["session_id"] for row in rows}
+    ]
+    for row in in_both:
+        expected = known[row["session_id"]]
+        assert row["training_session_number"] == expected["session_number"]
+        for name in ("session_type", "prior_exposures_to_image_set", "prior_exposures_to_omissions"):
+            assert row[name] == expected[name]
+    assert [row["stage"] for row in rows] == ["TRAINING_5", "EPHYS_1", "EPHYS_1"]
+    assert [row["file_kind"] for row in rows] == ["behavior_only", "recording", "recording"]
+    assert [row["image_set"] for row in rows] == ["G", "G", "H"]
+    assert [row["experience_level"] for row in rows] == [None, "Familiar", "Novel"]
+
+
+def test_the_corpus_agrees_with_its_tables(populated_corpus: Any, corpus: Path) -> None:
+    populated_corpus.connect()
+    before = populated_corpus.contents()
+    try:
+        done = populated_corpus.json("catalogue", corpus / "project_metadata")
+        assert done["disagreeing_sessions"] == []
+        assert disagreements(populated_corpus) == {}
+    finally:
+        forget_catalogue()
+    assert populated_corpus.contents() == before
