@@ -19,6 +19,7 @@ from schemas.roots import Place, locate
 from vbn.errors import ConflictError, NotFoundError, VbnError
 from vbn.nwb import FileKind
 from vbn.nwb.layout import find_unknown_parts
+from vbn.nwb.recording import reading
 from vbn.nwb.releases import find_release_issues
 from vbn.release.cache import content_hash
 from vbn.web import is_url
@@ -85,7 +86,8 @@ def _register_file(place: Place, identity: vbn.nwb.FileIdentity, catalogue: Cata
         return Outcome(place, status, "", identity.identifier)
     with vbn.nwb.open_session(place) as file:
         metadata = vbn.nwb.read_session(file)
-        issues = find_unknown_parts(file) + find_release_issues(file)
+        with reading(file, "layout"):
+            issues = find_unknown_parts(file) + find_release_issues(file)
     row = _file_row(place, identity)
     key = {"mouse_id": metadata.mouse_id, "session_id": metadata.session_id}
     with dj.conn().transaction:

@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg2
+import pymysql
+
 import schemas
 from populate import reservations
 from schemas import files, session
@@ -23,6 +26,14 @@ from vbn.errors import NotFoundError, ServerError, StoreError, VbnError
 
 Key = dict[str, Any]
 
+# What the server says of values that a table cannot hold; DataJoint passes some of it on as it is.
+REFUSALS = (
+    dj.errors.QueryError,
+    psycopg2.DataError,
+    psycopg2.IntegrityError,
+    pymysql.err.DataError,
+    pymysql.err.IntegrityError,
+)
 STORE_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 STORE_IS_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -179,7 +190,7 @@ def explain(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.errno in (*STORE_IS_FULL, *STORE_IS_CLOSED):
         return str(_store_error(error))
-    if isinstance(error, dj.DataJointError):
+    if isinstance(error, REFUSALS):
         # The server's words go on over many lines, with the whole row in them.
         first_line = str(error).strip().split("\n")[0][:300]
         return f"The database refuses what the file holds ({type(error).__name__}: {first_line})."

@@ -37,6 +37,7 @@ PRESENTATION_COLUMNS = {
 }
 CHANGE_COLUMNS = {"change_residual": "residual"}
 THUMBNAIL_WIDTH = 192
+LONGEST_IMAGE_NAME = 64  # of the attribute, and as a folder of the store
 PULSE_COLUMNS = {
     "pulse_start_time": "start_time",
     "pulse_stop_time": "stop_time",
@@ -199,6 +200,8 @@ def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | 
     image_set : letter of the session's image set.
     """
     held = {name for names in vbn.nwb.image_names(file).values() for name in names}
+    if too_long := [name for name in sorted(shown | held) if len(name) > LONGEST_IMAGE_NAME]:
+        raise file.invalid(f"an image name has {len(too_long[0])} characters: '{too_long[0][:40]}...'.")
     with server_lock("images"):
         known = {row["image_name"]: row["image_sha256"] for row in Image.proj("image_sha256").to_dicts()}
         missing = (shown | held) - known.keys()

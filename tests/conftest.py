@@ -196,9 +196,12 @@ class Database:
         """Enter the mice, sessions and files of another database without reading the files again."""
         from schemas import session
 
-        tables = (session.Mouse, session.Session, session.NwbFile)
+        tables = (session.Mouse, session.Session, session.NwbFile, session.ImportIssue)
         other.connect()
-        rows = [table.to_dicts() for table in tables]
+        rows = [table.to_dicts() for table in tables[:3]]
+        rows.append(
+            (session.ImportIssue & [{"imported_by": name} for name in ("NwbFile", "Session")]).to_dicts()
+        )
         self.connect()
         for table, entries in zip(tables, rows, strict=True):
             table.insert(entries)

@@ -136,6 +136,32 @@ def test_a_url_without_a_file_is_an_error_in_words(database: Any, site: Any, pat
     assert "unexpected" not in done.stderr
 
 
+def test_a_server_that_goes_away_leaves_nothing_and_the_import_goes_on_when_it_is_back(
+    database: Any, site: Any, url: str, local: dict[str, Any]
+) -> None:
+    database.json_lines("register", url)
+    started = site.requests
+    # It goes away in the middle of the first import, with its file open.
+    site.fails = lambda request: "drop" if request.number > started + 3 else None
+    port = site.port
+    done = populate(database, "Recording", "Running", check=False)
+    assert [failure["table"] for failure in done["failures"]] == ["Recording", "Running"]
+    site.stop()
+    later = populate(database, "Licks", check=False)
+    for failure in done["failures"] + later["failures"]:
+        assert failure["error"].startswith(f"{url}: it cannot be read: ")
+        assert "Error" not in failure["error"].split("because")[0]
+    (number,) = {failure["key"]["session_id"] for failure in done["failures"]}
+    counts = database.row_counts(number)
+    assert not any(counts.values())
+    assert database.stored_files() == database.referenced_files() == set()
+    site.fails = None
+    site.start(port)
+    database.call("retry")
+    assert populate(database)["failures"] == []
+    assert imported(database) == local
+
+
 def test_a_file_that_changes_on_the_server_is_refused(
     database: Any, serve: Callable[[Path], Any], synthetic_files: list[Path], tmp_path: Path
 ) -> None:

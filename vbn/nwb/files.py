@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any
 
 import h5py
 
-from vbn.errors import NotFoundError, NotNwbError, NotReadableError, WrongKindError
+from vbn.errors import FileError, NotFoundError, NotNwbError, NotReadableError, WrongKindError
 from vbn.nwb.remote import open_remote
 from vbn.web import is_url
 
@@ -224,7 +225,12 @@ def _opened(path: Path | str, source: Any, **options: Any) -> Any:
     """Open a path or a file object with h5py."""
     try:
         return h5py.File(source, "r", **options)
-    except OSError as error:
+    except (OSError, FileError) as error:
+        # h5py's frames hold a list of HDF5's that refers to a remote file. Kept alive by the traceback up to
+        # the end of the process, HDF5 would call into the Python that is gone, and crash.
+        traceback.clear_frames(error.__traceback__)
+        if isinstance(error, FileError):
+            raise
         raise unreadable(path, error) from error
 
 

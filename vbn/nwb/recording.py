@@ -207,7 +207,9 @@ def reading(recording: RecordingFile, concept: str) -> Iterator[None]:
         yield
     except FileError:
         raise
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and type(error) is not RuntimeError:
+            raise  # a kind of its own is no damaged object of HDF5
         refused = unreadable(recording.path, error)
         refused.add_note(f"while reading the {concept} of {recording.path}")
         raise refused from error
@@ -275,7 +277,10 @@ def _refused_by_pynwb(path: Path | str, file: h5py.File, error: Exception) -> Fi
         return error
     if isinstance(error, OSError):
         return unreadable(path, error)
-    lost = lost_columns(file) + lost_parts(file)
+    try:
+        lost = lost_columns(file) + lost_parts(file)
+    except RuntimeError as damaged:  # what h5py raises for a damaged object
+        return unreadable(path, damaged)
     if lost:
         return InvalidContentError(path, f"{', '.join(lost)} missing from the file.", INCOMPLETE_ADVICE)
     reason = f"{type(error).__name__}: {error}".splitlines()[0]
