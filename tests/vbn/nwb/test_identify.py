@@ -177,7 +177,7 @@ def test_only_recordings_are_accepted(tmp_path):
     nwb.require_recording(nwb.FileIdentity(path, nwb.FileKind.RECORDING, 1, 1))
     with pytest.raises(WrongKindError, match=r"LFP file of one probe .* ecephys_session_<id>\.nwb"):
         nwb.require_recording(nwb.FileIdentity(path, nwb.FileKind.LFP, 7, 1))
-    with pytest.raises(WrongKindError, match="behaviour-only session 5, which is not imported yet"):
+    with pytest.raises(WrongKindError, match="behaviour-only session 5, not a recording"):
         nwb.require_recording(nwb.FileIdentity(path, nwb.FileKind.BEHAVIOR_ONLY, 5, 1))
 
 
