@@ -190,6 +190,15 @@ class Psth:
     response_hz : (n_units,) mean rate of the bins wholly in the response window; NaN when there is none.
     peak_hz : (n_units,) highest rate of a bin in the response window.
     peak_latency_s : (n_units,) centre of the first bin with that rate; NaN where the unit is silent there.
+    latency_s : (n_units,) when the rate last crosses, on its way to that peak, half the way from the
+        baseline to the peak; NaN where it is above half from the response window's first bin on, where the
+        peak is not above the baseline, and without baseline.
+
+    Notes
+    -----
+    The latency is the time to half maximum of Bennett et al. 2025 (``get_latency2``: the last time at or
+    below half of the normalised response), looked for before the peak only, and interpolated linearly between
+    the centres of the two bins. It says nothing of whether there is a response: noise has a peak, too.
     """
 
     rate_hz: Floats
@@ -199,6 +208,7 @@ class Psth:
     response_hz: Floats
     peak_hz: Floats
     peak_latency_s: Floats
+    latency_s: Floats
 
 
 def psth(counts: Counts, axis: TimeAxis, response_window_s: tuple[float, float] = RESPONSE_WINDOW_S) -> Psth:
@@ -219,15 +229,17 @@ def psth(counts: Counts, axis: TimeAxis, response_window_s: tuple[float, float] 
         raise ValueError(f"The counts have {counts.total.shape[1]} bins, the axis {axis.n_bins}.")
     rate_hz = _mean_rate(counts, axis.bin_s)
     in_response = axis.bins_within(*response_window_s)
+    baseline_hz = _mean_over_bins(rate_hz, axis.bins_within(axis.start_s, 0.0))
     peak_hz, peak_latency_s = _peak(rate_hz[:, in_response], axis.centers_s[in_response])
     return Psth(
         rate_hz=rate_hz,
         sem_hz=_standard_error(counts, axis.bin_s),
         n_events=counts.n_events,
-        baseline_hz=_mean_over_bins(rate_hz, axis.bins_within(axis.start_s, 0.0)),
+        baseline_hz=baseline_hz,
         response_hz=_mean_over_bins(rate_hz, in_response),
         peak_hz=peak_hz,
         peak_latency_s=peak_latency_s,
+        latency_s=_half_maximum(rate_hz[:, in_response], axis.centers_s[in_response], baseline_hz),
     )
 
 
@@ -258,3 +270,21 @@ def _peak(rate_hz: Floats, centers_s: Floats) -> tuple[Floats, Floats]:
         return nothing, nothing.copy()
     peak_hz = rate_hz.max(axis=1)
     return peak_hz, np.where(peak_hz > 0, centers_s[rate_hz.argmax(axis=1)], np.nan)
+
+
+def _half_maximum(rate_hz: Floats, centers_s: Floats, baseline_hz: Floats) -> Floats:
+    """Last crossing, before the peak, of the middle between baseline and peak."""
+    n_bins = centers_s.size
+    if n_bins < 2:
+        return np.full(rate_hz.shape[0], np.nan)
+    peak_bin, peak_hz = rate_hz.argmax(axis=1), rate_hz.max(axis=1)
+    half_hz = (baseline_hz + peak_hz) / 2
+    below = (rate_hz <= half_hz[:, np.newaxis]) & (np.arange(n_bins) < peak_bin[:, np.newaxis])
+    found = below.any(axis=1) & (peak_hz > baseline_hz)
+    unit = np.flatnonzero(found)
+    last = n_bins - 1 - below[unit, ::-1].argmax(axis=1)
+    low_hz, high_hz = rate_hz[unit, last], rate_hz[unit, last + 1]
+    part = (half_hz[unit] - low_hz) / (high_hz - low_hz)
+    latency_s = np.full(rate_hz.shape[0], np.nan)
+    latency_s[unit] = centers_s[last] + part * (centers_s[last + 1] - centers_s[last])
+    return latency_s

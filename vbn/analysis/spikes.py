@@ -7,14 +7,45 @@ Within a unit the times ascend. ``spike_times`` may be a memory map: nothing her
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
+
+
+class SpikePieces:
+    """The spike times of several probes as if they were one array, without copying them into one.
+
+    Offsets count through the pieces in their order. A unit lies in one piece.
+
+    Parameters
+    ----------
+    pieces : (n_spikes_of_probe,) seconds each; may be memory maps.
+    """
+
+    def __init__(self, pieces: Sequence[ArrayLike]) -> None:
+        # Plain arrays over the same memory: slicing a np.memmap object costs ten times as much.
+        self.pieces = [np.asarray(piece, dtype=np.float64) for piece in pieces] or [np.empty(0)]
+        sizes = [piece.size for piece in self.pieces]
+        self.starts = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Copy the pieces into one array."""
+        whole = np.concatenate(self.pieces)
+        return whole.astype(dtype) if dtype is not None else whole
+
+    def part(self, start: int, stop: int) -> Floats:
+        """Return spikes start to stop, as a view; they must lie in one piece."""
+        number = int(np.searchsorted(self.starts[1:-1], start, side="right"))
+        first = int(self.starts[number])
+        if stop > self.starts[number + 1]:
+            raise ValueError(f"Spikes {start} to {stop} do not lie in one piece: {self.starts.tolist()}.")
+        return self.pieces[number][start - first : stop - first]
 
 
 def unit_trains(spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike) -> Iterator[Floats]:
@@ -22,7 +53,8 @@ def unit_trains(spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike)
 
     Parameters
     ----------
-    spike_times : (n_all_spikes,) seconds, units one after the other, ascending within a unit.
+    spike_times : (n_all_spikes,) seconds, units one after the other, ascending within a unit; or
+        `SpikePieces`.
     offsets : (n_units,) index of each unit's first spike.
     n_spikes : (n_units,) number of spikes of each unit.
 
@@ -35,25 +67,26 @@ def unit_trains(spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike)
     ValueError
         When the arrays do not describe parts of ``spike_times``.
     """
-    # A plain array over the same memory: slicing a np.memmap object costs ten times as much.
-    times = np.asarray(spike_times, dtype=np.float64)
-    first, last = _checked_bounds(times, offsets, n_spikes)
-    return (times[start:stop] for start, stop in zip(first.tolist(), last.tolist(), strict=True))
+    whole = spike_times if isinstance(spike_times, SpikePieces) else SpikePieces([spike_times])
+    first, last = _checked_bounds(whole, offsets, n_spikes)
+    return (whole.part(start, stop) for start, stop in zip(first.tolist(), last.tolist(), strict=True))
 
 
-def _checked_bounds(times: Floats, offsets: ArrayLike, n_spikes: ArrayLike) -> tuple[Integers, Integers]:
+def _checked_bounds(whole: SpikePieces, offsets: ArrayLike, n_spikes: ArrayLike) -> tuple[Integers, Integers]:
     first = np.asarray(offsets, dtype=np.int64)
     counts = np.asarray(n_spikes, dtype=np.int64)
-    if times.ndim != 1 or first.ndim != 1 or first.shape != counts.shape:
+    shapes = [piece.shape for piece in whole.pieces]
+    if any(len(shape) != 1 for shape in shapes) or first.ndim != 1 or first.shape != counts.shape:
         raise ValueError(
             "spike_times must be (n_all_spikes,), offsets and n_spikes both (n_units,): "
-            f"got {times.shape}, {first.shape} and {counts.shape}."
+            f"got {', '.join(map(str, shapes))}, {first.shape} and {counts.shape}."
         )
     last = first + counts
-    outside = np.flatnonzero((first < 0) | (counts < 0) | (last > times.size))
+    n_all = int(whole.starts[-1])
+    outside = np.flatnonzero((first < 0) | (counts < 0) | (last > n_all))
     if outside.size:
         raise ValueError(
-            f"offsets and n_spikes must lie inside the {times.size} spike times: "
+            f"offsets and n_spikes must lie inside the {n_all} spike times: "
             f"{outside.size} units do not, the first at row {outside[0]}."
         )
     return first, last

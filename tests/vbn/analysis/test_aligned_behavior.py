@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vbn.analysis import TimeAxis, align_behavior, align_trace, select_event_times
+from vbn.analysis import TimeAxis, align_behavior, align_trace
 
 AXIS = TimeAxis(-0.5, 1.0, 0.25)  # centres -0.375, -0.125, ... 0.875
 TIMES = np.arange(0, 20, 0.1)
@@ -95,7 +95,9 @@ def test_mean_and_error_are_those_of_single_events(events, seed):
 def test_in_the_corpus_the_mouse_slows_down_and_licks_after_changes(recordings):
     axis = TimeAxis(-1.0, 1.5, 0.01)
     for recording in recordings:
-        events = select_event_times(recording.table("stimulus_presentations"), "change", "active")
+        flashes = recording.table("stimulus_presentations")
+        is_change = flashes["is_change"].fillna(False).to_numpy(bool) & flashes["active"].to_numpy(bool)
+        events = flashes.loc[is_change, "start_time"].to_numpy()
         running, licks = recording.table("running_speed"), recording.table("licks")["timestamps"]
         eye = recording.table("eye_tracking")  # empty without eye tracking
         names = ["timestamps", "pupil_area", "pupil_center_x", "likely_blink"]

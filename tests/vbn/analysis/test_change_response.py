@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from vbn.analysis.change_response import (
+    ChangeResponseParameters,
+    change_response,
+    half_maximum_latency,
+)
+from vbn.analysis.flash_selection import outcome_of_change
+
+PERIOD_S = 0.75
+
+
+def image_table(images, *, active=True, start_s=10.0):
+    """Flashes every 0.75 s; ``omitted`` is an omission; a change is another image than the last one shown."""
+    last, changes = images[0], []
+    for image in images:
+        changes.append(image not in (last, "omitted"))
+        last = last if image == "omitted" else image
+    n = len(images)
+    return pd.DataFrame(
+        {
+            "start_time": start_s + PERIOD_S * np.arange(n),
+            "image_name": images,
+            "active": active,
+            "is_change": pd.array(changes, dtype="boolean"),
+            "omitted": pd.array([image == "omitted" for image in images], dtype="boolean"),
+            "trials_id": pd.array([pd.NA] * n, dtype="Int64"),
+        }
+    )
+
+
+def spikes_at(*trains):
+    trains = [np.sort(np.asarray(train, dtype=float)) for train in trains]
+    n_spikes = np.array([train.size for train in trains])
+    return np.concatenate([*trains, []]), np.cumsum(n_spikes) - n_spikes, n_spikes
+
+
+def burst(start_s, n):
+    """n spikes within 20 to 100 ms after a flash."""
+    return start_s + 0.03 + 0.01 * np.arange(n)
+
+
+@pytest.fixture
+def two_images():
+    """A A B B A A: changes to B (flash 2) and to A (flash 4); pre-change flashes show A (1) and B (3)."""
+    return image_table(["a", "a", "b", "b", "a", "a"])
+
+
+def test_the_change_modulation_index_is_averaged_over_images(two_images):
+    """No baseline spikes. To b: 3 spikes at the change, 1 at its pre-change flash: (3 - 1) / 4 = 1/2.
+
+    To a: 2 spikes at the change and 2 before a change: 0. The mean is 1/4; pooled, (5 - 3) / 8 is 1/4 too.
+    """
+    starts = two_images["start_time"].to_numpy()
+    train = np.concatenate(
+        [burst(starts[2], 3), burst(starts[3], 1), burst(starts[4], 2), burst(starts[1], 2)]
+    )
+    row = change_response(*spikes_at(train), two_images).iloc[0]
+    assert row["change_modulation_active"] == pytest.approx(0.25)
+    assert row["change_modulation_pooled_active"] == pytest.approx(0.25)
+    assert row["n_changes_active"] == row["n_pairs_active"] == 2
+    assert row["change_rate_active_hz"] == pytest.approx(5 / 2 / 0.25)
+    assert row["pre_change_rate_active_hz"] == pytest.approx(3 / 2 / 0.25)
+
+
+def test_rates_and_first_spike_by_hand(two_images):
+    """Spikes 50 and 60 ms after one change, 40 ms before it, and 90 ms after the other."""
+    first, second = two_images["start_time"].to_numpy()[[2, 4]]
+    train = [first - 0.04, first + 0.05, first + 0.06, second + 0.09]
+    row = change_response(*spikes_at(train), two_images).iloc[0]
+    assert row["evoked_rate_active_hz"] == pytest.approx(3 / 2 / 0.08)
+    assert row["baseline_rate_active_hz"] == pytest.approx(1 / 2 / 0.08)
+    assert row["first_spike_latency_s"] == pytest.approx((0.05 + 0.09) / 2)
+
+
+def test_hits_and_misses_are_told_apart(two_images):
+    """Change 2 is a hit (3 spikes, 1 before it), change 4 a miss (no spike, 1 before it).
+
+    One image each is not both before and after a change; with three more flashes each outcome has a pair.
+    """
+    table = image_table(["a", "a", "b", "b", "a", "a", "b", "b", "a"])
+    table["trials_id"] = pd.array([0, 0, 0, 1, 1, 2, 2, 3, 3], dtype="Int64")
+    trials = pd.DataFrame(
+        {"trials_id": range(4), "start_time": np.arange(4.0), "stop_time": np.arange(4.0) + 1}
+    )
+    trials["hit"], trials["miss"] = [True, True, False, False], [False, False, True, False]
+    trials["auto_rewarded"] = [False, False, False, True]
+    starts = table["start_time"].to_numpy()
+    # Hits: to b at 2, to a at 4. Miss: to b at 6 (before it a): no common image.
+    train = np.concatenate(
+        [burst(starts[2], 3), burst(starts[3], 1), burst(starts[4], 2), burst(starts[1], 2)]
+    )
+    row = change_response(*spikes_at(train), table, trials).iloc[0]
+    assert row["change_modulation_hit"] == pytest.approx(0.25)
+    assert (row["n_pairs_hit"], row["n_pairs_miss"], row["n_pairs_active"]) == (2, 1, 4)
+    assert np.isnan(row["change_modulation_miss"])
+
+
+def test_active_and_passive_changes_are_separate(two_images):
+    passive = image_table(["a", "a", "b", "b", "a", "a"], active=False, start_s=100.0)
+    table = pd.concat([two_images, passive], ignore_index=True)
+    train = burst(two_images["start_time"][2], 3)
+    row = change_response(*spikes_at(train), table).iloc[0]
+    assert row["evoked_rate_active_hz"] > 0
+    assert row["evoked_rate_passive_hz"] == 0
+    assert row["n_changes_passive"] == 2
+
+
+def test_a_change_after_an_omission_has_no_pair_and_a_blocks_first_flash_none_either():
+    table = image_table(["a", "omitted", "b", "b", "a"])
+    table.loc[0, "is_change"] = True
+    row = change_response(*spikes_at([1.0]), table).iloc[0]
+    assert (row["n_changes_active"], row["n_pairs_active"]) == (3, 1)
+
+
+def index_by_loop(spikes, table):
+    """Siegle's index, one image and one flash at a time."""
+    starts, names = table["start_time"].to_numpy(), table["image_name"].to_numpy()
+    changes = [k for k in range(1, len(table)) if table["is_change"][k]]
+
+    def rate(k, start, stop):
+        return np.sum((spikes >= starts[k] + start) & (spikes < starts[k] + stop)) / (stop - start)
+
+    base_change = np.mean([rate(k, -0.25, 0) for k in changes])
+    base_pre = np.mean([rate(k - 1, -0.25, 0) for k in changes])
+    indices = []
+    for image in set(names):
+        c = [rate(k, 0, 0.25) - base_change for k in changes if names[k] == image]
+        p = [rate(k - 1, 0, 0.25) - base_pre for k in changes if names[k - 1] == image]
+        if c and p and abs(np.mean(c) + np.mean(p)) > 1e-9:
+            total = np.mean(c) + np.mean(p)
+            indices.append(np.clip((np.mean(c) - np.mean(p)) / total, -1, 1))
+    return np.mean(indices) if indices else np.nan
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 5))
+def test_the_index_agrees_with_a_loop_over_images(seed, n_images):
+    rng = np.random.default_rng(seed)
+    table = image_table(list(np.repeat(rng.choice(list("abcde")[:n_images], size=12), 2)))
+    spikes = np.sort(rng.uniform(9, 30, size=200))
+    index = change_response(*spikes_at(spikes), table)["change_modulation_active"][0]
+    assert index == pytest.approx(index_by_loop(spikes, table), nan_ok=True)
+    assert np.isnan(index) or -1 <= index <= 1
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 2**32 - 1))
+def test_units_do_not_influence_each_other_but_through_q(seed):
+    rng = np.random.default_rng(seed)
+    table = image_table(list(np.repeat(rng.choice(list("abc"), size=10), 2)))
+    trains = [rng.uniform(9, 26, size=n) for n in (80, 0, 30)]
+    together = change_response(*spikes_at(*trains), table)
+    reverse = change_response(*spikes_at(*trains[::-1]), table)[::-1].reset_index(drop=True)
+    pd.testing.assert_frame_equal(together, reverse)
+    alone = change_response(*spikes_at(trains[0]), table)
+    same = [name for name in alone if not name.startswith(("q_", "is_"))]
+    pd.testing.assert_frame_equal(together.loc[:0, same], alone[same])
+
+
+def test_p_values_are_scipys():
+    """Some 40 pairs without many ties would be needed for the exact test; scipy's small-sample test is."""
+    rng = np.random.default_rng(4)
+    table = image_table(list(np.repeat(list("abababababab"), 2)))
+    spikes = np.sort(rng.uniform(9, 30, size=600))
+    row = change_response(*spikes_at(spikes), table).iloc[0]
+    changes = np.flatnonzero(table["is_change"])
+    starts = table["start_time"].to_numpy()
+
+    def counts(at, start, stop):
+        return [np.sum((spikes >= s + start) & (spikes < s + stop)) for s in at]
+
+    evoked, base = counts(starts[changes], 0.02, 0.1), counts(starts[changes], -0.08, 0)
+    expected = stats.wilcoxon(np.subtract(evoked, base).astype(float)).pvalue
+    assert row["p_response_active"] == pytest.approx(expected)
+    change, pre = counts(starts[changes], 0, 0.25), counts(starts[changes - 1], 0, 0.25)
+    assert row["p_modulation_active"] == pytest.approx(
+        stats.wilcoxon(np.subtract(change, pre).astype(float)).pvalue
+    )
+
+
+def test_half_of_the_peak_is_passed_between_two_bins():
+    """Peak 4 at 0.3; 1 at 0.1 and 3 at 0.2 lie about half of it, 2: in the middle, 0.15."""
+    times = np.array([0.0, 0.1, 0.2, 0.3, 0.4])
+    assert half_maximum_latency(np.array([[0.0, 1.0, 3.0, 4.0, 1.0]]), times) == pytest.approx([0.15])
+
+
+def test_the_last_rise_before_the_peak_counts():
+    times = np.array([0.0, 0.1, 0.2, 0.3])
+    assert half_maximum_latency(np.array([[0.0, 3.0, 0.0, 4.0]]), times) == pytest.approx([0.25])
+
+
+def test_a_curve_without_a_rise_has_no_latency():
+    times = np.array([0.0, 0.1])
+    curves = np.array([[0.0, 0.0], [-1.0, -2.0], [4.0, 3.0]])
+    assert np.isnan(half_maximum_latency(curves, times)).all()
+    assert half_maximum_latency(np.empty((2, 0)), np.empty(0)).shape == (2,)
+
+
+def test_the_half_maximum_of_a_sharp_response_is_its_onset():
+    """Spikes spread evenly from 60 ms on, silence before: half of the peak is reached at about 60 ms."""
+    table = image_table(list(np.repeat(list("ababababab"), 2)))
+    starts = table.loc[table["is_change"].to_numpy(bool), "start_time"].to_numpy()
+    train = np.sort((starts[:, None] + np.arange(0.06, 0.2, 0.001)).ravel())
+    latency = change_response(*spikes_at(train), table)["half_maximum_latency_s"][0]
+    assert latency == pytest.approx(0.06, abs=0.004)
+
+
+OUTCOME_TRIALS = {
+    "start_time": [9.0, 12.0],
+    "stop_time": [12.0, 20.0],
+    "hit": [True, False],
+    "miss": [False, True],
+}
+
+
+@pytest.mark.parametrize("where", ["trials_id", "trial_id", "index"])
+def test_outcomes_are_found_by_the_trials_id_wherever_it_is(two_images, where):
+    two_images["trials_id"] = pd.array([7, 7, 7, 3, 3, 3], dtype="Int64")
+    trials = pd.DataFrame(OUTCOME_TRIALS)
+    ids = [7, 3]
+    trials = trials.set_index(pd.Index(ids)) if where == "index" else trials.assign(**{where: ids})
+    assert outcome_of_change(two_images, trials).tolist() == [None, None, "hit", None, "miss", None]
+
+
+def test_outcomes_are_found_by_time_where_the_file_has_no_ids(two_images):
+    """The changes are at 11.5 and 13 s."""
+    outcome = outcome_of_change(two_images.drop(columns="trials_id"), pd.DataFrame(OUTCOME_TRIALS))
+    assert outcome.tolist() == [None, None, "hit", None, "miss", None]
+
+
+def test_no_trials_and_unknown_trials_have_no_outcome(two_images):
+    none = pd.DataFrame(OUTCOME_TRIALS).iloc[:0]
+    assert outcome_of_change(two_images, none).tolist() == [None] * 6
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        image_table(["a", "a", "a"]),  # one image, no change: all trials aborted
+        image_table(["a"]).iloc[:0],
+        image_table(["a", "b"]),  # one change
+    ],
+)
+def test_degenerate_sessions_give_rows_of_nan(table):
+    result = change_response(*spikes_at([], [10.8], [1.0, 2.0]), table)
+    assert len(result) == 3
+    assert np.isnan(result["change_modulation_active"]).all() or len(table) == 2
+    assert np.isnan(result["change_modulation_hit"]).all()
+    assert not result["is_responsive"].any()
+
+
+def test_a_silent_unit_differs_in_nothing(two_images):
+    row = change_response(*spikes_at([]), two_images).iloc[0]
+    assert row["evoked_rate_active_hz"] == 0
+    assert row["p_response_active"] == row["p_modulation_active"] == 1
+    assert np.isnan(row["change_modulation_active"])
+    assert np.isnan(row["first_spike_latency_s"])
+    assert np.isnan(row["half_maximum_latency_s"])
+
+
+def test_no_units_give_no_rows(two_images):
+    assert change_response([], [], [], two_images).shape[0] == 0
+
+
+def test_parameters_survive_json_and_refuse_nonsense():
+    parameters = ChangeResponseParameters(smoothing_s=0.02)
+    assert ChangeResponseParameters(**json.loads(json.dumps(asdict(parameters)))) == parameters
+    with pytest.raises(ValueError, match="response_window_s must be"):
+        ChangeResponseParameters(response_window_s=(0.1, 0.02))
+    with pytest.raises(ValueError, match="equally long"):
+        ChangeResponseParameters(response_window_s=(0.0, 0.25))
+    with pytest.raises(ValueError, match="smoothing_s"):
+        ChangeResponseParameters(smoothing_s=-1)
+    with pytest.raises(ValueError, match="max_q_value"):
+        ChangeResponseParameters(max_q_value=0)

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import doctest
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from vbn.analysis import image_selectivity as module
+from vbn.analysis.flash_selection import is_repeated_image
+from vbn.analysis.image_selectivity import (
+    ImageSelectivityParameters,
+    image_selectivity,
+    lifetime_sparseness,
+)
+
+PERIOD_S = 0.75
+
+
+def image_table(images, novel=(), *, active=True, start_s=10.0):
+    """Flashes every 0.75 s; ``omitted`` is an omission; a change is another image than the last one shown."""
+    last, changes = images[0] if images else None, []
+    for image in images:
+        changes.append(image not in (last, "omitted"))
+        last = last if image == "omitted" else image
+    is_novel = [pd.NA if image == "omitted" else image in novel for image in images]
+    return pd.DataFrame(
+        {
+            "start_time": start_s + PERIOD_S * np.arange(len(images)),
+            "image_name": pd.Series(images, dtype=object),
+            "active": active,
+            "is_change": pd.array(changes, dtype="boolean"),
+            "omitted": pd.array([image == "omitted" for image in images], dtype="boolean"),
+            "is_image_novel": pd.array(is_novel, dtype="boolean"),
+        }
+    )
+
+
+def spikes_at(*trains):
+    trains = [np.sort(np.asarray(train, dtype=float)) for train in trains]
+    n_spikes = np.array([train.size for train in trains])
+    return np.concatenate([*trains, []]), np.cumsum(n_spikes) - n_spikes, n_spikes
+
+
+def test_only_flashes_that_repeat_an_image_are_used():
+    table = image_table(["a", "a", "b", "b", "omitted", "b", "b"])
+    # Left out: the change (2), the omission (4) and the flash after it (5).
+    assert is_repeated_image(table).tolist() == [True, True, False, True, False, False, True]
+    assert not is_repeated_image(table, "passive").any()
+    assert is_repeated_image(table, "either").sum() == 4
+    with pytest.raises(ValueError, match="Unknown condition"):
+        is_repeated_image(table, "both")
+
+
+def test_rates_preferred_image_and_sparseness_by_hand():
+    """a: 2 flashes with 1 spike each, 4 Hz; b: one flash with 3 spikes, 12 Hz.
+
+    Sparseness: (1 - 16^2 / (2 * (4^2 + 12^2))) / (1 - 1/2) = (1 - 256 / 320) * 2 = 0.4.
+    """
+    table = image_table(["a", "a", "b", "b"])
+    starts = table["start_time"].to_numpy()
+    train = [starts[0] + 0.1, starts[1] + 0.1, *(starts[3] + np.array([0.0, 0.1, 0.2])), starts[3] - 0.1]
+    unit, rates = image_selectivity(*spikes_at(train), table)
+    row = unit.iloc[0]
+    assert rates.columns.tolist() == ["a", "b"]
+    assert rates.iloc[0].tolist() == pytest.approx([4.0, 12.0])
+    assert row["preferred_image"] == "b"
+    assert row["preferred_rate_hz"] == pytest.approx(12.0)
+    assert row["lifetime_sparseness"] == pytest.approx(0.4)
+    assert row["evoked_rate_hz"] == pytest.approx(5 / 3 / 0.25)
+    assert row["baseline_rate_hz"] == pytest.approx(1 / 3 / 0.25)
+    assert (row["n_flashes"], row["n_images"]) == (3, 2)
+
+
+@given(st.lists(st.floats(0, 100).map(lambda x: round(x, 3)), min_size=2, max_size=10).filter(any))
+def test_sparseness_agrees_with_a_formula_of_mean_and_variance(rates):
+    """(sum r)^2 / (n sum r^2) is mean^2 / (mean^2 + variance)."""
+    r = np.array(rates)
+    ratio = r.mean() ** 2 / (r.mean() ** 2 + r.var())
+    value = lifetime_sparseness([r])[0]
+    assert value == pytest.approx((1 - ratio) / (1 - 1 / r.size), abs=1e-9)
+    assert -1e-9 <= value <= 1 + 1e-9
+    assert lifetime_sparseness([r * 7])[0] == pytest.approx(value, abs=1e-9)
+
+
+def test_one_image_has_no_sparseness():
+    assert np.isnan(lifetime_sparseness([[3.0]])).all()
+    assert np.isnan(lifetime_sparseness(np.empty((1, 0)))).all()
+
+
+def test_tests_of_selectivity_novelty_and_response_are_scipys():
+    rng = np.random.default_rng(2)
+    table = image_table(list(np.repeat(rng.choice(list("abcd"), size=60), 4)), novel="cd")
+    spikes = np.sort(rng.uniform(9, 200, size=2000))
+    row = image_selectivity(*spikes_at(spikes), table)[0].iloc[0]
+    chosen = table[is_repeated_image(table)]
+
+    def counts(start, stop):
+        return np.array([np.sum((spikes >= t + start) & (spikes < t + stop)) for t in chosen["start_time"]])
+
+    evoked, baseline = counts(0, 0.25), counts(-0.25, 0)
+    groups = [evoked[chosen["image_name"] == name] for name in "abcd"]
+    assert row["p_selectivity"] == pytest.approx(stats.kruskal(*groups).pvalue)
+    novel = chosen["is_image_novel"].to_numpy(bool)
+    p = stats.mannwhitneyu(evoked[novel], evoked[~novel], method="asymptotic", use_continuity=False).pvalue
+    assert row["p_novelty"] == pytest.approx(p)
+    difference = (evoked - baseline)[evoked != baseline]
+    assert row["p_response"] == pytest.approx(stats.wilcoxon(difference, method="asymptotic").pvalue)
+    gain = evoked - baseline
+    n, f = gain[novel].mean(), gain[~novel].mean()
+    assert row["novelty_index"] == pytest.approx((n - f) / max(abs(n), abs(f)))
+    assert (row["n_novel_flashes"], row["n_familiar_flashes"]) == (novel.sum(), (~novel).sum())
+
+
+def test_novelty_by_hand():
+    """One spike per familiar flash, two per novel one: (2 - 1) / 2."""
+    table = image_table(["a", "a", "a", "b", "b", "b"], novel="b")
+    starts = table["start_time"].to_numpy()
+    train = np.concatenate([starts + 0.1, starts[3:] + 0.2])
+    assert image_selectivity(*spikes_at(train), table)[0]["novelty_index"][0] == pytest.approx(0.5)
+
+
+def test_a_familiar_session_has_no_novelty():
+    unit, _ = image_selectivity(*spikes_at([10.1]), image_table(["a", "a", "b", "b"]))
+    assert unit["n_novel_flashes"][0] == 0
+    assert unit[["novelty_index", "p_novelty", "q_novelty"]].isna().all(axis=None)
+    without = image_table(["a", "a"]).drop(columns="is_image_novel")
+    assert image_selectivity(*spikes_at([10.1]), without)[0]["n_familiar_flashes"][0] == 0
+
+
+def test_the_passive_block_is_a_parameter():
+    table = image_table(["a", "a"], active=False)
+    assert image_selectivity(*spikes_at([10.1]), table)[0]["n_flashes"][0] == 0
+    passive = ImageSelectivityParameters(condition="passive")
+    assert image_selectivity(*spikes_at([10.1]), table, passive)[0]["n_flashes"][0] == 2
+
+
+def test_one_image_no_flashes_and_silent_units_are_defined():
+    table = image_table(["a", "a", "a"])
+    unit, rates = image_selectivity(*spikes_at([10.1], []), table)
+    assert unit["preferred_image"].tolist() == ["a", None]
+    assert unit[["lifetime_sparseness", "p_selectivity"]].isna().all(axis=None)
+    assert np.isnan(unit["preferred_rate_hz"][1])
+    assert unit["p_response"].tolist() == [1.0, 1.0]
+    assert rates.shape == (2, 1)
+    unit, rates = image_selectivity(*spikes_at([10.1], []), table.iloc[:0])
+    assert unit["evoked_rate_hz"].isna().all()
+    assert unit["preferred_image"].tolist() == [None, None]
+    assert rates.shape == (2, 0)
+    unit, rates = image_selectivity([], [], [], table)
+    assert (len(unit), rates.shape) == (0, (0, 1))
+
+
+def test_two_images_and_a_silent_unit_differ_in_nothing():
+    unit, _ = image_selectivity(*spikes_at([]), image_table(["a", "a", "b", "b"]))
+    assert unit["p_selectivity"][0] == 1
+    assert np.isnan(unit["lifetime_sparseness"][0])
+    assert unit["preferred_image"][0] is None
+
+
+def test_unit_order_does_not_matter():
+    rng = np.random.default_rng(3)
+    table = image_table(list(np.repeat(rng.choice(list("abc"), size=20), 3)), novel="a")
+    trains = [rng.uniform(9, 60, size=n) for n in (100, 0, 40)]
+    forth = image_selectivity(*spikes_at(*trains), table)
+    back = image_selectivity(*spikes_at(*trains[::-1]), table)
+    for one, other in zip(forth, back, strict=True):
+        pd.testing.assert_frame_equal(one, other[::-1].reset_index(drop=True))
+
+
+def test_parameters_survive_json_and_refuse_nonsense():
+    parameters = ImageSelectivityParameters(condition="either")
+    assert ImageSelectivityParameters(**json.loads(json.dumps(asdict(parameters)))) == parameters
+    with pytest.raises(ValueError, match="Unknown condition"):
+        ImageSelectivityParameters(condition="all")
+    with pytest.raises(ValueError, match="equally long"):
+        ImageSelectivityParameters(baseline_window_s=(-0.1, 0.0))
+    with pytest.raises(ValueError, match="max_q_value"):
+        ImageSelectivityParameters(max_q_value=2)
+
+
+def test_the_example_is_true():
+    assert doctest.testmod(module).failed == 0

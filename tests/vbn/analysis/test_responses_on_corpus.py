@@ -1,0 +1,135 @@
+"""What was injected into the corpus' units is found by the measure of each kind of response.
+
+The tables are AllenSDK's, the truth is that of the ``expected`` folders.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vbn.analysis.change_response import change_response
+from vbn.analysis.flash_response import flash_response
+from vbn.analysis.image_selectivity import image_selectivity
+from vbn.analysis.omission_response import omission_response
+from vbn.analysis.receptive_field import receptive_field
+from vbn.analysis.running_modulation import pupil_modulation, running_modulation
+
+MAX_FALSE_SHARE = 0.05
+
+
+@pytest.fixture(scope="module")
+def sessions(recordings):
+    """Per session: spikes, presentations, trials, the injected units in order, and the folder's tables."""
+    found = []
+    for expected in recordings:
+        unit_ids, *spikes = expected.spikes()
+        truth = json.loads((expected.folder / "ground_truth.json").read_text())["units"]
+        by_id = {unit["unit_id"]: unit for unit in truth}
+        units = [by_id[unit_id] for unit_id in unit_ids.tolist()]
+        found.append((spikes, expected, units))
+    return found
+
+
+def measured(sessions, function):
+    """Rows of all sessions with what was injected, side by side."""
+    parts = []
+    for spikes, expected, units in sessions:
+        table = function(spikes, expected).assign(role=[unit["role"] for unit in units], truth=units)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def presentations_of(expected):
+    return expected.table("stimulus_presentations")
+
+
+def false_share(table, found, *roles):
+    return table.loc[~table["role"].isin(roles), found].astype(bool).mean()
+
+
+def test_change_units_prefer_changes_and_more_so_in_the_task(sessions):
+    table = measured(
+        sessions,
+        lambda spikes, e: change_response(*spikes, presentations_of(e), e.table("trials")),
+    )
+    change = table[table["role"] == "change"]
+    assert len(change) > 0
+    assert (change["change_modulation_active"] > 0).all()
+    assert (change["change_modulation_hit"].dropna() > 0).all()
+    assert (change["change_rate_active_hz"] > change["change_rate_passive_hz"]).all()
+    assert change["is_change_modulated"].all()
+    assert change["is_responsive"].all()
+    latency = np.array([unit["latency_s"] for unit in change["truth"]])
+    assert (change["first_spike_latency_s"] > latency - 0.02).all()
+    assert (change["first_spike_latency_s"] < latency + 0.04).all()
+    assert np.abs(change["half_maximum_latency_s"] - latency).median() < 0.02
+    assert false_share(table, "is_change_modulated", "change") <= MAX_FALSE_SHARE
+
+
+def test_omission_units_answer_omissions(sessions):
+    table = measured(sessions, lambda spikes, e: omission_response(*spikes, presentations_of(e)))
+    omission = table[table["role"] == "omission"]
+    assert len(omission) > 0
+    assert omission["is_responsive"].all()
+    assert (omission["sign"] == 1).all()
+    assert (omission["flash_index_active"] > 0).all()
+    assert false_share(table, "is_responsive", "omission") <= MAX_FALSE_SHARE
+
+
+def test_visual_units_prefer_their_image_and_their_colour(sessions):
+    table = measured(sessions, lambda spikes, e: image_selectivity(*spikes, presentations_of(e))[0])
+    rates = [image_selectivity(*spikes, presentations_of(e))[1] for spikes, e, _ in sessions]
+    colors = measured(sessions, lambda spikes, e: flash_response(*spikes, presentations_of(e)))
+    visual = table[table["role"] == "visual"]
+    assert len(visual) > 0
+    assert visual["is_selective"].all()
+    shown = [set(part.columns) for part in rates for _ in range(len(part))]
+    for row, unit in visual["truth"].items():
+        gains = {image: gain for image, gain in unit["add_hz_by_image"].items() if image in shown[row]}
+        assert gains[visual["preferred_image"][row]] >= 0.8 * max(gains.values())
+        assert colors["preferred_color"][row] == unit["flash_color"]
+    assert false_share(table, "is_selective", "visual", "running") <= MAX_FALSE_SHARE
+
+
+def test_fields_are_found_where_they_were_put(sessions):
+    table = measured(sessions, lambda spikes, e: receptive_field(*spikes, presentations_of(e), seed=1)[0])
+    field = table[table["role"] == "rf"]
+    assert len(field) > 0
+    assert field["is_significant"].all()
+    for axis in "xy":
+        injected = np.array([unit[f"rf_{axis}"] for unit in field["truth"]])
+        for name in (f"peak_{axis}_deg", f"center_{axis}_deg", f"fit_{axis}_deg"):
+            assert (np.abs(field[name] - injected) <= 10).all()
+    assert false_share(table, "is_significant", "rf") <= MAX_FALSE_SHARE
+
+
+def test_running_units_fire_more_while_the_mouse_runs(sessions):
+    def measure(spikes, e):
+        running = e.table("running_speed")
+        trace = running["timestamps"].to_numpy(), running["speed"].to_numpy()
+        result = running_modulation(*spikes, presentations_of(e), trace)
+        return result.assign(
+            found=(result["q_rank_sum"] <= 0.05), correlated=(result["q_correlation"] <= 0.05)
+        )
+
+    table = measured(sessions, measure)
+    running = table[table["role"] == "running"]
+    assert len(running) > 0
+    assert (running["modulation_index"] > 0).all()
+    assert (running["spearman_r"] > 0).all()
+    assert (running["found"] | running["correlated"]).all()
+    assert false_share(table, "found", "running") <= MAX_FALSE_SHARE
+    assert false_share(table, "correlated", "running") <= MAX_FALSE_SHARE
+
+
+def test_the_pupil_is_measured_where_there_is_eye_tracking(sessions):
+    for spikes, expected, _ in sessions:
+        eye = expected.table("eye_tracking")
+        columns = (eye["timestamps"], eye["pupil_area"], eye["likely_blink"]) if len(eye) else None
+        table = pupil_modulation(*spikes, presentations_of(expected), columns)
+        assert (table["n_high"] + table["n_low"] > 0).all() == (len(eye) > 0)
+        assert table["pearson_r"].notna().any() == (len(eye) > 0)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from scipy.stats import binomtest, false_discovery_control, norm, wilcoxon
+
+from vbn.analysis.statistics import (
+    benjamini_hochberg,
+    rate_excess_p_values,
+    row_medians,
+    signed_rank_p_value,
+    signed_rank_p_values,
+)
+
+P_VALUES = arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1))
+
+
+class TestSignedRank:
+    def test_by_hand(self):
+        """Ranks of |1, -2, 3|: 1, 2, 3. The positive sum is 4, its mean 3, its variance (1 + 4 + 9) / 4."""
+        assert signed_rank_p_value([1, -2, 3, 0]) == pytest.approx(norm.sf(1 / np.sqrt(3.5)))
+
+    @given(st.lists(st.integers(-4, 6), min_size=1, max_size=60))
+    def test_agrees_with_scipy(self, differences):
+        values = np.array(differences, dtype=np.float64) / 7
+        if not values.any():
+            assert signed_rank_p_value(values) == 1
+            return
+        expected = wilcoxon(values, alternative="greater", method="asymptotic", correction=False).pvalue
+        assert signed_rank_p_value(values) == pytest.approx(expected)
+
+    @given(arrays(np.int64, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(-3, 3)))
+    def test_many_rows_are_as_each_alone(self, differences):
+        alone = [signed_rank_p_value(row) for row in differences]
+        np.testing.assert_array_equal(signed_rank_p_values(differences), alone)
+
+    def test_nothing_to_test(self):
+        assert signed_rank_p_value([]) == 1
+        assert signed_rank_p_value([0, 0]) == 1
+        assert np.isnan(signed_rank_p_values(np.empty((2, 0)))).all()
+        assert signed_rank_p_values(np.empty((0, 3))).shape == (0,)
+
+
+class TestBenjaminiHochberg:
+    def test_by_hand(self):
+        """0.01 x 3 / 1, 0.02 x 3 / 2, 0.9 x 3 / 3; the first two are equal."""
+        np.testing.assert_allclose(benjamini_hochberg([0.02, 0.9, 0.01]), [0.03, 0.9, 0.03])
+
+    @given(P_VALUES)
+    def test_agrees_with_scipy(self, p):
+        np.testing.assert_allclose(benjamini_hochberg(p), false_discovery_control(p), rtol=1e-12, atol=1e-300)
+
+    @given(P_VALUES, st.integers(0, 2**32 - 1))
+    def test_what_was_not_tested_stays_out_of_the_count(self, p, seed):
+        place = np.random.default_rng(seed).random(p.size) < 0.3
+        q = benjamini_hochberg(np.where(place, np.nan, p))
+        assert np.isnan(q[place]).all()
+        np.testing.assert_array_equal(q[~place], benjamini_hochberg(p[~place]))
+
+    def test_nothing_gives_nothing(self):
+        assert benjamini_hochberg([]).shape == (0,)
+        assert np.isnan(benjamini_hochberg([np.nan, np.nan])).all()
+
+    @pytest.mark.parametrize("wrong", [-0.1, 1.1])
+    def test_refuses_what_is_no_probability(self, wrong):
+        with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+            benjamini_hochberg([0.5, wrong])
+
+
+class TestRateExcess:
+    @given(st.integers(0, 30), st.integers(0, 300), st.floats(0.01, 10), st.floats(0.01, 10))
+    def test_agrees_with_the_binomial_test(self, here, elsewhere, inside, outside):
+        found = rate_excess_p_values([here], [elsewhere], inside, outside)[0]
+        total = here + elsewhere
+        share = inside / (inside + outside)
+        expected = binomtest(here, total, share, alternative="greater").pvalue if total else 1.0
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+    def test_without_exposure_nothing_is_known(self):
+        assert np.isnan(rate_excess_p_values([0], [0], 0.0, 0.0)).all()
+
+
+class TestRowMedians:
+    @given(
+        arrays(
+            np.float64,
+            array_shapes(min_dims=2, max_dims=2, max_side=9),
+            elements=st.one_of(st.floats(-5, 5), st.just(np.nan)),
+        )
+    )
+    def test_is_the_median_of_what_is_known(self, values):
+        known = [row[~np.isnan(row)] for row in values]
+        expected = [np.median(row) if row.size else np.nan for row in known]
+        np.testing.assert_allclose(row_medians(values), expected)
+
+    def test_without_columns_nothing_is_known(self):
+        assert np.isnan(row_medians(np.empty((2, 0)))).all()
+        assert row_medians(np.empty((0, 2))).shape == (0,)

@@ -1,0 +1,253 @@
+"""Look up every unit's spikes around the laser's pulses, once.
+
+What is the same for all units of a session (windows, bins drawn from the gaps) is a `Plan`; what is found is
+`Measured`, numbers per unit and pulse, of which `vbn.analysis.optotagging.evidence` makes rates and tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vbn.analysis.optotagging.baseline import (
+    DrawnBins,
+    Windows,
+    draw_bins,
+    gap_windows,
+    mean_and_deviation,
+    preceding_windows,
+)
+from vbn.analysis.optotagging.conditions import Pulses
+from vbn.analysis.optotagging.cosine import binned_counts, responsive_fraction
+from vbn.analysis.optotagging.parameters import EvidenceParameters, Window
+from vbn.analysis.optotagging.salt import latency_histogram, salt
+from vbn.analysis.spikes import Booleans, Floats, Integers
+
+
+@dataclass(frozen=True)
+class SaltWindows:
+    """The windows without light of one condition: ``before`` (n_windows, n_pulses) which came before each."""
+
+    windows: Windows
+    before: Integers
+    n_bins: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is looked up in every train.
+
+    ``edges_s`` is flat, over (n_windows, 2, n_pulses) with the windows in the order of ``names``;
+    ``lengths_s`` (n_conditions, n_windows); no spike before ``from_s`` matters, and only the next spike of a
+    pulse may be later than ``until_s``.
+    """
+
+    parameters: EvidenceParameters
+    pulses: Pulses
+    names: tuple[str, ...]
+    edges_s: Floats
+    lengths_s: Floats
+    epoch_s: Window
+    from_s: float
+    until_s: float
+    gap_bins: DrawnBins
+    cosine_bins: DrawnBins
+    is_cosine: Booleans
+    salt_windows: dict[int, SaltWindows]
+
+
+def make_plan(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> Plan:
+    """Lay out a session's windows, and draw its bins from the gaps.
+
+    Parameters
+    ----------
+    pulses : at least one, and at least one condition.
+    parameters : lengths of the windows.
+    seed : of the draws.
+    """
+    waveforms = pulses.conditions["waveform"].to_numpy(dtype=object)
+    is_cosine = np.asarray(waveforms == parameters.cosine_waveform, dtype=np.bool_)
+    windows = [condition_windows(parameters, s) for s in pulses.conditions["duration_s"].tolist()]
+    relative = np.array([list(of.values()) for of in windows])  # (n_conditions, n_windows, 2)
+    # Pulses without a condition are looked up with the first one's windows, and never used.
+    edges = relative[np.maximum(pulses.condition, 0)].transpose(1, 2, 0) + pulses.start_s
+    margin = parameters.epoch_margin_s
+    epoch = (float(pulses.start_s[0]) - margin, float(pulses.stop_s.max()) + margin)
+    before_pulses = _salt_windows(pulses, parameters, is_cosine)
+    starts = [found.windows.start_s[0] for found in before_pulses.values() if found.windows.start_s.size]
+    gap_bins, cosine_bins = _gap_bins(pulses, parameters, seed)
+    return Plan(
+        parameters=parameters,
+        pulses=pulses,
+        names=tuple(windows[0]),
+        edges_s=np.ascontiguousarray(edges).ravel(),
+        lengths_s=relative[..., 1] - relative[..., 0],
+        epoch_s=epoch,
+        from_s=float(min(epoch[0], edges.min(), *starts)),
+        until_s=float(max(epoch[1], edges.max())),
+        gap_bins=gap_bins,
+        cosine_bins=cosine_bins,
+        is_cosine=is_cosine,
+        salt_windows=before_pulses,
+    )
+
+
+def condition_windows(parameters: EvidenceParameters, duration_s: float) -> dict[str, Window]:
+    """List all windows of a pulse of this length by name, in seconds relative to its onset."""
+    censor, middle = parameters.censor_s, duration_s / 2
+    return {
+        "evoked": parameters.evoked_window_s(duration_s),
+        "baseline": parameters.baseline_window_s,
+        "paired": parameters.paired_window_s(duration_s),
+        "onset_artifact": (-censor, min(censor, middle)),
+        "offset_artifact": (max(duration_s - censor, middle), duration_s + censor),
+        "swdb_baseline": parameters.swdb_baseline_window_s,
+        "swdb_evoked": parameters.swdb_evoked_window_s,
+        "tutorial_baseline": parameters.tutorial_baseline_window_s,
+        "tutorial_evoked": parameters.tutorial_evoked_window_s,
+        # From where Bennett's code looks for the first spike; it has no end.
+        "twice_censored": (2 * censor, 2 * censor),
+    }
+
+
+def _gap_bins(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> tuple[DrawnBins, DrawnBins]:
+    # A stream for each: neither changes with the length of the other's bins.
+    of_rates, of_cosine = np.random.default_rng(seed).spawn(2)
+    start, stop, margin = pulses.start_s, pulses.stop_s, parameters.gap_margin_s
+    rates = gap_windows(start, stop, parameters.gap_bin_s, margin)
+    cosine = gap_windows(start, stop, parameters.cosine_bin_s, margin)
+    n_bins = parameters.n_gap_bins
+    return draw_bins(of_rates, rates, n_bins), draw_bins(of_cosine, cosine, n_bins)
+
+
+def _salt_windows(
+    pulses: Pulses, parameters: EvidenceParameters, is_cosine: Booleans
+) -> dict[int, SaltWindows]:
+    """Of each condition with a sharp onset, the windows without light before its pulses."""
+    found = {}
+    for row, duration in enumerate(pulses.conditions["duration_s"].tolist()):
+        start, stop = parameters.evoked_window_s(duration)
+        n_bins = round((stop - start) / parameters.salt_bin_s)
+        if is_cosine[row] or n_bins < 1:
+            continue
+        windows, before = preceding_windows(
+            pulses.start_s,
+            pulses.stop_s,
+            stop - start,
+            int(parameters.salt_baseline_s / (stop - start) + 1e-9),
+            margin_s=-parameters.paired_baseline_stop_s,
+            recovery_s=parameters.salt_recovery_s,
+        )
+        found[row] = SaltWindows(windows, before[:, pulses.condition == row], n_bins)
+    return found
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found in each unit's train.
+
+    Attributes
+    ----------
+    n_epoch_spikes : (n_units,).
+    counts : (n_units, n_windows, n_pulses) spikes in each window of each pulse.
+    first_s : (n_units, n_pulses) the first spike in the evoked window, s after the onset; NaN if none.
+    next_s : (n_units, n_pulses) the next spike after the onset's artefact, however late; NaN if none.
+    next_code_s : (n_units, n_pulses) the same, looked for and counted as Bennett's code does.
+    gap : (n_units, 2) mean and standard deviation of the counts in the bins drawn; NaN without gaps.
+    salt : (n_units, n_conditions, 2) p and information; NaN where not tested.
+    cosine : (n_units, n_conditions, 2) responsive fraction with bins tested together where pulses are few,
+        and with each bin alone; NaN but for raised cosines.
+    """
+
+    n_epoch_spikes: Integers
+    counts: Integers
+    first_s: Floats
+    next_s: Floats
+    next_code_s: Floats
+    gap: Floats
+    salt: Floats
+    cosine: Floats
+
+
+def measure(plan: Plan, trains: Iterable[Floats]) -> Measured:
+    """Look up every train, one after the other."""
+    rows = [_measure_unit(plan, train) for train in trains]
+    n_pulses, n_conditions = plan.pulses.start_s.size, len(plan.pulses.conditions)
+    shapes = ((), (len(plan.names), n_pulses), *[(n_pulses,)] * 3, (2,), *[(n_conditions, 2)] * 2)
+    columns = zip(*rows, strict=True) if rows else [()] * len(shapes)
+    return Measured(
+        *(np.array(column).reshape(len(rows), *shape) for column, shape in zip(columns, shapes, strict=True))
+    )
+
+
+def _measure_unit(plan: Plan, train: Floats) -> tuple[object, ...]:
+    first, last = np.searchsorted(train, [plan.from_s, plan.until_s])
+    onward, near = train[first:], train[first:last]
+    index = np.searchsorted(onward, plan.edges_s).reshape(len(plan.names), 2, -1)
+    counts = (index[:, 1] - index[:, 0]).astype(np.int32)
+    onset, evoked = plan.pulses.start_s, plan.names.index("evoked")
+    next_s = _spikes_at(onward, index[evoked, 0]) - onset
+    code_s = _spikes_at(onward, index[plan.names.index("twice_censored"), 0])
+    begin, end = np.searchsorted(near, plan.epoch_s)
+    return (
+        end - begin,
+        counts,
+        np.where(counts[evoked] > 0, next_s, np.nan),
+        next_s,
+        code_s - (onset + plan.parameters.censor_s),
+        mean_and_deviation(plan.gap_bins.histogram(near)),
+        _salt_of_conditions(plan, near),
+        _cosine_of_conditions(plan, near),
+    )
+
+
+def _spikes_at(train: Floats, index: Integers) -> Floats:
+    """Look up the times of these spikes; NaN beyond the last."""
+    if train.size == 0:
+        return np.full(index.shape, np.nan)
+    return np.where(index < train.size, train[np.minimum(index, train.size - 1)], np.nan)
+
+
+def _salt_of_conditions(plan: Plan, train: Floats) -> Floats:
+    found = np.full((len(plan.is_cosine), 2), np.nan)
+    placed: dict[tuple[float, int], Integers] = {}
+    for row, light_free in plan.salt_windows.items():
+        # Conditions with pulses of one length have the same windows: place the spikes once.
+        key = (light_free.windows.length_s, light_free.n_bins)
+        if key not in placed:
+            placed[key] = _first_bins(light_free.windows, light_free.n_bins, train)
+        start, _ = plan.parameters.evoked_window_s(float(plan.pulses.conditions["duration_s"].iloc[row]))
+        test_windows = Windows(plan.pulses.onsets(row) + start, light_free.windows.length_s)
+        test = _first_bins(test_windows, light_free.n_bins, train)
+        baseline = latency_histogram(placed[key][light_free.before], light_free.n_bins)
+        found[row] = salt(baseline, latency_histogram(test[np.newaxis], light_free.n_bins)[0])
+    return found
+
+
+def _first_bins(windows: Windows, n_bins: int, train: Floats) -> Integers:
+    """(n_windows,) the bin of each window's first spike, 1 to ``n_bins``; 0 where there is none."""
+    found = np.zeros(windows.start_s.size, dtype=np.int64)
+    index, since = windows.place(train)
+    bins = np.minimum((since * (n_bins / windows.length_s)).astype(np.int64), n_bins - 1) + 1
+    is_first = np.diff(index, prepend=-1) > 0
+    found[index[is_first]] = bins[is_first]
+    return found
+
+
+def _cosine_of_conditions(plan: Plan, train: Floats) -> Floats:
+    found = np.full((len(plan.is_cosine), 2), np.nan)
+    if not plan.is_cosine.any():
+        return found
+    parameters = plan.parameters
+    baseline = plan.cosine_bins.histogram(train)
+    for row in np.flatnonzero(plan.is_cosine).tolist():
+        start, stop = parameters.evoked_window_s(float(plan.pulses.conditions["duration_s"].iloc[row]))
+        n_bins = int((stop - start) / parameters.cosine_bin_s + 1e-9)
+        counts = binned_counts(train, plan.pulses.onsets(row), parameters.cosine_bin_s, n_bins)
+        alpha, wanted = parameters.cosine_alpha, parameters.cosine_observations
+        alone = responsive_fraction(counts, baseline, alpha, 1)
+        few = len(counts) < wanted
+        found[row] = responsive_fraction(counts, baseline, alpha, wanted) if few else alone, alone
+    return found

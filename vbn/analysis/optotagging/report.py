@@ -1,0 +1,127 @@
+"""What follows from the labels: cell classes, and how often a method is wrong where nothing can answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
+
+from vbn.analysis.optotagging.genotype import is_cre_positive
+from vbn.analysis.optotagging.methods import TAGGED, UNLABELLED
+from vbn.analysis.spikes import Floats
+
+CELL_CLASSES = ("Sst", "Vip", "RS", "FS", UNLABELLED)
+WILD_TYPE = "wild type"
+FAST_SPIKING_MS = 0.4
+
+
+def cell_class(label: ArrayLike, waveform_duration_ms: ArrayLike, cre_line: str | None) -> NDArray[np.str_]:
+    """Put units into the cell classes of Bennett 2025.
+
+    Parameters
+    ----------
+    label : (n_units,) from `label_units_by_method`.
+    waveform_duration_ms : (n_units,) trough to peak; NaN if unknown.
+    cre_line : genotype or Cre line of the mouse.
+
+    Returns
+    -------
+    (n_units,) ``Sst`` or ``Vip`` for tagged units, by the mouse (``unlabelled`` in one of neither line);
+    of all others, of wild types too, ``RS`` (regular-spiking) above 0.4 ms and ``FS`` (fast-spiking) below;
+    ``unlabelled`` at exactly 0.4 ms, as in their code, and where the duration is NaN.
+
+    Notes
+    -----
+    A unit that no method can label, for want of pulses or of a laser table, is RS or FS by its waveform: in
+    a Cre mouse there may be cells of the labelled class among these.
+    """
+    duration = np.asarray(waveform_duration_ms, dtype=np.float64)
+    by_waveform = np.select(
+        [duration > FAST_SPIKING_MS, duration < FAST_SPIKING_MS], ["RS", "FS"], UNLABELLED
+    )
+    return np.where(np.asarray(label) == TAGGED, line_of(cre_line, otherwise=UNLABELLED), by_waveform)
+
+
+def line_of(genotype: str | None, otherwise: str = "other") -> str:
+    """Name the labelled class of a mouse: ``Sst``, ``Vip``, or ``otherwise``.
+
+    Examples
+    --------
+    >>> line_of("Vip-IRES-Cre/wt;Ai32(RCL-ChR2(H134R)_EYFP)/wt")
+    'Vip'
+    """
+    if not is_cre_positive(genotype):
+        return otherwise
+    text = str(genotype).lower()
+    return next((line for line in ("Sst", "Vip") if line.lower() in text), otherwise)
+
+
+def false_positive_rate(passes: ArrayLike, genotype: ArrayLike) -> float:
+    """Share of the wild types' units that pass a method's rule.
+
+    Parameters
+    ----------
+    passes : (n_units,) from `label_units_by_method`, of one method.
+    genotype : (n_units,) of each unit's mouse.
+
+    Returns
+    -------
+    In [0, 1]; NaN without units of wild types.
+    """
+    wild = np.array(
+        [not is_cre_positive(name) for name in np.asarray(genotype, dtype=object)], dtype=np.bool_
+    )
+    here = np.asarray(passes, dtype=np.bool_)[wild]
+    return float(here.mean()) if here.size else np.nan
+
+
+def tagged_shares(labels: pd.DataFrame) -> pd.DataFrame:
+    """Count how many units pass each method, by the mice's line.
+
+    Parameters
+    ----------
+    labels : one row per unit and method, of any number of sessions: method, session_id, genotype, passes.
+
+    Returns
+    -------
+    One row per method and line (``Sst``, ``Vip``, ``other``, ``wild type``), in this order: n_sessions,
+    n_units, n_passing, share, share_low and share_high (Wilson's 95 % interval). For wild types the share
+    is the rate of false positives. Empty without rows.
+    """
+    lines = [
+        WILD_TYPE if not is_cre_positive(name) else line_of(name)
+        for name in labels["genotype"].to_numpy(dtype=object)
+    ]
+    ordered = pd.Categorical(lines, ["Sst", "Vip", "other", WILD_TYPE], ordered=True)
+    groups = labels.assign(line=ordered).groupby(["method", "line"], observed=True, sort=True)
+    table = groups.agg(
+        n_sessions=("session_id", "nunique"), n_units=("passes", "size"), n_passing=("passes", "sum")
+    ).reset_index()
+    passing, units = table["n_passing"].to_numpy(np.float64), table["n_units"].to_numpy(np.float64)
+    low, high = wilson_interval(passing, units)
+    return table.assign(share=passing / units, share_low=low, share_high=high)
+
+
+def wilson_interval(n_true: ArrayLike, n: ArrayLike, coverage: float = 0.95) -> tuple[Floats, Floats]:
+    """Give an interval of a share (Wilson 1927).
+
+    Parameters
+    ----------
+    n_true, n : (n_groups,) how many of how many.
+    coverage : of the interval.
+
+    Returns
+    -------
+    (n_groups,) its ends; 0 and 1 where n is 0.
+    """
+    total = np.asarray(n, dtype=np.float64)
+    safe = np.maximum(total, 1)
+    share = np.asarray(n_true, dtype=np.float64) / safe
+    z = float(ndtri((1 + coverage) / 2))
+    middle = (share + z**2 / (2 * safe)) / (1 + z**2 / safe)
+    half = z / (1 + z**2 / safe) * np.sqrt(share * (1 - share) / safe + z**2 / (4 * safe**2))
+    known = total > 0
+    return np.where(known, np.maximum(middle - half, 0), 0.0), np.where(
+        known, np.minimum(middle + half, 1), 1.0
+    )

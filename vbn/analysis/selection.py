@@ -1,0 +1,135 @@
+"""Which units pass a quality filter, the filter being data.
+
+A filter is a set of criteria that a unit must all meet, each about one column. A missing value (NULL, NaN)
+meets no comparison, as in AllenSDK's ``get_units``, whose limits drop units without the metric; a
+criterion may say otherwise (``null_passes``).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vbn.analysis.spikes import Booleans
+
+Value = float | str | bool | tuple[str, ...] | None
+
+COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType(
+    {
+        "<": lambda column, value: column < value,
+        "<=": lambda column, value: column <= value,
+        ">": lambda column, value: column > value,
+        ">=": lambda column, value: column >= value,
+        "==": lambda column, value: column == value,
+        "!=": lambda column, value: column != value,
+        "in": lambda column, value: column.isin(value),
+        "is null": lambda column, _: column.isna(),
+        "is not null": lambda column, _: column.notna(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One condition on one column of the units.
+
+    Parameters
+    ----------
+    column : name of the column.
+    comparison : ``<``, ``<=``, ``>``, ``>=``, ``==``, ``!=``, ``in``, ``is null`` or ``is not null``.
+    value : what the column is compared with; a tuple of texts for ``in``, None for the null tests.
+    null_passes : whether a unit without a value meets a comparison.
+
+    Raises
+    ------
+    ValueError
+        For an unknown comparison, or a value that does not go with it.
+    """
+
+    column: str
+    comparison: str
+    value: Value = None
+    null_passes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.comparison not in COMPARISONS:
+            raise ValueError(f"Unknown comparison {self.comparison!r}. Known: {', '.join(COMPARISONS)}.")
+        takes_none = self.comparison.startswith("is")
+        if takes_none != (self.value is None):
+            needs = "takes no value" if takes_none else "needs a value"
+            raise ValueError(f"The comparison {self.comparison!r} of {self.column!r} {needs}.")
+        if (self.comparison == "in") != isinstance(self.value, tuple):
+            raise ValueError(f"Only 'in' takes a list, and it takes nothing else: {self}.")
+        if self.comparison in ("<", "<=", ">", ">=") and (
+            isinstance(self.value, str | bool) or not np.isfinite(self.value)  # type: ignore[arg-type]
+        ):
+            raise ValueError(f"{self.comparison!r} needs a finite number, got {self.value!r}.")
+
+    def __str__(self) -> str:
+        """Return the criterion as people write it."""
+        value = "" if self.value is None else f" {self.value}"
+        return f"{self.column} {self.comparison}{value}"
+
+
+@dataclass(frozen=True)
+class UnitCriteria:
+    """A quality filter: a unit passes when it meets every criterion; without any, all pass.
+
+    Parameters
+    ----------
+    criteria : the conditions, in no particular order; kept sorted, so that equal filters are equal.
+    for_populations : whether populations are averaged over the units that pass.
+    """
+
+    criteria: tuple[Criterion, ...] = ()
+    for_populations: bool = True
+
+    def __post_init__(self) -> None:
+        ordered = sorted(self.criteria, key=lambda c: (c.column, c.comparison, str(c.value)))
+        object.__setattr__(self, "criteria", tuple(ordered))
+
+
+def passing_units(units: pd.DataFrame, filters: UnitCriteria) -> Booleans:
+    """Find the units that meet all criteria.
+
+    Parameters
+    ----------
+    units : one row per unit, with the columns that the criteria name.
+    filters : the criteria.
+
+    Returns
+    -------
+    (n_units,) True for units that pass.
+
+    Raises
+    ------
+    ValueError
+        For a column that is not there; the message names the nearest.
+    """
+    passing = np.ones(len(units), dtype=np.bool_)
+    for criterion in filters.criteria:
+        passing &= _meets(units, criterion)
+    return passing
+
+
+def _meets(units: pd.DataFrame, criterion: Criterion) -> Booleans:
+    if criterion.column not in units:
+        nearest = difflib.get_close_matches(criterion.column, units.columns, n=3)
+        hint = f" Near to it: {', '.join(nearest)}." if nearest else ""
+        raise ValueError(f"Units have no column {criterion.column!r}.{hint}")
+    column = units[criterion.column]
+    if criterion.comparison.startswith("is"):
+        return np.asarray(COMPARISONS[criterion.comparison](column, None), dtype=np.bool_)
+    missing = column.isna().to_numpy(np.bool_)
+    met = np.full(len(units), criterion.null_passes)
+    known = column[~missing]
+    if isinstance(criterion.value, float | int) and not isinstance(criterion.value, bool):
+        known = known.astype(np.float64)
+    met[~missing] = COMPARISONS[criterion.comparison](known, criterion.value)
+    return met
