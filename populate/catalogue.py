@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from populate import catalogue_channels
 from schemas import ecephys, session
 from schemas.issues import note_issues
 from schemas.rows import insert_rows, key_of_session, plain
-from vbn.errors import NotReadableError
+from vbn.errors import NotReadableError, quoted, shortened
 from vbn.nwb import Issue
 from vbn.nwb.issue import issue
 
@@ -25,6 +26,7 @@ NEEDED = {
     BEHAVIOR: ("behavior_session_id", "session_number"),
     "probes.csv": ("ecephys_probe_id", "ecephys_session_id"),
     "units.csv": ("unit_id", "ecephys_session_id"),
+    catalogue_channels.FILE: catalogue_channels.NEEDED,
 }
 FROM_ECEPHYS = (
     "experience_level",
@@ -42,6 +44,7 @@ FROM_BEHAVIOR = {
 }
 COMPARED = ("mouse_id", "genotype", "sex", "age_in_days", "session_type", "equipment_name", "image_set")
 ABNORMAL = ("abnormal_histology", "abnormal_activity")
+AGAIN = "Download it again."
 HOURS_OFF = (0, 7, 8)  # the release labels Pacific time as UTC
 
 
@@ -93,7 +96,7 @@ class Catalogue:
         if row is None:
             return []
         different = [
-            f"{name} '{row[name]}', in the file '{known[name]}'"
+            f"{name} {quoted(str(row[name]))}, in the file {quoted(str(known[name]))}"
             for name in COMPARED
             if row.get(name) is not None and str(row[name]) != str(known[name])
         ]
@@ -140,10 +143,12 @@ def load(folder: Path) -> dict[str, int]:
     known = {row["catalogue_session_id"] for row in sessions}
     probes = _probe_rows(found / "probes.csv", known) if (found / "probes.csv").exists() else []
     units = _unit_rows(found / "units.csv", known) if (found / "units.csv").exists() else []
+    channels = _new_channels(found / catalogue_channels.FILE, known)
     # All tables are read before any is entered.
     return {
         "CatalogueSession": _enter(session.CatalogueSession(), sessions),
         "CatalogueProbe": _enter(session.CatalogueProbe(), probes),
+        "CatalogueChannel": catalogue_channels.enter(channels),
         "CatalogueUnit": _enter(session.CatalogueUnit(), units),
     }
 
@@ -181,7 +186,7 @@ def _read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, usecols=None if columns is None else lambda name: name in columns)
     except (OSError, ValueError) as error:
-        raise NotReadableError(path, f"it is no table: {error}.", "Download it again.") from error
+        raise NotReadableError(path, f"it is no table: {shortened(error, 200)}.", AGAIN) from error
     absent = [name for name in NEEDED.get(path.name, ()) if name not in table]
     if absent:
         raise NotReadableError(
@@ -241,6 +246,15 @@ def _unit_rows(path: Path, known: set[int]) -> list[dict[str, Any]]:
     ]
 
 
+def _new_channels(path: Path, sessions: set[int]) -> pd.DataFrame:
+    if not path.exists():
+        return pd.DataFrame()
+    table = _read(path, tuple(catalogue_channels.ATTRIBUTES))
+    if unfit := catalogue_channels.find_unfit(table):
+        raise NotReadableError(path, f"the columns {', '.join(unfit)} hold what they should not.", AGAIN)
+    return catalogue_channels.find_new(table, sessions)
+
+
 def _enter(table: Any, rows: list[dict[str, Any]]) -> int:
     """Insert the rows whose key is not there; return how many."""
     (name,) = table.primary_key
@@ -252,13 +266,15 @@ def _enter(table: Any, rows: list[dict[str, Any]]) -> int:
 
 def check(catalogue: Catalogue) -> list[int]:
     """Compare the registered sessions with the tables, write down what is found, return the disagreeing."""
-    counts = check_counts()
+    counts, channels = check_counts(), catalogue_channels.find_disagreements()
     disagreeing = []
     for key in session.NwbFile.keys(order_by="session_id"):
         found = note_catalogue(key, catalogue)
         of_counts = counts.get(key["session_id"], [])
+        of_channels = channels.get(key["session_id"], [])
         note_issues(key, "CatalogueSession", of_counts)
-        if any(one.code == "catalogue_disagrees" for one in (*found, *of_counts)):
+        note_issues(key, "CatalogueChannel", of_channels)
+        if any(one.code == "catalogue_disagrees" for one in (*found, *of_counts, *of_channels)):
             disagreeing.append(int(key["session_id"]))
     return disagreeing
 

@@ -83,9 +83,8 @@ def _report(key: dict[str, Any], truth: dict[str, Any]) -> SessionReport:
     injected = {
         unit["unit_id"] for unit in units if unit["role"] == "opto" and unit.get("responds_to_laser", True)
     }
-    tagged = set(
-        (optotagging.Optotagging.Unit & key & {"optotag_label": "tagged"}).to_arrays("unit_id").tolist()
-    )
+    labels = optotagging.unit_labels() & key & {"optotag_label": "tagged"}
+    tagged = set(labels.to_arrays("unit_id").tolist())
     recording = (ecephys.Recording & key).fetch1()
     return SessionReport(
         session_id=key["session_id"],

@@ -12,11 +12,12 @@ from typing import Any
 import vbn
 import vbn.nwb
 from populate.catalogue import Catalogue, note_catalogue
-from schemas import session
+from schemas import ecephys, session
 from schemas._datajoint import dj
 from schemas.issues import note_issues
 from schemas.roots import Place, locate
-from vbn.errors import ConflictError, NotFoundError, VbnError
+from schemas.rows import require_storable
+from vbn.errors import ConflictError, NotFoundError, VbnError, quoted
 from vbn.nwb import FileKind
 from vbn.nwb.layout import find_unknown_parts
 from vbn.nwb.recording import reading
@@ -35,11 +36,14 @@ class Outcome:
     session_id: int | None = None
 
 
-def register(places: Iterable[Place], catalogue: Catalogue | None = None) -> Iterator[Outcome]:
+def register(
+    places: Iterable[Place], catalogue: Catalogue | None = None, *, replace: bool = False
+) -> Iterator[Outcome]:
     """Enter files, or all NWB files below folders, or URLs; yield what became of each.
 
     Recordings and behaviour-only sessions become sessions, LFP files are entered beside their
-    recording. A file that fails is reported and the others go on.
+    recording. A file that fails is reported and the others go on. With ``replace``, a file with another
+    content takes the place of the registered one, and what was made from that becomes stale.
 
     Raises
     ------
@@ -57,63 +61,108 @@ def register(places: Iterable[Place], catalogue: Catalogue | None = None) -> Ite
             if identity.kind is FileKind.LFP:
                 lfp_files.append((place, identity))  # after the recordings that they belong to
             else:
-                yield _register_once(place, identity, catalogue or Catalogue())
+                yield _register_once(place, identity, catalogue or Catalogue(), replace)
         except VbnError as error:
             yield Outcome(place, "failed", str(error))
     for place, identity in lfp_files:
         try:
-            yield _register_lfp(place, identity)
+            yield _register_lfp(place, identity, replace)
         except VbnError as error:
             yield Outcome(place, "failed", str(error))
 
 
-def _register_once(place: Place, identity: vbn.nwb.FileIdentity, catalogue: Catalogue) -> Outcome:
+def _register_once(
+    place: Place, identity: vbn.nwb.FileIdentity, catalogue: Catalogue, replace: bool
+) -> Outcome:
     """Enter a file, also while another process enters the same one."""
     try:
-        return _register_file(place, identity, catalogue)
+        return _register_file(place, identity, catalogue, replace)
     except dj.errors.DuplicateError:
-        return _register_file(place, identity, catalogue)
+        return _register_file(place, identity, catalogue, replace)
 
 
-def _register_file(place: Place, identity: vbn.nwb.FileIdentity, catalogue: Catalogue) -> Outcome:
+def _register_file(
+    place: Place, identity: vbn.nwb.FileIdentity, catalogue: Catalogue, replace: bool
+) -> Outcome:
     extra = catalogue.known_of(identity.identifier)
     known = (session.NwbFile & {"session_id": identity.identifier}).to_dicts()
+    if known and replace and not _has_content(place, identity, known[0]):
+        return _replace_file(place, identity, known[0])
     if known:
         _require_same_content(place, identity, known[0])
         status = "updated" if _complete_session(identity.identifier, extra) else "unchanged"
         if extra:
             note_catalogue(known[0], catalogue)
         return Outcome(place, status, "", identity.identifier)
-    with vbn.nwb.open_session(place) as file:
-        metadata = vbn.nwb.read_session(file)
-        with reading(file, "layout"):
-            issues = find_unknown_parts(file) + find_release_issues(file)
+    metadata, issues = _read_session(place)
     row = _file_row(place, identity)
     key = {"mouse_id": metadata.mouse_id, "session_id": metadata.session_id}
+    described = require_storable(session.Session(), {**key, **_session_row(metadata)}, place)
     with dj.conn().transaction:
         _enter_mouse(place, metadata)
-        session.Session.insert1({**key, **_session_row(metadata), **extra})
+        session.Session.insert1({**described, **extra})
         session.NwbFile.insert1({**key, **row})
         note_issues(key, "NwbFile", issues)
         note_catalogue(key, catalogue)
     return Outcome(place, "registered", "", identity.identifier)
 
 
-def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity) -> Outcome:
+def _read_session(place: Place) -> tuple[vbn.nwb.SessionMetadata, list[vbn.nwb.Issue]]:
+    """Read what is registered of a session's file, and what is odd in its layout."""
+    with vbn.nwb.open_session(place) as file:
+        metadata = vbn.nwb.read_session(file)
+        with reading(file, "layout"):
+            return metadata, find_unknown_parts(file) + find_release_issues(file)
+
+
+def _replace_file(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> Outcome:
+    """Put a file in the place of the registered one; the imported rows stay, and are stale."""
+    metadata, issues = _read_session(place)
+    if metadata.mouse_id != known["mouse_id"]:
+        raise ConflictError(
+            f"{place}: session {identity.identifier} is of mouse {known['mouse_id']}, and this file of mouse "
+            f"{quoted(metadata.mouse_id)}. It cannot replace the registered one."
+        )
+    key = {"mouse_id": known["mouse_id"], "session_id": known["session_id"]}
+    described = require_storable(session.Session(), {**key, **_session_row(metadata)}, place)
+    with dj.conn().transaction:
+        _enter_mouse(place, metadata)
+        session.Session.update1(described)
+        session.NwbFile.update1({**key, **_file_row(place, identity)})
+        note_issues(key, "NwbFile", issues)
+    return Outcome(place, "replaced", "import it anew with: vbn recompute", identity.identifier)
+
+
+def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -> Outcome:
     with vbn.nwb.open_lfp(place) as file:
         lfp = vbn.nwb.read_lfp_probe(file)
     key = _session_of(place, lfp)
     known = (session.LfpFile & key & {"lfp_probe_id": lfp.probe_id}).to_dicts()
     if known:
-        row = {name.removeprefix("lfp_"): value for name, value in known[0].items()}
-        _require_same_content(place, identity, row)
-        return Outcome(place, "unchanged", f"LFP of {lfp.probe_name}", key["session_id"])
+        registered = {name.removeprefix("lfp_"): value for name, value in known[0].items()}
+        if not replace or _has_content(place, identity, registered):
+            _require_same_content(place, identity, registered)
+            return Outcome(place, "unchanged", f"LFP of {lfp.probe_name}", key["session_id"])
+    _require_probe(place, key, lfp)
     row = _file_row(place, identity, hashed=False)
     kept = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns", "registered_at")
-    session.LfpFile.insert1(
-        {**key, "lfp_probe_id": lfp.probe_id, **{f"lfp_{name}": row[name] for name in kept}}
-    )
-    return Outcome(place, "registered", f"LFP of {lfp.probe_name}", key["session_id"])
+    entry = {**key, "lfp_probe_id": lfp.probe_id, **{f"lfp_{name}": row[name] for name in kept}}
+    if known:
+        session.LfpFile.update1(entry)
+    else:
+        session.LfpFile.insert1(entry)
+    status = "replaced" if known else "registered"
+    return Outcome(place, status, f"LFP of {lfp.probe_name}", key["session_id"])
+
+
+def _require_probe(place: Place, key: dict[str, Any], lfp: vbn.nwb.LfpMetadata) -> None:
+    """Refuse the LFP of a probe that the recording does not have, if its probes are known already."""
+    known = (ecephys.Recording.Probe & key).to_arrays("probe_id").tolist()
+    if known and lfp.probe_id not in known:
+        raise ConflictError(
+            f"{place}: session {key['session_id']} has no probe {lfp.probe_id}; its probes are "
+            f"{', '.join(map(str, known))}. Check which recording the LFP file belongs to."
+        )
 
 
 def _session_of(place: Place, lfp: vbn.nwb.LfpMetadata) -> dict[str, Any]:
@@ -140,14 +189,18 @@ def _session_of(place: Place, lfp: vbn.nwb.LfpMetadata) -> dict[str, Any]:
 
 
 def _require_same_content(path: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> None:
-    if identity.size_bytes == known["size_bytes"] and _is_same(path, known):
+    if _has_content(path, identity, known):
         return
     raise ConflictError(
         f"{path}: session {identity.identifier} is registered from {known['root']}:{known['relative_path']} "
         f"with another content (blake2b {str(known['blake2b'])[:12]}..., {known['size_bytes']} bytes; "
         f"this has {identity.size_bytes}). "
-        "If this file is the right one, delete the session first; else bring the registered file back."
+        "If this file is the right one, register it with --replace; else bring the registered file back."
     )
+
+
+def _has_content(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> bool:
+    return bool(identity.size_bytes == known["size_bytes"] and _is_same(place, known))
 
 
 def _is_same(place: Place, known: dict[str, Any]) -> bool:
@@ -172,7 +225,10 @@ def _complete_session(session_id: int, extra: dict[str, Any]) -> bool:
     if different:
         raise ConflictError(
             f"Session {session_id}: the catalogue disagrees with the database in "
-            + ", ".join(f"{name} ('{extra[name]}' against '{known[name]}')" for name in different)
+            + ", ".join(
+                f"{name} ({quoted(str(extra[name]))} against {quoted(str(known[name]))})"
+                for name in different
+            )
             + ". Check that the catalogue is of the same release."
         )
     if missing:
@@ -189,6 +245,7 @@ def _enter_mouse(path: Place, metadata: vbn.nwb.SessionMetadata) -> None:
         "reporter_line": metadata.reporter_line,
         "cre_line": metadata.cre_line,
     }
+    require_storable(session.Mouse(), row, path)
     known = (session.Mouse & {"mouse_id": metadata.mouse_id}).to_dicts()
     if not known:
         session.Mouse.insert1(row)
@@ -196,7 +253,9 @@ def _enter_mouse(path: Place, metadata: vbn.nwb.SessionMetadata) -> None:
         different = [name for name, value in row.items() if known[0][name] != value]
         raise ConflictError(
             f"{path}: mouse {metadata.mouse_id} is known with another "
-            + ", ".join(f"{name} ('{known[0][name]}', here '{row[name]}')" for name in different)
+            + ", ".join(
+                f"{name} ({quoted(str(known[0][name]))}, here {quoted(str(row[name]))})" for name in different
+            )
             + ". Check which of the files is right."
         )
 

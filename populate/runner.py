@@ -22,7 +22,7 @@ from schemas import files, session
 from schemas._datajoint import dj
 from schemas.connection import DRIVER_ERRORS, tables
 from schemas.store import discard_leftovers
-from vbn.errors import NotFoundError, ServerError, StoreError, VbnError
+from vbn.errors import NotFoundError, ServerError, StoreError, VbnError, shortened
 
 Key = dict[str, Any]
 
@@ -192,7 +192,7 @@ def explain(error: BaseException) -> str:
         return str(_store_error(error))
     if isinstance(error, REFUSALS):
         # The server's words go on over many lines, with the whole row in them.
-        first_line = str(error).strip().split("\n")[0][:300]
+        first_line = shortened(str(error).strip().split("\n")[0], 300)
         return f"The database refuses what the file holds ({type(error).__name__}: {first_line})."
     notes = " ".join(getattr(error, "__notes__", ()))
     return f"{type(error).__name__}: {error} {notes}".strip()

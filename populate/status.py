@@ -47,9 +47,7 @@ def table_status() -> list[TableStatus]:
     for cls in tables(dj.Imported, dj.Computed):
         table: Any = cls()
         progress = table.jobs.progress()
-        total = _n_keys(table, n_files, n_lfp_files) * prod(
-            len(parent()) for parent in _parameter_tables(table)
-        )
+        total = _n_keys(table, n_files, n_lfp_files) * prod(_n_sets(cls))
         if getattr(cls, "is_optional", False):
             total = len(table) + progress["total"]
         found.append(TableStatus(cls.__name__, len(table), total, progress["reserved"], progress["error"]))
@@ -67,10 +65,9 @@ def _n_keys(table: Any, n_files: dict[str, int], n_lfp_files: int) -> int:
     return sum(n_files.values())
 
 
-def _parameter_tables(table: Any) -> list[Any]:
-    """Return the parameter tables that a table's key refers to."""
-    by_name = {cls().full_table_name: cls for cls in tables(dj.Lookup)}
-    return [by_name[name] for name in table.parents(primary=True) if name in by_name]
+def _n_sets(cls: Any) -> list[int]:
+    """Return how many sets of each parameter table in its key a table is made with."""
+    return [len(cls.wanted_sets(table)) for table in cls.parameters()]
 
 
 def job_errors() -> list[JobError]:

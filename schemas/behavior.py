@@ -14,7 +14,8 @@ from schemas._datajoint import dj
 from schemas.files import registered_file
 from schemas.imports import FileImport
 from schemas.issues import note_issues
-from schemas.rows import insert_rows, rows_from_frame
+from schemas.provenance import provenance_lines
+from schemas.rows import insert_rows, require_storable, rows_from_frame
 from vbn.nwb.findings import (
     find_infinite_values,
     find_lick_issues,
@@ -43,12 +44,13 @@ REWARD_COLUMNS = {"reward_timestamp": "timestamps", "autorewarded": "auto_reward
 class ChangeDetection(FileImport):
     """The change detection task of one session."""
 
-    definition = """
+    definition = f"""
     # The change detection task of one session
     -> session.NwbFile
     ---
     n_trials : int32  # number of trials, aborted ones included
     n_rewards : int32  # number of rewards, auto rewards included
+    {provenance_lines("change_detection")}
     """
 
     class Trial(dj.Part):
@@ -108,7 +110,7 @@ class ChangeDetection(FileImport):
     ) -> None:
         """Insert the session's trials and rewards."""
         note_issues(key, "ChangeDetection", issues)
-        self.insert1({**key, "n_trials": len(trials), "n_rewards": len(rewards)})
+        self.insert1({**key, **self.provenance(key), "n_trials": len(trials), "n_rewards": len(rewards)})
         complete = trials.reindex(columns=trials.columns.union(CHANGE_TIMES, sort=False))
         insert_rows(self.Trial(), rows_from_frame(complete, self.Trial(), key, TRIAL_COLUMNS))
         numbered = rewards.reset_index(drop=True).rename_axis("reward_id").reset_index()
@@ -119,13 +121,14 @@ class ChangeDetection(FileImport):
 class Licks(FileImport):
     """The licks of one session."""
 
-    definition = """
+    definition = f"""
     # The licks of one session
     -> session.NwbFile
     ---
     n_licks : int32  # number of licks
     lick_timestamps : <blob>  # (s) float64, ascending, lick sensor on the session clock
     lick_frames : <blob>  # (index) int64, stimulus frame of each lick
+    {provenance_lines("licks")}
     """
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
@@ -136,14 +139,22 @@ class Licks(FileImport):
         """Insert the session's licks."""
         note_issues(key, "Licks", find_lick_issues(licks))
         times, frames = licks["timestamps"].to_numpy(np.float64), licks["frame"].to_numpy(np.int64)
-        self.insert1({**key, "n_licks": len(licks), "lick_timestamps": times, "lick_frames": frames})
+        self.insert1(
+            {
+                **key,
+                **self.provenance(key),
+                "n_licks": len(licks),
+                "lick_timestamps": times,
+                "lick_frames": frames,
+            }
+        )
 
 
 @schema
 class Running(FileImport):
     """The running speed of one session."""
 
-    definition = """
+    definition = f"""
     # The running speed of one session
     -> session.NwbFile
     ---
@@ -151,6 +162,7 @@ class Running(FileImport):
     running_timestamps : <npy@vbn>  # (s) float64, time of each sample
     running_speed : <npy@vbn>  # (cm/s) float64, low-pass filtered at 10 Hz
     raw_running_speed : <npy@vbn>  # (cm/s) float64, unfiltered
+    {provenance_lines("running")}
     """
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
@@ -167,14 +179,14 @@ class Running(FileImport):
             "raw_speed": "raw_running_speed",
         }
         arrays = {attribute: running[column].to_numpy(np.float64) for column, attribute in names.items()}
-        self.insert1({**key, "n_running_samples": len(running), **arrays})
+        self.insert1({**key, **self.provenance(key), "n_running_samples": len(running), **arrays})
 
 
 @schema
 class EyeTracking(FileImport):
     """The eye tracking of one session; sessions without any have a row that says so."""
 
-    definition = """
+    definition = f"""
     # The eye tracking of one session
     -> session.NwbFile
     ---
@@ -203,6 +215,7 @@ class EyeTracking(FileImport):
     cr_height=null : <npy@vbn>  # (px) half axis of the corneal reflection
     cr_width=null : <npy@vbn>  # (px) half axis of the corneal reflection
     cr_phi=null : <npy@vbn>  # (rad) angle of the corneal reflection
+    {provenance_lines("eye_tracking")}
     """
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
@@ -214,18 +227,26 @@ class EyeTracking(FileImport):
         if (session.NwbFile & key).fetch1("file_kind") == "recording":  # training boxes have no eye camera
             note_issues(key, "EyeTracking", find_missing_pupil(eye_tracking))
         if eye_tracking is None:
-            self.insert1({**key, "has_eye_tracking": False, "n_eye_samples": 0})
+            self.insert1({**key, **self.provenance(key), "has_eye_tracking": False, "n_eye_samples": 0})
             return
         arrays = {str(name): column.to_numpy() for name, column in eye_tracking.items()}
         arrays["eye_timestamps"] = arrays.pop("timestamps")
-        self.insert1({**key, "has_eye_tracking": True, "n_eye_samples": len(eye_tracking), **arrays})
+        self.insert1(
+            {
+                **key,
+                **self.provenance(key),
+                "has_eye_tracking": True,
+                "n_eye_samples": len(eye_tracking),
+                **arrays,
+            }
+        )
 
 
 @schema
 class TaskParameters(FileImport):
     """The parameters that the task ran with in one session."""
 
-    definition = """
+    definition = f"""
     # Parameters of the task of one session
     -> session.NwbFile
     ---
@@ -243,29 +264,31 @@ class TaskParameters(FileImport):
     earned_reward_volume : float64  # (mL) water for a hit
     auto_reward_volume : float64  # (mL) water given free
     n_stimulus_frames : int32  # frames of the behavior block with a stimulus drawn
+    {provenance_lines("task_parameters")}
     """
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
-        """Read the parameters."""
-        return (vbn.nwb.read_task_parameters(registered_file(source)),)
-
-    def make_insert(self, key: dict[str, Any], parameters: vbn.nwb.TaskParameters) -> None:
-        """Insert the parameters under the names of the table."""
-        row = asdict(parameters)
+        """Read the parameters, under the names of the table."""
+        file = registered_file(source)
+        row = asdict(vbn.nwb.read_task_parameters(file))
         del row["session_type"]
         row["stimulus_set_name"], row["task_image_set"] = row.pop("stimulus_name"), row.pop("image_set")
         row["stimulus_duration"] = row.pop("stimulus_duration_sec")
         row["shortest_blank"], row["longest_blank"] = row.pop("blank_duration_sec")
         row["response_window_start"], row["response_window_stop"] = row.pop("response_window_sec")
         row["earned_reward_volume"] = row.pop("reward_volume")
-        self.insert1({**key, **row})
+        return (require_storable(self, row, file.path),)
+
+    def make_insert(self, key: dict[str, Any], row: dict[str, Any]) -> None:
+        """Insert the parameters."""
+        self.insert1({**key, **self.provenance(key), **row})
 
 
 @schema
 class RigGeometry(FileImport):
     """Where monitor, camera and lamp of the eye tracking stood; sessions without have a row that says so."""
 
-    definition = """
+    definition = f"""
     # Geometry of the eye tracking of one session
     -> session.NwbFile
     ---
@@ -275,6 +298,7 @@ class RigGeometry(FileImport):
     camera_position=null : <blob>  # (mm) float64 x, y, z
     camera_rotation=null : <blob>  # (deg) float64 x, y, z
     led_position=null : <blob>  # (mm) float64 x, y, z
+    {provenance_lines("rig_geometry")}
     """
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
@@ -286,4 +310,4 @@ class RigGeometry(FileImport):
         row = {} if geometry is None else asdict(geometry)
         row.pop("equipment", None)
         arrays = {name.rpartition("_")[0]: np.array(position) for name, position in row.items()}
-        self.insert1({**key, "has_rig_geometry": geometry is not None, **arrays})
+        self.insert1({**key, **self.provenance(key), "has_rig_geometry": geometry is not None, **arrays})

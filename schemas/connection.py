@@ -14,12 +14,15 @@ import psycopg2
 import pymysql
 
 from schemas import settings
-from schemas._datajoint import dj
+from schemas._datajoint import dj, from_camel_case
 from schemas.embedded import PORT, EmbeddedServer
 from vbn.errors import NotFoundError, ServerError, SettingError, StoreError
 
 # In dependency order: a module's tables refer to those of the modules before it.
-MODULES = ("session", "ecephys", "behavior", "stimulus", "psth", "optotagging", "performance")
+MODULES = (
+    "session", "ecephys", "behavior", "stimulus", "selection", "psth", "optotagging", "performance",
+    "responses",
+)  # fmt: skip
 
 LOCK_TIMEOUT_S = 300
 
@@ -82,7 +85,7 @@ def connect(prefix: str | None = None, create: bool = False) -> Database:
     store = _use_store()
     connection = _open_connection()
     database = Database(connection, prefix, store, embedded)
-    _activate(database, create=create or embedded is not None)
+    _activate(database, create=create)
     _active = database
     return database
 
@@ -184,22 +187,23 @@ def _quiet_datajoint() -> Iterator[None]:
 
 def _activate(database: Database, *, create: bool) -> None:
     """Bind every module's classes to the database's schemas; create what is missing if asked to."""
-    missing = _missing_schemas(database)
-    if missing and not create:
+    absent = _absent_tables(database)
+    if absent and not (create or database.embedded):
         raise NotFoundError(
-            f"The {database} has no schemas '{database.prefix}...' yet (missing: {', '.join(missing)}). "
-            "Create them with: vbn deploy"
+            f"The {database} lacks tables of this version under '{database.prefix}...': "
+            f"{', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''}. Create them with: vbn deploy"
         )
+    create = create or bool(absent)
     lock = server_lock("deploy", database) if create else contextlib.nullcontext()
     with _quiet_datajoint(), _explained_refusals(database), lock:
         for module in modules():
             _rebind(module.schema, database, create=create)
         if create:
             _create_job_tables()
+        if create or database.embedded:
             from schemas.parameters import seed_defaults
 
             seed_defaults()
-    _require_tables()
 
 
 @contextlib.contextmanager
@@ -226,10 +230,28 @@ def server_lock(name: str, database: Database | None = None) -> Iterator[None]:
         query(release, args=(full_name,))
 
 
-def _missing_schemas(database: Database) -> list[str]:
-    query = "SELECT schema_name FROM information_schema.schemata"
-    existing = {row[0] for row in database.connection.query(query).fetchall()}
-    return [name for name in (database.prefix + module for module in MODULES) if name not in existing]
+def _absent_tables(database: Database) -> list[str]:
+    """Return the tables, parts and job tables that are not on the server, as ``schema.table``."""
+    query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema LIKE %s"
+    rows = database.connection.query(query, args=(database.prefix.replace("_", r"\_") + "%",)).fetchall()
+    existing = {f"{schema}.{table}" for schema, table in rows}
+    wanted = [
+        f"{database.prefix}{name}.{table}"
+        for name, module in zip(MODULES, modules(), strict=True)
+        for cls, _ in module.schema.declare_list
+        for table in _table_names(cls)
+    ]
+    return [name for name in wanted if name not in existing]
+
+
+def _table_names(cls: Any) -> Iterator[str]:
+    """Yield the names on the server of a table, its parts and its job table."""
+    yield cls.table_name
+    for part in vars(cls).values():
+        if isinstance(part, type) and issubclass(part, dj.Part):
+            yield f"{cls.table_name}__{from_camel_case(part.__name__)}"
+    if issubclass(cls, dj.Imported | dj.Computed):
+        yield f"~~{cls.table_name.lstrip('_')}"
 
 
 def _rebind(schema: Any, database: Database, *, create: bool) -> None:
@@ -254,14 +276,6 @@ def schema_module_name(schema: Any) -> str:
 def _create_job_tables() -> None:
     for cls in tables(dj.Imported, dj.Computed):
         _ = cls.jobs  # made on first access
-
-
-def _require_tables() -> None:
-    absent = [cls.__name__ for cls in tables() if not cls().is_declared]
-    if absent:
-        raise NotFoundError(
-            f"Tables are missing on the server: {', '.join(absent)}. Create them with: vbn deploy"
-        )
 
 
 @contextlib.contextmanager

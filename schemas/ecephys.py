@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -11,19 +12,21 @@ import pandas as pd
 import vbn.nwb
 from schemas import session
 from schemas._datajoint import dj
+from schemas.fetching import fetch_frame
 from schemas.files import registered_file
 from schemas.imports import FileImport
 from schemas.issues import note_issues
-from schemas.parameters import add_parameters
-from schemas.rows import insert_rows, key_of_session, plain, rows_from_frame
+from schemas.parameters import ParameterTable
+from schemas.provenance import MadeWith, provenance_lines, source_hash
+from schemas.rows import insert_rows, key_of_session, require_storable, rows_from_frame
+from vbn.analysis.spikes import SpikePieces
 from vbn.anatomy import UNLISTED_GROUP, structures
 from vbn.nwb.ends import last_recorded_time, last_spikes
 from vbn.nwb.findings import find_channel_issues, find_infinite_values, find_late_spikes, find_unit_issues
-from vbn.nwb.issue import issue
+from vbn.nwb.issue import first_of, issue
+from vbn.nwb.probes import CCF_COLUMNS
 
 schema = dj.Schema()
-
-METHOD_VERSION = 1
 
 # Metrics whose names other tables use as well carry the table's name.
 UNIT_COLUMNS = {"unit_firing_rate": "firing_rate", "unit_amplitude": "amplitude", "pt_ratio": "PT_ratio"}
@@ -47,7 +50,7 @@ class Structure(dj.Lookup):
 class Recording(FileImport):
     """The electrophysiology of one session, as imported from its NWB file."""
 
-    definition = """
+    definition = f"""
     # The electrophysiology of one session
     -> session.NwbFile
     ---
@@ -55,6 +58,7 @@ class Recording(FileImport):
     n_channels : int32  # number of channels of all probes
     n_units : int32  # number of units, none left out
     n_recorded_spikes : int64  # number of spikes of all units
+    {provenance_lines("recording")}
     """
 
     class Probe(dj.Part):
@@ -154,15 +158,19 @@ class Recording(FileImport):
     ) -> None:
         """Insert the session's rows; the spike times are held in memory one probe at a time."""
         counts = {"n_probes": len(probes), "n_channels": len(channels), "n_units": len(units)}
-        self.insert1({**key, **counts, "n_recorded_spikes": int(units["n_spikes"].sum())})
+        self.insert1(
+            {**key, **self.provenance(key), **counts, "n_recorded_spikes": int(units["n_spikes"].sum())}
+        )
         located, last = self._insert_probes(key, probes, units, recording)
+        channel_rows = rows_from_frame(with_unregistered_as_missing(channels), self.Channel(), key)
         unlisted = enter_structures(channels["structure_acronym"].dropna())
-        insert_rows(self.Channel(), rows_from_frame(channels, self.Channel(), key))
+        insert_rows(self.Channel(), channel_rows)
         insert_rows(self.Unit(), rows_from_frame(located, self.Unit(), key, UNIT_COLUMNS))
         issues = find_channel_issues(channels) + find_unit_issues(units, channels)
-        issues += find_infinite_values(units, "units")
+        issues += find_infinite_values(units, "units") + find_infinite_values(channels, "channels")
         issues += find_late_spikes(last, last_recorded_time(recording))
         issues += [issue("unlisted_structure", "channels", ", ".join(unlisted))] if unlisted else []
+        issues += find_lfp_of_no_probe(key, set(probes["probe_id"]))
         note_issues(key, "Recording", issues)
 
     def _insert_probes(
@@ -190,9 +198,11 @@ class Recording(FileImport):
 class SpikeAmplitudes(FileImport):
     """The spike amplitudes of one recording; imported only when the table is named."""
 
-    definition = """
+    definition = f"""
     # Spike amplitudes of one recording
     -> Recording
+    ---
+    {provenance_lines("spike_amplitudes")}
     """
     is_optional = True
 
@@ -213,17 +223,37 @@ class SpikeAmplitudes(FileImport):
 
     def make_insert(self, key: dict[str, Any], recording: vbn.nwb.RecordingFile) -> None:
         """Insert the amplitudes, held in memory one probe at a time."""
-        self.insert1(key)
+        self.insert1({**key, **self.provenance(key)})
         units = vbn.nwb.read_units(recording)
         for probe_name, _, amplitudes in vbn.nwb.iterate_spike_amplitudes(recording, units):
             self.Probe.insert1({**key, "probe_name": probe_name, "probe_spike_amplitudes": amplitudes})
 
 
+class LfpImport(MadeWith, dj.Imported):
+    """A table with one entry per registered LFP file."""
+
+    @classmethod
+    def sources(cls, key: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Return what names the present content of the LFP files: the probes' keys, and ``present``."""
+        probes = fetch_frame(
+            (Recording.Probe & key_of_session(key) if key else Recording.Probe).proj("probe_id")
+        )
+        files = fetch_frame(session.LfpFile.proj("lfp_blake2b", "lfp_size_bytes"))
+        keys = ["mouse_id", "session_id", "lfp_probe_id"]
+        rows = probes.rename(columns={"probe_id": "lfp_probe_id"}).merge(files, on=keys)
+        if key:
+            rows = rows[rows["probe_name"] == key["probe_name"]]
+        contents = zip(rows["lfp_blake2b"], rows["lfp_size_bytes"], strict=True)
+        return rows[list(Recording.Probe.primary_key)].assign(
+            present=[source_hash(*each) for each in contents]
+        )
+
+
 @schema
-class Lfp(dj.Imported):
+class Lfp(LfpImport):
     """The local field potential of one probe: what its file holds; the samples stay there."""
 
-    definition = """
+    definition = f"""
     # Local field potential of one probe
     -> Recording.Probe
     ---
@@ -234,6 +264,7 @@ class Lfp(dj.Imported):
     lfp_stop_time=null : float64  # (s) last sample
     lfp_unit : varchar(32)  # unit of the samples as stored
     lfp_channel_ids : <blob>  # (id) int64, channels in the order of the columns
+    {provenance_lines("lfp")}
     """
 
     @property
@@ -248,21 +279,24 @@ class Lfp(dj.Imported):
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read what the file holds."""
-        return (vbn.nwb.read_lfp_probe(registered_file(source)),)
-
-    def make_insert(self, key: dict[str, Any], lfp: vbn.nwb.LfpMetadata) -> None:
-        """Insert it."""
+        file = registered_file(source)
+        lfp = vbn.nwb.read_lfp_probe(file)
         sizes = {"n_lfp_samples": lfp.n_samples, "n_lfp_channels": lfp.n_channels}
         times = {"lfp_rate": lfp.sampling_rate_hz, "lfp_start_time": lfp.start_s, "lfp_stop_time": lfp.stop_s}
-        row = {**key, **sizes, **{name: plain(value) for name, value in times.items()}, "lfp_unit": lfp.unit}
-        self.insert1({**row, "lfp_channel_ids": np.array(lfp.channel_ids, dtype=np.int64)})
+        row = {**sizes, **times, "lfp_unit": lfp.unit}
+        channel_ids = np.array(lfp.channel_ids, dtype=np.int64)
+        return ({**require_storable(self, row, file.path), "lfp_channel_ids": channel_ids},)
+
+    def make_insert(self, key: dict[str, Any], row: dict[str, Any]) -> None:
+        """Insert it."""
+        self.insert1({**key, **self.provenance(key), **row})
 
 
 @schema
-class CurrentSourceDensity(dj.Imported):
+class CurrentSourceDensity(LfpImport):
     """The current source density of one probe around a flash, as the release computed it."""
 
-    definition = """
+    definition = f"""
     # Current source density of one probe
     -> Lfp
     ---
@@ -271,6 +305,7 @@ class CurrentSourceDensity(dj.Imported):
     csd_timestamps=null : <blob>  # (s) float64, times after the flash
     csd_vertical_positions=null : <blob>  # (um) float64, distance of the virtual channels from the tip
     csd_horizontal_positions=null : <blob>  # (um) float64, position of the virtual channels across the shank
+    {provenance_lines("current_source_density")}
     """
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
@@ -289,13 +324,39 @@ class CurrentSourceDensity(dj.Imported):
             "csd_vertical_positions": csd.virtual_y_um,
             "csd_horizontal_positions": csd.virtual_x_um,
         }  # fmt: skip
-        self.insert1({**key, "has_csd": csd is not None, **arrays})
+        self.insert1({**key, **self.provenance(key), "has_csd": csd is not None, **arrays})
+        about = f"csd of {key['probe_name']}"
+        missing = [issue("missing_csd", about, "there is none in the LFP file")] if csd is None else []
+        note_issues(key, "CurrentSourceDensity", missing, about)
+
+
+@dataclass(frozen=True)
+class LfpPieceSettings:
+    """Which piece of an LFP is copied.
+
+    Parameters
+    ----------
+    piece_start, piece_stop : seconds on the session's clock, None for the first or last sample.
+    decimation : each so-many-th sample is kept, after a low-pass filter.
+    """
+
+    piece_start: float | None
+    piece_stop: float | None
+    decimation: int
+
+    def __post_init__(self) -> None:
+        if self.decimation < 1:
+            raise ValueError(f"decimation must be at least 1, got {self.decimation}.")
+        if None not in (self.piece_start, self.piece_stop) and not self.piece_start < self.piece_stop:
+            raise ValueError(f"piece_stop must be after piece_start, got {self}.")
 
 
 @schema
-class LfpPieceParams(dj.Lookup):
+class LfpPieceParams(ParameterTable):
     """One way to cut a piece out of the LFP for the store; none exists until somebody enters one."""
 
+    settings = LfpPieceSettings
+    defaults: ClassVar[dict[str, LfpPieceSettings]] = {}
     definition = """
     # One way to cut a piece out of the LFP
     lfp_piece : varchar(64)  # readable name
@@ -303,23 +364,24 @@ class LfpPieceParams(dj.Lookup):
     piece_start=null : float64  # (s) begin of the piece, NULL is the first sample
     piece_stop=null : float64  # (s) end of the piece, NULL is the last sample
     decimation : int16  # keep each so-many-th sample after a low-pass filter
-    method_version : int16  # version of the method
-    content_hash : char(64)  # sha256 of content and method version
-    unique index (content_hash)
+    lfp_piece_version : int16  # version of the method
+    lfp_piece_hash : char(64)  # sha256 of content and method version
+    unique index (lfp_piece_hash)
     """
 
 
 @schema
-class LfpPiece(dj.Imported):
+class LfpPiece(LfpImport):
     """A piece of the LFP of one probe, copied into the store."""
 
-    definition = """
+    definition = f"""
     # A piece of the LFP of one probe
     -> Lfp
     -> LfpPieceParams
     ---
     piece_timestamps : <npy@vbn>  # (s) float64, time of each sample
     piece_samples : <npy@vbn>  # (V) float32, samples by channels, columns as Lfp.lfp_channel_ids
+    {provenance_lines("lfp_piece")}
     """
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
@@ -335,7 +397,9 @@ class LfpPiece(dj.Imported):
 
     def make_insert(self, key: dict[str, Any], timestamps: np.ndarray, samples: np.ndarray) -> None:
         """Insert it."""
-        self.insert1({**key, "piece_timestamps": timestamps, "piece_samples": samples})
+        self.insert1(
+            {**key, **self.provenance(key), "piece_timestamps": timestamps, "piece_samples": samples}
+        )
 
 
 def add_lfp_piece(
@@ -353,8 +417,7 @@ def add_lfp_piece(
     -------
     bool : whether it was added, False if it is there already.
     """
-    content = {"piece_start": start_s, "piece_stop": stop_s, "decimation": decimate}
-    return add_parameters(LfpPieceParams(), {"lfp_piece": name, **content}, content, METHOD_VERSION)
+    return LfpPieceParams.add(name, LfpPieceSettings(start_s, stop_s, decimate))
 
 
 def lfp_source(key: dict[str, Any]) -> dict[str, Any]:
@@ -397,6 +460,19 @@ def unit_waveform(key: dict[str, Any]) -> np.ndarray:
     return vbn.nwb.read_unit_waveform(registered_file(source), key["unit_id"])
 
 
+def with_unregistered_as_missing(channels: pd.DataFrame) -> pd.DataFrame:
+    """Return channels without the coordinates (0, 0, 0), which mean that there are none."""
+    coordinates = channels[list(CCF_COLUMNS)]
+    return channels.assign(**coordinates.mask((coordinates == 0).all(axis=1)))
+
+
+def find_lfp_of_no_probe(key: dict[str, Any], probe_ids: set[int]) -> list[vbn.nwb.Issue]:
+    """Find registered LFP files whose probe the recording does not have; they are not imported."""
+    registered = (session.LfpFile & key_of_session(key)).to_arrays("lfp_probe_id").tolist()
+    alone = sorted(set(registered) - probe_ids)
+    return [issue("lfp_of_no_probe", "probes", first_of(alone))] if alone else []
+
+
 def enter_structures(acronyms: Iterable[str]) -> list[str]:
     """Enter acronyms that are not among the known structures, so that none is lost; return them."""
     unlisted = sorted(set(acronyms) - set(Structure.to_arrays("structure_acronym")))
@@ -405,7 +481,7 @@ def enter_structures(acronyms: Iterable[str]) -> list[str]:
     return unlisted
 
 
-def seed_defaults() -> None:
+def seed_structures() -> None:
     """Enter the structures of the release that are missing."""
     renamed = {"structure_acronym": "acronym", "structure_name": "name", "parent_acronym": "parent"}
     rows = rows_from_frame(structures(), Structure(), {}, {**renamed, "structure_group": "group"})
@@ -429,7 +505,7 @@ def iterate_probe_spikes(units: Any) -> Iterator[tuple[dict[str, Any], pd.DataFr
         spikes are ``spike_times[spike_offset : spike_offset + n_spikes]``.
     """
     wanted = (Recording.Unit & units.proj()).proj("spike_offset", "n_spikes")
-    frame = pd.DataFrame(wanted.to_dicts(order_by="KEY"))
+    frame = fetch_frame(wanted)
     if frame.empty:
         return
     probe_key = list(Recording.Probe.primary_key)
@@ -438,6 +514,31 @@ def iterate_probe_spikes(units: Any) -> Iterator[tuple[dict[str, Any], pd.DataFr
         reference = (Recording.Probe & key).fetch1("probe_spike_times")
         columns = group[["unit_id", "spike_offset", "n_spikes"]].reset_index(drop=True)
         yield key, columns, reference.load(mmap_mode="r")
+
+
+def session_spikes(key: dict[str, Any]) -> tuple[pd.DataFrame, SpikePieces]:
+    """Return the spikes of all units of a session, to be handed to the functions of ``vbn.analysis``.
+
+    Parameters
+    ----------
+    key : a key that holds the session's.
+
+    Returns
+    -------
+    units : one row per unit, by probe and unit id: ``probe_name``, ``unit_id``, ``spike_offset`` (into the
+        pieces as if they were one array), ``n_spikes``.
+    spike_times : seconds, the probes' arrays as memory maps.
+    """
+    frames, pieces, n_before = [], [], 0
+    for probe, units, times in iterate_probe_spikes(Recording.Unit & key_of_session(key)):
+        frames.append(
+            units.assign(probe_name=probe["probe_name"], spike_offset=units["spike_offset"] + n_before)
+        )
+        pieces.append(times)
+        n_before += times.size
+    columns = ["probe_name", "unit_id", "spike_offset", "n_spikes"]
+    units = pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+    return units.astype(dict.fromkeys(columns[1:], np.int64)), SpikePieces(pieces)
 
 
 def spike_times(units: Any) -> dict[int, np.ndarray]:

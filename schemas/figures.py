@@ -65,7 +65,7 @@ def change_response(
         If the session, the structure's units or the computed responses are not there.
     """
     key = session_key(session_id)
-    row = _alignment(alignment)
+    settings = psth.Alignment.get(alignment)
     _require_computed(key, alignment)
     units = located_units(key) & {"structure_acronym": structure} & (GOOD_UNITS if good_units else True)
     responses = (psth.Psth.Unit & {**key, "alignment": alignment}) * units.proj("probe_vertical_position")
@@ -75,9 +75,8 @@ def change_response(
     if not table:
         raise NotFoundError(_no_units(key, structure))
     aligned = (psth.AlignedBehavior & {**key, "alignment": alignment}).fetch1()
-    axis = psth.Alignment.axis(row)
     return ChangeResponse(
-        time_s=axis.centers_s,
+        time_s=settings.axis.centers_s,
         rate_hz=np.stack([unit["psth_rate"] for unit in table]),
         depth_um=np.array([unit["probe_vertical_position"] for unit in table], dtype=float),
         structure=structure,
@@ -88,15 +87,6 @@ def change_response(
         pupil_x=aligned["pupil_x_mean"],
         pupil_area=aligned["pupil_area_mean"],
     )
-
-
-def _alignment(name: str) -> dict[str, Any]:
-    rows = psth.Alignment.to_dicts(order_by="alignment")
-    found = [row for row in rows if row["alignment"] == name]
-    if not found:
-        known = ", ".join(row["alignment"] for row in rows)
-        raise NotFoundError(f"There is no alignment '{name}'. There are: {known}.")
-    return dict(found[0])
 
 
 def _require_computed(key: dict[str, Any], alignment: str) -> None:

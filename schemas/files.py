@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from schemas import session
 from schemas.roots import Place, resolve
-from vbn.errors import InvalidContentError, NotReadableError
+from vbn.errors import InvalidContentError, NotReadableError, SettingError
 from vbn.nwb import RecordingFile, open_lfp, open_session
 from vbn.nwb.remote import open_remote
 from vbn.web import is_url
@@ -62,6 +63,20 @@ def registered_file(source: dict[str, Any]) -> RecordingFile:
             "Bring the registered file back.",
         )
     return _open_file.get(place, is_lfp=source["file_kind"] == "lfp")
+
+
+def place_of_session(key: dict[str, Any]) -> Place:
+    """Return where the file of a session is, for messages.
+
+    Parameters
+    ----------
+    key : primary key of the session.
+    """
+    row = (session.NwbFile & key).fetch1()
+    try:
+        return resolve(row["root"], row["relative_path"])
+    except SettingError:  # the root is another machine's
+        return f"{row['root']}:{row['relative_path']}"
 
 
 def size_of(place: Place) -> int:

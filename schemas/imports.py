@@ -6,9 +6,10 @@ from typing import Any
 
 from schemas import session
 from schemas._datajoint import dj
+from schemas.provenance import MadeWith
 
 
-class FileImport(dj.Imported):
+class FileImport(MadeWith, dj.Imported):
     """A table with one entry per registered file."""
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:

@@ -14,7 +14,9 @@ from vbn.nwb import Issue
 LONGEST_DETAIL = 2000
 
 
-def note_issues(key: dict[str, Any], imported_by: str, issues: Iterable[Issue]) -> None:
+def note_issues(
+    key: dict[str, Any], imported_by: str, issues: Iterable[Issue], about: str | None = None
+) -> None:
     """Replace the issues that an import of a session has written down.
 
     Parameters
@@ -22,9 +24,10 @@ def note_issues(key: dict[str, Any], imported_by: str, issues: Iterable[Issue]) 
     key : a key that holds the session's.
     imported_by : name of the importing table.
     issues : what it met now; at most one per code and table of the file.
+    about : replace the issues of this table of the file only, for imports that are made probe by probe.
     """
     owner = {**key_of_session(key), "imported_by": imported_by}
-    (session.ImportIssue & owner).delete_quick()
+    (session.ImportIssue & owner & ({} if about is None else {"issue_table": about})).delete_quick()
     now = datetime.now(UTC).replace(tzinfo=None)
     rows = [
         {

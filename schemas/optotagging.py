@@ -1,145 +1,271 @@
-"""Which units answer to the laser."""
+"""Which units answer to the laser: the evidence, and the labels that several methods draw from it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from schemas import ecephys, parameters, session, stimulus
+from schemas import ecephys, session, stimulus  # noqa: F401 - definitions refer to it
 from schemas._datajoint import dj
+from schemas.fetching import fetch_frame
+from schemas.frames import pulses_frame
+from schemas.parameters import ParameterTable, definition_of
+from schemas.provenance import Computation, provenance_lines, seed_of
 from schemas.rows import insert_rows, key_of_session, rows_from_frame
-from vbn.analysis.optotagging import OptotagParameters, highest_level_onsets, label_units, laser_evidence
+from vbn.analysis.optotagging import (
+    DEFAULT_METHOD,
+    METHODS,
+    REASONS,
+    EvidenceParameters,
+    LabelMethod,
+    label_units_by_method,
+    laser_conditions,
+    laser_evidence_by_condition,
+)
 
 schema = dj.Schema()
 
-METHOD_VERSION = 1
+Key = dict[str, Any]
 
-
-@schema
-class OptotagParams(dj.Lookup):
-    """One set of parameters of the optotagging."""
-
-    definition = """
-    # Parameters of the optotagging
-    optotag_params : varchar(64)  # readable name
-    ---
-    optotag_content : json  # fields of vbn.analysis.optotagging.OptotagParameters
-    method_version : int16  # version of the method
-    content_hash : char(64)  # sha256 of content and method version
-    unique index (content_hash)
-    """
-
-
-def seed_defaults() -> None:
-    """Enter the default parameters if they are missing."""
-    content = parameters.as_json(asdict(OptotagParameters()))
-    row = {"optotag_params": "censored_pulses", "optotag_content": content}
-    parameters.add_parameters(OptotagParams(), row, content, METHOD_VERSION)
-
-
+CONDITION_COLUMNS = {
+    "laser_waveform": "waveform",
+    "laser_level_rank": "level_rank",
+    "laser_level": "level",
+    "laser_level_name": "level_name",
+    "laser_duration": "duration_s",
+    "n_condition_pulses": "n_pulses",
+}
+# Attribute -> column of laser_evidence_by_condition, where the names differ.
 EVIDENCE_COLUMNS = {
-    "optotag_label": "label",
+    "laser_waveform": "waveform",
+    "laser_level_rank": "level_rank",
     "laser_baseline_rate": "baseline_rate_hz",
     "laser_evoked_rate": "evoked_rate_hz",
     "laser_fold": "fold",
-    "laser_p_value": "p_value",
-    "laser_latency": "first_spike_latency_s",
-    "laser_jitter": "first_spike_jitter_s",
+    "laser_z": "z",
+    "first_spike_latency": "first_spike_latency_s",
+    "first_spike_jitter": "first_spike_jitter_s",
     "laser_reliability": "reliability",
+    "bennett_baseline_rate": "bennett_baseline_rate_hz",
+    "bennett_baseline_sd": "bennett_baseline_sd_hz",
+    "bennett_latency": "bennett_latency_s",
+    "bennett_jitter": "bennett_jitter_s",
+    "bennett_code_latency": "bennett_code_latency_s",
+    "bennett_code_jitter": "bennett_code_jitter_s",
+    "swdb_baseline_rate": "swdb_baseline_rate_hz",
+    "swdb_evoked_rate": "swdb_evoked_rate_hz",
+    "tutorial_baseline_rate": "tutorial_baseline_rate_hz",
+    "tutorial_evoked_rate": "tutorial_evoked_rate_hz",
 }
+NOT_TAGGED = ", ".join(f"'{reason}'" for reason in REASONS if reason)
 
 
 @schema
-class Optotagging(dj.Computed):
-    """The optotagging of one session: evidence and label of every unit, or why there is none."""
+class OptotagParams(ParameterTable):
+    """One set of windows and numbers by which the answer to the laser is measured."""
 
-    definition = """
-    # Optotagging of one session
+    settings = EvidenceParameters
+    defaults = {"standard": EvidenceParameters()}
+    definition = definition_of(
+        "optotag", "the evidence of the optotagging", "vbn.analysis.optotagging.EvidenceParameters"
+    )
+
+
+@schema
+class Optotagging(Computation):
+    """The answers of all units of one session to the laser, or why there are none."""
+
+    definition = f"""
+    # Answers of the units of one session to the laser
     -> ecephys.Recording
     -> stimulus.OptoStimulation
     -> OptotagParams
     ---
-    optotag_outcome : enum('labelled', 'control', 'no_laser_table', 'no_pulses')  # control is a wild type
-    n_pulses_used : int32  # pulses at the highest level of the session
-    pulse_level=null : float64  # (V) that level
+    optotag_outcome : enum('measured', 'no_laser_table')  # whether there was a laser
+    optotag_seed : int64  # seed of the random draws
+    {provenance_lines("optotagging")}
+    """
+
+    class Condition(dj.Part):
+        """One waveform of the laser at one level."""
+
+        definition = """
+        # One waveform at one level
+        -> master
+        laser_waveform : varchar(32)  # pulse or raised_cosine
+        laser_level_rank : int16  # rank of the level among those of the waveform, 0 is the lowest
+        ---
+        laser_level : float64  # (V) command voltage, comparable within a session only
+        laser_level_name : varchar(16)  # high is the highest, low the lowest, medium below the highest
+        laser_duration : float64  # (s) median duration of the pulses
+        n_condition_pulses : int32  # number of pulses
+        """
+
+    class Evidence(dj.Part):
+        """The answer of one unit to one waveform at one level."""
+
+        definition = """
+        # Answer of one unit to one waveform at one level
+        -> Optotagging.Condition
+        -> ecephys.Recording.Unit
+        ---
+        n_epoch_spikes : int32  # spikes of the unit from the first to the last pulse of all conditions
+        n_evoked_spikes : int32  # spikes in the pulses, edges censored
+        n_baseline_spikes : int32  # spikes in the baseline windows before the pulses
+        n_artifact_spikes : int32  # spikes in the censored edges of the pulses
+        p_artifact=null : float64  # (1) test that the edges hold no more spikes than the baseline
+        laser_baseline_rate=null : float64  # (Hz) rate in the baseline windows
+        laser_evoked_rate=null : float64  # (Hz) rate in the pulses, edges censored
+        laser_fold=null : float64  # (1) evoked rate over baseline rate plus 1 Hz
+        laser_z=null : float64  # (1) evoked rate in standard deviations of the bins between the pulses
+        p_wilcoxon=null : float64  # (1) paired signed-rank test, evoked above an equal window before
+        p_salt=null : float64  # (1) test of the first-spike latencies, Kvitsiani 2013
+        salt_information=null : float64  # (1) its distance from the baseline, SALT's I
+        first_spike_latency=null : float64  # (s) median first spike of the pulses with one
+        first_spike_jitter=null : float64  # (s) median absolute deviation of these
+        laser_reliability=null : float64  # (1) share of pulses with a spike
+        cosine_fraction=null : float64  # (1) share of a raised cosine with a raised rate
+        censored_p_wilcoxon=null : float64  # (1) paired signed-rank test against the baseline rate
+        bennett_baseline_rate=null : float64  # (Hz) mean of the bins between the pulses, Bennett 2025
+        bennett_baseline_sd=null : float64  # (Hz) their standard deviation
+        bennett_z=null : float64  # (1) z-score as published, NULL for a unit silent between the pulses
+        bennett_latency=null : float64  # (s) median next spike after the censored onset
+        bennett_jitter=null : float64  # (s) median absolute deviation of these
+        bennett_cosine_fraction=null : float64  # (1) the same as published
+        bennett_code_latency=null : float64  # (s) latency as in their code, the censored time added twice
+        bennett_code_jitter=null : float64  # (s) median absolute deviation of these
+        swdb_baseline_rate=null : float64  # (Hz) rate from 10 to 2 ms before, SWDB 2022
+        swdb_evoked_rate=null : float64  # (Hz) rate from 1 to 9 ms after the onset
+        swdb_fold=null : float64  # (1) the latter over the former plus 1 Hz
+        tutorial_baseline_rate=null : float64  # (Hz) rate from 10 to 1 ms before, quick-start notebook
+        tutorial_evoked_rate=null : float64  # (Hz) rate from 1 to 8 ms after the onset
+        tutorial_fold=null : float64  # (1) the latter over the former plus 1 Hz
+        """
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the parameters."""
+        return self.provenance(key), OptotagParams.get(key)
+
+    def make_compute(self, key: Key, made_with: Key, settings: EvidenceParameters) -> tuple[Any, ...]:
+        """Measure every unit's answer to every condition."""
+        pulses, seed = pulses_frame(key), seed_of(key)
+        units, times = ecephys.session_spikes(key)
+        evidence = laser_evidence_by_condition(
+            times, units["spike_offset"], units["n_spikes"], pulses, settings, seed=seed
+        )
+        named = evidence.join(units[["probe_name", "unit_id"]], on="unit")
+        return made_with, seed, laser_conditions(pulses), named
+
+    def make_insert(
+        self, key: Key, made_with: Key, seed: int, conditions: pd.DataFrame, evidence: pd.DataFrame
+    ) -> None:
+        """Insert the conditions and the evidence."""
+        outcome = "no_laser_table" if conditions.empty else "measured"
+        self.insert1({**key, **made_with, "optotag_outcome": outcome, "optotag_seed": seed})
+        insert_rows(self.Condition(), rows_from_frame(conditions, self.Condition(), key, CONDITION_COLUMNS))
+        insert_rows(self.Evidence(), rows_from_frame(evidence, self.Evidence(), key, EVIDENCE_COLUMNS))
+
+
+@schema
+class OptotagMethod(ParameterTable):
+    """One method that labels units by their answers to the laser; docs/optotagging.md explains them."""
+
+    settings = LabelMethod
+    defaults = METHODS
+    descriptive = ("name", "source")
+    definition = definition_of(
+        "optotag_method", "a labelling", "vbn.analysis.optotagging.LabelMethod", key="optotag_method"
+    )
+
+
+@schema
+class OptotagLabel(Computation):
+    """The labels that one method gives to the units of one session."""
+
+    definition = f"""
+    # Labels of the units of one session by one method
+    -> Optotagging
+    -> OptotagMethod
+    ---
     n_tagged : int32  # units labelled tagged
+    n_passing : int32  # units that meet the rule, whatever the genotype, false positives in a wild type
+    {provenance_lines("optotag_label")}
     """
 
     class Unit(dj.Part):
-        """The evidence that one unit answers to the laser, and its label."""
+        """The label of one unit, or why it has none."""
 
-        definition = """
-        # Evidence and label of one unit
+        definition = f"""
+        # Label of one unit
         -> master
         -> ecephys.Recording.Unit
         ---
-        optotag_label : enum('tagged', 'untagged', 'control')  # control in wild types
-        laser_baseline_rate=null : float64  # (Hz) rate before the pulses
-        laser_evoked_rate=null : float64  # (Hz) rate within the pulses, edges censored
-        laser_fold=null : float64  # (1) evoked rate over baseline rate plus 1 Hz
-        laser_p_value=null : float64  # (1) paired Wilcoxon test, evoked above baseline
-        laser_latency=null : float64  # (s) median first spike after the onset
-        laser_jitter=null : float64  # (s) median absolute deviation of the first spikes
-        laser_reliability=null : float64  # (1) share of pulses with a spike
-        n_artifact_spikes : int32  # spikes in the censored edges of the pulses
+        optotag_label : enum('tagged', 'untagged', 'unlabelled')  # unlabelled where the method cannot tell
+        optotag_reason=null : enum({NOT_TAGGED})  # why it is not tagged
+        optotag_passes : bool  # whether it meets the rule on enough evidence, whatever the genotype
+        optotag_q_value=null : float64  # (1) p-value of the method, adjusted over the units of the session
         """
 
-    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch the parameters and the mouse's Cre line."""
-        return (OptotagParams & key).fetch1("optotag_content"), (session.Mouse & key).fetch1("cre_line")
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the method, the genotype, and whether there was a laser."""
+        outcome = (Optotagging & key).fetch1("optotag_outcome")
+        genotype = (session.Mouse & key).fetch1("genotype")
+        return self.provenance(key), OptotagMethod.get(key), genotype, outcome != "no_laser_table"
 
     def make_compute(
-        self, key: dict[str, Any], content: dict[str, Any], cre_line: str | None
+        self, key: Key, made_with: Key, method: LabelMethod, genotype: str, has_laser: bool
     ) -> tuple[Any, ...]:
-        """Measure every unit's answer to the strongest pulses and label it."""
-        settings = OptotagParameters(**parameters.from_json(content))
-        pulses = laser_pulses(key)
-        onsets = highest_level_onsets(pulses, settings.waveform)
-        if len(onsets) == 0:
-            return ("no_laser_table" if pulses.empty else "no_pulses"), 0, None, None
-        frames = []
-        for probe, units, times in ecephys.iterate_probe_spikes(ecephys.Recording.Unit & key_of_session(key)):
-            offsets, sizes = units["spike_offset"].to_numpy(), units["n_spikes"].to_numpy()
-            evidence = laser_evidence(times, offsets, sizes, onsets, settings)
-            labels = label_units(evidence, cre_line, settings)
-            frames.append(
-                evidence.assign(label=labels, unit_id=units["unit_id"], probe_name=probe["probe_name"])
-            )
-        level = pulses.loc[pulses["start_time"].isin(onsets), "level"].max()
-        return (
-            ("labelled" if cre_line else "control"),
-            len(onsets),
-            level,
-            pd.concat(frames) if frames else None,
+        """Label the units by the evidence at the highest levels."""
+        units = fetch_frame((ecephys.Recording.Unit & key_of_session(key)).proj())[["probe_name", "unit_id"]]
+        labels = label_units_by_method(
+            strongest_evidence(key), method, genotype, has_laser, units=units["unit_id"]
         )
+        labels["reason"] = labels["reason"].replace("", None)
+        return made_with, units.join(labels, on="unit_id")
 
-    def make_insert(
-        self,
-        key: dict[str, Any],
-        outcome: str,
-        n_pulses: int,
-        level: float | None,
-        units: pd.DataFrame | None,
-    ) -> None:
-        """Insert the session's outcome and its units' evidence."""
-        n_tagged = 0 if units is None else int((units["label"] == "tagged").sum())
-        row = {
-            "optotag_outcome": outcome,
-            "n_pulses_used": n_pulses,
-            "pulse_level": level,
-            "n_tagged": n_tagged,
-        }
-        self.insert1({**key, **row})
-        if units is not None:
-            insert_rows(self.Unit(), rows_from_frame(units, self.Unit(), key, EVIDENCE_COLUMNS))
+    def make_insert(self, key: Key, made_with: Key, labels: pd.DataFrame) -> None:
+        """Insert the labels."""
+        counts = {"n_tagged": (labels["label"] == "tagged").sum(), "n_passing": labels["passes"].sum()}
+        self.insert1({**key, **made_with, **{name: int(count) for name, count in counts.items()}})
+        columns = {f"optotag_{name}": name for name in ("label", "reason", "passes", "q_value")}
+        insert_rows(self.Unit(), rows_from_frame(labels, self.Unit(), key, columns))
 
 
-def laser_pulses(key: dict[str, Any]) -> pd.DataFrame:
-    """Return a session's pulses: ``start_time`` and ``level`` (float64), ``stimulus_name``."""
-    query = stimulus.OptoStimulation.Pulse & key_of_session(key)
-    rows = query.proj(start_time="pulse_start_time", stimulus_name="waveform", level="level").to_dicts(
-        order_by="pulse_id"
-    )
-    return pd.DataFrame(rows, columns=["start_time", "level", "stimulus_name"])
+def unit_labels(method: str = DEFAULT_METHOD) -> Any:
+    """Return the units' labels by one method, to be restricted and joined by unit.
+
+    Parameters
+    ----------
+    method : name of a row of OptotagMethod.
+
+    Returns
+    -------
+    query expression : key of the unit, ``optotag_label``, ``optotag_reason``, ``optotag_passes``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such method.
+    """
+    OptotagMethod.get(method)
+    return OptotagLabel.Unit & {"optotag_method": method}
+
+
+def strongest_evidence(key: Key) -> pd.DataFrame:
+    """Return the evidence of a session's units at the highest level of each waveform.
+
+    Parameters
+    ----------
+    key : restriction that leaves one entry of Optotagging.
+
+    Returns
+    -------
+    One row per unit and waveform, with the columns of `vbn.analysis.optotagging.laser_evidence_by_condition`;
+    ``unit`` is the unit's id.
+    """
+    strongest = Optotagging.Condition & key & {"laser_level_name": "high"}
+    query = (Optotagging.Evidence & key) * strongest.proj("laser_level", n_pulses="n_condition_pulses")
+    frame = fetch_frame(query).drop(columns=list(Optotagging.primary_key))
+    numbers = frame.columns.difference(["laser_waveform", "probe_name", "unit_id"])
+    return frame.astype(dict.fromkeys(numbers, float)).rename(columns={**EVIDENCE_COLUMNS, "unit_id": "unit"})

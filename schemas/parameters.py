@@ -1,4 +1,4 @@
-"""Parameter sets as rows: a readable name, and a hash of the content and the method's version.
+"""Parameter sets as rows: a readable name, the content, and a hash of content and method version.
 
 Rows are only ever added. A result keeps the name of its parameter set in its key, so a changed
 content under an old name would change what results mean without a trace; it is an error.
@@ -6,12 +6,209 @@ content under an old name would change what results mean without a trace; it is 
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from functools import cache
+from typing import Any, ClassVar
 
-from vbn.errors import ConflictError
+from pydantic import TypeAdapter, ValidationError
+
+from schemas._datajoint import dj
+from vbn.errors import ConflictError, NotFoundError, SettingError
+
+Content = dict[str, Any]
+
+
+def definition_of(prefix: str, purpose: str, settings: str, key: str = "") -> str:
+    """Return the definition of a parameter table whose content is one JSON column.
+
+    Parameters
+    ----------
+    prefix : begins the names of all attributes, so that tables can be joined.
+    purpose : what the parameters are for.
+    settings : path of the class that explains the content.
+    key : name of the primary key, by default the prefix and ``_params``.
+    """
+    return f"""
+    # Parameters of {purpose}
+    {key or f"{prefix}_params"} : varchar(64)  # readable name
+    ---
+    {prefix}_content : json  # fields of {settings}
+    {prefix}_version : int16  # version of the method
+    {prefix}_hash : char(64)  # sha256 of content and method version
+    unique index ({prefix}_hash)
+    """
+
+
+class ParameterTable(dj.Lookup):
+    """Named parameter sets: insert-only, checked, hashed.
+
+    Attributes
+    ----------
+    settings : the frozen dataclass that a set's content makes; it checks the values.
+    defaults : name -> settings, entered by `schemas.connect(create=True)`.
+    method_version : raised when the same content comes to mean something else.
+    descriptive : fields of the settings that say what a set is and change no result: not hashed.
+    """
+
+    settings: ClassVar[type]
+    defaults: ClassVar[Mapping[str, Any]]
+    method_version: ClassVar[int] = 1
+    descriptive: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def prefix(cls) -> str:
+        """Return what the names of the attributes begin with."""
+        return str(cls.primary_key[0]).removesuffix("_params")
+
+    @classmethod
+    def add(cls, name: str, settings: Any) -> bool:
+        """Enter a set unless it is there; return whether a row was added.
+
+        Parameters
+        ----------
+        name : readable name.
+        settings : an instance of the table's settings class, or a mapping of all its fields.
+
+        Raises
+        ------
+        SettingError
+            For unknown, missing or impossible fields.
+        ConflictError
+            If the name stands for another content, or the content has another name.
+        """
+        row = cls.row_of(name, settings)
+        if cls._is_known(row):
+            return False
+        dj.Table.insert(cls(), [row])
+        return True
+
+    @classmethod
+    def get(cls, key: Mapping[str, Any] | str) -> Any:
+        """Return the settings of the set that a name, or a key that holds it, stands for.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such set.
+        """
+        name = key if isinstance(key, str) else key[cls.primary_key[0]]
+        rows = (cls & {cls.primary_key[0]: name}).to_dicts()
+        if not rows:
+            known = ", ".join(cls.to_arrays(cls.primary_key[0]))
+            raise NotFoundError(f"{cls.__name__} has no parameter set '{name}'. There are: {known}.")
+        return cls.checked(cls.content_of(rows[0]))
+
+    @classmethod
+    def checked(cls, content: Mapping[str, Any]) -> Any:
+        """Return the settings that a content makes.
+
+        Raises
+        ------
+        SettingError
+            For unknown, missing or impossible fields.
+        """
+        known = [field.name for field in fields(cls.settings)]
+        for name in content:
+            if name not in known:
+                nearest = difflib.get_close_matches(name, known, n=1)
+                hint = f" Is '{nearest[0]}' meant?" if nearest else f" There are: {', '.join(known)}."
+                raise SettingError(f"{cls.__name__} has no parameter '{name}'.{hint}")
+        if missing := [name for name in known if name not in content]:
+            raise SettingError(f"A set of {cls.__name__} needs {', '.join(missing)} too.")
+        try:
+            settings = _adapter(cls.settings).validate_json(_canonical(content), strict=True)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, problem['loc'])) or 'content'}: {problem['msg']}"
+                for problem in error.errors()
+            )
+            raise SettingError(f"A set of {cls.__name__} cannot be this: {problems}.") from error
+        if unknown := sorted(_names_in(content) - _names_in(as_json(settings))):
+            raise SettingError(f"A set of {cls.__name__} has no {', '.join(unknown)}.")
+        return settings
+
+    @classmethod
+    def row_of(cls, name: str, settings: Any) -> Content:
+        """Return the row of a set, with its hash."""
+        content = as_json(cls.checked(settings if isinstance(settings, Mapping) else as_json(settings)))
+        return {cls.primary_key[0]: name, **cls.columns_of(content), **cls.stamp(content)}
+
+    @classmethod
+    def columns_of(cls, content: Content) -> Content:
+        """Return a content as the table keeps it: one JSON column, or a column for each field."""
+        column = f"{cls.prefix()}_content"
+        return {column: content} if column in cls.heading.names else content
+
+    @classmethod
+    def content_of(cls, row: Mapping[str, Any]) -> Content:
+        """Return the content that a row keeps."""
+        column = f"{cls.prefix()}_content"
+        return (
+            dict(row[column])
+            if column in row
+            else {field.name: row[field.name] for field in fields(cls.settings)}
+        )
+
+    @classmethod
+    def stamp(cls, content: Content) -> Content:
+        """Return the version of the method, and the hash of it and a content."""
+        version = cls.method_version
+        hashed = {name: value for name, value in content.items() if name not in cls.descriptive}
+        return {f"{cls.prefix()}_version": version, f"{cls.prefix()}_hash": content_hash(hashed, version)}
+
+    @classmethod
+    def seed(cls) -> None:
+        """Enter the default sets that are missing; stamp all sets with the present version of the method.
+
+        A new version of a method leaves the names and contents as they are. Results of the old
+        version keep its hash, so that they are found to be stale.
+        """
+        known = {row[cls.primary_key[0]]: row for row in cls.to_dicts()}
+        for name, row in known.items():
+            if row[f"{cls.prefix()}_version"] < cls.method_version:
+                stamp = cls.stamp(cls.content_of(row))
+                dj.Table.update1(cls(), {cls.primary_key[0]: name, **stamp})
+        for name, settings in cls.defaults.items():
+            if name not in known or cls.content_of(known[name]) != as_json(settings):
+                cls.add(name, settings)
+
+    @classmethod
+    def _is_known(cls, row: Content) -> bool:
+        """Tell whether the very set is there already; refuse one that contradicts what is there."""
+        attribute, hash_name = cls.primary_key[0], f"{cls.prefix()}_hash"
+        name, digest = row[attribute], row[hash_name]
+        known = {found[hash_name]: found[attribute] for found in cls.proj(hash_name).to_dicts()}
+        if known.get(digest) == name:
+            return True
+        if digest in known:
+            raise ConflictError(
+                f"The parameter set '{name}' of {cls.__name__} has the content of '{known[digest]}'. "
+                "Use that one."
+            )
+        if name in known.values():
+            raise ConflictError(
+                f"The parameter set '{name}' of {cls.__name__} exists with another content. Sets are never "
+                "changed: enter the new content under a new name."
+            )
+        return False
+
+    def insert(self, rows: Iterable[Mapping[str, Any]], **_options: Any) -> None:
+        """Refuse rows that nobody checked."""
+        raise ConflictError(
+            f"Parameter sets are entered with {type(self).__name__}.add(name, settings), which checks and "
+            "hashes them, or with: vbn params add"
+        )
+
+    def update1(self, row: Mapping[str, Any]) -> None:
+        """Refuse to change a set."""
+        raise ConflictError(
+            f"Parameter sets are never changed, since results are known by their names: enter "
+            f"{type(self).__name__} under a new name."
+        )
 
 
 def content_hash(content: Mapping[str, Any], method_version: int) -> str:
@@ -22,62 +219,52 @@ def content_hash(content: Mapping[str, Any], method_version: int) -> str:
     >>> content_hash({"b": 1, "a": 2}, 1) == content_hash({"a": 2, "b": 1}, 1)
     True
     """
-    text = json.dumps([method_version, content], sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical([method_version, content]).encode()).hexdigest()
 
 
-def add_parameters(
-    table: Any, row: Mapping[str, Any], content: Mapping[str, Any], method_version: int
-) -> bool:
-    """Enter a parameter set unless it is there; return whether a row was added.
+@cache
+def _adapter(settings: type) -> TypeAdapter[Any]:
+    return TypeAdapter(settings)
 
-    Parameters
-    ----------
-    table
-        A parameter table: primary key is the name, with attributes ``content_hash`` and
-        ``method_version``.
-    row
-        The row without its hash and version.
-    content, method_version
-        What the hash is made from.
 
-    Raises
-    ------
-    ConflictError
-        If the name stands for another content, or the content has another name.
-    """
-    name_attribute = table.primary_key[0]
-    name, digest = row[name_attribute], content_hash(content, method_version)
-    known = {found["content_hash"]: found[name_attribute] for found in table.proj("content_hash").to_dicts()}
-    if known.get(digest) == name:
-        return False
-    if digest in known:
-        raise ConflictError(
-            f"The parameter set '{name}' of {table.class_name} has the content of '{known[digest]}'. "
-            "Use that one."
-        )
-    if name in known.values():
-        raise ConflictError(
-            f"The parameter set '{name}' of {table.class_name} exists with another content. Sets are never "
-            "changed: enter the new content under a new name."
-        )
-    table.insert1({**row, "content_hash": digest, "method_version": method_version})
-    return True
+def _names_in(content: Any) -> set[str]:
+    """Return the names of a content at all depths."""
+    if isinstance(content, Mapping):
+        return set(content).union(*map(_names_in, content.values()))
+    if isinstance(content, list | tuple):
+        return set().union(*map(_names_in, content))
+    return set()
+
+
+def _canonical(content: Any) -> str:
+    try:
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"Parameters must be JSON, without NaN and infinity: {error}.") from error
+
+
+def as_json(settings: Any) -> Any:
+    """Return settings, or any part of them, as JSON keeps them: mappings, lists, plain values."""
+    if hasattr(settings, "__dataclass_fields__"):
+        settings = asdict(settings)
+    if isinstance(settings, Mapping):
+        return {name: as_json(value) for name, value in settings.items()}
+    if isinstance(settings, tuple | list):
+        return [as_json(value) for value in settings]
+    return settings
+
+
+def parameter_tables() -> dict[str, type[ParameterTable]]:
+    """Return all tables of parameter sets by name, in dependency order."""
+    from schemas.connection import tables
+
+    return {cls.__name__: cls for cls in tables(ParameterTable)}
 
 
 def seed_defaults() -> None:
     """Enter the structures and default parameter sets that are missing (part of the deploy step)."""
-    from schemas import ecephys, optotagging, performance, psth
+    from schemas import ecephys
 
-    for module in (ecephys, psth, performance, optotagging):
-        module.seed_defaults()
-
-
-def as_json(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content as JSON keeps it: tuples become lists."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in content.items()}
-
-
-def from_json(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content as the parameter classes take it: lists become tuples."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+    ecephys.seed_structures()
+    for table in parameter_tables().values():
+        table.seed()

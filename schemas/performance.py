@@ -2,52 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from schemas import behavior, parameters
+from schemas import behavior, stimulus  # noqa: F401 - definitions refer to them
 from schemas._datajoint import dj
-from schemas.rows import plain
-from vbn.analysis.performance import PerformanceParameters, performance_metrics
+from schemas.frames import licks_frame, presentations_frame, rewards_frame, task_frames, trials_frame
+from schemas.parameters import ParameterTable, definition_of
+from schemas.provenance import Computation, provenance_lines
+from schemas.rows import insert_rows, plain, rows_from_frame
+from vbn.analysis.engagement import ENGAGEMENT, EngagementParameters, engaged_trials, engagement_epochs
+from vbn.analysis.licking import LICK_GAPS_S, lick_bouts
+from vbn.analysis.performance import PerformanceParameters, performance_metrics, rolling_performance
+from vbn.analysis.task_statistics import (
+    FlashResponseParameters,
+    image_statistics,
+    lick_latencies,
+    lick_latency_statistics,
+    pooled_statistics,
+)
 
 schema = dj.Schema()
 
-METHOD_VERSION = 1
-CHANGE_TIMES = ["change_time_no_display_delay", "change_time"]
-TRIAL_FLAGS = (
-    "go", "catch", "hit", "miss", "false_alarm", "correct_reject", "aborted", "auto_rewarded", "is_change",
-)  # fmt: skip
+Key = dict[str, Any]
+
+BOUT_COLUMNS = {
+    "bout_start_time": "start_time",
+    "bout_stop_time": "stop_time",
+    "n_bout_licks": "n_licks",
+    "n_bout_rewards": "n_rewards",
+    "bout_is_rewarded": "rewarded",
+}
+EPOCH_COLUMNS = {
+    "epoch_is_engaged": "engaged",
+    "epoch_start_time": "start_time",
+    "epoch_stop_time": "stop_time",
+    "n_epoch_trials": "n_trials",
+    "n_epoch_rewards": "n_rewards",
+    "epoch_reward_rate": "reward_rate",
+}
 
 
 @schema
-class PerformanceParams(dj.Lookup):
-    """One set of parameters of the behaviour metrics."""
+class PerformanceParams(ParameterTable):
+    """One set of parameters of the behavior metrics."""
 
-    definition = """
-    # Parameters of the behavior metrics
-    performance_params : varchar(64)  # readable name
-    ---
-    performance_content : json  # fields of vbn.analysis.performance.PerformanceParameters
-    method_version : int16  # version of the method
-    content_hash : char(64)  # sha256 of content and method version
-    unique index (content_hash)
-    """
-
-
-def seed_defaults() -> None:
-    """Enter AllenSDK's parameters if they are missing."""
-    content = parameters.as_json(asdict(PerformanceParameters()))
-    row = {"performance_params": "allensdk", "performance_content": content}
-    parameters.add_parameters(PerformanceParams(), row, content, METHOD_VERSION)
+    settings = PerformanceParameters
+    defaults = {"allensdk": PerformanceParameters()}
+    definition = definition_of(
+        "performance", "the behavior metrics", "vbn.analysis.performance.PerformanceParameters"
+    )
 
 
 @schema
-class Performance(dj.Computed):
-    """The behaviour metrics of one session: AllenSDK's get_performance_metrics."""
+class Performance(Computation):
+    """The behavior metrics of one session: AllenSDK's get_performance_metrics."""
 
-    definition = """
+    definition = f"""
     # Behavior metrics of one session
     -> behavior.ChangeDetection
     -> behavior.Licks
@@ -76,40 +89,344 @@ class Performance(dj.Computed):
     mean_dprime_engaged=null : float64  # (1) mean rolling sensitivity of engaged trials
     max_dprime=null : float64  # (1) highest rolling sensitivity
     max_dprime_engaged=null : float64  # (1) highest rolling sensitivity of engaged trials
+    {provenance_lines("performance")}
     """
 
-    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
         """Fetch the parameters."""
-        return ((PerformanceParams & key).fetch1("performance_content"),)
+        return self.provenance(key), PerformanceParams.get(key)
 
-    def make_compute(self, key: dict[str, Any], content: dict[str, Any]) -> tuple[Any, ...]:
+    def make_compute(self, key: Key, made_with: Key, settings: PerformanceParameters) -> tuple[Any, ...]:
         """Compute the metrics from trials, rewards and licks."""
-        metrics = performance_metrics(
-            *task_frames(key), PerformanceParameters(**parameters.from_json(content))
-        )
-        return (metrics,)
+        return made_with, performance_metrics(*task_frames(key), settings)
 
-    def make_insert(self, key: dict[str, Any], metrics: dict[str, Any]) -> None:
+    def make_insert(self, key: Key, made_with: Key, metrics: dict[str, Any]) -> None:
         """Insert the metrics."""
-        self.insert1({**key, **{name: plain(value) for name, value in metrics.items()}})
+        self.insert1({**key, **made_with, **{name: plain(value) for name, value in metrics.items()}})
 
 
-def task_frames(key: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return a session's trials, rewards and licks with AllenSDK's column names."""
-    trials = _frame(behavior.ChangeDetection.Trial, key, "trial_id", behavior.TRIAL_COLUMNS)
-    rewards = _frame(behavior.ChangeDetection.Reward, key, "reward_id", behavior.REWARD_COLUMNS)
-    if trials["change_time_no_display_delay"].isna().all():  # behaviour-only: the other time base
-        trials = trials.drop(columns="change_time_no_display_delay")
-    else:
-        trials = trials.drop(columns="change_time")
-    times = ("response_time", "reward_time", *trials.columns.intersection(CHANGE_TIMES))
-    trials = trials.astype({**dict.fromkeys(TRIAL_FLAGS, bool), **dict.fromkeys(times, float)})
-    licks = pd.DataFrame({"timestamps": (behavior.Licks & key).fetch1("lick_timestamps")})
-    return trials, rewards, licks
+@schema
+class RollingPerformance(Computation):
+    """The behavior of one session as it develops: AllenSDK's get_rolling_performance_df."""
+
+    definition = f"""
+    # Rolling behavior metrics of one session
+    -> behavior.ChangeDetection
+    -> behavior.Licks
+    -> PerformanceParams
+    ---
+    {provenance_lines("rolling_performance")}
+    """
+
+    class Trial(dj.Part):
+        """The behavior in the trials around one trial."""
+
+        definition = """
+        # Rolling behavior metrics at one trial
+        -> master
+        -> behavior.ChangeDetection.Trial
+        ---
+        reward_rate=null : float64  # (1/min) responses per minute in the trials around, NULL in the first 10
+        hit_rate_raw=null : float64  # (1) share of hits in the last trials
+        hit_rate=null : float64  # (1) the same, corrected for the number of trials
+        false_alarm_rate_raw=null : float64  # (1) share of false alarms in the last trials
+        false_alarm_rate=null : float64  # (1) the same, corrected for the number of trials
+        rolling_dprime=null : float64  # (1) sensitivity in the last trials
+        is_engaged : bool  # reward rate above the threshold
+        """
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the parameters."""
+        return self.provenance(key), PerformanceParams.get(key)
+
+    def make_compute(self, key: Key, made_with: Key, settings: PerformanceParameters) -> tuple[Any, ...]:
+        """Compute the metrics of each trial."""
+        trials, rewards, licks = task_frames(key)
+        rolling = rolling_performance(trials, rewards, licks, settings)
+        engaged = rolling["reward_rate"].to_numpy() > settings.engaged_threshold
+        return made_with, rolling.assign(trial_id=trials["trial_id"], is_engaged=engaged)
+
+    def make_insert(self, key: Key, made_with: Key, rolling: pd.DataFrame) -> None:
+        """Insert a row for each trial."""
+        self.insert1({**key, **made_with})
+        insert_rows(self.Trial(), rows_from_frame(rolling, self.Trial(), key))
 
 
-def _frame(table: Any, key: dict[str, Any], order: str, renamed: dict[str, str]) -> pd.DataFrame:
-    """Return a session's rows under the columns' names in the file."""
-    columns = [name for name in table.heading.names if name not in key]
-    frame = pd.DataFrame((table & key).to_dicts(order_by=order)).reindex(columns=columns)
-    return frame.rename(columns=renamed)
+@schema
+class TaskStatisticsParams(ParameterTable):
+    """One definition of the flashes that count as responded to."""
+
+    settings = FlashResponseParameters
+    defaults = {"bennett_2025": FlashResponseParameters()}
+    definition = definition_of(
+        "task_statistics", "the task statistics", "vbn.analysis.task_statistics.FlashResponseParameters"
+    )
+
+
+@schema
+class TaskStatistics(Computation):
+    """The behavior of one session taken together: sensitivity, responses per image, latencies."""
+
+    definition = f"""
+    # Pooled behavior statistics of one session
+    -> behavior.ChangeDetection
+    -> behavior.Licks
+    -> stimulus.Stimulus
+    -> TaskStatisticsParams
+    ---
+    pooled_trial_count : int32  # go and catch trials
+    pooled_hit_rate=null : float64  # (1) hit rate over all trials, corrected for their number
+    pooled_false_alarm_rate=null : float64  # (1) false alarm rate over all trials, corrected
+    pooled_dprime=null : float64  # (1) sensitivity over all trials
+    pooled_criterion=null : float64  # (1) criterion c, half the negative sum of the z-scores of both rates
+    engaged_trial_count_pooled : int32  # go and catch trials, engaged by the definition of AllenSDK
+    engaged_hit_rate=null : float64  # (1) hit rate over these
+    engaged_false_alarm_rate=null : float64  # (1) false alarm rate over these
+    engaged_dprime=null : float64  # (1) sensitivity over these
+    engaged_criterion=null : float64  # (1) criterion over these
+    bennett_2025_trial_count : int32  # go and catch trials, engaged by the definition of Bennett 2025
+    bennett_2025_hit_rate=null : float64  # (1) hit rate over these
+    bennett_2025_false_alarm_rate=null : float64  # (1) false alarm rate over these
+    bennett_2025_dprime=null : float64  # (1) sensitivity over these
+    bennett_2025_criterion=null : float64  # (1) criterion over these
+    siegle_2021_trial_count : int32  # go and catch trials, engaged by the definition of Siegle 2021
+    siegle_2021_hit_rate=null : float64  # (1) hit rate over these
+    siegle_2021_false_alarm_rate=null : float64  # (1) false alarm rate over these
+    siegle_2021_dprime=null : float64  # (1) sensitivity over these
+    siegle_2021_criterion=null : float64  # (1) criterion over these
+    hit_latency_count : int32  # hits with a lick after the flash
+    hit_latency_median=null : float64  # (s) first lick of the hits after the start of the flash
+    hit_latency_mean=null : float64  # (s) mean of the same
+    hit_latency_std=null : float64  # (s) standard deviation of the same
+    hit_latency_min=null : float64  # (s) shortest of the same
+    hit_latency_max=null : float64  # (s) longest of the same
+    {provenance_lines("task_statistics")}
+    """
+
+    class Image(dj.Part):
+        """The responses to one image."""
+
+        definition = """
+        # Responses to one image
+        -> master
+        task_image_name : varchar(64)  # image changed to, or that stayed in a catch trial
+        ---
+        n_image_go : int32  # go trials
+        n_image_hit : int32  # go trials that were hits
+        n_image_miss : int32  # go trials that were misses
+        image_hit_rate=null : float64  # (1) hits over go trials
+        n_image_auto_rewarded : int32  # auto-rewarded trials
+        n_image_catch : int32  # catch trials
+        n_image_false_alarm : int32  # false alarms
+        n_image_correct_reject : int32  # correct rejects
+        image_false_alarm_rate=null : float64  # (1) false alarms over catch trials
+        n_image_flashes : int32  # flashes in the active block
+        n_image_flash_responses : int32  # flashes that a lick bout followed
+        image_flash_response_rate=null : float64  # (1) the latter over the former
+        n_image_nonchange_flashes : int32  # flashes that were no change
+        n_image_nonchange_responses : int32  # of which with a lick bout
+        image_nonchange_response_rate=null : float64  # (1) the latter over the former
+        """
+
+    class Trial(dj.Part):
+        """When the mouse licked after the change or sham change of one trial."""
+
+        definition = """
+        # Lick latency of one trial
+        -> master
+        -> behavior.ChangeDetection.Trial
+        ---
+        change_flash_time=null : float64  # (s) start of the flash on screen, NULL in aborted trials
+        latency_from_flash=null : float64  # (s) first lick after that, before the next trial
+        latency_from_change_time=null : float64  # (s) first lick after the change time without display lag
+        """
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the parameters."""
+        return self.provenance(key), TaskStatisticsParams.get(key)
+
+    def make_compute(self, key: Key, made_with: Key, settings: FlashResponseParameters) -> tuple[Any, ...]:
+        """Pool the trials, count per image, measure the latencies."""
+        (trials, _, licks), presentations = task_frames(key), presentations_frame(key)
+        times = licks["timestamps"].to_numpy(float)
+        latencies = lick_latencies(trials, presentations, times)
+        statistics = {
+            **pooled_statistics(trials, presentations),
+            **lick_latency_statistics(latencies, trials["hit"].to_numpy(bool)),
+        }
+        return made_with, statistics, image_statistics(trials, presentations, times, settings), latencies
+
+    def make_insert(
+        self,
+        key: Key,
+        made_with: Key,
+        statistics: dict[str, float],
+        images: pd.DataFrame,
+        latencies: pd.DataFrame,
+    ) -> None:
+        """Insert the session's numbers, and a row for each image and trial."""
+        row = {_statistic_name(name): plain(value) for name, value in statistics.items()}
+        self.insert1({**key, **made_with, **row}, ignore_extra_fields=True)
+        columns: dict[str, str] = {
+            "task_image_name" if name == "image_name" else _image_attribute(name): name
+            for name in map(str, images)
+        }
+        insert_rows(self.Image(), rows_from_frame(images, self.Image(), key, columns))
+        trials = latencies.rename(columns={"flash_time": "change_flash_time"})
+        insert_rows(self.Trial(), rows_from_frame(trials, self.Trial(), key))
+
+
+def _statistic_name(name: str) -> str:
+    if name == "engaged_trial_count":
+        return "engaged_trial_count_pooled"  # Performance has one of all trials
+    return name.replace("latency_from_flash", "hit_latency")
+
+
+def _image_attribute(name: str) -> str:
+    return f"n_image_{name[2:]}" if name.startswith("n_") else f"image_{name}"
+
+
+@dataclass(frozen=True)
+class LickBoutSettings:
+    """What separates two lick bouts.
+
+    Parameters
+    ----------
+    gap_s : seconds without a lick, see `vbn.analysis.licking`.
+    """
+
+    gap_s: float
+
+    def __post_init__(self) -> None:
+        if not self.gap_s > 0:
+            raise ValueError(f"gap_s must be positive, got {self.gap_s}.")
+
+
+@schema
+class LickBoutParams(ParameterTable):
+    """One definition of a lick bout."""
+
+    settings = LickBoutSettings
+    defaults = {name: LickBoutSettings(gap_s) for name, gap_s in LICK_GAPS_S.items()}
+    definition = definition_of("lick_bout", "the lick bouts", "schemas.performance.LickBoutSettings")
+
+
+@schema
+class LickBouts(Computation):
+    """The lick bouts of one session."""
+
+    definition = f"""
+    # Lick bouts of one session
+    -> behavior.ChangeDetection
+    -> behavior.Licks
+    -> LickBoutParams
+    ---
+    n_bouts : int32  # number of bouts
+    n_rewarded_bouts : int32  # number of bouts with a reward
+    {provenance_lines("lick_bouts")}
+    """
+
+    class Bout(dj.Part):
+        """One lick bout."""
+
+        definition = """
+        # One lick bout
+        -> master
+        bout : int32  # number of the bout
+        ---
+        bout_start_time : float64  # (s) first lick
+        bout_stop_time : float64  # (s) last lick
+        n_bout_licks : int32  # number of licks
+        n_bout_rewards : int32  # number of rewards
+        bout_is_rewarded : bool  # whether there was a reward
+        """
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the definition."""
+        return self.provenance(key), LickBoutParams.get(key)
+
+    def make_compute(self, key: Key, made_with: Key, settings: LickBoutSettings) -> tuple[Any, ...]:
+        """Group the licks."""
+        licks = licks_frame(key)["timestamps"].to_numpy(float)
+        return made_with, lick_bouts(licks, rewards_frame(key), settings.gap_s)
+
+    def make_insert(self, key: Key, made_with: Key, bouts: pd.DataFrame) -> None:
+        """Insert the bouts."""
+        counts = {"n_bouts": len(bouts), "n_rewarded_bouts": int(bouts["rewarded"].sum())}
+        self.insert1({**key, **made_with, **counts})
+        insert_rows(self.Bout(), rows_from_frame(_numbered(bouts, "bout"), self.Bout(), key, BOUT_COLUMNS))
+
+
+@schema
+class EngagementParams(ParameterTable):
+    """One definition of engagement."""
+
+    settings = EngagementParameters
+    defaults = ENGAGEMENT
+    definition = definition_of("engagement", "the engagement", "vbn.analysis.engagement.EngagementParameters")
+
+
+@schema
+class Engagement(Computation):
+    """When the mouse of one session was engaged in the task."""
+
+    definition = f"""
+    # Engagement in one session
+    -> behavior.ChangeDetection
+    -> stimulus.Stimulus
+    -> EngagementParams
+    ---
+    n_engaged_trials : int32  # trials in which the mouse was engaged, aborted ones included
+    n_engagement_epochs : int32  # number of epochs, engaged and disengaged
+    {provenance_lines("engagement")}
+    """
+
+    class Epoch(dj.Part):
+        """Neighbouring trials of the same engagement."""
+
+        definition = """
+        # Neighbouring trials of the same engagement
+        -> master
+        epoch : int32  # number of the epoch
+        ---
+        epoch_is_engaged : bool  # whether the mouse was engaged
+        epoch_start_time : float64  # (s) begin of the first trial
+        epoch_stop_time : float64  # (s) end of the last trial
+        n_epoch_trials : int32  # number of trials, aborted ones included
+        n_epoch_rewards : int32  # number of rewards, free ones included
+        epoch_reward_rate=null : float64  # (1/min) rewards per minute
+        """
+
+    class Trial(dj.Part):
+        """Whether the mouse was engaged in one trial."""
+
+        definition = """
+        # Engagement in one trial
+        -> master
+        -> behavior.ChangeDetection.Trial
+        ---
+        trial_is_engaged : bool  # false also where it cannot be judged
+        """
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the definition."""
+        return self.provenance(key), EngagementParams.get(key)
+
+    def make_compute(self, key: Key, made_with: Key, settings: EngagementParameters) -> tuple[Any, ...]:
+        """Judge the trials and join neighbours."""
+        trials = trials_frame(key)
+        engaged = engaged_trials(trials, presentations_frame(key), settings)
+        judged = pd.DataFrame({"trial_id": trials["trial_id"], "trial_is_engaged": engaged})
+        return made_with, judged, engagement_epochs(trials, engaged)
+
+    def make_insert(self, key: Key, made_with: Key, trials: pd.DataFrame, epochs: pd.DataFrame) -> None:
+        """Insert epochs and trials."""
+        counts = {"n_engaged_trials": trials["trial_is_engaged"].sum(), "n_engagement_epochs": len(epochs)}
+        self.insert1({**key, **made_with, **{name: int(count) for name, count in counts.items()}})
+        rows = rows_from_frame(_numbered(epochs, "epoch"), self.Epoch(), key, EPOCH_COLUMNS)
+        insert_rows(self.Epoch(), rows)
+        insert_rows(self.Trial(), rows_from_frame(trials, self.Trial(), key))
+
+
+def _numbered(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    return frame.assign(**{name: range(len(frame))})

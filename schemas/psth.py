@@ -2,86 +2,148 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from schemas import behavior, ecephys, parameters, stimulus
+from schemas import behavior, ecephys, selection, stimulus  # noqa: F401 - definitions refer to it
 from schemas._datajoint import dj
+from schemas.fetching import fetch_frame
+from schemas.frames import presentations_frame, session_events, trials_frame
+from schemas.parameters import ParameterTable, definition_of
+from schemas.provenance import Computation, provenance_lines
 from schemas.rows import insert_rows, key_of_session, plain, rows_from_frame
 from vbn.analysis.aligned_behavior import AlignedBehavior as Aligned
 from vbn.analysis.aligned_behavior import align_behavior
-from vbn.analysis.events import select_event_times
+from vbn.analysis.events import EventSelection, find_events
+from vbn.analysis.population import population_psth
 from vbn.analysis.psth import TimeAxis, count_spikes, psth
+from vbn.analysis.trial_response import WINDOWS_S, trial_counts, trial_events
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 schema = dj.Schema()
 
-METHOD_VERSION = 1
-FLASH_FLAGS = ("is_change", "is_sham_change", "omitted", "active")
+Key = dict[str, Any]
+
 # Window and bins of AllenSDK's VBN quick-start notebook (makePSTH around image changes).
-CHANGE_WINDOW = {"window_start": -1.0, "window_stop": 1.5, "bin_width": 0.01}
-DEFAULTS = {
-    "change_active": {"event": "change", "block_condition": "active", **CHANGE_WINDOW},
-    "change_passive": {"event": "change", "block_condition": "passive", **CHANGE_WINDOW},
-}
+CHANGE_AXIS: Any = {"window_start": -1.0, "window_stop": 1.5, "bin_width": 0.01}
+# Its optotagging part looks at 1 ms bins; the pulse lasts 10 ms, the raised cosine 1 s.
+PULSE_AXIS: Any = {"window_start": -0.05, "window_stop": 0.1, "bin_width": 0.001}
+
+
+@dataclass(frozen=True)
+class AlignmentSettings:
+    """Which events to align to, and on which time axis.
+
+    Parameters
+    ----------
+    event, block_condition, outcome_condition, image_condition, novelty_condition, engagement_condition,
+    repeat_condition, waveform_condition, level_condition, bout_gap : as in `vbn.analysis.EventSelection`;
+        None is any. A number for the repeat is given as text.
+    window_start, window_stop, bin_width : seconds, see `vbn.analysis.TimeAxis`.
+    """
+
+    event: str
+    window_start: float
+    window_stop: float
+    bin_width: float
+    block_condition: str | None = None
+    outcome_condition: str | None = None
+    image_condition: str | None = None
+    novelty_condition: str | None = None
+    engagement_condition: str | None = None
+    repeat_condition: str | None = None
+    waveform_condition: str | None = None
+    level_condition: str | None = None
+    bout_gap: float | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.axis
+        object.__setattr__(self, "bout_gap", self.events.bout_gap_s)
+
+    @property
+    def axis(self) -> TimeAxis:
+        """The bins."""
+        return TimeAxis(self.window_start, self.window_stop, self.bin_width)
+
+    @property
+    def events(self) -> EventSelection:
+        """The events and their conditions."""
+        repeat = self.repeat_condition
+        return EventSelection(
+            self.event,
+            block=self.block_condition,
+            outcome=self.outcome_condition,
+            image=self.image_condition,
+            novelty=self.novelty_condition,
+            engagement=self.engagement_condition,
+            repeat=int(repeat) if repeat is not None and repeat.isdigit() else repeat,
+            waveform=self.waveform_condition,
+            level=self.level_condition,
+            bout_gap_s=self.bout_gap,
+        )
+
+
+def _changes(**conditions: Any) -> AlignmentSettings:
+    return AlignmentSettings("change", **CHANGE_AXIS, **conditions)
 
 
 @schema
-class Alignment(dj.Lookup):
-    """One way to align to events: which ones, in which blocks, and on which time axis."""
+class Alignment(ParameterTable):
+    """One way to align to events: which ones, under which conditions, and on which time axis."""
 
+    settings = AlignmentSettings
+    defaults = {
+        "change_active": _changes(block_condition="active"),
+        "change_passive": _changes(block_condition="passive"),
+        "change_hit": _changes(block_condition="active", outcome_condition="hit"),
+        "change_miss": _changes(block_condition="active", outcome_condition="miss"),
+        "omission_active": AlignmentSettings("omission", **CHANGE_AXIS, block_condition="active"),
+        "laser_pulse_high": AlignmentSettings(
+            "laser_pulse", **PULSE_AXIS, waveform_condition="pulse", level_condition="high"
+        ),
+    }
     definition = """
     # One way to align to events
     alignment : varchar(64)  # readable name
     ---
     event : varchar(32)  # kind of event, change is a change of the image
-    block_condition : varchar(32)  # active is the task, passive its replay
+    block_condition=null : varchar(32)  # active is the task, passive its replay, NULL both
+    outcome_condition=null : varchar(32)  # outcome of the trial of the event, NULL any
+    image_condition=null : varchar(64)  # image shown, NULL any
+    novelty_condition=null : varchar(32)  # novel or familiar image, NULL any
+    engagement_condition=null : varchar(32)  # engaged or disengaged by the reward rate, NULL any
+    repeat_condition=null : varchar(16)  # first, later, or number of flashes since the change, NULL any
+    waveform_condition=null : varchar(32)  # waveform of the laser, NULL any
+    level_condition=null : varchar(16)  # rank of the level of the laser, low, medium or high, NULL any
+    bout_gap=null : float64  # (s) time without a lick between two lick bouts
     window_start : float64  # (s) begin of the window relative to the event
     window_stop : float64  # (s) end of the window relative to the event
     bin_width : float64  # (s) width of the bins
-    method_version : int16  # version of the method
-    content_hash : char(64)  # sha256 of content and method version
-    unique index (content_hash)
+    alignment_version : int16  # version of the method
+    alignment_hash : char(64)  # sha256 of content and method version
+    unique index (alignment_hash)
     """
-
-    @staticmethod
-    def axis(row: dict[str, Any]) -> TimeAxis:
-        """Return the time axis of a row."""
-        return TimeAxis(row["window_start"], row["window_stop"], row["bin_width"])
-
-
-def seed_defaults() -> None:
-    """Enter the default alignments that are missing."""
-    for name, content in DEFAULTS.items():
-        parameters.add_parameters(Alignment(), {"alignment": name, **content}, content, METHOD_VERSION)
-
-
-def event_times(key: dict[str, Any], alignment: dict[str, Any]) -> np.ndarray:
-    """Return the times of a session's events of an alignment: (n_events,) float64, seconds."""
-    images = stimulus.Stimulus.Presentation & key_of_session(key) & "image_name IS NOT NULL"
-    query = images.proj(
-        *FLASH_FLAGS, "image_name", "flashes_since_change", start_time="presentation_start_time"
-    )
-    frame = pd.DataFrame(query.to_dicts(order_by="presentation_id"))
-    if frame.empty:
-        return np.empty(0)
-    for name in FLASH_FLAGS:  # MySQL returns flags as numbers
-        frame[name] = frame[name].astype("boolean")
-    return select_event_times(frame, alignment["event"], alignment["block_condition"])
 
 
 @schema
-class Psth(dj.Computed):
+class Psth(Computation):
     """The mean responses of all units of one session around one kind of event."""
 
-    definition = """
+    definition = f"""
     # Mean responses of the units of one session
     -> ecephys.Recording
     -> stimulus.Stimulus
+    -> stimulus.OptoStimulation
+    -> behavior.Licks
     -> Alignment
     ---
     n_events : int32  # number of events averaged
+    {provenance_lines("psth")}
     """
 
     class Unit(dj.Part):
@@ -98,29 +160,24 @@ class Psth(dj.Computed):
         response_rate=null : float64  # (Hz) mean rate in the 0.25 s after the event
         peak_rate=null : float64  # (Hz) highest bin in the 0.25 s after the event
         peak_latency=null : float64  # (s) centre of that bin
+        half_maximum_latency=null : float64  # (s) crossing of half the way from baseline to the peak
         """
 
-    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
         """Fetch the alignment."""
-        return ((Alignment & key).fetch1(),)
+        return self.provenance(key), Alignment.get(key)
 
-    def make_compute(self, key: dict[str, Any], alignment: dict[str, Any]) -> tuple[Any, ...]:
-        """Count the spikes around the events, one probe after the other."""
-        events, axis = event_times(key, alignment), Alignment.axis(alignment)
-        frames = []
-        for probe, units, times in ecephys.iterate_probe_spikes(ecephys.Recording.Unit & key_of_session(key)):
-            offsets, sizes = units["spike_offset"].to_numpy(), units["n_spikes"].to_numpy()
-            response = psth(count_spikes(times, offsets, sizes, events, axis), axis)
-            frames.append(
-                _response_frame(response).assign(unit_id=units["unit_id"], probe_name=probe["probe_name"])
-            )
-        return len(events), pd.concat(frames) if frames else None
+    def make_compute(self, key: Key, made_with: Key, alignment: AlignmentSettings) -> tuple[Any, ...]:
+        """Count the spikes around the events."""
+        events, axis = find_events(session_events(key), alignment.events), alignment.axis
+        units, times = ecephys.session_spikes(key)
+        response = psth(count_spikes(times, units["spike_offset"], units["n_spikes"], events, axis), axis)
+        return made_with, len(events), _response_frame(response).assign(**units[["unit_id", "probe_name"]])
 
-    def make_insert(self, key: dict[str, Any], n_events: int, responses: pd.DataFrame | None) -> None:
+    def make_insert(self, key: Key, made_with: Key, n_events: int, responses: pd.DataFrame) -> None:
         """Insert the session's responses."""
-        self.insert1({**key, "n_events": n_events})
-        if responses is not None:
-            insert_rows(self.Unit(), rows_from_frame(responses, self.Unit(), key))
+        self.insert1({**key, **made_with, "n_events": n_events})
+        insert_rows(self.Unit(), rows_from_frame(responses, self.Unit(), key))
 
 
 def _response_frame(response: Any) -> pd.DataFrame:
@@ -132,15 +189,16 @@ def _response_frame(response: Any) -> pd.DataFrame:
             "response_rate": response.response_hz,
             "peak_rate": response.peak_hz,
             "peak_latency": response.peak_latency_s,
+            "half_maximum_latency": response.latency_s,
         }
     )
 
 
 @schema
-class AlignedBehavior(dj.Computed):
+class AlignedBehavior(Computation):
     """Running, licking and the pupil of one session around one kind of event."""
 
-    definition = """
+    definition = f"""
     # Running, licking and pupil around the events of one session
     -> behavior.Running
     -> behavior.Licks
@@ -156,27 +214,28 @@ class AlignedBehavior(dj.Computed):
     pupil_area_sem=null : <blob>  # (px^2) float32, standard error over events
     pupil_x_mean=null : <blob>  # (px) float32, mean horizontal position of the pupil, blinks interpolated
     pupil_x_sem=null : <blob>  # (px) float32, standard error over events
+    {provenance_lines("aligned_behavior")}
     """
 
-    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
         """Fetch the alignment."""
-        return ((Alignment & key).fetch1(),)
+        return self.provenance(key), Alignment.get(key)
 
-    def make_compute(self, key: dict[str, Any], alignment: dict[str, Any]) -> tuple[Any, ...]:
+    def make_compute(self, key: Key, made_with: Key, alignment: AlignmentSettings) -> tuple[Any, ...]:
         """Average the traces around the events."""
         running = (behavior.Running & key).fetch1()
         eye = (behavior.EyeTracking & key).fetch1()
         pupil = ("eye_timestamps", "pupil_area", "pupil_center_x", "likely_blink")
         aligned = align_behavior(
-            event_times(key, alignment),
-            Alignment.axis(alignment),
+            find_events(session_events(key), alignment.events),
+            alignment.axis,
             running=(running["running_timestamps"].load(), running["running_speed"].load()),
             lick_times=(behavior.Licks & key).fetch1("lick_timestamps"),
             pupil=tuple(eye[name].load() for name in pupil) if eye["has_eye_tracking"] else None,
         )
-        return (aligned,)
+        return made_with, aligned
 
-    def make_insert(self, key: dict[str, Any], aligned: Aligned) -> None:
+    def make_insert(self, key: Key, made_with: Key, aligned: Aligned) -> None:
         """Insert the averages."""
         arrays = {
             "running_speed_mean": aligned.running_speed_cm_s,
@@ -188,4 +247,244 @@ class AlignedBehavior(dj.Computed):
             "pupil_x_sem": aligned.pupil_x_sem,
         }
         stored = {name: None if array is None else array.astype(np.float32) for name, array in arrays.items()}
-        self.insert1({**key, "n_aligned_events": plain(aligned.n_events), **stored})
+        self.insert1({**key, **made_with, "n_aligned_events": plain(aligned.n_events), **stored})
+
+
+@dataclass(frozen=True)
+class TimeWindow:
+    """One window relative to an event, half open.
+
+    Parameters
+    ----------
+    name : readable name.
+    start_s, stop_s : seconds after the event.
+    """
+
+    name: str
+    start_s: float
+    stop_s: float
+
+
+@dataclass(frozen=True)
+class TrialResponseSettings:
+    """In which windows the spikes of each trial are counted.
+
+    Parameters
+    ----------
+    block : ``active``, or ``passive`` for the replayed flashes of the same trials.
+    windows : the windows, relative to the flash of the trial's change or sham change.
+    """
+
+    block: str
+    windows: tuple[TimeWindow, ...]
+
+    def __post_init__(self) -> None:
+        if self.block not in ("active", "passive"):
+            raise ValueError(f"block must be active or passive, got {self.block!r}.")
+        names = [window.name for window in self.windows]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"There must be windows, each with a name of its own: {names}.")
+        if bad := [window for window in self.windows if not window.start_s < window.stop_s]:
+            raise ValueError(f"A window must end after it starts: {bad[0]}.")
+
+
+DEFAULT_WINDOWS = tuple(TimeWindow(name, *window) for name, window in WINDOWS_S.items())
+
+
+@schema
+class TrialResponseParams(ParameterTable):
+    """One set of windows in which the spikes of each trial are counted."""
+
+    settings = TrialResponseSettings
+    defaults = {
+        "active": TrialResponseSettings("active", DEFAULT_WINDOWS),
+        "passive": TrialResponseSettings("passive", DEFAULT_WINDOWS),
+    }
+    definition = definition_of(
+        "trial_response", "the spike counts of each trial", "schemas.psth.TrialResponseSettings"
+    )
+
+
+@schema
+class TrialResponse(Computation):
+    """The spikes of all units of one session in all trials, counted around the change or sham change."""
+
+    definition = f"""
+    # Spike counts of all units in all trials of one session
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> TrialResponseParams
+    ---
+    n_response_units : int32  # number of units
+    n_response_trials : int32  # number of trials with a change or sham change
+    response_unit_ids : <blob>  # (id) int64, unit of each row of the counts
+    response_trial_ids : <blob>  # (id) int64, trial of each column of the counts
+    response_event_times : <blob>  # (s) float64, start of the flash of each trial
+    {provenance_lines("trial_response")}
+    """
+
+    class Window(dj.Part):
+        """The counts in one window."""
+
+        definition = """
+        # Spike counts in one window
+        -> master
+        response_window : varchar(32)  # name of the window
+        ---
+        counted_from : float64  # (s) begin of the window after the start of the flash
+        counted_to : float64  # (s) end of the window after the start of the flash
+        trial_spike_counts : <npy@vbn>  # (samples) int32, units by trials
+        """
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the windows."""
+        return self.provenance(key), TrialResponseParams.get(key)
+
+    def make_compute(self, key: Key, made_with: Key, settings: TrialResponseSettings) -> tuple[Any, ...]:
+        """Count the spikes of each trial."""
+        events = trial_events(presentations_frame(key), trials_frame(key), settings.block)
+        windows = {window.name: (window.start_s, window.stop_s) for window in settings.windows}
+        units, times = ecephys.session_spikes(key)
+        flashes = events["event_time"].to_numpy(np.float64)
+        counts = trial_counts(times, units["spike_offset"], units["n_spikes"], flashes, windows)
+        return made_with, settings, events, units["unit_id"].to_numpy(np.int64), counts
+
+    def make_insert(
+        self,
+        key: Key,
+        made_with: Key,
+        settings: TrialResponseSettings,
+        events: pd.DataFrame,
+        unit_ids: np.ndarray,
+        counts: np.ndarray,
+    ) -> None:
+        """Insert one array for each window."""
+        row = {
+            "n_response_units": len(unit_ids),
+            "n_response_trials": len(events),
+            "response_unit_ids": unit_ids,
+            "response_trial_ids": events["trial_id"].to_numpy(np.int64),
+            "response_event_times": events["event_time"].to_numpy(np.float64),
+        }
+        self.insert1({**key, **made_with, **row})
+        for window, array in zip(settings.windows, counts, strict=True):
+            bounds = {"counted_from": window.start_s, "counted_to": window.stop_s}
+            part = {**key, "response_window": window.name, **bounds, "trial_spike_counts": array}
+            self.Window.insert1(part)
+
+
+@schema
+class AreaPsth(Computation):
+    """The mean responses of the structures of one session, of units that pass a quality filter."""
+
+    definition = f"""
+    # Mean responses of the structures of one session
+    -> Psth
+    -> selection.UnitSelection
+    ---
+    n_structures : int32  # number of structures with units
+    {provenance_lines("area_psth")}
+    """
+
+    class Structure(dj.Part):
+        """The mean response of the units of one structure."""
+
+        definition = """
+        # Mean response of the units of one structure
+        -> master
+        -> ecephys.Structure
+        ---
+        n_area_units : int32  # number of units averaged
+        area_rate : <blob>  # (Hz) float32, mean over units per bin of the alignment
+        area_std : <blob>  # (Hz) float32, standard deviation over units, NaN below two units
+        area_sem : <blob>  # (Hz) float32, standard error over units, NaN below two units
+        """
+
+    @classmethod
+    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
+        """Return all sets, of the filters those that are for populations."""
+        is_filter = table is selection.UnitCriteria
+        return selection.UnitCriteria.for_populations() if is_filter else super().wanted_sets(table)
+
+    @property
+    def key_source(self) -> Any:
+        """Responses and selections by the filters that are for populations."""
+        wanted = [{"unit_criteria": name} for name in self.wanted_sets(selection.UnitCriteria)]
+        return Psth.proj() * selection.UnitSelection.proj() & wanted
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch nothing but what the row is made with."""
+        return (self.provenance(key),)
+
+    def make_compute(self, key: Key, made_with: Key) -> tuple[Any, ...]:
+        """Average the responses of the units that pass, structure by structure."""
+        places = ecephys.Recording.Channel.proj("structure_acronym", peak_channel_id="channel_id")
+        units = ecephys.Recording.Unit.proj("peak_channel_id") * places & key_of_session(key)
+        chosen = (Psth.Unit & key).proj("psth_rate") * (selection.UnitSelection.Unit & key).proj()
+        frame = fetch_frame(chosen * units.proj("structure_acronym"))
+        rates = np.stack(frame["psth_rate"].tolist()) if len(frame) else np.empty((0, 1))
+        return made_with, population_psth(rates, frame["structure_acronym"])
+
+    def make_insert(self, key: Key, made_with: Key, areas: Any) -> None:
+        """Insert the structures."""
+        self.insert1({**key, **made_with, "n_structures": len(areas.groups)})
+        frame = pd.DataFrame(
+            {
+                "structure_acronym": areas.groups,
+                "n_area_units": areas.n_units,
+                "area_rate": list(areas.mean_hz.astype(np.float32)),
+                "area_std": list(areas.std_hz.astype(np.float32)),
+                "area_sem": list(areas.sem_hz.astype(np.float32)),
+            }
+        )
+        insert_rows(self.Structure(), rows_from_frame(frame, self.Structure(), key))
+
+
+def trial_response(key: Key, window: str, trial_response_params: str = "active") -> xr.DataArray:
+    """Return the spike counts of one session in one window; the counts are read when they are used.
+
+    Parameters
+    ----------
+    key : restriction that leaves one session.
+    window : name of the window.
+    trial_response_params : name of the parameter set.
+
+    Returns
+    -------
+    (unit, trial) int32, with the coordinates ``unit_id``, ``trial_id`` and ``event_time`` (s); the
+    window's bounds are among the attributes.
+    """
+    import xarray as xr  # takes half a second
+
+    restriction = {**key, "trial_response_params": trial_response_params}
+    master = (TrialResponse & restriction).fetch1()
+    part = (TrialResponse.Window & restriction & {"response_window": window}).fetch1()
+    bounds = {"start": part["counted_from"], "stop": part["counted_to"]}
+    return xr.DataArray(
+        part["trial_spike_counts"].load(mmap_mode="r"),
+        dims=("unit", "trial"),
+        coords={
+            "unit_id": ("unit", master["response_unit_ids"]),
+            "trial_id": ("trial", master["response_trial_ids"]),
+            "event_time": ("trial", master["response_event_times"]),
+        },
+        name=window,
+        attrs={name: f"{value:g} s" for name, value in bounds.items()} | {"units": "spikes"},
+    )
+
+
+def trial_response_frame(
+    key: Key, window: str, unit_ids: Any, trial_response_params: str = "active"
+) -> pd.DataFrame:
+    """Return the counts of some units as one row per unit and trial, with the trials' columns.
+
+    Parameters
+    ----------
+    key, window, trial_response_params : as for `trial_response`.
+    unit_ids : (n,) the units that are wanted; only their counts are read.
+    """
+    counts = trial_response(key, window, trial_response_params)
+    chosen = counts[np.isin(counts["unit_id"], list(unit_ids))]
+    frame = chosen.to_dataframe("spike_count").reset_index(drop=True)
+    trials = trials_frame((TrialResponse & key).keys(limit=1)[0])
+    return frame.merge(trials, on="trial_id", how="left", validate="many_to_one")

@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from schemas.files import place_of_session
+from schemas.values import find_refusal
+from vbn.errors import InvalidContentError, quoted
+
 Row = dict[str, Any]
 
 BYTES_PER_VALUE = 24  # what a number, a flag or a short text takes in an INSERT statement
@@ -33,7 +37,9 @@ def rows_from_frame(
     Raises
     ------
     ValueError
-        If the frame lacks a column.
+        If the frame lacks a column, or has a value that the table cannot hold and that no file gave.
+    InvalidContentError
+        If the table cannot hold a value; it names the file of the session that the key belongs to.
 
     Notes
     -----
@@ -45,9 +51,65 @@ def rows_from_frame(
     if absent:
         raise ValueError(f"The frame for {table.class_name} lacks {', '.join(absent)}.")
     columns = {attribute: _plain_values(frame[column]) for attribute, column in names.items()}
+    for attribute, values in columns.items():
+        _require_fit(table, key, attribute, values, frame[names[attribute]], columns)
     return [
         {**key, **dict(zip(columns, values, strict=True))} for values in zip(*columns.values(), strict=True)
     ]
+
+
+def require_storable(table: Any, row: Row, place: Any) -> Row:
+    """Return a row with `plain` values, all of which the table can hold.
+
+    Parameters
+    ----------
+    table : where the row is going to be inserted.
+    row : attribute -> Python value; attributes that it leaves out are not looked at.
+    place : the file that the row comes from, for the message.
+
+    Raises
+    ------
+    InvalidContentError
+        If the table cannot hold a value.
+    """
+    held = {name: plain(value) for name, value in row.items()}
+    for name, value in held.items():
+        if refused := find_refusal(table.heading.attributes[name], [value]):
+            raise _unstorable(place, table, name, row[name], "", refused.expected)
+    return held
+
+
+def _require_fit(
+    table: Any,
+    key: Mapping[str, Any],
+    name: str,
+    values: list[Any],
+    stored: pd.Series[Any],
+    columns: Mapping[str, list[Any]],
+) -> None:
+    """Raise InvalidContentError for a column with a value that the table cannot hold."""
+    refused = find_refusal(table.heading.attributes[name], values)
+    if refused is None:
+        return
+    first, others = refused.positions[0], len(refused.positions) - 1
+    row = "".join(f" of {one} {columns[one][first]}" for one in table.primary_key[-1:] if one in columns)
+    more = f", and {others} more" if others else ""
+    if "session_id" not in key:  # no file's content
+        raise ValueError(f"{_name_of(table)} cannot hold {name} = {stored.iloc[first]!r}.")
+    place = place_of_session(key_of_session(dict(key)))
+    raise _unstorable(place, table, name, stored.iloc[first], row + more, refused.expected)
+
+
+def _unstorable(
+    place: Any, table: Any, name: str, value: Any, where: str, expected: str
+) -> InvalidContentError:
+    problem = f"{_name_of(table)} cannot hold {name} = {quoted(value)}{where}: {expected}."
+    return InvalidContentError(place, problem, "Compare the file with the release's, or download it again.")
+
+
+def _name_of(table: Any) -> str:
+    """Return a table's name as Python has it, such as ``Recording.Unit``."""
+    return str(type(table).__qualname__)
 
 
 def _plain_values(column: pd.Series[Any]) -> list[Any]:

@@ -137,6 +137,27 @@ class CatalogueProbe(dj.Manual):
 
 
 @schema
+class CatalogueChannel(dj.Manual):
+    """One channel that the tables of the release list."""
+
+    definition = """
+    # One channel in the tables of the release
+    catalogue_channel_id : int64  # ecephys_channel_id
+    ---
+    -> CatalogueSession
+    catalogue_channel_probe_id=null : int64  # ecephys_probe_id
+    catalogue_channel_number=null : int32  # index on the probe, 0 at the tip
+    catalogue_vertical_position=null : int32  # (um) distance from the tip
+    catalogue_horizontal_position=null : int32  # (um) position across the shank
+    catalogue_anterior_posterior=null : float64  # (um) CCF coordinate, growing to posterior
+    catalogue_dorsal_ventral=null : float64  # (um) CCF coordinate, growing to ventral
+    catalogue_left_right=null : float64  # (um) CCF coordinate, growing to the right
+    catalogue_structure=null : varchar(32)  # acronym of the structure, NULL where the table has none
+    catalogue_valid_data=null : bool  # whether the site is usable
+    """
+
+
+@schema
 class CatalogueUnit(dj.Manual):
     """What the tables of the release alone know of one unit."""
 

@@ -15,13 +15,17 @@ from schemas.connection import server_lock
 from schemas.files import registered_file
 from schemas.imports import FileImport
 from schemas.issues import note_issues, stop_at_errors
+from schemas.provenance import provenance_lines
 from schemas.rows import insert_rows, plain, rows_from_frame
 from schemas.store import discarding_leftovers
+from vbn.errors import quoted
 from vbn.nwb.findings import (
     find_change_issues,
     find_frame_issues,
+    find_infinite_values,
     find_missing_laser_table,
     find_presentation_issues,
+    find_unknown_trials,
     find_unsorted_times,
 )
 
@@ -75,13 +79,14 @@ class Image(dj.Manual):
 class Stimulus(FileImport):
     """The visual stimuli of one session."""
 
-    definition = """
+    definition = f"""
     # The visual stimuli of one session
     -> behavior.ChangeDetection
     ---
     n_blocks : int16  # number of blocks
     n_presentations_total : int32  # number of presentations in all blocks
     stimulus_timestamps : <npy@vbn>  # (s) float64, time of each frame, frame numbers index it
+    {provenance_lines("stimulus")}
     """
 
     class Block(dj.Part):
@@ -158,6 +163,8 @@ class Stimulus(FileImport):
         changes = vbn.nwb.match_changes(trials, presentations, timestamps)
         issues = [
             *find_presentation_issues(presentations),
+            *find_infinite_values(presentations, "stimulus_presentations"),
+            *find_unknown_trials(trials, presentations),
             *find_change_issues(trials, presentations),
             *find_frame_issues(trials, presentations, vbn.nwb.read_licks(file), timestamps),
             *find_unsorted_times(timestamps, "stimulus_timestamps"),
@@ -165,6 +172,9 @@ class Stimulus(FileImport):
         stop_at_errors(key, "Stimulus", file.path, issues)
         enter_images(
             file, set(presentations["image_name"].dropna()), (session.Session & key).fetch1("image_set")
+        )
+        presentations["trials_id"] = presentations["trials_id"].where(
+            presentations["trials_id"].isin(trials["trial_id"])
         )
         return presentations, changes, timestamps, issues
 
@@ -180,7 +190,7 @@ class Stimulus(FileImport):
         note_issues(key, "Stimulus", issues)
         blocks = vbn.nwb.summarise_blocks(presentations)
         counts = {"n_blocks": len(blocks), "n_presentations_total": len(presentations)}
-        self.insert1({**key, **counts, "stimulus_timestamps": timestamps})
+        self.insert1({**key, **self.provenance(key), **counts, "stimulus_timestamps": timestamps})
         insert_rows(self.Block(), rows_from_frame(blocks, self.Block(), key))
         rows = rows_from_frame(presentations, self.Presentation(), key, PRESENTATION_COLUMNS)
         insert_rows(self.Presentation(), rows)
@@ -201,7 +211,9 @@ def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | 
     """
     held = {name for names in vbn.nwb.image_names(file).values() for name in names}
     if too_long := [name for name in sorted(shown | held) if len(name) > LONGEST_IMAGE_NAME]:
-        raise file.invalid(f"an image name has {len(too_long[0])} characters: '{too_long[0][:40]}...'.")
+        raise file.invalid(
+            f"the image name {quoted(too_long[0])} is longer than {LONGEST_IMAGE_NAME} characters."
+        )
     with server_lock("images"):
         known = {row["image_name"]: row["image_sha256"] for row in Image.proj("image_sha256").to_dicts()}
         missing = (shown | held) - known.keys()
@@ -233,7 +245,7 @@ def _picture(template: vbn.nwb.StimulusTemplate | None) -> dict[str, Any]:
 class OptoStimulation(FileImport):
     """The laser pulses of one session; sessions without a laser table have a row that says so."""
 
-    definition = """
+    definition = f"""
     # The laser pulses of one session
     -> session.NwbFile
     ---
@@ -241,6 +253,7 @@ class OptoStimulation(FileImport):
     n_pulses : int32  # number of pulses
     n_levels : int16  # number of different levels
     highest_level=null : float64  # (V) highest command voltage of the laser
+    {provenance_lines("opto_stimulation")}
     """
 
     class Pulse(dj.Part):
@@ -273,8 +286,12 @@ class OptoStimulation(FileImport):
         """Insert the session's pulses."""
         note_issues(key, "OptoStimulation", find_missing_laser_table(pulses))
         if pulses is None:
-            self.insert1({**key, "has_laser_table": False, "n_pulses": 0, "n_levels": 0})
+            self.insert1(
+                {**key, **self.provenance(key), "has_laser_table": False, "n_pulses": 0, "n_levels": 0}
+            )
             return
         levels = {"n_levels": pulses["level"].nunique(), "highest_level": plain(pulses["level"].max())}
-        self.insert1({**key, "has_laser_table": True, "n_pulses": len(pulses), **levels})
+        self.insert1(
+            {**key, **self.provenance(key), "has_laser_table": True, "n_pulses": len(pulses), **levels}
+        )
         insert_rows(self.Pulse(), rows_from_frame(pulses, self.Pulse(), key, PULSE_COLUMNS))

@@ -21,6 +21,42 @@ Each message says what is wrong, with what, and what to do about it. Programming
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+LONGEST_QUOTE = 60
+"""How much of a value a message shows, in characters."""
+
+
+def shortened(text: object, longest: int = LONGEST_QUOTE) -> str:
+    """Return a text as a message shows it: in one line, without its end where it is long.
+
+    Parameters
+    ----------
+    text : anything; its ``str``.
+    longest : characters that are kept.
+
+    Examples
+    --------
+    >>> shortened("images_G")
+    'images_G'
+    >>> shortened("a long text\\nof two lines", 11)
+    'a long text... (24 characters)'
+    """
+    line = " ".join(str(text).replace("\0", "\\0").split())
+    return line if len(line) <= longest else f"{line[:longest]}... ({len(line)} characters)"
+
+
+def quoted(value: Any) -> str:
+    """Return a value of a file as a message quotes it: text in quotes, and not more than a line of it.
+
+    Examples
+    --------
+    >>> quoted("images_G"), quoted(3), quoted(None)
+    ("'images_G'", '3', 'nothing')
+    """
+    if value is None:
+        return "nothing"
+    return f"'{shortened(value)}'" if isinstance(value, str) else shortened(value)
 
 
 class VbnError(Exception):

@@ -8,12 +8,16 @@ import click
 @click.command("register")
 @click.argument("paths", nargs=-1, required=True)
 @click.option("--catalogue", type=click.Path(path_type=Path), help="Folder with the release's CSV tables.")
+@click.option(
+    "--replace", is_flag=True, help="Take a file with another content in the place of the registered one."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file.")
-def command(paths: tuple[str, ...], catalogue: Path | None, as_json: bool) -> None:
+def command(paths: tuple[str, ...], catalogue: Path | None, replace: bool, as_json: bool) -> None:
     """Enter NWB files, or all that are below folders, or URLs of files.
 
     Recordings, behaviour-only sessions and LFP files are told apart by their content. Entering a file again
-    changes nothing; another content under the same session id is an error.
+    changes nothing; another content under the same session id is an error, unless --replace is given: then
+    what was made from the old file is stale, and vbn recompute makes it anew.
 
     \b
     Example:
@@ -28,7 +32,7 @@ def command(paths: tuple[str, ...], catalogue: Path | None, as_json: bool) -> No
 
     schemas.connect()
     counts: Counter[str] = Counter()
-    for outcome in register(paths, Catalogue.read(catalogue) if catalogue else None):
+    for outcome in register(paths, Catalogue.read(catalogue) if catalogue else None, replace=replace):
         counts[outcome.status] += 1
         if as_json:
             entry = {"path": str(outcome.path), "status": outcome.status, "session_id": outcome.session_id}

@@ -21,11 +21,28 @@ ELECTRODES = "general/extracellular_ephys/electrodes"
 LASER = "processing/optotagging/optogenetic_stimulation"
 # What is computed from a table cannot be there without it.
 NEEDS = {
-    "Psth": {"Recording", "Stimulus"},
+    "Psth": {"Recording", "Stimulus", "OptoStimulation", "Licks"},
     "Stimulus": {"ChangeDetection"},
     "AlignedBehavior": {"Running", "Licks", "EyeTracking", "Stimulus"},
+    "UnitSelection": {"Recording"},
+    "TrialResponse": {"Recording", "Stimulus"},
+    "AreaPsth": {"Psth", "UnitSelection"},
     "Optotagging": {"Recording", "OptoStimulation"},
+    "OptotagLabel": {"Optotagging"},
     "Performance": {"ChangeDetection", "Licks"},
+    "RollingPerformance": {"ChangeDetection", "Licks"},
+    "TaskStatistics": {"ChangeDetection", "Licks", "Stimulus"},
+    "LickBouts": {"ChangeDetection", "Licks"},
+    "Engagement": {"ChangeDetection", "Stimulus"},
+    "ChangeResponse": {"Recording", "Stimulus"},
+    "OmissionResponse": {"Recording", "Stimulus"},
+    "ImageSelectivity": {"Recording", "Stimulus"},
+    "FlashResponse": {"Recording", "Stimulus"},
+    "RunningModulation": {"Recording", "Stimulus", "Running"},
+    "PupilModulation": {"Recording", "Stimulus", "EyeTracking"},
+    "ReceptiveField": {"Recording", "Stimulus"},
+    "CellClass": {"OptotagLabel"},
+    "AreaSummary": {"UnitSelection", "ChangeResponse", "CellClass"},
 }
 TABLES = (
     "Recording",
@@ -50,8 +67,25 @@ DATABASE_NAMES = {
     "OptoStimulation": "stimulus._opto_stimulation",
     "Psth": "psth.__psth",
     "AlignedBehavior": "psth.__aligned_behavior",
+    "UnitSelection": "selection.__unit_selection",
+    "TrialResponse": "psth.__trial_response",
+    "AreaPsth": "psth.__area_psth",
     "Optotagging": "optotagging.__optotagging",
+    "OptotagLabel": "optotagging.__optotag_label",
     "Performance": "performance.__performance",
+    "RollingPerformance": "performance.__rolling_performance",
+    "TaskStatistics": "performance.__task_statistics",
+    "LickBouts": "performance.__lick_bouts",
+    "Engagement": "performance.__engagement",
+    "ChangeResponse": "responses.__change_response",
+    "OmissionResponse": "responses.__omission_response",
+    "ImageSelectivity": "responses.__image_selectivity",
+    "FlashResponse": "responses.__flash_response",
+    "RunningModulation": "responses.__running_modulation",
+    "PupilModulation": "responses.__pupil_modulation",
+    "ReceptiveField": "responses.__receptive_field",
+    "CellClass": "responses.__cell_class",
+    "AreaSummary": "responses.__area_summary",
 }
 
 
@@ -211,7 +245,8 @@ WITHOUT_THEM = {
     "stimulus._opto_stimulation": 1,
     "stimulus._opto_stimulation__pulse": 0,
     "stimulus._stimulus__block": 5,
-    "optotagging.__optotagging__unit": 0,
+    "optotagging.__optotagging__condition": 0,
+    "optotagging.__optotagging__evidence": 0,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,12 @@ ecephys_probe_id,ecephys_session_id,name,sampling_rate,lfp_sampling_rate,phase,h
 9100000001,9000000001,probeA,30000.0,2500.0,1.0,True,0
 9100000002,9000000001,probeB,30000.0,2500.0,1.0,False,-999
 42,777,probeA,30000.0,2500.0,1.0,False,-999
+"""
+CHANNELS = """\
+ecephys_channel_id,ecephys_probe_id,ecephys_session_id,structure_acronym,dorsal_ventral_ccf_coordinate,valid_data
+9200000001,9100000001,9000000001,VISp,1200.0,True
+9200000002,9100000001,9000000001,,,False
+42,42,777,VISp,1.0,True
 """
 UNITS = """\
 unit_id,ecephys_session_id,structure_id,waveform_halfwidth,snr
@@ -104,7 +111,12 @@ def registered(imported: Any) -> Any:
 def forget_catalogue() -> None:
     from schemas import session
 
-    for table in (session.CatalogueUnit, session.CatalogueProbe, session.CatalogueSession):
+    for table in (
+        session.CatalogueUnit,
+        session.CatalogueChannel,
+        session.CatalogueProbe,
+        session.CatalogueSession,
+    ):
         table().delete_quick()
     (session.ImportIssue & {"issue_code": "catalogue_disagrees"}).delete_quick()
 
@@ -122,10 +134,11 @@ def test_sessions_of_the_catalogue_are_listed_before_their_files_are_there(
 ) -> None:
     tables.add(*EARLIER)
     (tables.folder / "probes.csv").write_text(PROBES)
+    (tables.folder / "channels.csv").write_text(CHANNELS)
     (tables.folder / "units.csv").write_text(UNITS)
     done = database.json("catalogue", tables.folder)
     assert done == {
-        "added": {"CatalogueSession": 4, "CatalogueProbe": 2, "CatalogueUnit": 2},
+        "added": {"CatalogueSession": 4, "CatalogueProbe": 2, "CatalogueChannel": 2, "CatalogueUnit": 2},
         "disagreeing_sessions": [],
     }
     rows = database.json("sessions")
@@ -144,6 +157,7 @@ def test_sessions_of_the_catalogue_are_listed_before_their_files_are_there(
 def test_entering_the_catalogue_again_changes_nothing(database: Any, tables: Tables) -> None:
     tables.add(*EARLIER)
     (tables.folder / "probes.csv").write_text(PROBES)
+    (tables.folder / "channels.csv").write_text(CHANNELS)
     (tables.folder / "units.csv").write_text(UNITS)
     database.json("catalogue", tables.folder)
     before = database.contents()
@@ -167,6 +181,7 @@ def test_what_only_the_tables_know_is_kept(database: Any, tables: Tables) -> Non
     from schemas import session
 
     (tables.folder / "probes.csv").write_text(PROBES)
+    (tables.folder / "channels.csv").write_text(CHANNELS)
     (tables.folder / "units.csv").write_text(UNITS)
     database.json("catalogue", tables.folder)
     units = session.CatalogueUnit.to_dicts(order_by="catalogue_unit_id")
@@ -248,6 +263,98 @@ def test_numbers_of_units_that_disagree_become_an_issue(
         assert found == {ids[1]: ["imported were 16 units, 17 in the table"]}
 
 
+def channels_as_imported(database: Any) -> pd.DataFrame:
+    """What the release's table of channels is, if it agrees with the recordings."""
+    from schemas import ecephys
+
+    database.connect()
+    rows = pd.DataFrame((ecephys.Recording.Channel * ecephys.Recording.Probe.proj("probe_id")).to_dicts())
+    names = {
+        "channel_id": "ecephys_channel_id",
+        "session_id": "ecephys_session_id",
+        "probe_id": "ecephys_probe_id",
+    }
+    return rows.rename(columns=names).drop(columns=["mouse_id", "probe_name", "filtering"])
+
+
+def test_channels_are_entered_with_empty_cells_as_missing(
+    registered: Any, tables: Tables, ids: list[int]
+) -> None:
+    from schemas import session
+
+    table = channels_as_imported(registered)
+    table.loc[0, ["structure_acronym", "anterior_posterior_ccf_coordinate"]] = None
+    table["valid_data"] = table["valid_data"].astype(bool)
+    table.to_csv(tables.folder / "channels.csv", index=False)
+    assert registered.json("catalogue", tables.folder)["added"]["CatalogueChannel"] == len(table) > 700
+    rows = session.CatalogueChannel.to_dicts(order_by="catalogue_channel_id")
+    assert [row["catalogue_channel_id"] for row in rows] == sorted(table["ecephys_channel_id"])
+    row = next(row for row in rows if row["catalogue_channel_id"] == table["ecephys_channel_id"][0])
+    assert row["catalogue_structure"] is row["catalogue_anterior_posterior"] is None
+    assert row["catalogue_left_right"] == table["left_right_ccf_coordinate"][0]
+    assert bool(row["catalogue_valid_data"]) == table["valid_data"][0]
+    again = registered.json("catalogue", tables.folder)
+    assert set(again["added"].values()) == {0}
+
+
+def test_channels_that_agree_are_no_issue(registered: Any, tables: Tables) -> None:
+    table = channels_as_imported(registered)
+    table["left_right_ccf_coordinate"] = table["left_right_ccf_coordinate"].round()
+    table.to_csv(tables.folder / "channels.csv", index=False)
+    assert registered.json("catalogue", tables.folder)["disagreeing_sessions"] == []
+    assert disagreements(registered) == {}
+
+
+def test_a_release_without_some_columns_of_channels_agrees(registered: Any, tables: Tables) -> None:
+    table = channels_as_imported(registered)[
+        ["ecephys_channel_id", "ecephys_session_id", "structure_acronym"]
+    ]
+    table.to_csv(tables.folder / "channels.csv", index=False)
+    assert registered.json("catalogue", tables.folder)["disagreeing_sessions"] == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        (
+            "structure_acronym",
+            "MOp",
+            "structure_acronym of 1: {id} .the first is MOp, in the file {held}.$",
+        ),
+        (
+            "structure_acronym",
+            None,
+            "structure_acronym of 1: {id} .the first is nothing, in the file {held}.$",
+        ),
+        ("valid_data", "turned", "valid_data of 1: {id} .the first is"),
+        (
+            "probe_vertical_position",
+            7,
+            "probe_vertical_position of 1: {id} .the first is 7, in",
+        ),
+        (
+            "dorsal_ventral_ccf_coordinate",
+            5.5,
+            "dorsal_ventral_.* of 1: {id} .the first is 5.5, in",
+        ),
+        ("ecephys_channel_id", 77, r"not in the table 1: {id}; not in the file 1: 77$"),
+    ],
+)
+def test_channels_that_disagree_become_an_issue(
+    registered: Any, tables: Tables, ids: list[int], column: str, value: Any, words: str
+) -> None:
+    table = channels_as_imported(registered)
+    row = table.index[(table["ecephys_session_id"] == ids[1]) & table["structure_acronym"].notna()][5]
+    channel_id, held = table.loc[row, "ecephys_channel_id"], table.loc[row, column]
+    table["valid_data"] = table["valid_data"].astype(bool)
+    table.loc[row, column] = not held if value == "turned" else value
+    table.to_csv(tables.folder / "channels.csv", index=False)
+    assert registered.json("catalogue", tables.folder)["disagreeing_sessions"] == [ids[1]]
+    found = disagreements(registered)
+    assert found.keys() == {ids[1]}
+    assert re.search(words.format(id=channel_id, held=held), found[ids[1]][0]), found
+
+
 def test_metadata_that_disagree_become_an_issue_when_the_catalogue_comes_later(
     registered: Any, tables: Tables, ids: list[int]
 ) -> None:
@@ -289,8 +396,17 @@ def test_two_meanings_of_the_session_number_are_two_attributes(
         ),
         (lambda folder: (folder / "units.csv").write_text("unit\n1\n"), "the columns unit_id"),
         (lambda folder: (folder / "probes.csv").write_text("probe\n1\n"), "the columns ecephys_probe_id"),
+        (lambda folder: (folder / "channels.csv").write_text("id\n1\n"), "the columns ecephys_channel_id"),
+        (
+            lambda folder: (folder / "channels.csv").write_text(CHANNELS.replace("9100000001", "probeA")),
+            "the columns ecephys_probe_id hold what",
+        ),
+        (
+            lambda folder: (folder / "channels.csv").write_text(CHANNELS.replace("VISp", "VISp" * 9)),
+            "the columns structure_acronym hold what",
+        ),
     ],
-    ids=["absent", "empty", "columns", "units", "probes"],
+    ids=["absent", "empty", "columns", "units", "probes", "channels", "channel numbers", "acronyms"],
 )
 def test_tables_that_cannot_be_read_are_refused_whole(
     shared_database: Any, tables: Tables, damage: Callable[[Path], Any], words: str
@@ -331,11 +447,14 @@ def test_the_history_of_a_mouse_is_a_query(populated_corpus: Any, corpus: Path) 
 
 
 def test_the_corpus_agrees_with_its_tables(populated_corpus: Any, corpus: Path) -> None:
+    from schemas import ecephys
+
     populated_corpus.connect()
     before = populated_corpus.contents()
     try:
         done = populated_corpus.json("catalogue", corpus / "project_metadata")
         assert done["disagreeing_sessions"] == []
+        assert done["added"]["CatalogueChannel"] == len(ecephys.Recording.Channel())
         assert disagreements(populated_corpus) == {}
     finally:
         forget_catalogue()

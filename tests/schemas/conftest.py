@@ -20,14 +20,21 @@ RELATIVE_TOLERANCE = 1e-9
 MISSING = (-99, "", "N/A")
 
 
+FOLDERS = {
+    "recording_folder": "behavior_ecephys_sessions/*/expected",
+    "session_folder": "behavior*_sessions/*/expected",
+}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of ``recorded`` once for each recording of the corpus."""
-    if "recording_folder" in metafunc.fixturenames:
-        folders = sorted(Path(os.environ.get("VBN_CORPUS", "")).glob("behavior_ecephys_sessions/*/expected"))
-        folders = folders if os.environ.get("VBN_CORPUS") else []
-        metafunc.parametrize(
-            "recording_folder", folders or [None], ids=[path.parent.name for path in folders] or ["none"]
-        )
+    """Run tests of ``recorded`` once for each recording of the corpus, of ``watched`` for each session."""
+    for name, pattern in FOLDERS.items():
+        if name in metafunc.fixturenames:
+            folders = sorted(Path(os.environ.get("VBN_CORPUS", "")).glob(pattern))
+            folders = folders if os.environ.get("VBN_CORPUS") else []
+            metafunc.parametrize(
+                name, folders or [None], ids=[path.parent.name for path in folders] or ["none"]
+            )
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,21 @@ class Expected:
             pieces = np.split(stored["spike_times"], stored["index"][:-1])
             return dict(zip(stored["unit_ids"].tolist(), pieces, strict=True))
 
+    @property
+    def is_cre(self) -> bool:
+        return self.summary["metadata"]["cre_line"] is not None
+
+    @cached_property
+    def injected(self) -> dict[int, dict[str, Any]]:
+        """Unit id -> what was put into the unit."""
+        return {unit["unit_id"]: unit for unit in self.truth["units"]}
+
+    def with_role(self, *roles: str) -> set[int]:
+        """Return the ids of the units with one of the roles; there must be some."""
+        found = {unit_id for unit_id, unit in self.injected.items() if unit["role"] in roles}
+        assert found, roles
+        return found
+
     def change_times(self, active: bool) -> np.ndarray:
         flashes = self.table("stimulus_presentations")
         return flashes.loc[
@@ -75,6 +97,24 @@ def recorded(recording_folder: Path | None, corpus: Path, populated_corpus: Any)
     assert recording_folder is not None, f"{corpus} holds no recordings with an expected reading"
     populated_corpus.connect()
     return Expected(recording_folder)
+
+
+@pytest.fixture
+def watched(session_folder: Path | None, corpus: Path, populated_corpus: Any) -> Expected:
+    """One session of the corpus, with or without a recording of the brain; bound as for `recorded`."""
+    assert session_folder is not None, f"{corpus} holds no sessions with an expected reading"
+    populated_corpus.connect()
+    return Expected(session_folder)
+
+
+@pytest.fixture(scope="session")
+def corpus_truth(corpus: Path) -> dict[int, str]:
+    """Unit id -> role, of all recordings of the corpus."""
+    truths = [
+        json.loads(path.read_text())
+        for path in corpus.glob(f"{FOLDERS['recording_folder']}/ground_truth.json")
+    ]
+    return {unit["unit_id"]: unit["role"] for truth in truths for unit in truth["units"]}
 
 
 @pytest.fixture

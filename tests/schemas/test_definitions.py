@@ -13,6 +13,9 @@ import pytest
 
 from schemas import connection
 from schemas._datajoint import dj
+from schemas.parameters import ParameterTable
+from schemas.provenance import METHOD, PACKAGE, SOURCE, Computation
+from schemas.provenance import PARAMETERS as PARAMETERS_HASH
 
 # What a comment may begin with in brackets; without brackets it begins with words.
 UNITS = [
@@ -26,6 +29,7 @@ UNITS = [
     "px^2",
     "rad",
     "deg",
+    "deg^2",
     "cm/s",
     "uV",
     "V",
@@ -48,8 +52,6 @@ UNITS = [
 PORTABLE_TYPE = (
     r"int(16|32|64)|float64|bool|json|varchar\(\d+\)|char\(\d+\)|datetime\(6\)|enum\(.*\)|<blob>|<npy@vbn>"
 )
-# Each parameter table has these with the same meaning.
-OF_PARAMETER_TABLES = {"method_version", "content_hash"}
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ def test_all_tables_are_looked_at() -> None:
         "Recording.Unit",
         "Stimulus.Presentation",
         "Psth.Unit",
-        "Optotagging.Unit",
+        "OptotagLabel.Unit",
+        "ReceptiveField.Unit",
     } <= names
     assert len(ATTRIBUTES) > 150
 
@@ -187,7 +190,7 @@ def test_a_secondary_attribute_has_one_place() -> None:
     """Secondary attributes of one name in two tables block their join."""
     places = defaultdict(list)
     for attribute in ATTRIBUTES:
-        if not attribute.is_primary and attribute.name not in OF_PARAMETER_TABLES:
+        if not attribute.is_primary:
             places[attribute.name].append(attribute.table)
     assert {name: tables for name, tables in places.items() if len(tables) > 1} == {}
 
@@ -195,16 +198,6 @@ def test_a_secondary_attribute_has_one_place() -> None:
 def test_a_secondary_attribute_is_no_key_of_another_table() -> None:
     keys = {attribute.name for attribute in ATTRIBUTES if attribute.is_primary}
     assert keys & {attribute.name for attribute in ATTRIBUTES if not attribute.is_primary} == set()
-
-
-def test_the_attributes_of_parameter_tables_mean_the_same_everywhere() -> None:
-    for name in OF_PARAMETER_TABLES:
-        meanings = {
-            (attribute.type, attribute.comment.split(",")[0])
-            for attribute in ATTRIBUTES
-            if attribute.name == name
-        }
-        assert len(meanings) == 1, meanings
 
 
 def test_no_key_can_be_null() -> None:
@@ -221,19 +214,35 @@ def test_every_part_belongs_to_its_master() -> None:
             )
 
 
-def test_parameter_tables_are_keyed_by_a_name_and_unique_by_content() -> None:
-    lookups = [
-        definition
-        for definition in DEFINITIONS
-        if issubclass(definition.cls, dj.Lookup) and definition.cls.__name__ != "Structure"
-    ]
-    assert lookups
-    for definition in lookups:
-        assert [attribute.type for attribute in definition.attributes if attribute.is_primary] == [
-            "varchar(64)"
-        ]
-        assert "unique index (content_hash)" in definition.references
-        assert not definition.cls.contents if hasattr(definition.cls, "contents") else True
+PARAMETERS = [found for found in DEFINITIONS if issubclass(found.cls, ParameterTable)]
+COMPUTATIONS = [found for found in DEFINITIONS if issubclass(found.cls, Computation)]
+
+
+def test_all_lookups_but_the_structures_are_parameter_tables() -> None:
+    lookups = {found.cls.__name__ for found in DEFINITIONS if issubclass(found.cls, dj.Lookup)}
+    assert lookups - {found.cls.__name__ for found in PARAMETERS} == {"Structure"}
+
+
+@pytest.mark.parametrize("definition", PARAMETERS, ids=lambda found: found.cls.__name__)
+def test_parameter_tables_are_keyed_by_a_name_and_unique_by_content(definition: Definition) -> None:
+    (key,) = [attribute for attribute in definition.attributes if attribute.is_primary]
+    assert key.type == "varchar(64)"
+    prefix = key.name.removesuffix("_params")
+    assert f"unique index ({prefix}_hash)" in definition.references
+    assert {f"{prefix}_hash", f"{prefix}_version"} <= {attribute.name for attribute in definition.attributes}
+    assert not definition.cls.contents if hasattr(definition.cls, "contents") else True
+
+
+def test_every_computed_table_says_what_its_rows_were_made_with() -> None:
+    computed = {found.cls.__name__ for found in DEFINITIONS if issubclass(found.cls, dj.Computed)}
+    assert computed == {found.cls.__name__ for found in COMPUTATIONS}
+
+
+@pytest.mark.parametrize("definition", COMPUTATIONS, ids=lambda found: found.cls.__name__)
+def test_what_a_row_was_made_with_bears_the_name_of_its_table(definition: Definition) -> None:
+    prefix = definition.cls.provenance_prefix()
+    names = {f"{prefix}_{name}" for name in (PACKAGE, METHOD, PARAMETERS_HASH, SOURCE)}
+    assert names <= {attribute.name for attribute in definition.attributes}
 
 
 def test_make_does_no_arithmetic_of_its_own_on_files() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import h5py
@@ -10,9 +11,20 @@ import numpy as np
 import pytest
 
 import schemas
-from schemas import connection, ecephys, optotagging, parameters, performance, psth, session, settings
+from schemas import (
+    behavior,
+    connection,
+    ecephys,
+    optotagging,
+    performance,
+    psth,
+    responses,
+    selection,
+    session,
+    settings,
+)
 from schemas._datajoint import dj
-from vbn.errors import ConflictError, NotFoundError
+from vbn.errors import NotFoundError
 
 
 def test_importing_opens_no_connection(tmp_path: Any) -> None:
@@ -20,7 +32,8 @@ def test_importing_opens_no_connection(tmp_path: Any) -> None:
     import sys
 
     script = (
-        "from schemas import behavior, ecephys, optotagging, performance, psth, session, stimulus\n"
+        "from schemas import behavior, ecephys, optotagging, performance, psth, responses, selection\n"
+        "from schemas import session, stimulus\n"
         "from datajoint import instance\nprint(instance._singleton_connection, session.schema.is_activated())"
     )
     done = subprocess.run(
@@ -159,10 +172,63 @@ def test_all_tables_join_without_a_clash_of_names(synthetic_database: Any) -> No
         * psth.Psth.Unit
         * psth.Alignment
         * optotagging.Optotagging
-        * optotagging.Optotagging.Unit
         * performance.Performance
     )
-    assert len(query) == 2 * len(ecephys.Recording.Unit())
+    assert len(query) == len(psth.Alignment()) * len(ecephys.Recording.Unit())
+
+
+def test_all_that_is_computed_joins_without_a_clash_of_names(synthetic_database: Any) -> None:
+    """One row per unit: all masters with one default set, and the parts of their units."""
+    measured = (
+        responses.ChangeResponse,
+        responses.OmissionResponse,
+        responses.ImageSelectivity,
+        responses.FlashResponse,
+        responses.RunningModulation,
+        responses.PupilModulation,
+        responses.ReceptiveField,
+        responses.CellClass,
+        optotagging.OptotagLabel,
+        psth.Psth,
+    )
+    query = session.Session * ecephys.Recording * ecephys.Recording.Unit
+    for master in measured:
+        query = query * master * master.Unit
+    for master in (performance.Performance, performance.RollingPerformance, performance.TaskStatistics):
+        query = query * master
+    for each in (performance.LickBouts, performance.Engagement, psth.AlignedBehavior, psth.TrialResponse):
+        query = query * each
+    chosen = {
+        "alignment": "change_active",
+        "optotag_method": "bennett_2025",
+        "lick_bout_params": "piet_2023",
+        "engagement_params": "allensdk",
+        "trial_response_params": "active",
+    }
+    assert len(query & chosen) == len(ecephys.Recording.Unit())
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (
+            performance.RollingPerformance.Trial,
+            performance.TaskStatistics.Trial,
+            performance.Engagement.Trial,
+        ),
+        (psth.AreaPsth.Structure, responses.AreaSummary.Structure, psth.AreaPsth, responses.AreaSummary),
+        (optotagging.Optotagging.Evidence, optotagging.Optotagging.Condition, optotagging.OptotagLabel.Unit),
+        (performance.LickBouts.Bout, performance.Engagement.Epoch, performance.TaskStatistics.Image),
+        (psth.TrialResponse.Window, psth.TrialResponse, behavior.TaskParameters),
+    ],
+    ids=lambda parts: parts[0].__qualname__,
+)
+def test_parts_join_without_a_clash_of_names(synthetic_database: Any, parts: tuple[Any, ...]) -> None:
+    first, *others = parts
+    query = first()
+    for other in others:
+        query = query * other
+    assert len(query) > 0
 
 
 @pytest.fixture(scope="module")
@@ -187,86 +253,13 @@ def test_results_disappear_with_their_session_and_the_other_session_stays(
 
 def test_a_new_alignment_is_computed_for_all_sessions(own_database: Any) -> None:
     own_database.connect()
-    content = {
-        "event": "omission",
-        "block_condition": "active",
-        "window_start": -0.5,
-        "window_stop": 0.75,
-        "bin_width": 0.05,
-    }
-    row = {"alignment": "omission", **content}
-    assert parameters.add_parameters(psth.Alignment(), row, content, psth.METHOD_VERSION)
-    n_sessions = len(session.Session())
-    assert own_database.json("populate") == {"done": 2 * n_sessions, "failures": []}
+    settings = replace(psth.Alignment.get("change_active"), event="omission", window_start=-0.5)
+    assert psth.Alignment.add("omission", replace(settings, window_stop=0.75, bin_width=0.05))
+    n_sessions, n_filters = len(session.Session()), len(selection.UnitCriteria.for_populations())
+    assert own_database.json("populate") == {"done": (2 + n_filters) * n_sessions, "failures": []}
     assert len(psth.Psth() & {"alignment": "omission"}) == n_sessions
     rates = (psth.Psth.Unit & {"alignment": "omission"}).to_arrays("psth_rate")
     assert {rate.shape for rate in rates} == {(25,)}
-
-
-PARAMETER_TABLES = pytest.mark.parametrize(
-    ("table", "default", "content_name"),
-    [
-        (optotagging.OptotagParams, "censored_pulses", "optotag_content"),
-        (performance.PerformanceParams, "allensdk", "performance_content"),
-    ],
-)
-
-
-@PARAMETER_TABLES
-def test_entering_known_parameters_again_changes_nothing(
-    synthetic_database: Any, table: Any, default: str, content_name: str
-) -> None:
-    row = (table & {table.primary_key[0]: default}).fetch1()
-    content = row[content_name]
-    given = {table.primary_key[0]: default, content_name: content}
-    assert parameters.add_parameters(table(), given, content, row["method_version"]) is False
-    assert len(table()) == 1
-
-
-@PARAMETER_TABLES
-def test_another_content_under_a_known_name_is_refused(
-    synthetic_database: Any, table: Any, default: str, content_name: str
-) -> None:
-    content = {**(table & {table.primary_key[0]: default}).fetch1(content_name), "extra": 1}
-    with pytest.raises(ConflictError, match=f"'{default}' .*exists with another content"):
-        parameters.add_parameters(table(), {table.primary_key[0]: default, content_name: content}, content, 1)
-    assert len(table()) == 1
-
-
-@PARAMETER_TABLES
-def test_a_known_content_under_another_name_is_refused(
-    synthetic_database: Any, table: Any, default: str, content_name: str
-) -> None:
-    row = (table & {table.primary_key[0]: default}).fetch1()
-    given = {table.primary_key[0]: "mine", content_name: row[content_name]}
-    with pytest.raises(ConflictError, match=f"'mine' .* has the content of '{default}'. Use that one"):
-        parameters.add_parameters(table(), given, row[content_name], row["method_version"])
-    assert len(table()) == 1
-
-
-def test_the_hash_does_not_depend_on_the_order_and_does_on_content_and_version() -> None:
-    first = parameters.content_hash({"b": [1, 2], "a": 0.1}, 1)
-    assert first == parameters.content_hash({"a": 0.1, "b": [1, 2]}, 1)
-    assert (
-        len(
-            {
-                first,
-                parameters.content_hash({"a": 0.1, "b": [2, 1]}, 1),
-                parameters.content_hash({"a": 0.1, "b": [1, 2]}, 2),
-            }
-        )
-        == 3
-    )
-
-
-def test_parameters_that_are_no_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        parameters.content_hash({"a": float("nan")}, 1)
-
-
-def test_contents_survive_the_way_through_json() -> None:
-    content = {"window": (0.1, 0.2), "name": "x"}
-    assert parameters.from_json(parameters.as_json(content)) == content
 
 
 def test_the_tables_are_listed_in_the_order_of_their_dependencies() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,32 @@ from hypothesis import strategies as st
 
 from schemas import rows
 from schemas.rows import plain, rows_from_frame
+from vbn.errors import InvalidContentError
 
 KEY = {"session_id": 7}
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One column of a table, as DataJoint's heading describes it."""
+
+    type: str
+    original_type: str | None = None
+    nullable: bool = True
+    codec: Any = None
+    is_blob: bool = False
+    json: bool = False
 
 
 class Heading:
     """A table as far as rows are made for it: its attributes, and its name for messages."""
 
     class_name = "Things"
+    primary_key: tuple[str, ...] = ()
 
     def __init__(self, *names: str) -> None:
         self.heading, self.names = self, names
+        self.attributes = {name: Attribute("double precision") for name in names}
 
 
 def values_of(column: Any) -> list[Any]:
@@ -99,6 +115,62 @@ def test_every_float_is_kept_exactly_or_is_none(numbers: list[float | None]) -> 
     column = np.array([np.nan if number is None else number for number in numbers], dtype=np.float64)
     for value, found in zip(column.tolist(), values_of(column), strict=True):
         assert found == value if math.isfinite(value) else found is None
+
+
+def numbered(**columns: str) -> Heading:
+    table = Heading("trial_id", *columns)
+    table.primary_key = ("session_id", "trial_id")
+    table.attributes = {
+        "trial_id": Attribute("integer", nullable=False),
+        **{name: Attribute(kind, nullable=False) for name, kind in columns.items()},
+    }
+    return table
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "values", "message"),
+    [
+        ("trial_length", "double", [1.0, np.nan, 2.0], "= nan of trial_id 4: a value is required."),
+        ("trial_length", "double", [np.inf, 1.0, -np.inf], "= inf of trial_id 3, and 1 more: a value is req"),
+        (
+            "n_licks",
+            "smallint",
+            [1, 2, 2**15],
+            "= 32768 of trial_id 5: a whole number from -32768 to 32767 is",
+        ),
+        (
+            "image",
+            "varchar(64)",
+            ["a", "b" * 99, "c"],
+            rf"= '{'b' * 60}\.\.\. \(99 characters\)' of trial_id 4: ",
+        ),
+    ],
+)
+def test_a_value_that_the_table_cannot_hold_is_named_with_its_file(
+    monkeypatch: pytest.MonkeyPatch, column: str, kind: str, values: list[Any], message: str
+) -> None:
+    monkeypatch.setattr(rows, "place_of_session", lambda key: f"/data/{key['session_id']}.nwb")
+    frame = pd.DataFrame({"trial_id": [3, 4, 5], column: values})
+    with pytest.raises(InvalidContentError, match=rf"^/data/7\.nwb: Heading cannot hold {column} {message}"):
+        rows_from_frame(frame, numbered(**{column: kind}), {"mouse_id": "1", **KEY})
+
+
+def test_a_value_that_no_file_gave_is_a_programming_error() -> None:
+    with pytest.raises(ValueError, match="cannot hold a = 'xy'"):
+        rows_from_frame(pd.DataFrame({"trial_id": [1], "a": ["xy"]}), numbered(a="varchar(1)"), {})
+
+
+def test_a_row_that_the_table_can_hold_is_returned() -> None:
+    table = numbered(a="smallint")
+    assert rows.require_storable(table, {"a": 3}, "/x.nwb") == {"a": 3}
+    with pytest.raises(
+        InvalidContentError, match=r"^/x\.nwb: Heading cannot hold a = nothing: a value is req"
+    ):
+        rows.require_storable(table, {"a": None}, "/x.nwb")
+    rate = numbered(a="double")
+    with pytest.raises(InvalidContentError, match=r"cannot hold a = inf: a value is required"):
+        rows.require_storable(rate, {"a": np.inf}, "/x.nwb")
+    assert rows.require_storable(Heading("a"), {"a": np.float64(-np.inf)}, "/x.nwb") == {"a": None}
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vbn.errors import quoted, shortened
 from vbn.nwb.recording import RecordingFile
 
 T = TypeVar("T")
 
+LARGEST_INTEGER = 2**63 - 1
+LARGEST_WHOLE = float(2**63 - 1024)
+"""The largest float that is a whole number of 64 bits."""
+
 INTEGER_MISSING = -99
 """What AllenSDK writes for a missing integer (``INT_NULL``)."""
+
+LONGEST_REASON = 200
+"""How much of another library's words a message shows, in characters."""
 
 TEXT_MISSING = ("", "N/A")
 """What AllenSDK writes, or older writers wrote, for missing text in a column that has some."""
@@ -62,7 +70,7 @@ def floats(values: NDArray[Any]) -> NDArray[np.float64]:
         A text is no number.
     """
     if _is_text(values):
-        return np.array([np.nan if text is None else float(text) for text in texts(values, TEXT_MISSING)])
+        return np.array([np.nan if text is None else _number(text) for text in texts(values, TEXT_MISSING)])
     return values.astype(np.float64, copy=False)
 
 
@@ -75,9 +83,11 @@ def integers(values: NDArray[Any]) -> NDArray[np.int64]:
         A value is missing or not whole.
     """
     if values.dtype.kind in "iub":
+        if values.dtype == np.uint64 and (values > LARGEST_INTEGER).any():
+            raise ValueError(f"whole numbers are expected, and a row holds {values.max()}, more than 64 bits")
         return values.astype(np.int64)
     numbers = floats(values)
-    whole = np.isfinite(numbers) & (np.trunc(numbers) == numbers)
+    whole = (np.abs(numbers) <= LARGEST_WHOLE) & (np.trunc(numbers) == numbers)
     if not whole.all():
         position = int(np.argmin(whole))
         raise ValueError(f"whole numbers are expected, and row {position} holds {numbers[position]}")
@@ -179,7 +189,9 @@ class Table:
         try:
             return convert(values)
         except (ValueError, TypeError) as error:
-            raise self.recording.invalid(f"/{self.path}/{name}: {error}.") from error
+            raise self.recording.invalid(
+                f"/{self.path}/{name}: {shortened(error, LONGEST_REASON)}."
+            ) from error
 
     def texts(self, name: str, missing: Collection[str] = ()) -> NDArray[np.object_]:
         """Read a required column of text; None where the text is one of `missing`."""
@@ -217,13 +229,21 @@ def _is_text(values: NDArray[Any]) -> bool:
     return values.dtype.kind in "OSU"
 
 
+def _number(text: str) -> float:
+    """Read a number that is stored as text."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"numbers are expected, and a row holds {quoted(text)}") from None
+
+
 def _text(value: Any) -> str:
     """Decode one value."""
     if isinstance(value, bytes):
         return value.decode("utf-8")
     if isinstance(value, str):
         return value
-    raise ValueError(f"text is expected, and a row holds {value!r}")
+    raise ValueError(f"text is expected, and a row holds {quoted(value)}")
 
 
 def _as_series(values: Any) -> Any:

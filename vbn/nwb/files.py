@@ -20,7 +20,7 @@ from typing import Any
 
 import h5py
 
-from vbn.errors import FileError, NotFoundError, NotNwbError, NotReadableError, WrongKindError
+from vbn.errors import FileError, NotFoundError, NotNwbError, NotReadableError, WrongKindError, quoted
 from vbn.nwb.remote import open_remote
 from vbn.web import is_url
 
@@ -36,6 +36,10 @@ _OPEN_ADVICE = {
     errno.EISDIR: ("this is a folder, and a file was expected.", "Name the file in it."),
     errno.ENOTDIR: ("a part of the path is not a folder.", "Check the path."),
 }
+
+
+MOST_DIGITS = 18
+"""Of an identifier; more do not fit into 64 bits."""
 
 
 class FileKind(StrEnum):
@@ -315,10 +319,10 @@ def _kind(file: Any) -> FileKind:
 def _identifier(path: Path | str, file: Any) -> int:
     """Read the root's identifier, which in VBN files is a whole number."""
     text = _scalar_text(file, "identifier").strip()
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
         raise WrongKindError(
             path,
-            f"the identifier '{text}' of this NWB file is not a whole number, as in VBN files.",
+            f"the identifier {quoted(text)} of this NWB file is not a whole number, as in VBN files.",
             "Name an ecephys_session_<id>.nwb of the release.",
         )
     return int(text)

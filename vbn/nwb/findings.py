@@ -168,6 +168,23 @@ def find_change_issues(trials: pd.DataFrame, presentations: pd.DataFrame) -> lis
     return _marked(marked, "trials", rows["trial_id"])
 
 
+def find_unknown_trials(trials: pd.DataFrame, presentations: pd.DataFrame) -> list[Issue]:
+    """Find presentations that name a trial which there is not.
+
+    Parameters
+    ----------
+    trials : frame of `read_trials`.
+    presentations : frame of `read_stimulus_presentations`.
+
+    Returns
+    -------
+    list of Issue
+        ``unknown_trial``.
+    """
+    unknown = presentations["trials_id"].notna() & ~presentations["trials_id"].isin(trials["trial_id"])
+    return _marked({"unknown_trial": unknown}, "stimulus_presentations", presentations["presentation_id"])
+
+
 def find_presentation_issues(presentations: pd.DataFrame) -> list[Issue]:
     """Find presentations that overlap, and blocks of several stimuli.
 

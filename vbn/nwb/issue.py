@@ -10,6 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from vbn.errors import shortened
+
 Severity = Literal["info", "warning", "error"]
 
 _KNOWN: dict[str, tuple[Severity, str]] = {
@@ -27,7 +29,7 @@ _KNOWN: dict[str, tuple[Severity, str]] = {
     "missing_ccf": ("info", "Channels without coordinates in the common coordinate framework."),
     "zero_ccf": (
         "warning",
-        "Channels at (0, 0, 0) of the common coordinate framework, which means not registered.",
+        "Channels at (0, 0, 0) of the common coordinate framework: not registered; stored as missing.",
     ),
     "missing_structure": ("info", "Channels without a structure acronym."),
     "spikes_after_recording": (
@@ -49,6 +51,10 @@ _KNOWN: dict[str, tuple[Severity, str]] = {
         "Changes or sham changes one frame beside the start of an active presentation; they are not joined.",
     ),
     "overlapping_presentations": ("warning", "Presentations that start before an earlier one has ended."),
+    "unknown_trial": (
+        "warning",
+        "Presentations that name a trial which the file does not hold; their trial is stored as missing.",
+    ),
     "frame_without_time": ("warning", "Frame numbers for which there is no stimulus timestamp."),
     "licks_out_of_order": ("warning", "Licks whose time or frame goes back."),
     "reward_without_lick": ("warning", "Earned rewards without a lick in the second before them."),
@@ -74,6 +80,7 @@ _KNOWN: dict[str, tuple[Severity, str]] = {
         "info",
         "Acronyms that are not among the known structures; entered without a name.",
     ),
+    "lfp_of_no_probe": ("warning", "LFP files whose probe is none of the recording's; not imported."),
     "missing_csd": ("info", "The LFP file has no current source density."),
 }
 
@@ -85,6 +92,9 @@ SEVERITIES: dict[str, Severity] = {code: severity for code, (severity, _) in _KN
 
 N_NAMED = 5
 """How many rows are named in an issue."""
+
+LONGEST_NAME = 150
+"""How much of a name an issue shows, in characters; paths in a file have up to a hundred."""
 
 
 @dataclass(frozen=True)
@@ -128,5 +138,5 @@ def first_of(rows: Collection[Any]) -> str:
     """
     listed: Sequence[Any] = list(rows)
     more = len(listed) - N_NAMED
-    named = ", ".join(str(row) for row in listed[:N_NAMED])
+    named = ", ".join(shortened(row, LONGEST_NAME) for row in listed[:N_NAMED])
     return f"{len(listed)}: {named}" + (f" and {more} more" if more > 0 else "")

@@ -31,6 +31,7 @@ from vbn.nwb.findings import (
     find_reward_issues,
     find_trial_issues,
     find_unit_issues,
+    find_unknown_trials,
     find_unsorted_times,
 )
 from vbn.nwb.issue import CODES, SEVERITIES, Issue, Severity, issue
@@ -57,6 +58,7 @@ __all__ = [
     "find_trial_issues",
     "find_unit_issues",
     "find_unknown_parts",
+    "find_unknown_trials",
     "find_unsorted_times",
     "issue",
     "session_issues",
@@ -169,6 +171,7 @@ def _survey_session(survey: _Survey, session: RecordingFile, read_spikes: bool) 
 def _ask_about_behavior(survey: _Survey) -> None:
     survey.ask(find_trial_issues, "trials")
     survey.ask(find_change_issues, "trials", "stimulus_presentations")
+    survey.ask(find_unknown_trials, "trials", "stimulus_presentations")
     survey.ask(find_presentation_issues, "stimulus_presentations")
     survey.ask(find_frame_issues, "trials", "stimulus_presentations", "licks", "stimulus_timestamps")
     survey.ask(find_lick_issues, "licks")

@@ -18,7 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import signal
 
-from vbn.nwb.columns import floats, integers
+from vbn.errors import shortened
+from vbn.nwb.columns import LONGEST_REASON, floats, integers
 from vbn.nwb.probes import DEVICES, ELECTRODES, EPHYS, read_channels
 from vbn.nwb.recording import RecordingFile, reads
 from vbn.nwb.session import METADATA, SUBJECT
@@ -329,7 +330,7 @@ def _probe_name(file: RecordingFile, probe_id: int) -> str:
         others = {name: number for name, number in found.items() if number is not None}
         raise file.invalid(
             f"/{DEVICES}: one device with probe_id {probe_id}, the file's identifier, is expected; "
-            f"the probes are {others}."
+            f"the probes are {shortened(others)}."
         )
     return str(names[0])
 
@@ -364,7 +365,7 @@ def _converted(file: RecordingFile, path: str) -> NDArray[np.int64]:
     try:
         return integers(file.dataset(path)[:])
     except (ValueError, TypeError) as error:
-        raise file.invalid(f"/{path}: {error}.") from error
+        raise file.invalid(f"/{path}: {shortened(error, LONGEST_REASON)}.") from error
 
 
 def _numbers(file: RecordingFile, path: str) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vbn.errors import shortened
 from vbn.nwb.recording import RecordingFile, reads
 
 TASK_PARAMETERS = "general/task_parameters"
@@ -167,13 +168,17 @@ def _numbers(session: RecordingFile, name: str) -> tuple[float, ...]:
     try:
         return tuple(float(_text(value)) for value in values)
     except ValueError as error:
-        raise session.invalid(f"/{TASK_PARAMETERS}@{name} {values.tolist()} is no number.") from error
+        raise session.invalid(
+            f"/{TASK_PARAMETERS}@{name} {shortened(values.tolist())} is no number."
+        ) from error
 
 
 def _number(session: RecordingFile, name: str) -> float:
     numbers = _numbers(session, name)
     if len(numbers) != 1:
-        raise session.invalid(f"/{TASK_PARAMETERS}@{name} is {list(numbers)}, and one number is expected.")
+        raise session.invalid(
+            f"/{TASK_PARAMETERS}@{name} is {shortened(list(numbers))}, and one number is expected."
+        )
     return numbers[0]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vbn.errors import quoted
 from vbn.nwb.columns import Table, frame
 from vbn.nwb.recording import RecordingFile, reads
 
@@ -134,7 +135,7 @@ def _attribute(
     try:
         return convert(value)
     except (ValueError, TypeError, OverflowError) as error:
-        raise recording.invalid(f"{group.name}@{name} is {value!r}, no {convert.__name__}.") from error
+        raise recording.invalid(f"{group.name}@{name} is {quoted(value)}, no {convert.__name__}.") from error
 
 
 def _flag(value: Any) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import h5py
 import pynwb
 
-from vbn.errors import FileError, InvalidContentError
+from vbn.errors import FileError, InvalidContentError, shortened
 from vbn.nwb.files import (
     FileIdentity,
     FileKind,
@@ -32,6 +32,9 @@ from vbn.nwb.files import (
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+LONGEST_REASON = 300
+"""How much of pynwb's words a message shows, in characters."""
 
 INCOMPLETE_ADVICE = "Compare the file with the release's, or download it again."
 
@@ -48,7 +51,10 @@ HARMLESS_WARNINGS = (
     r"The 'manufacturer' field is deprecated",
     # Said with a path into pynwb; the readers say it in words, with the file.
     r".*Length of data does not match length of timestamps",
+    r".*second dimension of data does not match the length of electrodes",
     r"Path to Group altered/broken at",
+    # The readers take it for UTC, as all times of the release are.
+    r"Date is missing timezone information",
 )
 
 NWB_ROOT = ("identifier", "session_description", "session_start_time", "timestamps_reference_time")
@@ -283,8 +289,16 @@ def _refused_by_pynwb(path: Path | str, file: h5py.File, error: Exception) -> Fi
         return unreadable(path, damaged)
     if lost:
         return InvalidContentError(path, f"{', '.join(lost)} missing from the file.", INCOMPLETE_ADVICE)
-    reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    return InvalidContentError(path, f"pynwb cannot read the file ({reason[:300]}).", INCOMPLETE_ADVICE)
+    reason = shortened(f"{type(error).__name__}: {_words_of(error)}", LONGEST_REASON)
+    return InvalidContentError(path, f"pynwb cannot read the file ({reason}).", INCOMPLETE_ADVICE)
+
+
+def _words_of(error: Exception) -> str:
+    """Take the reason out of an error of hdmf, which shows the whole object before it."""
+    *objects, reason = error.args or ("",)
+    place = str(getattr(objects[0], "path", "")) if objects else ""
+    words = str(reason if objects else error).strip()
+    return " ".join(part for part in (place, words.splitlines()[0] if words else "") if part)
 
 
 def lost_parts(file: h5py.File) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vbn.errors import quoted
 from vbn.nwb.files import FileKind
 from vbn.nwb.recording import RecordingFile, reads
 
@@ -153,9 +154,9 @@ def _start_time(recording: RecordingFile) -> datetime:
     text = _dataset_text(recording, "session_start_time")
     try:
         start = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise recording.invalid(f"/session_start_time '{text}' is no ISO date.") from error
-    return start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
+        return start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise recording.invalid(f"/session_start_time {quoted(text)} is no ISO date.") from error
 
 
 def _number(recording: RecordingFile, name: str, kind: Any) -> Any:
@@ -164,7 +165,7 @@ def _number(recording: RecordingFile, name: str, kind: Any) -> Any:
     try:
         return kind(text)
     except ValueError as error:
-        raise recording.invalid(f"/{METADATA}@{name} '{text}' is no {kind.__name__}.") from error
+        raise recording.invalid(f"/{METADATA}@{name} {quoted(text)} is no {kind.__name__}.") from error
 
 
 def _required_text(recording: RecordingFile, group: str, name: str) -> str:

@@ -77,7 +77,7 @@ def test_a_flag_is_zero_or_one():
 def test_numbers_stored_as_text_are_read():
     found = columns.floats(np.array([b"0.5", b"N/A", b""], dtype=object))
     np.testing.assert_array_equal(found, [0.5, np.nan, np.nan])
-    with pytest.raises(ValueError, match="could not convert"):
+    with pytest.raises(ValueError, match="numbers are expected"):
         columns.floats(np.array([b"left"], dtype=object))
 
 
@@ -99,7 +99,7 @@ def table(make_recording):
         (lambda table: table.floats("absent"), "/t/absent is missing"),
         (lambda table: table.floats("short"), r"/t/short has shape \(1,\), and the table has 3 rows"),
         (lambda table: table.floats("square"), r"/t/square has shape \(3, 2\)"),
-        (lambda table: table.floats("text"), "/t/text: could not convert"),
+        (lambda table: table.floats("text"), "/t/text: numbers are expected"),
         (lambda table: table.texts("id"), "/t/id: text is expected"),
         (lambda table: table.identifiers(), "/t/id: 1 ids occur more than once, the first is 2"),
         (lambda table: columns.Table(table.recording, "t/id"), "/t/id is missing"),

@@ -87,7 +87,7 @@ def test_waveforms_are_never_touched(make_recording, ephys):
         ({"units/spike_times_index": [2, 1, 5, 6]}, "/units/spike_times_index must ascend"),
         ({"units/spike_times_index": [2, 5, 5, 5]}, "number of spikes, 6, and ends at 5"),
         ({"units/spike_times_index": [2, 5, 6]}, r"/units/spike_times_index has shape \(3,\)"),
-        ({"units/snr": ["a", "b", "c", "d"]}, "/units/snr: could not convert"),
+        ({"units/snr": ["a", "b", "c", "d"]}, "/units/snr: numbers are expected"),
         ({f"{ELECTRODES}/id": [100, 100, 102, 200, 201, 202]}, "electrodes/id: 1 ids occur more than once"),
         ({f"{ELECTRODES}/probe_id": [7, 7, 7, 8, 8, 9]}, r"no probe of the file has the ids \[9\]"),
         ({"general/devices/probeA@sampling_rate": None}, "/general/devices/probeA.* is missing"),

@@ -1,0 +1,29 @@
+"""``vbn explain``."""
+
+import click
+
+
+@click.command("explain")
+@click.argument("table")
+@click.argument("key", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(table: str, key: tuple[str, ...], as_json: bool) -> None:
+    """Walk from one row of TABLE to the file that it came from.
+
+    KEY is one or more attribute=value that leave one row.
+
+    \b
+    Example:
+      vbn explain Psth.Unit unit_id=1061854534 alignment=change_active
+    """
+    import json
+
+    import schemas
+    from populate.explanation import as_lines, explain_row
+
+    schemas.connect()
+    steps = explain_row(table, key)
+    if as_json:
+        click.echo(json.dumps(steps, indent=2, default=str))
+    else:
+        click.echo("\n".join(as_lines(steps)))

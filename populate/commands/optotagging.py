@@ -1,0 +1,40 @@
+"""``vbn optotagging``."""
+
+import click
+
+
+@click.group("optotagging")
+def command() -> None:
+    """Sum up which units answer to the laser."""
+
+
+@command.command("report")
+@click.option("--method", "methods", multiple=True, help="Only this method; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def report(methods: tuple[str, ...], as_json: bool) -> None:
+    """Show the share of tagged units by Cre line and method; that of wild types is the false-positive rate.
+
+    \b
+    Example:
+      vbn optotagging report --method bennett_2025
+    """
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    import schemas
+    from populate.optotagging_report import shares_by_line
+
+    schemas.connect()
+    shares = shares_by_line(methods)
+    if as_json:
+        click.echo(json.dumps(shares.to_dict("records"), indent=2))
+        return
+    table = Table("method", "line", "sessions", "units", "pass", "share", "95 % interval (%)")
+    for row in shares.to_dict("records"):
+        interval = f"{100 * row['share_low']:.2f}-{100 * row['share_high']:.2f}"
+        counts = (str(row[name]) for name in ("n_sessions", "n_units", "n_passing"))
+        table.add_row(row["method"], row["line"], *counts, f"{row['share']:.2%}", interval)
+    Console().print(table)
+    click.echo("The share of wild types, whose cells have no opsin, is the method's false-positive rate.")

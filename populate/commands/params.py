@@ -1,0 +1,87 @@
+"""``vbn params``."""
+
+from typing import IO
+
+import click
+
+
+@click.group("params")
+def command() -> None:
+    """List, show and enter parameter sets.
+
+    A set has a name and is never changed. Entering one makes the next vbn populate compute the tables
+    that use it, beside what is there.
+    """
+
+
+@command.command("list")
+@click.argument("table", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_sets(table: str | None, as_json: bool) -> None:
+    """List the parameter sets, of TABLE or of all tables.
+
+    \b
+    Example:
+      vbn params list Alignment
+    """
+    import json
+
+    import schemas
+    from populate.parameter_sets import list_parameter_sets
+
+    schemas.connect()
+    rows = list_parameter_sets(table)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        click.echo(f"{row['table']:<24} {row['name']:<28} version {row['version']}  {row['hash'][:12]}")
+
+
+@command.command("show")
+@click.argument("table")
+@click.argument("name")
+def show(table: str, name: str) -> None:
+    """Print the content of the set NAME of TABLE as JSON, as vbn params add takes it.
+
+    \b
+    Example:
+      vbn params show OptotagMethod bennett_2025
+    """
+    import json
+
+    import schemas
+    from populate.parameter_sets import parameter_table
+    from schemas.parameters import as_json
+
+    schemas.connect()
+    click.echo(json.dumps(as_json(parameter_table(table).get(name)), indent=2))
+
+
+@command.command("add")
+@click.argument("table")
+@click.argument("name")
+@click.option("--content", type=click.File(), help="JSON file with all parameters; - is standard input.")
+@click.option("--like", help="Begin with the content of this set.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PARAMETER=VALUE",
+    help="One parameter, its value as JSON; may be repeated.",
+)
+def add(table: str, name: str, content: IO[str] | None, like: str | None, changes: tuple[str, ...]) -> None:
+    """Enter a parameter set NAME into TABLE.
+
+    \b
+    Examples:
+      vbn params add PerformanceParams window50 --like allensdk --set sliding_window=50
+      vbn params add UnitCriteria mine --content mine.json
+    """
+    import schemas
+    from populate.parameter_sets import add_parameter_set
+
+    schemas.connect()
+    text = content.read() if content is not None else None
+    added = add_parameter_set(table, name, text, like, changes)
+    click.echo(f"{table} '{name}': " + ("entered." if added else "is there already."))

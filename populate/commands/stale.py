@@ -1,0 +1,29 @@
+"""``vbn stale``."""
+
+import click
+
+
+@click.command("stale")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(as_json: bool) -> None:
+    """List computed rows whose method, parameters or file have changed since they were made.
+
+    \b
+    Example:
+      vbn stale && vbn recompute
+    """
+    import json
+    from dataclasses import asdict
+
+    import schemas
+    from populate.staleness import stale_rows
+
+    schemas.connect()
+    rows = stale_rows()
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2, default=str))
+        return
+    for row in rows:
+        key = ", ".join(f"{name}={value}" for name, value in row.key.items())
+        click.echo(f"{row.table} ({key}): {row.reason}")
+    click.echo(f"{len(rows)} stale rows.")

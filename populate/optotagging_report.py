@@ -1,0 +1,34 @@
+"""How many units pass each labelling method, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from schemas import optotagging, session
+from vbn.analysis.optotagging import tagged_shares
+from vbn.errors import NotFoundError
+
+COLUMNS = ["optotag_method", "session_id", "genotype", "optotag_passes"]
+
+
+def shares_by_line(methods: Sequence[str] = ()) -> pd.DataFrame:
+    """Return one row per method and line; see `vbn.analysis.optotagging.tagged_shares`.
+
+    Sessions without a laser table are left out: nothing could pass there.
+
+    Raises
+    ------
+    NotFoundError
+        If a method does not exist.
+    """
+    known = [str(name) for name in optotagging.OptotagMethod.to_arrays("optotag_method")]
+    if unknown := sorted(set(methods) - set(known)):
+        raise NotFoundError(f"No such method: {', '.join(unknown)}. There are: {', '.join(known)}.")
+    wanted = [{"optotag_method": name} for name in methods or known]
+    measured = optotagging.Optotagging & {"optotag_outcome": "measured"}
+    units = (optotagging.OptotagLabel.Unit & measured & wanted).proj("optotag_passes")
+    rows = (units * session.Mouse.proj("genotype")).proj("genotype", "optotag_passes").to_dicts()
+    labels = pd.DataFrame(rows, columns=COLUMNS).astype({"optotag_passes": bool})
+    return tagged_shares(labels.rename(columns={"optotag_method": "method", "optotag_passes": "passes"}))

@@ -1,0 +1,46 @@
+"""Fetching many rows as a data frame.
+
+DataJoint looks up the type of every single value of a fetch, which takes ten times as long as the query
+itself; here each column is looked up once. ``benchmarks/fetching.py`` shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from schemas._datajoint import decode_attribute, dj
+
+
+def fetch_frame(query: Any, order_by: str | Sequence[str] = "KEY") -> pd.DataFrame:
+    """Return the rows of a query.
+
+    Parameters
+    ----------
+    query : query expression.
+    order_by : attributes to sort by, ``KEY`` for the primary key.
+
+    Returns
+    -------
+    One row per row, one column per attribute in the query's order, key included; NULL is None or NaN, as
+    pandas makes of it. Arrays and JSON are decoded; arrays in the store stay references.
+    """
+    ordered = query & dj.Top(limit=None, order_by=order_by)
+    attributes = ordered.heading.attributes
+    names = ordered.heading.names
+    rows = ordered.cursor().fetchall()
+    columns = zip(*rows, strict=True) if rows else ((),) * len(names)
+    return pd.DataFrame(
+        {
+            name: _decoded(attributes[name], values, ordered.connection)
+            for name, values in zip(names, columns, strict=True)
+        }
+    )
+
+
+def _decoded(attribute: Any, values: Sequence[Any], connection: Any) -> Sequence[Any]:
+    if not (attribute.codec or attribute.json or attribute.uuid):
+        return values
+    return [decode_attribute(attribute, value, connection=connection) for value in values]

@@ -1,0 +1,672 @@
+"""What units respond to: changes, omissions, images, light, running, the pupil, places on the screen."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from schemas import behavior, ecephys, optotagging, selection, session, stimulus  # noqa: F401 - definitions
+from schemas._datajoint import dj
+from schemas.fetching import fetch_frame
+from schemas.frames import presentations_frame, trials_frame
+from schemas.parameters import ParameterTable, definition_of
+from schemas.provenance import Computation, provenance_lines, seed_of
+from schemas.rows import insert_rows, key_of_session, rows_from_frame
+from vbn.analysis.change_response import ChangeResponseParameters, change_response
+from vbn.analysis.flash_response import FlashResponseParameters, flash_response
+from vbn.analysis.image_selectivity import ImageSelectivityParameters, image_selectivity
+from vbn.analysis.omission_response import OmissionResponseParameters, omission_response
+from vbn.analysis.optotagging import CELL_CLASSES, DEFAULT_METHOD, cell_class
+from vbn.analysis.population import area_summary
+from vbn.analysis.receptive_field import ReceptiveFieldParameters, receptive_field
+from vbn.analysis.running_modulation import StateModulationParameters, pupil_modulation, running_modulation
+
+schema = dj.Schema()
+
+Key = dict[str, Any]
+
+UNITS_OF_COLUMNS = ("_hz", "_s", "_deg2", "_deg")
+
+
+class UnitMeasurement(Computation):
+    """A table with one row per session and parameter set, and a part with one row per unit.
+
+    Attributes
+    ----------
+    prefix : begins the names of the part's attributes, so that tables can be joined.
+    parameter_table : where the settings come from.
+    """
+
+    prefix: ClassVar[str]
+    parameter_table: ClassVar[type[ParameterTable]]
+
+    @staticmethod
+    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
+        """Return one row per unit; columns ``n_...`` that the part has not are the session's."""
+        raise NotImplementedError
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the parameters."""
+        return self.provenance(key), self.parameter_table.get(key)
+
+    def make_compute(self, key: Key, made_with: Key, settings: Any) -> tuple[Any, ...]:
+        """Measure all units of the session."""
+        units, times = ecephys.session_spikes(key)
+        measured = self.measure(key, (times, units["spike_offset"], units["n_spikes"]), settings)
+        measured.columns = [self._attribute(str(column)) for column in measured.columns]
+        return made_with, units[["probe_name", "unit_id"]].join(measured)
+
+    def make_insert(self, key: Key, made_with: Key, measured: pd.DataFrame) -> None:
+        """Insert the session's counts and the units."""
+        own = self.session_row(measured)
+        shared = [
+            name for name in self.heading.names if name in measured.columns and name not in (*key, *own)
+        ]
+        counts = {name: int(measured[name].iloc[0]) if len(measured) else 0 for name in shared}
+        self.insert1({**key, **made_with, **counts, **own})
+        insert_rows(self.Unit(), rows_from_frame(measured, self.Unit(), key))
+
+    def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
+        """Return what else the session's row holds."""
+        return {"n_" + self.prefix + "_responsive": int(measured[self.prefix + "_is_responsive"].sum())}
+
+    @classmethod
+    def _attribute(cls, column: str) -> str:
+        """Return a column's name as an attribute: without unit, with the prefix."""
+        unit = next((unit for unit in UNITS_OF_COLUMNS if column.endswith(unit)), "")
+        name = column.removesuffix(unit)
+        if name.startswith("n_"):
+            return f"n_{cls.prefix}_{name[2:]}"
+        return name if name.startswith(cls.prefix + "_") else f"{cls.prefix}_{name}"
+
+
+@schema
+class ChangeResponseParams(ParameterTable):
+    """One set of windows and thresholds of the change response."""
+
+    settings = ChangeResponseParameters
+    defaults = {"siegle_2021_bennett_2025": ChangeResponseParameters()}
+    definition = definition_of(
+        "change_response", "the change response", "vbn.analysis.change_response.ChangeResponseParameters"
+    )
+
+
+@schema
+class ChangeResponse(UnitMeasurement):
+    """The responses of all units of one session to image changes."""
+
+    prefix = "change"
+    parameter_table = ChangeResponseParams
+    definition = f"""
+    # Responses of the units of one session to image changes
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> ChangeResponseParams
+    ---
+    n_change_changes_active : int32  # changes in the task
+    n_change_pairs_active : int32  # changes in the task with a flash right before
+    n_change_changes_passive : int32  # changes in the replay
+    n_change_pairs_passive : int32  # changes in the replay with a flash right before
+    n_change_pairs_hit : int32  # pairs of hits
+    n_change_pairs_miss : int32  # pairs of misses
+    n_change_responsive : int32  # units that respond to changes
+    {provenance_lines("change_response")}
+    """
+
+    class Unit(dj.Part):
+        """The response of one unit to image changes."""
+
+        definition = """
+        # Response of one unit to image changes
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        change_baseline_rate_active=null : float64  # (Hz) rate in the 80 ms before changes in the task
+        change_evoked_rate_active=null : float64  # (Hz) rate from 20 to 100 ms after changes in the task
+        change_p_response_active=null : float64  # (1) signed-rank test of the two
+        change_q_response_active=null : float64  # (1) the same, adjusted over the units of the session
+        change_rate_active=null : float64  # (Hz) rate in the 250 ms of the change in the task
+        change_pre_change_rate_active=null : float64  # (Hz) rate in the 250 ms of the flash before it
+        change_p_modulation_active=null : float64  # (1) paired signed-rank test
+        change_q_modulation_active=null : float64  # (1) the same, adjusted over the units of the session
+        change_modulation_active=null : float64  # (1) change modulation index in the task
+        change_modulation_pooled_active=null : float64  # (1) the same with all images pooled
+        change_baseline_rate_passive=null : float64  # (Hz) rate in the 80 ms before changes in the replay
+        change_evoked_rate_passive=null : float64  # (Hz) rate from 20 to 100 ms after changes in the replay
+        change_p_response_passive=null : float64  # (1) signed-rank test of the two
+        change_q_response_passive=null : float64  # (1) the same, adjusted over the units of the session
+        change_rate_passive=null : float64  # (Hz) rate in the 250 ms of the change in the replay
+        change_pre_change_rate_passive=null : float64  # (Hz) rate in the 250 ms of the flash before it
+        change_p_modulation_passive=null : float64  # (1) paired signed-rank test
+        change_q_modulation_passive=null : float64  # (1) the same, adjusted over the units of the session
+        change_modulation_passive=null : float64  # (1) change modulation index in the replay
+        change_modulation_pooled_passive=null : float64  # (1) the same with all images pooled
+        change_p_response=null : float64  # (1) test of the response over the changes of both conditions
+        change_q_response=null : float64  # (1) the same, adjusted over the units of the session
+        change_p_modulation=null : float64  # (1) test of change against the flash before, both conditions
+        change_q_modulation=null : float64  # (1) the same, adjusted over the units of the session
+        change_modulation_hit=null : float64  # (1) change modulation index of hits
+        change_modulation_miss=null : float64  # (1) change modulation index of misses
+        change_first_spike_latency=null : float64  # (s) median first spike after changes in the task
+        change_half_maximum_latency=null : float64  # (s) time to half of the peak after changes in the task
+        change_is_responsive : bool  # whether q of the response is at most the threshold
+        change_is_change_modulated : bool  # whether q of the modulation is at most the threshold
+        """
+
+    @staticmethod
+    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
+        """Measure the responses to changes."""
+        return change_response(*spikes, presentations_frame(key), trials_frame(key), settings)
+
+
+@schema
+class OmissionResponseParams(ParameterTable):
+    """One set of windows and thresholds of the omission response."""
+
+    settings = OmissionResponseParameters
+    defaults = {"two_windows": OmissionResponseParameters()}
+    definition = definition_of(
+        "omission_response",
+        "the omission response",
+        "vbn.analysis.omission_response.OmissionResponseParameters",
+    )
+
+
+@schema
+class OmissionResponse(UnitMeasurement):
+    """The responses of all units of one session to omitted flashes."""
+
+    prefix = "omission"
+    parameter_table = OmissionResponseParams
+    definition = f"""
+    # Responses of the units of one session to omissions
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> OmissionResponseParams
+    ---
+    n_omission_omissions_active : int32  # omissions in the task
+    n_omission_omissions_passive : int32  # omissions in the replay
+    n_omission_responsive : int32  # units that respond to omissions
+    {provenance_lines("omission_response")}
+    """
+
+    class Unit(dj.Part):
+        """The response of one unit to omitted flashes."""
+
+        definition = """
+        # Response of one unit to omissions
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        omission_baseline_rate_active=null : float64  # (Hz) rate before the omissions in the task
+        omission_early_rate_active=null : float64  # (Hz) rate in the early window after them
+        omission_late_rate_active=null : float64  # (Hz) rate in the late window after them
+        omission_flash_rate_active=null : float64  # (Hz) rate in the early window after the flash before
+        omission_early_index_active=null : float64  # (1) early rate against baseline, difference over sum
+        omission_late_index_active=null : float64  # (1) late rate against baseline, difference over sum
+        omission_flash_index_active=null : float64  # (1) early rate against the flash, difference over sum
+        omission_p_early_active=null : float64  # (1) paired signed-rank test, early window against baseline
+        omission_p_late_active=null : float64  # (1) paired signed-rank test, late window against baseline
+        omission_baseline_rate_passive=null : float64  # (Hz) rate before the omissions in the replay
+        omission_early_rate_passive=null : float64  # (Hz) rate in the early window after them
+        omission_late_rate_passive=null : float64  # (Hz) rate in the late window after them
+        omission_flash_rate_passive=null : float64  # (Hz) rate in the early window after the flash before
+        omission_early_index_passive=null : float64  # (1) early rate against baseline, difference over sum
+        omission_late_index_passive=null : float64  # (1) late rate against baseline, difference over sum
+        omission_flash_index_passive=null : float64  # (1) early rate against the flash, difference over sum
+        omission_p_early_passive=null : float64  # (1) paired signed-rank test, early window against baseline
+        omission_p_late_passive=null : float64  # (1) paired signed-rank test, late window against baseline
+        omission_p_value=null : float64  # (1) smaller p of the two windows over all omissions, doubled
+        omission_q_value=null : float64  # (1) the same, adjusted over the units of the session
+        omission_sign : int16  # 1 where the rate rises, -1 where it falls, 0 where neither
+        omission_is_responsive : bool  # whether q is at most the threshold
+        """
+
+    @staticmethod
+    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
+        """Measure the responses to omissions."""
+        return omission_response(*spikes, presentations_frame(key), settings)
+
+
+@schema
+class ImageSelectivityParams(ParameterTable):
+    """One set of windows and thresholds of the image selectivity."""
+
+    settings = ImageSelectivityParameters
+    defaults = {"repeated_active": ImageSelectivityParameters()}
+    definition = definition_of(
+        "image_selectivity",
+        "the image selectivity",
+        "vbn.analysis.image_selectivity.ImageSelectivityParameters",
+    )
+
+
+@schema
+class ImageSelectivity(UnitMeasurement):
+    """The selectivity of all units of one session for images."""
+
+    prefix = "selectivity"
+    parameter_table = ImageSelectivityParams
+    definition = f"""
+    # Selectivity of the units of one session for images
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> ImageSelectivityParams
+    ---
+    n_selectivity_flashes : int32  # flashes that were measured on
+    n_selectivity_images : int32  # images
+    n_selectivity_novel_flashes : int32  # flashes of novel images
+    n_selectivity_familiar_flashes : int32  # flashes of familiar images
+    selectivity_image_names : json  # names of the images in the order of the rates
+    n_selectivity_responsive : int32  # units that respond to images
+    {provenance_lines("image_selectivity")}
+    """
+
+    class Unit(dj.Part):
+        """The selectivity of one unit for images."""
+
+        definition = """
+        # Selectivity of one unit for images
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        selectivity_image_rates : <blob>  # (Hz) float32, mean rate per image, see selectivity_image_names
+        selectivity_baseline_rate=null : float64  # (Hz) mean rate before the flashes
+        selectivity_evoked_rate=null : float64  # (Hz) mean rate in the 250 ms of the flashes
+        selectivity_p_response=null : float64  # (1) signed-rank test of the two
+        selectivity_q_response=null : float64  # (1) the same, adjusted over the units of the session
+        selectivity_preferred_image=null : varchar(64)  # image with the highest mean rate
+        selectivity_preferred_rate=null : float64  # (Hz) that rate
+        selectivity_lifetime_sparseness=null : float64  # (1) 0 all images alike, 1 one image only
+        selectivity_p_selectivity=null : float64  # (1) Kruskal-Wallis test between images
+        selectivity_q_selectivity=null : float64  # (1) the same, adjusted over the units of the session
+        selectivity_novelty_index=null : float64  # (1) novel less familiar responses over the greater
+        selectivity_p_novelty=null : float64  # (1) rank-sum test of novel against familiar flashes
+        selectivity_q_novelty=null : float64  # (1) the same, adjusted over the units of the session
+        selectivity_is_responsive : bool  # whether q of the response is at most the threshold
+        selectivity_is_selective : bool  # whether q of the selectivity is at most the threshold
+        """
+
+    @staticmethod
+    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
+        """Measure the responses to each image."""
+        measured, rates = image_selectivity(*spikes, presentations_frame(key), settings)
+
+        names = pd.Series([list(rates.columns)] * len(measured), dtype=object)
+        return measured.assign(
+            image_rates=pd.Series(list(rates.to_numpy(np.float32)), dtype=object), image_names=names
+        )
+
+    def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
+        """Return the names of the images as well."""
+        names = measured["selectivity_image_names"].iloc[0] if len(measured) else []
+        return {**super().session_row(measured), "selectivity_image_names": names}
+
+
+@schema
+class FlashResponseParams(ParameterTable):
+    """One set of windows and thresholds of the response to full-field flashes."""
+
+    settings = FlashResponseParameters
+    defaults = {"allensdk": FlashResponseParameters()}
+    definition = definition_of(
+        "flash_response",
+        "the response to full-field flashes",
+        "vbn.analysis.flash_response.FlashResponseParameters",
+    )
+
+
+@schema
+class FlashResponse(UnitMeasurement):
+    """The responses of all units of one session to full-field flashes."""
+
+    prefix = "flash"
+    parameter_table = FlashResponseParams
+    definition = f"""
+    # Responses of the units of one session to full-field flashes
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> FlashResponseParams
+    ---
+    n_flash_white : int32  # white flashes
+    n_flash_black : int32  # black flashes
+    n_flash_responsive : int32  # units that respond to either
+    {provenance_lines("flash_response")}
+    """
+
+    class Unit(dj.Part):
+        """The response of one unit to full-field flashes."""
+
+        definition = """
+        # Response of one unit to full-field flashes
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        flash_baseline_rate_white=null : float64  # (Hz) rate before white flashes
+        flash_evoked_rate_white=null : float64  # (Hz) rate in the 250 ms of white flashes
+        flash_p_white=null : float64  # (1) signed-rank test of the two
+        flash_q_white=null : float64  # (1) the same, adjusted over the units of the session
+        flash_baseline_rate_black=null : float64  # (Hz) rate before black flashes
+        flash_evoked_rate_black=null : float64  # (Hz) rate in the 250 ms of black flashes
+        flash_p_black=null : float64  # (1) signed-rank test of the two
+        flash_q_black=null : float64  # (1) the same, adjusted over the units of the session
+        flash_p_color=null : float64  # (1) rank-sum test of white against black
+        flash_q_color=null : float64  # (1) the same, adjusted over the units of the session
+        flash_on_off_ratio=null : float64  # (1) evoked rate of white over that of black
+        flash_on_off_index=null : float64  # (1) difference of the two over their sum
+        flash_preferred_color=null : float64  # (1) 1 white, -1 black, NULL where equal
+        flash_is_responsive : bool  # whether q of either is at most the threshold
+        """
+
+    @staticmethod
+    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
+        """Measure the responses to white and black flashes."""
+        return flash_response(*spikes, presentations_frame(key), settings)
+
+
+@schema
+class StateModulationParams(ParameterTable):
+    """One set of windows and thresholds of the modulation by running and pupil."""
+
+    settings = StateModulationParameters
+    defaults = {"allensdk": StateModulationParameters()}
+    definition = definition_of(
+        "state_modulation",
+        "the modulation by running and pupil",
+        "vbn.analysis.running_modulation.StateModulationParameters",
+    )
+
+
+@schema
+class RunningModulation(UnitMeasurement):
+    """How running changes the firing of all units of one session."""
+
+    prefix = "running"
+    parameter_table = StateModulationParams
+    definition = f"""
+    # Modulation of the units of one session by running
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> behavior.Running
+    -> StateModulationParams
+    ---
+    n_running_high : int32  # flashes during running
+    n_running_low : int32  # flashes during rest
+    n_running_bins : int32  # bins of time that were correlated
+    {provenance_lines("running_modulation")}
+    """
+
+    class Unit(dj.Part):
+        """How running changes the firing of one unit."""
+
+        definition = """
+        # Modulation of one unit by running
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        running_high_rate=null : float64  # (Hz) rate in flashes with running
+        running_low_rate=null : float64  # (Hz) rate in flashes with rest
+        running_modulation_index=null : float64  # (1) difference of the two over the greater
+        running_p_value=null : float64  # (1) t-test of Welch of the two
+        running_q_value=null : float64  # (1) the same, adjusted over the units of the session
+        running_p_rank_sum=null : float64  # (1) rank-sum test of the two
+        running_q_rank_sum=null : float64  # (1) the same, adjusted over the units of the session
+        running_pearson_r=null : float64  # (1) correlation of rate and speed in bins of time
+        running_spearman_r=null : float64  # (1) rank correlation of the same
+        running_p_correlation=null : float64  # (1) test of it against shifts in time
+        running_q_correlation=null : float64  # (1) the same, adjusted over the units of the session
+        """
+
+    @staticmethod
+    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
+        """Compare firing in running and rest."""
+        row = (behavior.Running & key_of_session(key)).fetch1()
+        running = (row["running_timestamps"].load(), row["running_speed"].load())
+        return running_modulation(*spikes, presentations_frame(key), running, settings)
+
+    def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
+        """Return nothing else: modulation is not a response."""
+        return {}
+
+
+@schema
+class PupilModulation(UnitMeasurement):
+    """How the pupil goes along with the firing of all units of one session."""
+
+    prefix = "pupil"
+    parameter_table = StateModulationParams
+    definition = f"""
+    # Modulation of the units of one session with the pupil
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> behavior.EyeTracking
+    -> StateModulationParams
+    ---
+    n_pupil_high : int32  # flashes with a wide pupil, 0 without eye tracking
+    n_pupil_low : int32  # flashes with a narrow pupil
+    n_pupil_bins : int32  # bins of time that were correlated
+    {provenance_lines("pupil_modulation")}
+    """
+
+    class Unit(dj.Part):
+        """How the pupil goes along with the firing of one unit."""
+
+        definition = """
+        # Modulation of one unit with the pupil
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        pupil_high_rate=null : float64  # (Hz) rate in flashes with a wide pupil
+        pupil_low_rate=null : float64  # (Hz) rate in flashes with a narrow pupil
+        pupil_modulation_index=null : float64  # (1) difference of the two over the greater
+        pupil_p_value=null : float64  # (1) t-test of Welch of the two
+        pupil_q_value=null : float64  # (1) the same, adjusted over the units of the session
+        pupil_p_rank_sum=null : float64  # (1) rank-sum test of the two
+        pupil_q_rank_sum=null : float64  # (1) the same, adjusted over the units of the session
+        pupil_pearson_r=null : float64  # (1) correlation of rate and area in bins of time
+        pupil_spearman_r=null : float64  # (1) rank correlation of the same
+        pupil_p_correlation=null : float64  # (1) test of it against shifts in time
+        pupil_q_correlation=null : float64  # (1) the same, adjusted over the units of the session
+        """
+
+    @staticmethod
+    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
+        """Compare firing with wide and narrow pupil."""
+        row = (behavior.EyeTracking & key_of_session(key)).fetch1()
+        names = ("eye_timestamps", "pupil_area", "likely_blink")
+        pupil = tuple(row[name].load() for name in names) if row["has_eye_tracking"] else None
+        return pupil_modulation(*spikes, presentations_frame(key), pupil, settings)
+
+    def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
+        """Return nothing else: modulation is not a response."""
+        return {}
+
+
+@schema
+class ReceptiveFieldParams(ParameterTable):
+    """One set of windows and thresholds of the receptive fields."""
+
+    settings = ReceptiveFieldParameters
+    defaults = {"allensdk": ReceptiveFieldParameters()}
+    definition = definition_of(
+        "receptive_field", "the receptive fields", "vbn.analysis.receptive_field.ReceptiveFieldParameters"
+    )
+
+
+@schema
+class ReceptiveField(UnitMeasurement):
+    """The receptive fields of all units of one session, from Gabors at 81 places."""
+
+    prefix = "field"
+    parameter_table = ReceptiveFieldParams
+    definition = f"""
+    # Receptive fields of the units of one session
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> ReceptiveFieldParams
+    ---
+    n_field_gabors : int32  # Gabors shown
+    field_seed : int64  # seed of the shuffles
+    n_field_significant : int32  # units with a significant receptive field
+    {provenance_lines("receptive_field")}
+    """
+
+    class Unit(dj.Part):
+        """The receptive field of one unit."""
+
+        definition = """
+        # Receptive field of one unit
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        field_map : <blob>  # (samples) int32, spikes per place, rows y and columns x, both ascending
+        n_field_spikes : int32  # spikes in all windows
+        field_p_value=null : float64  # (1) share of shuffles with a greater chi-square
+        field_p_is_upper_bound : bool  # whether no shuffle was greater, so that the p-value is a bound
+        field_q_value=null : float64  # (1) p-value adjusted over the units of the session
+        field_is_significant : bool  # whether the p-value is below the threshold
+        field_peak_x=null : float64  # (deg) place of the highest rate from the centre of the screen
+        field_peak_y=null : float64  # (deg) the same, growing upwards
+        field_peak_rate=null : float64  # (Hz) that rate
+        field_center_x=null : float64  # (deg) centre of the field from the centre of the screen
+        field_center_y=null : float64  # (deg) the same, growing upwards
+        field_azimuth=null : float64  # (deg) centre in the frame of AllenSDK, field_center_x + 50
+        field_elevation=null : float64  # (deg) centre in the frame of AllenSDK, field_center_y + 10
+        field_area=null : float64  # (deg^2) area of the field
+        field_is_inverted : bool  # whether the unit is suppressed in its field
+        field_fit_amplitude=null : float64  # (Hz) amplitude of the Gaussian, of significant units
+        field_fit_offset=null : float64  # (Hz) offset of the Gaussian
+        field_fit_x=null : float64  # (deg) centre of the Gaussian
+        field_fit_y=null : float64  # (deg) centre of the Gaussian
+        field_fit_width=null : float64  # (deg) standard deviation along x
+        field_fit_height=null : float64  # (deg) standard deviation along y
+        field_is_on_screen=null : bool  # whether the centre of the Gaussian lies on the screen
+        """
+
+    @staticmethod
+    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
+        """Map the places that drive the units."""
+        seed = seed_of(key)
+        measured, maps = receptive_field(*spikes, presentations_frame(key), seed, settings)
+        return measured.rename(columns={"n_field_spikes": "n_spikes"}).assign(map=list(maps), seed=seed)
+
+    def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
+        """Return the number of significant fields."""
+        return {"n_field_significant": int(measured["field_is_significant"].sum())}
+
+
+@schema
+class CellClass(Computation):
+    """The cell classes of the units of one session: the label of a method with the width of the waveform."""
+
+    definition = f"""
+    # Cell classes of the units of one session
+    -> optotagging.OptotagLabel
+    ---
+    n_classified : int32  # units that have a class
+    {provenance_lines("cell_class")}
+    """
+
+    class Unit(dj.Part):
+        """The cell class of one unit."""
+
+        definition = f"""
+        # Cell class of one unit
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        cell_class : enum({", ".join(f"'{name}'" for name in CELL_CLASSES)})  # RS is wide, FS is narrow
+        """
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the genotype."""
+        return self.provenance(key), (session.Mouse & key).fetch1("genotype")
+
+    def make_compute(self, key: Key, made_with: Key, genotype: str) -> tuple[Any, ...]:
+        """Join labels and waveforms."""
+        labels = (optotagging.OptotagLabel.Unit & key).proj("optotag_label")
+        rows = labels * ecephys.Recording.Unit.proj("waveform_duration")
+        units = fetch_frame(rows)
+        widths = units["waveform_duration"].astype(float)
+        return made_with, units.assign(cell_class=cell_class(units["optotag_label"], widths, genotype))
+
+    def make_insert(self, key: Key, made_with: Key, units: pd.DataFrame) -> None:
+        """Insert the classes."""
+        n_classified = int((units["cell_class"] != "unlabelled").sum())
+        self.insert1({**key, **made_with, "n_classified": n_classified})
+        insert_rows(self.Unit(), rows_from_frame(units, self.Unit(), key))
+
+
+@schema
+class AreaSummary(Computation):
+    """The units of each structure of one session that pass a filter: how many respond, and of which class."""
+
+    definition = f"""
+    # Units of the structures of one session
+    -> selection.UnitSelection
+    -> ChangeResponse
+    -> CellClass
+    ---
+    n_summarized : int32  # number of structures with units
+    {provenance_lines("area_summary")}
+    """
+
+    class Structure(dj.Part):
+        """The units of one structure."""
+
+        definition = """
+        # Units of one structure
+        -> master
+        -> ecephys.Structure
+        ---
+        n_structure_units : int32  # units that pass the filter
+        n_structure_responsive : int32  # of which respond to changes
+        share_responsive=null : float64  # (1) the latter over the former
+        n_structure_tagged : int32  # units that are optotagged, of class Sst or Vip
+        share_tagged=null : float64  # (1) of the units that pass the filter
+        n_structure_rs : int32  # units with a wide waveform, untagged
+        n_structure_fs : int32  # units with a narrow waveform, untagged
+        """
+
+    @classmethod
+    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
+        """Return the filters that are for populations, the default labels, and all other sets."""
+        if table is optotagging.OptotagMethod:
+            return [DEFAULT_METHOD]
+        is_filter = table is selection.UnitCriteria
+        return selection.UnitCriteria.for_populations() if is_filter else super().wanted_sets(table)
+
+    @property
+    def key_source(self) -> Any:
+        """Selections by the filters that are for populations, with the default labels."""
+        filters = [{"unit_criteria": name} for name in self.wanted_sets(selection.UnitCriteria)]
+        labels = CellClass.proj() & {"optotag_method": DEFAULT_METHOD}
+        return selection.UnitSelection.proj() * ChangeResponse.proj() * labels & filters
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch nothing but what the row is made with."""
+        return (self.provenance(key),)
+
+    def make_compute(self, key: Key, made_with: Key) -> tuple[Any, ...]:
+        """Count the units that pass, structure by structure."""
+        places = ecephys.Recording.Channel.proj("structure_acronym", peak_channel_id="channel_id")
+        located = ecephys.Recording.Unit.proj("peak_channel_id") * places & key_of_session(key)
+        responses = (ChangeResponse.Unit & key).proj("change_is_responsive")
+        classes = (CellClass.Unit & key).proj("cell_class")
+        chosen = (selection.UnitSelection.Unit & key).proj() * responses * classes
+        units = fetch_frame(chosen * located.proj("structure_acronym"))
+        flags = {name.lower(): (units["cell_class"] == name).to_numpy() for name in ("RS", "FS")}
+        flags["tagged"] = units["cell_class"].isin(["Sst", "Vip"]).to_numpy()
+        flags["responsive"] = units["change_is_responsive"].to_numpy()
+        return made_with, area_summary(units["structure_acronym"], flags)
+
+    def make_insert(self, key: Key, made_with: Key, areas: pd.DataFrame) -> None:
+        """Insert the structures."""
+        self.insert1({**key, **made_with, "n_summarized": len(areas)})
+        columns = {"structure_acronym": "group"}
+        columns |= {
+            f"n_structure_{name}": f"n_{name}" for name in ("units", "responsive", "tagged", "rs", "fs")
+        }
+        insert_rows(self.Structure(), rows_from_frame(areas, self.Structure(), key, columns))

@@ -1,0 +1,175 @@
+"""Quality filters as rows, and the units that pass them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from schemas import ecephys, session
+from schemas._datajoint import dj
+from schemas.fetching import fetch_frame
+from schemas.parameters import ParameterTable, definition_of
+from schemas.provenance import Computation, provenance_lines
+from schemas.rows import insert_rows, rows_from_frame
+from vbn.analysis.selection import COMPARISONS, Criterion, passing_units
+from vbn.analysis.selection import UnitCriteria as Filters
+from vbn.errors import SettingError
+
+schema = dj.Schema()
+
+Key = dict[str, Any]
+
+UNIT_METRICS = (
+    "quality", "unit_firing_rate", "presence_ratio", "isi_violations", "amplitude_cutoff", "snr",
+    "isolation_distance", "l_ratio", "d_prime", "nn_hit_rate", "nn_miss_rate", "silhouette_score",
+    "max_drift", "cumulative_drift", "unit_amplitude", "waveform_duration", "pt_ratio",
+    "repolarization_slope", "recovery_slope", "spread", "velocity_above", "velocity_below", "n_spikes",
+)  # fmt: skip
+CHANNEL_COLUMNS = ("structure_acronym", "probe_vertical_position", "probe_horizontal_position", "valid_data")
+SESSION_COLUMNS = ("abnormal_histology", "abnormal_activity", "experience_level", "image_set")
+
+THREE_METRICS = (
+    Criterion("isi_violations", "<", 0.5),
+    Criterion("amplitude_cutoff", "<", 0.1),
+    Criterion("presence_ratio", ">", 0.9),
+)
+GOOD = Criterion("quality", "==", "good", null_passes=True)
+
+
+@schema
+class UnitCriteria(ParameterTable):
+    """One quality filter: the criteria that a unit must all meet.
+
+    ``all``: no filter, as AllenSDK's ``get_units`` without limits. ``good``: its
+    ``filter_by_validity`` (releases before v0.5.0 had no column quality, and their units pass).
+    ``quickstart``: the quick-start notebook. ``visual_coding``: the defaults of AllenSDK's Visual
+    Coding release. ``bennett_2025``: those, of good units, in sessions without abnormal histology
+    or activity (Bennett et al. 2025).
+    """
+
+    settings = Filters
+    descriptive = ("for_populations",)
+    defaults = {
+        "all": Filters(for_populations=False),
+        "good": Filters((GOOD,), for_populations=False),
+        "quickstart": Filters(
+            (
+                Criterion("snr", ">", 1.0),
+                Criterion("isi_violations", "<", 1.0),
+                Criterion("unit_firing_rate", ">", 0.1),
+            )
+        ),
+        "visual_coding": Filters(THREE_METRICS, for_populations=False),
+        "bennett_2025": Filters(
+            (
+                *THREE_METRICS,
+                GOOD,
+                Criterion("abnormal_histology", "is null"),
+                Criterion("abnormal_activity", "is null"),
+            )
+        ),
+    }
+    definition = definition_of(
+        "unit_criteria", "a quality filter", "vbn.analysis.selection.UnitCriteria", key="unit_criteria"
+    )
+
+    class Criterion(dj.Part):
+        """One criterion of a filter, to be read and searched; the master's content is what counts."""
+
+        definition = f"""
+        # One criterion of a filter
+        -> master
+        criterion : int16  # number of the criterion
+        ---
+        criterion_column : varchar(64)  # attribute of Recording.Unit, Recording.Channel or Session
+        criterion_comparison : enum({", ".join(f"'{name}'" for name in COMPARISONS)})  # kind of comparison
+        criterion_value=null : json  # what it is compared with, NULL for the tests of NULL
+        null_passes : bool  # whether a unit without a value meets it
+        """
+
+    @classmethod
+    def checked(cls, content: Any) -> Filters:
+        """Return the filter that a content makes; refuse columns that units do not have."""
+        filters: Filters = super().checked(content)
+        frame = pd.DataFrame(columns=[*UNIT_METRICS, *CHANNEL_COLUMNS, *SESSION_COLUMNS, "structure_group"])
+        try:
+            passing_units(frame, filters)
+        except ValueError as error:
+            raise SettingError(str(error)) from error
+        return filters
+
+    @classmethod
+    def for_populations(cls) -> list[str]:
+        """Return the names of the filters that populations are averaged with."""
+        names = cls.to_arrays("unit_criteria", order_by="unit_criteria")
+        return [str(name) for name in names if cls.get(str(name)).for_populations]
+
+    @classmethod
+    def add(cls, name: str, settings: Any) -> bool:
+        """Enter a filter and its criteria unless it is there; return whether it was added."""
+        with cls.connection.transaction:
+            added = super().add(name, settings)
+            if added:
+                cls.Criterion.insert(
+                    {
+                        "unit_criteria": name,
+                        "criterion": number,
+                        "criterion_column": criterion.column,
+                        "criterion_comparison": criterion.comparison,
+                        "criterion_value": criterion.value,
+                        "null_passes": criterion.null_passes,
+                    }
+                    for number, criterion in enumerate(cls.get(name).criteria)
+                )
+        return added
+
+
+@schema
+class UnitSelection(Computation):
+    """The units of one session that pass a quality filter."""
+
+    definition = f"""
+    # The units of one session that pass a quality filter
+    -> ecephys.Recording
+    -> UnitCriteria
+    ---
+    n_selected : int32  # number of units that pass
+    {provenance_lines("unit_selection")}
+    """
+
+    class Unit(dj.Part):
+        """One unit that passes."""
+
+        definition = """
+        # One unit that passes the filter
+        -> master
+        -> ecephys.Recording.Unit
+        """
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the filter."""
+        return self.provenance(key), UnitCriteria.get(key)
+
+    def make_compute(self, key: Key, made_with: Key, filters: Filters) -> tuple[Any, ...]:
+        """Find the units that pass."""
+        units = described_units(key)
+        return made_with, units.loc[passing_units(units, filters), ["probe_name", "unit_id"]]
+
+    def make_insert(self, key: Key, made_with: Key, units: pd.DataFrame) -> None:
+        """Insert the session's number and the units."""
+        self.insert1({**key, **made_with, "n_selected": len(units)})
+        insert_rows(self.Unit(), rows_from_frame(units, self.Unit(), key))
+
+
+def described_units(key: Key) -> pd.DataFrame:
+    """Return a session's units with all columns that a filter may name, in order of probe and unit id."""
+    restriction = {name: key[name] for name in session.Session.primary_key}
+    units = ecephys.Recording.Unit.proj(*UNIT_METRICS, "peak_channel_id")
+    channels = ecephys.Recording.Channel.proj(*CHANNEL_COLUMNS, peak_channel_id="channel_id")
+    frame = fetch_frame((units & restriction) * (channels & restriction), ["probe_name", "unit_id"])
+    row = (session.Session & restriction).fetch1()
+    groups = ecephys.Structure.proj("structure_group").to_dicts()
+    group_of = {structure["structure_acronym"]: structure["structure_group"] for structure in groups}
+    frame["structure_group"] = frame["structure_acronym"].map(group_of)
+    return frame.assign(**{name: [row[name]] * len(frame) for name in SESSION_COLUMNS})

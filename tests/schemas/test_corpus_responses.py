@@ -1,0 +1,261 @@
+"""What was put into the corpus' units is found by the table of each kind of response, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from schemas import responses
+
+MAX_FALSE_SHARE = 0.05  # of the units of all recordings together
+FIELD_BIN_DEG = 10
+FIELD_WINDOW_S = 0.249
+AXIS_DEG = np.arange(-40, 41, 10)
+
+
+def rows_of(table: Any, recorded: Any) -> dict[int, dict[str, Any]]:
+    """Return unit id -> row, of all units of the recording."""
+    rows = {row["unit_id"]: row for row in (table.Unit & recorded.key).to_dicts()}
+    assert rows.keys() == recorded.injected.keys()
+    return rows
+
+
+def images(recorded: Any, active: bool) -> pd.DataFrame:
+    """Return the flashes and omissions of the task, or of its replay, in order."""
+    shown = recorded.table("stimulus_presentations")
+    shown = shown[shown["is_change"].notna() & (shown["active"] == active)]
+    return shown.sort_values("start_time")
+
+
+def rate_after(times: np.ndarray, events: np.ndarray, start_s: float, stop_s: float) -> float:
+    """Mean rate over events in a window that is half open."""
+    counts = [((times >= event + start_s) & (times < event + stop_s)).sum() for event in events]
+    return float(np.mean(counts) / (stop_s - start_s))
+
+
+@pytest.mark.parametrize(
+    ("table", "flag", "roles"),
+    [
+        (responses.ChangeResponse, "change_is_change_modulated", ("change",)),
+        (responses.OmissionResponse, "omission_is_responsive", ("omission",)),
+        # Images come in runs: what follows the running speed differs between them as well.
+        (responses.ImageSelectivity, "selectivity_is_selective", ("visual", "running")),
+        (responses.FlashResponse, "flash_is_responsive", ("visual",)),
+        (responses.ReceptiveField, "field_is_significant", ("rf",)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_hardly_any_other_unit_is_called_responsive(
+    corpus_truth: dict[int, str], populated_corpus: Any, table: Any, flag: str, roles: tuple[str, ...]
+) -> None:
+    populated_corpus.connect()
+    rows = [row for row in table.Unit.to_dicts() if corpus_truth[row["unit_id"]] not in roles]
+    assert len(rows) > 0
+    assert sum(bool(row[flag]) for row in rows) <= MAX_FALSE_SHARE * len(rows)
+
+
+def test_change_units_prefer_changes_and_more_so_in_the_task(recorded: Any) -> None:
+    rows = rows_of(responses.ChangeResponse, recorded)
+    for unit_id in recorded.with_role("change"):
+        row, injected = rows[unit_id], recorded.injected[unit_id]
+        assert row["change_is_responsive"]
+        assert row["change_is_change_modulated"]
+        assert row["change_modulation_active"] > 0
+        assert row["change_modulation_pooled_active"] > 0
+        assert row["change_rate_active"] > row["change_rate_passive"] > 0
+        assert row["change_evoked_rate_active"] > row["change_baseline_rate_active"]
+        assert -0.02 < row["change_first_spike_latency"] - injected["latency_s"] < 0.04
+
+
+def test_the_changes_are_counted(recorded: Any) -> None:
+    row = (responses.ChangeResponse & recorded.key).fetch1()
+    for active, name in ((True, "active"), (False, "passive")):
+        shown = images(recorded, active)
+        is_change = shown["is_change"].astype(bool).to_numpy()
+        after_flash = np.append(False, ~shown["omitted"].astype(bool).to_numpy()[:-1])
+        assert row[f"n_change_changes_{name}"] == is_change.sum() > 0
+        assert row[f"n_change_pairs_{name}"] == (is_change & after_flash).sum()
+    assert row["n_change_pairs_hit"] + row["n_change_pairs_miss"] <= row["n_change_pairs_active"]
+    units = rows_of(responses.ChangeResponse, recorded).values()
+    assert row["n_change_responsive"] == sum(bool(unit["change_is_responsive"]) for unit in units)
+
+
+@pytest.mark.parametrize(("active", "name"), [(True, "active"), (False, "passive")])
+def test_the_rates_around_changes_are_those_of_a_plain_count(recorded: Any, active: bool, name: str) -> None:
+    events = recorded.change_times(active)
+    for unit_id, row in rows_of(responses.ChangeResponse, recorded).items():
+        times = recorded.spike_times[unit_id]
+        baseline, evoked = rate_after(times, events, -0.08, 0), rate_after(times, events, 0.02, 0.1)
+        assert row[f"change_baseline_rate_{name}"] == pytest.approx(baseline)
+        assert row[f"change_evoked_rate_{name}"] == pytest.approx(evoked)
+
+
+def test_omission_units_answer_omissions(recorded: Any) -> None:
+    rows = rows_of(responses.OmissionResponse, recorded)
+    for unit_id in recorded.with_role("omission"):
+        row = rows[unit_id]
+        assert row["omission_is_responsive"]
+        assert row["omission_sign"] == 1
+        assert row["omission_early_rate_active"] > row["omission_baseline_rate_active"]
+        assert row["omission_flash_index_active"] > 0
+
+
+def test_the_rates_around_omissions_are_those_of_a_plain_count(recorded: Any) -> None:
+    master = (responses.OmissionResponse & recorded.key).fetch1()
+    rows = rows_of(responses.OmissionResponse, recorded)
+    for active, name in ((True, "active"), (False, "passive")):
+        shown = images(recorded, active)
+        events = shown.loc[shown["omitted"].astype(bool), "start_time"].to_numpy()
+        assert master[f"n_omission_omissions_{name}"] == len(events) > 0
+        for unit_id, row in rows.items():
+            times = recorded.spike_times[unit_id]
+            for window, bounds in {"baseline": (-0.35, 0), "early": (0.05, 0.4), "late": (0.4, 0.75)}.items():
+                expected = rate_after(times, events, *bounds)
+                assert row[f"omission_{window}_rate_{name}"] == pytest.approx(expected)
+
+
+def test_visual_units_prefer_the_image_and_the_colour_that_drive_them(recorded: Any) -> None:
+    selectivity = rows_of(responses.ImageSelectivity, recorded)
+    flashes = rows_of(responses.FlashResponse, recorded)
+    names = (responses.ImageSelectivity & recorded.key).fetch1("selectivity_image_names")
+    for unit_id in recorded.with_role("visual"):
+        injected, row = recorded.injected[unit_id], selectivity[unit_id]
+        gains = {name: injected["add_hz_by_image"][name] for name in names}
+        assert row["selectivity_is_selective"]
+        assert gains[row["selectivity_preferred_image"]] >= 0.8 * max(gains.values())
+        assert 0 < row["selectivity_lifetime_sparseness"] <= 1
+        assert flashes[unit_id]["flash_preferred_color"] == injected["flash_color"]
+        is_on = flashes[unit_id]["flash_on_off_index"] > 0
+        assert is_on == (injected["flash_color"] == 1)
+
+
+def test_the_rates_per_image_are_those_of_a_plain_count(recorded: Any) -> None:
+    """On active flashes: no changes, no omissions, no flash right after an omission."""
+    shown = images(recorded, True)
+    omitted = shown["omitted"].astype(bool).to_numpy()
+    after_omission = np.append(False, omitted[:-1])
+    repeats = shown[~omitted & ~after_omission & ~shown["is_change"].astype(bool).to_numpy()]
+    master = (responses.ImageSelectivity & recorded.key).fetch1()
+    names = master["selectivity_image_names"]
+    assert names == sorted(set(repeats["image_name"]))
+    counts = master["n_selectivity_flashes"], master["n_selectivity_images"]
+    assert counts == (len(repeats), len(names))
+    novel = repeats["is_image_novel"].astype(bool)
+    assert master["n_selectivity_novel_flashes"] == novel.sum()
+    assert master["n_selectivity_familiar_flashes"] == (~novel).sum()
+    for unit_id, row in rows_of(responses.ImageSelectivity, recorded).items():
+        rates = [
+            rate_after(recorded.spike_times[unit_id], own["start_time"].to_numpy(), 0, 0.25)
+            for _, own in repeats.groupby("image_name")
+        ]
+        np.testing.assert_allclose(row["selectivity_image_rates"], rates, rtol=1e-6)
+        best = names[int(np.argmax(rates))] if max(rates) > 0 else None
+        assert row["selectivity_preferred_image"] == best
+        assert row["selectivity_preferred_rate"] == (pytest.approx(max(rates)) if best else None)
+
+
+def test_the_rates_of_full_field_flashes_are_those_of_a_plain_count(recorded: Any) -> None:
+    shown = recorded.table("stimulus_presentations")
+    master = (responses.FlashResponse & recorded.key).fetch1()
+    rows = rows_of(responses.FlashResponse, recorded)
+    for value, name in ((1, "white"), (-1, "black")):
+        events = shown.loc[shown["color"] == value, "start_time"].to_numpy()
+        assert master[f"n_flash_{name}"] == len(events) > 0
+        for unit_id, row in rows.items():
+            times = recorded.spike_times[unit_id]
+            expected = rate_after(times, events, 0, 0.25), rate_after(times, events, -0.25, 0)
+            found = row[f"flash_evoked_rate_{name}"], row[f"flash_baseline_rate_{name}"]
+            assert found == pytest.approx(expected)
+
+
+def test_fields_are_found_where_they_were_put(recorded: Any) -> None:
+    rows = rows_of(responses.ReceptiveField, recorded)
+    for unit_id in recorded.with_role("rf"):
+        row, injected = rows[unit_id], recorded.injected[unit_id]
+        assert row["field_p_value"] < 0.05  # two Gabors a place: not always below the 0.01 of the flag
+        assert row["field_is_significant"] == (row["field_p_value"] < 0.01)
+        assert not row["field_is_inverted"]
+        for axis in "xy":
+            for name in ("peak", "center", "fit") if row["field_is_significant"] else ("peak",):
+                distance = row[f"field_{name}_{axis}"] - injected[f"rf_{axis}"]
+                assert abs(distance) <= FIELD_BIN_DEG, (name, axis)
+
+
+def test_the_two_frames_of_a_field_differ_by_the_place_of_the_screen(recorded: Any) -> None:
+    for row in rows_of(responses.ReceptiveField, recorded).values():
+        if row["field_center_x"] is None:
+            assert row["field_azimuth"] is row["field_elevation"] is row["field_p_value"] is None
+        else:
+            assert row["field_azimuth"] == pytest.approx(row["field_center_x"] + 50)
+            assert row["field_elevation"] == pytest.approx(row["field_center_y"] + 10)
+
+
+def test_the_maps_of_the_fields_are_those_of_a_plain_count(recorded: Any) -> None:
+    shown = recorded.table("stimulus_presentations")
+    gabors = shown[shown["position_x"].notna()]
+    master = (responses.ReceptiveField & recorded.key).fetch1()
+    assert master["n_field_gabors"] == len(gabors) > 0
+    for unit_id, row in rows_of(responses.ReceptiveField, recorded).items():
+        times, expected = recorded.spike_times[unit_id], np.zeros((9, 9), dtype=int)
+        for start, x, y in gabors[["start_time", "position_x", "position_y"]].itertuples(index=False):
+            n_spikes = ((times >= start) & (times < start + FIELD_WINDOW_S)).sum()
+            expected[np.searchsorted(AXIS_DEG, y), np.searchsorted(AXIS_DEG, x)] += n_spikes
+        np.testing.assert_array_equal(row["field_map"], expected)
+        assert row["n_field_spikes"] == expected.sum()
+
+
+def test_a_p_value_of_a_field_is_never_zero(recorded: Any) -> None:
+    """No shuffle of a thousand was greater: below 1/1000 is all that can be said."""
+    rows = rows_of(responses.ReceptiveField, recorded).values()
+    for row in (row for row in rows if row["field_p_value"] is not None):
+        assert 0.001 <= row["field_p_value"] <= 1
+        assert row["field_p_value"] == 0.001 or not row["field_p_is_upper_bound"]
+
+
+def test_running_units_fire_more_while_the_mouse_runs(recorded: Any) -> None:
+    rows = rows_of(responses.RunningModulation, recorded)
+    for unit_id in recorded.with_role("running"):
+        row = rows[unit_id]
+        assert row["running_modulation_index"] is None or row["running_modulation_index"] > 0
+        assert row["running_spearman_r"] > 0
+        assert row["running_pearson_r"] > 0
+        assert row["running_q_correlation"] <= MAX_FALSE_SHARE
+
+
+def test_the_pupil_is_measured_where_there_is_eye_tracking(recorded: Any) -> None:
+    has_eye = not recorded.table("eye_tracking").empty
+    master = (responses.PupilModulation & recorded.key).fetch1()
+    assert (master["n_pupil_bins"] > 0) == (master["n_pupil_high"] > 0) == has_eye
+    for row in rows_of(responses.PupilModulation, recorded).values():
+        measured = {name: value for name, value in row.items() if name.startswith("pupil_")}
+        if has_eye:
+            assert row["pupil_high_rate"] is not None
+        else:
+            assert set(measured.values()) == {None}
+
+
+def test_q_values_are_the_p_values_adjusted_over_the_session(recorded: Any) -> None:
+    """Benjamini and Hochberg 1995, written out: p times n over rank, never above that of a larger p."""
+    tests = {
+        responses.ChangeResponse: ("change", ("response", "modulation")),
+        responses.OmissionResponse: ("omission", ("value",)),
+        responses.ImageSelectivity: ("selectivity", ("response", "selectivity")),
+        responses.FlashResponse: ("flash", ("white", "black", "color")),
+        responses.RunningModulation: ("running", ("value", "correlation")),
+        responses.ReceptiveField: ("field", ("value",)),
+    }
+    for table, (prefix, names) in tests.items():
+        rows = list(rows_of(table, recorded).values())
+        for name in names:
+            known = [row for row in rows if row[f"{prefix}_p_{name}"] is not None]
+            p = sorted(row[f"{prefix}_p_{name}"] for row in known)
+            for row in known:
+                least = min(
+                    value * len(p) / rank
+                    for rank, value in enumerate(p, start=1)
+                    if value >= row[f"{prefix}_p_{name}"]
+                )
+                assert row[f"{prefix}_q_{name}"] == pytest.approx(min(least, 1)), (table, name)

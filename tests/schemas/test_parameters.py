@@ -1,0 +1,145 @@
+"""Parameter sets: entered once under one name, checked, hashed, never changed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from schemas import parameters, performance, psth, selection
+from vbn.analysis.performance import PerformanceParameters
+from vbn.errors import ConflictError, NotFoundError, SettingError
+
+DEFAULTS = [(cls.__name__, name) for cls in parameters.parameter_tables().values() for name in cls.defaults]
+EACH_DEFAULT = pytest.mark.parametrize(("table", "name"), DEFAULTS)
+
+
+@pytest.fixture
+def params(database: Any) -> type[performance.PerformanceParams]:
+    """The parameters of the behavior metrics in a database of the test's own."""
+    return performance.PerformanceParams
+
+
+@EACH_DEFAULT
+def test_the_defaults_are_there_and_come_back_as_they_were(
+    synthetic_database: Any, table: str, name: str
+) -> None:
+    cls = parameters.parameter_tables()[table]
+    assert cls.get(name) == cls.defaults[name]
+
+
+@EACH_DEFAULT
+def test_entering_a_default_again_changes_nothing(synthetic_database: Any, table: str, name: str) -> None:
+    cls = parameters.parameter_tables()[table]
+    before = cls.to_dicts(order_by="KEY")
+    assert cls.add(name, cls.defaults[name]) is False
+    assert cls.to_dicts(order_by="KEY") == before
+
+
+@EACH_DEFAULT
+def test_a_known_content_under_another_name_is_refused(
+    synthetic_database: Any, table: str, name: str
+) -> None:
+    cls = parameters.parameter_tables()[table]
+    with pytest.raises(ConflictError, match=f"'mine' .* has the content of '{name}'. Use that one"):
+        cls.add("mine", cls.defaults[name])
+
+
+def test_another_content_under_a_known_name_is_refused(params: Any) -> None:
+    with pytest.raises(ConflictError, match=r"'allensdk' .*exists with another content"):
+        params.add("allensdk", PerformanceParameters(sliding_window=50))
+    assert params.get("allensdk") == PerformanceParameters()
+
+
+def test_a_new_set_is_added_beside_the_old_one(params: Any) -> None:
+    assert params.add("window50", PerformanceParameters(sliding_window=50)) is True
+    assert params.get({"performance_params": "window50", "session_id": 1}).sliding_window == 50
+    assert params.get("allensdk").sliding_window == 100
+
+
+def test_whole_numbers_and_their_decimals_are_the_same_set(params: Any) -> None:
+    content = asdict(PerformanceParameters(engaged_threshold=3.0))
+    params.add("mine", {**content, "engaged_threshold": 3})
+    assert params.add("mine", content) is False
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sliding_windo": 5}, "no parameter 'sliding_windo'. Is 'sliding_window' meant"),
+        ({"frequency": 5}, "no parameter 'frequency'. There are: sliding_window"),
+        ({"sliding_window": "many"}, "sliding_window: .*integer"),
+        ({"sliding_window": 2.5}, "sliding_window: .*integer"),
+        ({"sliding_window": 0}, "at least one trial"),
+        ({"response_window_s": [0.5, 0.1]}, "response_window_s must be"),
+        ({"rate_clip": float("nan")}, "without NaN"),
+    ],
+)
+def test_a_content_that_cannot_be_is_refused(params: Any, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        params.add("mine", {**asdict(PerformanceParameters()), **change})
+    assert len(params()) == 1
+
+
+def test_a_content_that_lacks_something_is_refused(params: Any) -> None:
+    content = asdict(PerformanceParameters())
+    del content["rate_clip"]
+    with pytest.raises(SettingError, match="needs rate_clip too"):
+        params.add("mine", content)
+
+
+def test_an_unknown_name_further_down_is_refused(database: Any) -> None:
+    criterion = {"column": "snr", "comparison": ">", "value": 1.0, "null_passes": False, "unit": "1"}
+    with pytest.raises(SettingError, match="has no unit"):
+        selection.UnitCriteria.add("mine", {"criteria": [criterion], "for_populations": True})
+
+
+def test_a_filter_by_an_unknown_column_is_refused(database: Any) -> None:
+    criterion = {"column": "snrr", "comparison": ">", "value": 1.0, "null_passes": False}
+    with pytest.raises(SettingError, match=r"'snrr'. Near to it: snr"):
+        selection.UnitCriteria.add("mine", {"criteria": [criterion], "for_populations": True})
+
+
+def test_rows_past_the_checks_are_refused(params: Any) -> None:
+    row = params.fetch1()
+    with pytest.raises(ConflictError, match="add"):
+        params.insert1({**row, "performance_params": "mine"})
+    with pytest.raises(ConflictError, match="never changed"):
+        params().update1({**row, "performance_version": 7})
+    assert len(params()) == 1
+
+
+def test_an_unknown_set_is_named_with_the_known_ones(synthetic_database: Any) -> None:
+    with pytest.raises(NotFoundError, match=r"no parameter set 'change'. There are: change_active"):
+        psth.Alignment.get("change")
+
+
+def test_a_new_version_of_the_method_restamps_the_sets(params: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    params.add("mine", PerformanceParameters(sliding_window=50))
+    before = {row["performance_params"]: row for row in params.to_dicts()}
+    monkeypatch.setattr(params, "method_version", 2)
+    params.seed()
+    for row in params.to_dicts():
+        old = before[row["performance_params"]]
+        assert row["performance_content"] == old["performance_content"]
+        assert row["performance_version"] == 2
+        assert row["performance_hash"] != old["performance_hash"]
+
+
+def test_the_criteria_of_a_filter_are_rows(synthetic_database: Any) -> None:
+    rows = (selection.UnitCriteria.Criterion & {"unit_criteria": "quickstart"}).to_dicts(order_by="KEY")
+    found = {(row["criterion_column"], row["criterion_comparison"], row["criterion_value"]) for row in rows}
+    assert found == {("snr", ">", 1.0), ("isi_violations", "<", 1.0), ("unit_firing_rate", ">", 0.1)}
+
+
+def test_the_hash_does_not_depend_on_the_order_and_does_on_content_and_version() -> None:
+    contents = [({"b": [1, 2], "a": 0.1}, 1), ({"a": 0.1, "b": [2, 1]}, 1), ({"a": 0.1, "b": [1, 2]}, 2)]
+    hashes = [parameters.content_hash(*each) for each in contents]
+    assert hashes[0] == parameters.content_hash({"a": 0.1, "b": [1, 2]}, 1)
+    assert len(set(hashes)) == 3
+
+
+def test_settings_become_json() -> None:
+    settings = replace(PerformanceParameters(), sliding_window=3)
+    assert parameters.as_json(settings)["response_window_s"] == [0.15, 0.75]
