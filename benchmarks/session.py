@@ -18,7 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
-IMPORTED = ("Recording", "ChangeDetection", "Licks", "Running", "EyeTracking", "Stimulus", "OptoStimulation")
+IMPORTED = (
+    "Recording", "ChangeDetection", "Licks", "Running", "EyeTracking", "TaskParameters", "RigGeometry",
+    "Stimulus", "OptoStimulation",
+)  # fmt: skip
 PASS = "import h5py, sys; f = h5py.File(sys.argv[1]); print(f['units/spike_times'][:].sum())"
 COPY = "import sys\nwith open(sys.argv[1], 'rb') as f:\n    while f.read(2**22): pass"
 MEASURE = """
@@ -68,19 +71,18 @@ def report(folder: Path, options: argparse.Namespace) -> None:
         "read the spike times with h5py": [sys.executable, "-c", PASS, str(file)],
         "register": [sys.executable, "-m", "populate", "register", str(file)],
         "import all tables": populate(*IMPORTED),
-        "Psth, both alignments": populate("Psth"),
-        "everything else": populate(),
+        "compute all tables, two processes": [*populate(), "--processes", "2"],
         "vbn status": [sys.executable, "-m", "populate", "status"],
     }
     print(
         f"{file.stat().st_size / 1e9:.2f} GB, {options.probes * options.units} units, {os.cpu_count()} cores"
     )
-    print(f"| {'step':<32} | wall (s) | times a plain read | peak memory (GB) |\n|---|---|---|---|")
+    print(f"| {'step':<34} | wall (s) | times a plain read | peak memory (GB) |\n|---|---|---|---|")
     base = None
     for step, command in steps.items():
         seconds, gigabytes = measure(command)
         base = base or seconds
-        print(f"| {step:<32} | {seconds:8.2f} | {seconds / base:18.1f} | {gigabytes:16.2f} |")
+        print(f"| {step:<34} | {seconds:8.2f} | {seconds / base:18.1f} | {gigabytes:16.2f} |")
 
 
 def populate(*tables: str) -> list[str]:

@@ -106,7 +106,7 @@ def _check_files() -> Check:
 
 def _check_jobs() -> Check:
     errors = status.job_errors()
-    dead = reservations.count_dead(runner.populated_tables())
+    dead = reservations.count_dead([cls() for cls in runner.populated_tables()])
     advice = "See them with: vbn errors" if errors else ""
     if dead:
         advice = (advice + " The next vbn populate returns the reservations of dead workers.").strip()

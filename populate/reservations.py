@@ -22,10 +22,10 @@ from schemas.store import discard_leftovers
 Key = dict[str, Any]
 
 
-def return_dead(table_classes: Sequence[type]) -> int:
+def return_dead(instances: Sequence[Any]) -> int:
     """Return the reservations of dead workers to the queue; return how many there were."""
     returned = 0
-    for table, row in _dead(table_classes):
+    for table, row in _dead(instances):
         key = {name: row[name] for name in table.jobs.primary_key}
         discard_leftovers(table, key)
         condition = {**key, "connection_id": row["connection_id"], "pid": row["pid"]}
@@ -33,15 +33,14 @@ def return_dead(table_classes: Sequence[type]) -> int:
     return returned
 
 
-def count_dead(table_classes: Sequence[type]) -> int:
+def count_dead(instances: Sequence[Any]) -> int:
     """Return how many reservations of dead workers there are."""
-    return sum(1 for _ in _dead(table_classes))
+    return sum(1 for _ in _dead(instances))
 
 
-def _dead(table_classes: Sequence[type]) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _dead(instances: Sequence[Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
     server = _Server.look(dj.conn())
-    for cls in table_classes:
-        table: Any = cls()
+    for table in instances:
         for row in table.jobs.reserved.to_dicts():
             if not server.is_alive(row):
                 yield table, row

@@ -18,6 +18,7 @@ import pymysql
 
 import schemas
 from populate import reservations
+from populate.interruption import noticing_interruptions
 from schemas import files, session
 from schemas._datajoint import dj
 from schemas.connection import DRIVER_ERRORS, tables
@@ -115,27 +116,37 @@ def run(
         After the interrupted job was rolled back and its reservation returned.
     """
     require_writable_store()
+    instances = [cls() for cls in table_classes]  # each looks up its job table once
     try:
-        reservations.return_dead(table_classes)
-        with files.closing_file():
-            yield from _pass(keys, table_classes, should_stop)
-            # A worker may have died meanwhile, or its connection have outlived it for a moment.
-            while reservations.return_dead(table_classes):
-                yield from _pass(keys, table_classes, should_stop)
+        reservations.return_dead(instances)
+        with files.closing_file(), noticing_interruptions() as is_interrupted:
+            for result in _passes(keys, instances, should_stop):
+                yield result
+                if is_interrupted():  # and a library has swallowed it
+                    raise KeyboardInterrupt
     except DRIVER_ERRORS as error:
         raise ServerError(
             f"The connection to the database was lost ({error}). Start again when it is back."
         ) from error
 
 
+def _passes(
+    keys: Sequence[Key], instances: Sequence[Any], should_stop: Callable[[], bool]
+) -> Iterator[JobResult]:
+    yield from _pass(keys, instances, should_stop)
+    # A worker may have died meanwhile, or its connection have outlived it for a moment.
+    while reservations.return_dead(instances):
+        yield from _pass(keys, instances, should_stop)
+
+
 def _pass(
-    keys: Sequence[Key], table_classes: Sequence[type], should_stop: Callable[[], bool]
+    keys: Sequence[Key], instances: Sequence[Any], should_stop: Callable[[], bool]
 ) -> Iterator[JobResult]:
     for key in keys:
-        for cls in table_classes:
+        for table in instances:
             if should_stop():
                 return
-            yield from _populate_table(cls(), key)
+            yield from _populate_table(table, key)
         files.close_file()
 
 

@@ -541,6 +541,25 @@ def session_spikes(key: dict[str, Any]) -> tuple[pd.DataFrame, SpikePieces]:
     return units.astype(dict.fromkeys(columns[1:], np.int64)), SpikePieces(pieces)
 
 
+def located_frame(
+    key: dict[str, Any],
+    unit_columns: Iterable[str] = (),
+    channel_columns: Iterable[str] = ("structure_acronym",),
+) -> pd.DataFrame:
+    """Return a session's units, by probe and unit id, with columns of theirs and of their peak channels.
+
+    The tables are joined here: right after an import, before a server has counted their rows, it may take
+    a plan that lasts for seconds.
+    """
+    units = (Recording.Unit & key_of_session(key)).proj("peak_channel_id", *unit_columns)
+    channels = (Recording.Channel & key_of_session(key)).proj(*channel_columns)
+    places = fetch_frame(channels)[["channel_id", *channel_columns]]
+    located = fetch_frame(units, ["probe_name", "unit_id"]).merge(
+        places.rename(columns={"channel_id": "peak_channel_id"}), on="peak_channel_id", how="left"
+    )
+    return located[["probe_name", "unit_id", *unit_columns, *channel_columns]]
+
+
 def spike_times(units: Any) -> dict[int, np.ndarray]:
     """Return the spike times of units, wherever they are stored.
 

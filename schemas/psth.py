@@ -14,7 +14,7 @@ from schemas.fetching import fetch_frame
 from schemas.frames import presentations_frame, session_events, trials_frame
 from schemas.parameters import ParameterTable, definition_of
 from schemas.provenance import Computation, provenance_lines
-from schemas.rows import insert_rows, key_of_session, plain, rows_from_frame
+from schemas.rows import insert_rows, plain, rows_from_frame
 from vbn.analysis.aligned_behavior import AlignedBehavior as Aligned
 from vbn.analysis.aligned_behavior import align_behavior
 from vbn.analysis.events import EventSelection, find_events
@@ -418,10 +418,10 @@ class AreaPsth(Computation):
 
     def make_compute(self, key: Key, made_with: Key) -> tuple[Any, ...]:
         """Average the responses of the units that pass, structure by structure."""
-        places = ecephys.Recording.Channel.proj("structure_acronym", peak_channel_id="channel_id")
-        units = ecephys.Recording.Unit.proj("peak_channel_id") * places & key_of_session(key)
-        chosen = (Psth.Unit & key).proj("psth_rate") * (selection.UnitSelection.Unit & key).proj()
-        frame = fetch_frame(chosen * units.proj("structure_acronym"))
+        responses = fetch_frame((Psth.Unit & key).proj("psth_rate"))
+        selected = fetch_frame((selection.UnitSelection.Unit & key).proj())
+        chosen = responses.merge(selected[["unit_id"]], on="unit_id")
+        frame = chosen.merge(ecephys.located_frame(key), on="unit_id")
         rates = np.stack(frame["psth_rate"].tolist()) if len(frame) else np.empty((0, 1))
         return made_with, population_psth(rates, frame["structure_acronym"])
 

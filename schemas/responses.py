@@ -651,12 +651,13 @@ class AreaSummary(Computation):
 
     def make_compute(self, key: Key, made_with: Key) -> tuple[Any, ...]:
         """Count the units that pass, structure by structure."""
-        places = ecephys.Recording.Channel.proj("structure_acronym", peak_channel_id="channel_id")
-        located = ecephys.Recording.Unit.proj("peak_channel_id") * places & key_of_session(key)
-        responses = (ChangeResponse.Unit & key).proj("change_is_responsive")
-        classes = (CellClass.Unit & key).proj("cell_class")
-        chosen = (selection.UnitSelection.Unit & key).proj() * responses * classes
-        units = fetch_frame(chosen * located.proj("structure_acronym"))
+        units = fetch_frame((selection.UnitSelection.Unit & key).proj())[["unit_id"]]
+        for query in (
+            (ChangeResponse.Unit & key).proj("change_is_responsive"),
+            (CellClass.Unit & key).proj("cell_class"),
+        ):
+            units = units.merge(fetch_frame(query).iloc[:, -2:], on="unit_id")
+        units = units.merge(ecephys.located_frame(key), on="unit_id")
         flags = {name.lower(): (units["cell_class"] == name).to_numpy() for name in ("RS", "FS")}
         flags["tagged"] = units["cell_class"].isin(["Sst", "Vip"]).to_numpy()
         flags["responsive"] = units["change_is_responsive"].to_numpy()

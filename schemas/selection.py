@@ -8,10 +8,9 @@ import pandas as pd
 
 from schemas import ecephys, session
 from schemas._datajoint import dj
-from schemas.fetching import fetch_frame
 from schemas.parameters import ParameterTable, definition_of
 from schemas.provenance import Computation, provenance_lines
-from schemas.rows import insert_rows, rows_from_frame
+from schemas.rows import insert_rows, key_of_session, rows_from_frame
 from vbn.analysis.selection import COMPARISONS, Criterion, passing_units
 from vbn.analysis.selection import UnitCriteria as Filters
 from vbn.errors import SettingError
@@ -164,11 +163,8 @@ class UnitSelection(Computation):
 
 def described_units(key: Key) -> pd.DataFrame:
     """Return a session's units with all columns that a filter may name, in order of probe and unit id."""
-    restriction = {name: key[name] for name in session.Session.primary_key}
-    units = ecephys.Recording.Unit.proj(*UNIT_METRICS, "peak_channel_id")
-    channels = ecephys.Recording.Channel.proj(*CHANNEL_COLUMNS, peak_channel_id="channel_id")
-    frame = fetch_frame((units & restriction) * (channels & restriction), ["probe_name", "unit_id"])
-    row = (session.Session & restriction).fetch1()
+    frame = ecephys.located_frame(key, UNIT_METRICS, CHANNEL_COLUMNS)
+    row = (session.Session & key_of_session(key)).fetch1()
     groups = ecephys.Structure.proj("structure_group").to_dicts()
     group_of = {structure["structure_acronym"]: structure["structure_group"] for structure in groups}
     frame["structure_group"] = frame["structure_acronym"].map(group_of)

@@ -192,7 +192,7 @@ def test_an_interrupt_while_starting_is_answered_in_words(registered: Any) -> No
 
 def test_two_processes_make_the_rows_of_one(registered: Any, populated_synthetic: Any) -> None:
     done = registered.vbn("populate", "--processes", "2", "--json")
-    assert done.stdout == '{"done": 30, "failures": []}\n'
+    assert done.stdout == '{"done": 144, "failures": []}\n'
     assert done.stderr == ""
     assert_as_undisturbed(registered, populated_synthetic)
 

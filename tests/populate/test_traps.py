@@ -22,6 +22,8 @@ Rows = list[dict[str, Any]]
 ELECTRODES = "general/extracellular_ephys/electrodes"
 EYE = "acquisition/EyeTracking"
 MISSING_INTEGER = -99
+# Ends of the attributes that tell a copy from another: its number, the hash of what was read, versions.
+OF_THE_COPY = ("session_id", "_source_hash", "_version")
 TABLES = (
     "Recording",
     "ChangeDetection",
@@ -222,7 +224,8 @@ class Imported:
         self.database.connect()
         found = (table & {"session_id": self.ids[change.__name__]}).to_dicts(order_by="KEY")
         return [
-            {name: _comparable(value) for name, value in row.items() if name != "session_id"} for row in found
+            {name: _comparable(value) for name, value in row.items() if not name.endswith(OF_THE_COPY)}
+            for row in found
         ]
 
     def both(self, table: Any, change: Callable[[h5py.File], None]) -> tuple[Rows, Rows]:

@@ -239,6 +239,30 @@ def own_database(make_database: Callable[..., Any], populated_synthetic: Any) ->
     return database
 
 
+def test_the_same_files_give_the_same_bytes(own_database: Any, populated_synthetic: Any) -> None:
+    """Random steps take their seed from the key, and the files are the same."""
+    contents, expected = own_database.contents(), populated_synthetic.contents()
+    assert contents.keys() == expected.keys()
+    for table, rows in expected.items():
+        assert contents[table] == rows, table
+
+
+def test_computing_again_gives_the_same_bytes(own_database: Any) -> None:
+    """Of the tables with random steps, whose seed is stored, and of what is made from them."""
+    own_database.connect()
+    before = own_database.contents()
+    drawn = (optotagging.Optotagging, responses.ReceptiveField, responses.RunningModulation)
+    for table in drawn:
+        table.delete(prompt=False)
+    assert own_database.json("populate")["failures"] == []
+    after = own_database.contents()
+    for table, rows in before.items():
+        assert after[table] == rows, table
+    seeds = optotagging.Optotagging.to_arrays("optotag_seed").tolist()
+    seeds += responses.ReceptiveField.to_arrays("field_seed").tolist()
+    assert len(set(seeds)) == 2 * len(session.Session())
+
+
 def test_results_disappear_with_their_session_and_the_other_session_stays(
     own_database: Any, synthetic_files: list[Any]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -15,10 +16,17 @@ DEFAULTS = [(cls.__name__, name) for cls in parameters.parameter_tables().values
 EACH_DEFAULT = pytest.mark.parametrize(("table", "name"), DEFAULTS)
 
 
+@pytest.fixture(scope="module")
+def own_database(make_database: Callable[..., Any]) -> Any:
+    return make_database()
+
+
 @pytest.fixture
-def params(database: Any) -> type[performance.PerformanceParams]:
-    """The parameters of the behavior metrics in a database of the test's own."""
-    return performance.PerformanceParams
+def params(own_database: Any) -> Iterator[type[performance.PerformanceParams]]:
+    """The parameters of the behavior metrics, with the defaults and nothing else at the beginning."""
+    own_database.connect()
+    yield performance.PerformanceParams
+    (performance.PerformanceParams - {"performance_params": "allensdk"}).delete_quick()
 
 
 @EACH_DEFAULT
@@ -89,13 +97,13 @@ def test_a_content_that_lacks_something_is_refused(params: Any) -> None:
         params.add("mine", content)
 
 
-def test_an_unknown_name_further_down_is_refused(database: Any) -> None:
+def test_an_unknown_name_further_down_is_refused(params: Any) -> None:
     criterion = {"column": "snr", "comparison": ">", "value": 1.0, "null_passes": False, "unit": "1"}
     with pytest.raises(SettingError, match="has no unit"):
         selection.UnitCriteria.add("mine", {"criteria": [criterion], "for_populations": True})
 
 
-def test_a_filter_by_an_unknown_column_is_refused(database: Any) -> None:
+def test_a_filter_by_an_unknown_column_is_refused(params: Any) -> None:
     criterion = {"column": "snrr", "comparison": ">", "value": 1.0, "null_passes": False}
     with pytest.raises(SettingError, match=r"'snrr'. Near to it: snr"):
         selection.UnitCriteria.add("mine", {"criteria": [criterion], "for_populations": True})
@@ -115,7 +123,10 @@ def test_an_unknown_set_is_named_with_the_known_ones(synthetic_database: Any) ->
         psth.Alignment.get("change")
 
 
-def test_a_new_version_of_the_method_restamps_the_sets(params: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_version_of_the_method_restamps_the_sets(
+    database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = performance.PerformanceParams
     params.add("mine", PerformanceParameters(sliding_window=50))
     before = {row["performance_params"]: row for row in params.to_dicts()}
     monkeypatch.setattr(params, "method_version", 2)

@@ -1,0 +1,64 @@
+"""Interruptions that a library swallows."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from populate.interruption import noticing_interruptions
+
+
+@pytest.fixture
+def swallowed() -> Iterator[None]:
+    """SIGTERM and SIGINT are handled, and their exceptions lost."""
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    before = [signal.signal(number, lambda *_: None) for number in signals]
+    yield
+    for number, handler in zip(signals, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_swallowed_interruption_is_noticed(swallowed: None, number: signal.Signals) -> None:
+    with noticing_interruptions() as is_interrupted:
+        assert not is_interrupted()
+        signal.raise_signal(number)
+        assert is_interrupted()
+
+
+def test_other_signals_are_no_interruption(swallowed: None) -> None:
+    with noticing_interruptions() as is_interrupted:
+        signal.raise_signal(signal.SIGUSR1)
+        assert not is_interrupted()
+
+
+def test_an_interruption_before_is_forgotten_and_nothing_is_left_behind(swallowed: None) -> None:
+    with contextlib.suppress(RuntimeError), noticing_interruptions():
+        signal.raise_signal(signal.SIGTERM)
+        raise RuntimeError
+    with noticing_interruptions() as is_interrupted:
+        assert not is_interrupted()
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_who_listens_already_is_left_alone(swallowed: None) -> None:
+    with noticing_interruptions() as outer, noticing_interruptions() as inner:
+        signal.raise_signal(signal.SIGTERM)
+        assert (outer(), inner()) == (True, False)
+
+
+def test_another_thread_notices_nothing(swallowed: None) -> None:
+    found = []
+
+    def look() -> None:
+        with noticing_interruptions() as is_interrupted:
+            found.append(is_interrupted())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert found == [False]
