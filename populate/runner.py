@@ -120,14 +120,30 @@ def run(
     try:
         reservations.return_dead(instances)
         with files.closing_file(), noticing_interruptions() as is_interrupted:
+            n_done = 0
             for result in _passes(keys, instances, should_stop):
+                n_done += result.error is None
                 yield result
                 if is_interrupted():  # and a library has swallowed it
                     raise KeyboardInterrupt
+        if n_done:
+            _count_rows(instances)
     except DRIVER_ERRORS as error:
         raise ServerError(
             f"The connection to the database was lost ({error}). Start again when it is back."
         ) from error
+
+
+def _count_rows(instances: Sequence[Any]) -> None:
+    """Let the embedded server look how many rows these tables and their parts have now.
+
+    It does so by itself after a minute; until then it plans joins as if the tables were empty, and a
+    question that takes milliseconds may take many seconds.
+    """
+    database = schemas.connect()
+    if database.embedded is not None:
+        names = [name for table in instances for name in (table.full_table_name, *table.parts())]
+        database.connection.query("ANALYZE " + ", ".join(names))
 
 
 def _passes(

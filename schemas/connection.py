@@ -16,7 +16,7 @@ import pymysql
 from schemas import settings
 from schemas._datajoint import dj, from_camel_case
 from schemas.embedded import PORT, EmbeddedServer
-from vbn.errors import NotFoundError, ServerError, SettingError, StoreError
+from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError, StoreError
 
 # In dependency order: a module's tables refer to those of the modules before it.
 MODULES = (
@@ -193,6 +193,12 @@ def _activate(database: Database, *, create: bool) -> None:
             f"The {database} lacks tables of this version under '{database.prefix}...': "
             f"{', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''}. Create them with: vbn deploy"
         )
+    if outdated := _outdated_tables(database):
+        raise ConflictError(
+            f"The tables under '{database.prefix}...' on the {database} are of an earlier version of this "
+            f"package ({outdated[0]} lacks columns). Use another prefix (VBN_PREFIX), "
+            "or go on with that version."
+        )
     create = create or bool(absent)
     lock = server_lock("deploy", database) if create else contextlib.nullcontext()
     with _quiet_datajoint(), _explained_refusals(database), lock:
@@ -242,6 +248,27 @@ def _absent_tables(database: Database) -> list[str]:
         for table in _table_names(cls)
     ]
     return [name for name in wanted if name not in existing]
+
+
+def _outdated_tables(database: Database) -> list[str]:
+    """Return the tables on the server that lack the columns on what their rows were made with."""
+    from schemas.provenance import SOURCE, MadeWith
+
+    query = (
+        "SELECT t.table_schema, t.table_name, c.column_name FROM information_schema.tables t "
+        "LEFT JOIN information_schema.columns c ON c.table_schema = t.table_schema "
+        "AND c.table_name = t.table_name AND c.column_name LIKE %s WHERE t.table_schema LIKE %s"
+    )
+    pattern = database.prefix.replace("_", r"\_") + "%"
+    rows = database.connection.query(query, args=(rf"%\_{SOURCE}", pattern)).fetchall()
+    without = {f"{schema}.{table}" for schema, table, column in rows if column is None}
+    wanted = [
+        f"{database.prefix}{name}.{cls.table_name}"
+        for name, module in zip(MODULES, modules(), strict=True)
+        for cls, _ in module.schema.declare_list
+        if issubclass(cls, MadeWith)
+    ]
+    return [name for name in wanted if name in without]
 
 
 def _table_names(cls: Any) -> Iterator[str]:

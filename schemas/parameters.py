@@ -122,11 +122,8 @@ class ParameterTable(dj.Lookup):
         try:
             settings = _adapter(cls.settings).validate_json(_canonical(content), strict=True)
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, problem['loc'])) or 'content'}: {problem['msg']}"
-                for problem in error.errors()
-            )
-            raise SettingError(f"A set of {cls.__name__} cannot be this: {problems}.") from error
+            problems = " ".join(_problem(dict(each)) for each in error.errors())
+            raise SettingError(f"A set of {cls.__name__} cannot be this: {problems}") from error
         if unknown := sorted(_names_in(content) - _names_in(as_json(settings))):
             raise SettingError(f"A set of {cls.__name__} has no {', '.join(unknown)}.")
         return settings
@@ -220,6 +217,14 @@ def content_hash(content: Mapping[str, Any], method_version: int) -> str:
     True
     """
     return hashlib.sha256(_canonical([method_version, content]).encode()).hexdigest()
+
+
+def _problem(error: Mapping[str, Any]) -> str:
+    """Return what pydantic has to say, without its own words."""
+    text = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+    text += "" if text.endswith("?") else "."
+    place = ".".join(map(str, error["loc"]))
+    return f"{place}: {text}" if place else text
 
 
 @cache

@@ -61,6 +61,8 @@ class UnitMeasurement(Computation):
     def make_insert(self, key: Key, made_with: Key, measured: pd.DataFrame) -> None:
         """Insert the session's counts and the units."""
         own = self.session_row(measured)
+        if lost := sorted(set(map(str, measured)) - {*self.heading.names, *self.Unit.heading.names}):
+            raise ValueError(f"{type(self).__name__} has no attribute for {', '.join(lost)}.")
         shared = [
             name for name in self.heading.names if name in measured.columns and name not in (*key, *own)
         ]
