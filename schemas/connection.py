@@ -189,9 +189,10 @@ def _activate(database: Database, *, create: bool) -> None:
     """Bind every module's classes to the database's schemas; create what is missing if asked to."""
     absent = _absent_tables(database)
     if absent and not (create or database.embedded):
+        few = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
         raise NotFoundError(
-            f"The {database} lacks tables of this version under '{database.prefix}...': "
-            f"{', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''}. Create them with: vbn deploy"
+            f"The {database} lacks tables of this package under '{database.prefix}...' ({few}). "
+            "Create them with: vbn deploy"
         )
     if outdated := _outdated_tables(database):
         raise ConflictError(

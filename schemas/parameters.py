@@ -98,7 +98,7 @@ class ParameterTable(dj.Lookup):
         name = key if isinstance(key, str) else key[cls.primary_key[0]]
         rows = (cls & {cls.primary_key[0]: name}).to_dicts()
         if not rows:
-            known = ", ".join(cls.to_arrays(cls.primary_key[0]))
+            known = ", ".join(sorted(cls.to_arrays(cls.primary_key[0])))
             raise NotFoundError(f"{cls.__name__} has no parameter set '{name}'. There are: {known}.")
         return cls.checked(cls.content_of(rows[0]))
 

@@ -18,6 +18,22 @@ SEED = 20260
 PARAMETER_KEYS = ("alignment", "optotag_method", "unit_criteria")
 
 
+# What the interruptions fall into: files of all kinds, arrays in the store, parts of parts.
+TABLES = (
+    "Recording", "ChangeDetection", "Licks", "Running", "EyeTracking", "TaskParameters", "RigGeometry",
+    "Stimulus", "OptoStimulation", "TrialResponse", "Optotagging", "Performance",
+)  # fmt: skip
+POPULATE = ("populate", *(word for name in TABLES for word in ("--table", name)))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_database: Callable[..., Any], populated_synthetic: Any) -> Any:
+    """Two sessions, populated without a disturbance."""
+    database = make_database().register_as(populated_synthetic)
+    database.call(*POPULATE)
+    return database
+
+
 @pytest.fixture
 def registered(database: Any, populated_synthetic: Any) -> Any:
     """Two sessions that wait to be populated, from the same files as ``populated_synthetic``."""
@@ -68,20 +84,20 @@ def counts_by_parameters(database: Any, session_id: int) -> dict[tuple[Any, ...]
 
 
 def test_populate_that_is_killed_again_and_again_ends_as_undisturbed(
-    registered: Any, populated_synthetic: Any
+    registered: Any, undisturbed: Any
 ) -> None:
     """Killed (SIGKILL) in the import, the computing and wherever else the moments of the seed fall."""
     moments = np.random.default_rng(SEED).uniform(0, 1.2, size=4)
     for moment_s in moments:
-        with registered.start("populate") as process:
+        with registered.start(*POPULATE) as process:
             wait_for(lambda: has_reserved(registered) or process.poll() is not None, "the work to begin")
             time.sleep(moment_s)
             process.kill()
         wait_for(lambda: not has_connections(registered, process.pid), "the server to notice")
-        assert_whole_or_empty(registered, populated_synthetic)
-    done = registered.vbn("populate")
+        assert_whole_or_empty(registered, undisturbed)
+    done = registered.vbn(*POPULATE)
     assert done.stderr == ""
-    assert_as_undisturbed(registered, populated_synthetic)
+    assert_as_undisturbed(registered, undisturbed)
 
 
 def has_connections(database: Any, _process_id: int) -> bool:
@@ -93,9 +109,7 @@ def has_connections(database: Any, _process_id: int) -> bool:
     return database.server.query(statement)[0][0] > 0
 
 
-def test_a_kill_right_at_each_reservation_leaves_nothing_behind(
-    registered: Any, populated_synthetic: Any
-) -> None:
+def test_a_kill_right_at_each_reservation_leaves_nothing_behind(registered: Any, undisturbed: Any) -> None:
     """Killed as soon as an array is written; the next run takes reservation and array back."""
     for _ in range(2):
         with registered.start(
@@ -109,13 +123,13 @@ def test_a_kill_right_at_each_reservation_leaves_nothing_behind(
                 "an array to be written",
             )
             process.kill()
-    registered.call("populate")
-    assert_as_undisturbed(registered, populated_synthetic)
+    registered.call(*POPULATE)
+    assert_as_undisturbed(registered, undisturbed)
 
 
-def test_an_interrupted_populate_says_so_and_goes_on_later(registered: Any, populated_synthetic: Any) -> None:
+def test_an_interrupted_populate_says_so_and_goes_on_later(registered: Any, undisturbed: Any) -> None:
     """Ctrl-C: exit code 130, nothing reserved, nothing failed."""
-    with registered.start("populate") as process:
+    with registered.start(*POPULATE) as process:
         wait_for(lambda: has_reserved(registered) or process.poll() is not None, "the work to begin")
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
@@ -124,17 +138,17 @@ def test_an_interrupted_populate_says_so_and_goes_on_later(registered: Any, popu
     assert errors.lstrip() == "vbn: interrupted; the same command goes on where it stopped.\n"  # after the ^C
     states = registered.job_states()
     assert states["reserved"] == states["error"] == 0
-    assert_whole_or_empty(registered, populated_synthetic)
+    assert_whole_or_empty(registered, undisturbed)
     assert registered.stored_files() == registered.referenced_files()
-    registered.call("populate")
-    assert_as_undisturbed(registered, populated_synthetic)
+    registered.call(*POPULATE)
+    assert_as_undisturbed(registered, undisturbed)
 
 
 def test_a_terminated_populate_gives_its_job_back_and_goes_on_later(
-    registered: Any, populated_synthetic: Any
+    registered: Any, undisturbed: Any
 ) -> None:
     """SIGTERM in the middle of a job, as of a cluster's scheduler: as Ctrl-C."""
-    with registered.start("populate") as process:
+    with registered.start(*POPULATE) as process:
         stop_within_a_job(registered, process)
         assert has_reserved(registered)
         process.send_signal(signal.SIGTERM)
@@ -144,15 +158,15 @@ def test_a_terminated_populate_gives_its_job_back_and_goes_on_later(
     assert errors.lstrip() == "vbn: interrupted; the same command goes on where it stopped.\n"
     states = registered.job_states()
     assert states["reserved"] == states["error"] == 0
-    assert_whole_or_empty(registered, populated_synthetic)
+    assert_whole_or_empty(registered, undisturbed)
     assert registered.stored_files() == registered.referenced_files()
-    registered.call("populate")
-    assert_as_undisturbed(registered, populated_synthetic)
+    registered.call(*POPULATE)
+    assert_as_undisturbed(registered, undisturbed)
 
 
-def test_terminated_workers_give_their_jobs_back(registered: Any, populated_synthetic: Any) -> None:
+def test_terminated_workers_give_their_jobs_back(registered: Any, undisturbed: Any) -> None:
     """SIGTERM to the parent and to its workers, as a scheduler or ``timeout`` sends it to a whole group."""
-    with registered.start("populate", "--processes", "2", start_new_session=True) as process:
+    with registered.start(*POPULATE, "--processes", "2", start_new_session=True) as process:
         wait_for(lambda: has_reserved(registered) or process.poll() is not None, "the work to begin")
         time.sleep(0.3)
         os.killpg(process.pid, signal.SIGTERM)
@@ -161,9 +175,9 @@ def test_terminated_workers_give_their_jobs_back(registered: Any, populated_synt
     assert "Traceback" not in errors
     assert "unexpected" not in errors
     wait_for(lambda: not has_connections(registered, process.pid), "the server to notice")
-    assert_whole_or_empty(registered, populated_synthetic)
-    registered.call("populate")
-    assert_as_undisturbed(registered, populated_synthetic)
+    assert_whole_or_empty(registered, undisturbed)
+    registered.call(*POPULATE)
+    assert_as_undisturbed(registered, undisturbed)
 
 
 def stop_within_a_job(database: Any, process: subprocess.Popen[str]) -> None:
@@ -197,25 +211,25 @@ def test_two_processes_make_the_rows_of_one(registered: Any, populated_synthetic
     assert_as_undisturbed(registered, populated_synthetic)
 
 
-def test_two_populates_at_once_share_the_work(registered: Any, populated_synthetic: Any) -> None:
-    with registered.start("populate", "--json") as first, registered.start("populate", "--json") as second:
+def test_two_populates_at_once_share_the_work(registered: Any, undisturbed: Any) -> None:
+    with registered.start(*POPULATE, "--json") as first, registered.start(*POPULATE, "--json") as second:
         results = [process.communicate(timeout=PATIENCE_S) for process in (first, second)]
     assert [process.returncode for process in (first, second)] == [0, 0], results
-    assert_as_undisturbed(registered, populated_synthetic)
+    assert_as_undisturbed(registered, undisturbed)
 
 
 def test_killed_parents_take_their_workers_along_and_a_killed_worker_is_reported(
-    registered: Any, populated_synthetic: Any
+    registered: Any, undisturbed: Any
 ) -> None:
     """In one run the parent is killed, in the next one of its workers, as for lack of memory."""
-    with registered.start("populate", "--processes", "2") as process:
+    with registered.start(*POPULATE, "--processes", "2") as process:
         wait_for(lambda: has_reserved(registered) or process.poll() is not None, "the work to begin")
         workers = workers_of(process)
         process.kill()
     _, alive = psutil.wait_procs(workers, timeout=PATIENCE_S)
     assert not alive
 
-    with registered.start("populate", "--processes", "2") as process:
+    with registered.start(*POPULATE, "--processes", "2") as process:
         wait_for(lambda: workers_of(process) or process.poll() is not None, "the workers")
         time.sleep(1.5)  # past their imports
         for worker in workers_of(process)[:1]:
@@ -225,8 +239,8 @@ def test_killed_parents_take_their_workers_along_and_a_killed_worker_is_reported
     assert process.returncode == 0 or "worker" in errors
     for words in ("Traceback", "may be a bug", "unexpected"):
         assert words not in errors
-    registered.call("populate")
-    assert_as_undisturbed(registered, populated_synthetic)
+    registered.call(*POPULATE)
+    assert_as_undisturbed(registered, undisturbed)
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:

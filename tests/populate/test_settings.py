@@ -83,7 +83,7 @@ def test_a_database_that_was_never_deployed_says_how_to(
 ) -> None:
     database = make_database(deployed=False)
     line = one_line(database.vbn("status", check=False))
-    assert f"has no schemas '{database.prefix}...' yet" in line
+    assert f"lacks tables of this package under '{database.prefix}...'" in line
     assert line.endswith("Create them with: vbn deploy")
     assert database.tables() == {}
 

@@ -15,7 +15,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import stdtr
-from scipy.stats import rankdata
 
 from vbn.analysis.change_response import mean_rate_hz
 from vbn.analysis.flash_selection import check_condition, is_repeated_image
@@ -323,6 +322,8 @@ class _Trace:
 
     @classmethod
     def of(cls, state: Floats) -> _Trace:
+        from scipy.stats import rankdata  # takes half a second
+
         ranks = rankdata(state) - (state.size + 1) / 2
         padded = int(next_fast_len(2 * state.size, real=True))
         return cls(state - state.mean(), ranks, rfft(np.tile(ranks, 2), padded), padded)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betainc, ndtr
-from scipy.stats import rankdata
 
 from vbn.analysis.spikes import Floats
 
@@ -46,6 +45,8 @@ def signed_rank_p_values(differences: ArrayLike) -> Floats:
     -------
     (n_rows,); 1 where all differences are zero; NaN throughout when there are no pairs.
     """
+    from scipy.stats import rankdata  # takes half a second
+
     # Equal pairs of counts must stay ties after the division by the windows' lengths.
     values = np.round(np.asarray(differences, dtype=np.float64), 9)
     n_rows, n_pairs = values.shape

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import signal
 
 from vbn.errors import shortened
 from vbn.nwb.columns import LONGEST_REASON, floats, integers
@@ -274,18 +273,22 @@ def anti_aliasing_filter(factor: int) -> NDArray[np.float64]:
     (20 * factor + 1,) float64
         Symmetric; its sum is 1.
     """
-    taps: NDArray[np.float64] = signal.firwin(2 * HALF_LENGTH * factor + 1, 1.0 / factor, window="hamming")
+    from scipy.signal import firwin  # takes half a second
+
+    taps: NDArray[np.float64] = firwin(2 * HALF_LENGTH * factor + 1, 1.0 / factor, window="hamming")
     return taps
 
 
 def _decimated(samples: Any, start: int, n_out: int, factor: int, columns: NDArray[np.int64]) -> NDArray[Any]:
     """Filter around every `factor`-th sample from `start` on."""
+    from scipy.signal import upfirdn  # takes half a second
+
     half = HALF_LENGTH * factor
     wanted_start, wanted_stop = start - half, start + (n_out - 1) * factor + half + 1
     read_start, read_stop = max(wanted_start, 0), min(wanted_stop, samples.shape[0])
     block = _read_columns(samples, read_start, read_stop, columns).astype(np.float64)
     margins = ((read_start - wanted_start, wanted_stop - read_stop), (0, 0))
-    filtered = signal.upfirdn(
+    filtered = upfirdn(
         anti_aliasing_filter(factor), np.pad(block, margins, mode="edge"), down=factor, axis=0
     )
     # The filter's middle is at the first wanted sample after 2 * half inputs, a multiple of the factor.

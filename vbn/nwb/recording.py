@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import h5py
-import pynwb
 
 from vbn.errors import FileError, InvalidContentError, shortened
 from vbn.nwb.files import (
@@ -29,6 +28,9 @@ from vbn.nwb.files import (
     require_session,
     unreadable,
 )
+
+if TYPE_CHECKING:
+    import pynwb
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -254,6 +256,8 @@ def _harmless_warnings_silenced() -> Iterator[None]:
 @contextmanager
 def _open_nwb(path: Path | str, file: h5py.File) -> Iterator[pynwb.NWBHDF5IO]:
     """Give pynwb an open HDF5 file, with the extensions that the file itself describes."""
+    import pynwb  # takes half a second, which commands that open no file need not wait for
+
     try:
         with _harmless_warnings_silenced():
             nwb_io = pynwb.NWBHDF5IO(file=file, mode="r", load_namespaces=True)
