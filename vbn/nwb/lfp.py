@@ -288,9 +288,7 @@ def _decimated(samples: Any, start: int, n_out: int, factor: int, columns: NDArr
     read_start, read_stop = max(wanted_start, 0), min(wanted_stop, samples.shape[0])
     block = _read_columns(samples, read_start, read_stop, columns).astype(np.float64)
     margins = ((read_start - wanted_start, wanted_stop - read_stop), (0, 0))
-    filtered = upfirdn(
-        anti_aliasing_filter(factor), np.pad(block, margins, mode="edge"), down=factor, axis=0
-    )
+    filtered = upfirdn(anti_aliasing_filter(factor), np.pad(block, margins, mode="edge"), down=factor, axis=0)
     # The filter's middle is at the first wanted sample after 2 * half inputs, a multiple of the factor.
     result: NDArray[Any] = filtered[2 * HALF_LENGTH : 2 * HALF_LENGTH + n_out]
     return result
