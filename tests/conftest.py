@@ -221,11 +221,11 @@ class Database:
                 found.setdefault(f'"{schema}"."{table}"', []).append(column)
         return {table: sorted(columns) for table, columns in sorted(found.items())}
 
-    def contents(self) -> Contents:
-        """Return all rows of all tables, arrays in the store by their bytes."""
+    def contents(self, without: tuple[str, ...] = ()) -> Contents:
+        """Return all rows of all tables, arrays by their bytes, but columns whose names end as ``without``."""
         contents = {}
         for table, columns in self.tables().items():
-            kept = [name for name in columns if name not in WHEN_IT_WAS_DONE]
+            kept = [name for name in columns if name not in WHEN_IT_WAS_DONE and not name.endswith(without)]
             rows = self.server.query(f"SELECT {_quoted(kept)} FROM {table}")
             name = table.replace(self.prefix, "").replace('"', "")
             contents[name] = sorted(
