@@ -222,7 +222,7 @@ class Database:
         return {table: sorted(columns) for table, columns in sorted(found.items())}
 
     def contents(self, without: tuple[str, ...] = ()) -> Contents:
-        """Return all rows of all tables, arrays by their bytes, but columns whose names end as ``without``."""
+        """Return all rows of all tables, arrays by their bytes, without columns that end as given."""
         contents = {}
         for table, columns in self.tables().items():
             kept = [name for name in columns if name not in WHEN_IT_WAS_DONE and not name.endswith(without)]
