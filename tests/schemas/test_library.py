@@ -84,7 +84,7 @@ def test_a_server_without_the_tables_is_a_clear_error(
         assert database.connect().prefix == database.prefix
         assert len(database.tables()) > 17
         return
-    problem = rf"lacks tables .* under '{database.prefix}\.\.\.': .*Create them with: vbn deploy"
+    problem = rf"lacks tables .* under '{database.prefix}\.\.\.' \(.*\)\. Create them with: vbn deploy"
     with pytest.raises(NotFoundError, match=problem):
         database.connect()
     assert database.tables() == {}
