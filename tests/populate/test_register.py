@@ -33,6 +33,11 @@ def registered(database: Any) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in database.server.query(query)]
 
 
+@pytest.fixture
+def database(empty_database: Any) -> Any:
+    return empty_database
+
+
 def test_a_file_is_registered_with_its_size_and_hash(database: Any, synthetic_files: list[Path]) -> None:
     outcomes = database.json_lines("register", synthetic_files[0])
     session_id = int(synthetic_files[0].stem.rsplit("_")[-1])

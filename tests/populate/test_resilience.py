@@ -35,9 +35,9 @@ def undisturbed(make_database: Callable[..., Any], populated_synthetic: Any) -> 
 
 
 @pytest.fixture
-def registered(database: Any, populated_synthetic: Any) -> Any:
+def registered(empty_database: Any, populated_synthetic: Any) -> Any:
     """Two sessions that wait to be populated, from the same files as ``populated_synthetic``."""
-    return database.register_as(populated_synthetic)
+    return empty_database.register_as(populated_synthetic)
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
