@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from schemas.connection import tables
+from schemas.connection import part_classes, tables
 from schemas.roots import resolve
 from vbn.errors import NotFoundError, SettingError, VbnError
 
@@ -48,18 +48,12 @@ def find_table(name: str) -> Any:
     """Return a table class by its name, a part by ``Master.Part``."""
     known = {cls.__name__: cls for cls in tables()}
     for cls in tables():
-        known |= {f"{cls.__name__}.{part.__name__}": part for part in _parts(cls)}
+        known |= {f"{cls.__name__}.{part.__name__}": part for part in part_classes(cls)}
     if name in known:
         return known[name]
     nearest = difflib.get_close_matches(name, known, n=3)
     hint = f" Near to it: {', '.join(nearest)}." if nearest else ""
     raise NotFoundError(f"There is no table '{name}'.{hint} docs/tables.md lists all.")
-
-
-def _parts(cls: Any) -> list[Any]:
-    from schemas._datajoint import dj
-
-    return [value for value in vars(cls).values() if isinstance(value, type) and issubclass(value, dj.Part)]
 
 
 def _restriction(cls: Any, conditions: Sequence[str]) -> dict[str, str]:
@@ -97,7 +91,7 @@ def _only_row(cls: Any, restriction: dict[str, str]) -> Step:
 def _tables_above(cls: Any) -> list[Any]:
     """Return the classes of all tables that a row depends on, in dependency order."""
     names = set(cls().ancestors()) - {cls().full_table_name}
-    everything = [each for master in tables() for each in (master, *_parts(master))]
+    everything = [each for master in tables() for each in (master, *part_classes(master))]
     return [each for each in everything if each().full_table_name in names]
 
 
@@ -111,7 +105,7 @@ def _step(cls: Any, row: Step) -> Step:
 
 
 def _name(cls: Any) -> str:
-    master = next((each for each in tables() if cls in _parts(each)), None)
+    master = next((each for each in tables() if cls in part_classes(each)), None)
     return f"{master.__name__}.{cls.__name__}" if master else cls.__name__
 
 

@@ -109,6 +109,13 @@ def tables(*tiers: type) -> list[type]:
     return [cls for cls in found if not tiers or issubclass(cls, tiers)]
 
 
+def part_classes(cls: type) -> list[Any]:
+    """Return the part tables that a master class defines."""
+    return [
+        member for member in vars(cls).values() if isinstance(member, type) and issubclass(member, dj.Part)
+    ]
+
+
 def _use_embedded_server() -> EmbeddedServer | None:
     """Start the embedded server and point DataJoint at it, unless a server is configured."""
     if settings.server_is_configured():
@@ -275,9 +282,8 @@ def _outdated_tables(database: Database) -> list[str]:
 def _table_names(cls: Any) -> Iterator[str]:
     """Yield the names on the server of a table, its parts and its job table."""
     yield cls.table_name
-    for part in vars(cls).values():
-        if isinstance(part, type) and issubclass(part, dj.Part):
-            yield f"{cls.table_name}__{from_camel_case(part.__name__)}"
+    for part in part_classes(cls):
+        yield f"{cls.table_name}__{from_camel_case(part.__name__)}"
     if issubclass(cls, dj.Imported | dj.Computed):
         yield f"~~{cls.table_name.lstrip('_')}"
 

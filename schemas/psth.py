@@ -374,7 +374,7 @@ class TrialResponse(Computation):
 
 
 @schema
-class AreaPsth(Computation):
+class AreaPsth(selection.OfPopulations):
     """The mean responses of the structures of one session, of units that pass a quality filter."""
 
     definition = f"""
@@ -400,17 +400,10 @@ class AreaPsth(Computation):
         area_sem : <blob>  # (Hz) float32, standard error over units, NaN below two units
         """
 
-    @classmethod
-    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
-        """Return all sets, of the filters those that are for populations."""
-        is_filter = table is selection.UnitCriteria
-        return selection.UnitCriteria.for_populations() if is_filter else super().wanted_sets(table)
-
     @property
     def key_source(self) -> Any:
         """Responses and selections by the filters that are for populations."""
-        wanted = [{"unit_criteria": name} for name in self.wanted_sets(selection.UnitCriteria)]
-        return Psth.proj() * selection.UnitSelection.proj() & wanted
+        return Psth.proj() * selection.UnitSelection.proj() & self.wanted_filters()
 
     def make_fetch(self, key: Key) -> tuple[Any, ...]:
         """Fetch nothing but what the row is made with."""

@@ -602,7 +602,7 @@ class CellClass(Computation):
 
 
 @schema
-class AreaSummary(Computation):
+class AreaSummary(selection.OfPopulations):
     """The units of each structure of one session that pass a filter: how many respond, and of which class."""
 
     definition = f"""
@@ -635,17 +635,13 @@ class AreaSummary(Computation):
     @classmethod
     def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
         """Return the filters that are for populations, the default labels, and all other sets."""
-        if table is optotagging.OptotagMethod:
-            return [DEFAULT_METHOD]
-        is_filter = table is selection.UnitCriteria
-        return selection.UnitCriteria.for_populations() if is_filter else super().wanted_sets(table)
+        return [DEFAULT_METHOD] if table is optotagging.OptotagMethod else super().wanted_sets(table)
 
     @property
     def key_source(self) -> Any:
         """Selections by the filters that are for populations, with the default labels."""
-        filters = [{"unit_criteria": name} for name in self.wanted_sets(selection.UnitCriteria)]
         labels = CellClass.proj() & {"optotag_method": DEFAULT_METHOD}
-        return selection.UnitSelection.proj() * ChangeResponse.proj() * labels & filters
+        return selection.UnitSelection.proj() * ChangeResponse.proj() * labels & self.wanted_filters()
 
     def make_fetch(self, key: Key) -> tuple[Any, ...]:
         """Fetch nothing but what the row is made with."""

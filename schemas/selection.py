@@ -169,3 +169,17 @@ def described_units(key: Key) -> pd.DataFrame:
     group_of = {structure["structure_acronym"]: structure["structure_group"] for structure in groups}
     frame["structure_group"] = frame["structure_acronym"].map(group_of)
     return frame.assign(**{name: [row[name]] * len(frame) for name in SESSION_COLUMNS})
+
+
+class OfPopulations(Computation):
+    """A table of averages over units, made with the filters that are for populations."""
+
+    @classmethod
+    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
+        """Return all sets, of the filters those that are for populations."""
+        return UnitCriteria.for_populations() if table is UnitCriteria else super().wanted_sets(table)
+
+    @classmethod
+    def wanted_filters(cls) -> list[Key]:
+        """Return these filters as a restriction."""
+        return [{"unit_criteria": name} for name in cls.wanted_sets(UnitCriteria)]

@@ -25,6 +25,7 @@ from vbn.analysis.statistics import benjamini_hochberg
 from vbn.analysis.windows import (
     Window,
     check_equal_lengths,
+    check_max_q_value,
     check_windows,
     count_in_windows,
     first_spikes_in_windows,
@@ -66,8 +67,7 @@ class ChangeResponseParameters:
         check_equal_lengths(self, "baseline_window_s", "response_window_s")
         if not 0 <= self.smoothing_s < np.inf:
             raise ValueError(f"smoothing_s must be a number of seconds >= 0, got {self.smoothing_s}.")
-        if not 0 < self.max_q_value < 1:
-            raise ValueError(f"max_q_value must lie between 0 and 1, got {self.max_q_value}.")
+        check_max_q_value(self)
 
 
 DEFAULT = ChangeResponseParameters()

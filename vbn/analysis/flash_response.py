@@ -13,7 +13,13 @@ from vbn.analysis.change_response import mean_rate_hz, ratio
 from vbn.analysis.presentations import start_times
 from vbn.analysis.signed_rank import kruskal_wallis_p_values, signed_rank_p_values
 from vbn.analysis.statistics import benjamini_hochberg
-from vbn.analysis.windows import Window, check_equal_lengths, check_windows, count_in_windows
+from vbn.analysis.windows import (
+    Window,
+    check_equal_lengths,
+    check_max_q_value,
+    check_windows,
+    count_in_windows,
+)
 
 COLORS = {"white": 1.0, "black": -1.0}
 
@@ -36,8 +42,7 @@ class FlashResponseParameters:
     def __post_init__(self) -> None:
         check_windows(self, "response_window_s", "baseline_window_s")
         check_equal_lengths(self, "response_window_s", "baseline_window_s")
-        if not 0 < self.max_q_value < 1:
-            raise ValueError(f"max_q_value must lie between 0 and 1, got {self.max_q_value}.")
+        check_max_q_value(self)
 
 
 DEFAULT = FlashResponseParameters()

@@ -19,7 +19,13 @@ from vbn.analysis.presentations import NO_ROW, is_flash, is_omission, start_time
 from vbn.analysis.signed_rank import signed_rank_p_values
 from vbn.analysis.spikes import Floats, Integers
 from vbn.analysis.statistics import benjamini_hochberg
-from vbn.analysis.windows import Window, check_equal_lengths, check_windows, count_in_windows
+from vbn.analysis.windows import (
+    Window,
+    check_equal_lengths,
+    check_max_q_value,
+    check_windows,
+    count_in_windows,
+)
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,7 @@ class OmissionResponseParameters:
         windows = ("early_window_s", "late_window_s", "baseline_window_s")
         check_windows(self, *windows)
         check_equal_lengths(self, *windows)
-        if not 0 < self.max_q_value < 1:
-            raise ValueError(f"max_q_value must lie between 0 and 1, got {self.max_q_value}.")
+        check_max_q_value(self)
 
 
 DEFAULT = OmissionResponseParameters()

@@ -169,3 +169,15 @@ def mean_in_windows(times: ArrayLike, values: ArrayLike, event_times: ArrayLike,
     total = np.concatenate(([0.0], np.cumsum(value[known])))
     n = last - first
     return np.asarray((total[last] - total[first]) / np.where(n > 0, n, np.nan))
+
+
+def check_max_q_value(parameters: Any) -> None:
+    """Refuse parameters whose ``max_q_value`` does not lie between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        With the value.
+    """
+    if not 0 < parameters.max_q_value < 1:
+        raise ValueError(f"max_q_value must lie between 0 and 1, got {parameters.max_q_value}.")
