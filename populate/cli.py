@@ -19,9 +19,9 @@ import vbn
 from vbn.errors import VbnError
 
 COMMANDS = (
-    "catalogue", "demo", "deploy", "doctor", "down", "errors", "explain", "issues", "optotagging", "params",
-    "plot", "populate", "recompute", "register", "release", "relocate", "retry", "roots", "sessions", "stale",
-    "status", "synthetic", "verify",
+    "admin", "catalogue", "demo", "deploy", "doctor", "down", "errors", "explain", "issues",
+    "optotagging", "params", "plot", "populate", "recompute", "register", "release", "relocate",
+    "retry", "roots", "sessions", "stale", "status", "synthetic", "verify",
 )  # fmt: skip
 
 

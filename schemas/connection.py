@@ -21,7 +21,7 @@ from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError, 
 # In dependency order: a module's tables refer to those of the modules before it.
 MODULES = (
     "session", "ecephys", "behavior", "stimulus", "selection", "psth", "optotagging", "performance",
-    "responses",
+    "responses", "administration",
 )  # fmt: skip
 
 LOCK_TIMEOUT_S = 300

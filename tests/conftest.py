@@ -35,7 +35,7 @@ COMMAND_TIMEOUT_S = 300
 # In order of dependency; written out here, so that a schema that is lost is noticed.
 MODULES = (
     "session", "ecephys", "behavior", "stimulus", "selection", "psth", "optotagging", "performance",
-    "responses",
+    "responses", "administration",
 )  # fmt: skip
 OF_THE_REGISTRATION = ("mouse", "session", "nwb_file", "lfp_file", "import_issue")
 WHEN_IT_WAS_DONE = ("registered_at", "lfp_registered_at", "noticed_at")

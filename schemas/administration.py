@@ -1,0 +1,51 @@
+"""What was done to the database itself: deletions and changes of the tables' layout."""
+
+from __future__ import annotations
+
+from schemas._datajoint import dj
+
+schema = dj.Schema()
+
+
+@schema
+class Migration(dj.Manual):
+    """One change of the tables' layout that this database has."""
+
+    definition = """
+    # One change of the layout
+    migration : int16  # number of the change
+    ---
+    migration_name : varchar(128)  # what it changes, in a few words
+    applied_at : datetime(6)  # (UTC) when it was made, or when the tables were created with it
+    applied_by : varchar(255)  # user of the database and host
+    applied_version : varchar(32)  # version of vbn-datajoint that made it
+    """
+
+
+@schema
+class Deletion(dj.Manual):
+    """One deletion by somebody: who deleted what, when and why."""
+
+    definition = """
+    # One deletion
+    deletion_id : uuid  # random
+    ---
+    deleted_at : datetime(6)  # (UTC) when it was begun
+    deleted_by : varchar(255)  # user of the database
+    deleted_from : varchar(255)  # host and operating-system user
+    deletion_reason : varchar(1000)  # why, in the words of who did it
+    deleted_table : varchar(128)  # the table whose entries were named, for example Session
+    deletion_restriction : varchar(2000)  # which of its entries
+    n_deleted_sessions : int32  # number of sessions that lost rows
+    """
+
+    class Count(dj.Part):
+        """The rows that one table lost by a deletion."""
+
+        definition = """
+        # Rows of one table in a deletion
+        -> master
+        deleted_from_table : varchar(128)  # name on the server, schema.table
+        ---
+        n_deleted_rows : int64  # number of rows
+        """
