@@ -18,9 +18,10 @@ with warnings.catch_warnings():
     try:
         import datajoint as dj
         from datajoint.codecs import decode_attribute
+        from datajoint.declare import prepare_declare
         from datajoint.settings import find_config_file
         from datajoint.utils import from_camel_case
     except ValueError as error:  # pydantic's and DataJoint's own, on settings that cannot be used
         raise SettingError(f"DataJoint's settings (DJ_* variables) cannot be used: {error}") from error
 
-__all__ = ["decode_attribute", "dj", "find_config_file", "from_camel_case"]
+__all__ = ["decode_attribute", "dj", "find_config_file", "from_camel_case", "prepare_declare"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import psycopg2
 import pymysql
 
-from schemas import settings
+from schemas import migrations, settings
 from schemas._datajoint import dj, from_camel_case
 from schemas.embedded import PORT, EmbeddedServer
 from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError, StoreError
@@ -54,7 +54,9 @@ class Database:
 _active: Database | None = None
 
 
-def connect(prefix: str | None = None, create: bool = False) -> Database:
+def connect(
+    prefix: str | None = None, create: bool = False, report: Callable[[str], None] = lambda _line: None
+) -> Database:
     """Connect to the configured server, else to the embedded one, and activate every schema.
 
     Calling it again with the same prefix returns the same database; with another prefix it binds
@@ -65,8 +67,11 @@ def connect(prefix: str | None = None, create: bool = False) -> Database:
     prefix
         Beginning of the schemas' names; default ``VBN_PREFIX``, else ``vbn_``.
     create
-        Create the schemas, tables and default parameter rows that do not exist
-        (what ``vbn deploy`` does). On the embedded server this happens by itself.
+        Create the schemas, tables and default parameter rows that do not exist, and bring tables of
+        an earlier version up to date (what ``vbn deploy`` does). On the embedded server this happens by
+        itself.
+    report
+        Told each change of the layout that is made.
 
     Raises
     ------
@@ -74,6 +79,8 @@ def connect(prefix: str | None = None, create: bool = False) -> Database:
         If the server does not answer or refuses.
     NotFoundError
         If the tables do not exist and ``create`` is False.
+    ConflictError
+        If the tables are of another version.
     SettingError, StoreError
         If the settings or the array store cannot be used.
     """
@@ -81,13 +88,19 @@ def connect(prefix: str | None = None, create: bool = False) -> Database:
     prefix = settings.schema_prefix(prefix)
     if _active is not None and _active.prefix == prefix and not create and _active.connection.is_connected:
         return _active
+    database = open_database(prefix)
+    _activate(database, create=create, report=report)
+    _active = database
+    return database
+
+
+def open_database(prefix: str | None = None) -> Database:
+    """Connect to the server as `connect` does, whatever tables there are."""
+    prefix = settings.schema_prefix(prefix)
     embedded = _use_embedded_server()
     store = _use_store()
     connection = _open_connection()
-    database = Database(connection, prefix, store, embedded)
-    _activate(database, create=create)
-    _active = database
-    return database
+    return Database(connection, prefix, store, embedded)
 
 
 def disconnect() -> None:
@@ -192,32 +205,61 @@ def _quiet_datajoint() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _activate(database: Database, *, create: bool) -> None:
-    """Bind every module's classes to the database's schemas; create what is missing if asked to."""
-    absent = _absent_tables(database)
-    if absent and not (create or database.embedded):
+def _activate(database: Database, *, create: bool, report: Callable[[str], None]) -> None:
+    """Bind every module's classes to the database's schemas; create and upgrade them if asked to."""
+    with _quiet_datajoint(), _explained_refusals(database):
+        absent, changes = absent_tables(database), migrations.pending(database)
+        _require_layout(database, absent, changes, create=create)
+        create = create or bool(database.embedded and (absent or changes))
+        with server_lock("deploy", database) if create else contextlib.nullcontext():
+            if create:
+                _bring_up_to_date(database, report)
+            for module in modules():
+                _rebind(module.schema, database, create=create)
+            if create:
+                _create_job_tables()
+            if create or database.embedded:
+                from schemas.parameters import seed_defaults
+
+                seed_defaults()
+
+
+def _require_layout(
+    database: Database, absent: list[str], changes: list[migrations.Change], *, create: bool
+) -> None:
+    """Raise an error in words unless the tables are those of this version, or will be made so."""
+    place = f"under '{database.prefix}...' on the {database}"
+    if outdated := _outdated_tables(database):
+        raise ConflictError(
+            f"The tables {place} are of a version of this package from before there were upgrades "
+            f"({outdated[0]} lacks columns). Use another prefix (VBN_PREFIX), or go on with that version."
+        )
+    if create or database.embedded:
+        return
+    if changes:
+        names = ", ".join(change.name for change in changes)
+        raise ConflictError(
+            f"The tables {place} are of an earlier version of this package ({names}). An administrator "
+            "brings them up to date with: vbn backup DIR && vbn deploy"
+        )
+    if absent:
         few = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
         raise NotFoundError(
             f"The {database} lacks tables of this package under '{database.prefix}...' ({few}). "
             "Create them with: vbn deploy"
         )
-    if outdated := _outdated_tables(database):
-        raise ConflictError(
-            f"The tables under '{database.prefix}...' on the {database} are of an earlier version of this "
-            f"package ({outdated[0]} lacks columns). Use another prefix (VBN_PREFIX), "
-            "or go on with that version."
-        )
-    create = create or bool(absent)
-    lock = server_lock("deploy", database) if create else contextlib.nullcontext()
-    with _quiet_datajoint(), _explained_refusals(database), lock:
-        for module in modules():
-            _rebind(module.schema, database, create=create)
-        if create:
-            _create_job_tables()
-        if create or database.embedded:
-            from schemas.parameters import seed_defaults
 
-            seed_defaults()
+
+def _bring_up_to_date(database: Database, report: Callable[[str], None]) -> None:
+    """Create the table of changes, and make the changes that are due before any new table is created."""
+    from schemas import administration
+
+    made = migrations.made_changes(database)
+    _rebind(administration.schema, database, create=True)
+    if made is None:
+        migrations.enter(list(migrations.CHANGES), database)
+    else:
+        migrations.upgrade(database, migrations.pending(database), report)
 
 
 @contextlib.contextmanager
@@ -244,7 +286,7 @@ def server_lock(name: str, database: Database | None = None) -> Iterator[None]:
         query(release, args=(full_name,))
 
 
-def _absent_tables(database: Database) -> list[str]:
+def absent_tables(database: Database) -> list[str]:
     """Return the tables, parts and job tables that are not on the server, as ``schema.table``."""
     query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema LIKE %s"
     rows = database.connection.query(query, args=(database.prefix.replace("_", r"\_") + "%",)).fetchall()
@@ -290,6 +332,8 @@ def _table_names(cls: Any) -> Iterator[str]:
 
 def _rebind(schema: Any, database: Database, *, create: bool) -> None:
     name = database.prefix + schema_module_name(schema)
+    if create:
+        _create_schema(name, database)
     if schema.database != name or schema.connection is not database.connection:
         for cls, _ in schema.declare_list:  # DataJoint appends the definition on each activation
             cls.__doc__ = (cls.__doc__ or "").split("\nTable definition:\n")[0]
@@ -300,6 +344,16 @@ def _rebind(schema: Any, database: Database, *, create: bool) -> None:
         for cls, context in schema.declare_list:
             schema.create_tables = True
             schema._decorate_master(cls, context)
+
+
+def _create_schema(name: str, database: Database) -> None:
+    """Create a MySQL schema that is not there: its text is compared with case, as on PostgreSQL."""
+    query = database.connection.query
+    if database.backend != "mysql":
+        return
+    present = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
+    if not query(present, args=(name,)).fetchall():
+        query(f"CREATE DATABASE IF NOT EXISTS `{name}` COLLATE {migrations.MYSQL_COLLATION}")
 
 
 def schema_module_name(schema: Any) -> str:

@@ -482,11 +482,14 @@ def enter_structures(acronyms: Iterable[str]) -> list[str]:
 
 
 def seed_structures() -> None:
-    """Enter the structures of the release that are missing."""
+    """Enter the structures of the release that are missing; correct what another version had otherwise."""
     renamed = {"structure_acronym": "acronym", "structure_name": "name", "parent_acronym": "parent"}
     rows = rows_from_frame(structures(), Structure(), {}, {**renamed, "structure_group": "group"})
-    known = set(Structure.to_arrays("structure_acronym"))
+    known = {row["structure_acronym"]: row for row in Structure.to_dicts()}
     Structure.insert([row for row in rows if row["structure_acronym"] not in known])
+    for row in rows:
+        if known.get(row["structure_acronym"], row) != row:
+            Structure.update1(row)
 
 
 def iterate_probe_spikes(units: Any) -> Iterator[tuple[dict[str, Any], pd.DataFrame, np.ndarray]]:

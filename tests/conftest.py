@@ -22,7 +22,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ MODULES = (
     "responses", "administration",
 )  # fmt: skip
 OF_THE_REGISTRATION = ("mouse", "session", "nwb_file", "lfp_file", "import_issue")
-WHEN_IT_WAS_DONE = ("registered_at", "lfp_registered_at", "noticed_at")
+WHEN_IT_WAS_DONE = ("registered_at", "lfp_registered_at", "noticed_at", "applied_at")
 
 OWN_SETTINGS = pytest.StashKey[dict[str, str]]()
 
@@ -55,6 +55,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "database: needs a database server (set by itself where the fixture `server` is used)"
+    )
+    config.addinivalue_line(
+        "markers", "stack: builds the images and runs docker-compose.yml (make test-stack)"
     )
     # Before anything imports DataJoint: nobody's own datajoint.json, nobody's own settings.
     own = [
@@ -106,6 +109,8 @@ class Database:
     folder: Path
     store: Path
     prefix: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:8]}_")
+    pool: Pool | None = None
+    is_dropped: bool = False
 
     @property
     def environment(self) -> dict[str, str]:
@@ -277,9 +282,13 @@ class Database:
         return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
 
     def drop(self) -> None:
-        """Remove the schemas, and the folder with the store, unless that is done."""
-        if not self.folder.exists():
-            return
+        """Give schemas and folder back to the pool or remove them, unless that is done."""
+        if not self.is_dropped and (self.pool is None or not self.pool.takes_back(self)):
+            self.remove()
+        self.is_dropped = True
+
+    def remove(self) -> None:
+        """Remove the schemas, and the folder with the store."""
         mysql = self.server.backend == "mysql"
         schemas = ", ".join(f"'{self.prefix}{module}'" for module in MODULES)
         known = self.server.query(
@@ -292,6 +301,81 @@ class Database:
                     f'DROP {"DATABASE" if mysql else "SCHEMA"} "{name}"' + ("" if mysql else " CASCADE")
                 )
         shutil.rmtree(self.folder)
+
+    def empty(self) -> None:
+        """Delete all rows but those that come with the tables, all job reservations and all arrays."""
+        statement = (
+            "SELECT table_schema, table_name FROM information_schema.tables "
+            f"WHERE table_schema LIKE '{self.prefix}%'"
+        )
+        names = [
+            f'"{schema}"."{table}"'
+            for schema, table in self.server.query(statement)
+            if table[0] != "#" and table[:2] != "~l" and table != "migration"
+        ]
+        union = " UNION ALL ".join(
+            f"SELECT {number} FROM {name} WHERE EXISTS (SELECT 1 FROM {name}) GROUP BY 1"
+            for number, name in enumerate(names)
+        )
+        filled = [names[row[0]] for row in self.server.query(union)]
+        if self.server.backend == "mysql":
+            statements = [f"DELETE FROM {name}" for name in filled]
+            statements = ["SET FOREIGN_KEY_CHECKS = 0", *statements, "SET FOREIGN_KEY_CHECKS = 1"]
+        else:
+            statements = [f"TRUNCATE {', '.join(filled)} CASCADE"] if filled else []
+        for statement in statements:
+            self.server.query(statement)
+        shutil.rmtree(self.store / "_schema", ignore_errors=True)
+
+    def as_deployed(self) -> tuple[Any, ...]:
+        """Return the tables' columns, and the rows that come with the tables."""
+        tables = self.tables()
+        filled = {name: columns for name, columns in tables.items() if '"#' in name or "migration" in name}
+        rows = {
+            name: sorted(map(repr, self.server.query(f"SELECT {_quoted(columns)} FROM {name}")))
+            for name, columns in filled.items()
+        }
+        return tables, rows
+
+
+class Pool:
+    """Databases that tests have done with: they are emptied and used again, as deploying takes seconds."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.spare: list[Database] = []
+        self.deployed: dict[str, tuple[Any, ...]] = {}
+
+    def take(self, deployed: bool) -> Database:
+        """Return an empty database with a folder of its own."""
+        if deployed and self.spare:
+            database = replace(self.spare.pop(), is_dropped=False)
+            database.store.mkdir()
+            database.connect()
+            return database
+        folder = Path(tempfile.mkdtemp(prefix="vbn-test-database-"))
+        folder.chmod(0o755)
+        database = Database(self.server, folder, folder / "store", pool=self)
+        if deployed:
+            database.connect(create=True)
+            self.deployed[database.prefix] = database.as_deployed()
+        return database
+
+    def takes_back(self, database: Database) -> bool:
+        """Empty a database and keep it, unless its layout or what came with it was changed."""
+        deployed = self.deployed.get(database.prefix)
+        if deployed is None or database.as_deployed() != deployed:
+            return False
+        database.empty()
+        shutil.rmtree(database.folder)
+        database.folder.mkdir(mode=0o755)
+        self.spare.append(database)
+        return True
+
+    def drop(self) -> None:
+        """Remove what is left."""
+        for database in self.spare:
+            database.remove()
 
 
 def _checked(done: subprocess.CompletedProcess[str], check: bool) -> subprocess.CompletedProcess[str]:
@@ -438,15 +522,13 @@ def _wait_for_mysql(settings: dict[str, str]) -> None:
 @pytest.fixture(scope="session")
 def make_database(server: Server) -> Iterator[Callable[..., Database]]:
     """Make databases that live until the end of the run."""
+    pool = Pool(server)
     with contextlib.ExitStack() as stack:
+        stack.callback(pool.drop)
 
         def make(deployed: bool = True) -> Database:
-            folder = Path(tempfile.mkdtemp(prefix="vbn-test-database-"))
-            folder.chmod(0o755)
-            database = Database(server, folder, folder / "store")
+            database = pool.take(deployed)
             stack.callback(database.drop)
-            if deployed:
-                database.connect(create=True)
             return database
 
         yield make
@@ -454,7 +536,7 @@ def make_database(server: Server) -> Iterator[Callable[..., Database]]:
 
 @pytest.fixture
 def database(make_database: Callable[..., Database]) -> Iterator[Database]:
-    """A database of the test's own, deployed and empty; dropped early, as many make DataJoint slow."""
+    """A database of the test's own, deployed and empty; given back early, as many make DataJoint slow."""
     database = make_database()
     yield database
     database.drop()

@@ -4,20 +4,34 @@ import click
 
 
 @click.command("deploy")
-def command() -> None:
-    """Create the schemas, tables and default parameter sets that are missing.
+@click.option("--check", is_flag=True, help="Change nothing; say what is to be done, with exit code 1.")
+def command(check: bool) -> None:
+    """Create what tables and default parameter sets are missing, and upgrade those of an earlier version.
 
-    Run again at any time: what exists is left as it is. On the embedded server every command
-    does this by itself.
+    Run again at any time: what is up to date is left as it is. Upgrades change tables in place: back up
+    first (vbn backup). On the embedded server every command does this by itself.
 
     \b
     Example:
+      vbn deploy --check
       vbn deploy
     """
     import schemas
     from schemas.connection import tables
+    from schemas.layout import inspect
 
-    database = schemas.connect(create=True)
-    click.echo(
-        f"{database}: {len(tables())} tables under '{database.prefix}...' are there. Arrays: {database.store}"
-    )
+    if not check:
+        database = schemas.connect(create=True, report=click.echo)
+        place = f"{len(tables())} tables under '{database.prefix}...' are there. Arrays: {database.store}"
+        click.echo(f"{database}: {place}")
+        return
+    layout = inspect()
+    for name in layout.absent:
+        click.echo(f"missing: {name}")
+    for change in layout.changes:
+        click.echo(f"due: change {change.number} of the layout: {change.name}")
+    for difference in layout.differences:
+        click.echo(f"differs: {difference}")
+    if not layout.is_up_to_date:
+        raise SystemExit(1)
+    click.echo(f"{layout.database}: the tables under '{layout.database.prefix}...' are up to date.")

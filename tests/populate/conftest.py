@@ -36,31 +36,9 @@ def database_to_empty(make_database: Callable[..., Any]) -> Any:
 @pytest.fixture
 def empty_database(database_to_empty: Any) -> Any:
     """A deployed and empty database, as ``database`` is, but made once and emptied before each test."""
-    empty(database_to_empty)
+    database_to_empty.empty()
     database_to_empty.connect()
     return database_to_empty
-
-
-def empty(database: Any) -> None:
-    """Delete all rows but those that come with the tables, all job reservations and all arrays."""
-    schemas = database.server.query(
-        "SELECT table_schema, table_name FROM information_schema.tables "
-        f"WHERE table_schema LIKE '{database.prefix}%'"
-    )
-    names = [f'"{schema}"."{table}"' for schema, table in schemas if table[0] != "#" and table[:2] != "~l"]
-    union = " UNION ALL ".join(
-        f"SELECT {number} FROM {name} WHERE EXISTS (SELECT 1 FROM {name}) GROUP BY 1"
-        for number, name in enumerate(names)
-    )
-    filled = [names[row[0]] for row in database.server.query(union)]
-    if database.server.backend == "mysql":
-        statements = [f"DELETE FROM {name}" for name in filled]
-        statements = ["SET FOREIGN_KEY_CHECKS = 0", *statements, "SET FOREIGN_KEY_CHECKS = 1"]
-    else:
-        statements = [f"TRUNCATE {', '.join(filled)} CASCADE"] if filled else []
-    for statement in statements:
-        database.server.query(statement)
-    shutil.rmtree(database.store / "_schema", ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,8 @@ UNITS = [
     "gray level",
 ]
 PORTABLE_TYPE = (
-    r"int(16|32|64)|uuid|float64|bool|json|varchar\(\d+\)|char\(\d+\)|datetime\(6\)|enum\(.*\)|<blob>|<npy@vbn>"
+    r"int(16|32|64)|uuid|float64|bool|json|varchar\(\d+\)|char\(\d+\)|datetime\(6\)|enum\(.*\)"
+    r"|<blob>|<npy@vbn>"
 )
 
 
