@@ -1,0 +1,36 @@
+"""``vbn checksum``."""
+
+import click
+
+
+@click.command("checksum")
+@click.option(
+    "--volatile/--stable",
+    default=True,
+    show_default=True,
+    help="All columns, or without what differs between two runs of the same work, such as times.",
+)
+@click.option("--arrays/--no-arrays", default=True, show_default=True, help="Read the arrays in the store.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(volatile: bool, arrays: bool, as_json: bool) -> None:
+    """Print a checksum of each table's content.
+
+    Two databases with the same content have the same checksums, on MySQL and on PostgreSQL. Arrays in the
+    store count by their content. Reservations and errors of jobs do not count.
+
+    \b
+    Example:
+      vbn checksum --stable
+    """
+    import json
+
+    from populate.checksums import table_checksums, total_of
+    from schemas.connection import open_database
+
+    checksums = table_checksums(with_arrays=arrays, volatile=volatile, database=open_database())
+    if as_json:
+        click.echo(json.dumps({"tables": checksums, "total": total_of(checksums)}, indent=2))
+        return
+    for table, checksum in checksums.items():
+        click.echo(f"{checksum}  {table}")
+    click.echo(f"{total_of(checksums)}  total")

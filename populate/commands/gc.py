@@ -1,0 +1,78 @@
+"""``vbn gc``."""
+
+from datetime import timedelta
+
+import click
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _age(_ctx: click.Context, _param: click.Parameter, text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    if not (text[:-1].isdecimal() and text[-1:] in UNITS):
+        raise click.BadParameter(f"'{text}' is no age. Examples: 30d, 12h, 10m, 0s.")
+    return timedelta(**{UNITS[text[-1]]: int(text[:-1])})
+
+
+@click.command("gc")
+@click.option("--go", is_flag=True, help="Do it; without it nothing is changed.")
+@click.option(
+    "--older-than",
+    callback=_age,
+    metavar="AGE",
+    help="Spare what is younger: 30d, 12h, 10m.  [default: 1d; 30d with --empty-quarantine]",
+)
+@click.option(
+    "--max-share",
+    type=click.FloatRange(0, 100),
+    default=10,
+    show_default=True,
+    help="Refuse when more than this percentage of the files would go.",
+)
+@click.option("--empty-quarantine", is_flag=True, help="Delete for good what was put aside earlier.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    go: bool, older_than: timedelta | None, max_share: float, empty_quarantine: bool, as_json: bool
+) -> None:
+    """Put aside files in the store that no row refers to.
+
+    Deleted rows and killed workers leave them. They are moved into the folder _quarantine of the store, from
+    where they can be moved back until --empty-quarantine deletes them. What
+    a running job may have written is left alone, and so are other prefixes.
+
+    \b
+    Example:
+      vbn gc
+      vbn gc --go
+      vbn gc --empty-quarantine --older-than 30d --go
+    """
+    import json
+
+    import schemas
+    from populate import garbage
+
+    schemas.connect()
+    target = None
+    if empty_quarantine:
+        found = garbage.empty_quarantine(garbage.KEPT if older_than is None else older_than, dry_run=not go)
+    else:
+        found = garbage.find_garbage(garbage.YOUNG if older_than is None else older_than)
+        if go:
+            target = garbage.put_aside(found, max_share / 100)
+    if as_json:
+        what = {"files": found.files, "size_bytes": found.size_bytes, "stored": found.n_stored}
+        more = {"spared": found.n_spared, "empty_folders": len(found.folders), "done": go}
+        click.echo(json.dumps({**what, **more, "quarantine": str(target) if target else None}, indent=2))
+        return
+    for path in [] if go else found.files:
+        click.echo(path)
+    size = f"{len(found.files)} of {found.n_stored} files, {found.size_bytes / 1e6:.1f} MB"
+    verb = "deleted for good" if empty_quarantine else "put aside"
+    click.echo(
+        f"{size}: {verb if go else f'would be {verb}; do it with --go'}{f', in {target}' if target else ''}."
+    )
+    if not (go or empty_quarantine) and found.share > max_share / 100:
+        click.echo(f"vbn: that is more than {max_share:g} % (--max-share): --go would refuse.", err=True)
+    if found.n_spared and not empty_quarantine:
+        click.echo(f"{found.n_spared} files without a row are spared: young, or perhaps of a running job.")
