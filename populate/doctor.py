@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,11 @@ from vbn.errors import VbnError
 
 LOW_SPACE_GB = 5
 OLDEST = {"mysql": (8, 0), "postgresql": (15, 0)}
+PRIVILEGES = {
+    "reader": "a reader: it may read, but not write",
+    "worker": "a worker: it may read, import and compute",
+    "admin": "an admin: it may do everything here",
+}
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,10 @@ def _check_server(database: connection.Database) -> Check:
 
 
 def _check_privileges(database: connection.Database) -> Check:
-    """Try, in a transaction that is rolled back, whether this account may write."""
+    """Say what the account's role is; without one, try whether it may write, and roll that back."""
     user = database.connection.get_user()
+    if database.role:
+        return Check("privileges", True, f"{user} is {PRIVILEGES[database.role]}")
     try:
         database.connection.start_transaction()
         session.Mouse.insert1({"mouse_id": "vbn doctor", "genotype": "", "driver_line": []})
@@ -82,6 +90,9 @@ def _check_store(database: connection.Database) -> list[Check]:
     folder = database.store.folder
     if folder is None:
         return [Check("store", True, str(database.store))]
+    if database.role == "reader":
+        advice = "" if os.access(folder, os.R_OK | os.X_OK) else "Ask who keeps it to let you read its files."
+        return [Check("store", not advice, f"{folder}, {'not ' if advice else ''}readable", advice)]
     try:
         runner.require_writable_store()
     except VbnError as error:

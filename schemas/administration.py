@@ -28,7 +28,7 @@ class Deletion(dj.Manual):
 
     definition = """
     # One deletion
-    deletion_id : uuid  # random
+    deletion_id : varchar(36)  # random; DataJoint cannot enter its type uuid on PostgreSQL
     ---
     deleted_at : datetime(6)  # (UTC) when it was begun
     deleted_by : varchar(255)  # user of the database

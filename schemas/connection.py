@@ -13,7 +13,7 @@ from typing import Any
 import psycopg2
 import pymysql
 
-from schemas import migrations, settings
+from schemas import access, migrations, settings
 from schemas._datajoint import dj, from_camel_case
 from schemas.embedded import PORT, EmbeddedServer
 from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError, StoreError
@@ -37,6 +37,7 @@ class Database:
     prefix: str
     store: settings.Store
     embedded: EmbeddedServer | None
+    role: str | None = None  # of the account: reader, worker or admin; None if it was given none of them
 
     @property
     def backend(self) -> str:
@@ -89,18 +90,25 @@ def connect(
     if _active is not None and _active.prefix == prefix and not create and _active.connection.is_connected:
         return _active
     database = open_database(prefix)
+    if create:
+        access.require_admin(database, "create tables")
     _activate(database, create=create, report=report)
     _active = database
     return database
 
 
 def open_database(prefix: str | None = None) -> Database:
-    """Connect to the server as `connect` does, whatever tables there are."""
+    """Connect to the server as `connect` does, whatever tables it has: none, or of another version.
+
+    The table classes are not bound to it.
+    """
     prefix = settings.schema_prefix(prefix)
     embedded = _use_embedded_server()
     store = _use_store()
     connection = _open_connection()
-    return Database(connection, prefix, store, embedded)
+    role = None if embedded else access.role_of(connection, prefix)
+    access.explain_refusals(connection, prefix, role)
+    return Database(connection, prefix, store, embedded, role)
 
 
 def disconnect() -> None:
@@ -165,7 +173,7 @@ def _open_connection() -> Any:
     wanted = f"{info.backend} server {info.host}:{info.port}"
     try:
         with _quiet_datajoint():
-            return dj.conn(reset=not _is_connected_to(info))
+            return dj.conn(reset=not _is_connected_to(info), use_tls=access.tls_setting(info))
     except DRIVER_ERRORS as error:
         raise ServerError(f"The {wanted} {_explain(error, str(info.user))}") from error
 
@@ -183,6 +191,8 @@ def _is_connected_to(info: Any) -> bool:
 def _explain(error: Exception, user: str) -> str:
     """Say in words why no connection came about."""
     text = str(error).strip()
+    if about_tls := access.explain_tls(text):
+        return about_tls
     if "Access denied" in text or "authentication failed" in text or "no password supplied" in text:
         return f"refuses the user '{user}' or the password. Check DJ_USER and DJ_PASS."
     if "role" in text and "does not exist" in text:
@@ -207,7 +217,7 @@ def _quiet_datajoint() -> Iterator[None]:
 
 def _activate(database: Database, *, create: bool, report: Callable[[str], None]) -> None:
     """Bind every module's classes to the database's schemas; create and upgrade them if asked to."""
-    with _quiet_datajoint(), _explained_refusals(database):
+    with _quiet_datajoint():
         absent, changes = absent_tables(database), migrations.pending(database)
         _require_layout(database, absent, changes, create=create)
         create = create or bool(database.embedded and (absent or changes))
@@ -364,14 +374,3 @@ def schema_module_name(schema: Any) -> str:
 def _create_job_tables() -> None:
     for cls in tables(dj.Imported, dj.Computed):
         _ = cls.jobs  # made on first access
-
-
-@contextlib.contextmanager
-def _explained_refusals(database: Database) -> Iterator[None]:
-    try:
-        yield
-    except dj.errors.AccessError as error:
-        raise ServerError(
-            f"The {database} does not let the user '{database.connection.conn_info['user']}' do this: "
-            f"{error}. Ask its administrator, or use an account that may."
-        ) from error

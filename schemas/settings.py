@@ -44,6 +44,11 @@ def schema_prefix(prefix: str | None = None) -> str:
     return chosen
 
 
+def is_local_host(host: str) -> bool:
+    """Tell whether a host, perhaps with a port, is this machine by name, or the folder of a Unix socket."""
+    return host.startswith("/") or host.split(":")[0] in LOCAL_HOSTS
+
+
 def server_is_configured() -> bool:
     """Tell whether DataJoint's settings name a database server (else the embedded one is used)."""
     # DJ_HOST counts, but a file that cannot be read is an error with it too: it may name the store.
@@ -114,7 +119,7 @@ def resolve_store() -> Store:
     if configured and configured is not _default:
         _require_usable(configured)
         return Store(configured, is_default=False)
-    if server_is_configured() and dj.config.database.host.split(":")[0] not in LOCAL_HOSTS:
+    if server_is_configured() and not is_local_host(dj.config.database.host):
         raise SettingError(
             f"The database is on '{dj.config.database.host}', but no array store is configured. "
             "Set one that every machine reaches, for example "

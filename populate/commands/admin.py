@@ -1,8 +1,127 @@
 """``vbn admin``."""
 
+from pathlib import Path
+
 import click
 
 
 @click.group("admin")
 def command() -> None:
     """Set up a lab's server and its accounts."""
+
+
+@command.command("init")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    show_default=True,
+    help="Clone of the repository, with docker-compose.yml.",
+)
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of the NWB files.  [default: data]")
+@click.option("--store", type=click.Path(path_type=Path), help="Folder for the arrays.  [default: store]")
+def init(folder: Path, data: Path | None, store: Path | None) -> None:
+    """Prepare a clone for docker compose: random passwords in secrets/, settings in .env.
+
+    Needs no database. Run again at any time: files that are there are kept.
+
+    \b
+    Example:
+      vbn admin init --data /mnt/vbn
+      docker compose up -d --build --scale worker=4
+    """
+    from populate.stack import prepare
+
+    done = prepare(folder, data=data, store=store)
+    for word, paths in (("made", done.made), ("kept", done.kept)):
+        for path in paths:
+            click.echo(f"{word}  {path}")
+    step = "docker compose up -d --build --scale worker=2"
+    click.echo(f"Next{'' if folder == Path() else f', in {folder}'}: {step}")
+
+
+@command.command("create-user")
+@click.argument("name")
+@click.option(
+    "--role", type=click.Choice(("reader", "worker", "admin")), required=True, help="What it may do."
+)
+@click.option(
+    "--password-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File that holds the password.  [default: a random one is made and printed]",
+)
+@click.option(
+    "--write-password",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the random password to this new file, which only you may read, instead of printing it.",
+)
+@click.option("--host", default="", help="MySQL: from where it may connect.  [default: %, anywhere]")
+@click.option("--replace", is_flag=True, help="Give an existing account this password and role.")
+def create_user(
+    name: str, role: str, password_file: Path | None, write_password: Path | None, host: str, replace: bool
+) -> None:
+    """Make an account NAME that reads, works or administers.
+
+    Readers select everything and change nothing. Workers also fill the imported and computed tables.
+    Admins register, deploy, delete and make accounts. Run again with --replace for another password.
+
+    \b
+    Examples:
+      vbn admin create-user ann --role reader
+      vbn admin create-user worker --role worker --password-file /run/secrets/worker_password --replace
+    """
+    import schemas
+    from populate import roles
+
+    if password_file and write_password:
+        raise click.UsageError("Give --password-file or --write-password, not both.")
+    password = roles.read_password(password_file) if password_file else roles.new_password()
+    database = schemas.connect()
+    with roles.kept_password(write_password, password):
+        roles.create_account(database, name, role, password, host=host, replace=replace)
+    click.echo(f"{name}: {role} on the {database}.", err=True)
+    if write_password:
+        click.echo(f"Its password is in {write_password}.", err=True)
+    elif not password_file:
+        click.echo(password)
+
+
+@command.command("drop-user")
+@click.argument("name")
+def drop_user(name: str) -> None:
+    """Remove the account NAME. What it made stays; connections that are open end when it likes.
+
+    \b
+    Example:
+      vbn admin drop-user ann
+    """
+    import schemas
+    from populate.roles import drop_account
+
+    drop_account(schemas.connect(), name)
+    click.echo(f"{name}: removed.")
+
+
+@command.command("users")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def users(as_json: bool) -> None:
+    """List the accounts and their roles.
+
+    \b
+    Example:
+      vbn admin users
+    """
+    import json
+    from dataclasses import asdict
+
+    import schemas
+    from populate.roles import list_accounts
+
+    accounts = list_accounts(schemas.connect())
+    if as_json:
+        click.echo(json.dumps([asdict(account) for account in accounts], indent=2))
+        return
+    for account in accounts:
+        click.echo(f"{account.name:<32} {account.role:<7} {account.host}".rstrip())
+    if not accounts:
+        click.echo("No accounts yet. Make one with: vbn admin create-user NAME --role reader")

@@ -1,5 +1,7 @@
 """``vbn deploy``."""
 
+from typing import Any
+
 import click
 
 
@@ -24,6 +26,7 @@ def command(check: bool) -> None:
         database = schemas.connect(create=True, report=click.echo)
         place = f"{len(tables())} tables under '{database.prefix}...' are there. Arrays: {database.store}"
         click.echo(f"{database}: {place}")
+        _refresh_roles(database)
         return
     layout = inspect()
     for name in layout.absent:
@@ -35,3 +38,15 @@ def command(check: bool) -> None:
     if not layout.is_up_to_date:
         raise SystemExit(1)
     click.echo(f"{layout.database}: the tables under '{layout.database.prefix}...' are up to date.")
+
+
+def _refresh_roles(database: Any) -> None:
+    """Let readers and workers use what tables there are now; who may not grant that is told so."""
+    from populate.roles import refresh
+    from schemas.access import RefusedError
+
+    try:
+        if names := refresh(database):
+            click.echo(f"Roles of accounts (vbn admin create-user): {', '.join(names)}")
+    except RefusedError as error:
+        click.echo(f"vbn: the roles of accounts are left as they are. {error}", err=True)

@@ -50,7 +50,7 @@ UNITS = [
     "gray level",
 ]
 PORTABLE_TYPE = (
-    r"int(16|32|64)|uuid|float64|bool|json|varchar\(\d+\)|char\(\d+\)|datetime\(6\)|enum\(.*\)"
+    r"int(16|32|64)|float64|bool|json|varchar\(\d+\)|char\(\d+\)|datetime\(6\)|enum\(.*\)"
     r"|<blob>|<npy@vbn>"
 )
 

@@ -1,0 +1,113 @@
+"""``vbn delete``."""
+
+from typing import Any
+
+import click
+
+
+@click.command("delete")
+@click.argument("table", default="Session")
+@click.option(
+    "--session", "sessions", type=int, multiple=True, help="Entries of this session; may be repeated."
+)
+@click.option(
+    "--where",
+    "conditions",
+    multiple=True,
+    metavar="ATTRIBUTE=VALUE",
+    help="Entries with this value; may be repeated: all must hold.",
+)
+@click.option("--reason", default="", help="Why, for the record. Needed unless --dry-run.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask. Many sessions need --confirm-sessions too.")
+@click.option("--confirm-sessions", type=int, help="The number of sessions that lose rows, if they are many.")
+@click.option(
+    "--threshold",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Number of sessions above which their number must be typed.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    table: str,
+    sessions: tuple[int, ...],
+    conditions: tuple[str, ...],
+    reason: str,
+    dry_run: bool,
+    yes: bool,
+    confirm_sessions: int | None,
+    threshold: int,
+    as_json: bool,
+) -> None:
+    """Delete entries of TABLE (default: Session) with all that was made from them.
+
+    Shows the rows that every table would lose, asks, and keeps who deleted what, when and why
+    (vbn deletions). All goes or nothing. Imported and computed entries whose session stays are made anew by
+    the next vbn populate. Array files stay in the store until vbn gc.
+
+    \b
+    Examples:
+      vbn delete --session 1053941483 --reason "wrong mouse"
+      vbn delete Psth --where alignment=omission --session 1053941483 --dry-run
+    """
+    import json
+
+    import schemas
+    from populate import deletion
+
+    schemas.connect()
+    if not dry_run:
+        reason = deletion.checked_reason(reason)
+    planned = deletion.plan(table, conditions, sessions)
+    found = {
+        "table": planned.table,
+        "restriction": planned.restriction,
+        "sessions": list(planned.sessions),
+        "rows": planned.rows,
+    }
+    if not as_json:
+        _show(planned)
+    if dry_run:
+        click.echo(json.dumps({**found, "deletion_id": None}) if as_json else "Nothing was deleted.")
+        return
+    _confirm(planned, yes=yes, stated=confirm_sessions, threshold=threshold)
+    deletion_id = deletion.delete(planned, reason)
+    if as_json:
+        click.echo(json.dumps({**found, "deletion_id": deletion_id}))
+    else:
+        click.echo(f"{planned.n_rows} rows deleted. Their array files stay in the store until: vbn gc")
+
+
+def _show(planned: Any) -> None:
+    for name, number in planned.rows.items():
+        click.echo(f"{number:>10,}  {name}")
+    few = ", ".join(map(str, planned.sessions[:5])) + (", ..." if len(planned.sessions) > 5 else "")
+    number = len(planned.sessions)
+    places = f"{number} session{'s' * (number != 1)} ({few})" if number else "no session"
+    click.echo(f"{planned.table} with {planned.restriction}: {planned.n_rows:,} rows of {places}.")
+
+
+def _confirm(planned: Any, *, yes: bool, stated: int | None, threshold: int) -> None:
+    """Raise unless the person means it."""
+    from vbn.errors import SettingError
+
+    number = len(planned.sessions)
+    if stated is not None and stated != number:
+        raise SettingError(f"{number} sessions would lose rows, not {stated}. Nothing was deleted.")
+    if yes and (number <= threshold or stated is not None):
+        return
+    if yes:
+        raise SettingError(
+            f"{number} sessions would lose rows. Nothing was deleted: add --confirm-sessions {number}."
+        )
+    try:
+        if number <= threshold or stated is not None:
+            is_meant = click.confirm("Delete these rows?", err=True)
+        else:
+            typed = click.prompt("Type the number of sessions that lose rows", type=int, err=True)
+            is_meant = typed == number
+    except click.Abort:
+        is_meant = False
+    if not is_meant:
+        raise SettingError("Nothing was deleted.")
