@@ -10,21 +10,54 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 INTERRUPTIONS = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: somebody else than the person at the keyboard wants an end."""
+
+
+class Interruptions:
+    """Tells of the signals that have come.
+
+    Parameters
+    ----------
+    reader : where the interpreter's notes of them arrive, None if they go elsewhere.
+    """
+
+    def __init__(self, reader: socket.socket | None) -> None:
+        self._reader = reader
+
+    def __call__(self) -> bool:
+        """Tell whether an interruption has come since the last question."""
+        return bool(self._come())
+
+    def raise_swallowed(self) -> None:
+        """Raise what a library has swallowed: KeyboardInterrupt, or Terminated."""
+        if come := self._come():
+            raise Terminated if signal.SIGTERM in come else KeyboardInterrupt
+
+    def _come(self) -> frozenset[int]:
+        if self._reader is None:
+            return frozenset()
+        try:
+            return INTERRUPTIONS & set(self._reader.recv(4096))
+        except BlockingIOError:
+            return frozenset()
+
+
 @contextlib.contextmanager
-def noticing_interruptions() -> Iterator[Callable[[], bool]]:
+def noticing_interruptions() -> Iterator[Interruptions]:
     """Give a function that tells whether an interruption has come since the block was entered.
 
     The interpreter writes the number of each signal that it handles to a socket, which is read when asked.
     In another thread than the main one, and where somebody else listens already (as notebooks do), nothing
     is noticed.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+    if not _is_main_thread():
+        yield Interruptions(None)
         return
     reader, writer = socket.socketpair()
     with reader, writer:
@@ -34,14 +67,47 @@ def noticing_interruptions() -> Iterator[Callable[[], bool]]:
         if other != -1:
             signal.set_wakeup_fd(other)
         try:
-            yield lambda: _has_come(reader)
+            yield Interruptions(reader)
         finally:
             if other == -1:
                 signal.set_wakeup_fd(-1)
 
 
-def _has_come(reader: socket.socket) -> bool:
+@contextlib.contextmanager
+def holding_interruptions() -> Iterator[None]:
+    """Let interruptions wait for the end of the block, such as the rolling back of a job."""
+    if not _is_main_thread():
+        yield
+        return
+    come: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: come.append(number)) for number in INTERRUPTIONS
+    }
     try:
-        return bool(INTERRUPTIONS & set(reader.recv(4096)))
-    except BlockingIOError:
-        return False
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for received in come[:1]:
+            signal.raise_signal(received)
+
+
+@contextlib.contextmanager
+def terminated_by_signal() -> Iterator[None]:
+    """Let SIGTERM raise Terminated wherever the program is, as Ctrl-C raises KeyboardInterrupt."""
+    if not _is_main_thread():
+        yield
+        return
+
+    def terminate(_number: int, _frame: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

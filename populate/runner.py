@@ -7,22 +7,24 @@ stays until it is retried; the other sessions go on.
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 
 import psycopg2
 import pymysql
 
 import schemas
-from populate import reservations
-from populate.interruption import noticing_interruptions
+from populate import jobs, reservations
+from populate.interruption import Terminated, holding_interruptions, noticing_interruptions
+from populate.transient import STORE_IS_FULL, Cause, Patience, cause_of
 from schemas import files, session
 from schemas._datajoint import dj
 from schemas.connection import DRIVER_ERRORS, tables
-from schemas.store import discard_leftovers
 from vbn.errors import NotFoundError, ServerError, StoreError, VbnError, shortened
 
 Key = dict[str, Any]
@@ -35,17 +37,31 @@ REFUSALS = (
     pymysql.err.DataError,
     pymysql.err.IntegrityError,
 )
-STORE_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-STORE_IS_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+# Somebody sits and waits: a dropped connection or a deadlock is tried again at once, and the web's own
+# patience (`vbn.web.Patience`) is enough.
+IMPATIENT = Patience(3, 0.5, 5.0, causes=(Cause.SERVER, Cause.LOCK))
+
+
+class Outcome(StrEnum):
+    """How a job ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    TRIED = "retry"  # it failed for now
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """One job that was done or failed."""
+    """One job that ended, well or not."""
 
     table: str
     key: Key
     error: str | None = None
+    outcome: Outcome = Outcome.DONE
+    cause: Cause | None = None
+    tries: int = 1
+    wait_s: float = 0.0
+    duration_s: float = 0.0
 
 
 @dataclass
@@ -57,10 +73,18 @@ class Summary:
 
     def add(self, result: JobResult) -> None:
         """Count a job."""
-        if result.error is None:
+        if result.outcome is Outcome.DONE:
             self.done += 1
         else:
             self.failures.append(result)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts and failures, for JSON."""
+        shown = ("table", "key", "error")
+        return {
+            "done": self.done,
+            "failures": [{name: asdict(failure)[name] for name in shown} for failure in self.failures],
+        }
 
 
 def populated_tables(names: Sequence[str] = ()) -> list[type]:
@@ -116,25 +140,27 @@ def run(
         After the interrupted job was rolled back and its reservation returned.
     """
     require_writable_store()
-    instances = [cls() for cls in table_classes]  # each looks up its job table once
+    instances = [jobs.prepared(cls) for cls in table_classes]
     try:
+        for table in instances:
+            table.jobs.forget_vanished()
         reservations.return_dead(instances)
-        with files.closing_file(), noticing_interruptions() as is_interrupted:
+        with files.closing_file(), noticing_interruptions() as interruptions:
             n_done = 0
             for result in _passes(keys, instances, should_stop):
-                n_done += result.error is None
-                yield result
-                if is_interrupted():  # and a library has swallowed it
-                    raise KeyboardInterrupt
+                n_done += result.outcome is Outcome.DONE
+                if result.outcome is not Outcome.TRIED:
+                    yield result
+                interruptions.raise_swallowed()
         if n_done:
-            _count_rows(instances)
+            count_rows(instances)
     except DRIVER_ERRORS as error:
         raise ServerError(
             f"The connection to the database was lost ({error}). Start again when it is back."
         ) from error
 
 
-def _count_rows(instances: Sequence[Any]) -> None:
+def count_rows(instances: Sequence[Any]) -> None:
     """Let the embedded server look how many rows these tables and their parts have now.
 
     It does so by itself after a minute; until then it plans joins as if the tables were empty, and a
@@ -149,78 +175,137 @@ def _count_rows(instances: Sequence[Any]) -> None:
 def _passes(
     keys: Sequence[Key], instances: Sequence[Any], should_stop: Callable[[], bool]
 ) -> Iterator[JobResult]:
-    yield from _pass(keys, instances, should_stop)
-    # A worker may have died meanwhile, or its connection have outlived it for a moment.
-    while reservations.return_dead(instances):
-        yield from _pass(keys, instances, should_stop)
+    """Go through the sessions, and again through those where there may be more to do."""
+    left = keys
+    while left:
+        waits: dict[int, float] = {}
+        for key in left:
+            for result in work_on(key, instances, IMPATIENT, should_stop=should_stop):
+                if result.outcome is Outcome.TRIED:
+                    waits[key["session_id"]] = result.wait_s
+                yield result
+        # A worker may have died meanwhile, or its connection have outlived it for a moment.
+        returned = reservations.return_dead(instances)
+        time.sleep(max(waits.values(), default=0.0))
+        left = keys if returned else [key for key in keys if key["session_id"] in waits]
 
 
-def _pass(
-    keys: Sequence[Key], instances: Sequence[Any], should_stop: Callable[[], bool]
+def work_on(
+    key: Key,
+    instances: Sequence[Any],
+    patience: Patience,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    announce: Callable[[str, Key], None] = lambda _table, _key: None,
 ) -> Iterator[JobResult]:
-    for key in keys:
-        for table in instances:
+    """Make what a session lacks, table after table; yield each job that ended here.
+
+    Parameters
+    ----------
+    key : primary key of the session.
+    instances : tables in dependency order, from `populate.jobs.prepared`.
+    patience : how often a job is tried.
+    should_stop : asked between jobs.
+    announce : told of each job before it is tried.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After the interrupted job was rolled back and its reservation returned.
+    """
+    for table in instances:
+        table.jobs.add_missing(key)
+        for job in table.jobs.due_keys(key):
             if should_stop():
                 return
-            yield from _populate_table(table, key)
-        files.close_file()
+            announce(type(table).__name__, job)
+            if result := _make(table, job, patience):
+                yield result
+    files.close_file()
 
 
-def _populate_table(table: Any, key: Key) -> Iterator[JobResult]:
-    """Make a table's missing entries of one session."""
-    table.jobs.refresh(key, delay=-1)
-    while pending := _pending_keys(table, key):
-        error = _make(table, pending[0])
-        if isinstance(error, Exception):
-            yield JobResult(type(table).__name__, pending[0], _record(table, pending[0], error))
-        elif error is None:
-            yield JobResult(type(table).__name__, pending[0])
-
-
-def _make(table: Any, key: Key) -> Exception | bool | None:
-    """Make one entry; return None, the exception that it ended in, or False if another worker has it.
-
-    An interruption is no failure: DataJoint records it as one, which is undone before it goes on.
-    """
-    interruption: BaseException | None = None
+def _make(table: Any, key: Key, patience: Patience) -> JobResult | None:
+    """Make one entry; return None if another worker has it."""
+    started = time.monotonic()
     try:
         outcome = table.populate(
             key, reserve_jobs=True, suppress_errors=True, return_exception_objects=True, refresh=False
         )
-    except SystemExit as terminated:  # DataJoint's handler of SIGTERM
-        interruption, outcome = terminated, {"error_list": [(key, terminated)], "success_count": 0}
-    for _, error in outcome["error_list"]:
-        discard_leftovers(table, key)
-        if isinstance(error, Exception):
-            return error
-        interruption = error
-    if interruption is not None:
-        (table.jobs & key).delete_quick()
-        raise KeyboardInterrupt from interruption
-    return None if outcome["success_count"] else False
+        (error,) = [error for _, error in outcome["error_list"]] or [None]
+    except (KeyboardInterrupt, SystemExit) as interruption:  # DataJoint makes SystemExit of SIGTERM
+        outcome, error = {"success_count": 0}, interruption
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        _give_back(table)
+        raise Terminated if isinstance(error, SystemExit) else KeyboardInterrupt from error
+    name, duration_s = type(table).__name__, time.monotonic() - started
+    if isinstance(error, Exception) and not isinstance(error, jobs.ReservationLostError):
+        with holding_interruptions():
+            failed = _settle(table, key, error, patience)
+        return replace(failed, duration_s=duration_s)
+    return JobResult(name, key, duration_s=duration_s) if outcome["success_count"] else None
 
 
-def _pending_keys(table: Any, key: Key) -> list[Key]:
-    return list((table.jobs.pending & key).keys(order_by="KEY", limit=1))
+def _give_back(table: Any) -> None:
+    """Roll back the job that was interrupted.
+
+    If the server does not answer, the reservation stays, and is found to be a dead worker's later.
+    """
+    with holding_interruptions(), contextlib.suppress(*DRIVER_ERRORS):
+        jobs.renew(table.connection)
+        table.jobs.undo()
 
 
-def _record(table: Any, key: Key, error: Exception) -> str:
-    """Store the message for people beside the job, and return it."""
-    message = explain(error)
-    table.jobs.error(key, error_message=message)
-    return message
+def _settle(table: Any, key: Key, error: Exception, patience: Patience) -> JobResult:
+    """Undo a failed job, and record its failure or leave it for another try."""
+    cause, tries = cause_of(error), table.jobs.failures() + 1
+    failed = JobResult(
+        type(table).__name__, key, explain(error), outcome=Outcome.FAILED, cause=cause, tries=tries
+    )
+    if cause in patience.causes and tries < patience.tries:
+        wait_s = patience.wait_s(tries)
+        table.jobs.undo(message=f"try {tries} failed for now: {failed.error}", wait_s=wait_s)
+        return replace(failed, outcome=Outcome.TRIED, wait_s=wait_s)
+    if cause is Cause.STORE and patience.waits_for_store:
+        table.jobs.undo()
+        raise StoreError(failed.error) from error
+    table.jobs.undo(message=failed.error or "", is_final=True)
+    return failed
+
+
+def settle_lost(instances: Sequence[Any], patience: Patience) -> Iterator[JobResult]:
+    """Settle the jobs that this process left reserved when it lost its connection; yield each.
+
+    Parameters
+    ----------
+    instances : tables, from `populate.jobs.prepared`, on the new connection.
+    patience : how often a job is tried.
+    """
+    lost = dj.errors.LostConnectionError("within this job")
+    for table in instances:
+        for key in table.jobs.left_by_this_process():
+            yield _settle(table, key, lost, patience)
 
 
 def explain(error: BaseException) -> str:
     """Return what went wrong in words; an unexpected error keeps its type."""
     if isinstance(error, VbnError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (*STORE_IS_FULL, *STORE_IS_CLOSED):
+    if isinstance(error, OSError) and cause_of(error) is Cause.STORE:
         return str(_store_error(error))
+    if isinstance(error, MemoryError):
+        return (
+            f"The memory is not enough{f' ({error})' if str(error) else ''}. Let a worker with a larger "
+            "--max-memory, or on a larger machine, try again: vbn retry"
+        )
     if isinstance(error, REFUSALS):
         # The server's words go on over many lines, with the whole row in them.
         first_line = shortened(str(error).strip().split("\n")[0], 300)
         return f"The database refuses what the file holds ({type(error).__name__}: {first_line})."
+    if isinstance(error, dj.errors.LostConnectionError):
+        return (
+            f"The connection to the database was lost ({error}). If that happens at each try, a row may be "
+            "larger than the server's max_allowed_packet."
+        )
     notes = " ".join(getattr(error, "__notes__", ()))
     return f"{type(error).__name__}: {error} {notes}".strip()
 

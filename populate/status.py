@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
+import schemas
+from populate.jobs import job_table_name
+from populate.transient import Cause, cause_of
 from schemas import ecephys, session, stimulus
 from schemas._datajoint import dj
-from schemas.connection import tables
+from schemas.connection import DRIVER_ERRORS, tables
+from vbn.errors import ServerError, shortened
 
 Key = dict[str, Any]
 SESSION_KEY = ["mouse_id", "session_id"]
@@ -43,15 +50,54 @@ def table_status() -> list[TableStatus]:
     """
     n_files = {kind: len(session.NwbFile & {"file_kind": kind}) for kind in ("recording", "behavior_only")}
     n_lfp_files = len(session.LfpFile())
+    populated = [cls() for cls in tables(dj.Imported, dj.Computed)]
+    rows, jobs = _count_rows_and_jobs(populated)
     found = []
-    for cls in tables(dj.Imported, dj.Computed):
-        table: Any = cls()
-        progress = table.jobs.progress()
-        total = _n_keys(table, n_files, n_lfp_files) * prod(_n_sets(cls))
-        if getattr(cls, "is_optional", False):
-            total = len(table) + progress["total"]
-        found.append(TableStatus(cls.__name__, len(table), total, progress["reserved"], progress["error"]))
+    for number, table in enumerate(populated):
+        states = jobs[number]
+        total = _n_keys(table, n_files, n_lfp_files) * prod(_n_sets(type(table)))
+        if getattr(table, "is_optional", False):
+            total = rows[number] + sum(states.values())
+        name = type(table).__name__
+        found.append(TableStatus(name, rows[number], total, states["reserved"], states["error"]))
     return found
+
+
+def _count_rows_and_jobs(populated: list[Any]) -> tuple[list[int], list[Counter[str]]]:
+    """Return of each table how many rows it has, and how many jobs in each state, by two questions."""
+    query = dj.conn().query
+    counting = " UNION ALL ".join(
+        f"SELECT {number}, count(*) FROM {table.full_table_name}"  # noqa: S608
+        for number, table in enumerate(populated)
+    )
+    rows = dict(query(counting).fetchall())
+    counting = " UNION ALL ".join(
+        f"SELECT {number}, CAST(status AS char(16)), count(*) FROM {job_table_name(table)} GROUP BY 2"  # noqa: S608
+        for number, table in enumerate(populated)
+    )
+    jobs: list[Counter[str]] = [Counter() for _ in populated]
+    for number, state, count in query(counting).fetchall():
+        jobs[number][str(state).strip()] = int(count)
+    return [int(rows[number]) for number in range(len(populated))], jobs
+
+
+def watched_status() -> Iterator[tuple[str, list[TableStatus], str | None]]:
+    """Yield, as often as asked, where the database is, the states, and what is wrong with the server.
+
+    The states are empty while the server is away.
+    """
+    place = ""
+    while True:
+        try:
+            database = schemas.connect()
+            place, states, problem = str(database), table_status(), None
+        except (*DRIVER_ERRORS, ServerError) as error:
+            if cause_of(error) is not Cause.SERVER:
+                raise
+            states, problem = [], f"The server is away, and is waited for: {shortened(error, 200)}"
+            with contextlib.suppress(*DRIVER_ERRORS):
+                schemas.disconnect()
+        yield place, states, problem
 
 
 def _n_keys(table: Any, n_files: dict[str, int], n_lfp_files: int) -> int:

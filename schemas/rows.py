@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from schemas.connection import DRIVER_ERRORS
 from schemas.files import place_of_session
 from schemas.values import find_refusal
-from vbn.errors import InvalidContentError, quoted
+from vbn.errors import InvalidContentError, SettingError, quoted
 
 Row = dict[str, Any]
 
+POSTGRES_STATEMENT = 2**30
 BYTES_PER_VALUE = 24  # what a number, a flag or a short text takes in an INSERT statement
 LARGEST_STATEMENT = 16 * 2**20  # more gains nothing; servers allow 64 MiB (MySQL) to 1 GiB (PostgreSQL)
 
@@ -140,16 +142,30 @@ def insert_rows(table: Any, rows: Iterable[Row]) -> None:
 
     DataJoint sends all rows of a call as one statement; above the server's ``max_allowed_packet``
     that shows as a lost connection.
+
+    Raises
+    ------
+    SettingError
+        If a single row is too large for the server.
     """
-    for chunk in _chunks(rows, _statement_limit(table.connection)):
-        table.insert(chunk)
+    allowed = _allowed_statement(table.connection)
+    for chunk in _chunks(rows, min(LARGEST_STATEMENT, allowed // 2)):
+        try:
+            table.insert(chunk)
+        except DRIVER_ERRORS as error:
+            if len(chunk) > 1 or (size := _size(chunk[0])) <= allowed:
+                raise
+            raise SettingError(
+                f"A row of {_name_of(table)} takes up to {size / 2**20:.0f} MiB, and the server accepts "
+                f"{allowed / 2**20:.0f} MiB at once. Let an administrator raise its max_allowed_packet."
+            ) from error
 
 
-def _statement_limit(connection: Any) -> int:
+def _allowed_statement(connection: Any) -> int:
+    """Return how many bytes a statement may have."""
     if connection.adapter.backend != "mysql":
-        return LARGEST_STATEMENT
-    allowed = int(connection.query("SELECT @@max_allowed_packet").fetchone()[0])
-    return min(LARGEST_STATEMENT, allowed // 2)
+        return POSTGRES_STATEMENT
+    return int(connection.query("SELECT @@max_allowed_packet").fetchone()[0])
 
 
 def _chunks(rows: Iterable[Row], limit: int) -> Iterator[list[Row]]:

@@ -25,7 +25,6 @@ def command(sessions: tuple[int, ...], tables: tuple[str, ...], processes: int, 
       vbn populate --processes 2
     """
     import json
-    from dataclasses import asdict
 
     import schemas
     from populate.progress import populate_with_progress
@@ -33,7 +32,7 @@ def command(sessions: tuple[int, ...], tables: tuple[str, ...], processes: int, 
     schemas.connect()
     summary = populate_with_progress(list(sessions), list(tables), processes)
     if as_json:
-        click.echo(json.dumps(asdict(summary)))
+        click.echo(json.dumps(summary.as_dict()))
     else:
         for failure in summary.failures:
             place = ", ".join(f"{name}={value}" for name, value in failure.key.items())

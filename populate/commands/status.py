@@ -1,33 +1,53 @@
 """``vbn status``."""
 
+from typing import Any
+
 import click
 
 
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(as_json: bool) -> None:
+@click.option(
+    "--watch", type=click.FloatRange(0.5), is_flag=False, flag_value=5.0, metavar="[SECONDS]",
+    help="Show it anew every so many seconds (5), until Ctrl-C.",
+)  # fmt: skip
+def command(as_json: bool, watch: float | None) -> None:
     """Show per table how many entries are done, reserved and failed.
 
     The total is registered sessions times parameter sets.
 
     \b
-    Example:
+    Examples:
       vbn status --json
+      vbn status --watch 10
     """
     import json
+
+    from rich.console import Console
 
     import schemas
     from populate.status import as_dicts, table_status
 
+    if watch is not None:
+        if as_json:
+            raise click.UsageError("--watch is for people: it does not go with --json.")
+        _watch(watch)
+        return
     database = schemas.connect()
     states = table_status()
     if as_json:
         click.echo(json.dumps(as_dicts(states), indent=2))
         return
-    from rich.console import Console
+    Console().print(_as_table(str(database), states))
+    if any(state.errors for state in states):
+        click.echo("What failed: vbn errors")
+
+
+def _as_table(title: str, states: list[Any]) -> Any:
+    """Return the states as a table on the screen."""
     from rich.table import Table
 
-    table = Table(title=str(database), title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("table")
     for name in ("done", "total", "reserved", "errors"):
         table.add_column(name, justify="right")
@@ -38,6 +58,25 @@ def command(as_json: bool) -> None:
             *(str(n) for n in (state.done, state.total, state.reserved, state.errors)),
             style=style,
         )
-    Console().print(table)
-    if any(state.errors for state in states):
-        click.echo("What failed: vbn errors")
+    return table
+
+
+def _watch(pause_s: float) -> None:
+    """Show the states again and again; a server that is away is waited for."""
+    import time
+    from datetime import datetime
+
+    from rich.console import Group
+    from rich.live import Live
+
+    from populate.status import watched_status
+
+    shown: Any = "Connecting ..."
+    with Live(shown, auto_refresh=False, vertical_overflow="visible") as live:
+        for place, states, problem in watched_status():
+            if states:
+                shown = _as_table(place, states)
+            now = datetime.now().astimezone().strftime("%H:%M:%S")
+            line = f"{now}  {problem or 'Ctrl-C ends this.'}"
+            live.update(Group(shown, line), refresh=True)
+            time.sleep(pause_s)

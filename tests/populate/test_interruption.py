@@ -9,7 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from populate.interruption import noticing_interruptions
+from populate.interruption import (
+    Terminated,
+    holding_interruptions,
+    noticing_interruptions,
+    terminated_by_signal,
+)
 
 
 @pytest.fixture
@@ -62,3 +67,29 @@ def test_another_thread_notices_nothing(swallowed: None) -> None:
     thread.start()
     thread.join()
     assert found == [False]
+
+
+def test_a_swallowed_interruption_is_raised_when_asked(swallowed: None) -> None:
+    with noticing_interruptions() as interruptions:
+        interruptions.raise_swallowed()
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt) as interrupted:
+            interruptions.raise_swallowed()
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Terminated):
+            interruptions.raise_swallowed()
+    assert interrupted.type is KeyboardInterrupt
+
+
+def test_an_interruption_waits_for_the_end_of_a_rolling_back() -> None:
+    done = []
+
+    def roll_back() -> None:
+        with terminated_by_signal(), holding_interruptions():
+            signal.raise_signal(signal.SIGTERM)
+            done.append("rolled back")
+
+    with pytest.raises(Terminated):
+        roll_back()
+    assert done == ["rolled back"]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

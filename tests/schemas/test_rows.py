@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pymysql
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas import rows
 from schemas.rows import plain, rows_from_frame
-from vbn.errors import InvalidContentError
+from vbn.errors import InvalidContentError, SettingError
 
 KEY = {"session_id": 7}
 
@@ -266,3 +267,18 @@ def test_nothing_is_sent_for_no_rows() -> None:
     table = Table("postgresql", allowed=0)
     rows.insert_rows(table, [])
     assert table.inserts == []
+
+
+class LosingTable(Table):
+    """Loses the connection at each insert."""
+
+    def insert(self, chunk: list[Any]) -> None:  # noqa: ARG002
+        raise pymysql.err.OperationalError(2006, "MySQL server has gone away")
+
+
+def test_a_row_that_the_server_does_not_take_is_told_from_a_lost_connection() -> None:
+    with pytest.raises(SettingError, match=r"A row of LosingTable takes up to 4 MiB.* accepts 1 MiB"):
+        rows.insert_rows(LosingTable("mysql", allowed=2**20), [{"a": np.zeros(2**18)}])
+    for few in ([{"a": np.zeros(100)}], [{"a": np.zeros(100)}] * 2):
+        with pytest.raises(pymysql.err.OperationalError):
+            rows.insert_rows(LosingTable("mysql", allowed=2**20), few)

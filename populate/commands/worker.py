@@ -1,0 +1,107 @@
+"""``vbn worker``."""
+
+import click
+
+
+class _Bytes(click.ParamType):  # type: ignore[type-arg]
+    """A size such as 4GB, 500MB or 2GiB."""
+
+    name = "size"
+    units = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30}  # noqa: RUF012
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        import re
+
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
+        if found is None or found[2].upper() not in self.units:
+            self.fail(f"'{value}' is no size. Write for example 4GB or 500MB.", param, ctx)
+        return int(float(found[1]) * self.units[found[2].upper()])
+
+
+@click.command("worker")
+@click.option("--table", "--tables", "tables", multiple=True, metavar="T[,T...]", help="Only these tables.")
+@click.option(
+    "--session", "--sessions", "sessions", multiple=True, metavar="ID[,ID...]", help="Only these sessions."
+)
+@click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Workers here.")
+@click.option("--max-memory", type=_Bytes(), help="Limit of each process, such as 4GB. Linux only.")
+@click.option(
+    "--until-idle", is_flag=True, help="End when nothing is left to do, instead of waiting for more."
+)
+@click.option(
+    "--tries", type=click.IntRange(1), default=10, show_default=True, help="Per job that fails for now."
+)
+@click.option(
+    "--poll", type=click.FloatRange(0.1), default=10.0, show_default=True, metavar="SECONDS",
+    help="Pause between two looks for new work.",
+)  # fmt: skip
+@click.option("--log", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(
+    tables: tuple[str, ...],
+    sessions: tuple[str, ...],
+    processes: int,
+    max_memory: int | None,
+    until_idle: bool,
+    tries: int,
+    poll: float,
+    log: str,
+) -> None:
+    """Import and compute what is missing, and wait for more, until stopped.
+
+    Any number of workers, on any number of machines, share the work. Sessions that are registered
+    meanwhile are found. What fails for now (a lost connection, a lock, a file on the web) is tried
+    again; what fails for good is recorded (vbn errors) and stays until vbn retry.
+
+    SIGTERM and Ctrl-C roll back the current job, give it back and end the worker.
+
+    Exit codes: 0 stopped by SIGTERM, or idle and no job failed for good here; 1 a job failed here
+    (--until-idle), or the settings, the server or the store cannot be used; 2 wrong usage; 130 Ctrl-C.
+
+    \b
+    Examples:
+      vbn worker --processes 4 --log json
+      vbn worker --sessions 1065437523,1064644573 --until-idle
+    """
+    from populate.crew import run_crew
+    from populate.interruption import Terminated, terminated_by_signal
+    from populate.worker import Plan, work
+    from populate.worklog import Event, TextLog, json_log, reporter
+    from vbn.errors import SettingError
+
+    words = [word.strip() for text in sessions for word in text.split(",") if word.strip()]
+    if wrong := [word for word in words if not word.isdigit()]:
+        raise SettingError(f"A session is named by its number, not '{wrong[0]}'. See: vbn sessions")
+    plan = Plan(
+        tables=tuple(name.strip() for text in tables for name in text.split(",") if name.strip()),
+        sessions=tuple(map(int, words)),
+        until_idle=until_idle,
+        poll_s=poll,
+        tries=tries,
+        max_memory_bytes=max_memory,
+    )
+    show = json_log if log == "json" else TextLog()
+    failed = 0
+
+    def send(event: Event) -> None:
+        nonlocal failed
+        failed += event["event"] == "job_failed"
+        show(event)
+
+    report = reporter(send)
+    report("started")
+    try:
+        with terminated_by_signal():
+            if processes == 1:
+                work(plan, report)
+            else:
+                run_crew(plan, processes, send)
+    except Terminated:
+        report("stopped", reason="SIGTERM")
+        return
+    except KeyboardInterrupt:
+        report("stopped", reason="interrupted")
+        raise
+    if failed:
+        raise SystemExit(1)

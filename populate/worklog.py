@@ -1,0 +1,83 @@
+"""What a worker tells of its work: lines for people or services, and a bar on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from tqdm import tqdm
+
+Event = dict[str, Any]
+Report = Callable[..., None]
+
+# What is told in text; the jobs that go well are a bar on a terminal, and lines elsewhere.
+QUIET_ON_A_TERMINAL = frozenset({"work_found", "job_started", "job_done", "idle"})
+QUIET_IN_TEXT = frozenset({"job_started", "idle"})
+
+
+def reporter(send: Callable[[Event], None]) -> Report:
+    """Return a function that sends events of this process: ``report("job_done", table=..., key=...)``."""
+
+    def report(event: str, **fields: Any) -> None:
+        present = {name: value for name, value in fields.items() if value is not None}
+        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        send({"event": event, "time": time, "host": platform.node(), "pid": os.getpid(), **present})
+
+    return report
+
+
+def json_log(event: Event) -> None:
+    """Write an event as one line of JSON, in one piece."""
+    sys.stdout.write(json.dumps(event, default=str) + "\n")
+    sys.stdout.flush()
+
+
+class TextLog:
+    """Writes events for people: a bar with the jobs on a terminal, else a line per job."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._bar = tqdm(unit="job", disable=not self._is_terminal)
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        name = event["event"]
+        if name == "job_started":
+            self._bar.set_description(f"{event['key'].get('session_id')} {event['table']}")
+        elif name == "work_found":
+            self._bar.total = self._bar.n + event["count"]
+            self._bar.refresh()
+        elif name == "job_done":
+            self._bar.update()
+        elif name == "idle":
+            self._bar.set_description("idle")
+        if name not in (QUIET_ON_A_TERMINAL if self._is_terminal else QUIET_IN_TEXT):
+            tqdm.write(f"{event['time'][:19]}Z {in_words(event)}", file=sys.stdout)
+            sys.stdout.flush()
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self._bar.close()
+
+
+def in_words(event: Event) -> str:
+    """Return an event as a line of text."""
+    words = [str(event["event"]).replace("_", " ")]
+    if "table" in event:
+        words.append(f"{event['table']} ({', '.join(f'{n}={v}' for n, v in event['key'].items())})")
+    if "duration_s" in event:
+        words.append(f"in {event['duration_s']:.1f} s")
+    if "attempt" in event:
+        words.append(f"at try {event['attempt']}")
+    if "reason" in event:
+        words.append(f"({event['reason']})")
+    if "count" in event:
+        words.append(str(event["count"]))
+    text = " ".join(words)
+    text += f": {event['error']}" if "error" in event else ""
+    return text + (f" Next try in {event['wait_s']:.0f} s." if "wait_s" in event else "")

@@ -1,0 +1,49 @@
+"""What failures are caused by, and the pauses between two tries."""
+
+from __future__ import annotations
+
+import errno
+
+import psycopg2
+import pymysql
+
+from populate.transient import Patience, cause_of
+from schemas._datajoint import dj
+from vbn.errors import InvalidContentError, NotReadableError, ServerError, SettingError, StoreError
+from vbn.web import Transient
+
+
+def raised(error: BaseException, cause: BaseException) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+def test_causes_are_told_apart() -> None:
+    lost = dj.errors.LostConnectionError("gone")
+    for error, cause in (
+        (lost, "server"),
+        (pymysql.err.OperationalError(2006, "gone away"), "server"),
+        (pymysql.err.OperationalError(1053, "shutdown"), "server"),
+        (pymysql.err.InterfaceError(0, ""), "server"),
+        (pymysql.err.OperationalError(1213, "deadlock"), "lock"),
+        (pymysql.err.OperationalError(1205, "lock wait"), "lock"),
+        (pymysql.err.OperationalError(1045, "Access denied"), "data"),
+        (pymysql.err.DataError(1406, "too long"), "data"),
+        (psycopg2.OperationalError("server closed the connection unexpectedly"), "server"),
+        (psycopg2.OperationalError('FATAL: password authentication failed for user "x"'), "data"),
+        (raised(ServerError("does not answer"), lost), "server"),
+        (raised(NotReadableError("s3://x", "6 tries failed"), Transient("no answer")), "remote_file"),
+        (raised(NotReadableError("/x", "no permission"), PermissionError(errno.EACCES, "x")), "data"),
+        (raised(NotReadableError("/x", "cannot be read"), OSError(errno.ESTALE, "x")), "remote_file"),
+        (InvalidContentError("/x", "it is empty"), "data"),
+        (OSError(errno.ENOSPC, "full"), "store"),
+        (OSError(errno.EROFS, "read-only"), "store"),
+        (StoreError("full"), "store"),
+        (raised(SettingError("a row is too large"), lost), "data"),
+        (MemoryError(), "memory"),
+        (ValueError("a bug"), "data"),
+    ):
+        assert cause_of(error) == cause, error
+    patience = Patience(10, 1.0, 60.0)
+    for failures, longest in ((1, 1.0), (3, 4.0), (7, 60.0), (500, 60.0)):
+        assert longest / 2 <= patience.wait_s(failures) <= longest
