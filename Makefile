@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-mysql lint check bench clean clean-demo
+.PHONY: help demo test test-mysql test-stack lint check bench faults clean clean-demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -18,6 +18,9 @@ test: $(VENV)/.installed-test ## run the tests on the embedded server
 test-mysql: $(VENV)/.installed-test ## run the database tests on MySQL (DJ_HOST ..., else Docker)
 	$(BIN)/pytest -m database --backend mysql
 
+test-stack: $(VENV)/.installed-test ## build the images, run the lab's server and test it (needs Docker)
+	$(BIN)/pytest -m stack tests/test_stack.py
+
 lint: $(VENV)/.installed-dev ## style, types and the import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -29,6 +32,9 @@ check: lint test ## what must pass before a commit
 bench: $(VENV)/.installed-test ## measure, minutes
 	$(BIN)/python benchmarks/psth.py
 	$(BIN)/python benchmarks/session.py
+
+faults: $(VENV)/.installed-test ## inject faults into workers, and write docs/reliability.md
+	$(BIN)/python -m benchmarks.faults --write $(FAULTS)
 
 clean-demo: ## stop the demo's server and remove the demo
 	-VBN_HOME=$(CURDIR)/demo $(BIN)/vbn down
