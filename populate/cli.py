@@ -19,9 +19,10 @@ import vbn
 from vbn.errors import VbnError
 
 COMMANDS = (
-    "admin", "catalogue", "demo", "deploy", "doctor", "down", "errors", "explain", "issues",
-    "optotagging", "params", "plot", "populate", "recompute", "register", "release", "relocate",
-    "retry", "roots", "sessions", "stale", "status", "synthetic", "verify",
+    "admin", "backup", "catalogue", "checksum", "delete", "deletions", "demo", "deploy", "doctor",
+    "down", "errors", "explain", "gc", "issues", "optotagging", "params", "plot", "populate",
+    "recompute", "register", "release", "relocate", "restore", "retry", "roots", "sessions",
+    "stale", "status", "synthetic", "verify", "worker",
 )  # fmt: skip
 
 

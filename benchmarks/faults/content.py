@@ -1,0 +1,164 @@
+"""What is in a database, to compare it with what an undisturbed run leaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Environment = dict[str, str]
+
+LEAVES_OF_A_SNAPSHOT = """
+import json, sys
+import schemas
+from schemas.connection import part_classes, tables
+from schemas._datajoint import dj
+schemas.connect()
+found = {}
+for master in tables(dj.Imported, dj.Computed):
+    names = list(master.primary_key)
+    entries = {json.dumps(key, sort_keys=True): {} for key in master().keys()}
+    for part in part_classes(master):
+        columns = ", ".join(names)
+        query = f"SELECT {columns}, count(*) FROM {part().full_table_name} GROUP BY {columns}"
+        for *values, number in dj.conn().query(query).fetchall():
+            key = json.dumps(dict(zip(names, values)), sort_keys=True)
+            entries.setdefault(key, {"without a master": 1})[part.__name__] = number
+    found[master.__name__] = entries
+print(json.dumps(found))
+"""
+FILES_THAT_ROWS_NAME = """
+import json
+import schemas
+from schemas.connection import part_classes, tables
+schemas.connect()
+paths = []
+for master in tables():
+    for table in (master, *part_classes(master)):
+        names = [name for name, a in table().heading.attributes.items() if a.codec and a.codec.name == "npy"]
+        for name in names:
+            for row in table().proj(name).to_dicts():
+                if row[name] is not None:
+                    paths.append(row[name].path)
+print(json.dumps(paths))
+"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was wrong after a run; all zero when all was well."""
+
+    lost_rows: int = 0
+    doubled_rows: int = 0
+    half_entries: int = 0
+    reservations_left: int = 0
+    unexpected_errors: int = 0
+    different_tables: int = 0
+    files_left: int = 0
+    files_put_aside: int = 0
+
+    @property
+    def is_good(self) -> bool:
+        """Whether all is as an undisturbed run leaves it; garbage that gc removes is none of it."""
+        wrong = (self.lost_rows, self.doubled_rows, self.half_entries, self.reservations_left)
+        return not any((*wrong, self.unexpected_errors, self.different_tables, self.files_left))
+
+
+def vbn(environment: Environment, *arguments: object) -> str:
+    """Run a command, which must succeed, and return its output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "populate", *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"vbn {' '.join(map(str, arguments))} failed: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+def script(environment: Environment, text: str) -> Any:
+    """Run a Python script in a process of its own, and return the JSON that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout)
+
+
+def entries(environment: Environment) -> dict[str, dict[str, dict[str, int]]]:
+    """Return per table and entry how many rows each part has."""
+    found: dict[str, dict[str, dict[str, int]]] = script(environment, LEAVES_OF_A_SNAPSHOT)
+    return found
+
+
+def half_entries(found: dict[str, Any], reference: dict[str, Any]) -> int:
+    """Return how many entries there are whose parts are not those of the undisturbed run."""
+    return sum(
+        parts != reference[table].get(key)
+        for table, present in found.items()
+        for key, parts in present.items()
+    )
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that an undisturbed run leaves."""
+
+    checksums: dict[str, str]
+    entries: dict[str, dict[str, dict[str, int]]]
+    errors: Counter[str]
+
+    @classmethod
+    def of(cls, environment: Environment) -> Content:
+        """Return the content of a database."""
+        checksums = json.loads(vbn(environment, "checksum", "--stable", "--json"))["tables"]
+        errors = json.loads(vbn(environment, "errors", "--json"))
+        names = Counter(f"{error['table']} {sorted(error['key'].items())}" for error in errors)
+        return cls(checksums, entries(environment), names)
+
+    def compare(self, other: Content, environment: Environment, store: Path) -> Verdict:
+        """Tell what another run has left otherwise, and let gc put aside what no row refers to."""
+        wanted, found = _counts(self.entries), _counts(other.entries)
+        status = json.loads(vbn(environment, "status", "--json"))
+        rows_name = set(map(str, script(environment, FILES_THAT_ROWS_NAME)))
+        stored = _stored(store)
+        put_aside = 0
+        if rows_name <= stored:  # else gc refuses to work
+            options = ("--go", "--older-than", "0s", "--max-share", "100", "--json")
+            put_aside = len(json.loads(vbn(environment, "gc", *options))["files"])
+            stored = _stored(store)
+        return Verdict(
+            lost_rows=sum((wanted - found).values()),
+            doubled_rows=sum((found - wanted).values()),
+            half_entries=half_entries(other.entries, self.entries),
+            reservations_left=sum(state["reserved"] for state in status),
+            unexpected_errors=sum(((other.errors - self.errors) + (self.errors - other.errors)).values()),
+            different_tables=sum(
+                self.checksums.get(table) != other.checksums.get(table)
+                for table in self.checksums.keys() | other.checksums.keys()
+            ),
+            files_left=len(stored ^ rows_name),
+            files_put_aside=put_aside,
+        )
+
+
+def _stored(store: Path) -> set[str]:
+    """Return the array files in the store."""
+    return {path.relative_to(store).as_posix() for path in (store / "_schema").rglob("*") if path.is_file()}
+
+
+def _counts(entries: dict[str, dict[str, dict[str, int]]]) -> Counter[str]:
+    """Return how many rows each table and part has of each entry."""
+    counts: Counter[str] = Counter()
+    for table, present in entries.items():
+        for key, parts in present.items():
+            counts[f"{table} {key}"] += 1
+            for part, number in parts.items():
+                counts[f"{table}.{part} {key}"] += number
+    return counts

@@ -1,0 +1,19 @@
+"""Somebody who makes entries by hand, as from a notebook, without asking the job tables."""
+
+from __future__ import annotations
+
+import os
+import random
+
+os.environ["DJ_LOG_LEVEL"] = "CRITICAL"
+
+import schemas
+from schemas._datajoint import dj
+from schemas.connection import tables
+
+if __name__ == "__main__":
+    schemas.connect()
+    chooser = random.Random(os.environ["VBN_INTRUDER_SEED"])
+    classes = [cls for cls in tables(dj.Imported, dj.Computed) if not getattr(cls, "is_optional", False)]
+    for cls in chooser.sample(classes, 4):
+        cls().populate(suppress_errors=True, max_calls=2)

@@ -1,0 +1,162 @@
+"""The servers that are killed and started again, and a proxy that drops connections."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from schemas.embedded import PORT, EmbeddedServer
+
+PATIENCE_S = 90
+LINGER_NOT = struct.pack("ii", 1, 0)  # closing sends a reset
+
+
+class EmbeddedPostgres:
+    """The embedded server, in a folder of the harness' own."""
+
+    name = "PostgreSQL (embedded)"
+    can_be_killed = True
+
+    def __init__(self, home: Path) -> None:
+        self.server = EmbeddedServer(home)
+        self.home = home
+        self.server.start()
+        self.address: str | tuple[str, int] = str(self.server.socket_folder / f".s.PGSQL.{PORT}")
+
+    def settings(self, port: int | None = None) -> dict[str, str]:
+        """Return the environment by which a process finds the server; through a proxy if a port is given."""
+        if port is None:
+            return {"VBN_HOME": str(self.home)}
+        return {
+            "VBN_HOME": str(self.home),
+            "DJ_BACKEND": "postgresql",
+            "DJ_HOST": "127.0.0.1",
+            "DJ_PORT": str(port),
+            "DJ_USER": self.server.user,
+            "DJ_PASS": "trusted",
+        }
+
+    def kill(self) -> None:
+        """Kill it as a power cut does."""
+        leader = psutil.Process(self.server.process_id())
+        processes = [leader, *leader.children(recursive=True)]
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(processes, timeout=10)
+
+    def start(self) -> None:
+        """Start it again."""
+        self.server.start()
+
+    def close(self) -> None:
+        """Stop it."""
+        self.server.stop()
+
+
+class MySql:
+    """The MySQL server that DJ_HOST ... name; killed and started by commands of the caller."""
+
+    name = "MySQL"
+
+    def __init__(self, home: Path, kill_command: str | None, start_command: str | None) -> None:
+        self.home, self._kill, self._start = home, kill_command, start_command
+        self.can_be_killed = bool(kill_command and start_command)
+        self.own = {name: os.environ[name] for name in ("DJ_HOST", "DJ_PORT", "DJ_USER", "DJ_PASS")}
+        self.address = (self.own["DJ_HOST"], int(self.own["DJ_PORT"]))
+
+    def settings(self, port: int | None = None) -> dict[str, str]:
+        """Return the environment by which a process finds the server; through a proxy if a port is given."""
+        proxied = {} if port is None else {"DJ_HOST": "127.0.0.1", "DJ_PORT": str(port)}
+        return {"VBN_HOME": str(self.home), "DJ_BACKEND": "mysql", **self.own, **proxied}
+
+    def kill(self) -> None:
+        """Kill it as a power cut does."""
+        subprocess.run(shlex.split(str(self._kill)), check=True, capture_output=True)
+
+    def start(self) -> None:
+        """Start it again, and wait until it answers."""
+        subprocess.run(shlex.split(str(self._start)), check=True, capture_output=True)
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(self.address, timeout=2):
+                return
+            time.sleep(0.3)
+        raise TimeoutError(f"{self._start} did not bring the server back")
+
+    def close(self) -> None:
+        """Leave it as it is: it is the caller's."""
+
+
+class Proxy:
+    """Passes connections on to a server, and drops them all when told to."""
+
+    def __init__(self, address: str | tuple[str, int]) -> None:
+        self.address = address
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self.listener.getsockname()[1])
+        self.pairs: set[tuple[socket.socket, socket.socket]] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def drop_all(self) -> int:
+        """Break all connections, in the middle of whatever they do; return how many there were."""
+        pairs = list(self.pairs)
+        for pair in pairs:
+            for end in pair:
+                with contextlib.suppress(OSError):
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+                    end.shutdown(socket.SHUT_RDWR)
+        return len(pairs)
+
+    def close(self) -> None:
+        """Stop listening, and drop what there is."""
+        self.listener.close()
+        self.drop_all()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                server = self._connect()
+            except OSError:
+                client.close()
+                continue
+            pair = (client, server)
+            self.pairs.add(pair)
+            for source, target in (pair, pair[::-1]):
+                threading.Thread(target=self._pass_on, args=(source, target, pair), daemon=True).start()
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self.address, str):
+            connection = socket.socket(socket.AF_UNIX)
+            connection.connect(self.address)
+            return connection
+        return socket.create_connection(self.address)
+
+    def _pass_on(
+        self, source: socket.socket, target: socket.socket, pair: tuple[socket.socket, socket.socket]
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                target.sendall(piece)
+        for end in pair:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        if pair in self.pairs:
+            self.pairs.discard(pair)
+        else:  # the other direction has ended before
+            for end in pair:
+                end.close()

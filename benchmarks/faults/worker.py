@@ -1,0 +1,85 @@
+"""``vbn`` with a fault inside: kills itself at a named point, or has a wrong clock.
+
+``VBN_FAULT=point:n`` sends SIGKILL at the n-th time that the point is reached; ``VBN_SKEW_S=seconds`` lets
+all clocks of this process, also what it knows of other processes, be wrong by so much. Nothing of
+this is in the product: the points are functions of DataJoint that every job goes through.
+"""
+
+from __future__ import annotations
+
+import datetime as datetimes
+import functools
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+POINTS = {
+    "reserved": ("datajoint.jobs", "Job", "reserve", "after"),
+    "computed": ("datajoint.connection", "Connection", "start_transaction", "before"),
+    "array_written": ("datajoint.storage", "StorageBackend", "put_buffer", "after"),
+    "rows_inserted": ("datajoint.table", "Table", "insert", "after"),
+    "before_commit": ("datajoint.connection", "Connection", "commit_transaction", "before"),
+    "after_commit": ("datajoint.connection", "Connection", "commit_transaction", "after"),
+    "before_completion": ("datajoint.jobs", "Job", "complete", "before"),
+    "after_completion": ("datajoint.jobs", "Job", "complete", "after"),
+}
+
+
+def kill_at(point: str, number: int) -> None:
+    """Let this process kill itself when a point is reached for the so-manyth time."""
+    from importlib import import_module
+
+    module_name, class_name, method, when = POINTS[point]
+    owner = getattr(import_module(module_name), class_name)
+    original = getattr(owner, method)
+    count = 0
+
+    def reach() -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @functools.wraps(original)
+    def faulty(*args: Any, **kwargs: Any) -> Any:
+        if when == "before":
+            reach()
+            return original(*args, **kwargs)
+        result = original(*args, **kwargs)
+        reach()
+        return result
+
+    setattr(owner, method, faulty)
+
+
+def skew_clocks(offset_s: float) -> None:
+    """Let the clocks of this process go wrong."""
+    import psutil
+
+    def shifted(function: Callable[..., float]) -> Callable[..., float]:
+        return lambda *args: function(*args) + offset_s
+
+    time.time = shifted(time.time)
+    psutil.Process.create_time = shifted(psutil.Process.create_time)  # type: ignore[method-assign]
+    right = datetimes.datetime
+
+    class Skewed(right):
+        @classmethod
+        def now(cls, tz: datetimes.tzinfo | None = None) -> datetimes.datetime:
+            return right.now(tz) + datetimes.timedelta(seconds=offset_s)
+
+    datetimes.datetime = Skewed  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    if skew := os.environ.get("VBN_SKEW_S"):
+        skew_clocks(float(skew))
+    if fault := os.environ.get("VBN_FAULT"):
+        name, _, number = fault.partition(":")
+        kill_at(name, int(number))
+
+    from populate.cli import main
+
+    main()
