@@ -176,20 +176,24 @@ class _Shift:
                 table.jobs.forget_vanished()
             for lost in runner.settle_lost(self._tables, self._patience):
                 self._tell(lost)
+            told = -1
             while not self._should_stop():
                 runner.require_writable_store()
-                self._work_off(interruptions)
+                has_worked = self._work_off(interruptions)
                 left = self._look()
                 if not left and self._plan.until_idle:
                     self._report("stopped", reason="idle")
                     return
-                self._report("idle", count=sum(state.reserved for state in left.values()) or None)
+                waited_for = sum(state.reserved for state in left.values())
+                if has_worked or waited_for != told:  # not at every look
+                    self._report("idle", count=waited_for or None)
+                told = waited_for
                 self._all_is_well()
                 nap(_pause_s(left, self._plan.poll_s), self._should_stop)
                 interruptions.raise_swallowed()
 
-    def _work_off(self, interruptions: Interruptions) -> None:
-        """Make what can be made now, session after session."""
+    def _work_off(self, interruptions: Interruptions) -> bool:
+        """Make what can be made now, session after session; tell whether anything was."""
         fruitless: set[int] = set()
         has_begun = has_done = False
         while not self._should_stop():
@@ -209,6 +213,7 @@ class _Shift:
         if fruitless:  # jobs that were there and could not be made, nor had by another: is there an entry?
             for table in self._tables:
                 table.jobs.forget_vanished()
+        return has_done
 
     def _n_missing(self) -> int:
         """Return how many entries of these tables are missing, in all sessions."""

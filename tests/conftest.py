@@ -15,6 +15,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "stack: builds the images and runs docker-compose.yml (make test-stack)"
     )
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell's background job ignores Ctrl-C, and hands that on to the commands that are tested.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Before anything imports DataJoint: nobody's own datajoint.json, nobody's own settings.
     own = [
         name
@@ -125,10 +129,14 @@ class Database:
         }
 
     def start(
-        self, *arguments: object, env: dict[str, str] | None = None, **options: Any
+        self,
+        *arguments: object,
+        env: dict[str, str] | None = None,
+        program: tuple[str, ...] = ("-m", "populate"),
+        **options: Any,
     ) -> subprocess.Popen[str]:
         """Start ``vbn`` and return without waiting."""
-        command = [sys.executable, "-m", "populate", *map(str, arguments)]
+        command = [sys.executable, *program, *map(str, arguments)]
         streams = {
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.PIPE,

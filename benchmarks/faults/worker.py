@@ -1,8 +1,8 @@
 """``vbn`` with a fault inside: kills itself at a named point, or has a wrong clock.
 
-``VBN_FAULT=point:n`` sends SIGKILL at the n-th time that the point is reached; ``VBN_SKEW_S=seconds`` lets
-all clocks of this process, also what it knows of other processes, be wrong by so much. Nothing of
-this is in the product: the points are functions of DataJoint that every job goes through.
+``VBN_FAULT=point:n`` sends SIGKILL (or ``VBN_FAULT_SIGNAL``) when a point is reached for the n-th time;
+``VBN_SKEW_S=seconds`` lets all clocks of this process, also what it knows of other processes, be wrong by so
+much. Nothing of this is in the product: the points are functions of DataJoint that every job goes through.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ POINTS = {
 }
 
 
-def kill_at(point: str, number: int) -> None:
-    """Let this process kill itself when a point is reached for the so-manyth time."""
+def signal_at(point: str, number: int, what: signal.Signals) -> None:
+    """Let this process send itself a signal when a point is reached for the so-manyth time."""
     from importlib import import_module
 
     module_name, class_name, method, when = POINTS[point]
@@ -40,7 +40,7 @@ def kill_at(point: str, number: int) -> None:
         nonlocal count
         count += 1
         if count == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), what)
 
     @functools.wraps(original)
     def faulty(*args: Any, **kwargs: Any) -> Any:
@@ -78,7 +78,7 @@ if __name__ == "__main__":
         skew_clocks(float(skew))
     if fault := os.environ.get("VBN_FAULT"):
         name, _, number = fault.partition(":")
-        kill_at(name, int(number))
+        signal_at(name, int(number), signal.Signals[os.environ.get("VBN_FAULT_SIGNAL", "SIGKILL")])
 
     from populate.cli import main
 

@@ -69,10 +69,14 @@ def _watch(pause_s: float) -> None:
     from rich.console import Group
     from rich.live import Live
 
+    from populate.interruption import noticing_interruptions
     from populate.status import watched_status
 
     shown: Any = "Connecting ..."
-    with Live(shown, auto_refresh=False, vertical_overflow="visible") as live:
+    with (
+        noticing_interruptions() as interruptions,
+        Live(shown, auto_refresh=False, vertical_overflow="visible") as live,
+    ):
         for place, states, problem in watched_status():
             if states:
                 shown = _as_table(place, states)
@@ -80,3 +84,4 @@ def _watch(pause_s: float) -> None:
             line = f"{now}  {problem or 'Ctrl-C ends this.'}"
             live.update(Group(shown, line), refresh=True)
             time.sleep(pause_s)
+            interruptions.raise_swallowed()

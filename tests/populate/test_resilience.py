@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,8 +150,7 @@ def test_a_terminated_populate_gives_its_job_back_and_goes_on_later(
     registered: Any, undisturbed: Any
 ) -> None:
     """SIGTERM in the middle of a job, as of a cluster's scheduler: as Ctrl-C."""
-    with registered.start(*POPULATE) as process:
-        stop_within_a_job(registered, process)
+    with stopped_within_a_job(registered) as process:
         assert has_reserved(registered)
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGCONT)
@@ -180,19 +181,17 @@ def test_terminated_workers_give_their_jobs_back(registered: Any, undisturbed: A
     assert_as_undisturbed(registered, undisturbed)
 
 
-def stop_within_a_job(database: Any, process: subprocess.Popen[str]) -> None:
-    """Stop (SIGSTOP) a process while it holds a reservation and has written an array of that job."""
-
-    def is_within() -> bool:
-        if process.poll() is not None or len(database.stored_files()) == len(database.referenced_files()):
-            return process.poll() is not None
-        process.send_signal(signal.SIGSTOP)
-        if has_reserved(database) and len(database.stored_files()) > len(database.referenced_files()):
-            return True
-        process.send_signal(signal.SIGCONT)
-        return False
-
-    wait_for(is_within, "an array to be written")
+@contextlib.contextmanager
+def stopped_within_a_job(database: Any) -> Iterator[subprocess.Popen[str]]:
+    """Give a process that populates and has stopped right after it has written an array of a job."""
+    faults = Path(__file__).parents[2] / "benchmarks" / "faults" / "worker.py"
+    fault = {"VBN_FAULT": "array_written:1", "VBN_FAULT_SIGNAL": "SIGSTOP"}
+    with database.start(*POPULATE, env=fault, program=(str(faults),)) as process:
+        try:
+            wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, "it to stop")
+            yield process
+        finally:
+            process.kill()
 
 
 def test_an_interrupt_while_starting_is_answered_in_words(registered: Any) -> None:

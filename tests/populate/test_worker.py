@@ -560,7 +560,10 @@ def test_status_is_shown_again_and_again(populated_synthetic: Any) -> None:
     with populated_synthetic.start("status", "--watch", "0.5", env={"COLUMNS": "80"}) as process:
         time.sleep(4)
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=PATIENCE_S)
+        try:
+            output, errors = process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "Recording" in output
     assert "Traceback" not in errors
