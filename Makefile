@@ -13,10 +13,10 @@ demo: $(VENV)/.installed ## write, register, populate and draw two synthetic ses
 	$(BIN)/vbn demo --folder demo
 
 test: $(VENV)/.installed-test ## run the tests on the embedded server
-	$(BIN)/pytest
+	$(BIN)/pytest $(PYTEST)
 
 test-mysql: $(VENV)/.installed-test ## run the database tests on MySQL (DJ_HOST ..., else Docker)
-	$(BIN)/pytest -m database --backend mysql
+	$(BIN)/pytest -m "database $(BUT)" --backend mysql
 
 test-stack: $(VENV)/.installed-test ## build the images, run the lab's server and test it (needs Docker)
 	$(BIN)/pytest -m stack tests/test_stack.py

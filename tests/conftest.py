@@ -38,6 +38,11 @@ MODULES = (
     "session", "ecephys", "behavior", "stimulus", "selection", "psth", "optotagging", "performance",
     "responses", "administration",
 )  # fmt: skip
+# What these test is in files and on the web, before anything reaches a server.
+ABOUT_FILES = (
+    "test_bad_files", "test_degenerate_sessions", "test_fuzz", "test_older_release", "test_release_command",
+    "test_remote_import", "test_roots",
+)  # fmt: skip
 OF_THE_REGISTRATION = ("mouse", "session", "nwb_file", "lfp_file", "import_issue")
 WHEN_IT_WAS_DONE = ("registered_at", "lfp_registered_at", "noticed_at", "applied_at")
 
@@ -56,6 +61,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "database: needs a database server (set by itself where the fixture `server` is used)"
+    )
+    config.addinivalue_line(
+        "markers", "files: what it tests does not depend on the server (set by itself, by the file's name)"
     )
     config.addinivalue_line(
         "markers", "stack: builds the images and runs docker-compose.yml (make test-stack)"
@@ -78,6 +86,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker("database")
+        if item.path.stem in ABOUT_FILES:
+            item.add_marker("files")
 
 
 @dataclass(frozen=True)
@@ -448,7 +458,11 @@ def _embedded_server(home: Path, own: dict[str, str]) -> Iterator[Server]:
 
     embedded.start()
     try:
-        yield Server("postgresql", home, {}, connect)
+        server = Server("postgresql", home, {}, connect)
+        # No test pulls the plug of this server: it need not wait for the disk.
+        server.query("ALTER SYSTEM SET synchronous_commit = off")
+        server.query("SELECT pg_reload_conf()")
+        yield server
     finally:
         embedded.stop()
 

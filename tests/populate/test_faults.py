@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-N_FAULTS = 8
+N_FAULTS = 5
 HARMLESS = {"files_put_aside"}
 
 
@@ -74,9 +74,6 @@ def test_the_harness_sees_what_is_wrong(content: Any, worked_on: Any) -> None:
         files_put_aside=1,
     )
     assert not verdict.is_good
-    now = content.Content.of(environment)
-    min((worked_on.store / "_schema").rglob("*.npy")).unlink()
-    assert now.compare(now, environment, worked_on.store).files_left == 1
 
 
 def test_counts_of_rows_are_compared_entry_by_entry(content: Any) -> None:

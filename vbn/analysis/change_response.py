@@ -14,7 +14,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from vbn.analysis.flash_selection import CONDITIONS, image_before, is_in_condition, outcome_of_change
 from vbn.analysis.presentations import NO_ROW, image_names, is_change, is_flash, start_times
@@ -311,6 +310,8 @@ def _half_maximum(
     axis = TimeAxis(first * _CURVE_BIN_S, last * _CURVE_BIN_S, _CURVE_BIN_S)
     rate = count_spikes(spike_times, offsets, n_spikes, events, axis).total.astype(np.float64)
     if parameters.smoothing_s > 0 and rate.size:
+        from scipy.ndimage import gaussian_filter1d  # takes a tenth of a second
+
         rate = gaussian_filter1d(rate, parameters.smoothing_s / _CURVE_BIN_S, axis=1, truncate=4)
     evoked = rate - rate[:, axis.bins_within(base_start, base_stop)].mean(axis=1, keepdims=True)
     within = axis.bins_within(start, stop)

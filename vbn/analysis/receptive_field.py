@@ -17,9 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 from scipy.fft import next_fast_len
-from scipy.optimize import leastsq
 
 from vbn.analysis.presentations import start_times
 from vbn.analysis.spikes import Booleans, Floats, Integers
@@ -381,6 +379,8 @@ def _center_and_size(mask: Booleans) -> tuple[float, float, float]:
 
 def _mask(field: Floats, parameters: ReceptiveFieldParameters) -> Booleans:
     """Mark the connected positions about the smoothed maximum; none for a map without any structure."""
+    from scipy import ndimage  # takes a tenth of a second
+
     smooth = ndimage.gaussian_filter(field, parameters.smoothing_bins)
     deviation = smooth.std()
     if deviation <= 1e-9 * max(1.0, float(np.abs(smooth).max())):
@@ -407,6 +407,8 @@ def _fitted(field: Floats, parameters: ReceptiveFieldParameters) -> Floats:
     On an offset the Gaussian may also be a dip: it is fitted from the map's top and from its bottom, and the
     better one taken.
     """
+    from scipy import ndimage  # takes a tenth of a second
+
     smooth = ndimage.gaussian_filter(field, parameters.smoothing_bins)
     top, bottom = int(smooth.argmax()), int(smooth.argmin())
     if not parameters.fit_offset:
@@ -427,6 +429,8 @@ def _place_and_width(place: int, field: Floats) -> list[float]:
 
 def _solved(field: Floats, start: list[float]) -> tuple[Floats, float]:
     """Solve for the least squares from one start; with the sum of squares, infinite if the fit fails."""
+    from scipy.optimize import leastsq  # takes a tenth of a second
+
     with_offset = len(start) == len(_FIT)
     residuals, derivatives = _gaussian(field, with_offset)
     with np.errstate(all="ignore"):  # a fit that runs away is reported as failed

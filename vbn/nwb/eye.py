@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from vbn.nwb.columns import Table, floats, frame
 from vbn.nwb.recording import RecordingFile, reads
@@ -109,6 +108,8 @@ def likely_blinks(
     marked: NDArray[np.bool_] = np.isnan(eye_area) | np.isnan(pupil_area)
     marked |= is_outlier(eye_area, z_threshold) | is_outlier(pupil_area, z_threshold)
     if frames and len(marked):  # no iterations would mean "until nothing changes" to SciPy
+        from scipy import ndimage  # takes a tenth of a second
+
         marked = ndimage.binary_dilation(marked, iterations=frames)
     return marked
 
