@@ -39,6 +39,19 @@ class Interruptions:
         if come := self._come():
             raise Terminated if signal.SIGTERM in come else KeyboardInterrupt
 
+    @contextlib.contextmanager
+    def come_first(self) -> Iterator[None]:
+        """Raise the interruption that has come, not the error that it led to.
+
+        Within a query it leaves the connection in the middle of an answer, and what then fails, such as the
+        rollback, would be taken for the server's doing.
+        """
+        try:
+            yield
+        except Exception:
+            self.raise_swallowed()
+            raise
+
     def _come(self) -> frozenset[int]:
         if self._reader is None:
             return frozenset()

@@ -145,7 +145,7 @@ def run(
         for table in instances:
             table.jobs.forget_vanished()
         reservations.return_dead(instances)
-        with files.closing_file(), noticing_interruptions() as interruptions:
+        with files.closing_file(), noticing_interruptions() as interruptions, interruptions.come_first():
             n_done = 0
             for result in _passes(keys, instances, should_stop):
                 n_done += result.outcome is Outcome.DONE

@@ -171,7 +171,7 @@ class _Shift:
 
     def run(self) -> None:
         """Work and wait until asked to stop, or until idle."""
-        with files.closing_file(), noticing_interruptions() as interruptions:
+        with files.closing_file(), noticing_interruptions() as interruptions, interruptions.come_first():
             for table in self._tables:
                 table.jobs.forget_vanished()
             for lost in runner.settle_lost(self._tables, self._patience):

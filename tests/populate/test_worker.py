@@ -359,7 +359,7 @@ def test_the_job_of_a_killed_worker_is_made_by_another_that_runs(one_session: An
         held.end(signal.SIGKILL)
         assert other.wait_for("job_done")["table"] == "Running"
         assert other.of("reservations_returned")[0]["count"] == 1
-        assert other.end(signal.SIGTERM) == 0
+        assert other.end(signal.SIGTERM) == 0, (other.events, other.other)
     assert rows_of_running(one_session) == 1
     assert one_session.stored_files() == one_session.referenced_files()
 
