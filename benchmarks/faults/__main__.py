@@ -40,7 +40,7 @@ from benchmarks.faults.worker import POINTS
 FOLDER = Path(__file__).parent
 LONGEST_RUN_S = 240
 STORE_MB = 256
-PAUSE_S = (0.4, 2.0)  # between two faults
+PAUSE_S = (0.2, 1.2)  # between two faults
 OUTAGE_S = (0.3, 2.0)  # of a store or a server
 LONGEST_SKEW_S = 3 * 86400
 
@@ -210,16 +210,16 @@ class Harness:
                 if process is None and idle < self.arguments.workers:
                     self._start_one(run, workers, place, progress)
             time.sleep(self.chooser.uniform(*PAUSE_S))
-            kind = self.chooser.choice([*self.injectors, ""])
+            kind = self.chooser.choice(list(self.injectors) or [""])
             if kind and workers.alive() and self.injectors[kind](workers):
                 self._count(run, kind, progress)
 
     def _start_one(self, run: Run, workers: Workers, place: int, progress: Callable[[int], Any]) -> None:
         chance = self.chooser.random()
-        if chance < 0.7 and self._wants("kill -9 at a point"):
+        if chance < 0.5 and self._wants("kill -9 at a point"):
             point = self.chooser.choice(list(POINTS))
-            workers.start(place, f"{point}:{self.chooser.randint(1, 6)}")
-        elif chance < 0.8 and self._wants("clock skew"):
+            workers.start(place, f"{point}:{self.chooser.randint(1, 12)}")
+        elif chance < 0.65 and self._wants("clock skew"):
             workers.start(place, VBN_SKEW_S=str(self.chooser.uniform(-LONGEST_SKEW_S, LONGEST_SKEW_S)))
             self._count(run, "clock skew", progress)
         else:
