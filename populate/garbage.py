@@ -20,9 +20,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import schemas
-from populate.snapshot import Snapshot, job_tables, schema_names
+from populate.snapshot import Snapshot, job_tables
 from schemas._datajoint import dj
-from schemas.connection import Database, modules
+from schemas.connection import Database, modules, schema_names
 from schemas.settings import STORE_NAME
 from vbn.errors import ConflictError, SettingError, StoreError
 

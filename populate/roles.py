@@ -28,7 +28,7 @@ import pymysql
 from schemas import administration, ecephys, session, stimulus
 from schemas._datajoint import dj
 from schemas.access import ROLES, RefusedError, require_admin, role_name
-from schemas.connection import MODULES, Database, part_classes, server_lock, tables
+from schemas.connection import Database, part_classes, schema_names, server_lock, tables
 from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError
 
 PASSWORD_BYTES = 24
@@ -220,7 +220,7 @@ class _Server:
         self.database = database
         self.roles = tuple(role_name(database.prefix, role) for role in ROLES)
         self.reader, self.worker, self.admin = self.roles
-        self.schemas = tuple(database.prefix + name for name in MODULES)
+        self.schemas = tuple(schema_names(database.prefix))
         longest = LONGEST_NAME[database.backend]
         if len(self.worker) > longest:
             raise RefusedError(

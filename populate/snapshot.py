@@ -15,7 +15,7 @@ from typing import Any
 import pymysql
 
 from schemas._datajoint import dj
-from schemas.connection import MODULES, Database
+from schemas.connection import Database, schema_names
 
 ROWS_AT_A_TIME = 500
 PATIENCE_OF_THE_SERVER_S = 7 * 24 * 3600  # while we are busy with what was read, and copy what it names
@@ -126,11 +126,6 @@ class Snapshot:
 def is_array(value: object) -> bool:
     """Tell whether a value of a JSON column is what DataJoint keeps of an array in the store."""
     return isinstance(value, dict) and {"path", "store"} <= value.keys()
-
-
-def schema_names(prefix: str) -> list[str]:
-    """Return the names of the schemas of a prefix, in dependency order."""
-    return [prefix + name for name in MODULES]
 
 
 def job_tables(database: Database) -> list[str]:

@@ -60,10 +60,6 @@ class TextLog:
             tqdm.write(f"{event['time'][:19]}Z {in_words(event)}", file=sys.stdout)
             sys.stdout.flush()
 
-    def close(self) -> None:
-        """Leave the bar as it is."""
-        self._bar.close()
-
 
 def in_words(event: Event) -> str:
     """Return an event as a line of text."""

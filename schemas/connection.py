@@ -119,6 +119,11 @@ def disconnect() -> None:
     _active = None
 
 
+def schema_names(prefix: str) -> list[str]:
+    """Return the names of the schemas of a prefix, in dependency order."""
+    return [prefix + name for name in MODULES]
+
+
 def modules() -> list[ModuleType]:
     """Return the modules that define tables, in dependency order."""
     return [importlib.import_module(f"schemas.{name}") for name in MODULES]

@@ -36,21 +36,24 @@ class Change:
 
 def compare_text_with_case(database: Database) -> None:
     """Let MySQL compare text as it is spelt; on PostgreSQL there is nothing to do."""
+    from schemas.connection import schema_names
+
     if database.backend != "mysql":
         return
     query = database.connection.query
-    pattern = database.prefix.replace("_", r"\_") + "%"
+    ours = schema_names(database.prefix)  # no pattern: another prefix may begin with this one
+    among = ", ".join(["%s"] * len(ours))
     query("SET SESSION foreign_key_checks = 0")  # both ends of a reference change, one after the other
     try:
-        schemas = "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE %s"
-        for (schema,) in query(schemas, args=(pattern,)).fetchall():
+        schemas = f"SELECT schema_name FROM information_schema.schemata WHERE schema_name IN ({among})"  # noqa: S608
+        for (schema,) in query(schemas, args=ours).fetchall():
             query(f"ALTER DATABASE `{schema}` COLLATE {MYSQL_COLLATION}")
         tables = (
-            "SELECT DISTINCT c.table_schema, c.table_name FROM information_schema.columns c "
+            "SELECT DISTINCT c.table_schema, c.table_name FROM information_schema.columns c "  # noqa: S608
             "JOIN information_schema.tables t USING (table_schema, table_name) "
-            "WHERE t.table_type = 'BASE TABLE' AND c.table_schema LIKE %s AND c.collation_name <> %s"
+            f"WHERE t.table_type = 'BASE TABLE' AND c.table_schema IN ({among}) AND c.collation_name <> %s"
         )
-        for schema, table in query(tables, args=(pattern, MYSQL_COLLATION)).fetchall():
+        for schema, table in query(tables, args=(*ours, MYSQL_COLLATION)).fetchall():
             query(
                 f"ALTER TABLE `{schema}`.`{table}` CONVERT TO CHARACTER SET utf8mb4 COLLATE {MYSQL_COLLATION}"
             )

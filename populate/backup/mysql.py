@@ -13,8 +13,8 @@ import pymysql
 from tqdm import tqdm
 
 from populate.backup.programs import find_mysql_program, secret_file, stream_in, stream_out
-from populate.snapshot import Snapshot, open_another, schema_names
-from schemas.connection import Database
+from populate.snapshot import Snapshot, open_another
+from schemas.connection import Database, schema_names
 from vbn.errors import ServerError
 
 SUFFIX = ".sql.gz"

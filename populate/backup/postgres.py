@@ -9,8 +9,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from populate.backup.programs import find_postgres_program, secret_file, stream_in, stream_out
-from populate.snapshot import Snapshot, schema_names
-from schemas.connection import Database
+from populate.snapshot import Snapshot
+from schemas.connection import Database, schema_names
 
 SUFFIX = ".pgdump"
 DUMP = ("--format=custom", "--no-owner", "--no-privileges", "--no-password")

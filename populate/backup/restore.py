@@ -10,8 +10,8 @@ from pathlib import Path
 from populate.backup import files, mysql, postgres
 from populate.backup.manifest import STORE, Manifest, read_manifest
 from populate.checksums import checksums_of, hash_of_file
-from populate.snapshot import Snapshot, job_tables, schema_names
-from schemas.connection import Database, server_lock
+from populate.snapshot import Snapshot, job_tables
+from schemas.connection import Database, schema_names, server_lock
 from schemas.parameters import parameter_tables
 from vbn.errors import ConflictError, SettingError, StoreError
 

@@ -109,6 +109,21 @@ def test_an_upgrade_that_was_interrupted_is_made_again(old_database: Any) -> Non
     assert collations == [("utf8mb4_0900_bin",)]
 
 
+def test_an_upgrade_leaves_a_prefix_that_begins_alike_alone(old_database: Any) -> None:
+    if old_database.server.backend != "mysql":
+        pytest.skip("PostgreSQL has nothing to change in this layout: run with --backend mysql")
+    neighbour = f"{old_database.prefix}other_session"
+    query = old_database.server.query
+    query(f'CREATE DATABASE "{neighbour}" COLLATE utf8mb4_0900_ai_ci')
+    try:
+        query(f'CREATE TABLE "{neighbour}"."mouse" (mouse_id varchar(32) PRIMARY KEY)')
+        old_database.vbn("deploy")
+        columns = f"SELECT collation_name FROM information_schema.columns WHERE table_schema = '{neighbour}'"
+        assert query(columns) == [("utf8mb4_0900_ai_ci",)]
+    finally:
+        query(f'DROP DATABASE "{neighbour}"')
+
+
 def test_two_deploys_at_once_make_each_change_once(old_database: Any) -> None:
     processes = [old_database.start("deploy") for _ in range(2)]
     outputs = [process.communicate(timeout=120) for process in processes]
