@@ -1,16 +1,11 @@
-"""``vbn plot``."""
+"""``vbn plot change-response``."""
 
 from pathlib import Path
 
 import click
 
 
-@click.group("plot")
-def command() -> None:
-    """Draw figures from the database."""
-
-
-@command.command("change-response")
+@click.command("change-response")
 @click.option("--session", "session_id", type=int, required=True, help="The session's id.")
 @click.option("--structure", required=True, help="Acronym of the brain structure, such as VISp.")
 @click.option(
@@ -20,7 +15,7 @@ def command() -> None:
 @click.option(
     "--all-units", is_flag=True, help="All units, not just snr > 1, isi_violations < 1, rate > 0.1 Hz."
 )
-def change_response(session_id: int, structure: str, out: Path, alignment: str, all_units: bool) -> None:
+def command(session_id: int, structure: str, out: Path, alignment: str, all_units: bool) -> None:
     """Responses of a structure to image changes, with running, licks and pupil.
 
     \b
