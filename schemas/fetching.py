@@ -25,7 +25,8 @@ def fetch_frame(query: Any, order_by: str | Sequence[str] = "KEY") -> pd.DataFra
     Returns
     -------
     One row per row, one column per attribute in the query's order, key included; NULL is None or NaN, as
-    pandas makes of it. Arrays and JSON are decoded; arrays in the store stay references.
+    pandas makes of it. Arrays and JSON are decoded; arrays in the store stay references; flags are bool on
+    every server.
     """
     ordered = query & dj.Top(limit=None, order_by=order_by)
     attributes = ordered.heading.attributes
@@ -41,6 +42,8 @@ def fetch_frame(query: Any, order_by: str | Sequence[str] = "KEY") -> pd.DataFra
 
 
 def _decoded(attribute: Any, values: Sequence[Any], connection: Any) -> Sequence[Any]:
+    if attribute.original_type == "bool":  # a number on MySQL
+        return [None if value is None else bool(value) for value in values]
     if not (attribute.codec or attribute.json or attribute.uuid):
         return values
     return [decode_attribute(attribute, value, connection=connection) for value in values]

@@ -87,6 +87,11 @@ class ParameterTable(dj.Lookup):
         return True
 
     @classmethod
+    def default_name(cls) -> str:
+        """Return the name of the set that is meant where none is named."""
+        return next(iter(cls.defaults))
+
+    @classmethod
     def get(cls, key: Mapping[str, Any] | str) -> Any:
         """Return the settings of the set that a name, or a key that holds it, stands for.
 

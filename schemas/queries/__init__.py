@@ -1,0 +1,32 @@
+"""Queries that a lab shares: which units, sessions and presentations, and what a figure needs of them.
+
+`units`, `sessions`, `changes`, `omissions` ... return DataJoint expressions, to be restricted and joined
+further. `psth_matrix`, `responses_table`, `spike_times` and `trial_table` fetch. A misspelt name or value is
+an error that names the nearest right ones, and so is what is not computed yet.
+"""
+
+from schemas.queries.checks import restrict
+from schemas.queries.presentations import changes, flashes, full_field_flashes, gabors, omissions
+from schemas.queries.results import RESPONSES, psth_matrix, responses_table, spike_times, trial_table
+from schemas.queries.sessions import REQUIREMENTS, familiar_novel_pairs, sessions
+from schemas.queries.units import IncompleteWarning, cell_classes, units
+
+__all__ = [
+    "REQUIREMENTS",
+    "RESPONSES",
+    "IncompleteWarning",
+    "cell_classes",
+    "changes",
+    "familiar_novel_pairs",
+    "flashes",
+    "full_field_flashes",
+    "gabors",
+    "omissions",
+    "psth_matrix",
+    "responses_table",
+    "restrict",
+    "sessions",
+    "spike_times",
+    "trial_table",
+    "units",
+]

@@ -1,0 +1,237 @@
+"""Restricting a query by what people type: a misspelt name or value is an error that names the nearest.
+
+DataJoint takes a dictionary with an unknown key as no restriction at all, and a value that is nowhere gives
+an empty result; both look like answers.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from schemas._datajoint import dj
+from schemas.connection import DRIVER_ERRORS, part_classes, tables
+from vbn.errors import NotFoundError, SettingError, shortened
+
+Condition = str | Mapping[str, Any]
+
+LISTED = 12
+"""How many known values a message lists where none is near."""
+SEARCHED = 5000
+"""Among how many known values the nearest is looked for."""
+
+TOKEN = re.compile(
+    r"""(?P<text>'(?:[^']|'')*') | (?P<quoted>["`]) | (?P<end>;|--|/\*) | (?P<name>[A-Za-z_]\w*)
+      | (?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?) | (?P<operator><=|>=|<>|!=|[=<>(),+\-*/%.]) | (?P<other>\S)""",
+    re.VERBOSE,
+)
+KEYWORDS = {
+    "and", "or", "not", "is", "null", "in", "like", "between", "true", "false", "escape", "case", "when",
+    "then", "else", "end", "abs", "round", "floor", "ceiling", "lower", "upper", "length", "coalesce",
+    "nullif", "greatest", "least", "sqrt", "ln", "log", "exp", "power", "mod", "sign", "date", "timestamp",
+}  # fmt: skip
+Token = tuple[str, str]
+
+
+def restrict(query: Any, *conditions: Condition) -> Any:
+    """Return the rows of a query that meet all conditions, each checked before it is used.
+
+    Parameters
+    ----------
+    query : query expression.
+    conditions : SQL such as ``"snr > 1 AND structure_acronym = 'VISp'"``, or a mapping of attributes to the
+        value, or to a list of the values, that is wanted. In a mapping None is NULL.
+
+    Returns
+    -------
+    query expression
+
+    Raises
+    ------
+    SettingError
+        For a name that is no attribute of the query, with the nearest ones, and for SQL that the server
+        does not understand.
+    NotFoundError
+        For a text, or a number of a key, that is nowhere in the database, with the nearest ones.
+
+    Notes
+    -----
+    Text stands in single quotes. Flags may be compared with 0 and 1 on every server.
+    """
+    for condition in conditions:
+        if isinstance(condition, str):
+            query = _restrict_by_sql(query, condition)
+        else:
+            for name, value in condition.items():
+                query = _restrict_by_value(query, name, value)
+    return query
+
+
+def restrict_all(query: Any, conditions: Condition | Sequence[Condition]) -> Any:
+    """Return the rows of a query that meet one condition, or all of several; see `restrict`."""
+    return restrict(query, *([conditions] if isinstance(conditions, str | Mapping) else conditions))
+
+
+def of_sessions(query: Any, sessions: Any) -> Any:
+    """Return the rows of a query that belong to sessions.
+
+    Parameters
+    ----------
+    query : query expression with the session's key.
+    sessions : a session's id or several, a key, or a query with the session's key; True for all.
+    """
+    if sessions is True:
+        return query
+    if hasattr(sessions, "proj"):
+        return query & sessions.proj()
+    return restrict(query, sessions if isinstance(sessions, Mapping) else {"session_id": sessions})
+
+
+def require_attribute(query: Any, name: str) -> None:
+    """Raise a SettingError with the nearest names unless a query has an attribute."""
+    known = list(query.heading.names)
+    if name not in known:
+        raise SettingError(f"There is no attribute '{name}' here.{nearest(name, known)}")
+
+
+def require_choice(what: str, value: str, known: Sequence[str]) -> None:
+    """Raise a SettingError with the nearest choices unless a value is one of them."""
+    if value not in known:
+        raise SettingError(f"There is no {what} '{value}'.{nearest(value, known)}")
+
+
+def nearest(word: object, known: Sequence[Any]) -> str:
+    """Return a sentence with what is near to a word, or, of few, with all there is."""
+    words = sorted({str(each) for each in known})
+    if not words:
+        return " There is none yet."
+    near = []
+    if len(words) <= SEARCHED:
+        lower = {each.lower(): each for each in words}
+        near = [lower[each] for each in difflib.get_close_matches(str(word).lower(), lower, n=4, cutoff=0.6)]
+    if near:
+        return f" Near to it: {', '.join(near)}."
+    few = ", ".join(shortened(each) for each in words[:LISTED])
+    return f" There {'is' if len(words) == 1 else 'are'}: {few}{', ...' if len(words) > LISTED else ''}."
+
+
+def _restrict_by_value(query: Any, name: str, value: Any) -> Any:
+    require_attribute(query, name)
+    values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+    for each in values:
+        if each is not None:
+            _require_known(query, name, each)
+    return query & [{name: each} for each in values]
+
+
+def _restrict_by_sql(query: Any, condition: str) -> Any:
+    tokens = list(_tokens(condition))
+    for kind, token in tokens:
+        if kind == "name" and token.lower() not in KEYWORDS:
+            require_attribute(query, token)
+    for name, comparison, text in _comparisons(tokens):
+        if comparison == "LIKE":
+            _require_alike(query, name, text)
+        else:
+            _require_known(query, name, text)
+    restricted = query & f"({_with_flags(query, tokens)})"
+    _require_understood(restricted, condition)
+    return restricted
+
+
+def _tokens(condition: str) -> Iterator[Token]:
+    """Yield the kind and the text of each word of a condition."""
+    for match in TOKEN.finditer(condition):
+        kind = match.lastgroup or "other"
+        if kind == "quoted":
+            raise SettingError(f"In the condition {condition} text must stand in single quotes ('...').")
+        if kind in ("end", "other"):
+            raise SettingError(f"The condition {condition} cannot contain {match.group()}")
+        yield kind, match.group()
+
+
+def _comparisons(tokens: Sequence[Token]) -> Iterator[tuple[str, str, str]]:
+    """Yield attribute, comparison and text wherever an attribute is compared with text."""
+    name, comparison = "", ""
+    for position, (kind, token) in enumerate(tokens):
+        word = token.upper()
+        if kind == "name" and token.lower() not in KEYWORDS:
+            name, comparison = token, ""
+        elif token in ("=", "<>", "!=") or word in ("IN", "LIKE"):
+            comparison = word
+        elif kind == "text":
+            following = tokens[position + 1 :]
+            if name and comparison:
+                yield name, comparison, token[1:-1].replace("''", "'")
+            elif len(following) > 1 and following[0][1] in ("=", "<>", "!=") and following[1][0] == "name":
+                yield following[1][1], "=", token[1:-1].replace("''", "'")
+        elif token not in ("(", ",") and word != "NOT":
+            name, comparison = "", ""
+
+
+def _with_flags(query: Any, tokens: Sequence[Token]) -> str:
+    """Return the condition with 0 and 1 as FALSE and TRUE where flags are compared with them."""
+    words = [token for _, token in tokens]
+    for position in range(2, len(words)):
+        flag, comparison, value = words[position - 2 : position + 1]
+        is_flag = tokens[position - 2][0] == "name" and _is_flag(query, flag)
+        if is_flag and comparison in ("=", "<>", "!=") and value in ("0", "1"):
+            words[position] = "TRUE" if value == "1" else "FALSE"
+    return " ".join(words).replace(" . ", ".")
+
+
+def _is_flag(query: Any, name: str) -> bool:
+    attribute = query.heading.attributes.get(name)
+    return attribute is not None and attribute.original_type in ("bool", "boolean")
+
+
+def _require_understood(query: Any, condition: str) -> None:
+    """Let the server parse the query, without any row of it."""
+    try:
+        query.connection.query(f"{query.make_sql()} LIMIT 0")
+    except (*DRIVER_ERRORS, dj.errors.DataJointError) as error:
+        words = shortened(str(error.args[-1] or error.args[0]).partition("\n")[0], 200)
+        raise SettingError(f"The server does not understand the condition {condition}: {words}") from error
+
+
+def _require_known(query: Any, name: str, value: Any) -> None:
+    """Raise a NotFoundError unless a text, or a number of a key, is a value of the attribute somewhere."""
+    if name not in query.heading.names:
+        return  # of SQL that compares with something else
+    attribute = query.heading.attributes[name]
+    if not (isinstance(value, str) or (attribute.in_key and not isinstance(value, float))):
+        return
+    table = _home(query, name)
+    members = _members(table, name)
+    if value not in members if members else not table & {name: value}:
+        raise NotFoundError(f"Nothing has {name} '{shortened(value)}'.{nearest(value, choices(name, table))}")
+
+
+def _require_alike(query: Any, name: str, pattern: str) -> None:
+    table = _home(query, name)
+    quoted = pattern.replace("'", "''")
+    if not _members(table, name) and not table & f"{name} LIKE '{quoted}'":
+        known = nearest(pattern.strip("%_"), choices(name, table))
+        raise NotFoundError(f"Nothing has a {name} like '{shortened(pattern)}'.{known}")
+
+
+def _home(query: Any, name: str) -> Any:
+    """Return the table that an attribute's values come from: the first that has it, else the query."""
+    of_tables = (table() for cls in tables() for table in (cls, *part_classes(cls)))
+    return next((table for table in of_tables if name in table.heading.names), query)
+
+
+def _members(table: Any, name: str) -> list[str]:
+    """Return the members of an enum, nothing for another type."""
+    declared = str(table.heading.attributes[name].original_type)
+    return re.findall(r"'([^']*)'", declared) if declared.startswith("enum(") else []
+
+
+def choices(name: str, table: Any) -> list[Any]:
+    """Return the values that an attribute has in a table, sorted; of an enum all that it can have."""
+    if members := _members(table, name):
+        return members
+    values = (dj.U(name) & table).to_arrays(name).tolist()
+    return sorted((value for value in values if value is not None), key=str)

@@ -1,0 +1,104 @@
+"""Presentations of stimuli: changes, omissions, flashes, Gabors and full-field flashes, by condition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from schemas import behavior, stimulus
+from schemas.queries.checks import Condition, of_sessions, require_choice, restrict, restrict_all
+from schemas.queries.units import Names
+
+BLOCKS = {"active": True, "passive": False}
+OUTCOMES = ("hit", "miss", "auto_rewarded", "false_alarm", "correct_reject", "aborted")
+OF_TRIAL = ("go", "catch", *OUTCOMES)
+OF_IMAGES = "image_name IS NOT NULL AND image_name <> 'omitted'"
+
+
+def changes(
+    sessions: Any = True,
+    *,
+    block: str | None = None,
+    outcome: Names = None,
+    image_name: Names = None,
+    novel: bool | None = None,
+    sham: bool = False,
+    where: Condition | Sequence[Condition] = (),
+) -> Any:
+    """Return the flashes at which the image changed, with the outcome of the trial.
+
+    Parameters
+    ----------
+    sessions : a session's id or several, a key, or a query as `sessions` returns it; all by default.
+    block : ``active``, the task, or ``passive``, its replay; both by default.
+    outcome : of the trial, in the replay of the trial that is replayed: ``hit``, ``miss``, ``auto_rewarded``,
+        for sham changes ``false_alarm``, ``correct_reject``.
+    image_name : image that was changed to.
+    novel : whether that image was new to the mouse.
+    sham : sham changes of catch trials, in place of changes.
+    where : further conditions on the attributes, see `restrict`; all must be met.
+
+    Returns
+    -------
+    query expression
+        One row per presentation, its key that of ``stimulus.Stimulus.Presentation``;
+        ``presentation_start_time`` is when the flash was on the screen.
+    """
+    query = _presentations(sessions, block, image_name, novel)
+    query = query & ({"is_sham_change": True} if sham else {"is_change": True})
+    query = query.join(behavior.ChangeDetection.Trial.proj(*OF_TRIAL), left=True)
+    if outcome is not None:
+        outcomes = [outcome] if isinstance(outcome, str) else list(outcome)
+        for each in outcomes:
+            require_choice("outcome", each, OUTCOMES)
+        query = query & [{each: True} for each in outcomes]
+    return restrict_all(query, where)
+
+
+def omissions(
+    sessions: Any = True, *, block: str | None = None, where: Condition | Sequence[Condition] = ()
+) -> Any:
+    """Return the omitted flashes; ``presentation_start_time`` is when the flash would have come.
+
+    Parameters are those of `changes`.
+    """
+    return restrict_all(_presentations(sessions, block) & {"omitted": True}, where)
+
+
+def flashes(
+    sessions: Any = True,
+    *,
+    block: str | None = None,
+    image_name: Names = None,
+    novel: bool | None = None,
+    change: bool | None = None,
+    where: Condition | Sequence[Condition] = (),
+) -> Any:
+    """Return the flashed images, without omissions; of both kinds or only changes, or only repetitions.
+
+    The other parameters are those of `changes`.
+    """
+    query = _presentations(sessions, block, image_name, novel) & OF_IMAGES
+    return restrict_all(query if change is None else query & {"is_change": change}, where)
+
+
+def gabors(sessions: Any = True, *, where: Condition | Sequence[Condition] = ()) -> Any:
+    """Return the Gabors that map receptive fields, with their position and orientation."""
+    return restrict_all(_presentations(sessions) & "position_x IS NOT NULL", where)
+
+
+def full_field_flashes(sessions: Any = True, *, where: Condition | Sequence[Condition] = ()) -> Any:
+    """Return the full-field flashes; ``color`` is 1 for white, -1 for black."""
+    return restrict_all(_presentations(sessions) & "color IS NOT NULL", where)
+
+
+def _presentations(
+    sessions: Any, block: str | None = None, image_name: Names = None, novel: bool | None = None
+) -> Any:
+    query = of_sessions(stimulus.Stimulus.Presentation(), sessions)
+    if block is not None:
+        require_choice("block", block, list(BLOCKS))
+        query = query & {"active": BLOCKS[block]}
+    if image_name is not None:
+        query = restrict(query, {"image_name": image_name})
+    return query if novel is None else query & {"is_image_novel": novel}

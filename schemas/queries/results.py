@@ -1,0 +1,248 @@
+"""What a figure needs, in one call: arrays with coordinates, and one row per unit or trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from schemas import behavior, ecephys, optotagging, performance, psth, responses, session
+from schemas.fetching import fetch_frame
+from schemas.queries.checks import of_sessions, require_choice
+from schemas.queries.units import all_units, not_computed
+from vbn.analysis.optotagging import DEFAULT_METHOD
+from vbn.errors import NotFoundError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Missing = Literal["error", "drop"]
+
+UNIT_KEY = ["mouse_id", "session_id", "probe_name", "unit_id"]
+TRIAL_KEY = ["mouse_id", "session_id", "trial_id"]
+COORDINATES = (
+    "structure_acronym", "structure_group", "probe_vertical_position", "genotype", "cre_line",
+    "experience_level", "image_set",
+)  # fmt: skip
+RESPONSES = {
+    cls.__name__: cls
+    for cls in (
+        responses.ChangeResponse, responses.OmissionResponse, responses.ImageSelectivity,
+        responses.FlashResponse, responses.RunningModulation, responses.PupilModulation,
+        responses.ReceptiveField, optotagging.OptotagLabel, responses.CellClass,
+    )
+}  # fmt: skip
+NO_UNITS = "There are no such units. See: vbn sessions, vbn status."
+OF_SESSION = (
+    "session_type", "date_of_acquisition", "experience_level", "image_set", "session_number", "age_in_days",
+)  # fmt: skip
+
+
+def psth_matrix(
+    units: Any,
+    alignment: str = "change_active",
+    *,
+    optotag_method: str = DEFAULT_METHOD,
+    missing: Missing = "error",
+) -> xr.DataArray:
+    """Return the mean responses of units to one kind of event as a matrix.
+
+    Parameters
+    ----------
+    units : query of units, as `units` returns it.
+    alignment : name of a row of `psth.Alignment`.
+    optotag_method : by which method the cell classes are.
+    missing : ``drop`` to leave out units whose responses are not computed yet, in place of an error.
+
+    Returns
+    -------
+    (unit, time) float32, Hz; ``time`` is the centre of each bin in seconds after the event. Coordinates along
+    ``unit``: ``unit_id``, ``session_id``, ``mouse_id``, ``probe_name``, the structure and its group,
+    ``probe_vertical_position`` (um above the tip), ``genotype``, ``cre_line``, ``experience_level``,
+    ``image_set``, ``cell_class`` (None where it is not computed) and ``n_events``. Units are in the order of
+    their keys. Units of sessions without such events are NaN.
+
+    Raises
+    ------
+    NotFoundError
+        If there are no such units, or responses of some are not computed and `missing` is ``error``.
+    """
+    import xarray as xr  # takes half a second
+
+    axis = psth.Alignment.get(alignment).axis
+    key = {"alignment": alignment}
+    frame = _described(units)
+    curves = fetch_frame((psth.Psth.Unit & key).proj("psth_rate") * units.proj())
+    frame = _with_rows(frame, curves[["unit_id", "psth_rate"]], psth.Psth, key, missing)
+    events = fetch_frame((psth.Psth & key).proj("n_events"))[["session_id", "n_events"]]
+    frame = frame.merge(events, on="session_id", how="left").merge(
+        _classes(units, optotag_method), on="unit_id", how="left"
+    )
+    named = [*UNIT_KEY, *COORDINATES, "cell_class", "n_events"]
+    return xr.DataArray(
+        np.stack(frame["psth_rate"].tolist()) if len(frame) else np.empty((0, axis.n_bins), np.float32),
+        dims=("unit", "time"),
+        coords={"time": axis.centers_s, **{name: ("unit", _values(frame[name])) for name in named}},
+        name="firing_rate",
+        attrs={"units": "Hz", "alignment": alignment, "time_units": "s"},
+    )
+
+
+def responses_table(
+    units: Any,
+    tables: Sequence[str] | None = None,
+    *,
+    optotag_method: str = DEFAULT_METHOD,
+    parameters: Mapping[str, str] | None = None,
+    missing: Missing | Literal["nan"] = "error",
+) -> pd.DataFrame:
+    """Return one row per unit with its metrics, labels and responses.
+
+    Parameters
+    ----------
+    units : query of units, as `units` returns it.
+    tables : names of `RESPONSES`, such as ``ChangeResponse``; all by default.
+    optotag_method : by which method labels and cell classes are.
+    parameters : name of the parameter set by the name of its attribute, as
+        ``{"change_response_params": "mine"}``; by default those that the package brings.
+    missing : what to do with units for which a table is not computed yet: an ``error``, ``drop`` them, or
+        leave ``nan``.
+
+    Returns
+    -------
+    One row per unit in the order of the keys: what `units` returns, and the attributes of the tables, arrays
+    left out. NULL is NaN or None.
+
+    Raises
+    ------
+    NotFoundError
+        If there are no such units, or a table is not computed for some and `missing` is ``error``.
+    SettingError
+        For a table or parameter that there is not, with the nearest ones.
+    """
+    chosen = list(RESPONSES) if tables is None else list(tables)
+    for name in chosen:
+        require_choice("table of responses", name, list(RESPONSES))
+    keys = {name: _parameters(RESPONSES[name], optotag_method, parameters or {}) for name in chosen}
+    for name in parameters or {}:
+        require_choice("parameter", name, sorted({each for key in keys.values() for each in key}))
+    frame = _described(units)
+    for name, key in keys.items():
+        table = RESPONSES[name]
+        plain = [each.name for each in table.Unit.heading.attributes.values() if not each.codec]
+        names = [each for each in plain if each not in table.Unit.primary_key]
+        rows = fetch_frame((table.Unit & key).proj(*names) * units.proj())
+        frame = _with_rows(frame, rows[["unit_id", *names]], table, key, missing)
+    return frame
+
+
+def spike_times(units: Any) -> dict[int, np.ndarray]:
+    """Return the spike times of units, wherever they are stored.
+
+    Parameters
+    ----------
+    units : query of units, as `units` returns it.
+
+    Returns
+    -------
+    dict
+        Unit id -> (n_spikes,) float64, ascending, seconds on the session's clock.
+
+    Raises
+    ------
+    NotFoundError
+        If there are no such units.
+    """
+    found = ecephys.spike_times(units)
+    if not found:
+        raise NotFoundError(NO_UNITS)
+    return found
+
+
+def trial_table(sessions: Any = True, *, performance_params: str = "allensdk") -> pd.DataFrame:
+    """Return one row per trial with its session, outcome, latency and the behaviour around it.
+
+    Parameters
+    ----------
+    sessions : a session's id or several, a key, or a query as `sessions` returns it; all by default.
+    performance_params : name of a row of `performance.PerformanceParams`, for the rolling metrics.
+
+    Returns
+    -------
+    One row per trial, in the order of the keys: the attributes of ``behavior.ChangeDetection.Trial`` but
+    ``lick_times``, of the session and mouse; ``change_flash_time``, ``latency_from_flash`` and
+    ``latency_from_change_time`` (s) of ``performance.TaskStatistics.Trial``; ``reward_rate``, ``hit_rate``,
+    ``false_alarm_rate``, ``rolling_dprime`` and ``is_engaged`` of ``performance.RollingPerformance.Trial``.
+    What is not computed yet is NaN or None.
+
+    Raises
+    ------
+    NotFoundError
+        If there are no such sessions or trials.
+    """
+    trial = behavior.ChangeDetection.Trial
+    plain = [name for name, attribute in trial.heading.attributes.items() if not attribute.codec]
+    frame = fetch_frame(of_sessions(trial.proj(*plain[len(TRIAL_KEY) :]), sessions))
+    if frame.empty:
+        raise NotFoundError("There are no trials of such sessions. See: vbn sessions, vbn status.")
+    performance.PerformanceParams.get(performance_params)
+    rolling = performance.RollingPerformance.Trial & {"performance_params": performance_params}
+    statistics = performance.TaskStatistics.Trial & {
+        "task_statistics_params": performance.TaskStatisticsParams.default_name()
+    }
+    for query in (statistics, rolling):
+        names = [name for name in query.heading.names if name not in query.primary_key]
+        rows = fetch_frame(of_sessions(query, sessions))[["session_id", "trial_id", *names]]
+        frame = frame.merge(rows, on=["session_id", "trial_id"], how="left", validate="one_to_one")
+    frame["is_engaged"] = frame["is_engaged"].astype("boolean")
+    mice = session.Session.proj(*OF_SESSION) * session.Mouse.proj("genotype", "cre_line", "sex")
+    described = fetch_frame(of_sessions(mice, sessions)).drop(columns="mouse_id")
+    return frame.merge(described, on="session_id", how="left", validate="many_to_one")
+
+
+def _described(units: Any) -> pd.DataFrame:
+    """Return the units in the order of their keys, with what `all_units` promises."""
+    wanted = [name for name in all_units().heading.names if name != "spike_offset"]
+    query = units if set(wanted) <= set(units.heading.names) else all_units() & units.proj()
+    frame = fetch_frame(query.proj(*(name for name in wanted if name not in query.primary_key)))
+    if frame.empty:
+        raise NotFoundError(NO_UNITS)
+    return frame.sort_values(UNIT_KEY, ignore_index=True)
+
+
+def _with_rows(frame: pd.DataFrame, rows: pd.DataFrame, table: Any, key: Any, missing: str) -> pd.DataFrame:
+    """Return the units with the rows of a table, and deal with those that it lacks."""
+    require_choice("way to deal with what is missing", missing, ["error", "drop", "nan"])
+    lacking = ~frame["unit_id"].isin(rows["unit_id"])
+    if missing == "error" and lacking.any():
+        sessions = frame.loc[lacking, "session_id"].unique().tolist()
+        raise NotFoundError(
+            f"{not_computed(table, key, sessions)} Ask for missing='drop' to leave their units out."
+        )
+    how: Any = "inner" if missing == "drop" else "left"
+    return frame.merge(rows, on="unit_id", how=how, validate="one_to_one")
+
+
+def _parameters(table: Any, optotag_method: str, chosen: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameter sets of a table: the chosen ones, else the default ones."""
+    key = {}
+    for parameter_table in table.parameters():
+        name = parameter_table.primary_key[0]
+        default = optotag_method if name == "optotag_method" else parameter_table.default_name()
+        key[name] = chosen.get(name, default)
+        parameter_table.get(key[name])
+    return key
+
+
+def _classes(units: Any, optotag_method: str) -> pd.DataFrame:
+    key = _parameters(responses.CellClass, optotag_method, {})
+    return fetch_frame((responses.CellClass.Unit & key) * units.proj())[["unit_id", "cell_class"]]
+
+
+def _values(column: pd.Series) -> np.ndarray:
+    """Return a column for a coordinate: text and None as objects."""
+    if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
+        return np.array([None if pd.isna(value) else value for value in column], dtype=object)
+    return column.to_numpy()

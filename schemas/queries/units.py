@@ -1,0 +1,184 @@
+"""Units: which ones, and where they are, as a query to be restricted and joined further."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from schemas import ecephys, optotagging, responses, selection, session
+from schemas.queries.checks import Condition, of_sessions, restrict, restrict_all
+from vbn.analysis.optotagging import DEFAULT_METHOD
+from vbn.analysis.selection import Criterion
+
+Names = str | Sequence[str] | None
+Numbers = int | Sequence[int] | None
+
+PLACES = (
+    "structure_acronym", "probe_channel_number", "probe_vertical_position", "probe_horizontal_position",
+    "anterior_posterior_ccf_coordinate", "dorsal_ventral_ccf_coordinate", "left_right_ccf_coordinate",
+    "valid_data",
+)  # fmt: skip
+OF_SESSION = (
+    "session_type", "date_of_acquisition", "image_set", "experience_level", "session_number",
+    "abnormal_histology", "abnormal_activity",
+)  # fmt: skip
+OF_MOUSE = ("genotype", "cre_line", "sex")
+OPERATORS = {"==": "=", "!=": "<>"}
+
+
+class IncompleteWarning(UserWarning):
+    """Some of what a query asks for is not computed yet."""
+
+
+def units(
+    *,
+    criteria: str | None = None,
+    structure: Names = None,
+    group: Names = None,
+    cell_class: Names = None,
+    optotag_method: str = DEFAULT_METHOD,
+    genotype: Names = None,
+    cre_line: Names = None,
+    experience_level: Names = None,
+    image_set: Names = None,
+    mouse_id: Names = None,
+    session_id: Numbers = None,
+    sessions: Any = True,
+    where: Condition | Sequence[Condition] = (),
+) -> Any:
+    """Return units with their metrics, place, mouse and session.
+
+    Parameters
+    ----------
+    criteria : name of a quality filter (`selection.UnitCriteria`), such as ``bennett_2025``.
+    structure : acronyms of structures, such as ``VISp``.
+    group : groups of structures, such as ``visual cortex``.
+    cell_class : ``Sst``, ``Vip``, ``RS``, ``FS`` or ``unlabelled``, by `optotag_method`.
+    genotype, cre_line : of the mouse; the genotype of a wild type is ``wt/wt``.
+    experience_level, image_set : of the session: ``Familiar`` or ``Novel``; ``G`` or ``H``.
+    mouse_id, session_id : which mice and sessions.
+    sessions : a query of sessions, as `sessions` returns it, or a key; all by default.
+    where : further conditions on the attributes, see `restrict`; all must be met.
+
+    Each takes one value or several, of which one must be met.
+
+    Returns
+    -------
+    query expression
+        One row per unit, its key that of ``ecephys.Recording.Unit``: the unit's metrics, the structure, its
+        group and the place of the peak channel, session and mouse.
+
+    Raises
+    ------
+    SettingError, NotFoundError
+        For a name or value that there is not, with the nearest ones.
+
+    Warns
+    -----
+    IncompleteWarning
+        If cell classes are asked for and some recordings have none yet.
+    """
+    wanted = {
+        "structure_acronym": structure,
+        "structure_group": group,
+        "genotype": genotype,
+        "cre_line": cre_line,
+        "experience_level": experience_level,
+        "image_set": image_set,
+        "mouse_id": mouse_id,
+        "session_id": session_id,
+    }
+    query = restrict(all_units(), {name: value for name, value in wanted.items() if value is not None})
+    if criteria is not None:
+        query = query & criteria_condition(criteria)
+    query = of_sessions(query, sessions)
+    query = restrict_all(query, where)
+    if cell_class is not None:
+        query = query & cell_classes(cell_class, optotag_method, query).proj()
+    return query
+
+
+def all_units() -> Any:
+    """Return all units with the attributes that `units` promises."""
+    metrics = ("peak_channel_id", "cluster_id", "local_index", *selection.UNIT_METRICS)
+    channels = ecephys.Recording.Channel.proj(*PLACES, peak_channel_id="channel_id")
+    located = ecephys.Recording.Unit.proj(*metrics) * channels
+    grouped = located.join(ecephys.Structure.proj("structure_group"), left=True)  # some are in no structure
+    return grouped * session.Session.proj(*OF_SESSION) * session.Mouse.proj(*OF_MOUSE)
+
+
+def criteria_condition(name: str) -> str:
+    """Return a quality filter as a restriction of what `all_units` returns.
+
+    Parameters
+    ----------
+    name : name of a row of `selection.UnitCriteria`.
+
+    Notes
+    -----
+    The units are those of ``selection.UnitSelection.Unit``, also of sessions where it is not computed.
+    """
+    criteria = selection.UnitCriteria.get(name).criteria
+    return " AND ".join(f"({_condition(each)})" for each in criteria) or "TRUE"
+
+
+def _condition(criterion: Criterion) -> str:
+    column, comparison = criterion.column, criterion.comparison
+    if criterion.value is None:
+        return f"{column} {comparison.upper()}"
+    if isinstance(criterion.value, tuple):
+        met = f"{column} IN ({', '.join(map(_literal, criterion.value)) or 'NULL'})"
+    else:
+        met = f"{column} {OPERATORS.get(comparison, comparison)} {_literal(criterion.value)}"
+    return f"{met} OR {column} IS NULL" if criterion.null_passes else met
+
+
+def _literal(value: float | str | bool) -> str:
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
+
+
+def cell_classes(cell_class: Names = None, method: str = DEFAULT_METHOD, of: Any = True) -> Any:
+    """Return the units' cell classes by one method of labelling.
+
+    Parameters
+    ----------
+    cell_class : one or more classes, None for all.
+    method : name of a row of `optotagging.OptotagMethod`.
+    of : which units; recordings of these without classes make a warning.
+
+    Returns
+    -------
+    query expression : rows of ``responses.CellClass.Unit``.
+    """
+    optotagging.OptotagMethod.get(method)
+    key = {"optotag_method": method, "optotag_params": optotagging.OptotagParams.default_name()}
+    found = responses.CellClass.Unit & key
+    warn_of_missing(responses.CellClass, key, of)
+    return found if cell_class is None else restrict(found, {"cell_class": cell_class})
+
+
+def warn_of_missing(table: Any, key: dict[str, Any], of: Any = True) -> None:
+    """Warn if a table has no entry of some recordings whose units are asked for."""
+    if missing := missing_sessions(table, key, of):
+        warnings.warn(
+            f"{not_computed(table, key, missing)} Their units are left out.", IncompleteWarning, stacklevel=4
+        )
+
+
+def missing_sessions(table: Any, key: dict[str, Any], of: Any = True) -> list[int]:
+    """Return the recordings, of some units, of which a table has no entry with a key."""
+    recordings = ecephys.Recording.proj() & (of if of is True else of.proj())
+    return [int(number) for number in (recordings - (table & key).proj()).to_arrays("session_id")]
+
+
+def not_computed(table: Any, key: dict[str, Any], session_ids: Sequence[int]) -> str:
+    """Return in words that a table has no entry of some sessions."""
+    few = ", ".join(map(str, sorted(session_ids)[:5])) + (", ..." if len(session_ids) > 5 else "")
+    sets = ", ".join(str(name) for name in key.values())
+    return (
+        f"{table.__name__} ({sets}) of {len(session_ids)} session{'s'[: len(session_ids) != 1]} is not "
+        f"computed yet: {few}. See: vbn status."
+    )
