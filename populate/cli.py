@@ -20,8 +20,8 @@ from vbn.errors import VbnError
 
 COMMANDS = (
     "admin", "backup", "catalogue", "checksum", "delete", "deletions", "demo", "deploy", "doctor",
-    "down", "errors", "explain", "gc", "issues", "optotagging", "params", "plot", "populate",
-    "recompute", "register", "release", "relocate", "restore", "retry", "roots", "sessions",
+    "down", "errors", "explain", "export", "gc", "issues", "optotagging", "params", "plot", "populate",
+    "query", "recompute", "register", "release", "relocate", "restore", "retry", "roots", "sessions",
     "stale", "status", "synthetic", "verify", "worker",
 )  # fmt: skip
 

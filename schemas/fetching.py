@@ -13,14 +13,19 @@ import pandas as pd
 
 from schemas._datajoint import decode_attribute, dj
 
+INTEGERS = ("int16", "int32", "int64")
 
-def fetch_frame(query: Any, order_by: str | Sequence[str] = "KEY") -> pd.DataFrame:
+
+def fetch_frame(
+    query: Any, order_by: str | Sequence[str] = "KEY", *, nullable_integers: bool = False
+) -> pd.DataFrame:
     """Return the rows of a query.
 
     Parameters
     ----------
     query : query expression.
     order_by : attributes to sort by, ``KEY`` for the primary key.
+    nullable_integers : integers with NULLs become Int64, in place of float64.
 
     Returns
     -------
@@ -33,12 +38,16 @@ def fetch_frame(query: Any, order_by: str | Sequence[str] = "KEY") -> pd.DataFra
     names = ordered.heading.names
     rows = ordered.cursor().fetchall()
     columns = zip(*rows, strict=True) if rows else ((),) * len(names)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             name: _decoded(attributes[name], values, ordered.connection)
             for name, values in zip(names, columns, strict=True)
         }
     )
+    if not nullable_integers:
+        return frame
+    integers = [name for name in names if attributes[name].original_type in INTEGERS]
+    return frame.astype({name: "Int64" for name in integers if frame[name].dtype.kind != "i"})
 
 
 def _decoded(attribute: Any, values: Sequence[Any], connection: Any) -> Sequence[Any]:

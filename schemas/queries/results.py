@@ -184,7 +184,7 @@ def trial_table(sessions: Any = True, *, performance_params: str = "allensdk") -
     """
     trial = behavior.ChangeDetection.Trial
     plain = [name for name, attribute in trial.heading.attributes.items() if not attribute.codec]
-    frame = fetch_frame(of_sessions(trial.proj(*plain[len(TRIAL_KEY) :]), sessions))
+    frame = fetch_frame(of_sessions(trial.proj(*plain[len(TRIAL_KEY) :]), sessions), nullable_integers=True)
     if frame.empty:
         raise NotFoundError("There are no trials of such sessions. See: vbn sessions, vbn status.")
     performance.PerformanceParams.get(performance_params)
@@ -198,7 +198,7 @@ def trial_table(sessions: Any = True, *, performance_params: str = "allensdk") -
         frame = frame.merge(rows, on=["session_id", "trial_id"], how="left", validate="one_to_one")
     frame["is_engaged"] = frame["is_engaged"].astype("boolean")
     mice = session.Session.proj(*OF_SESSION) * session.Mouse.proj("genotype", "cre_line", "sex")
-    described = fetch_frame(of_sessions(mice, sessions)).drop(columns="mouse_id")
+    described = fetch_frame(of_sessions(mice, sessions), nullable_integers=True).drop(columns="mouse_id")
     return frame.merge(described, on="session_id", how="left", validate="many_to_one")
 
 
@@ -206,7 +206,8 @@ def _described(units: Any) -> pd.DataFrame:
     """Return the units in the order of their keys, with what `all_units` promises."""
     wanted = [name for name in all_units().heading.names if name != "spike_offset"]
     query = units if set(wanted) <= set(units.heading.names) else all_units() & units.proj()
-    frame = fetch_frame(query.proj(*(name for name in wanted if name not in query.primary_key)))
+    named = (name for name in wanted if name not in query.primary_key)
+    frame = fetch_frame(query.proj(*named), nullable_integers=True)
     if frame.empty:
         raise NotFoundError(NO_UNITS)
     return frame.sort_values(UNIT_KEY, ignore_index=True)

@@ -1,0 +1,382 @@
+"""``vbn query``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _options(*options: Decorator) -> Decorator:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _several(name: str, words: str, **more: Any) -> Decorator:
+    return click.option(name, multiple=True, help=f"{words}; may be repeated.", **more)
+
+
+_WHERE = _several(
+    "--where", "Condition on the attributes, such as \"snr > 1 AND quality = 'good'\"; all must be met"
+)
+_SESSION = _several("--session", "Id of a session", type=int)
+_OF_SESSIONS = _options(
+    _SESSION,
+    _several("--mouse", "Id of a mouse"),
+    _several("--experience", "Familiar or Novel"),
+    _several("--image-set", "Letter of the image set"),
+    _several("--genotype", "Full genotype; wt/wt is a wild type"),
+    _several("--cre-line", "Cre line of the mouse"),
+)
+_OF_UNITS = _options(
+    click.option("--criteria", help="Quality filter, such as bennett_2025 (vbn params list UnitCriteria)."),
+    _several("--structure", "Acronym of a structure, such as VISp"),
+    _several("--group", "Group of structures, such as 'visual cortex'"),
+    _several("--cell-class", "Sst, Vip, RS, FS or unlabelled"),
+    click.option("--optotag-method", default="bennett_2025", show_default=True, help="Who labels the cells."),
+    _OF_SESSIONS,
+    _WHERE,
+)
+_OUTPUT = _options(
+    click.option("--columns", help="Names of columns, with commas between; all where none is named."),
+    click.option("--limit", type=click.IntRange(min=0), help="Rows of a table; 0 for all.  [default: 100]"),
+    click.option(
+        "--format", "kind", type=click.Choice(["table", "csv", "parquet", "json"]), help="How to write it."
+    ),
+    click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write."),
+)
+_BLOCK = click.option("--block", help="active, the task, or passive, its replay.")
+_MISSING = click.option(
+    "--missing",
+    type=click.Choice(["error", "drop"]),
+    default="error",
+    show_default=True,
+    help="What to do with units that are not computed yet.",
+)
+
+
+@click.group("query")
+def command() -> None:
+    """Ask the database: units, sessions, presentations, trials, responses.
+
+    The same questions as schemas.queries, whose answers can be joined further in Python. A misspelt name
+    or value is an error that names the nearest right ones.
+    """
+
+
+@command.command("sessions")
+@_OF_SESSIONS
+@click.option("--dprime-min", type=float, help="Lowest mean sensitivity of engaged trials.")
+@click.option("--dprime-max", type=float, help="Highest mean sensitivity of engaged trials.")
+@_several("--requires", "What a session must have: recording, laser, eye_tracking, computed, ...")
+@_WHERE
+@_OUTPUT
+def query_sessions(dprime_min: float | None, dprime_max: float | None, requires: Any, **options: Any) -> None:
+    """Sessions by experience, images, mouse, behaviour and completeness.
+
+    \b
+    Example:
+      vbn query sessions --experience Novel --requires laser --dprime-min 1
+    """
+    dprime = None if dprime_min is None and dprime_max is None else (dprime_min, dprime_max)
+    more = {"dprime": dprime, "requires": requires, "where": options["where"]}
+    _answer(
+        lambda queries: _frame(queries.sessions(**_of_sessions(options), **more)),
+        options,
+        "session_id mouse_id date_of_acquisition session_type experience_level image_set cre_line file_kind",
+    )
+
+
+@command.command("pairs")
+@_OUTPUT
+def query_pairs(**options: Any) -> None:
+    """Pairs of recordings with familiar and with novel images of each mouse that has both.
+
+    \b
+    Example:
+      vbn query pairs --out pairs.csv
+    """
+    _answer(
+        lambda queries: _frame(queries.familiar_novel_pairs()),
+        options,
+        "mouse_id familiar_session_id novel_session_id familiar_image_set novel_image_set cre_line",
+    )
+
+
+@command.command("units")
+@_OF_UNITS
+@_OUTPUT
+def query_units(**options: Any) -> None:
+    """Units with their metrics, place, mouse and session.
+
+    \b
+    Example:
+      vbn query units --structure VISp --criteria bennett_2025 --cell-class Sst
+    """
+    _answer(
+        lambda queries: _frame(_units(queries, options)),
+        options,
+        "unit_id session_id probe_name structure_acronym probe_vertical_position quality unit_firing_rate "
+        "snr isi_violations amplitude_cutoff presence_ratio",
+    )
+
+
+@command.command("responses")
+@_OF_UNITS
+@_several("--table", "Table of responses, such as ChangeResponse")
+@_MISSING
+@_OUTPUT
+def query_responses(table: tuple[str, ...], missing: str, **options: Any) -> None:
+    """One row per unit with its metrics, labels and responses.
+
+    \b
+    Example:
+      vbn query responses --group thalamus --table ChangeResponse --out thalamus.parquet
+    """
+    method = options["optotag_method"]
+    _answer(
+        lambda queries: queries.responses_table(
+            _units(queries, options), table or None, optotag_method=method, missing=missing
+        ),
+        options,
+        "unit_id session_id structure_acronym cell_class optotag_label change_modulation_active "
+        "change_is_responsive omission_is_responsive selectivity_preferred_image field_is_significant",
+    )
+
+
+@command.command("psth")
+@click.option("--alignment", default="change_active", show_default=True, help="vbn params list Alignment.")
+@_OF_UNITS
+@_MISSING
+@_OUTPUT
+def query_psth(alignment: str, missing: str, **options: Any) -> None:
+    """Mean responses, one row per unit and one column per bin: rate_ and its centre in seconds.
+
+    \b
+    Example:
+      vbn query psth --structure VISp --alignment change_active --out psth.parquet
+    """
+
+    def ask(queries: Any) -> pd.DataFrame:
+        method = options["optotag_method"]
+        matrix = queries.psth_matrix(
+            _units(queries, options), alignment, optotag_method=method, missing=missing
+        )
+        import pandas as pd
+
+        names = [f"rate_{time:.6g}" for time in matrix["time"].to_numpy()]
+        of_units = {str(name): matrix[name].to_numpy() for name in matrix.coords if name != "time"}
+        rates = pd.DataFrame(matrix.to_numpy(), columns=names)
+        return pd.concat([pd.DataFrame(of_units), rates], axis=1)
+
+    _answer(ask, options, "unit_id session_id structure_acronym cell_class experience_level n_events")
+
+
+@command.command("spikes")
+@_OF_UNITS
+@_OUTPUT
+def query_spikes(**options: Any) -> None:
+    """Spike times, one row per spike: unit_id and spike_time in seconds on the session's clock.
+
+    \b
+    Example:
+      vbn query spikes --session 1064644573 --structure VISp --out spikes.parquet
+    """
+
+    def ask(queries: Any) -> pd.DataFrame:
+        import numpy as np
+        import pandas as pd
+
+        times = queries.spike_times(_units(queries, options))
+        unit_ids = np.repeat(list(times), [len(each) for each in times.values()])
+        return pd.DataFrame({"unit_id": unit_ids, "spike_time": np.concatenate(list(times.values()))})
+
+    _answer(ask, options, "unit_id spike_time")
+
+
+@command.command("trials")
+@_OF_SESSIONS
+@_OUTPUT
+def query_trials(**options: Any) -> None:
+    """One row per trial with its session, outcome, latency and the behaviour around it.
+
+    \b
+    Example:
+      vbn query trials --experience Novel --out trials.csv
+    """
+    _answer(
+        lambda queries: queries.trial_table(_sessions(queries, options)),
+        options,
+        "session_id trial_id trial_start_time change_image_name go catch hit false_alarm aborted "
+        "latency_from_flash rolling_dprime is_engaged",
+    )
+
+
+@command.command("changes")
+@_OF_SESSIONS
+@_BLOCK
+@_several("--outcome", "hit, miss, auto_rewarded; of sham changes false_alarm, correct_reject")
+@_several("--image", "Image that was changed to")
+@click.option("--novel/--familiar", default=None, help="Only images that were new to the mouse, or were not.")
+@click.option("--sham", is_flag=True, help="Sham changes of catch trials, in place of changes.")
+@_WHERE
+@_OUTPUT
+def query_changes(
+    block: str | None, outcome: Any, image: Any, novel: bool | None, sham: bool, **options: Any
+) -> None:
+    """Flashes at which the image changed, with the outcome of the trial.
+
+    \b
+    Example:
+      vbn query changes --session 1064644573 --block active --outcome hit
+    """
+    conditions = {"block": block, "outcome": outcome or None, "image_name": image or None}
+    conditions |= {"novel": novel, "sham": sham, "where": options["where"]}
+    _answer(
+        lambda queries: _frame(queries.changes(_sessions(queries, options), **conditions)),
+        options,
+        "session_id presentation_id presentation_start_time image_name active trial_id hit miss "
+        "auto_rewarded is_image_novel",
+    )
+
+
+@command.command("omissions")
+@_OF_SESSIONS
+@_BLOCK
+@_WHERE
+@_OUTPUT
+def query_omissions(block: str | None, **options: Any) -> None:
+    """Omitted flashes; presentation_start_time is when the flash would have come.
+
+    \b
+    Example:
+      vbn query omissions --block active --experience Familiar --format csv
+    """
+    _answer(
+        lambda queries: _frame(
+            queries.omissions(_sessions(queries, options), block=block, where=options["where"])
+        ),
+        options,
+        "session_id presentation_id presentation_start_time active trial_id flashes_since_change",
+    )
+
+
+@command.command("flashes")
+@_OF_SESSIONS
+@_BLOCK
+@_several("--image", "Name of the image")
+@click.option("--change/--repeat", default=None, help="Only changes of the image, or only repetitions.")
+@_WHERE
+@_OUTPUT
+def query_flashes(block: str | None, image: Any, change: bool | None, **options: Any) -> None:
+    """Flashed images, without omissions.
+
+    \b
+    Example:
+      vbn query flashes --session 1064644573 --block passive --repeat
+    """
+    conditions = {"block": block, "image_name": image or None, "change": change, "where": options["where"]}
+    _answer(
+        lambda queries: _frame(queries.flashes(_sessions(queries, options), **conditions)),
+        options,
+        "session_id presentation_id presentation_start_time image_name is_change active flashes_since_change",
+    )
+
+
+@command.command("gabors")
+@_OF_SESSIONS
+@_WHERE
+@_OUTPUT
+def query_gabors(**options: Any) -> None:
+    """Gabors that map receptive fields, with position and orientation.
+
+    \b
+    Example:
+      vbn query gabors --session 1064644573 --where "orientation = 45"
+    """
+    _answer(
+        lambda queries: _frame(queries.gabors(_sessions(queries, options), where=options["where"])),
+        options,
+        "session_id presentation_id presentation_start_time position_x position_y orientation",
+    )
+
+
+@command.command("full-field-flashes")
+@_OF_SESSIONS
+@_WHERE
+@_OUTPUT
+def query_full_field_flashes(**options: Any) -> None:
+    """Full-field flashes: color is 1 for white, -1 for black.
+
+    \b
+    Example:
+      vbn query full-field-flashes --where "color = 1"
+    """
+    where = options["where"]
+    _answer(
+        lambda queries: _frame(queries.full_field_flashes(_sessions(queries, options), where=where)),
+        options,
+        "session_id presentation_id presentation_start_time color",
+    )
+
+
+def _of_sessions(options: dict[str, Any]) -> dict[str, Any]:
+    names = {"session": "session_id", "mouse": "mouse_id", "experience": "experience_level"}
+    given = {names.get(name, name): options[name] for name in (*names, "image_set", "genotype", "cre_line")}
+    return {name: list(values) for name, values in given.items() if values}
+
+
+def _sessions(queries: Any, options: dict[str, Any]) -> Any:
+    conditions = _of_sessions(options)
+    return queries.sessions(**conditions) if conditions else True
+
+
+def _units(queries: Any, options: dict[str, Any]) -> Any:
+    several = {name: list(options[name]) or None for name in ("structure", "group", "cell_class")}
+    single = {name: options[name] for name in ("criteria", "optotag_method", "where")}
+    return queries.units(**_of_sessions(options), **several, **single)
+
+
+def _frame(query: Any) -> pd.DataFrame:
+    from schemas.fetching import fetch_frame
+
+    return fetch_frame(query, nullable_integers=True)
+
+
+def _answer(ask: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown: str) -> None:
+    """Ask, say what is missing, and print or save the answer; a table has the columns to be shown."""
+    import sys
+    import warnings
+
+    import schemas
+    from populate.rendering import ROWS_SHOWN, format_for, render, save, with_columns
+    from schemas import queries
+
+    kind, out, limit = format_for(options["kind"], options["out"]), options["out"], options["limit"]
+    names = [name.strip() for name in (options["columns"] or "").split(",") if name.strip()]
+    schemas.connect()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", queries.IncompleteWarning)
+        frame = ask(queries)
+    for warning in caught:
+        click.echo(f"vbn: {warning.message}", err=True)
+    if not names and kind == "table":
+        names = [name for name in shown.split() if name in frame]
+    frame = with_columns(frame, names)
+    if out is None:
+        rows = {None: ROWS_SHOWN, 0: None}.get(limit, limit) if kind == "table" else None
+        render(frame if kind == "table" or not limit else frame.head(limit), kind, sys.stdout, rows)
+        return
+    save(frame.head(limit) if limit else frame, kind, out)
+    click.echo(f"{out}: {len(frame):,} rows.", err=True)

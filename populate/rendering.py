@@ -1,0 +1,112 @@
+"""Showing a data frame, or writing it to a file, in the format that was asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+
+from schemas.queries.checks import nearest
+from vbn.errors import SettingError
+
+FORMATS = ("table", "csv", "parquet", "json")
+ROWS_SHOWN = 100
+"""Rows of a table on the screen, unless more are asked for."""
+
+
+def format_for(chosen: str | None, out: Path | None) -> str:
+    """Return the format that was chosen, else that of the file's name, else a table.
+
+    Raises
+    ------
+    SettingError
+        If nothing says what the file is to be, or parquet would go to the screen.
+    """
+    if chosen is None and out is not None:
+        chosen = out.suffix.lower().removeprefix(".")
+        if chosen not in FORMATS[1:]:
+            raise SettingError(f"'{out}' must end in .csv, .parquet or .json, or name a --format.")
+    if chosen == "parquet" and out is None:
+        raise SettingError("Parquet is for files: name one with --out FILE.parquet.")
+    return chosen or "table"
+
+
+def with_columns(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return the named columns in this order; all where none is named.
+
+    Raises
+    ------
+    SettingError
+        For a column that is not there, with the nearest.
+    """
+    for name in names:
+        if name not in frame:
+            raise SettingError(f"There is no column '{name}'.{nearest(name, list(frame.columns))}")
+    return frame[list(names)] if names else frame
+
+
+def render(frame: pd.DataFrame, kind: str, file: IO[Any], limit: int | None = None) -> None:
+    """Write a data frame.
+
+    Parameters
+    ----------
+    frame : one row per row.
+    kind : one of `FORMATS`. Numbers keep all their digits but in a table.
+    file : text file; a binary one for parquet.
+    limit : rows of a table on the screen; None for all.
+    """
+    if kind == "csv":
+        frame.to_csv(file, index=False)
+    elif kind == "parquet":
+        frame.to_parquet(file, index=False)
+    elif kind == "json":
+        file.write(json.dumps([_plain(row) for row in frame.to_dict("records")], indent=2) + "\n")
+    else:
+        shown = frame if limit is None else frame.head(limit)
+        if len(shown):
+            file.write(shown.to_string(index=False, na_rep="-") + "\n")
+        left = len(frame) - len(shown)
+        rest = f", {left:,} of them not shown (--limit 0 shows all, --out FILE saves them)" if left else ""
+        file.write(f"{len(frame):,} row{'' if len(frame) == 1 else 's'}{rest}.\n")
+
+
+def save(frame: pd.DataFrame, kind: str, out: Path) -> None:
+    """Write a data frame to a file, which is there only when it is complete."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+    unfinished = Path(name)
+    try:
+        with os.fdopen(handle, "wb" if kind == "parquet" else "w") as file:
+            render(frame, kind, file)
+        unfinished.chmod(0o666 & ~_umask())
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _plain(row: dict[Any, Any]) -> dict[str, Any]:
+    return {str(name): _json_value(value) for name, value in row.items()}
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, np.ndarray | list):
+        return [_json_value(each) for each in value]
+    if isinstance(value, dict):
+        return value
+    if value is None or value is pd.NA or pd.isna(value):
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value.isoformat() if hasattr(value, "isoformat") else value

@@ -1,0 +1,105 @@
+"""``vbn query``, as a person types it."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from schemas import behavior, psth, queries
+from schemas.fetching import fetch_frame
+
+QUESTIONS = (
+    "sessions", "pairs", "units", "responses", "psth", "spikes", "trials", "changes", "omissions", "flashes",
+    "gabors", "full-field-flashes",
+)  # fmt: skip
+
+
+def ask(database: Any, *words: Any) -> str:
+    return str(database.vbn("query", *words).stdout)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_question_has_an_answer_in_a_table_and_says_how_many_rows_there_are(
+    populated_synthetic: Any, question: str
+) -> None:
+    lines = ask(populated_synthetic, question, "--limit", 2).splitlines()
+    assert len(lines) == (3 if question == "pairs" else 4)
+    assert "_id" in lines[0]
+    assert " row" in lines[-1]
+
+
+def test_an_answer_is_the_same_in_every_format(populated_synthetic: Any, tmp_path: Path) -> None:
+    words = ("units", "--group", "visual cortex", "--group", "thalamus", "--where", "snr > 1")
+    populated_synthetic.connect()
+    expected = fetch_frame(queries.units(group=["visual cortex", "thalamus"], where="snr > 1"))
+    assert len(expected)
+    readers = {
+        "units.csv": lambda path: pd.read_csv(path, dtype=str),  # pandas' own parser of numbers is not exact
+        "units.parquet": pd.read_parquet,
+        "units.json": lambda path: pd.DataFrame(json.loads(path.read_text())),
+    }
+    for name, read in readers.items():
+        done = populated_synthetic.vbn("query", *words, "--out", tmp_path / name)
+        assert f"{len(expected)} rows" in done.stderr
+        found = read(tmp_path / name)
+        assert list(found.columns) == list(expected.columns)
+        assert [int(value) for value in found["unit_id"]] == expected["unit_id"].tolist()
+        assert [float(value) for value in found["snr"]] == expected["snr"].tolist()  # to the last digit
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["units.csv", "units.json", "units.parquet"]
+    printed = pd.read_csv(io.StringIO(ask(populated_synthetic, *words, "--format", "csv")))
+    assert printed["unit_id"].tolist() == expected["unit_id"].tolist()
+
+
+def test_responses_around_an_event_are_saved_as_one_row_per_unit(
+    populated_synthetic: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "psth.parquet"
+    ask(populated_synthetic, "psth", "--alignment", "omission_active", "--cell-class", "RS", "--out", out)
+    found = pd.read_parquet(out)
+    populated_synthetic.connect()
+    unit_id = int(found["unit_id"].iloc[0])
+    stored = (psth.Psth.Unit & {"unit_id": unit_id, "alignment": "omission_active"}).fetch1("psth_rate")
+    rates = found.loc[0, [name for name in found if name.startswith("rate_")]].to_numpy(np.float32)
+    np.testing.assert_array_equal(rates, stored)
+    assert set(found["cell_class"]) == {"RS"}
+    assert "rate_-0.995" in found
+
+
+def test_whole_numbers_stay_whole_where_some_are_missing(populated_synthetic: Any) -> None:
+    rows = json.loads(ask(populated_synthetic, "gabors", "--format", "json", "--limit", 3))
+    assert [row["trial_id"] for row in rows] == [None] * 3
+    printed = ask(populated_synthetic, "flashes", "--format", "csv", "--columns", "trial_id,presentation_id")
+    found = [line.split(",")[0] for line in printed.splitlines()[1:]]
+    populated_synthetic.connect()
+    known = {str(number) for number in behavior.ChangeDetection.Trial.to_arrays("trial_id").tolist()}
+    assert set(found) <= known | {""}
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (("units", "--structure", "VISpp"), "Nothing has structure_acronym 'VISpp'. Near to it: VISp"),
+        (("units", "--where", "snrr > 1"), "There is no attribute 'snrr' here. Near to it: snr"),
+        (("units", "--columns", "unit_id,snrr"), "There is no column 'snrr'. Near to it: snr"),
+        (("sessions", "--experience", "novl"), "Near to it: Novel"),
+        (("sessions", "--requires", "eye_trackin"), "Near to it: eye_tracking"),
+        (("responses", "--table", "Chang"), "There is no table of responses 'Chang'"),
+        (("psth", "--where", "snr > 1e9"), "There are no such units"),
+        (("units", "--format", "parquet"), "name one with --out"),
+        (("units", "--out", "units.xls"), "must end in .csv, .parquet or .json"),
+    ],
+)
+def test_what_is_misspelt_is_one_line_with_what_to_do(
+    populated_synthetic: Any, words: tuple[str, ...], answer: str
+) -> None:
+    done = populated_synthetic.vbn("query", *words, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert answer in line
