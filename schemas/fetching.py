@@ -13,7 +13,7 @@ import pandas as pd
 
 from schemas._datajoint import decode_attribute, dj
 
-INTEGERS = ("int16", "int32", "int64")
+INTEGERS = ("int16", "int32", "int64", "smallint", "integer", "int", "bigint")
 
 
 def fetch_frame(
@@ -46,7 +46,9 @@ def fetch_frame(
     )
     if not nullable_integers:
         return frame
-    integers = [name for name in names if attributes[name].original_type in INTEGERS]
+    # What refers to another table has no type of its own, only the server's.
+    types = {name: attributes[name].original_type or attributes[name].type for name in names}
+    integers = [name for name in names if types[name] in INTEGERS]
     return frame.astype({name: "Int64" for name in integers if frame[name].dtype.kind != "i"})
 
 
@@ -55,4 +57,6 @@ def _decoded(attribute: Any, values: Sequence[Any], connection: Any) -> Sequence
         return [None if value is None else bool(value) for value in values]
     if not (attribute.codec or attribute.json or attribute.uuid):
         return values
+    if attribute.json and connection.adapter.backend == "postgresql":
+        return values  # the driver has decoded them; DataJoint would fail at plain text
     return [decode_attribute(attribute, value, connection=connection) for value in values]

@@ -68,6 +68,13 @@ def test_every_quality_filter_passes_the_units_that_its_table_holds() -> None:
         assert ids(queries.units(criteria=name)) == ids(selected) != []
 
 
+def test_the_criteria_of_a_filter_can_be_read() -> None:
+    frame = fetch_frame(selection.UnitCriteria.Criterion & {"unit_criteria": "bennett_2025"})
+    values = dict(zip(frame["criterion_column"], frame["criterion_value"], strict=True))
+    assert values["quality"] == "good"
+    assert values["isi_violations"] == 0.5
+
+
 def test_units_of_a_cell_class_are_those_of_its_table_and_can_be_restricted_further() -> None:
     for name in ("Sst", "RS", ["RS", "FS"]):
         names = [name] if isinstance(name, str) else name
