@@ -57,6 +57,6 @@ def _decoded(attribute: Any, values: Sequence[Any], connection: Any) -> Sequence
         return [None if value is None else bool(value) for value in values]
     if not (attribute.codec or attribute.json or attribute.uuid):
         return values
-    if attribute.json and connection.adapter.backend == "postgresql":
+    if attribute.json and not attribute.codec and connection.adapter.backend == "postgresql":
         return values  # the driver has decoded them; DataJoint would fail at plain text
     return [decode_attribute(attribute, value, connection=connection) for value in values]

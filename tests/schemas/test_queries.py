@@ -75,6 +75,11 @@ def test_the_criteria_of_a_filter_can_be_read() -> None:
     assert values["isi_violations"] == 0.5
 
 
+def test_arrays_in_the_store_stay_references_in_a_frame() -> None:
+    counts = fetch_frame(psth.TrialResponse.Window & {"response_window": "response"})["trial_spike_counts"]
+    assert counts.iloc[0].load().ndim == 2
+
+
 def test_units_of_a_cell_class_are_those_of_its_table_and_can_be_restricted_further() -> None:
     for name in ("Sst", "RS", ["RS", "FS"]):
         names = [name] if isinstance(name, str) else name
