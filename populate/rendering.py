@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -12,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
+from populate.whole_files import whole_file
 from schemas.queries.checks import nearest
 from vbn.errors import SettingError
 
@@ -78,22 +77,8 @@ def render(frame: pd.DataFrame, kind: str, file: IO[Any], limit: int | None = No
 
 def save(frame: pd.DataFrame, kind: str, out: Path) -> None:
     """Write a data frame to a file, which is there only when it is complete."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    unfinished = Path(name)
-    try:
-        with os.fdopen(handle, "wb" if kind == "parquet" else "w") as file:
-            render(frame, kind, file)
-        unfinished.chmod(0o666 & ~_umask())
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with whole_file(out) as part, part.open("wb" if kind == "parquet" else "w") as file:
+        render(frame, kind, file)
 
 
 def _plain(row: dict[Any, Any]) -> dict[str, Any]:

@@ -99,10 +99,18 @@ class Snapshot:
             f"{quote(name)}::text" if table.columns[name] == "jsonb" else quote(name) for name in columns
         ]
         statement = f"SELECT {', '.join(names)} FROM {quote(table.schema)}.{quote(table.name)}"  # noqa: S608
+        for rows in self.stream(statement):
+            yield from rows
+
+    def stream(self, statement: str) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Yield the rows of a query as the server sends them, some hundred at a time.
+
+        In the statement a percent sign is written twice, as DataJoint does.
+        """
         with contextlib.closing(self._cursor()) as cursor:
-            cursor.execute(statement)
+            cursor.execute(statement, ())
             while rows := cursor.fetchmany(ROWS_AT_A_TIME):
-                yield from rows
+                yield rows
 
     def _cursor(self) -> Any:
         """Return a cursor that leaves the rows with the server until they are asked for."""

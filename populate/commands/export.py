@@ -1,0 +1,94 @@
+"""``vbn export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+class _TableOrNwb(click.Group):
+    """Takes the first word for the name of a table unless it is a subcommand."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = ["TABLE", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("export", cls=_TableOrNwb, subcommand_metavar="(TABLE | nwb) [OPTIONS]")
+def command() -> None:
+    """Write tables to files: a TABLE as CSV or Parquet, the results of one session as NWB.
+
+    \b
+    Examples:
+      vbn export Psth.Unit --where "alignment = 'change_active'" --out psth.parquet
+      vbn export nwb --session 1064644573 --out results.nwb
+    More of each: vbn export TABLE --help, vbn export nwb --help
+    """
+
+
+@command.command("TABLE")
+@click.argument("table", metavar="")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="File to write: .csv or .parquet.",
+)
+@click.option(
+    "--where",
+    multiple=True,
+    help="Condition on the attributes, such as \"snr > 1 AND quality = 'good'\"; may be repeated, all must "
+    "be met.",
+)
+@click.option(
+    "--columns", default="", help="Names of attributes, with commas between; all where none is named."
+)
+@click.option("--arrays", is_flag=True, help="Write the arrays of the store too; without, where they are.")
+def export_table(table: str, out: Path, where: tuple[str, ...], columns: str, arrays: bool) -> None:
+    """Write one table as CSV or Parquet, in the order of its key.
+
+    TABLE is a name of docs/tables.md, a part as Master.Part. Arrays are lists in Parquet and JSON in CSV,
+    matrices lists of their rows; NULL is nothing in CSV, and NaN in an array is null there. Times are UTC.
+
+    \b
+    Example:
+      vbn export Recording.Unit --where "snr > 1" --columns unit_id,snr --out units.csv
+    """
+    from populate import export
+
+    names = [name.strip() for name in columns.split(",") if name.strip()]
+    rows = export.export_table(table, out, where, names, arrays=arrays)
+    click.echo(f"{out}: {rows:,} row{'' if rows == 1 else 's'} of {table}.")
+
+
+@command.command("nwb")
+@click.option("--session", "session_id", type=int, required=True, help="The session's id.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write: .nwb."
+)
+@click.option(
+    "--tables",
+    default="",
+    help="Names of computed tables, with commas between, a master with its parts; all where none is named.",
+)
+def export_nwb(session_id: int, out: Path, tables: str) -> None:
+    """Write the computed tables of one session to a small NWB file, for a paper or an archive.
+
+    It holds no recorded data: rows have the ids of units and trials in the source file, whose name, size
+    and hash are in /analysis, with versions and parameters.
+
+    \b
+    Example:
+      vbn export nwb --session 1064644573 --tables Psth,CellClass,Performance --out results.nwb
+    """
+    from populate import export
+    from schemas.derived import missing_entries
+
+    names = [name.strip() for name in tables.split(",") if name.strip()]
+    rows = export.export_nwb(session_id, out, names)
+    click.echo(f"{out}: {len(rows)} tables of session {session_id}.")
+    if missing := missing_entries(session_id, names):
+        lacking = ", ".join(f"{table} ({count})" for table, count in missing.items())
+        click.echo(f"vbn: not computed yet, and not in the file: {lacking}. See vbn status.", err=True)

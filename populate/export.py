@@ -1,0 +1,182 @@
+"""Exporting tables to files: any table as CSV or Parquet, the results of a session as NWB."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import csv, parquet
+from tqdm import tqdm
+
+import schemas
+import vbn
+from populate.explanation import find_table
+from populate.snapshot import Snapshot
+from populate.whole_files import whole_file
+from schemas._datajoint import dj
+from schemas.arrow import Column, columns_of, record_batch, schema_of
+from schemas.meanings import meanings
+from schemas.queries.checks import require_attribute, restrict_all
+from vbn.errors import SettingError
+
+ROW_GROUP_BYTES = 16 * 2**20
+"""How much is gathered before it is written: readers of Parquet take it up at once."""
+
+Write = Callable[[pa.Table], None]
+
+
+def export_table(
+    table: str, out: Path, where: Sequence[str] = (), columns: Sequence[str] = (), *, arrays: bool = False
+) -> int:
+    """Write a table, or a part of it, to a file; return the number of rows.
+
+    The rows are those of one moment, in the order of the primary key. They pass through in pieces, so that
+    the memory needed does not grow with their number.
+
+    Parameters
+    ----------
+    table : name of a table, or ``Master.Part``.
+    out : the file; its suffix ``.csv`` or ``.parquet`` chooses the format. It is there when complete.
+    where : conditions that must all be met, see `schemas.queries.restrict`.
+    columns : attributes in the order wanted; all where none is named.
+    arrays : write the arrays of the store themselves (Parquet only), rather than where they are.
+
+    Raises
+    ------
+    NotFoundError, SettingError
+        For a table, an attribute or a value that is not there, with the nearest, and for another suffix.
+    """
+    writer = _writer_for(out, arrays)
+    database = schemas.connect()
+    cls = find_table(table)
+    query = restrict_all(cls(), list(where))
+    for name in columns:
+        require_attribute(query, name)
+    if columns:
+        query = query.proj(*columns)
+    kept = columns_of(query, arrays)
+    about = {
+        "table": table,
+        "meaning": cls().heading.table_status["comment"],
+        "where": " AND ".join(where),
+        "database_prefix": database.prefix,
+        "package": f"vbn-datajoint {vbn.__version__}",
+    }
+    comments = meanings(cls())
+    about["columns"] = json.dumps({each.name: comments[each.name] for each in kept})
+    layout = schema_of(kept, comments, about)
+    names = list(dict.fromkeys(columns)) or layout.names
+    with whole_file(out) as part, writer(part, _selected(layout, names)) as write:
+        return _copy(query, kept, layout, lambda rows: write(rows.select(names)))
+
+
+def _writer_for(out: Path, arrays: bool) -> Callable[[Path, pa.Schema], Any]:
+    suffix = out.suffix.lower()
+    if suffix not in WRITERS:
+        raise SettingError(f"'{out}' must end in {' or '.join(WRITERS)}.")
+    if arrays and suffix == ".csv":
+        raise SettingError("Arrays of the store are too large for CSV: name a .parquet file.")
+    return WRITERS[suffix]
+
+
+def _selected(layout: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    return pa.schema([layout.field(name) for name in names], metadata=layout.metadata)
+
+
+def _copy(query: Any, columns: Sequence[Column], layout: pa.Schema, write: Write) -> int:
+    """Write the rows of a query in pieces of bounded size; return how many they are."""
+    ordered = query & dj.Top(limit=None, order_by="KEY")
+    gathered: list[pa.RecordBatch] = []
+    size = count = 0
+    with (
+        Snapshot.taken(schemas.connect()) as snapshot,
+        tqdm(total=len(query), unit="row", unit_scale=True, disable=not sys.stderr.isatty()) as bar,
+    ):
+        for rows in snapshot.stream(ordered.make_sql()):
+            for piece in _pieces(rows, columns):
+                gathered.append(record_batch(piece, columns, layout))
+                size += gathered[-1].nbytes
+                if size > ROW_GROUP_BYTES:
+                    write(pa.Table.from_batches(gathered, layout))
+                    gathered, size = [], 0
+            count += len(rows)
+            bar.update(len(rows))
+        if gathered:
+            write(pa.Table.from_batches(gathered, layout))
+    return count
+
+
+def _pieces(rows: Sequence[Any], columns: Sequence[Column]) -> Iterator[Sequence[Any]]:
+    """Yield rows together, one by one where each loads arrays."""
+    if any(column.loads for column in columns):
+        yield from ([row] for row in rows)
+    else:
+        yield rows
+
+
+@contextlib.contextmanager
+def _parquet(path: Path, layout: pa.Schema) -> Iterator[Write]:
+    texts = [each.name for each in layout if pa.types.is_string(each.type)]
+    with parquet.ParquetWriter(path, layout, compression="zstd", use_dictionary=texts) as writer:
+        yield writer.write_table
+
+
+@contextlib.contextmanager
+def _csv(path: Path, layout: pa.Schema) -> Iterator[Write]:
+    """Write texts in quotes, NULL as nothing, lists as JSON."""
+    flat = pa.schema(
+        [pa.field(each.name, pa.string()) if pa.types.is_list(each.type) else each for each in layout]
+    )
+    with csv.CSVWriter(path, flat) as writer:
+
+        def write(rows: pa.Table) -> None:
+            arrays = [_as_json(each) if pa.types.is_list(each.type) else each for each in rows.columns]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=flat))
+
+        yield write
+
+
+def _as_json(lists: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return lists as JSON text, NaN as null."""
+    texts = [
+        pa.array(
+            [None if each is None else json.dumps(each).replace("NaN", "null") for each in chunk.to_pylist()],
+            pa.string(),
+        )
+        for chunk in lists.chunks
+    ]
+    return pa.chunked_array(texts, pa.string())
+
+
+WRITERS = {".csv": _csv, ".parquet": _parquet}
+
+
+def export_nwb(session_id: int, out: Path, tables: Sequence[str] = ()) -> dict[str, int]:
+    """Write the results of a session to a derived NWB file; return its tables with their numbers of rows.
+
+    Parameters
+    ----------
+    session_id : the session.
+    out : the file, ending in ``.nwb``. It is there when complete.
+    tables : computed tables, ``Psth`` with its parts or ``Psth.Unit`` alone; all where none is named.
+
+    Raises
+    ------
+    NotFoundError, SettingError
+        For a session or a table that is not there or has no results, and for another suffix.
+    """
+    from schemas.derived import derived_session
+    from vbn.nwb.derived import write_derived
+
+    if out.suffix.lower() != ".nwb":
+        raise SettingError(f"'{out}' must end in .nwb.")
+    schemas.connect()
+    session = derived_session(session_id, tables)
+    with whole_file(out) as part:
+        write_derived(part, session)
+    return {table.name: len(table.frame) for table in session.tables if len(table.frame)}
