@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -30,6 +29,7 @@ SHIFTED = {"unit_id": 10**7, "channel_id": 10**7, "peak_channel_id": 10**7, "pro
 SHIFTED |= {"session_id": 10, "behavior_session_id": 10}
 SESSIONS_AT_A_TIME = 8
 REPEATS = 5
+VISP_UNITS = 5400
 
 
 def main() -> None:
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=153)
     parser.add_argument("--units", type=int, default=348, help="units per probe, of six")
     parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--keep", action="store_true", help="leave the database and its folder as they are")
     parser.add_argument("--alignments", default="change_active", help="with commas between; or 'all'")
     options = parser.parse_args()
     os.environ["VBN_PREFIX"] = PREFIX
@@ -49,10 +50,10 @@ def main() -> None:
             build(folder, options)
             report(options)
         finally:
-            drop()
-            if "DJ_HOST" not in os.environ:
-                vbn("down")
-            shutil.rmtree(folder / "home", ignore_errors=True)
+            if not options.keep:
+                drop()
+                if "DJ_HOST" not in os.environ:
+                    vbn("down")
 
 
 def vbn(*words: str) -> None:
@@ -128,7 +129,7 @@ def _value(database: Any, quote: Callable[[str], str], column: str) -> str:
         half = "/" if database.backend == "postgresql" else "DIV"
         return f"CAST(200000 + copy_number {half} 2 AS {text})"
     if column == "experience_level":
-        return "CASE WHEN copy_number % 2 = 0 THEN 'Familiar' ELSE 'Novel' END"
+        return "CASE WHEN MOD(copy_number, 2) = 0 THEN 'Familiar' ELSE 'Novel' END"
     if column in SHIFTED:
         return f"t.{quote(column)} + copy_number * {SHIFTED[column]}"
     return f"t.{quote(column)}"
@@ -146,19 +147,28 @@ def questions() -> dict[str, Callable[[], Any]]:
         by = dj.U("structure_acronym", "experience_level")
         return fetch_frame(by.aggr(queries.units(criteria=good), n="count(*)"))
 
+    structure, n_units = typical_structure(good)
+    units = queries.units(structure=structure, criteria=good)
+    one = int(queries.sessions().to_arrays("session_id")[-1])
     return {
-        "PSTHs of all passing VISp units": lambda: queries.psth_matrix(
-            queries.units(structure="VISp", criteria=good)
+        f"PSTHs of the {n_units:,} passing units of {structure}": lambda: queries.psth_matrix(units),
+        f"all responses of the {n_units:,} passing units of {structure}": lambda: queries.responses_table(
+            units
         ),
         "passing units per structure and experience": per_structure,
         "all trials with their sessions": lambda: queries.trial_table(),
-        "presentations of one session": lambda: fetch_frame(
-            queries.flashes(int(queries.sessions().to_arrays("session_id")[-1]))
-        ),
-        "responses of all passing VISp units": lambda: queries.responses_table(
-            queries.units(structure="VISp", criteria=good)
-        ),
+        "flashes of one session": lambda: fetch_frame(queries.flashes(one)),
     }
+
+
+def typical_structure(criteria: str) -> tuple[str, int]:
+    """Return the structure whose number of passing units is nearest to that of VISp in the release."""
+    from schemas import queries
+    from schemas._datajoint import dj
+
+    counted = dj.U("structure_acronym").aggr(queries.units(criteria=criteria), n="count(*)").to_dicts()
+    found = min(counted, key=lambda row: abs(row["n"] - VISP_UNITS))
+    return found["structure_acronym"], found["n"]
 
 
 def report(options: argparse.Namespace) -> None:
