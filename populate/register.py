@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -264,7 +263,7 @@ def _session_row(metadata: vbn.nwb.SessionMetadata) -> dict[str, Any]:
     return {
         "behavior_session_id": metadata.behavior_session_id,
         "session_type": metadata.session_type,
-        "stage": stage(metadata.session_type),
+        "stage": session.stage(metadata.session_type),
         "date_of_acquisition": metadata.date_of_acquisition.astimezone(UTC).replace(tzinfo=None),
         "age_in_days": metadata.age_in_days,
         "equipment_name": metadata.equipment_name,
@@ -272,18 +271,6 @@ def _session_row(metadata: vbn.nwb.SessionMetadata) -> dict[str, Any]:
         "project_code": metadata.project_code,
         "image_set": metadata.image_set,
     }
-
-
-def stage(session_type: str) -> str | None:
-    """Return the stage that a protocol's name begins with, None if it has no such form.
-
-    Examples
-    --------
-    >>> stage("TRAINING_3_images_A_10uL_reward"), stage("EPHYS_1_images_G_3uL_reward")
-    ('TRAINING_3', 'EPHYS_1')
-    """
-    found = re.match(r"[A-Z]+_\d+", session_type)
-    return found.group() if found else None
 
 
 def _file_row(place: Place, identity: vbn.nwb.FileIdentity, *, hashed: bool = True) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from schemas._datajoint import dj
@@ -169,6 +170,18 @@ class CatalogueUnit(dj.Manual):
     structure_id=null : int64  # CCF id of the structure
     waveform_halfwidth=null : float64  # (ms) width of the waveform at half of its trough
     """
+
+
+def stage(session_type: str) -> str | None:
+    """Return the stage that a protocol's name begins with, None if it has no such form.
+
+    Examples
+    --------
+    >>> stage("TRAINING_3_images_A_10uL_reward"), stage("EPHYS_1_images_G_3uL_reward")
+    ('TRAINING_3', 'EPHYS_1')
+    """
+    found = re.match(r"[A-Z]+_\d+", session_type)
+    return found.group() if found else None
 
 
 def training_history(mouse_id: str) -> Any:

@@ -1,6 +1,25 @@
 """What each figure needs, fetched from the tables in one call; ``vbn.plots`` draws it."""
 
+from schemas.figures.behavior import session_behavior
 from schemas.figures.change import change_response
+from schemas.figures.hierarchy import change_hierarchy
+from schemas.figures.optotagging import laser_evidence
+from schemas.figures.overview import session_overview
 from schemas.figures.places import GOOD_UNITS, located_units, session_key
+from schemas.figures.probes import session_probes
+from schemas.figures.training import training_history
+from schemas.figures.unit import unit_card
 
-__all__ = ["GOOD_UNITS", "change_response", "located_units", "session_key"]
+__all__ = [
+    "GOOD_UNITS",
+    "change_hierarchy",
+    "change_response",
+    "laser_evidence",
+    "located_units",
+    "session_behavior",
+    "session_key",
+    "session_overview",
+    "session_probes",
+    "training_history",
+    "unit_card",
+]

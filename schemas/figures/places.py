@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+
 from schemas import ecephys, session
+from schemas.queries.checks import nearest
 from vbn.errors import NotFoundError
 
 # The units of AllenSDK's VBN quick-start notebook.
@@ -33,8 +36,12 @@ def session_key(session_id: int) -> dict[str, Any]:
     """
     keys = (session.Session & {"session_id": session_id}).keys()
     if not keys:
-        known = session.Session.to_arrays("session_id", order_by="session_id")
-        few = ", ".join(map(str, known[:5])) + (", ..." if len(known) > 5 else "")
-        advice = f"There are: {few}." if few else "None is: vbn register."
-        raise NotFoundError(f"Session {session_id} is not registered. {advice}")
+        known = session.Session.to_arrays("session_id").tolist()
+        advice = nearest(session_id, known) if known else " None is: vbn register."
+        raise NotFoundError(f"Session {session_id} is not registered.{advice}")
     return dict(keys[0])
+
+
+def names_or_none(column: pd.Series[Any]) -> list[str | None]:
+    """Return the names in a column of a fetched frame, None where there is none."""
+    return [None if pd.isna(name) else str(name) for name in column]

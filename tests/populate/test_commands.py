@@ -19,6 +19,7 @@ COMMANDS = [
     "down",
     "errors",
     "explain",
+    "export",
     "optotagging",
     "params",
     "plot",
@@ -30,7 +31,21 @@ COMMANDS = [
     "status",
     "synthetic",
 ]
-OF_GROUPS = ["optotagging report", "params add", "params list", "params show", "plot change-response"]
+OF_GROUPS = [
+    "export nwb",
+    "optotagging report",
+    "params add",
+    "params list",
+    "params show",
+    "plot behavior",
+    "plot change-response",
+    "plot hierarchy",
+    "plot optotagging",
+    "plot probe",
+    "plot session",
+    "plot training",
+    "plot unit",
+]
 TABLES = [
     "Recording",
     "SpikeAmplitudes",

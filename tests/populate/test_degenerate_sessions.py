@@ -127,6 +127,26 @@ def test_nothing_is_left_to_do(populated: Populated) -> None:
     assert populated.database.json("stale") == []
 
 
+@pytest.mark.parametrize(
+    ("damage", "figure", "said"),
+    [
+        (no_stimulus_but_images, "behavior", "no eye tracking"),
+        (no_stimulus_but_images, "session", "no laser"),
+        (nothing_but_aborted_trials, "behavior", "no changes"),
+        (nothing_but_aborted_trials, "session", "0 rewards"),
+        (hardly_a_spike, "session", "laser"),
+        (hardly_a_spike, "probe", "not located"),
+    ],
+)
+def test_pictures_are_drawn_and_say_what_there_is_not(
+    populated: Populated, damage: Callable[..., None], figure: str, said: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "figure.svg"
+    session_id = populated.key(damage)["session_id"]
+    populated.database.call("plot", figure, "--session", session_id, "--out", out)
+    assert said in out.read_text(encoding="utf-8")
+
+
 @EACH_DAMAGE
 def test_every_unit_has_a_row_in_every_table_of_units(
     populated: Populated, damage: Callable[..., None]

@@ -1,6 +1,33 @@
 """Figures from arrays, drawn with matplotlib's objects: no pyplot, no global state."""
 
+from vbn.plots.behavior import SessionBehavior, plot_behavior
 from vbn.plots.change_response import ChangeResponse, plot_change_response
 from vbn.plots.files import save_figure
+from vbn.plots.hierarchy import ChangeHierarchy, plot_hierarchy
+from vbn.plots.optotagging import LaserEvidence, plot_optotagging
+from vbn.plots.probe import ProbeDepths, SessionProbes, SourceDensity, plot_probes
+from vbn.plots.session import SessionOverview, plot_session
+from vbn.plots.training import TrainingHistory, plot_training
+from vbn.plots.unit import UnitCard, plot_unit
 
-__all__ = ["ChangeResponse", "plot_change_response", "save_figure"]
+__all__ = [
+    "ChangeHierarchy",
+    "ChangeResponse",
+    "LaserEvidence",
+    "ProbeDepths",
+    "SessionBehavior",
+    "SessionOverview",
+    "SessionProbes",
+    "SourceDensity",
+    "TrainingHistory",
+    "UnitCard",
+    "plot_behavior",
+    "plot_change_response",
+    "plot_hierarchy",
+    "plot_optotagging",
+    "plot_probes",
+    "plot_session",
+    "plot_training",
+    "plot_unit",
+    "save_figure",
+]

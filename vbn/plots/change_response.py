@@ -1,15 +1,14 @@
 """How the units of one structure, and the mouse, respond to an event: five panels on one time axis.
 
 From top to bottom: firing rates of the units by depth, their mean, running speed, licks, pupil. Drawn without
-pyplot, so nothing is shown, kept or changed outside the figure. Colours are Okabe and Ito's, told apart
-with any kind of colour vision.
+pyplot, so nothing is shown, kept or changed outside the figure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -20,10 +19,10 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from vbn.plots.style import BLACK, BLUE, FLASH_GREY, GREEN, ORANGE, PURPLE, QUIET_GREY, STYLE
+
 Floats = NDArray[np.float64]
 
-BLACK, BLUE, GREEN, ORANGE, PURPLE = "#000000", "#0072B2", "#009E73", "#D55E00", "#AA4499"
-FLASH_GREY, QUIET_GREY = "#ECECEC", "#666666"
 COLOUR_PERCENTILES = (
     0.1,
     99.9,
@@ -31,17 +30,6 @@ COLOUR_PERCENTILES = (
 FLASH_DURATION_S = 0.25
 FIGURE_SIZE_INCHES = (7.0, 9.0)
 HEIGHT_RATIOS = (3.4, 1.3, 1.0, 1.0, 1.15)
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.labelsize": 10,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 1.5,
-}
 
 
 @dataclass(frozen=True)

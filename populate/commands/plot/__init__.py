@@ -6,7 +6,9 @@ from importlib import import_module
 
 import click
 
-FIGURES = ("change-response",)
+FIGURES = (
+    "behavior", "change-response", "hierarchy", "optotagging", "probe", "session", "training", "unit",
+)  # fmt: skip
 
 
 class _Figures(click.Group):

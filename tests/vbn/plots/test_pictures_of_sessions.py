@@ -159,8 +159,8 @@ CASES = {
     "session of one silent unit": lambda: plot_session(make_overview(1, rate_hz=np.zeros((1, 100)))),
     "session of behavior only": lambda: plot_session(
         make_overview(
-            0, block_name=["change detection"], block_start_s=np.array([5.0]), block_stop_s=np.array([9500.0]),
-            pupil_area_px2=None,
+            0, block_name=["change detection"], block_start_s=np.array([5.0]),
+            block_stop_s=np.array([9500.0]), pupil_area_px2=None,
         )
     ),
     "one probe": lambda: of_probes(make_probe()),

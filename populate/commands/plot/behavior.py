@@ -1,0 +1,29 @@
+"""``vbn plot behavior``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("behavior")
+@click.option("--session", "session_id", type=int, required=True, help="The session's id.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="File to write: .png, .pdf or .svg."
+)
+@click.option("--engagement", help="Name of a definition of engagement.  [default: allensdk]")
+def command(session_id: int, out: Path, engagement: str | None) -> None:
+    """How the mouse did the task in a session: sensitivity, rewards, engagement, running, pupil, licks.
+
+    \b
+    Example:
+      vbn plot behavior --session 1064644573 --out behavior.pdf
+    """
+    import schemas
+    from schemas.figures.behavior import session_behavior
+    from vbn.plots import save_figure
+    from vbn.plots.behavior import plot_behavior
+
+    schemas.connect()
+    data = session_behavior(session_id, engagement=engagement)
+    save_figure(plot_behavior(data), out)
+    click.echo(f"{out}: {len(data.trial_time_s)} trials, {len(data.change_time_s)} of them with a change.")

@@ -1,0 +1,38 @@
+"""``vbn plot hierarchy``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("hierarchy")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="File to write: .png, .pdf or .svg."
+)
+@click.option("--experience", help="Only sessions with Familiar or with Novel images.  [default: both]")
+@click.option(
+    "--filter", "criteria", default="bennett_2025", show_default=True, help="Quality filter of the units."
+)
+@click.option(
+    "--min-units",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Leave out structures with fewer responsive units.",
+)
+def command(out: Path, experience: str | None, criteria: str, min_units: int) -> None:
+    """Latency and modulation of the responses to image changes, over the structures of all sessions.
+
+    \b
+    Example:
+      vbn plot hierarchy --experience Novel --out hierarchy.pdf
+    """
+    import schemas
+    from schemas.figures.hierarchy import change_hierarchy
+    from vbn.plots import save_figure
+    from vbn.plots.hierarchy import plot_hierarchy
+
+    schemas.connect()
+    data = change_hierarchy(experience_level=experience, criteria=criteria, min_units=min_units)
+    save_figure(plot_hierarchy(data), out)
+    click.echo(f"{out}: {len(data.structures)} structures, {data.n_sessions} sessions.")

@@ -1,0 +1,32 @@
+"""``vbn plot optotagging``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("optotagging")
+@click.option("--session", "session_id", type=int, required=True, help="The session's id.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="File to write: .png, .pdf or .svg."
+)
+@click.option(
+    "--method", default="bennett_2025", show_default=True, help="Whose labels; see: vbn params list."
+)
+def command(session_id: int, out: Path, method: str) -> None:
+    """Which units answer the laser, how soon and how surely, and how many pass in wild types.
+
+    \b
+    Example:
+      vbn plot optotagging --session 1064644573 --out optotagging.pdf
+    """
+    import schemas
+    from schemas.figures.optotagging import laser_evidence
+    from vbn.plots import save_figure
+    from vbn.plots.optotagging import plot_optotagging
+
+    schemas.connect()
+    data = laser_evidence(session_id, method=method)
+    save_figure(plot_optotagging(data), out)
+    tagged, passing = data.label.count("tagged"), int(data.passes.sum())
+    click.echo(f"{out}: {len(data.label)} units, {tagged} tagged, {passing} passing.")

@@ -1,0 +1,33 @@
+"""``vbn plot probe``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("probe")
+@click.option("--session", "session_id", type=int, required=True, help="The session's id.")
+@click.option("--probe", "probe_name", help="One probe, such as probeA.  [default: all side by side]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="File to write: .png, .pdf or .svg."
+)
+@click.option("--criteria", default="quickstart", show_default=True, help="Quality filter of the units.")
+def command(session_id: int, probe_name: str | None, out: Path, criteria: str) -> None:
+    """Probes along depth: structures, invalid channels, unit yield, firing rates, CSD.
+
+    \b
+    Example:
+      vbn plot probe --session 1064644573 --probe probeC --out probe.pdf
+    """
+    import schemas
+    from schemas.figures.probes import session_probes
+    from vbn.plots import save_figure
+    from vbn.plots.probe import plot_probes
+
+    schemas.connect()
+    data = session_probes(session_id, probe_name, unit_criteria=criteria)
+    save_figure(plot_probes(data), out)
+    passing = sum(int(probe.passes.sum()) for probe in data.probes)
+    units = sum(len(probe.passes) for probe in data.probes)
+    names = ", ".join(probe.name for probe in data.probes)
+    click.echo(f"{out}: {names}: {units} units, {passing} of them pass '{criteria}'.")

@@ -1,0 +1,37 @@
+"""``vbn plot session``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("session")
+@click.option("--session", "session_id", type=int, required=True, help="The session's id.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="File to write: .png, .pdf or .svg."
+)
+@click.option(
+    "--bin",
+    "bin_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Length of the bins in seconds.",
+)
+def command(session_id: int, out: Path, bin_s: float) -> None:
+    """Overview of a session along time: stimuli and laser, activity of all units, running, pupil, licks.
+
+    \b
+    Example:
+      vbn plot session --session 1064644573 --out session.pdf
+    """
+    import schemas
+    from schemas.figures.overview import session_overview
+    from vbn.plots import save_figure
+    from vbn.plots.session import plot_session
+
+    schemas.connect()
+    data = session_overview(session_id, bin_s=bin_s)
+    save_figure(plot_session(data), out)
+    minutes = (data.edges_s[-1] - data.edges_s[0]) / 60
+    click.echo(f"{out}: {len(data.rate_hz)} units, {len(data.block_name)} blocks, {minutes:.0f} minutes.")

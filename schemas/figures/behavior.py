@@ -1,0 +1,106 @@
+"""What the figure of a session's behaviour needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from schemas import behavior, performance, session, stimulus
+from schemas.fetching import fetch_frame
+from schemas.figures.made import require_made
+from schemas.figures.places import session_key
+from schemas.frames import licks_frame, presentations_frame, rewards_frame, trials_frame
+from vbn.analysis.binning import equal_bins, mean_in_bins
+from vbn.analysis.presentations import change_flash_times
+from vbn.errors import NotFoundError
+from vbn.plots.behavior import SessionBehavior
+
+Key = dict[str, Any]
+
+OUTCOME_COLUMNS = ("hit", "miss", "false_alarm", "correct_reject", "auto_rewarded")
+OUTCOME_NAMES = ("hit", "miss", "false alarm", "correct reject", "auto-rewarded")
+
+
+def session_behavior(
+    session_id: int, *, engagement: str | None = None, bin_s: float = 5.0
+) -> SessionBehavior:
+    """Return the behaviour of a session, recording or not.
+
+    Parameters
+    ----------
+    session_id : which session.
+    engagement : name of a row of `performance.EngagementParams`; the default one when None.
+    bin_s : seconds, length of the bins of running and pupil.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such session or definition, the session is not imported and computed, or has no trials.
+    """
+    key = session_key(session_id)
+    require_made(key, behavior.ChangeDetection, behavior.Licks, behavior.TaskParameters, stimulus.Stimulus)
+    rolling_key = {**key, "performance_params": performance.PerformanceParams.default_name()}
+    engaged_key = {**key, "engagement_params": engagement or performance.EngagementParams.default_name()}
+    performance.EngagementParams.get(engaged_key)
+    require_made(rolling_key, performance.RollingPerformance)
+    require_made(engaged_key, performance.Engagement)
+    trials = trials_frame(key)
+    if trials.empty:
+        raise NotFoundError(f"Session {session_id} has no trials to draw.")
+    rolling = fetch_frame(performance.RollingPerformance.Trial & rolling_key).set_index("trial_id")
+    rolling = rolling.reindex(trials["trial_id"])
+    epochs = fetch_frame(performance.Engagement.Epoch & engaged_key & "epoch_is_engaged")
+    start_s, stop_s = float(trials["start_time"].min()), float(trials["stop_time"].max())
+    edges = equal_bins(start_s, stop_s, bin_s)
+    changes, outcomes = _changes(key, trials)
+    task = (behavior.TaskParameters & key).fetch1()
+    return SessionBehavior(
+        session_id=session_id,
+        session_type=(session.Session & key).fetch1("session_type"),
+        start_s=start_s,
+        stop_s=stop_s,
+        trial_time_s=trials["start_time"].to_numpy(float),
+        dprime=rolling["rolling_dprime"].to_numpy(float),
+        hit_rate=rolling["hit_rate"].to_numpy(float),
+        false_alarm_rate=rolling["false_alarm_rate"].to_numpy(float),
+        reward_rate_per_min=rolling["reward_rate"].to_numpy(float),
+        engaged_threshold_per_min=performance.PerformanceParams.get(rolling_key).engaged_threshold,
+        engaged_epochs_s=epochs[["epoch_start_time", "epoch_stop_time"]].to_numpy(float),
+        bin_time_s=(edges[:-1] + edges[1:]) / 2,
+        running_speed_cm_s=binned_running(key, edges),
+        pupil_area_px2=binned_pupil(key, edges),
+        change_time_s=changes,
+        outcome=outcomes,
+        lick_time_s=licks_frame(key)["timestamps"].to_numpy(float),
+        reward_time_s=np.sort(rewards_frame(key)["timestamps"].to_numpy(float)),
+        response_window_s=(task["response_window_start"], task["response_window_stop"]),
+    )
+
+
+def binned_running(key: Key, edges_s: np.ndarray) -> np.ndarray | None:
+    """Return a session's running speed (cm/s) in bins, None where it is not imported."""
+    return _binned(behavior.Running & key, "running_timestamps", "running_speed", edges_s)
+
+
+def binned_pupil(key: Key, edges_s: np.ndarray) -> np.ndarray | None:
+    """Return a session's pupil area (px²) in bins, blinks left out; None without eye tracking."""
+    tracked = behavior.EyeTracking & key & "has_eye_tracking"
+    return _binned(tracked, "eye_timestamps", "pupil_area", edges_s)
+
+
+def _binned(query: Any, times: str, values: str, edges_s: np.ndarray) -> np.ndarray | None:
+    rows = query.proj(times, values).to_dicts()
+    if not rows:
+        return None
+    samples = {name: rows[0][name].load(mmap_mode="r") for name in (times, values)}
+    return mean_in_bins(samples[times], samples[values], edges_s)
+
+
+def _changes(key: Key, trials: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
+    """Return when each trial's change or sham change was on the screen, and how the trial ended."""
+    times = change_flash_times(presentations_frame(key), trials)
+    flags = trials[list(OUTCOME_COLUMNS)].to_numpy(bool)
+    shown = np.isfinite(times) & flags.any(axis=1)
+    return times[shown], [OUTCOME_NAMES[column] for column in flags[shown].argmax(axis=1)]

@@ -1,0 +1,100 @@
+"""What the figure of the visual hierarchy needs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from schemas import responses
+from schemas.fetching import fetch_frame
+from schemas.queries import units
+from schemas.queries.units import missing_sessions
+from vbn.analysis.hierarchy import structure_medians, structure_order
+from vbn.errors import NotFoundError
+from vbn.plots.hierarchy import ChangeHierarchy
+from vbn.plots.structure_colours import GROUP_COLOURS
+
+LATENCIES = ("change_first_spike_latency", "change_half_maximum_latency")
+MODULATIONS = ("change_modulation_active", "change_modulation_passive")
+PLACES = ("structure_acronym", "structure_group")
+
+
+def change_hierarchy(
+    *, experience_level: str | None = None, criteria: str = "bennett_2025", min_units: int = 5
+) -> ChangeHierarchy:
+    """Return the responses to image changes over the structures of all sessions.
+
+    Parameters
+    ----------
+    experience_level : ``Familiar`` or ``Novel``; both when None.
+    criteria : name of a quality filter (`selection.UnitCriteria`).
+    min_units : structures with fewer responsive units are named, but left out.
+
+    Raises
+    ------
+    NotFoundError, SettingError
+        For a level or filter that there is not, with the nearest; if no change response is computed, or no
+        unit of such sessions responds.
+    """
+    chosen = units(criteria=criteria, experience_level=experience_level)
+    key = {"change_response_params": responses.ChangeResponseParams.default_name()}
+    measured = (responses.ChangeResponse.Unit & key).proj("change_is_responsive", *LATENCIES, *MODULATIONS)
+    frame = fetch_frame(measured * chosen.proj(*PLACES))
+    missing = missing_sessions(responses.ChangeResponse, key, chosen)
+    _require_rows(frame, missing)
+    frame = frame.dropna(subset=["structure_acronym"])
+    responsive = frame[frame["change_is_responsive"].astype(bool)]
+    counts = responsive["structure_acronym"].value_counts()
+    names, groups = _ordered(frame[frame["structure_acronym"].isin(counts.index[counts >= min_units])])
+    if not names:
+        raise NotFoundError(
+            f"No structure has {min_units} units that respond to changes: "
+            f"{len(responsive)} of {len(frame)} units do. Try another filter, or a lower --min-units."
+        )
+    measures = {
+        name: structure_medians(
+            pd.to_numeric(responsive[name]),
+            responsive["structure_acronym"],
+            responsive["session_id"],
+            names,
+            min_units=min_units,
+        )
+        for name in (*LATENCIES, *MODULATIONS)
+    }
+    totals = frame["structure_acronym"].value_counts()
+    return ChangeHierarchy(
+        structures=names,
+        groups=groups,
+        first_spike_latency_s=measures[LATENCIES[0]],
+        half_maximum_latency_s=measures[LATENCIES[1]],
+        modulation_active=measures[MODULATIONS[0]],
+        modulation_passive=measures[MODULATIONS[1]],
+        n_units=np.array([totals[name] for name in names], dtype=np.int64),
+        n_responsive=np.array([counts[name] for name in names], dtype=np.int64),
+        left_out={str(name): int(counts.get(name, 0)) for name in totals.index if name not in names},
+        min_units=min_units,
+        n_sessions=frame["session_id"].nunique(),
+        n_sessions_missing=len(missing),
+        experience_level=experience_level,
+        criteria=criteria,
+    )
+
+
+def _require_rows(frame: pd.DataFrame, missing: list[int]) -> None:
+    if not frame.empty:
+        return
+    if missing:
+        raise NotFoundError(
+            f"ChangeResponse is not computed yet for any of the {len(missing)} sessions. Run: vbn populate"
+        )
+    raise NotFoundError(
+        "There are no such units. Try another filter (vbn params list UnitCriteria); see vbn status."
+    )
+
+
+def _ordered(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the structures and their groups in the figure's order."""
+    pairs = frame[list(PLACES)].drop_duplicates("structure_acronym")
+    names, groups = pairs["structure_acronym"].tolist(), pairs["structure_group"].tolist()
+    order = structure_order(names, groups, list(GROUP_COLOURS))
+    return [names[at] for at in order], [groups[at] for at in order]

@@ -1,0 +1,132 @@
+"""What the figure of the optotagging needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from schemas import ecephys, optotagging, psth, session
+from schemas.fetching import fetch_frame
+from schemas.figures.made import require_made
+from schemas.figures.places import session_key
+from schemas.figures.unit import laser_spans
+from schemas.frames import session_events
+from vbn.analysis.events import find_events
+from vbn.analysis.optotagging import DEFAULT_METHOD, is_cre_positive, line_of
+from vbn.analysis.optotagging.report import WILD_TYPE
+from vbn.analysis.psth import count_spikes
+from vbn.analysis.psth import psth as mean_response
+from vbn.errors import NotFoundError
+from vbn.plots.optotagging import LaserEvidence, PassingUnits
+
+Key = dict[str, Any]
+
+ALIGNMENT = "laser_pulse_high"
+
+
+def laser_evidence(session_id: int, *, method: str = DEFAULT_METHOD) -> LaserEvidence:
+    """Return how the units of a session answer the laser, and how many pass in all sessions.
+
+    Parameters
+    ----------
+    session_id : which session.
+    method : name of a row of `optotagging.OptotagMethod`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such session or method, nothing is computed, or the session has no laser, or no short
+        pulses.
+    """
+    optotagging.OptotagMethod.get(method)
+    key = session_key(session_id)
+    sets = {"optotag_params": optotagging.OptotagParams.default_name(), "optotag_method": method}
+    if (session.NwbFile & key).fetch1("file_kind") != "recording":
+        raise NotFoundError(f"Session {session_id} is behavior only: it has no units. {_with_laser()}")
+    require_made({**key, **sets}, optotagging.OptotagLabel)
+    settings = psth.Alignment.get(ALIGNMENT)
+    pulses = optotagging.Optotagging.Condition & key & {"laser_waveform": settings.waveform_condition}
+    strongest = (pulses & {"laser_level_name": settings.level_condition}).to_dicts()
+    if not strongest:
+        kind = "laser table" if not optotagging.Optotagging.Condition & key else "short laser pulses"
+        raise NotFoundError(f"Session {session_id} has no {kind}. {_with_laser()}")
+    units = _units({**key, **sets}, strongest[0])
+    return LaserEvidence(
+        session_id=session_id,
+        genotype=(session.Mouse & key).fetch1("genotype"),
+        method=method,
+        n_pulses=strongest[0]["n_condition_pulses"],
+        edges_s=settings.axis.edges_s,
+        rate_hz=rates_of_units(key, units["unit_id"], settings),
+        label=units["optotag_label"].tolist(),
+        passes=units["optotag_passes"].to_numpy(bool),
+        latency_s=units["first_spike_latency"].to_numpy(float),
+        reliability=units["laser_reliability"].to_numpy(float),
+        spans=laser_spans(strongest[0]["laser_duration"]),
+        lines=_passing_units(sets),
+    )
+
+
+def _units(key: Key, condition: Key) -> pd.DataFrame:
+    """Return the units' labels and their answers to one kind of pulse, by unit id."""
+    labels = fetch_frame((optotagging.OptotagLabel.Unit & key).proj("optotag_label", "optotag_passes"))
+    answer = {name: condition[name] for name in optotagging.Optotagging.Condition.primary_key}
+    evidence = fetch_frame(
+        (optotagging.Optotagging.Evidence & answer).proj("first_spike_latency", "laser_reliability")
+    )
+    names = ["unit_id", "first_spike_latency", "laser_reliability"]
+    return labels.merge(evidence[names], on="unit_id", how="left").sort_values("unit_id", ignore_index=True)
+
+
+def rates_of_units(
+    key: Key, unit_ids: pd.Series[int], settings: psth.AlignmentSettings, *, alignment: str = ALIGNMENT
+) -> np.ndarray:
+    """Return units' mean rates around events: as computed, else from the spikes.
+
+    Parameters
+    ----------
+    key : the session's key.
+    unit_ids : (n_units,) of that session.
+    settings, alignment : the alignment and its name.
+
+    Returns
+    -------
+    (n_units, n_bins) Hz
+    """
+    computed = fetch_frame((psth.Psth.Unit & key & {"alignment": alignment}).proj("psth_rate"))
+    if set(unit_ids) <= set(computed["unit_id"]):
+        return np.stack(computed.set_index("unit_id")["psth_rate"].loc[unit_ids].tolist()).astype(float)
+    units, times = ecephys.session_spikes(key)
+    rows = units.set_index("unit_id").loc[unit_ids]
+    events = find_events(session_events(key), settings.events)
+    counts = count_spikes(times, rows["spike_offset"], rows["n_spikes"], events, settings.axis)
+    return mean_response(counts, settings.axis).rate_hz
+
+
+def _passing_units(sets: Key) -> list[PassingUnits]:
+    """Return how many units pass in each session with a laser, by line of mice."""
+    measured = optotagging.Optotagging & {"optotag_outcome": "measured"}
+    counts = (optotagging.OptotagLabel & sets & measured).proj("n_passing") * ecephys.Recording.proj(
+        "n_units"
+    )
+    rows = fetch_frame(counts * session.Mouse.proj("genotype"))
+    names = [line_of(name) if is_cre_positive(name) else WILD_TYPE for name in rows["genotype"]]
+    return [
+        PassingUnits(
+            str(line),
+            group["session_id"].tolist(),
+            group["n_passing"].to_numpy(),
+            group["n_units"].to_numpy(),
+        )
+        for line, group in rows.groupby(np.array(names, dtype=object))
+    ]
+
+
+def _with_laser() -> str:
+    """Return in words which sessions have a laser."""
+    found = optotagging.Optotagging & {"optotag_outcome": "measured"}
+    known = sorted(set(found.to_arrays("session_id").tolist()))
+    few = ", ".join(map(str, known[:5])) + (", ..." if len(known) > 5 else "")
+    return f"Sessions with one: {few}." if known else "No session here has one."

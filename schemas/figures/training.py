@@ -1,0 +1,96 @@
+"""What the figure of a mouse's training needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from schemas import behavior, performance, session
+from schemas.fetching import fetch_frame
+from schemas.queries.checks import nearest
+from vbn.errors import NotFoundError
+from vbn.plots.training import TrainingHistory
+
+COLUMNS = ["session_id", "date_of_acquisition", "session_type", "image_set", "experience_level", "file_kind"]
+STATISTICS = (
+    "pooled_dprime",
+    "engaged_dprime",
+    "pooled_hit_rate",
+    "pooled_false_alarm_rate",
+    "pooled_trial_count",
+)
+
+
+def training_history(mouse_id: str) -> TrainingHistory:
+    """Return all sessions of a mouse that are registered or in the release's tables, with its performance.
+
+    Raises
+    ------
+    NotFoundError
+        If nothing is known of such a mouse.
+    """
+    registered = fetch_frame(session.training_history(mouse_id))[COLUMNS].assign(is_registered=True)
+    listed, genotype = _listed_sessions(mouse_id)
+    others = listed[~listed["session_id"].isin(registered["session_id"])]
+    frames = [frame for frame in (registered, others) if len(frame)]
+    if not frames:
+        raise NotFoundError(f"Nothing is known of mouse '{mouse_id}'.{nearest(mouse_id, _known_mice())}")
+    rows = pd.concat(frames, ignore_index=True)
+    rows = rows.sort_values("date_of_acquisition", ignore_index=True)
+    rows = rows.merge(_performance(mouse_id), on="session_id", how="left", validate="one_to_one")
+    known = (session.Mouse & {"mouse_id": mouse_id}).to_arrays("genotype").tolist()
+    return TrainingHistory(
+        mouse_id=mouse_id,
+        genotype=known[0] if known else genotype,
+        date=rows["date_of_acquisition"].dt.to_pydatetime().tolist(),
+        stage=[session.stage(name) or name for name in rows["session_type"]],
+        images=[_images(*pair) for pair in zip(rows["session_type"], rows["image_set"], strict=True)],
+        experience=[None if pd.isna(level) else level for level in rows["experience_level"]],
+        is_recording=rows["file_kind"].to_numpy() == "recording",
+        is_registered=rows["is_registered"].to_numpy(bool),
+        dprime=rows["pooled_dprime"].to_numpy(float),
+        engaged_dprime=rows["engaged_dprime"].to_numpy(float),
+        hit_rate=rows["pooled_hit_rate"].to_numpy(float),
+        false_alarm_rate=rows["pooled_false_alarm_rate"].to_numpy(float),
+        n_trials=rows["pooled_trial_count"].to_numpy(float),
+        n_rewards=rows["n_rewards"].to_numpy(float),
+    )
+
+
+def _listed_sessions(mouse_id: str) -> tuple[pd.DataFrame, str]:
+    """Return a mouse's sessions in the release's tables, and its genotype there."""
+    entries = (session.CatalogueSession & {"catalogue_mouse_id": mouse_id}).to_dicts()
+    rows: list[dict[str, Any]] = [
+        {
+            **entry["catalogue_row"],
+            "session_id": entry["catalogue_session_id"],
+            "file_kind": entry["catalogue_kind"],
+        }
+        for entry in entries
+    ]
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, "genotype"]).assign(is_registered=False)
+    dates = pd.to_datetime(frame["date_of_acquisition"], utc=True, format="ISO8601").dt.tz_localize(None)
+    genotype = str(frame["genotype"].iloc[0]) if len(frame) else ""
+    return frame.assign(date_of_acquisition=dates).drop(columns="genotype"), genotype
+
+
+def _performance(mouse_id: str) -> pd.DataFrame:
+    key = {
+        "mouse_id": mouse_id,
+        "task_statistics_params": performance.TaskStatisticsParams.default_name(),
+    }
+    pooled = fetch_frame((performance.TaskStatistics & key).proj(*STATISTICS))[["session_id", *STATISTICS]]
+    rewards = fetch_frame((behavior.ChangeDetection & {"mouse_id": mouse_id}).proj("n_rewards"))
+    return rewards[["session_id", "n_rewards"]].merge(pooled, on="session_id", how="outer")
+
+
+def _images(session_type: str, image_set: Any) -> str | None:
+    if isinstance(image_set, str) and image_set:
+        return image_set
+    return "gratings" if "gratings" in session_type else None
+
+
+def _known_mice() -> list[str]:
+    names = [session.Mouse.to_arrays("mouse_id"), session.CatalogueSession.to_arrays("catalogue_mouse_id")]
+    return [str(name) for each in names for name in each]

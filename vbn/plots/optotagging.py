@@ -1,0 +1,266 @@
+"""The evidence of the optotagging: which units answer the laser, and how many do so in wild types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from vbn.analysis.optotagging import wilson_interval
+from vbn.plots.aligned import SPAN_COLOURS
+from vbn.plots.panels import counted, say, set_titles
+from vbn.plots.style import BLACK, BLUE, ORANGE, PURPLE, QUIET_GREY, STYLE
+
+Floats = NDArray[np.float64]
+
+FIGURE_SIZE_INCHES = (7.2, 7.6)
+PASSING_HEIGHT = (0.18, 0.6)
+"""Least and greatest share of the height that the units that pass get, however few or many they are."""
+COLOUR_PERCENTILE, LEAST_SPIKES = 99.5, 3
+KIND_COLOURS = {
+    "tagged": ORANGE,
+    "passing, not labelled": PURPLE,
+    "untagged": BLUE,
+    "unlabelled": "#AAAAAA",
+}
+LINE_ORDER = ("Sst", "Vip", "other", "wild type")
+
+
+@dataclass(frozen=True)
+class PassingUnits:
+    """How many units pass in mice of one line.
+
+    Attributes
+    ----------
+    line : ``Sst``, ``Vip``, ``other`` or ``wild type``.
+    session_id : (n_sessions,) numbers.
+    n_passing, n_units : (n_sessions,) units that pass, and all.
+    """
+
+    line: str
+    session_id: Sequence[int]
+    n_passing: NDArray[np.int64]
+    n_units: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LaserEvidence:
+    """What `plot_optotagging` draws, at the highest level of the short pulses.
+
+    Attributes
+    ----------
+    session_id, genotype : number of the session, and the mouse's genotype.
+    method : name of the method of labelling.
+    n_pulses : number of pulses.
+    edges_s : (n_bins + 1,) seconds from the onset of a pulse.
+    rate_hz : (n_units, n_bins) mean rates.
+    label : (n_units,) ``tagged``, ``untagged`` or ``unlabelled``.
+    passes : (n_units,) whether the unit meets the method's rule, whatever the genotype.
+    latency_s : (n_units,) median first spike after the onset; NaN without one.
+    reliability : (n_units,) share of pulses with a spike; NaN where it was not measured.
+    spans : (start, stop, name) in seconds from the onset: the light, and where artefacts may be.
+    lines : how many units pass in all sessions, by line of mice.
+    """
+
+    session_id: int
+    genotype: str
+    method: str
+    n_pulses: int
+    edges_s: Floats
+    rate_hz: Floats
+    label: Sequence[str]
+    passes: NDArray[np.bool_]
+    latency_s: Floats
+    reliability: Floats
+    spans: Sequence[tuple[float, float, str]]
+    lines: Sequence[PassingUnits]
+
+    @property
+    def kind(self) -> list[str]:
+        """(n_units,) of `KIND_COLOURS`."""
+        passing = "passing, not labelled"
+        return [
+            passing if passes and label != "tagged" else label
+            for label, passes in zip(self.label, self.passes, strict=True)
+        ]
+
+    def order(self, passes: bool) -> NDArray[np.intp]:
+        """Return the units that pass, or do not: by kind, then latency, those without a latency last."""
+        kinds, names = self.kind, list(KIND_COLOURS)
+        chosen = np.flatnonzero(self.passes == passes)
+        ranks = np.array([names.index(kinds[unit]) for unit in chosen], dtype=np.int64)
+        return chosen[np.lexsort((self.latency_s[chosen], ranks))]
+
+
+def plot_optotagging(data: LaserEvidence, figure: Figure | None = None) -> Figure:
+    """Draw the answers of a session's units to the laser, and how many pass in all sessions.
+
+    Parameters
+    ----------
+    data : what to draw.
+    figure : an empty figure to draw into; a new one of 7.2 x 7.6 inches when None.
+
+    Returns
+    -------
+    The figure. ``figure.axes`` are: rates of the units that pass, rates of all others, latency against
+    reliability, share of passing units by line. The colour bar is a child of the second.
+
+    Notes
+    -----
+    Each row is a unit's mean rate. The colours end at the 99.5th percentile of the rates outside the time of
+    artefacts (of the units that pass, if any do), and no lower than at three spikes in a bin. Artefacts may
+    be anywhere within the censored time of the pulse's edges.
+    """
+    with mpl.rc_context(STYLE):
+        figure = figure or Figure(figsize=FIGURE_SIZE_INCHES)
+        outer = figure.add_gridspec(2, 1, height_ratios=(1.55, 1))
+        share = float(np.clip(data.passes.mean() if data.passes.size else 0, *PASSING_HEIGHT))
+        maps = outer[0].subgridspec(2, 1, height_ratios=(share, 1 - share))
+        passing = figure.add_subplot(maps[0])
+        others = figure.add_subplot(maps[1], sharex=passing)
+        below = outer[1].subgridspec(1, 2, width_ratios=(1.5, 1))
+        above_image = draw_rates(passing, data, passes=True)
+        below_image = draw_rates(others, data, passes=False)
+        passing.tick_params(labelbottom=False)
+        others.set_xlabel("Time from laser onset (ms)")
+        _mark_light(passing, data)
+        _add_bar(figure, others if below_image else passing, below_image or above_image)
+        draw_latencies(figure.add_subplot(below[0]), data)
+        draw_shares(figure.add_subplot(below[1]), data)
+        figure.align_ylabels([passing, others])
+        notes = [
+            data.genotype,
+            f"{counted(data.n_pulses, 'pulse')} at the highest level, labels by {data.method}",
+            "rows: units by label and latency; bar above: light (blue), possible artefacts (red)",
+        ]
+        set_titles(figure, f"Optotagging, session {data.session_id}", notes)
+    return figure
+
+
+def draw_rates(axes: Axes, data: LaserEvidence, *, passes: bool) -> AxesImage | None:
+    """Draw the rates of the units that pass, or of those that do not, one row a unit."""
+    order = data.order(passes)
+    words = "passing" if passes else "not passing"
+    axes.set_ylabel(f"{counted(len(order), 'unit')}\n{words}", labelpad=12)
+    axes.set_yticks([])
+    low, high = data.edges_s[[0, -1]] * 1000
+    axes.set_xlim(low, high)
+    if order.size == 0:
+        say(axes, "no unit passes" if passes else "all units pass")
+        axes.spines[["left", "bottom"]].set_visible(False)
+        axes.tick_params(bottom=False)
+        return None
+    image = axes.imshow(
+        data.rate_hz[order],
+        aspect="auto",
+        cmap="magma",
+        vmin=0,
+        vmax=_highest_rate(data),
+        extent=(low, high, len(order), 0),
+        interpolation="antialiased",
+    )
+    for start, stop, name in data.spans:
+        if name == "artefact":
+            axes.axvspan(start * 1000, stop * 1000, color=SPAN_COLOURS[name], alpha=0.35, linewidth=0)
+    _write_kinds(axes, [data.kind[unit] for unit in order])
+    return image
+
+
+def draw_latencies(axes: Axes, data: LaserEvidence) -> None:
+    """Draw for each unit how soon it answers, and how surely."""
+    kinds = np.array(data.kind, dtype=object)
+    known = np.isfinite(data.latency_s) & np.isfinite(data.reliability)
+    for name, colour in reversed(KIND_COLOURS.items()):
+        chosen = known & (kinds == name)
+        if chosen.any():
+            style: dict[str, Any] = {
+                "color": colour,
+                "markersize": 5 if name in ("tagged", "passing, not labelled") else 3.5,
+            }
+            label = f"{name} ({(kinds == name).sum()})"
+            axes.plot(
+                data.latency_s[chosen] * 1000,
+                data.reliability[chosen],
+                "o",
+                alpha=0.8,
+                markeredgewidth=0,
+                label=label,
+                **style,
+            )
+    axes.set(xlabel="Latency of the first spike (ms)", ylabel="Reliability (share of pulses)")
+    axes.set_ylim(-0.03, 1.05)
+    axes.set_xlim(0, 1000 * max((stop for _, stop, name in data.spans if name == "light"), default=0.01))
+    if not known.any():
+        say(axes, "no unit has a spike in the light")
+        return
+    silent = int((~known).sum())
+    axes.set_title(
+        f"{counted(silent, 'unit')} without a spike in the light not shown", loc="left", fontsize=8
+    )
+    axes.legend(frameon=False, fontsize=8, handletextpad=0.1, borderpad=0.0, loc="best", reverse=True)
+
+
+def draw_shares(axes: Axes, data: LaserEvidence) -> None:
+    """Draw the share of units that pass: each session, and all of a line with Wilson's 95 % interval."""
+    lines = sorted(data.lines, key=lambda line: LINE_ORDER.index(line.line))
+    for at, line in enumerate(lines):
+        shares = 100 * line.n_passing / np.maximum(line.n_units, 1)
+        axes.plot(np.full(len(shares), at - 0.18), shares, "o", color=QUIET_GREY, markersize=3, alpha=0.5)
+        here = np.array([number == data.session_id for number in line.session_id], dtype=np.bool_)
+        axes.plot(np.full(here.sum(), at - 0.18), shares[here], "o", color=ORANGE, markersize=4)
+        passing, total = line.n_passing.sum(), line.n_units.sum()
+        share = 100 * passing / max(total, 1)
+        low, high = (100 * float(end[0]) for end in wilson_interval([passing], [total]))
+        reach = [[max(share - low, 0)], [max(high - share, 0)]]
+        axes.errorbar([at + 0.12], [share], yerr=reach, fmt="s", color=BLACK, markersize=4, linewidth=1.3)
+    names = [f"{line.line}\nn = {len(line.session_id)}" for line in lines]
+    axes.set_xticks(range(len(lines)), names, fontsize=8)
+    axes.set_xlim(-0.6, max(len(lines), 1) - 0.4)
+    top = 1.05 * axes.get_ylim()[1]
+    axes.set_ylim(-0.02 * top, top)
+    axes.set_ylabel("Units passing (%)")
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.set_title("sessions by line (this one orange)", loc="left", fontsize=8)
+
+
+def _highest_rate(data: LaserEvidence) -> float:
+    """Return where the colours end: neither artefacts nor single spikes set the scale."""
+    centres = (data.edges_s[:-1] + data.edges_s[1:]) / 2
+    clean = np.ones(centres.size, dtype=np.bool_)
+    for start, stop, name in data.spans:
+        clean &= (name != "artefact") | (centres < start) | (centres >= stop)
+    rates = data.rate_hz[:, clean]
+    tagged = rates[data.passes] if data.passes.any() else rates
+    one_spike = 1 / (max(data.n_pulses, 1) * (data.edges_s[1] - data.edges_s[0]))
+    return float(max(np.nanpercentile(tagged, COLOUR_PERCENTILE), LEAST_SPIKES * one_spike))
+
+
+def _mark_light(axes: Axes, data: LaserEvidence) -> None:
+    """Draw bars above a panel while there is light, and where artefacts may be."""
+    for start, stop, name in sorted(data.spans, key=lambda span: span[2] == "artefact"):
+        colour = {"light": "#56B4E9", "artefact": ORANGE}[name]
+        axes.axvspan(start * 1000, stop * 1000, 1.03, 1.09, color=colour, linewidth=0, clip_on=False)
+
+
+def _write_kinds(axes: Axes, kinds: Sequence[str]) -> None:
+    """Mark on the left edge which rows are of which kind."""
+    for name, colour in KIND_COLOURS.items():
+        rows = [row for row, kind in enumerate(kinds) if kind == name]
+        if rows:
+            axes.axhspan(rows[0], rows[-1] + 1, -0.02, -0.005, color=colour, linewidth=0, clip_on=False)
+
+
+def _add_bar(figure: Figure, axes: Axes, image: AxesImage | None) -> None:
+    if image is None:
+        return
+    bar = figure.colorbar(image, cax=axes.inset_axes((1.02, 0.0, 0.025, 1.0)), extend="max")
+    bar.set_label("Firing rate (Hz)")
+    bar.outline.set_visible(False)

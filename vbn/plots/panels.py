@@ -1,0 +1,82 @@
+"""What the panels of several figures share: excuses, titles, marks along the time of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from vbn.plots.style import QUIET_GREY
+
+Floats = NDArray[np.float64]
+
+SECONDS_PER_MINUTE = 60.0
+TITLE_POINTS, SUBTITLE_POINTS = 12, 9
+TITLE_LINE_INCHES, SUBTITLE_LINE_INCHES = 0.22, 0.16
+MANY_BINS = 400
+"""More are drawn with thinner lines."""
+CHARACTERS_PER_INCH = 14
+"""Of a subtitle, narrow letters or not."""
+PADS: dict[str, Any] = {"h_pad": 0.05, "hspace": 0.03, "wspace": 0.02}
+
+
+def say(axes: Axes, text: str) -> None:
+    """Leave a panel empty, and say why."""
+    axes.tick_params(axis="y", left=False, labelleft=False)  # the ticks themselves may be shared
+    style: dict[str, Any] = {"color": QUIET_GREY, "style": "italic", "ha": "center", "va": "center"}
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, **style)
+
+
+def is_missing(trace: Floats | None) -> bool:
+    """Return whether there is nothing in a trace to draw."""
+    return trace is None or not np.isfinite(trace).any()
+
+
+def draw_trace(
+    axes: Axes, time_s: Floats, trace: Floats | None, label: str, colour: str, missing: str
+) -> None:
+    """Draw a trace along the minutes of the session, or say what is missing."""
+    axes.set_ylabel(label)
+    if trace is None or is_missing(trace):
+        return say(axes, missing)
+    width = 1.0 if len(time_s) <= MANY_BINS else 0.6
+    axes.plot(time_s / SECONDS_PER_MINUTE, trace, color=colour, linewidth=width)
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    return None
+
+
+def set_titles(figure: Figure, title: str, lines: Iterable[str]) -> None:
+    """Write the title, and below it in grey what else is to be known; the panels are laid out below."""
+    width = int(figure.get_figwidth() * CHARACTERS_PER_INCH)
+    wrapped = [part for line in lines for part in wrap(line, width)]
+    height = figure.get_figheight()
+    style: dict[str, Any] = {"x": 0.01, "ha": "left", "va": "top"}
+    figure.text(y=1 - 0.06 / height, s=title, fontsize=TITLE_POINTS, fontweight="bold", **style)
+    below = 1 - (0.06 + TITLE_LINE_INCHES) / height
+    figure.text(y=below, s="\n".join(wrapped), fontsize=SUBTITLE_POINTS, color=QUIET_GREY, **style)
+    top = 1 - (0.12 + TITLE_LINE_INCHES + SUBTITLE_LINE_INCHES * len(wrapped)) / height
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, top), **PADS)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "unit"), counted(2, "unit"), counted(2160, "unit")
+    ('1 unit', '2 units', '2,160 units')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def time_limits_min(axes: Sequence[Axes], start_s: float, stop_s: float) -> None:
+    """Let panels show a stretch of the session, in minutes, and label the time at the last one."""
+    for each in axes:
+        each.set_xlim(start_s / SECONDS_PER_MINUTE, stop_s / SECONDS_PER_MINUTE)
+    axes[-1].set_xlabel("Time in the session (min)")
