@@ -318,6 +318,15 @@ def test_plot_draws_the_responses_of_a_structure(
     assert out.stat().st_size > 10_000
 
 
+def test_plot_refuses_a_kind_of_file_that_it_cannot_write_before_it_fetches(
+    populated_synthetic: Any, tmp_path: Path
+) -> None:
+    words = ("--session", "1", "--structure", "VISp", "--out", tmp_path / "figure.bmp")
+    done = populated_synthetic.vbn("plot", "change-response", *words, check=False)
+    assert done.returncode == 2
+    assert "must end in .png, .pdf or .svg" in done.stderr
+
+
 def test_plot_names_the_structures_there_are_for_one_there_is_not(
     populated_synthetic: Any, synthetic_files: list[Path], tmp_path: Path
 ) -> None:

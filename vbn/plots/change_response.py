@@ -19,6 +19,7 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from vbn.plots.panels import counted, is_missing
 from vbn.plots.style import BLACK, BLUE, FLASH_GREY, GREEN, ORANGE, PURPLE, QUIET_GREY, STYLE
 
 Floats = NDArray[np.float64]
@@ -183,7 +184,7 @@ def _draw_mean_rate(axes: Axes, data: ChangeResponse) -> None:
 
 def _draw_running(axes: Axes, data: ChangeResponse) -> None:
     axes.set_ylabel("Running\n(cm/s)")
-    if _is_missing(data.running_speed_cm_s):
+    if is_missing(data.running_speed_cm_s):
         return _say(axes, "no running")
     return _draw_trace(axes, data.time_s, data.running_speed_cm_s, data.running_speed_sem, GREEN)
 
@@ -191,7 +192,7 @@ def _draw_running(axes: Axes, data: ChangeResponse) -> None:
 def _draw_licks(axes: Axes, data: ChangeResponse) -> None:
     axes.set_ylabel("Licks\n(1/s)")
     rate_hz = data.lick_rate_hz
-    if rate_hz is None or _is_missing(rate_hz):
+    if rate_hz is None or is_missing(rate_hz):
         return _say(axes, "no licks recorded")
     axes.fill_between(data.time_s, rate_hz, step="mid", color=PURPLE, alpha=0.3, linewidth=0)
     _draw_trace(axes, data.time_s, rate_hz, data.lick_rate_sem, PURPLE, steps=True)
@@ -201,7 +202,7 @@ def _draw_licks(axes: Axes, data: ChangeResponse) -> None:
 
 def _draw_pupil(axes: Axes, data: ChangeResponse) -> None:
     """Draw the horizontal position on the left axis, the area on the right one."""
-    if _is_missing(data.pupil_x) and _is_missing(data.pupil_area):
+    if is_missing(data.pupil_x) and is_missing(data.pupil_area):
         axes.set_ylabel("Pupil")
         return _say(axes, "no eye tracking")
     right = axes.twinx()
@@ -227,10 +228,6 @@ def _draw_trace(
     if sem is not None:
         step: Literal["mid"] | None = "mid" if steps else None
         axes.fill_between(time_s, mean - sem, mean + sem, step=step, color=colour, alpha=0.22, linewidth=0)
-
-
-def _is_missing(trace: Floats | None) -> bool:
-    return trace is None or not np.isfinite(trace).any()
 
 
 def _say(axes: Axes, text: str) -> None:
@@ -272,13 +269,9 @@ def _set_titles(figure: Figure, top: Axes, data: ChangeResponse) -> None:
     if title is None:
         title = f"{data.structure}: response to {data.event_name}"
     if subtitle is None:
-        counts = f"{_number(len(data.rate_hz), 'unit')}, {_number(data.n_events, 'event')}"
+        counts = f"{counted(len(data.rate_hz), 'unit')}, {counted(data.n_events, 'event')}"
         subtitle = f"session {data.session_id}, {counts}"
         subtitle += " (grey: flashes)" if len(data.flash_onsets_s) else ""
     if title:
         figure.suptitle(title, fontsize=13, fontweight="bold")
     top.set_title(subtitle, color=QUIET_GREY, pad=6)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
+from populate.commands.plot.options import OUT
+
 
 @click.command("change-response")
 @click.option("--session", "session_id", type=int, required=True, help="The session's id.")
 @click.option("--structure", required=True, help="Acronym of the brain structure, such as VISp.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="File to write: .png, .pdf or .svg."
-)
+@OUT
 @click.option("--alignment", default="change_active", show_default=True, help="Which changes.")
 @click.option(
     "--all-units", is_flag=True, help="All units, not just snr > 1, isi_violations < 1, rate > 0.1 Hz."

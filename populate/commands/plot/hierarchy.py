@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
+from populate.commands.plot.options import OUT
+
 
 @click.command("hierarchy")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="File to write: .png, .pdf or .svg."
-)
+@OUT
 @click.option("--experience", help="Only sessions with Familiar or with Novel images.  [default: both]")
 @click.option(
     "--filter", "criteria", default="bennett_2025", show_default=True, help="Quality filter of the units."

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
+from populate.commands.plot.options import OUT
+
 
 @click.command("optotagging")
 @click.option("--session", "session_id", type=int, required=True, help="The session's id.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="File to write: .png, .pdf or .svg."
-)
+@OUT
 @click.option(
     "--method", default="bennett_2025", show_default=True, help="Whose labels; see: vbn params list."
 )

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
+from populate.commands.plot.options import OUT
+
 
 @click.command("probe")
 @click.option("--session", "session_id", type=int, required=True, help="The session's id.")
 @click.option("--probe", "probe_name", help="One probe, such as probeA.  [default: all side by side]")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="File to write: .png, .pdf or .svg."
-)
+@OUT
 @click.option("--criteria", default="quickstart", show_default=True, help="Quality filter of the units.")
 def command(session_id: int, probe_name: str | None, out: Path, criteria: str) -> None:
     """Probes along depth: structures, invalid channels, unit yield, firing rates, CSD.

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
+from populate.commands.plot.options import OUT
+
 
 @click.command("training")
 @click.option("--mouse", "mouse_id", required=True, help="The mouse's id.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="File to write: .png, .pdf or .svg."
-)
+@OUT
 def command(mouse_id: str, out: Path) -> None:
     """Training of a mouse, to its recording days: stages, sensitivity, response rates, trials, rewards.
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
+from populate.commands.plot.options import OUT
+
 
 @click.command("unit")
 @click.option("--unit", "unit_id", type=int, required=True, help="The unit's id.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="File to write: .png, .pdf or .svg."
-)
+@OUT
 @click.option("--alignment", default="change_active", show_default=True, help="Events of the raster.")
 def command(unit_id: int, out: Path, alignment: str) -> None:
     """One unit on one page: quality, class, responses, waveform, receptive field, rate along the session.
