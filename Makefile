@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-mysql test-stack lint check bench faults clean clean-demo
+.PHONY: help demo test test-mysql test-stack lint check docs bench faults clean clean-demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -29,6 +29,9 @@ lint: $(VENV)/.installed-dev ## style, types and the import contract
 
 check: lint test ## what must pass before a commit
 
+docs: $(VENV)/.installed-docs ## build the documentation into site/; a broken link is an error
+	$(BIN)/zensical build --clean --strict
+
 bench: $(VENV)/.installed-test ## measure, minutes
 	$(BIN)/python benchmarks/psth.py
 	$(BIN)/python benchmarks/session.py
@@ -41,7 +44,7 @@ clean-demo: ## stop the demo's server and remove the demo
 	rm -rf demo
 
 clean: ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -57,6 +60,10 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $(VENV)/.installed $@
 
+$(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $(VENV)/.installed $@
+
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	@touch $(VENV)/.installed $(VENV)/.installed-test $@
+	@touch $(VENV)/.installed $(VENV)/.installed-test $(VENV)/.installed-docs $@

@@ -21,8 +21,15 @@ from vbn.nwb.issue import CODES, SEVERITIES
 
 FOLDER = Path(__file__).parent
 TIERS = {dj.Manual: "entered", dj.Lookup: "parameters", dj.Imported: "imported", dj.Computed: "computed"}
+FRAMES = {
+    "entered": "stroke:#009E73,stroke-width:2px",
+    "parameters": "stroke:#888888,stroke-width:2px",
+    "imported": "stroke:#0072B2,stroke-width:2px",
+    "computed": "stroke:#D55E00,stroke-width:2px",
+    "elsewhere": "stroke-dasharray:4 3",
+}
 ATTRIBUTE = re.compile(r"(?P<name>\w+)(?:=(?P<default>\S+))?\s*:\s*(?P<type>.+?)\s*#\s*(?P<comment>.*)")
-REFERENCE = re.compile(r"->\s*(?:\[\w+\]\s*)?(?P<table>[\w.]+)(?:\.proj\(.*\))?")
+REFERENCE = re.compile(r"->\s*(?:\[\w+\]\s*)?(?P<table>[\w.]+?)(?=\.proj\(|\s|$)")
 
 
 def main() -> int:
@@ -79,7 +86,7 @@ def render_issues() -> str:
 
 
 def render_tables() -> str:
-    """Return the page of the tables."""
+    """Return the page of the tables: how they hang together, then each one's attributes."""
     sections = [section for module in modules() for section in _module(module)]
     return "\n".join(
         [
@@ -88,14 +95,73 @@ def render_tables() -> str:
             "Made by `python docs/make_reference.py` from the definitions in `schemas/`. Every table below",
             "a session carries the session's key, `mouse_id` and `session_id`.",
             "",
-            "```mermaid",
-            "flowchart LR",
-            *sorted({f"    {parent} --> {child}" for child, parent in _edges()}),
-            "```",
+            "An arrow leads from a module to those whose tables refer to its own; arrows that a longer way",
+            "replaces are left out. In the modules' own diagrams below, the frame is green for tables that",
+            "people enter, grey for parameters, blue for what is imported, and red for what is computed; a",
+            "dashed frame is a table of another module.",
+            "",
+            *_overview(),
             "",
             *sections,
         ]
     )
+
+
+def _overview() -> Iterator[str]:
+    """Yield the diagram of the modules, with the names of their tables, parameters left out."""
+    homes = {cls.__name__: owner for owner, cls in _masters()}
+    edges = {(homes[parent], homes[child]) for child, parent in _edges() if homes[parent] != homes[child]}
+    yield "```mermaid"
+    yield "flowchart LR"
+    for module in modules():
+        owner = module.__name__.rpartition(".")[2]
+        names = [cls.__name__ for home, cls in _masters() if home == owner and not issubclass(cls, dj.Lookup)]
+        yield f'    {owner}["<b>{owner}</b><br/>{"<br/>".join(names)}"]'
+    yield from (f"    {parent} --> {child}" for parent, child in sorted(_without_detours(edges)))
+    yield "```"
+
+
+def _without_detours(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return the edges without those between nodes that a longer way connects."""
+
+    def reached(start: str) -> set[str]:
+        return {
+            node
+            for parent, child in edges
+            if parent == start
+            for node in (child, *reached(child))
+        }  # fmt: skip
+
+    return {
+        (parent, child)
+        for parent, child in edges
+        if not any(child in reached(other) for start, other in edges if start == parent)
+    }
+
+
+def _diagram(owner: str) -> Iterator[str]:
+    """Yield the diagram of a module's tables and of those that they refer to."""
+    tiers = {cls.__name__: _tier(cls) for home, cls in _masters() if home == owner}
+    homes = {cls.__name__: home for home, cls in _masters()}
+    edges = sorted({(parent, child) for child, parent in _edges() if child in tiers})
+    if not edges:
+        return
+    yield "```mermaid"
+    yield "flowchart LR"
+    yield from (f"    {name}:::{tier}" for name, tier in tiers.items())
+    for name in sorted({parent for parent, _ in edges if parent not in tiers}):
+        yield f'    {name}["{homes[name]}.{name}"]:::elsewhere'
+    yield from (f"    {parent} --> {child}" for parent, child in edges)
+    drawn = (
+        {*tiers.values(), "elsewhere"} if any(parent not in tiers for parent, _ in edges) else tiers.values()
+    )
+    yield from (f"    classDef {name} {style}" for name, style in FRAMES.items() if name in drawn)
+    yield "```"
+    yield ""
+
+
+def _tier(cls: type) -> str:
+    return next(text for tier, text in TIERS.items() if issubclass(cls, tier))
 
 
 def _masters() -> Iterator[tuple[str, type]]:
@@ -131,11 +197,10 @@ def _module(module: object) -> Iterator[str]:
     yield ""
     yield (module.__doc__ or "").strip()
     yield ""
+    yield from _diagram(name)
     for owner, cls in _masters():
         if owner == name:
-            yield from _table(
-                cls.__name__, cls, next(text for tier, text in TIERS.items() if issubclass(cls, tier))
-            )
+            yield from _table(cls.__name__, cls, _tier(cls))
             for part in _parts(cls):
                 yield from _table(f"{cls.__name__}.{part.__name__}", part, "part")
 
@@ -153,11 +218,23 @@ def _table(name: str, cls: type, tier: str) -> Iterator[str]:
         if line.startswith("---"):
             is_key = False
         elif line.startswith("->"):
-            yield f"| {'key' if is_key else ''} | | {line.removeprefix('->').strip()} | reference |"
+            yield f"| {'key' if is_key else ''} | | `{line.removeprefix('->').strip()}` | {_link(line)} |"
         elif match := ATTRIBUTE.match(line):
             kind = match["type"] + (", may be NULL" if match["default"] == "null" else "")
             yield f"| {'key' if is_key else ''} | `{match['name']}` | {kind} | {match['comment']} |"
     yield ""
+
+
+def _link(line: str) -> str:
+    """Return where a line of references leads."""
+    match = REFERENCE.match(line)
+    assert match is not None
+    name = re.sub(r"^[a-z_]+\.", "", match["table"])
+    if name == "master":
+        return "its master"
+    headings = {cls.__name__: _tier(cls) for _, cls in _masters()}
+    headings |= {f"{cls.__name__}.{part.__name__}": "part" for _, cls in _masters() for part in _parts(cls)}
+    return f"[{name}](#{name.replace('.', '').lower()}-{headings[name]})"
 
 
 if __name__ == "__main__":

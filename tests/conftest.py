@@ -38,10 +38,10 @@ MODULES = (
     "session", "ecephys", "behavior", "stimulus", "selection", "psth", "optotagging", "performance",
     "responses", "administration",
 )  # fmt: skip
-# What these test is in files and on the web, before anything reaches a server.
+# What these test is in files, on the web and in the documentation, not in the server.
 ABOUT_FILES = (
-    "test_bad_files", "test_degenerate_sessions", "test_fuzz", "test_older_release", "test_release_command",
-    "test_remote_import", "test_roots",
+    "test_bad_files", "test_degenerate_sessions", "test_docs_commands", "test_fuzz", "test_older_release",
+    "test_release_command", "test_remote_import", "test_roots",
 )  # fmt: skip
 OF_THE_REGISTRATION = ("mouse", "session", "nwb_file", "lfp_file", "import_issue")
 WHEN_IT_WAS_DONE = ("registered_at", "lfp_registered_at", "noticed_at", "applied_at")
