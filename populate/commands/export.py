@@ -11,9 +11,14 @@ class _TableOrNwb(click.Group):
     """Takes the first word for the name of a table unless it is a subcommand."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in (*self.commands, *ctx.help_option_names):
-            args = ["TABLE", *args]
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            args = ["TABLE", *args]  # options of a table may stand before its name
         return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["TABLE", *args])
 
 
 @click.group("export", cls=_TableOrNwb, subcommand_metavar="(TABLE | nwb) [OPTIONS]")
