@@ -21,7 +21,7 @@ from vbn.errors import VbnError
 COMMANDS = (
     "admin", "backup", "catalogue", "checksum", "delete", "deletions", "demo", "deploy", "doctor",
     "down", "errors", "explain", "export", "gc", "issues", "optotagging", "params", "plot", "populate",
-    "query", "recompute", "register", "release", "relocate", "restore", "retry", "roots", "sessions",
+    "query", "recompute", "register", "release", "relocate", "restore", "retry", "roots", "serve", "sessions",
     "stale", "status", "synthetic", "verify", "worker",
 )  # fmt: skip
 

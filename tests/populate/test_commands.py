@@ -27,6 +27,7 @@ COMMANDS = [
     "recompute",
     "register",
     "retry",
+    "serve",
     "stale",
     "status",
     "synthetic",

@@ -1,0 +1,73 @@
+"""Take the pictures of the page: docs/img/page_*.png, of the demo's database.
+
+python docs/make_screenshots.py FOLDER_OF_THE_DEMO
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+IMAGES = Path(__file__).parent / "img"
+SIZE = {"width": 1400, "height": 1000}
+COLOURS = 256
+FIGURE_TIMEOUT_MS = 120_000
+
+
+def main(folder: Path) -> None:
+    """Serve the demo's database, and look at it."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    command = [sys.executable, "-m", "populate", "serve", "--port", str(port)]
+    environment = {**os.environ, "VBN_HOME": str(folder.resolve())}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            take_pictures(server.stdout.readline().split()[0])
+        finally:
+            server.terminate()
+
+
+def take_pictures(url: str) -> None:
+    """Open each page, wait for its figures, and write its picture."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport=SIZE)
+        page.set_default_timeout(FIGURE_TIMEOUT_MS)
+        for name in ("status", "sessions", "session", "across", "issues"):
+            page.goto(url + ("" if name == "status" else name))
+            save(page, name)
+        page.goto(f"{url}units?structure=VISp")
+        page.locator(".tabulator-row a").nth(4).click()
+        page.wait_for_url("**unit=*")
+        save(page, "unit")
+        browser.close()
+
+
+def save(page: Any, name: str) -> None:
+    """Write a picture in few colours, when all that the page shows is there."""
+    page.locator("h1").wait_for()
+    page.locator("main .waiting").first.wait_for(state="detached")
+    for waiting in page.locator("main .waiting").all():
+        waiting.wait_for(state="detached")
+    page.wait_for_timeout(500)  # for the last picture to be shown
+    for place in page.locator(".place").all():  # the same on every machine
+        place.evaluate("each => { each.textContent = 'embedded PostgreSQL'; }")
+    bottom = page.locator("main").evaluate("main => main.getBoundingClientRect().bottom")
+    shown = {"x": 0, "y": 0, "width": SIZE["width"], "height": min(SIZE["height"], bottom)}
+    picture = Image.open(io.BytesIO(page.screenshot(clip=shown))).convert("RGB")
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(IMAGES / f"page_{name}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,47 @@
+"""``vbn serve``."""
+
+import click
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=5006, show_default=True, help="Port.")
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    metavar="NAME:PORT",
+    help="How browsers call the page behind a proxy or tunnel; may be repeated.",
+)
+@click.option("--open/--no-open", "opens", default=False, show_default=True, help="Open a browser.")
+def command(host: str, port: int, origins: tuple[str, ...], opens: bool) -> None:
+    """Show the database in a browser: status, sessions, units, figures, import issues.
+
+    Read-only: an account of a reader is all it needs. Ctrl-C ends it.
+
+    \b
+    Examples:
+      vbn serve --open
+      vbn serve --port 8080
+    """
+    import importlib.util
+
+    from vbn.errors import SettingError
+
+    if importlib.util.find_spec("panel") is None:
+        raise SettingError("The page needs Panel. Run: pip install 'vbn-datajoint[serve]'")
+    from populate.page.server import is_local, serve
+
+    if not is_local(host):
+        click.echo(
+            f"vbn: warning: whoever reaches this machine at {host}:{port} can read the database, and "
+            "nobody is asked for a password. An SSH tunnel needs no --host (docs/page.md).",
+            err=True,
+        )
+
+    def announce(url: str, database: str) -> None:
+        click.echo(f"{url}  shows the {database}. Ctrl-C ends it.")
+        if opens:
+            click.launch(url)
+
+    serve(host, port, origins, announce)

@@ -1,0 +1,206 @@
+"""The tables that the page shows, fetched: one row per session, unit or issue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+import schemas
+from populate.listing import SEVERITIES, list_issues
+from populate.optotagging_report import shares_by_line
+from populate.status import imported_counts, job_errors, table_status
+from schemas import ecephys, performance, queries, selection, session
+from schemas.fetching import fetch_frame
+from schemas.figures import session_key
+from schemas.queries.checks import choices
+from vbn.analysis.optotagging import DEFAULT_METHOD
+from vbn.errors import NotFoundError, SettingError
+from vbn.nwb.issue import CODES
+
+Query = Mapping[str, str]
+"""What the address of a view asks for: text by name."""
+
+PASSING = "bennett_2025"
+"""The quality filter of units, unless another is asked for."""
+EVERY_UNIT = "all"
+
+OF_SESSION = [
+    "session_id", "mouse_id", "date_of_acquisition", "file_kind", "session_type", "stage", "experience_level",
+    "image_set", "genotype", "abnormal_histology", "abnormal_activity",
+]  # fmt: skip
+OF_UNIT = [
+    "unit_id", "structure_acronym", "probe_name", "probe_vertical_position", "cell_class",
+    "unit_firing_rate", "snr", "isi_violations", "amplitude_cutoff", "presence_ratio",
+]  # fmt: skip
+
+
+def number_in(query: Query, name: str) -> int | None:
+    """Return a number of the address, None where there is none.
+
+    Raises
+    ------
+    SettingError
+        If it is no number.
+    """
+    text = query.get(name, "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise SettingError(f"In the address, '{name}' must be a number, not '{text[:60]}'.")
+    return int(text)
+
+
+def status() -> dict[str, Any]:
+    """Return how far the work is: per table, what failed, and which sessions are not imported."""
+    kinds = dict(zip(*session.NwbFile.to_arrays("session_id", "file_kind"), strict=True))
+    imported, tables = imported_counts(), table_status()
+    return {
+        "place": str(schemas.connect()),
+        "tables": tables,
+        "failures": job_errors() if any(table.errors for table in tables) else [],
+        "n_recordings": sum(kind == "recording" for kind in kinds.values()),
+        "n_behavior_only": sum(kind == "behavior_only" for kind in kinds.values()),
+        "n_units": len(ecephys.Recording.Unit()),
+        "n_mice": len(session.Mouse()),
+        "n_imported": sum(state == "all" for state in imported.values()),
+        "unfinished": [
+            (int(number), imported.get(int(number), "nothing"))
+            for number in sorted(kinds)
+            if imported.get(int(number)) != "all"
+        ],
+    }
+
+
+def sessions_frame() -> pd.DataFrame:
+    """Return one row per registered session, the latest first."""
+    frame = fetch_frame(queries.sessions())[OF_SESSION]
+    of_default = performance.Performance & {
+        "performance_params": performance.PerformanceParams.default_name()
+    }
+    passing = selection.UnitSelection & {"unit_criteria": PASSING}
+    for column in (
+        of_default.proj(dprime="mean_dprime_engaged"),
+        ecephys.Recording.proj("n_units"),
+        passing.proj("n_selected"),
+    ):
+        rows = fetch_frame(column)[["session_id", column.heading.secondary_attributes[0]]]
+        frame = frame.merge(rows, on="session_id", how="left", validate="one_to_one")
+    issues = pd.Series(session.ImportIssue.to_arrays("session_id").tolist(), dtype="int64").value_counts()
+    imported = imported_counts()
+    frame = frame.assign(
+        date=frame["date_of_acquisition"].dt.strftime("%Y-%m-%d"),
+        n_issues=frame["session_id"].map(issues).fillna(0).astype(int),
+        imported=[imported.get(number, "nothing") for number in frame["session_id"]],
+        abnormal=[
+            ", ".join(kind for kind in ("histology", "activity") if row[f"abnormal_{kind}"])
+            for row in records(frame)
+        ],
+    )
+    return frame.sort_values("date_of_acquisition", ascending=False, ignore_index=True)
+
+
+def described_session(query: Query) -> dict[str, Any]:
+    """Return the row of `sessions_frame` of the session of the address, by default the latest recording.
+
+    Beside it stand ``sessions``, all of them to choose from.
+
+    Raises
+    ------
+    NotFoundError
+        If it is not registered, or none is.
+    """
+    wanted = number_in(query, "session")
+    if wanted is not None:
+        session_key(wanted)
+    frame = sessions_frame()
+    if frame.empty:
+        raise NotFoundError("No session is registered yet: vbn register.")
+    rows = records(frame)
+    recordings = [row for row in rows if row["file_kind"] == "recording"]
+    if wanted is not None:
+        chosen = next(row for row in rows if row["session_id"] == wanted)
+    else:
+        chosen = (recordings or rows)[0]
+    return {**chosen, "sessions": rows}
+
+
+def structures(session_id: int, criteria: str) -> dict[str, int]:
+    """Return the structures of a session with their numbers of units that pass, the largest first."""
+    units = queries.units(session_id=session_id, criteria=criteria)
+    names = pd.Series(units.to_arrays("structure_acronym").tolist(), dtype=object)
+    return {str(name): int(count) for name, count in names.dropna().value_counts().items()}
+
+
+def criteria() -> list[str]:
+    """Return the names of the quality filters, the usual one first."""
+    names = selection.UnitCriteria.to_arrays("unit_criteria", order_by="unit_criteria").tolist()
+    return sorted(map(str, names), key=lambda name: name != PASSING)
+
+
+def units_frame(session_id: int, criteria: str, structure: str | None = None) -> pd.DataFrame:
+    """Return one row per unit of a session, by structure and from the surface down.
+
+    Parameters
+    ----------
+    session_id, criteria, structure : which units; of all structures by default.
+    """
+    units = queries.units(session_id=session_id, criteria=criteria, structure=structure)
+    if not units:
+        return pd.DataFrame(columns=OF_UNIT)
+    frame = queries.responses_table(units, ["CellClass"], missing="nan")[OF_UNIT]
+    return frame.sort_values(
+        ["structure_acronym", "probe_name", "probe_vertical_position"],
+        ascending=[True, True, False],
+        ignore_index=True,
+    )
+
+
+def session_of_unit(unit_id: int) -> int:
+    """Return the session that a unit is of.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such unit, with the nearest ones.
+    """
+    return int(queries.restrict(ecephys.Recording.Unit(), {"unit_id": unit_id}).fetch1("session_id"))
+
+
+def optotagging_control() -> list[dict[str, Any]]:
+    """Return how many units pass the usual method of labelling, line by line."""
+    return records(shares_by_line([DEFAULT_METHOD]))
+
+
+def experience_levels() -> list[str]:
+    """Return the levels of experience that sessions have."""
+    return list(map(str, choices("experience_level", session.Session())))
+
+
+def issues_frame(session_id: int | None) -> pd.DataFrame:
+    """Return one row per import issue, of one session or all."""
+    if session_id is not None:
+        session_key(session_id)
+    rows = list_issues([] if session_id is None else [session_id])
+    names = ["severity", "session_id", "issue_code", "issue_table", "issue_detail"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def issue_codes(issues: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return what each code means that occurs among issues, the gravest first."""
+    rows = [
+        {
+            "code": str(code),
+            "meaning": CODES.get(str(code), ""),
+            "n_sessions": of_code["session_id"].nunique(),
+            "severities": sorted(set(of_code["severity"]), key=SEVERITIES.index, reverse=True),
+        }
+        for code, of_code in issues.groupby("issue_code", sort=True)
+    ]
+    return sorted(rows, key=lambda row: -SEVERITIES.index(row["severities"][0]))
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return one dictionary per row."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

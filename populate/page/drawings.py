@@ -1,0 +1,148 @@
+"""The figures of the page, by the names that they have in ``vbn plot``."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from populate.page.content import EVERY_UNIT, Query, number_in
+from schemas.figures import change_response
+from schemas.figures.behavior import session_behavior
+from schemas.figures.hierarchy import change_hierarchy
+from schemas.figures.optotagging import laser_evidence
+from schemas.figures.overview import session_overview
+from schemas.figures.probes import session_probes
+from schemas.figures.training import training_history
+from schemas.figures.unit import unit_card
+from schemas.queries.checks import require_choice
+from vbn.errors import SettingError
+from vbn.plots import plot_change_response, save_figure
+from vbn.plots.behavior import plot_behavior
+from vbn.plots.hierarchy import plot_hierarchy
+from vbn.plots.optotagging import plot_optotagging
+from vbn.plots.probe import plot_probes
+from vbn.plots.session import plot_session
+from vbn.plots.training import plot_training
+from vbn.plots.unit import plot_unit
+
+KINDS = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure of the page.
+
+    Attributes
+    ----------
+    title, caption : what stands above it.
+    asks : names in the address that say what is drawn.
+    draw : makes it from these.
+    """
+
+    title: str
+    caption: str
+    asks: tuple[str, ...]
+    draw: Callable[[Query], Figure]
+
+
+def file_of(name: str, kind: str, query: Query) -> bytes:
+    """Return a figure as the content of a file.
+
+    Parameters
+    ----------
+    name : of `DRAWINGS`.
+    kind : of `KINDS`.
+    query : what to draw.
+
+    Raises
+    ------
+    VbnError
+        If there is no such figure, or what it needs is not there.
+    """
+    require_choice("figure", name, list(DRAWINGS))
+    require_choice("kind of file", kind, list(KINDS))
+    figure = DRAWINGS[name].draw(query)
+    with tempfile.TemporaryDirectory() as folder:
+        return save_figure(figure, Path(folder) / f"figure.{kind}").read_bytes()
+
+
+def file_name(name: str, kind: str, query: Query) -> str:
+    """Return what the file is called when it is saved, such as ``change-response_1064644573_VISp.pdf``."""
+    words = [name, *(query[word] for word in DRAWINGS[name].asks if query.get(word))]
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in "_".join(words)) + f".{kind}"
+
+
+def _number(query: Query, name: str) -> int:
+    number = number_in(query, name)
+    if number is None:
+        raise SettingError(f"The address must name a {name}: ?{name}=NUMBER.")
+    return number
+
+
+def _session(query: Query) -> Figure:
+    return plot_session(session_overview(_number(query, "session")))
+
+
+def _behavior(query: Query) -> Figure:
+    return plot_behavior(session_behavior(_number(query, "session")))
+
+
+def _probe(query: Query) -> Figure:
+    return plot_probes(session_probes(_number(query, "session")))
+
+
+def _training(query: Query) -> Figure:
+    return plot_training(training_history(query.get("mouse", "")))
+
+
+def _change_response(query: Query) -> Figure:
+    good_units = query.get("units") != EVERY_UNIT
+    session_id, structure = _number(query, "session"), query.get("structure", "")
+    return plot_change_response(change_response(session_id, structure, good_units=good_units))
+
+
+def _optotagging(query: Query) -> Figure:
+    return plot_optotagging(laser_evidence(_number(query, "session")))
+
+
+def _unit(query: Query) -> Figure:
+    return plot_unit(unit_card(_number(query, "unit")))
+
+
+def _hierarchy(query: Query) -> Figure:
+    return plot_hierarchy(change_hierarchy(experience_level=query.get("experience")))
+
+
+DRAWINGS = {
+    "session": Drawing(
+        "Overview", "What was shown, and what the brain and the mouse did.", ("session",), _session
+    ),
+    "change-response": Drawing(
+        "Change response",
+        "Responses to image changes, and the behavior around them.",
+        ("session", "structure", "units"),
+        _change_response,
+    ),
+    "behavior": Drawing(
+        "Behavior", "Sensitivity, engagement, running, pupil and licks.", ("session",), _behavior
+    ),
+    "probe": Drawing("Probes", "Structures, units and firing rates along depth.", ("session",), _probe),
+    "training": Drawing("Training", "The mouse from its first day to the recordings.", ("mouse",), _training),
+    "optotagging": Drawing(
+        "Optotagging",
+        "Responses to the laser, and how many units pass in wild types.",
+        ("session",),
+        _optotagging,
+    ),
+    "unit": Drawing("Unit", "All that is known of one unit.", ("unit",), _unit),
+    "hierarchy": Drawing(
+        "Visual hierarchy",
+        "Latency and modulation of change responses by structure.",
+        ("experience",),
+        _hierarchy,
+    ),
+}

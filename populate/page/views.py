@@ -1,0 +1,376 @@
+"""The views of the page. Each is made of the address that was asked for, and of nothing else."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlencode
+
+import jinja2
+import numpy as np
+import pandas as pd
+import panel as pn
+
+from populate.page import content, drawings
+from populate.page.asking import Desk, Visitor
+from populate.page.content import EVERY_UNIT, PASSING, Query
+from vbn.errors import VbnError
+
+logger = logging.getLogger("vbn")
+
+View = Callable[[Visitor, dict[str, str]], Awaitable[list[Any]]]
+
+FOLDER = files(__package__)
+STYLE = (FOLDER / "style.css").read_text()
+TABLE_STYLE = (FOLDER / "table.css").read_text()
+WIDGET_STYLE = (FOLDER / "widget.css").read_text()
+COUNTED = (("recording", "recordings"), ("mouse", "mice"), ("unit", "units"))
+ROWS_OF_A_PAGE = 20
+LOOKS: dict[str, Any] = {"width": 200, "margin": (0, 20, 0, 0), "stylesheets": [WIDGET_STYLE]}
+"""Of the choosers."""
+CARD = {
+    "background": "#fff",
+    "border": "1px solid #e4e7eb",
+    "border-radius": "8px",
+    "padding": "16px 20px",
+    "box-sizing": "border-box",
+}
+MARK = "background-color: #e3f0f8"
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column of a table is shown.
+
+    Attributes
+    ----------
+    title : its heading.
+    width : pixels; shares what is left when None.
+    decimals : of numbers.
+    link : beginning of the address that its values lead to.
+    wraps : whether long text goes on in further lines.
+    """
+
+    title: str
+    width: int | None = None
+    decimals: int = 0
+    link: str = ""
+    wraps: bool = False
+
+    def formatter(self, is_number: bool) -> dict[str, Any]:
+        """Return Tabulator's way of showing it."""
+        if self.link:
+            return {"type": "link", "urlPrefix": self.link, "target": "_self"}
+        if is_number:
+            return {"type": "money", "precision": self.decimals}
+        return {"type": "textarea" if self.wraps else "plaintext"}
+
+
+PLACES = {
+    "structure_acronym": Column("Structure"),
+    "probe_name": Column("Probe"),
+    "probe_vertical_position": Column("µm from tip"),
+    "cell_class": Column("Class"),
+}
+METRICS = {
+    "unit_firing_rate": Column("Rate (Hz)", decimals=1),
+    "snr": Column("SNR", decimals=2),
+    "isi_violations": Column("ISI violations", decimals=2),
+    "amplitude_cutoff": Column("Amplitude cutoff", decimals=3),
+    "presence_ratio": Column("Presence ratio", decimals=2),
+}
+
+
+def _is_known(value: Any) -> bool:
+    return value is not None and value == value and value != ""
+
+
+def _session_label(row: dict[str, Any]) -> str:
+    words = [row["session_id"], row["date"], row["experience_level"], row["session_type"]]
+    return " · ".join(str(word) for word in words if _is_known(word))
+
+
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(str(FOLDER / "templates")),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+)
+TEMPLATES.tests["known"] = _is_known
+TEMPLATES.filters["session_label"] = _session_label
+
+
+def applications(desk: Desk) -> dict[str, Callable[[], Any]]:
+    """Return what makes each page anew for each browser, by its path."""
+    return {f"/{path}": _application(desk, name, view) for path, (name, view) in PAGES.items()}
+
+
+def _application(desk: Desk, name: str, view: View) -> Callable[[], Any]:
+    def make() -> Any:
+        page = pn.Template((FOLDER / "templates" / "page.html").read_text(), location=True)
+        for variable, value in {
+            "page_title": name,
+            "pages": [(path, title) for path, (title, _) in PAGES.items()],
+            "style": STYLE,
+        }.items():
+            page.add_variable(variable, value)
+        query = {key: values[-1].decode(errors="replace") for key, values in pn.state.session_args.items()}
+        page.add_panel("main", _whole(Visitor(desk, pn.state.curdoc), view, query))
+        return page
+
+    return make
+
+
+def _whole(visitor: Visitor, view: View, query: dict[str, str]) -> Any:
+    """Return a view, with a sign that one has to wait until it is there."""
+
+    async def parts() -> AsyncIterator[Any]:
+        yield html("waiting.html", text="Asking the database ...")
+        try:
+            yield pn.Column(*await view(visitor, query), margin=0, sizing_mode="stretch_width")
+        except Exception as error:  # noqa: BLE001 - logged, or one of those that people may meet
+            yield html("message.html", text=_words(error))
+
+    return pn.panel(parts, defer_load=True, sizing_mode="stretch_width", margin=0)
+
+
+def _words(error: Exception) -> str:
+    """Return what went wrong for people; what is not expected is logged."""
+    if isinstance(error, VbnError):
+        return str(error)
+    logger.error("The page met something unexpected.", exc_info=error)
+    return "Something unexpected happened; the log of vbn serve holds the details. This may be a bug."
+
+
+def html(template: str, **values: Any) -> Any:
+    """Return a pane with a template filled in."""
+    text = TEMPLATES.get_template(template).render(**values)
+    return pn.pane.HTML(text, stylesheets=[STYLE], sizing_mode="stretch_width", margin=0)
+
+
+def figure(visitor: Visitor, name: str, query: Query, *, has_frame: bool = True) -> Any:
+    """Return a figure with its title and its files, drawn when its turn comes."""
+    drawing = drawings.DRAWINGS[name]
+    asked = {word: query[word] for word in drawing.asks if query.get(word)}
+
+    def block(**values: Any) -> Any:
+        return html(
+            "figure.html",
+            title=drawing.title,
+            caption=drawing.caption,
+            subject=", ".join(asked.values()),
+            kinds=list(drawings.KINDS),
+            has_frame=has_frame,
+            address=lambda kind: f"./figure/{name}.{kind}?{urlencode(asked)}",
+            **{"picture": "", "problem": "", **values},
+        )
+
+    async def parts() -> AsyncIterator[Any]:
+        yield block()
+        try:
+            picture = await visitor.ask(drawings.file_of, name, "png", asked)
+        except Exception as error:  # noqa: BLE001 - logged, or one of those that people may meet
+            yield block(problem=_words(error))
+        else:
+            yield block(picture=base64.b64encode(picture).decode())
+
+    return pn.panel(parts, defer_load=True, sizing_mode="stretch_width", margin=0)
+
+
+def table(frame: pd.DataFrame, columns: Mapping[str, Column], picked: int | None = None) -> Any:
+    """Return a table that can be sorted and filtered.
+
+    Parameters
+    ----------
+    frame : what to show.
+    columns : those to show.
+    picked : value in the first column of the row that is marked.
+    """
+    shown = frame[list(columns)].astype(object)
+    is_number = {name: frame[name].dtype.kind in "iuf" and not columns[name].link for name in columns}
+    first = next(iter(columns))
+    marked = np.flatnonzero(frame[first].to_numpy() == picked)
+    made = pn.widgets.Tabulator(
+        shown.where(shown.notna(), None),
+        titles={name: column.title for name, column in columns.items()},
+        formatters={name: column.formatter(is_number[name]) for name, column in columns.items()},
+        widths={name: column.width for name, column in columns.items() if column.width},
+        text_align={name: "right" for name in columns if is_number[name]},
+        header_align={name: "right" for name in columns if is_number[name]},
+        header_filters={name: {"type": "input", "func": "like", "placeholder": "filter"} for name in columns},
+        configuration={"columnDefaults": {"tooltip": True}},
+        show_index=False,
+        disabled=True,
+        selectable=False,
+        pagination="local" if len(frame) > ROWS_OF_A_PAGE else None,
+        page_size=ROWS_OF_A_PAGE,
+        page=int(marked[0]) // ROWS_OF_A_PAGE + 1 if len(marked) else 1,
+        layout="fit_columns",
+        theme="simple",
+        stylesheets=[TABLE_STYLE],
+        sizing_mode="stretch_width",
+        margin=0,
+    )
+    if len(marked):
+        made.style.apply(lambda row: [MARK if row[first] == picked else "" for _ in row], axis=1)
+    return made
+
+
+async def status(visitor: Visitor, _query: Query) -> list[Any]:
+    """Show how far the work is."""
+    found = await visitor.ask(content.status)
+    n_sessions = found["n_recordings"] + found["n_behavior_only"]
+    tiles = [
+        (n_sessions, f"{'session' if n_sessions == 1 else 'sessions'}, {found['n_imported']} imported"),
+        *((found[f"n_{many}"], one if found[f"n_{many}"] == 1 else many) for one, many in COUNTED),
+    ]
+    now = datetime.now().astimezone().strftime("%H:%M:%S")
+    return [html("status.html", tiles=tiles, now=now, **found)]
+
+
+async def sessions(visitor: Visitor, _query: Query) -> list[Any]:
+    """List all registered sessions, to pick one of them."""
+    frame = await visitor.ask(content.sessions_frame)
+    columns = {
+        "session_id": Column("Session", 110, link="./session?session="),
+        "mouse_id": Column("Mouse", 80),
+        "date": Column("Date", 100),
+        "stage": Column("Stage"),
+        "experience_level": Column("Experience", 100),
+        "image_set": Column("Images", 75),
+        "genotype": Column("Genotype", 250),
+        "dprime": Column("d'", 70, decimals=2),
+        "n_units": Column("Units", 75),
+        "n_selected": Column("Passing", 80),
+        "n_issues": Column("Issues", 75),
+        "abnormal": Column("Abnormal"),
+        "imported": Column("Imported"),
+    }
+    head = html("sessions.html", n_sessions=len(frame), passing=PASSING)
+    return [head, table(frame, columns)] if len(frame) else [head]
+
+
+async def session(visitor: Visitor, query: Query) -> list[Any]:
+    """Show the figures of one session."""
+    described = await visitor.ask(content.described_session, query)
+    asked = {"session": str(described["session_id"]), "mouse": described["mouse_id"]}
+    head = html("session.html", passing=PASSING, **described)
+    left, right = (
+        [figure(visitor, name, asked) for name in ("session", "behavior")],
+        [figure(visitor, "training", asked)],
+    )
+    if described["file_kind"] == "recording":
+        left.append(figure(visitor, "optotagging", asked))
+        right = [await _change_response(visitor, asked, query), figure(visitor, "probe", asked), *right]
+    columns = (pn.Column(*each, margin=0, sizing_mode="stretch_width") for each in (left, right))
+    return [head, _beside(*((column, 560) for column in columns))]
+
+
+async def _change_response(visitor: Visitor, asked: Query, query: Query) -> Any:
+    """Return the change response with what it can be asked of: a structure, and which units."""
+    counts = await visitor.ask(content.structures, int(asked["session"]), EVERY_UNIT)
+    wanted = query.get("structure") or next(iter(counts), "")
+    options = {f"{name} ({count} units)": name for name, count in counts.items()}
+    if wanted not in counts:  # the figure says what there is
+        options[wanted] = wanted
+    structure = pn.widgets.Select(name="Structure", options=options, value=wanted, **LOOKS)
+    which = {"pass the quick-start filter": "", "all": EVERY_UNIT}
+    units = pn.widgets.Select(name="Units", options=which, value=query.get("units", ""), **LOOKS)
+
+    def draw(structure: str, units: str) -> Any:
+        asked_for = {**asked, "structure": structure, "units": units}
+        return figure(visitor, "change-response", asked_for, has_frame=False)
+
+    def remember(_event: Any) -> None:
+        chosen = {"session": asked["session"], "structure": structure.value, "units": units.value}
+        pn.state.location.search = "?" + urlencode({name: value for name, value in chosen.items() if value})
+
+    for widget in (structure, units):
+        widget.param.watch(remember, "value")
+    return pn.Column(
+        pn.Row(structure, units, margin=(0, 0, 12, 0)),
+        pn.bind(draw, structure, units),
+        styles=CARD,
+        margin=(0, 0, 20, 0),
+        sizing_mode="stretch_width",
+    )
+
+
+def _beside(*parts: tuple[Any, int]) -> Any:
+    """Return parts side by side, or below each other where there is no room for their widths in pixels."""
+    blocks = [
+        pn.Column(part, margin=0, styles={"flex": f"{width} 1 {width}px", "min-width": "0"})
+        for part, width in parts
+    ]
+    return pn.FlexBox(*blocks, gap="20px", margin=0, sizing_mode="stretch_width")
+
+
+async def units(visitor: Visitor, query: Query) -> list[Any]:
+    """List the units of a session, to pick one of them, and show its card."""
+    unit_id = content.number_in(query, "unit")
+    if unit_id is not None and not query.get("session"):
+        query = {**query, "session": str(await visitor.ask(content.session_of_unit, unit_id))}
+    described = await visitor.ask(content.described_session, query)
+    session_id, criteria = described["session_id"], query.get("criteria") or PASSING
+    structure = query.get("structure") or None
+    filters = await visitor.ask(content.criteria)
+    counts = await visitor.ask(content.structures, session_id, criteria)
+    frame = await visitor.ask(content.units_frame, session_id, criteria, structure)
+    kept = {"session": session_id, "criteria": criteria, **({"structure": structure} if structure else {})}
+    head = html(
+        "units.html",
+        filters=filters,
+        criteria=criteria,
+        structures=counts,
+        structure=structure,
+        n_shown=len(frame),
+        passing=PASSING,
+        **described,
+    )
+    picked = Column("Unit", 110, link=f"./units?{urlencode(kept)}&unit=")
+    if unit_id is None:
+        return [head, table(frame, {"unit_id": picked, **PLACES, **METRICS})]
+    few = {
+        name: {**PLACES, **METRICS}[name] for name in ("structure_acronym", "cell_class", "unit_firing_rate")
+    }
+    listed = table(frame, {"unit_id": picked, **few}, picked=unit_id)
+    return [head, _beside((listed, 400), (figure(visitor, "unit", {"unit": str(unit_id)}), 760))]
+
+
+async def across(visitor: Visitor, query: Query) -> list[Any]:
+    """Compare over all sessions."""
+    shares = await visitor.ask(content.optotagging_control)
+    levels = await visitor.ask(content.experience_levels)
+    control = html("control.html", shares=shares)
+    head = html("across.html", levels=levels, experience=query.get("experience", ""))
+    return [head, _beside((figure(visitor, "hierarchy", query), 720), (control, 480))]
+
+
+async def issues(visitor: Visitor, query: Query) -> list[Any]:
+    """List what was odd in the files, and say what it means."""
+    session_id = content.number_in(query, "session")
+    frame = await visitor.ask(content.issues_frame, session_id)
+    columns = {
+        "severity": Column("Severity", 90),
+        "session_id": Column("Session", 110, link="./session?session="),
+        "issue_code": Column("Code", 220),
+        "issue_table": Column("Table of the file", 190),
+        "issue_detail": Column("Detail", wraps=True),
+    }
+    head = html("issues.html", codes=content.issue_codes(frame), n_issues=len(frame), session_id=session_id)
+    return [head, table(frame, columns)] if len(frame) else [head]
+
+
+PAGES: dict[str, tuple[str, View]] = {
+    "": ("Status", status),
+    "sessions": ("Sessions", sessions),
+    "session": ("Session", session),
+    "units": ("Units", units),
+    "across": ("Across sessions", across),
+    "issues": ("Import issues", issues),
+}
+"""Path of each page -> its name, and what it shows."""

@@ -1,0 +1,384 @@
+"""``vbn serve`` in a real browser; on MySQL, with the account of a reader."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import parse_qs, urlsplit
+from urllib.request import urlopen
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+pytest.importorskip("panel", reason="vbn serve needs Panel")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WAIT_MS = 30_000
+
+
+@dataclass
+class Served:
+    """A running ``vbn serve``."""
+
+    database: Any
+    url: str
+    process: subprocess.Popen[str]
+
+    def json(self, *arguments: object) -> Any:
+        return self.database.json(*arguments)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def start(database: Any, env: dict[str, str] | None = None) -> Served:
+    process = database.start("serve", "--port", free_port(), env=env)
+    line = process.stdout.readline()
+    if not line.startswith("http://127.0.0.1:"):
+        process.kill()
+        pytest.fail(f"{line}{process.communicate()}")
+    return Served(database, line.split()[0], process)
+
+
+def stop(served: Served, number: int = signal.SIGTERM) -> tuple[int, str]:
+    """End it; return its exit code and what it wrote to stderr."""
+    served.process.send_signal(number)
+    try:
+        _, errors = served.process.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        served.process.kill()
+        raise
+    return served.process.returncode, errors
+
+
+@pytest.fixture(scope="module")
+def account(populated_synthetic: Any) -> Iterator[dict[str, str]]:
+    """On MySQL the settings of a reader's account; the embedded server has no accounts."""
+    if populated_synthetic.server.backend != "mysql":
+        yield {}
+        return
+    prefix = populated_synthetic.prefix
+    name = f"{prefix}reader_1"
+    try:
+        populated_synthetic.vbn("deploy")
+        made = populated_synthetic.vbn("admin", "create-user", name, "--role", "reader")
+        yield {"DJ_USER": name, "DJ_PASS": made.stdout.strip()}
+    finally:
+        users = [name, *(f"{prefix}{role}" for role in ("reader", "worker", "admin"))]
+        populated_synthetic.server.query(f"DROP USER IF EXISTS {', '.join(f'`{each}`' for each in users)}")
+
+
+@pytest.fixture(scope="module")
+def served(populated_synthetic: Any, account: dict[str, str]) -> Iterator[Served]:
+    served = start(populated_synthetic, account)
+    yield served
+    if served.process.poll() is None:
+        stop(served)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(f"there is no browser: {', '.join(BROWSERS)}")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[[str], Any]]:
+    """Open a page of a browser; at the end nothing was wrong in it and nothing was asked of the internet."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    context.set_default_timeout(WAIT_MS)
+    problems: list[str] = []
+    hosts = set()
+
+    def visit(url: str) -> Any:
+        page = context.new_page()
+        page.on("console", lambda each: problems.append(each.text) if each.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+        page.on("websocket", lambda each: hosts.add(urlsplit(each.url).hostname))
+        page.goto(url)
+        page.locator("h1, .message").first.wait_for()
+        return page
+
+    yield visit
+    context.close()
+    assert problems == []
+    assert hosts <= {"127.0.0.1", "localhost", None}, hosts  # None: pictures within the page
+
+
+def picture_in(page: Any, title: str) -> Any:
+    """Return the picture of the figure with a title, when it is drawn."""
+    picture = page.locator("figure", has=page.locator("h2", has_text=title)).locator("img")
+    picture.wait_for()
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
+    return picture
+
+
+def cells(page: Any, column: str) -> list[str]:
+    """Return what stands in a column of the table that is shown."""
+    page.locator(".tabulator-row").first.wait_for()
+    return [
+        text.strip()
+        for text in page.locator(
+            f".tabulator-row .tabulator-cell[tabulator-field={column}]"
+        ).all_inner_texts()
+    ]
+
+
+def recordings(served: Served) -> list[int]:
+    return [
+        row["session_id"] for row in served.json("sessions") if row["kind"] == "recording" and row["has_file"]
+    ]
+
+
+def test_the_status_is_that_of_the_database(served: Served, visit: Callable[[str], Any]) -> None:
+    page = visit(served.url)
+    tiles = page.locator(".tile").all_inner_texts()
+    counts = {words.split()[-1]: number for number, words in (tile.split("\n", 1) for tile in tiles)}
+    prefix, query = served.database.prefix, served.database.server.query
+    n_units = query(f'SELECT count(*) FROM "{prefix}ecephys"."_recording__unit"')[0][0]
+    assert {"recordings": "2", "mouse": "1", "units": str(n_units)}.items() <= counts.items()
+    assert "2\nsessions, 2 imported" in tiles
+    states = {
+        state.locator(".name").inner_text(): state.locator(".count").inner_text()
+        for state in page.locator(".state").all()
+    }
+    assert states == {
+        each["table"]: f"{each['done']} / {each['total']}" if each["total"] else "none"
+        for each in served.json("status")
+    }
+
+
+def test_a_session_is_found_in_the_list_and_picked(served: Served, visit: Callable[[str], Any]) -> None:
+    page = visit(f"{served.url}sessions")
+    rows = {str(row["session_id"]): row for row in served.json("sessions") if row["has_file"]}
+    assert sorted(cells(page, "session_id")) == sorted(rows)
+    found = dict(zip(cells(page, "session_id"), cells(page, "n_issues"), strict=True))
+    assert found == {number: str(len(served.json("issues", "--session", number))) for number in rows}
+    wanted = next(iter(rows))
+    page.locator(".tabulator-col[tabulator-field=session_id] input").press_sequentially(wanted)
+    sync_api.expect(page.locator(".tabulator-row")).to_have_count(1)
+    page.get_by_role("link", name=wanted).click()
+    page.get_by_role("heading", name=f"Session {wanted}").wait_for()
+    assert f"session={wanted}" in page.url
+    page.go_back()
+    page.get_by_role("heading", name="Sessions").wait_for()
+
+
+def test_picking_a_structure_draws_it_and_the_address_leads_there_again(
+    served: Served, visit: Callable[[str], Any]
+) -> None:
+    session_id = recordings(served)[0]
+    page = visit(f"{served.url}session?session={session_id}")
+    for title in ("Overview", "Change response", "Behavior", "Probes", "Optotagging", "Training"):
+        picture_in(page, title)
+    first = picture_in(page, "Change response").get_attribute("srcset")
+    chooser = page.get_by_label("Structure")
+    now, other = chooser.input_value(), chooser.locator("option").nth(1).inner_text()
+    chooser.select_option(label=other)
+    name = other.split()[0]
+    page.wait_for_url(re.compile(f"structure={name}"))
+    page.get_by_alt_text(f"Change response: {session_id}, {name}").wait_for()
+    second = picture_in(page, "Change response").get_attribute("srcset")
+    assert second != first
+    again = visit(page.url)
+    again.get_by_alt_text(f"Change response: {session_id}, {name}").wait_for()
+    assert again.get_by_label("Structure").input_value() == chooser.input_value() != now
+    page.go_back()
+    page.wait_for_function("() => !location.search.includes('structure')")
+    page.get_by_alt_text(f"Change response: {session_id}, {now.split()[0]}").wait_for()
+
+
+def test_a_figure_is_saved_as_a_file(served: Served, visit: Callable[[str], Any]) -> None:
+    session_id = recordings(served)[0]
+    page = visit(f"{served.url}session?session={session_id}")
+    figure = page.locator("figure", has=page.locator("h2", has_text="Overview"))
+    for kind, beginning in {"PDF": b"%PDF", "SVG": b"<?xml", "PNG": b"\x89PNG"}.items():
+        with page.expect_download() as download:
+            figure.get_by_role("link", name=kind).click()
+        assert download.value.suggested_filename == f"session_{session_id}.{kind.lower()}"
+        assert Path(download.value.path()).read_bytes().startswith(beginning)
+
+
+def test_a_unit_is_found_in_the_list_and_its_card_drawn(served: Served, visit: Callable[[str], Any]) -> None:
+    session_id = recordings(served)[0]
+    page = visit(f"{served.url}units?session={session_id}&criteria=all")
+    prefix, query = served.database.prefix, served.database.server.query
+    n_units = query(
+        f'SELECT count(*) FROM "{prefix}ecephys"."_recording__unit" WHERE session_id = {session_id}'
+    )
+    page.get_by_text(f"{n_units[0][0]} units of session {session_id}").wait_for()
+    unit_id = cells(page, "unit_id")[3]
+    page.get_by_role("link", name=unit_id).click()
+    page.get_by_alt_text(f"Unit: {unit_id}").wait_for()
+    picture_in(page, "Unit")
+    assert parse_qs(urlsplit(page.url).query) == {
+        "session": [str(session_id)], "criteria": ["all"], "unit": [unit_id]
+    }  # fmt: skip
+    page.get_by_label("Units that pass").select_option("bennett_2025")
+    page.wait_for_url(re.compile("criteria=bennett_2025"))
+    n_passing = query(
+        f'SELECT n_selected FROM "{prefix}selection"."__unit_selection" '
+        f"WHERE session_id = {session_id} AND unit_criteria = 'bennett_2025'"
+    )
+    page.get_by_text(f"{n_passing[0][0]} units of session {session_id}").wait_for()
+
+
+def test_import_issues_are_listed_with_their_meaning(served: Served, visit: Callable[[str], Any]) -> None:
+    from vbn.nwb.issue import CODES
+
+    issues = served.json("issues")
+    page = visit(f"{served.url}issues")
+    assert sorted(cells(page, "issue_code")) == sorted(issue["issue_code"] for issue in issues)
+    for code in {issue["issue_code"] for issue in issues}:
+        row = page.locator("tr", has=page.locator(f"code:text-is('{code}')"))
+        assert CODES[code] in row.inner_text()
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("session?session=12", "Session 12 is not registered. There are: {sessions}."),
+        ("session?session=twelve", "'session' must be a number, not 'twelve'"),
+        ("units?unit=12", "Nothing has unit_id '12'. There are: "),
+        ("units?session={session}&criteria=bennet", "bennett_2025"),
+        ("session?session={session}&structure=VISX", "has no units in 'VISX'. It has units in: "),
+        ("across?experience=novl", "Nothing has experience_level 'novl'. Near to it: Novel."),
+    ],
+)
+def test_what_is_not_there_is_said_in_words(
+    served: Served, visit: Callable[[str], Any], address: str, words: str
+) -> None:
+    known = {"session": recordings(served)[0], "sessions": ", ".join(map(str, sorted(recordings(served))))}
+    page = visit(served.url + address.format(**known))
+    said = page.locator(".message", has_text=words.format(**known))
+    said.wait_for()
+    assert "Traceback" not in page.content()
+
+
+def test_a_file_that_cannot_be_made_says_why(served: Served) -> None:
+    for address in ("figure/probe.pdf?session=12", "figure/probes.pdf?session=12", "figure/probe.gif"):
+        with pytest.raises(HTTPError) as refused:
+            urlopen(served.url + address)
+        assert refused.value.code == 404
+        said = refused.value.read().decode()
+        assert any(
+            words in said for words in ("Session 12 is not registered", "Near to it: probe", "kind of file")
+        )
+
+
+def test_several_browsers_at_once_and_by_another_name(served: Served, visit: Callable[[str], Any]) -> None:
+    first, second = recordings(served)
+    by_name = served.url.replace("127.0.0.1", "localhost")
+    addresses = {f"{served.url}units?session={first}": first, f"{by_name}units?session={second}": second}
+    pages = [visit(address) for address in addresses]
+    for page, number in zip(pages, addresses.values(), strict=True):
+        page.get_by_text(f"units of session {number}").wait_for()
+
+
+def test_a_lost_connection_is_opened_anew(
+    populated_synthetic: Any, account: dict[str, str], served: Served, visit: Callable[[str], Any]
+) -> None:
+    visit(f"{served.url}sessions")
+    query, own = populated_synthetic.server.query, populated_synthetic.connect().connection.query
+    if populated_synthetic.server.backend == "mysql":
+        kill = "KILL {}"
+        lost = query(f"SELECT id FROM information_schema.processlist WHERE user = '{account['DJ_USER']}'")
+    else:
+        kill = "SELECT pg_terminate_backend({})"
+        ours = own("SELECT pg_backend_pid()").fetchone()[0]
+        others = "SELECT pid FROM pg_stat_activity WHERE usename = 'vbn' AND pid <> pg_backend_pid()"
+        lost = query(f"{others} AND pid <> {ours}")
+    assert lost
+    for (number,) in lost:
+        query(kill.format(number))
+    page = visit(f"{served.url}sessions")
+    assert len(cells(page, "session_id")) == 2
+
+
+def test_what_is_not_computed_yet_says_what_to_do(
+    database: Any, populated_synthetic: Any, visit: Callable[[str], Any]
+) -> None:
+    """Two sessions are registered, nothing is imported, and one job has failed; then Ctrl-C."""
+    from schemas.behavior import RigGeometry
+
+    database.register_as(populated_synthetic)
+    jobs = RigGeometry().jobs
+    jobs.refresh(delay=-1)
+    failed = jobs.pending.keys(limit=1)[0]
+    jobs.reserve(failed)
+    jobs.error(failed, error_message="the <file> is cut short")
+    served = start(database)
+    try:
+        page = visit(served.url)
+        assert page.locator("section", has_text="not imported yet").locator("tr").count() == 1 + 2
+        problem = page.locator("section", has_text="Failed jobs").locator("tbody tr").inner_text()
+        assert problem.split("\t")[:3] == [
+            "RigGeometry",
+            str(failed["session_id"]),
+            "the <file> is cut short",
+        ]
+        assert page.locator(".failed .extra").inner_text() == "1 failed"
+        page = visit(f"{served.url}session")
+        for title in ("Overview", "Behavior", "Probes"):
+            figure = page.locator("figure", has=page.locator("h2", has_text=title))
+            figure.locator(".message", has_text="vbn populate").wait_for()
+        for path in ("sessions", "units", "across", "issues"):
+            page = visit(served.url + path)
+        for each in page.context.pages:
+            each.close()  # which would complain that the server has gone
+    finally:
+        code, errors = stop(served, signal.SIGINT)
+    assert code == 130
+    assert errors.strip() == "vbn: interrupted; the same command goes on where it stopped."
+
+
+def test_a_port_in_use_and_an_open_address_are_said(served: Served) -> None:
+    port = urlsplit(served.url).port
+    done = served.database.vbn("serve", "--host", "0.0.0.0", "--port", port, check=False)
+    assert done.returncode == 1
+    warning, problem = done.stderr.splitlines()
+    assert warning.startswith("vbn: warning: whoever reaches this machine at 0.0.0.0")
+    assert problem.startswith(f"vbn: Cannot listen on 0.0.0.0:{port}: ")
+
+
+def test_sigterm_ends_it_without_a_word(served: Served) -> None:
+    assert stop(served) == (0, "")
+
+
+def test_without_panel_it_says_what_to_install() -> None:
+    hidden = "import sys; sys.modules['panel'] = None; from populate.cli import main; main(['serve'])"
+    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "vbn: The page needs Panel. Run: pip install 'vbn-datajoint[serve]'\n"
+
+
+def test_only_loopback_is_local() -> None:
+    from populate.page.server import address_of, is_local, origins_of
+
+    assert [name for name in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "lab") if is_local(name)] == [
+        "127.0.0.1", "::1", "localhost",
+    ]  # fmt: skip
+    assert origins_of("127.0.0.1", 80, ["lab:443"]) == ["127.0.0.1:80", "localhost:80", "lab:443"]
+    assert {"10.0.0.5:80", "localhost:80", f"{socket.gethostname()}:80"} <= set(
+        origins_of("10.0.0.5", 80, [])
+    )
+    assert address_of("::1", 80) == "http://[::1]:80/"
+    assert address_of("0.0.0.0", 80) == f"http://{socket.gethostname()}:80/"
