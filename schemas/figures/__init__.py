@@ -2,6 +2,7 @@
 
 from schemas.figures.behavior import session_behavior
 from schemas.figures.change import change_response
+from schemas.figures.diagram import table_diagram
 from schemas.figures.hierarchy import change_hierarchy
 from schemas.figures.optotagging import laser_evidence
 from schemas.figures.overview import session_overview
@@ -20,6 +21,7 @@ __all__ = [
     "session_key",
     "session_overview",
     "session_probes",
+    "table_diagram",
     "training_history",
     "unit_card",
 ]

@@ -7,6 +7,7 @@ from vbn.plots.hierarchy import ChangeHierarchy, plot_hierarchy
 from vbn.plots.optotagging import LaserEvidence, plot_optotagging
 from vbn.plots.probe import ProbeDepths, SessionProbes, SourceDensity, plot_probes
 from vbn.plots.session import SessionOverview, plot_session
+from vbn.plots.tables import TableDiagram, plot_tables
 from vbn.plots.training import TrainingHistory, plot_training
 from vbn.plots.unit import UnitCard, plot_unit
 
@@ -19,6 +20,7 @@ __all__ = [
     "SessionOverview",
     "SessionProbes",
     "SourceDensity",
+    "TableDiagram",
     "TrainingHistory",
     "UnitCard",
     "plot_behavior",
@@ -27,6 +29,7 @@ __all__ = [
     "plot_optotagging",
     "plot_probes",
     "plot_session",
+    "plot_tables",
     "plot_training",
     "plot_unit",
     "save_figure",
