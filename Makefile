@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-mysql test-stack lint check docs bench faults screenshots clean clean-demo
+.PHONY: help demo test test-mysql test-stack lint check docs bench faults notebooks screenshots clean clean-demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -38,6 +38,9 @@ bench: $(VENV)/.installed-test ## measure, minutes
 
 faults: $(VENV)/.installed-test ## inject faults into workers, and write docs/reliability.md
 	$(BIN)/python -m benchmarks.faults --write $(FAULTS)
+
+notebooks: $(VENV)/.installed-test demo ## run the notebooks on the demo and store what they show
+	$(BIN)/python notebooks/execute.py demo
 
 screenshots: $(VENV)/.installed-test demo ## take the pictures of the page, docs/img/page_*.png
 	$(BIN)/python docs/make_screenshots.py demo

@@ -617,3 +617,20 @@ def populated_synthetic(synthetic_sessions: Path, make_database: Callable[..., D
     database.vbn("register", synthetic_sessions, "--catalogue", synthetic_sessions / "project_metadata")
     database.vbn("populate")
     return database
+
+
+@pytest.fixture(scope="session")
+def reader_account(populated_synthetic: Database) -> Iterator[dict[str, str]]:
+    """On MySQL the settings of an account that may only read; the embedded server has no accounts."""
+    if populated_synthetic.server.backend != "mysql":
+        yield {}
+        return
+    prefix = populated_synthetic.prefix
+    name = f"{prefix}reader_1"
+    try:
+        populated_synthetic.vbn("deploy")
+        made = populated_synthetic.vbn("admin", "create-user", name, "--role", "reader")
+        yield {"DJ_USER": name, "DJ_PASS": made.stdout.strip()}
+    finally:
+        users = [name, *(f"{prefix}{role}" for role in ("reader", "worker", "admin"))]
+        populated_synthetic.server.query(f"DROP USER IF EXISTS {', '.join(f'`{each}`' for each in users)}")

@@ -1,8 +1,7 @@
-"""The notebooks, run top to bottom on a populated database."""
+"""The notebooks, run top to bottom; on MySQL, with the account of a reader."""
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:zmq", "ignore::ResourceWarning")
-def test_a_notebook_runs(path: Path, populated_synthetic: Any) -> None:
+def test_a_notebook_runs(path: Path, populated_synthetic: Any, reader_account: dict[str, str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the client and its messaging, not of the notebook
         from nbclient import NotebookClient
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=120, kernel_name="python3")
-    client.execute(env={**os.environ, **populated_synthetic.environment})
+    client.execute(env={**populated_synthetic.environment, **reader_account})
     shown = {
         kind
         for cell in notebook.cells
@@ -36,8 +35,10 @@ def test_a_notebook_runs(path: Path, populated_synthetic: Any) -> None:
 def test_a_notebook_is_stored_with_its_outputs_and_without_places_of_a_machine(path: Path) -> None:
     text = path.read_text()
     assert "image/png" in text
+    code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert not [word for word in ("/home/", "/root/", "/tmp/", "/work/", "Traceback") if word in text]
 
 
 def test_there_are_notebooks() -> None:
-    assert NOTEBOOKS
+    assert len(NOTEBOOKS) == 6

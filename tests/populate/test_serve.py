@@ -64,25 +64,8 @@ def stop(served: Served, number: int = signal.SIGTERM) -> tuple[int, str]:
 
 
 @pytest.fixture(scope="module")
-def account(populated_synthetic: Any) -> Iterator[dict[str, str]]:
-    """On MySQL the settings of a reader's account; the embedded server has no accounts."""
-    if populated_synthetic.server.backend != "mysql":
-        yield {}
-        return
-    prefix = populated_synthetic.prefix
-    name = f"{prefix}reader_1"
-    try:
-        populated_synthetic.vbn("deploy")
-        made = populated_synthetic.vbn("admin", "create-user", name, "--role", "reader")
-        yield {"DJ_USER": name, "DJ_PASS": made.stdout.strip()}
-    finally:
-        users = [name, *(f"{prefix}{role}" for role in ("reader", "worker", "admin"))]
-        populated_synthetic.server.query(f"DROP USER IF EXISTS {', '.join(f'`{each}`' for each in users)}")
-
-
-@pytest.fixture(scope="module")
-def served(populated_synthetic: Any, account: dict[str, str]) -> Iterator[Served]:
-    served = start(populated_synthetic, account)
+def served(populated_synthetic: Any, reader_account: dict[str, str]) -> Iterator[Served]:
+    served = start(populated_synthetic, reader_account)
     yield served
     if served.process.poll() is None:
         stop(served)
@@ -294,13 +277,15 @@ def test_several_browsers_at_once_and_by_another_name(served: Served, visit: Cal
 
 
 def test_a_lost_connection_is_opened_anew(
-    populated_synthetic: Any, account: dict[str, str], served: Served, visit: Callable[[str], Any]
+    populated_synthetic: Any, reader_account: dict[str, str], served: Served, visit: Callable[[str], Any]
 ) -> None:
     visit(f"{served.url}sessions")
     query, own = populated_synthetic.server.query, populated_synthetic.connect().connection.query
     if populated_synthetic.server.backend == "mysql":
         kill = "KILL {}"
-        lost = query(f"SELECT id FROM information_schema.processlist WHERE user = '{account['DJ_USER']}'")
+        lost = query(
+            f"SELECT id FROM information_schema.processlist WHERE user = '{reader_account['DJ_USER']}'"
+        )
     else:
         kill = "SELECT pg_terminate_backend({})"
         ours = own("SELECT pg_backend_pid()").fetchone()[0]
