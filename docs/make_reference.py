@@ -51,7 +51,8 @@ def render_commands() -> str:
     context = click.Context(vbn_command, info_name="vbn", terminal_width=100)
     lines = ["# Commands", "", "Made by `python docs/make_reference.py` from the commands' help.", ""]
     for path, command in _commands(vbn_command, context, "vbn"):
-        help_text = command.get_help(click.Context(command, info_name=path, terminal_width=100))
+        settings = {"terminal_width": 100, **vbn_command.context_settings}
+        help_text = command.get_help(click.Context(command, info_name=path, **settings))
         lines += [f"## `{path}`", "", "```text", help_text, "```", ""]
     return "\n".join(lines)
 

@@ -46,6 +46,7 @@ class Plan:
     rows: dict[str, int]  # schema.table on the server -> number, of tables that lose some
     sessions: tuple[int, ...]  # that lose rows
     cascade: Any  # DataJoint's diagram of the restricted tables
+    foreign: str  # why the deletion is refused, if tables of others would lose rows; else empty
 
     @property
     def n_rows(self) -> int:
@@ -68,8 +69,6 @@ def plan(table_name: str, conditions: Sequence[str], session_ids: Sequence[int] 
         If there is no condition, or a value is of the wrong type.
     NotFoundError
         If a table, an attribute or a value does not exist, or no entry matches.
-    ConflictError
-        If tables of others have rows made from these entries.
     """
     cls = _table(table_name)
     if not conditions and not session_ids:
@@ -97,9 +96,8 @@ def plan(table_name: str, conditions: Sequence[str], session_ids: Sequence[int] 
 def _look(table_name: str, restriction: str, target: Any) -> Plan:
     diagram = dj.Diagram.cascade(target)
     rows = {_plain_name(name): number for name, number in diagram.counts().items() if number}
-    _require_nothing_of_others(rows)
     _require_whole(rows)
-    return Plan(table_name, restriction, rows, _sessions(diagram), diagram)
+    return Plan(table_name, restriction, rows, _sessions(diagram), diagram, _foreign(rows))
 
 
 def _sessions(cascade: Any) -> tuple[int, ...]:
@@ -123,11 +121,14 @@ def delete(planned: Plan, reason: str) -> str:
     SettingError
         If the reason is empty or too long.
     ConflictError
-        If more sessions than planned would lose rows by now, or somebody else writes the same rows.
+        If tables of others have rows made from these entries, more sessions than planned would lose rows by
+        now, or somebody else writes the same rows.
     RefusedError
         If the account may not delete these rows.
     """
     reason = checked_reason(reason)
+    if planned.foreign:
+        raise ConflictError(planned.foreign)
     connection = dj.conn()
     try:
         with _transaction(connection):
@@ -271,14 +272,15 @@ def _require_values(cls: Any, name: str, wanted: Sequence[Any]) -> None:
     )
 
 
-def _require_nothing_of_others(rows: dict[str, int]) -> None:
+def _foreign(rows: dict[str, int]) -> str:
     own = {_plain_name(table.full_table_name) for module in modules() for table in _with_parts(module.schema)}
     foreign = [f"{name} ({number} rows)" for name, number in rows.items() if name not in own]
-    if foreign:
-        raise ConflictError(
-            f"Tables of others are made from these entries and would lose theirs: {', '.join(foreign)}. "
-            "Ask their owners, and delete those rows first."
-        )
+    if not foreign:
+        return ""
+    return (
+        f"Tables of others are made from these entries and would lose theirs: {', '.join(foreign)}. "
+        "Ask their owners, and delete those rows first."
+    )
 
 
 def _require_whole(rows: dict[str, int]) -> None:

@@ -55,6 +55,7 @@ def command(
 
     import schemas
     from populate import deletion
+    from vbn.errors import ConflictError
 
     schemas.connect()
     if not dry_run:
@@ -69,8 +70,13 @@ def command(
     if not as_json:
         _show(planned)
     if dry_run:
-        click.echo(json.dumps({**found, "deletion_id": None}) if as_json else "Nothing was deleted.")
+        if as_json:
+            click.echo(json.dumps({**found, "deletion_id": None}))
+        else:
+            click.echo(" ".join(filter(None, ("Nothing was deleted.", planned.foreign))))
         return
+    if planned.foreign:
+        raise ConflictError(planned.foreign)
     _confirm(planned, yes=yes, stated=confirm_sessions, threshold=threshold)
     deletion_id = deletion.delete(planned, reason)
     if as_json:

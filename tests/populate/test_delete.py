@@ -51,6 +51,38 @@ def typing(text: str, database: Any, *arguments: object) -> Any:
         return database.call(*arguments, check=False)
 
 
+@pytest.fixture
+def table_of_others(filled: Any, sessions: list[int]) -> Iterator[str]:
+    """A row for each session in somebody's table below ours."""
+    schema, query = f"{filled.prefix}others", filled.server.query
+    mysql = filled.server.backend == "mysql"
+    query(f'CREATE {"DATABASE" if mysql else "SCHEMA"} "{schema}"')
+    try:
+        query(
+            f'CREATE TABLE "{schema}"."note" (session_id BIGINT PRIMARY KEY, '
+            f'FOREIGN KEY (session_id) REFERENCES "{filled.prefix}session"."session" (session_id))'
+        )
+        query(f'INSERT INTO "{schema}"."note" VALUES {", ".join(f"({number})" for number in sessions)}')
+        yield f"{schema}.note"
+    finally:
+        query(f'DROP {"DATABASE" if mysql else "SCHEMA"} "{schema}"' + ("" if mysql else " CASCADE"))
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_rows_of_others_are_shown_and_left(filled: Any, sessions: list[int], table_of_others: str) -> None:
+    # In processes of their own: DataJoint keeps the graph of the tables that it has once read.
+    tried = filled.vbn("delete", "--session", sessions[0], "--dry-run")
+    assert f"1  {table_of_others}\n" in tried.stdout
+    message = "Tables of others are made from these entries and would lose theirs: "
+    assert f"Nothing was deleted. {message}{table_of_others} (1 rows)." in tried.stdout
+    words = ("delete", "--session", sessions[0], "--reason", "wrong mouse", "--yes")
+    refused = filled.vbn(*words, check=False)
+    assert refused.returncode == 1
+    assert f"{message}{table_of_others} (1 rows). Ask their owners" in refused.stderr
+    schema, table = table_of_others.split(".")
+    assert len(filled.server.query(f'SELECT * FROM "{schema}"."{table}"')) == 2
+
+
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize(
     ("arguments", "message"),
