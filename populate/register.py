@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,8 +96,8 @@ def _register_file(
         if extra:
             note_catalogue(known[0], catalogue)
         return Outcome(place, status, "", identity.identifier)
-    metadata, issues = _read_session(place)
-    row = _file_row(place, identity)
+    metadata, issues, blake2b = _read_session(place)
+    row = _file_row(place, identity, blake2b)
     key = {"mouse_id": metadata.mouse_id, "session_id": metadata.session_id}
     described = require_storable(session.Session(), {**key, **_session_row(metadata)}, place)
     with dj.conn().transaction:
@@ -106,17 +109,37 @@ def _register_file(
     return Outcome(place, "registered", "", identity.identifier)
 
 
-def _read_session(place: Place) -> tuple[vbn.nwb.SessionMetadata, list[vbn.nwb.Issue]]:
-    """Read what is registered of a session's file, and what is odd in its layout."""
-    with vbn.nwb.open_session(place) as file:
+def _read_session(place: Place) -> tuple[vbn.nwb.SessionMetadata, list[vbn.nwb.Issue], str | None]:
+    """Read what is registered of a session's file, what is odd in its layout, and its hash (not of a URL)."""
+    with _hashing(place) as blake2b, vbn.nwb.open_session(place) as file:
         metadata = vbn.nwb.read_session(file)
         with reading(file, "layout"):
-            return metadata, find_unknown_parts(file) + find_release_issues(file)
+            issues = find_unknown_parts(file) + find_release_issues(file)
+        return metadata, issues, blake2b()
+
+
+@contextlib.contextmanager
+def _hashing(place: Place) -> Iterator[Callable[[], str | None]]:
+    """Hash a file beside the block, which gets a function that waits for the hash; stop with the block."""
+    if is_url(place):
+        yield lambda: None
+        return
+    ended = threading.Event()
+
+    def stop_with_the_block(_: int) -> None:
+        if ended.is_set():
+            raise CancelledError
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            yield pool.submit(content_hash, Path(place), stop_with_the_block).result
+        finally:
+            ended.set()
 
 
 def _replace_file(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> Outcome:
     """Put a file in the place of the registered one; the imported rows stay, and are stale."""
-    metadata, issues = _read_session(place)
+    metadata, issues, blake2b = _read_session(place)
     if metadata.mouse_id != known["mouse_id"]:
         raise ConflictError(
             f"{place}: session {identity.identifier} is of mouse {known['mouse_id']}, and this file of mouse "
@@ -127,7 +150,7 @@ def _replace_file(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str,
     with dj.conn().transaction:
         _enter_mouse(place, metadata)
         session.Session.update1(described)
-        session.NwbFile.update1({**key, **_file_row(place, identity)})
+        session.NwbFile.update1({**key, **_file_row(place, identity, blake2b)})
         note_issues(key, "NwbFile", issues)
     return Outcome(place, "replaced", "import it anew with: vbn recompute", identity.identifier)
 
@@ -143,7 +166,7 @@ def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -
             _require_same_content(place, identity, registered)
             return Outcome(place, "unchanged", f"LFP of {lfp.probe_name}", key["session_id"])
     _require_probe(place, key, lfp)
-    row = _file_row(place, identity, hashed=False)
+    row = _file_row(place, identity, None)
     kept = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns", "registered_at")
     entry = {**key, "lfp_probe_id": lfp.probe_id, **{f"lfp_{name}": row[name] for name in kept}}
     if known:
@@ -273,7 +296,7 @@ def _session_row(metadata: vbn.nwb.SessionMetadata) -> dict[str, Any]:
     }
 
 
-def _file_row(place: Place, identity: vbn.nwb.FileIdentity, *, hashed: bool = True) -> dict[str, Any]:
+def _file_row(place: Place, identity: vbn.nwb.FileIdentity, blake2b: str | None) -> dict[str, Any]:
     root, relative_path = locate(place)
     is_local = not is_url(place)
     return {
@@ -281,7 +304,7 @@ def _file_row(place: Place, identity: vbn.nwb.FileIdentity, *, hashed: bool = Tr
         "relative_path": relative_path,
         "file_kind": str(identity.kind),
         "size_bytes": identity.size_bytes,
-        "blake2b": content_hash(Path(place)) if is_local and hashed else None,
+        "blake2b": blake2b,
         "modified_ns": Path(place).stat().st_mtime_ns if is_local else None,
         "registered_at": datetime.now(UTC).replace(tzinfo=None),
         "package_version": vbn.__version__,
