@@ -40,8 +40,9 @@ MODULES = (
 )  # fmt: skip
 # What these test is in files, on the web and in the documentation, not in the server.
 ABOUT_FILES = (
-    "test_bad_files", "test_degenerate_sessions", "test_docs_commands", "test_fuzz", "test_older_release",
-    "test_release_command", "test_remote_import", "test_roots",
+    "test_alignments", "test_bad_content", "test_bad_files", "test_catalogue", "test_degenerate_sessions",
+    "test_docs_commands", "test_fuzz", "test_issues", "test_older_release", "test_release_command",
+    "test_remote_import", "test_roots", "test_traps",
 )  # fmt: skip
 OF_THE_REGISTRATION = ("mouse", "session", "nwb_file", "lfp_file", "import_issue")
 WHEN_IT_WAS_DONE = ("registered_at", "lfp_registered_at", "noticed_at", "applied_at")
