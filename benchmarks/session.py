@@ -1,113 +1,123 @@
 """Registering, importing and computing one synthetic session, as ratios to plain reads of the same file.
 
-    python benchmarks/session.py                                   # 3 probes x 100 units, 30 minutes
-    python benchmarks/session.py --probes 6 --units 360 --minutes 160 --rate 3.6   # the size of a real one
+python -m benchmarks.session                                   # 3 probes x 100 units, 30 minutes
+python -m benchmarks.session --full                            # the size of a real one: 2 GB, 2,160 units
 
 Everything happens in a temporary folder on an embedded server of its own. Each step runs in a process
-of its own, whose wall time and peak memory are those of the whole process, start of Python included.
+of its own, whose wall time and peak memory are those of the whole process, start of Python included. One
+unit's spike times are fetched in fresh processes, from the connection's being open to the array.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from benchmarks.measure import Results, at_most, parser, timed_process, timing
 
 IMPORTED = (
     "Recording", "ChangeDetection", "Licks", "Running", "EyeTracking", "TaskParameters", "RigGeometry",
     "Stimulus", "OptoStimulation",
 )  # fmt: skip
-PASS = "import h5py, sys; f = h5py.File(sys.argv[1]); print(f['units/spike_times'][:].sum())"
-COPY = "import sys\nwith open(sys.argv[1], 'rb') as f:\n    while f.read(2**22): pass"
-MEASURE = """
-import json, resource, subprocess, sys, time
+FULL = {"probes": 6, "units": 360, "minutes": 160.0, "rate": 3.6}
+SMALL = {"probes": 3, "units": 100, "minutes": 30.0, "rate": None}
+READ_UNITS = "import h5py, sys; f = h5py.File(sys.argv[1]); print(f['units/spike_times'][:].sum())"
+READ_BYTES = "import sys\nwith open(sys.argv[1], 'rb') as f:\n    while f.read(2**22): pass"
+ONE_UNIT = """
+import random, time
+import schemas
+from schemas import ecephys
+schemas.connect()
+ecephys.Recording.Unit.connection.query("SELECT 1")
+unit = {"unit_id": random.choice(ecephys.Recording.Unit.to_arrays("unit_id").tolist())}
 start = time.perf_counter()
-code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-print(json.dumps([time.perf_counter() - start, peak, code]))
+times = ecephys.spike_times(ecephys.Recording.Unit & unit)
+print(time.perf_counter() - start)
 """
+FRESH_PROCESSES = 7
+VBN = [sys.executable, "-m", "populate"]
 
 
 def main() -> None:
-    """Run and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--probes", type=int, default=3)
-    parser.add_argument("--units", type=int, default=100, help="units per probe")
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--rate", type=float, help="mean rate of the units (Hz)")
-    options = parser.parse_args()
+    options = parse_options()
     with tempfile.TemporaryDirectory(prefix="vbn-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
         os.environ.update(VBN_HOME=str(folder / "home"), DJ_IGNORE_CONFIG_FILE="true")
         os.environ.pop("DJ_HOST", None)
         try:
-            report(folder, options)
+            report(folder, options).finish(options.json)
         finally:
             vbn("down")
 
 
-def report(folder: Path, options: argparse.Namespace) -> None:
-    """Write the session, time the steps, print them beside the plain reads."""
-    size = [
-        "--probes",
-        str(options.probes),
-        "--units-per-probe",
-        str(options.units),
-        "--minutes",
-        str(options.minutes),
-    ]
-    rate = ["--mean-rate", str(options.rate)] if options.rate else []
-    vbn("synthetic", "--out", str(folder / "data"), "--sessions", "1", "--genotype", "sst", *size, *rate)
+def parse_options() -> argparse.Namespace:
+    options = parser(__doc__)
+    options.add_argument("--full", action="store_true", help="a session of the size of a real one")
+    options.add_argument("--probes", type=int)
+    options.add_argument("--units", type=int, help="units per probe")
+    options.add_argument("--minutes", type=float)
+    options.add_argument("--rate", type=float, help="mean rate of the units (Hz)")
+    parsed = options.parse_args()
+    for option, value in (FULL if parsed.full else SMALL).items():
+        if getattr(parsed, option) is None:
+            setattr(parsed, option, value)
+    return parsed
+
+
+def report(folder: Path, options: argparse.Namespace) -> Results:
+    """Write the session, time the steps."""
+    words = {"--probes": options.probes, "--units-per-probe": options.units, "--minutes": options.minutes}
+    words |= {"--mean-rate": options.rate} if options.rate else {}
+    size = map(str, itertools.chain.from_iterable(words.items()))
+    vbn("synthetic", "--out", str(folder / "data"), "--sessions", "1", "--genotype", "sst", *size)
     vbn("deploy")
     file = next((folder / "data").rglob("*.nwb"))
-    steps = {
-        "read every byte": [sys.executable, "-c", COPY, str(file)],
-        "read the spike times with h5py": [sys.executable, "-c", PASS, str(file)],
-        "register": [sys.executable, "-m", "populate", "register", str(file)],
-        "import all tables": populate(*IMPORTED),
-        "compute all tables, two processes": [*populate(), "--processes", "2"],
-        "vbn status": [sys.executable, "-m", "populate", "status"],
-    }
-    print(
-        f"{file.stat().st_size / 1e9:.2f} GB, {options.probes * options.units} units, {os.cpu_count()} cores"
+    settings = {"file_gb": round(file.stat().st_size / 1e9, 2), "units": options.probes * options.units}
+    results = Results("a session", settings)
+    base = "read every byte"
+
+    def add(name: str, command: list[str], **more: object) -> tuple[float, float]:
+        seconds, gigabytes = timed_process(command)
+        results.add(name, seconds, base=None if name == base else base, note=f"{gigabytes:.2f} GB", **more)
+        return seconds, gigabytes
+
+    add(base, [sys.executable, "-c", READ_BYTES, str(file)])
+    add("read the spike times with h5py", [sys.executable, "-c", READ_UNITS, str(file)])
+    registered = add("register", [*VBN, "register", str(file)])
+    imported = add("import all tables", populate(*IMPORTED))
+    results.add(
+        "register and import",
+        registered[0] + imported[0],
+        base=base,
+        goal=at_most(8) if options.full else None,
     )
-    print(f"| {'step':<34} | wall (s) | times a plain read | peak memory (GB) |\n|---|---|---|---|")
-    base = None
-    for step, command in steps.items():
-        seconds, gigabytes = measure(command)
-        base = base or seconds
-        print(f"| {step:<34} | {seconds:8.2f} | {seconds / base:18.1f} | {gigabytes:16.2f} |")
+    peak = max(registered[1], imported[1])
+    results.add("peak memory of these", peak, unit="GB", goal=at_most(0.7, "GB") if options.full else None)
+    add("compute all tables, one process", populate(), goal=at_most(30))
+    add("vbn status", [*VBN, "status"])
+    fresh = [float(run([sys.executable, "-c", ONE_UNIT])) * 1e3 for _ in range(FRESH_PROCESSES)]
+    results.add("one unit's spike times, fresh process", timing(fresh), unit="ms", goal=at_most(5, "ms"))
+    return results
 
 
 def populate(*tables: str) -> list[str]:
     """Return the command that populates these tables."""
-    named = [word for table in tables for word in ("--table", table)]
-    return [sys.executable, "-m", "populate", "populate", *named]
-
-
-def measure(command: list[str]) -> tuple[float, float]:
-    """Return wall seconds and peak memory (GB) of a command's process."""
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, *command], capture_output=True, text=True, check=True
-    )
-    seconds, gigabytes, code = json.loads(done.stdout)
-    if code != 0:
-        sys.exit(f"failed: {' '.join(command)}\n{done.stderr}")
-    return seconds, gigabytes
+    return [*VBN, "populate", *itertools.chain.from_iterable(("--table", table) for table in tables)]
 
 
 def vbn(*arguments: str) -> None:
-    """Run vbn without its output."""
-    subprocess.run([sys.executable, "-m", "populate", *arguments], check=True, stdout=subprocess.DEVNULL)
+    run([*VBN, *arguments])
+
+
+def run(command: list[str]) -> str:
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 if __name__ == "__main__":
-    started = time.perf_counter()
     main()
-    print(f"{time.perf_counter() - started:.0f} s in all", file=sys.stderr)
