@@ -88,15 +88,17 @@ def _check_privileges(database: connection.Database) -> Check:
 
 def _check_store(database: connection.Database) -> list[Check]:
     folder = database.store.folder
-    if folder is None:
+    if folder is None and database.role == "reader":
         return [Check("store", True, str(database.store))]
-    if database.role == "reader":
+    if folder is not None and database.role == "reader":
         advice = "" if os.access(folder, os.R_OK | os.X_OK) else "Ask who keeps it to let you read its files."
         return [Check("store", not advice, f"{folder}, {'not ' if advice else ''}readable", advice)]
     try:
         runner.require_writable_store()
     except VbnError as error:
         return [Check("store", False, str(error))]
+    if folder is None:
+        return [Check("store", True, f"{database.store}, writable")]
     free_gb = shutil.disk_usage(folder).free / 1e9
     advice = "" if free_gb > LOW_SPACE_GB else "A session takes about 1 GB: make room."
     return [Check("store", not advice, f"{folder}, writable, {free_gb:.0f} GB free", advice)]

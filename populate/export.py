@@ -8,16 +8,17 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
-from pyarrow import csv, parquet
+from pyarrow import compute, csv, parquet
 from tqdm import tqdm
 
 import schemas
 import vbn
 from populate.explanation import find_table
 from populate.snapshot import Snapshot
-from populate.whole_files import whole_file
+from populate.whole_files import whole_file, whole_folder
 from schemas._datajoint import dj
 from schemas.arrow import Column, columns_of, record_batch, schema_of
 from schemas.meanings import meanings
@@ -31,9 +32,15 @@ Write = Callable[[pa.Table], None]
 
 
 def export_table(
-    table: str, out: Path, where: Sequence[str] = (), columns: Sequence[str] = (), *, arrays: bool = False
+    table: str,
+    out: Path,
+    where: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    *,
+    arrays: bool = False,
+    partition_by: str | None = None,
 ) -> int:
-    """Write a table, or a part of it, to a file; return the number of rows.
+    """Write a table, or a part of it, to a file or a folder of files; return the number of rows.
 
     The rows are those of one moment, in the order of the primary key. They pass through in pieces, so that
     the memory needed does not grow with their number.
@@ -41,22 +48,29 @@ def export_table(
     Parameters
     ----------
     table : name of a table, or ``Master.Part``.
-    out : the file; its suffix ``.csv`` or ``.parquet`` chooses the format. It is there when complete.
+    out : the file; its suffix ``.csv`` or ``.parquet`` chooses the format. It is there when complete. With
+        ``partition_by`` a new folder.
     where : conditions that must all be met, see `schemas.queries.restrict`.
     columns : attributes in the order wanted; all where none is named.
     arrays : write the arrays of the store themselves (Parquet only), rather than where they are.
+    partition_by : attribute of the primary key, such as ``session_id``: each value gets a Parquet file of its
+        own, in a folder ``session_id=VALUE``, as Hive has it; DuckDB, Spark and pyarrow read them as one.
 
     Raises
     ------
     NotFoundError, SettingError
-        For a table, an attribute or a value that is not there, with the nearest, and for another suffix.
+        For a table, an attribute or a value that is not there, with the nearest, for another suffix, and for
+        a folder that is there already.
     """
-    writer = _writer_for(out, arrays)
+    writer = _writer_for(out, arrays) if partition_by is None else _partitioned_by(partition_by)
     database = schemas.connect()
     cls = find_table(table)
     query = restrict_all(cls(), list(where))
     for name in columns:
         require_attribute(query, name)
+    if partition_by is not None:
+        _require_key(query, partition_by)
+        columns = [partition_by, *columns] if columns else columns
     if columns:
         query = query.proj(*columns)
     kept = columns_of(query, arrays)
@@ -71,7 +85,8 @@ def export_table(
     about["columns"] = json.dumps({each.name: comments[each.name] for each in kept})
     layout = schema_of(kept, comments, about)
     names = list(dict.fromkeys(columns)) or layout.names
-    with whole_file(out) as part, writer(part, _selected(layout, names)) as write:
+    whole = whole_file if partition_by is None else whole_folder
+    with whole(out) as part, writer(part, _selected(layout, names)) as write:
         return _copy(query, kept, layout, lambda rows: write(rows.select(names)))
 
 
@@ -81,7 +96,17 @@ def _writer_for(out: Path, arrays: bool) -> Callable[[Path, pa.Schema], Any]:
         raise SettingError(f"'{out}' must end in {' or '.join(WRITERS)}.")
     if arrays and suffix == ".csv":
         raise SettingError("Arrays of the store are too large for CSV: name a .parquet file.")
+    if out.is_dir():
+        raise SettingError(f"'{out}' is a folder: name a file.")
     return WRITERS[suffix]
+
+
+def _require_key(query: Any, name: str) -> None:
+    require_attribute(query, name)
+    if name not in query.primary_key:
+        raise SettingError(
+            f"'{name}' is not in the primary key: partition by one of {', '.join(query.primary_key)}."
+        )
 
 
 def _selected(layout: pa.Schema, names: Sequence[str]) -> pa.Schema:
@@ -124,6 +149,28 @@ def _parquet(path: Path, layout: pa.Schema) -> Iterator[Write]:
     texts = [each.name for each in layout if pa.types.is_string(each.type)]
     with parquet.ParquetWriter(path, layout, compression="zstd", use_dictionary=texts) as writer:
         yield writer.write_table
+
+
+def _partitioned_by(name: str) -> Callable[[Path, pa.Schema], Any]:
+    """Return a writer of a folder, which writes each value's rows to a file of their own."""
+
+    @contextlib.contextmanager
+    def partitioned(folder: Path, layout: pa.Schema) -> Iterator[Write]:
+        inner = layout.remove(layout.get_field_index(name))
+        with contextlib.ExitStack() as files:
+            writes: dict[Any, Write] = {}
+
+            def write(rows: pa.Table) -> None:
+                for value in rows[name].unique().to_pylist():
+                    if value not in writes:
+                        place = folder / f"{name}={quote(str(value), safe='')}"
+                        place.mkdir()
+                        writes[value] = files.enter_context(_parquet(place / "part-0.parquet", inner))
+                    writes[value](rows.filter(compute.equal(rows[name], value)).drop_columns(name))
+
+            yield write
+
+    return partitioned
 
 
 @contextlib.contextmanager

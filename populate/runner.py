@@ -25,6 +25,7 @@ from populate.transient import STORE_IS_FULL, Cause, Patience, cause_of
 from schemas import files, session
 from schemas._datajoint import dj
 from schemas.connection import DRIVER_ERRORS, tables
+from schemas.settings import STORE_NAME
 from vbn.errors import NotFoundError, ServerError, StoreError, VbnError, shortened
 
 Key = dict[str, Any]
@@ -320,13 +321,36 @@ def _store_error(error: OSError) -> StoreError:
 
 
 def require_writable_store() -> None:
-    """Raise StoreError unless a file can be written into the store's folder."""
+    """Raise StoreError unless a file can be written into the store."""
     folder = schemas.connect().store.folder
+    name = f".writable-{os.getpid()}"
     if folder is None:
+        _require_writable_bucket(name)
         return
-    probe = folder / f".writable-{os.getpid()}"
+    probe = folder / name
     try:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
         raise _store_error(error) from error
+
+
+def _require_writable_bucket(name: str) -> None:
+    """Raise StoreError unless a file of that name can be put into a store that is no folder."""
+    from datajoint.hash_registry import get_store_backend
+
+    store = schemas.connect().store
+    try:
+        backend = get_store_backend(STORE_NAME)
+        backend.put_buffer(b"", name)
+        backend.remove(name)
+    except ImportError as error:
+        raise StoreError(
+            f"The array store {store} needs another package ({error}): pip install 'vbn-datajoint[s3]'"
+        ) from error
+    except Exception as error:
+        problem = f"{type(error).__name__}: {shortened(str(error), 300)}"
+        raise StoreError(
+            f"The array store {store} cannot be written ({problem}). Compare DJ_STORES, or 'stores' in "
+            "datajoint.json, with the storage's address, bucket and keys."
+        ) from error

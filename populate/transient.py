@@ -25,6 +25,8 @@ AWAY_FOR_NOW = frozenset(
     {errno.ETIMEDOUT, errno.ESTALE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED, errno.EPIPE}
     | {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH}
 )
+# By name, as the library is there only where the store is on S3.
+S3_AWAY = frozenset({"botocore.exceptions.HTTPClientError", "botocore.exceptions.EndpointConnectionError"})
 
 # MySQL's numbers: the client's (2...) and the server's own.
 MYSQL_LOCKED = frozenset({1205, 1213, 1412, 1615, 3058, 3572})
@@ -44,7 +46,7 @@ class Cause(StrEnum):
     SERVER = "server"  # the connection is lost, the server away, starting, stopping or full
     LOCK = "lock"  # a deadlock or a lock that another holds
     REMOTE_FILE = "remote_file"  # a file on the web or a network disk that cannot be read for now
-    STORE = "store"  # the array store is full or closed
+    STORE = "store"  # the array store is full, closed or away
     MEMORY = "memory"
 
 
@@ -118,6 +120,8 @@ def _own_cause(error: BaseException) -> Cause | None:
     if isinstance(error, psycopg2.Error):
         return _cause_by_postgres(error)
     if isinstance(error, OSError) and error.errno in STORE_IS_FULL | STORE_IS_CLOSED:
+        return Cause.STORE
+    if any(f"{kind.__module__}.{kind.__name__}" in S3_AWAY for kind in type(error).__mro__):
         return Cause.STORE
     return Cause.REMOTE_FILE if _is_away(error) else None
 

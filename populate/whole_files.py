@@ -1,11 +1,14 @@
-"""Files that are there as a whole or not at all."""
+"""Files and folders that are there as a whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+from vbn.errors import SettingError
 
 
 @contextlib.contextmanager
@@ -23,3 +26,27 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a folder to write into beside a place; it becomes the folder there when all went well.
+
+    Parameters
+    ----------
+    path : where the folder will be; the folder above is made.
+
+    Raises
+    ------
+    SettingError
+        If there is something already: files of another time would lie among the new ones.
+    """
+    if path.exists():
+        raise SettingError(f"'{path}' is there already. Remove it, or name another folder.")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.mkdir(parents=True)
+    try:
+        yield part
+        part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

@@ -42,7 +42,7 @@ MODULES = (
 ABOUT_FILES = (
     "test_alignments", "test_bad_content", "test_bad_files", "test_catalogue", "test_degenerate_sessions",
     "test_docs_commands", "test_fuzz", "test_issues", "test_older_release", "test_release_command",
-    "test_remote_import", "test_roots", "test_traps",
+    "test_remote_import", "test_roots", "test_s3_store", "test_traps",
 )  # fmt: skip
 OF_THE_REGISTRATION = ("mouse", "session", "nwb_file", "lfp_file", "import_issue")
 WHEN_IT_WAS_DONE = ("registered_at", "lfp_registered_at", "noticed_at", "applied_at")

@@ -37,9 +37,9 @@ def command() -> None:
 @click.argument("table", metavar="")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     required=True,
-    help="File to write: .csv or .parquet.",
+    help="File to write: .csv or .parquet; with --partition-by a new folder.",
 )
 @click.option(
     "--where",
@@ -50,21 +50,30 @@ def command() -> None:
 @click.option(
     "--columns", default="", help="Names of attributes, with commas between; all where none is named."
 )
+@click.option(
+    "--partition-by",
+    metavar="ATTRIBUTE",
+    help="Write a folder with a Parquet file for each value, such as of session_id; DuckDB and Spark read "
+    "it as one table.",
+)
 @click.option("--arrays", is_flag=True, help="Write the arrays of the store too; without, where they are.")
-def export_table(table: str, out: Path, where: tuple[str, ...], columns: str, arrays: bool) -> None:
+def export_table(
+    table: str, out: Path, where: tuple[str, ...], columns: str, partition_by: str | None, arrays: bool
+) -> None:
     """Write one table as CSV or Parquet, in the order of its key.
 
     TABLE is a name of docs/tables.md, a part as Master.Part. Arrays are lists in Parquet and JSON in CSV,
     matrices lists of their rows; NULL is nothing in CSV, and NaN in an array is null there. Times are UTC.
 
     \b
-    Example:
+    Examples:
       vbn export Recording.Unit --where "snr > 1" --columns unit_id,snr --out units.csv
+      vbn export Psth.Unit --partition-by session_id --out psth
     """
     from populate import export
 
     names = [name.strip() for name in columns.split(",") if name.strip()]
-    rows = export.export_table(table, out, where, names, arrays=arrays)
+    rows = export.export_table(table, out, where, names, arrays=arrays, partition_by=partition_by)
     click.echo(f"{out}: {rows:,} row{'' if rows == 1 else 's'} of {table}.")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -220,6 +221,31 @@ def test_many_pieces_make_the_same_table(
     out = export("Psth.Unit", ".parquet")
     assert parquet.ParquetFile(out).num_row_groups == -(-len(whole) // 7)
     pd.testing.assert_frame_equal(pd.read_parquet(out), whole)
+
+
+def test_a_partitioned_table_is_one_table_to_duckdb(
+    populated_synthetic: Any, export: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "psth"
+    words = ("export", "Psth.Unit", "--where", "alignment = 'change_active'", "--partition-by", "session_id")
+    populated_synthetic.call(*words, "--columns", "unit_id,alignment", "--out", folder)
+    whole = pd.read_parquet(export("Psth.Unit", ".parquet", "--where", "alignment = 'change_active'"))
+    sessions = [f"session_id={number}" for number in sorted(set(whole["session_id"]))]
+    assert sorted(path.name for path in folder.iterdir()) == sessions
+    assert len(sessions) == 2
+    query = (
+        f"SELECT session_id, unit_id FROM read_parquet('{folder}/*/*.parquet') ORDER BY 2"  # by the folders
+    )
+    rows = duckdb.sql(query).fetchall()
+    assert rows == list(
+        whole.sort_values("unit_id")[["session_id", "unit_id"]].itertuples(index=False, name=None)
+    )
+
+    again = populated_synthetic.call(*words, "--out", folder, check=False)
+    assert f"'{folder}' is there already. Remove it, or name another folder." in again.stderr
+    wrong = populated_synthetic.call(*words[:-1], "peak_rate", "--out", tmp_path / "other", check=False)
+    assert "is not in the primary key: partition by one of mouse_id, session_id," in wrong.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "psth"]
 
 
 def test_a_restriction_that_nothing_meets_gives_an_empty_table(export: Callable[..., Path]) -> None:
