@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-mysql test-stack lint check docs bench faults notebooks screenshots clean clean-demo
+.PHONY: help demo test test-mysql test-stack lint check docs bench bench-full faults notebooks screenshots clean clean-demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -32,9 +32,11 @@ check: lint test ## what must pass before a commit
 docs: $(VENV)/.installed-docs ## build the documentation into site/; a broken link is an error
 	$(BIN)/zensical build --clean --strict
 
-bench: $(VENV)/.installed-test ## measure, minutes
-	$(BIN)/python benchmarks/psth.py
-	$(BIN)/python benchmarks/session.py
+bench: $(VENV)/.installed-test ## measure, minutes; other packages are installed for it into a cache folder
+	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-full: $(VENV)/.installed-test ## measure a 2 GB session and a whole release; says what that needs
+	$(BIN)/python -m benchmarks --full $(BENCH)
 
 faults: $(VENV)/.installed-test ## inject faults into workers, and write docs/reliability.md
 	$(BIN)/python -m benchmarks.faults --write $(FAULTS)

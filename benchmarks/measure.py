@@ -164,11 +164,7 @@ class Results:
 
     def markdown(self) -> str:
         """Return the table; the column of notes only where there are some."""
-        has_notes = any(row.note for row in self.rows)
-        head = [self.title, "measured", "against", "goal", "met", *["note"] * has_notes]
-        lines = [head, *(_cells(row, has_notes) for row in self.rows)]
-        table = [f"| {' | '.join(line)} |" for line in lines]
-        return "\n".join([table[0], "|---" * len(head) + "|", *table[1:]])
+        return as_markdown(self.as_dict())
 
     def as_dict(self) -> dict[str, Any]:
         rows = [{**asdict(row), "goal": str(row.goal) if row.goal else None} for row in self.rows]
@@ -176,18 +172,38 @@ class Results:
 
     def finish(self, json_file: Path | None = None) -> None:
         """Print the settings and the table, and write the JSON file if one is asked for."""
-        print("; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in self.settings.items()))
-        print("; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in self.machine.items()))
+        print(in_words(self.settings))
+        print(in_words(self.machine))
         print(f"\n{self.markdown()}\n", flush=True)
         if json_file is not None:
             json_file.write_text(json.dumps(self.as_dict(), indent=1) + "\n")
 
 
-def _cells(row: Row, has_notes: bool) -> list[str]:
-    against = f"{readable(row.ratio)} x {row.base}" if row.ratio is not None else ""
-    met = "" if row.met is None else ("yes" if row.met else "no")
-    cells = [row.name, f"{readable(row.value)} {row.unit}", against, str(row.goal or ""), met]
-    return [*cells, row.note] if has_notes else cells
+def in_words(settings: dict[str, Any]) -> str:
+    return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in settings.items())
+
+
+def as_markdown(results: dict[str, Any]) -> str:
+    """Return the table of what `Results.as_dict` gave, or its JSON file."""
+    rows = results["rows"]
+    has_notes = any(row["note"] for row in rows)
+    head = [results["title"], "measured", "against", "goal", "met", *["note"] * has_notes]
+    lines = [head, *(_cells(row)[: len(head)] for row in rows)]
+    table = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([table[0], "|---" * len(head) + "|", *table[1:]])
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    against = f"{readable(row['ratio'])} x {row['base']}" if row["base"] else ""
+    met = {None: "", True: "yes", False: "no"}[row["met"]]
+    return [
+        row["name"],
+        f"{readable(row['value'])} {row['unit']}",
+        against,
+        row["goal"] or "",
+        met,
+        row["note"],
+    ]
 
 
 def readable(value: float) -> str:

@@ -1,60 +1,71 @@
-"""How fast spikes are counted around events, beside the tutorial's loop and one pass over the memory.
+"""How fast spikes are counted around events, beside other ways and one pass over the memory.
 
-python benchmarks/psth.py                      # a real session's size: 2160 units, 74 million spikes
-python benchmarks/psth.py --spikes 5000000     # smaller
+python -m benchmarks.psth                       # a real session's size: 2160 units, 74 million spikes
+python -m benchmarks.psth --spikes 5000000      # smaller
+python -m benchmarks.psth --peers seed          # without packages that must be installed first
+
+The others are run on a few units, whose mean number of spikes is that of all, and their time is scaled.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
+import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from benchmarks.measure import Results, at_least, at_most, parser, timed, timing
+from benchmarks.peers.environments import available, run
 from vbn.analysis import TimeAxis, count_spikes
 
 Floats = NDArray[np.float64]
+AXIS = TimeAxis(-1.0, 1.5, 0.01)
+NAMES = {
+    "seed": "makePSTH's loop: a mask and a histogram for each event",
+    "pynapple": "pynapple: compute_perievent and count",
+    "pynapple_trials": "pynapple: count in each event's window",
+    "elephant": "elephant: time_histogram of the pieces",
+}
+GOALS = {"seed": at_least(90, "x"), "pynapple": at_least(600, "x")}
+PASS, OURS = "one pass over memory", "count_spikes"
 
 
 def main() -> None:
     options = parse_options()
-    axis = TimeAxis(-1.0, 1.5, 0.01)
     rng = np.random.default_rng(options.seed)
     trains = synthetic_trains(rng, options.units, options.spikes, options.duration)
-    n_spikes = np.array([len(train) for train in trains])
-    offsets = np.cumsum(n_spikes) - n_spikes
-    spike_times = np.concatenate(trains)
     events = np.sort(rng.uniform(10, options.duration / 2, options.events))
-    print(f"{options.units} units, {spike_times.size / 1e6:.1f} million spikes, {options.events} events")
-
-    counts, ours = timed(lambda: count_spikes(spike_times, offsets, n_spikes, events, axis), options.repeat)
-    _, memory_pass = timed(lambda: spike_times.sum(), options.repeat)
-    subset = np.linspace(0, options.units - 1, min(options.subset, options.units)).astype(int)
-    loop_counts, subset_time = timed(
-        lambda: [tutorial_loop(trains[unit], events, axis) for unit in subset], 1
-    )
-    seed = subset_time * options.units / subset.size
-
-    assert np.array_equal(counts.total[subset], loop_counts)
-    print(f"count_spikes      {ours:8.3f} s")
-    print(f"one memory pass   {memory_pass:8.3f} s   (count_spikes: {ours / memory_pass:.1f} x)")
-    print(f"loop over events  {seed:8.3f} s   ({seed / ours:.0f} x count_spikes; {subset.size} units scaled)")
+    settings = {
+        "units": options.units,
+        "spikes": sum(train.size for train in trains),
+        "events": options.events,
+        "bins": AXIS.n_bins,
+        "repeats": options.repeats,
+    }
+    results = Results("PSTHs of all units", settings)
+    few = typical_units(rng, trains, min(options.subset, options.units))
+    with tempfile.TemporaryDirectory(prefix="vbn-bench-") as folder:
+        file = Path(folder) / "few.npz"
+        write([trains[unit] for unit in few], events, file)
+        measure(results, trains, events, file, few, options)
+    results.finish(options.json)
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--units", type=int, default=2160)
-    parser.add_argument("--spikes", type=int, default=74_000_000)
-    parser.add_argument("--events", type=int, default=296)
-    parser.add_argument("--duration", type=float, default=9500.0, help="seconds of recording")
-    parser.add_argument("--subset", type=int, default=20, help="units that the loop is run on")
-    parser.add_argument("--repeat", type=int, default=3, help="the fastest of so many runs counts")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument("--units", type=int, default=2160)
+    made.add_argument("--spikes", type=int, default=74_000_000)
+    made.add_argument("--events", type=int, default=296)
+    made.add_argument("--duration", type=float, default=9500.0, help="seconds of recording")
+    made.add_argument("--peers", default=",".join(NAMES), help="with commas between; default: all")
+    made.add_argument("--subset", type=int, default=20, help="units that the peers are run on")
+    made.add_argument("--repeats", type=int, default=5)
+    made.add_argument("--seed", type=int, default=0)
+    return made.parse_args()
 
 
 def synthetic_trains(rng: np.random.Generator, units: int, spikes: int, duration: float) -> list[Floats]:
@@ -64,25 +75,52 @@ def synthetic_trains(rng: np.random.Generator, units: int, spikes: int, duration
     return [np.sort(rng.uniform(0, duration, size)) for size in sizes]
 
 
-def tutorial_loop(train: Floats, events: Floats, axis: TimeAxis) -> Floats:
-    """Mask the spikes of each event's window, then numpy.histogram, event by event."""
-    edges = np.arange(axis.n_bins + 1) * axis.bin_s
-    total = np.zeros(axis.n_bins)
-    for event in events:
-        start = event + axis.start_s
-        window = train[(train >= start) & (train < start + edges[-1])]
-        total += np.histogram(window - start, edges)[0]
-    return total
+def typical_units(rng: np.random.Generator, trains: list[Floats], n: int) -> NDArray[np.int64]:
+    """Draw units whose mean number of spikes is that of all, so that scaling by units is fair."""
+    sizes = np.array([train.size for train in trains])
+    draws = [rng.choice(sizes.size, n, replace=False) for _ in range(1000)]
+    return min(draws, key=lambda units: abs(sizes[units].mean() - sizes.mean()))
 
 
-def timed(call: Callable[[], object], repeat: int) -> tuple[object, float]:
-    """Result of a call, and the seconds of its fastest run."""
-    best = np.inf
-    for _ in range(repeat):
-        begin = time.perf_counter()
-        result = call()
-        best = min(best, time.perf_counter() - begin)
-    return result, best
+def write(trains: list[Floats], events: Floats, file: Path) -> None:
+    """Write what the peers read; they get no other data than `count_spikes` does."""
+    n_spikes = [train.size for train in trains]
+    np.savez(file, spike_times=np.concatenate(trains), n_spikes=n_spikes, events=events, edges=AXIS.edges_s)
+
+
+def measure(
+    results: Results,
+    trains: list[Floats],
+    events: Floats,
+    file: Path,
+    few: NDArray[np.int64],
+    options: argparse.Namespace,
+) -> None:
+    """Time everybody in turn, so that other work on the machine meets all of them."""
+    spike_times = np.concatenate(trains)
+    n_spikes = np.array([train.size for train in trains])
+    offsets = np.cumsum(n_spikes) - n_spikes
+    counts = count_spikes(spike_times, offsets, n_spikes, events, AXIS)
+    peers = available(options.peers.split(","), file)
+    seconds: dict[str, list[float]] = {name: [] for name in (PASS, OURS, *peers)}
+    for _ in tqdm(range(options.repeats), desc="repeats"):
+        seconds[PASS] += timed(spike_times.sum, 1).all
+        seconds[OURS] += timed(lambda: count_spikes(spike_times, offsets, n_spikes, events, AXIS), 1).all
+        for peer in peers:
+            found = run(peer, file)
+            check(peer, found["sum"], int(counts.total[few].sum()))
+            seconds[peer].append(found["seconds"] * options.units / few.size)
+    results.add(PASS, timing(seconds[PASS]))
+    results.add(OURS, timing(seconds[OURS]), base=PASS, goal=at_most(6, "x"))
+    note = f"{few.size} units, scaled"
+    for peer in peers:
+        results.add(NAMES[peer], timing(seconds[peer]), base=OURS, goal=GOALS.get(peer), note=note)
+
+
+def check(peer: str, found: float, expected: int) -> None:
+    """Whoever counts other spikes did other work; a few may lie on edges, which others round elsewhere."""
+    if abs(found - expected) > 1e-4 * expected:
+        sys.exit(f"{peer} counted {found:.0f} spikes, count_spikes {expected}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ AllenSDK tutorials' ``makePSTH`` (``numpy.histogram`` of the same differences), 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,10 @@ from vbn.analysis.spikes import Booleans, Floats, Integers, checked_events, unit
 
 TOLERANCE = 1e-9  # bins, or seconds: what rounding may do to a sum of decimal fractions
 RESPONSE_WINDOW_S = (0.0, 0.25)  # one flash
+BLOCK_SIZE = 32_768  # spikes counted in one go: few enough for a core's cache, many for the cost of a call
+DENSE = 128  # spikes for each bound of a window
+
+Block = list[tuple[Floats, Integers]]  # of each unit its spikes, and the (n_events, 2) bounds of the windows
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def count_spikes(
     Parameters
     ----------
     spike_times : (n_all_spikes,) seconds, units one after the other, ascending within a unit; may be a
-        memory map, of which only the windows around the events are read.
+        memory map: it is not copied, and what lies before the first window or after the last is hardly read.
     offsets : (n_units,) index of each unit's first spike.
     n_spikes : (n_units,) number of spikes of each unit.
     event_times : (n_events,) seconds, in any order; the windows of two events may overlap, and a spike in
@@ -135,46 +140,100 @@ def count_spikes(
     # Ascending windows keep the binary searches and the reads in one direction.
     starts = np.sort(checked_events(event_times)) + axis.start_s
     trains = unit_trains(spike_times, offsets, n_spikes)
-    n_units = np.size(offsets)
-    total = np.zeros((n_units, axis.n_bins), dtype=np.int64)
+    total = np.zeros((np.size(offsets), axis.n_bins), dtype=np.int64)
     sum_of_squares = np.zeros_like(total)
-    for row, train in enumerate(trains):
-        event, spike_bin = _bin_spikes(train, starts, axis)
-        total[row] = np.bincount(spike_bin, minlength=axis.n_bins)
-        sum_of_squares[row] = _squares(event, spike_bin, axis.n_bins)
+    if starts.size:
+        row = 0
+        for block in _blocks(trains, starts, axis):
+            rows = slice(row, row := row + len(block))
+            total[rows], sum_of_squares[rows] = _count_block(block, starts, axis)
     return Counts(total, sum_of_squares, starts.size)
 
 
-def _bin_spikes(train: Floats, starts: Floats, axis: TimeAxis) -> tuple[Integers, Integers]:
-    """Event and bin of each spike in a window, ordered by event, then by bin."""
-    # The search's end is a little late, since it compares a rounded sum; the exact test is below.
-    length = axis.n_bins * axis.bin_s
-    first, last = np.searchsorted(train, starts), np.searchsorted(train, starts + length + TOLERANCE)
-    per_event = last - first
-    event = np.repeat(np.arange(starts.size), per_event)
-    before = np.cumsum(per_event) - per_event
-    spike = np.arange(event.size) + (first - before)[event]
-    spike_bin = _bin_of(train[spike] - starts[event], axis)
-    inside = spike_bin < axis.n_bins
-    return event[inside], spike_bin[inside]
+def _blocks(trains: Iterable[Floats], starts: Floats, axis: TimeAxis) -> Iterator[Block]:
+    """Find the windows' spikes, and put units together until there are enough for one go."""
+    # The search's end is a little late, since it compares a rounded sum; the bins decide exactly.
+    windows = np.stack([starts, starts + axis.n_bins * axis.bin_s + TOLERANCE], axis=1)
+    block: Block = []
+    size = 0
+    for train in trains:
+        bounds = _find_windows(train, windows)
+        block.append((train, bounds))
+        size += len(bounds) + int((bounds[:, 1] - bounds[:, 0]).sum())
+        if size >= BLOCK_SIZE:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
+
+
+def _find_windows(train: Floats, windows: Floats) -> Integers:
+    """Index of the first spike of each ascending window, and of the first one after it: (n_windows, 2)."""
+    first, last = train.searchsorted([windows[0, 0], windows[-1, 1]])
+    part = train[first:last]
+    # Where the windows are dense, reading once in order (a number of each cache line) beats their misses.
+    if part.size < DENSE * windows.size:
+        part[::8].max(initial=0.0)
+    bounds: Integers = part.searchsorted(windows) + first
+    return bounds
+
+
+def _count_block(block: Block, starts: Floats, axis: TimeAxis) -> tuple[Integers, Integers]:
+    """Count the spikes of some units, and the squares: (n_units, n_bins) each."""
+    n_units, n_cells = len(block), axis.n_bins + 1  # one more, for what lies past the last edge
+    first, last = np.stack([bounds for _, bounds in block]).reshape(-1, 2).T  # by unit, then by event
+    per_window = last - first
+    begin = np.cumsum(per_window) - per_window  # of each window, among the spikes of the block
+    of_unit = np.append(begin[:: starts.size], per_window.sum()).tolist()
+    spike = np.repeat(first - begin, per_window)
+    spike += np.arange(spike.size)
+    relative_s = np.empty(spike.size)
+    for (train, _), start, stop in zip(block, of_unit, of_unit[1:], strict=False):
+        train.take(spike[start:stop], out=relative_s[start:stop], mode="clip")  # "raise" would copy
+    relative_s -= np.repeat(np.tile(starts, n_units), per_window)
+    cell = _bin_of(relative_s, axis)
+    for unit in range(1, n_units):
+        cell[of_unit[unit] : of_unit[unit + 1]] += unit * n_cells
+    total = np.bincount(cell, minlength=n_units * n_cells)
+    squares = total + _beyond_total(cell, begin, total.size)
+    return total.reshape(n_units, -1)[:, :-1], squares.reshape(n_units, -1)[:, :-1]
 
 
 def _bin_of(relative_s: Floats, axis: TimeAxis) -> Integers:
     """Bin of each relative time >= 0, by comparison with ``k * bin_s``; n_bins where it is past the last."""
+    quotient = relative_s / axis.bin_s
+    np.minimum(quotient, axis.n_bins, out=quotient)
+    whole = np.floor(quotient)
+    spike_bin = whole.astype(np.int64)
+    # The quotient is off by a few roundings, so only next to an edge can it be on the wrong side.
+    quotient -= whole
+    quotient -= 0.5
+    np.abs(quotient, out=quotient)
+    near = np.flatnonzero(quotient > 0.5 - (axis.n_bins + 2) * 4 * np.finfo(np.float64).eps)
+    spike_bin[near] = _bin_by_edges(relative_s[near], axis)
+    return spike_bin
+
+
+def _bin_by_edges(relative_s: Floats, axis: TimeAxis) -> Integers:
     guess = (relative_s / axis.bin_s).astype(np.int64)  # off by at most one, from rounding
     guess -= relative_s < guess * axis.bin_s
     guess += relative_s >= (guess + 1) * axis.bin_s
-    return guess
+    return np.minimum(guess, axis.n_bins)
 
 
-def _squares(event: Integers, spike_bin: Integers, n_bins: int) -> Integers:
-    """Sum over events of the squared count in each bin, from spikes ordered by event and bin."""
-    if event.size == 0:
-        return np.zeros(n_bins, dtype=np.int64)
-    cell = event * n_bins + spike_bin
-    first = np.flatnonzero(np.concatenate(([True], cell[1:] != cell[:-1])))
-    count = np.diff(first, append=cell.size)
-    return np.bincount(spike_bin[first], weights=count**2, minlength=n_bins).astype(np.int64)
+def _beyond_total(cell: Integers, begin: Integers, n_cells: int) -> Integers:
+    """Sum over windows of ``count**2 - count`` in each cell, from spikes ordered by window and cell.
+
+    Most spikes are alone in their window's cell and add nothing: only the runs of others are looked at.
+    """
+    is_another = np.zeros(cell.size + 1, dtype=np.bool_)  # in the cell of the spike before it
+    np.equal(cell[1:], cell[:-1], out=is_another[1 : cell.size])
+    is_another[begin] = False
+    another = np.flatnonzero(is_another)
+    first = np.flatnonzero(np.diff(another, prepend=-2) != 1)
+    count = np.diff(first, append=another.size) + 1
+    weights = count**2 - count
+    return np.bincount(cell[another[first]], weights=weights, minlength=n_cells).astype(np.int64)
 
 
 @dataclass(frozen=True)

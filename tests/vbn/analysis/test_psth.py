@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -116,6 +118,18 @@ class TestCountSpikes:
         train = np.sort(np.array(spikes, dtype=np.float64))
         counts = count_spikes(*concatenated([train]), times, axis)
         total, squares = slow_counts([train], times, axis)
+        np.testing.assert_array_equal(counts.total, total)
+        np.testing.assert_array_equal(counts.sum_of_squares, squares)
+
+    @pytest.mark.parametrize("block_size", [1, 100, 1000])
+    def test_units_that_are_counted_together_do_not_mix(self, block_size, monkeypatch):
+        """Silent and busy units in blocks of one, of some and of all; windows that touch, overlap, repeat."""
+        monkeypatch.setattr(importlib.import_module("vbn.analysis.psth"), "BLOCK_SIZE", block_size)
+        rng, axis = np.random.default_rng(5), TimeAxis(-0.5, 0.5, 0.25)
+        trains = [np.sort(rng.uniform(0, 9, size)) for size in (0, 40, 0, 300, 1, 7, 0, 90, 0)]
+        events = np.array([2.0, 3.0, 3.0, 3.2, 8.9, 30.0])
+        counts = count_spikes(*concatenated(trains), events, axis)
+        total, squares = slow_counts(trains, events, axis)
         np.testing.assert_array_equal(counts.total, total)
         np.testing.assert_array_equal(counts.sum_of_squares, squares)
 

@@ -1,0 +1,47 @@
+"""The benchmarks' own arithmetic, and that one of them runs; never how fast anything is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.files
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_table_of_the_example_is_that_of_the_docstring():
+    done = run("-m", "doctest", "benchmarks/measure.py")
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_goal_in_another_unit_than_the_measurement_is_refused():
+    code = "from benchmarks.measure import *; Results('r').add('a', 1.0, goal=at_most(3, 'GB'))"
+    assert "ValueError: a goal in 'GB' for 'a', which is in 's'" in run("-c", code).stderr
+
+
+def test_the_psth_benchmark_finds_the_same_spikes_as_the_loop_and_writes_its_rows(tmp_path):
+    """The loop runs in a process of its own; the benchmark stops where the two count different spikes."""
+    size = ("--units", 30, "--spikes", 30_000, "--events", 20, "--subset", 5, "--repeats", 1)
+    done = run("-m", "benchmarks.psth", *size, "--peers", "seed", "--json", tmp_path / "psth.json")
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "psth.json").read_text())
+    one_pass, ours, loop = results["rows"]
+    assert ours["ratio"] == pytest.approx(ours["value"] / one_pass["value"])
+    assert loop["ratio"] == pytest.approx(loop["value"] / ours["value"])
+    assert loop["met"] == (loop["ratio"] >= 90)
+    assert results["machine"]["cores"] >= 1
+
+
+def test_the_driver_names_the_benchmarks_that_there_are():
+    done = run("-m", "benchmarks", "sessoin")
+    assert done.returncode == 2
+    assert "no benchmark is named sessoin; there are psth, opening, session" in done.stderr
