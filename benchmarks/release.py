@@ -1,11 +1,14 @@
 """Questions to a database of the size of the release: 153 sessions, 319,000 units.
 
-    python benchmarks/release.py                     # 153 sessions x 2,088 units, one alignment
-    python benchmarks/release.py --sessions 20
+    python -m benchmarks.release                     # 153 sessions x 2,088 units, one alignment
+    python -m benchmarks.release --sessions 20
 
-One synthetic session is written, imported and computed; then the server copies its rows, with other ids,
-until there are as many sessions as asked for, every second one with novel images. The copies share the arrays
-in the store. Everything happens in a temporary folder on an embedded server of its own, or on the server that
+The whole takes ten minutes and 5 GB. One synthetic session is written, imported and computed; then the server
+copies its rows, with other ids, until there are as many sessions as asked for, every second one with novel
+images. The copies share the arrays in the store. As in the release a third of the sessions are abnormal, and
+about a quarter of all units pass the published criteria; the stored selections of the copies are those of the
+first session. Another session that is imported and computed at the end shows what that costs in a full
+database. Everything happens in a temporary folder on an embedded server of its own, or on the server that
 DJ_HOST names, under the prefix ``bench_``, which is dropped at the end.
 """
 
@@ -13,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,31 +26,37 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.measure import Goal, Results, at_most, parser, timed, timed_cold, timed_process, timing
+
 PREFIX = "bench_"
 SHIFTED = {"unit_id": 10**7, "channel_id": 10**7, "peak_channel_id": 10**7, "probe_id": 10**4}
 SHIFTED |= {"session_id": 10, "behavior_session_id": 10}
 SESSIONS_AT_A_TIME = 8
 REPEATS = 5
 VISP_UNITS = 5400
+FIRST = "register, import and compute the first session"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--sessions", type=int, default=153)
-    parser.add_argument("--units", type=int, default=348, help="units per probe, of six")
-    parser.add_argument("--minutes", type=float, default=8)
-    parser.add_argument("--keep", action="store_true", help="leave the database and its folder as they are")
-    parser.add_argument("--alignments", default="change_active", help="with commas between; or 'all'")
-    options = parser.parse_args()
+    options = parse_options()
     os.environ["VBN_PREFIX"] = PREFIX
     with tempfile.TemporaryDirectory(prefix="vbn-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
         os.environ.setdefault("VBN_HOME", str(folder / "home"))
         os.environ["DJ_IGNORE_CONFIG_FILE"] = "true"
+        results = Results("question", {"sessions": options.sessions, "units per session": 6 * options.units})
         try:
-            build(folder, options)
-            report(options)
+            files = build(folder, options, results)
+            report(results)
+            report_sizes(results, options.sessions)
+            results.add(
+                "the same of one more session",
+                timed_session(files[1]),
+                base=FIRST,
+                goal=at_most(1.1, "x"),
+            )
+            results.finish(options.json)
         finally:
             if not options.keep:
                 drop()
@@ -56,17 +64,41 @@ def main() -> None:
                     vbn("down")
 
 
+def parse_options() -> argparse.Namespace:
+    options = parser(__doc__)
+    options.add_argument("--sessions", type=int, default=153)
+    options.add_argument("--units", type=int, default=348, help="units per probe, of six")
+    options.add_argument("--minutes", type=float, default=8)
+    options.add_argument("--keep", action="store_true", help="leave the database and VBN_HOME as they are")
+    options.add_argument("--alignments", default="change_active", help="with commas between; or 'all'")
+    return options.parse_args()
+
+
 def vbn(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "populate", *words], check=True, stdout=subprocess.DEVNULL)
 
 
-def build(folder: Path, options: argparse.Namespace) -> None:
-    """Import and compute one session, and copy it."""
+def timed_session(file: Path) -> float:
+    """Register, import and compute a session; return the seconds that it took."""
+    began = time.perf_counter()
+    vbn("register", str(file), "--catalogue", str(file.parents[2] / "project_metadata"))
+    vbn("populate", "--session", file.stem.rpartition("_")[2])
+    return time.perf_counter() - began
+
+
+def build(folder: Path, options: argparse.Namespace, results: Results) -> list[Path]:
+    """Import and compute one session, and copy it; return the files of two."""
     size = ["--units-per-probe", str(options.units), "--minutes", str(options.minutes), "--probes", "6"]
-    vbn("synthetic", "--out", str(folder / "data"), "--sessions", "1", *size)
+    vbn("synthetic", "--out", str(folder / "data"), "--sessions", "2", "--genotype", "sst", *size)
     vbn("deploy")
-    vbn("register", str(folder / "data"), "--catalogue", str(folder / "data" / "project_metadata"))
-    vbn("populate", "--processes", "2")
+    files = sorted((folder / "data").rglob("*.nwb"))
+    results.add(FIRST, timed_session(files[0]))
+    copy_session(options)
+    return files
+
+
+def copy_session(options: argparse.Namespace) -> None:
+    """Let the server copy the rows of the one session that there is."""
     import schemas
     from schemas import session
     from schemas._datajoint import dj
@@ -128,6 +160,10 @@ def _value(database: Any, quote: Callable[[str], str], column: str) -> str:
         text = "text" if database.backend == "postgresql" else "char(32)"
         half = "/" if database.backend == "postgresql" else "DIV"
         return f"CAST(200000 + copy_number {half} 2 AS {text})"
+    if column == "abnormal_histology":
+        return """CASE WHEN MOD(copy_number, 3) = 2 THEN CAST('["VISp"]' AS json) END"""
+    if column == "isi_violations":
+        return "CASE WHEN MOD(t.unit_id + 37 * copy_number, 100) < 54 THEN 1.0 ELSE t.isi_violations END"
     if column == "experience_level":
         return "CASE WHEN MOD(copy_number, 2) = 0 THEN 'Familiar' ELSE 'Novel' END"
     if column in SHIFTED:
@@ -135,29 +171,29 @@ def _value(database: Any, quote: Callable[[str], str], column: str) -> str:
     return f"t.{quote(column)}"
 
 
-def questions() -> dict[str, Callable[[], Any]]:
+def questions() -> dict[str, tuple[Callable[[], Any], Goal | None]]:
     from schemas import queries
+    from schemas._datajoint import dj
     from schemas.fetching import fetch_frame
 
     good = "bennett_2025"
 
-    def per_structure() -> Any:
-        from schemas._datajoint import dj
-
-        by = dj.U("structure_acronym", "experience_level")
-        return fetch_frame(by.aggr(queries.units(criteria=good), n="count(*)"))
+    def per_structure(*more: str) -> Any:
+        units = queries.units(criteria=good)
+        found = units * queries.cell_classes().proj("cell_class") if more else units
+        return fetch_frame(dj.U("structure_acronym", "experience_level", *more).aggr(found, n="count(*)"))
 
     structure, n_units = typical_structure(good)
     units = queries.units(structure=structure, criteria=good)
     one = int(queries.sessions().to_arrays("session_id")[-1])
+    some = f"the {n_units:,} passing units of {structure}"
     return {
-        f"PSTHs of the {n_units:,} passing units of {structure}": lambda: queries.psth_matrix(units),
-        f"all responses of the {n_units:,} passing units of {structure}": lambda: queries.responses_table(
-            units
-        ),
-        "passing units per structure and experience": per_structure,
-        "all trials with their sessions": lambda: queries.trial_table(),
-        "flashes of one session": lambda: fetch_frame(queries.flashes(one)),
+        f"PSTHs of {some}": (lambda: queries.psth_matrix(units), at_most(1)),
+        f"all responses of {some}": (lambda: queries.responses_table(units), None),
+        "passing units per structure and experience": (per_structure, at_most(0.3)),
+        "the same per cell class too": (lambda: per_structure("cell_class"), at_most(0.3)),
+        "all presentations of one session": (lambda: fetch_frame(queries.flashes(one)), at_most(0.2)),
+        "all trials with their sessions": (queries.trial_table, at_most(2)),
     }
 
 
@@ -171,22 +207,66 @@ def typical_structure(criteria: str) -> tuple[str, int]:
     return found["structure_acronym"], found["n"]
 
 
-def report(options: argparse.Namespace) -> None:
+def report(results: Results) -> None:
     import schemas
     from schemas import ecephys
 
     database = schemas.connect()
-    print(f"{database}: {options.sessions} sessions, {len(ecephys.Recording.Unit()):,} units")
-    print("| question | rows | first (s) | median of the next (s) |\n|---|---|---|---|")
-    for name, ask in questions().items():
-        times = []
-        for _ in range(REPEATS + 1):
-            began = time.perf_counter()
-            answer = ask()
-            times.append(time.perf_counter() - began)
-        print(
-            f"| {name} | {len(answer):,} | {times[0]:.2f} | {statistics.median(times[1:]):.2f} |", flush=True
-        )
+    results.settings["server"] = database.backend
+    results.settings["units"] = f"{len(ecephys.Recording.Unit()):,}"
+    for name, (ask, goal) in questions().items():
+        results.add(name, timed(ask, REPEATS), goal=goal, note=f"{len(ask()):,} rows")
+    command = [sys.executable, "-m", "populate", "status"]
+    seconds = [timed_process(command)[0] for _ in range(REPEATS)]
+    results.add("`vbn status`, with the start of Python", timing(seconds), goal=at_most(1))
+    results.add("start of Python with DataJoint", timed_cold(start_datajoint, REPEATS))
+    results.add("scheduling a new alignment for all sessions", timed_cold(schedule, REPEATS), goal=at_most(2))
+
+
+def start_datajoint() -> None:
+    """What every command needs, whatever it does."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", "import datajoint"], check=True)
+
+
+def schedule() -> None:
+    """Enter a parameter set and add its jobs, and take both back."""
+    from dataclasses import replace
+
+    from populate import jobs, runner
+    from schemas.psth import Alignment
+
+    tables = [jobs.prepared(cls) for cls in runner.populated_tables()]
+    changed = Alignment.get("change_active")
+    Alignment.add("bench", replace(changed, window_stop=changed.window_stop + changed.bin_width))
+    for table in tables:
+        table.jobs.add_missing(True)
+    jobs.open_jobs(tables)
+    added = {"alignment": "bench"}
+    for table in tables:
+        if "alignment" in table.primary_key:
+            (table.jobs & added).delete_quick()
+    (Alignment & added).delete_quick()
+
+
+def report_sizes(results: Results, n_sessions: int) -> None:
+    """Add the size of the database, and of the arrays of the one session that has them, per session."""
+    import schemas
+    from schemas.connection import schema_names
+
+    database = schemas.connect()
+    names = ", ".join(f"'{name}'" for name in schema_names(database.prefix))
+    size = (
+        f"SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c JOIN pg_namespace n ON n.oid = "
+        f"c.relnamespace WHERE c.relkind = 'r' AND n.nspname IN ({names})"
+        if database.backend == "postgresql"
+        else "SELECT sum(data_length + index_length) FROM information_schema.tables "
+        f"WHERE table_schema IN ({names})"
+    )
+    in_tables = float(database.connection.query(size).fetchone()[0])
+    results.add("database per session", in_tables / n_sessions / 1e6, unit="MB")
+    if database.store.folder is not None:
+        in_store = sum(file.stat().st_size for file in database.store.folder.rglob("*") if file.is_file())
+        results.add("store per session", in_store / 1e6, unit="MB", note="of one that is not thinned")
 
 
 def drop() -> None:

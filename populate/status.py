@@ -48,8 +48,7 @@ def table_status() -> list[TableStatus]:
 
     The total is what there will be when all is done: registered sessions times parameter sets.
     """
-    n_files = {kind: len(session.NwbFile & {"file_kind": kind}) for kind in ("recording", "behavior_only")}
-    n_lfp_files = len(session.LfpFile())
+    n_files, n_lfp_files = _count_files()
     populated = [cls() for cls in tables(dj.Imported, dj.Computed)]
     rows, jobs = _count_rows_and_jobs(populated)
     found = []
@@ -61,6 +60,16 @@ def table_status() -> list[TableStatus]:
         name = type(table).__name__
         found.append(TableStatus(name, rows[number], total, states["reserved"], states["error"]))
     return found
+
+
+def _count_files() -> tuple[Counter[str], int]:
+    """Return how many sessions of each kind, and LFP files, are registered, by one question."""
+    query = (
+        f"SELECT CAST(file_kind AS char(16)), count(*) FROM {session.NwbFile().full_table_name} GROUP BY 1 "  # noqa: S608
+        f"UNION ALL SELECT 'lfp', count(*) FROM {session.LfpFile().full_table_name}"
+    )
+    counts = Counter({str(kind).strip(): int(count) for kind, count in dj.conn().query(query).fetchall()})
+    return counts, counts.pop("lfp")
 
 
 def _count_rows_and_jobs(populated: list[Any]) -> tuple[list[int], list[Counter[str]]]:
@@ -100,7 +109,7 @@ def watched_status() -> Iterator[tuple[str, list[TableStatus], str | None]]:
         yield place, states, problem
 
 
-def _n_keys(table: Any, n_files: dict[str, int], n_lfp_files: int) -> int:
+def _n_keys(table: Any, n_files: Counter[str], n_lfp_files: int) -> int:
     """Return how many sessions, or LFP files, a table will have entries of."""
     above = set(table.ancestors())
     if ecephys.Lfp().full_table_name in above:
@@ -108,7 +117,7 @@ def _n_keys(table: Any, n_files: dict[str, int], n_lfp_files: int) -> int:
     recordings_only = (ecephys.Recording(), stimulus.OptoStimulation())
     if above & {needed.full_table_name for needed in recordings_only}:
         return n_files["recording"]
-    return sum(n_files.values())
+    return n_files.total()
 
 
 def _n_sets(cls: Any) -> list[int]:

@@ -40,6 +40,8 @@ listen_addresses = ''
 unix_socket_permissions = 0700
 max_connections = 200
 shared_buffers = 256MB
+work_mem = 64MB
+random_page_cost = 1.1  # of a disk without heads; with 4 rows are not looked up by their whole key
 max_wal_size = 2GB
 logging_collector = off
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from functools import cache
@@ -60,9 +61,25 @@ class ParameterTable(dj.Lookup):
     descriptive: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
+    def key_name(cls) -> str:
+        """Return the attribute that is the primary key: the first of the definition.
+
+        To read it off the server's tables takes eight questions for each table.
+        """
+        (name,) = re.findall(r"^\s*(\w+)\s*:", cls.definition, re.MULTILINE)[:1]
+        return str(name)
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Return the names of all sets, in order."""
+        key = cls.connection.adapter.quote_identifier(cls.key_name())
+        query = f"SELECT {key} FROM {cls().full_table_name} ORDER BY 1"  # noqa: S608
+        return [str(name) for (name,) in cls.connection.query(query).fetchall()]
+
+    @classmethod
     def prefix(cls) -> str:
         """Return what the names of the attributes begin with."""
-        return str(cls.primary_key[0]).removesuffix("_params")
+        return cls.key_name().removesuffix("_params")
 
     @classmethod
     def add(cls, name: str, settings: Any) -> bool:
@@ -276,5 +293,29 @@ def seed_defaults() -> None:
     from schemas import ecephys
 
     ecephys.seed_structures()
-    for table in parameter_tables().values():
+    for table in _tables_to_seed():
         table.seed()
+
+
+def _tables_to_seed() -> list[type[ParameterTable]]:
+    """Return the tables that may lack a default set, or have sets of an earlier version, by one question."""
+    tables = list(parameter_tables().values())
+    quote = dj.conn().adapter.quote_identifier
+    query = " UNION ALL ".join(
+        f"SELECT {number}, {quote(table.key_name())}, {table.prefix()}_version, {table.prefix()}_hash "  # noqa: S608
+        f"FROM {table().full_table_name}"
+        for number, table in enumerate(tables)
+    )
+    known: list[dict[str, tuple[int, str]]] = [{} for _ in tables]
+    for number, name, version, digest in dj.conn().query(query).fetchall():
+        known[number][name] = (version, digest)
+    return [table for table, sets in zip(tables, known, strict=True) if not _has_defaults(table, sets)]
+
+
+def _has_defaults(table: type[ParameterTable], known: Mapping[str, tuple[int, str]]) -> bool:
+    """Tell whether versions and hashes, by name, are surely those of a table that has been seeded."""
+    if any(version < table.method_version for version, _ in known.values()):
+        return False
+    stamps = {name: table.stamp(as_json(settings)) for name, settings in table.defaults.items()}
+    hashes = {name: stamp[f"{table.prefix()}_hash"] for name, stamp in stamps.items()}
+    return all(name in known and known[name][1] == digest for name, digest in hashes.items())

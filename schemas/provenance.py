@@ -57,12 +57,16 @@ class MadeWith:
     @classmethod
     def parameters(cls) -> list[type[ParameterTable]]:
         """Return the parameter tables that the key refers to."""
-        return [table for table in parameter_tables().values() if table.primary_key[0] in cls.primary_key]
+        table, graph = cls(), cls.connection.dependencies
+        if table.full_table_name not in graph:
+            graph.load()  # the keys of all tables at once; a heading takes eight questions for each
+        key = graph.nodes[table.full_table_name]["primary_key"]
+        return [each for each in parameter_tables().values() if each.key_name() in key]
 
     @classmethod
     def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
         """Return the names of the sets of a parameter table that this table is computed with."""
-        return [str(name) for name in table.to_arrays(table.primary_key[0])]
+        return table.names()
 
     @classmethod
     def provenance(cls, key: Key) -> Key:

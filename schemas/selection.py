@@ -101,8 +101,8 @@ class UnitCriteria(ParameterTable):
     @classmethod
     def for_populations(cls) -> list[str]:
         """Return the names of the filters that populations are averaged with."""
-        names = cls.to_arrays("unit_criteria", order_by="unit_criteria")
-        return [str(name) for name in names if cls.get(str(name)).for_populations]
+        rows = cls.to_dicts(order_by="unit_criteria")
+        return [str(row["unit_criteria"]) for row in rows if cls.content_of(row)["for_populations"]]
 
     @classmethod
     def add(cls, name: str, settings: Any) -> bool:

@@ -104,8 +104,13 @@ def all_units() -> Any:
     metrics = ("peak_channel_id", "cluster_id", "local_index", *selection.UNIT_METRICS)
     channels = ecephys.Recording.Channel.proj(*PLACES, peak_channel_id="channel_id")
     located = ecephys.Recording.Unit.proj(*metrics) * channels
-    grouped = located.join(ecephys.Structure.proj("structure_group"), left=True)  # some are in no structure
-    return grouped * session.Session.proj(*OF_SESSION) * session.Mouse.proj(*OF_MOUSE)
+    described = located.join(ecephys.Structure.proj("structure_group"), left=True)  # some are in no structure
+    # Every unit has its session and mouse. PostgreSQL takes an inner join by two columns for one that leaves
+    # few rows, and goes on row by row; left joins that nobody needs it leaves out. MySQL begins with the
+    # sessions that are wanted, unless a left join keeps it from that.
+    is_left = described.connection.adapter.backend == "postgresql"
+    described = described.join(session.Session.proj(*OF_SESSION), left=is_left)
+    return described.join(session.Mouse.proj(*OF_MOUSE), left=is_left)
 
 
 def criteria_condition(name: str) -> str:

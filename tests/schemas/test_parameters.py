@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from schemas import parameters, performance, psth, selection
+from schemas._datajoint import dj
+from schemas.connection import tables
 from vbn.analysis.performance import PerformanceParameters
 from vbn.errors import ConflictError, NotFoundError, SettingError
 
@@ -52,6 +54,33 @@ def test_a_known_content_under_another_name_is_refused(
     cls = parameters.parameter_tables()[table]
     with pytest.raises(ConflictError, match=f"'mine' .* has the content of '{name}'. Use that one"):
         cls.add("mine", cls.defaults[name])
+
+
+def test_the_keys_read_from_the_definitions_are_those_of_the_tables(synthetic_database: Any) -> None:
+    for cls in parameters.parameter_tables().values():
+        assert list(cls.primary_key) == [cls.key_name()]
+        assert cls.names() == sorted(cls.to_arrays(cls.key_name()))
+
+
+def test_a_table_has_the_parameters_whose_keys_are_in_its_own(synthetic_database: Any) -> None:
+    for cls in tables(dj.Imported, dj.Computed):
+        known = parameters.parameter_tables().values()
+        assert cls.parameters() == [each for each in known if each.key_name() in cls().primary_key]  # type: ignore[attr-defined]
+
+
+def test_a_table_that_lacks_a_default_set_or_has_an_old_one_is_seeded_again(params: Any) -> None:
+    parameters.seed_defaults()
+    assert parameters._tables_to_seed() == []
+    (params & {"performance_params": "allensdk"}).delete_quick()
+    assert parameters._tables_to_seed() == [params]
+    parameters.seed_defaults()
+    row = (params & {"performance_params": "allensdk"}).fetch1()
+    assert row["performance_hash"] == params.stamp(row["performance_content"])["performance_hash"]
+    assert parameters._tables_to_seed() == []
+    dj.Table.update1(params(), {**row, "performance_version": 0, "performance_hash": "0" * 64})
+    assert parameters._tables_to_seed() == [params]
+    parameters.seed_defaults()
+    assert (params & {"performance_params": "allensdk"}).fetch1() == row
 
 
 def test_another_content_under_a_known_name_is_refused(params: Any) -> None:

@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike
-from scipy.special import bdtr
 
 from vbn.analysis.spikes import Floats, Integers
 
@@ -117,7 +117,7 @@ def median_interval(values: ArrayLike, coverage: float = 0.95) -> tuple[float, f
     (1.0, 6.0)
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
-    cumulative = bdtr(np.arange(ordered.size + 1.0), ordered.size, 0.5)
+    cumulative = scipy.special.bdtr(np.arange(ordered.size + 1.0), ordered.size, 0.5)
     left_out = int(np.searchsorted(cumulative, (1 - coverage) / 2)) - 1  # on either side
     if left_out < 0:
         return -np.inf, np.inf

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+import scipy
 
 from vbn.analysis.spikes import Booleans, Floats, Integers
 
@@ -207,7 +207,8 @@ def _corrected(part: Integers, whole: Integers) -> Floats:
 def _d_prime(hit_rate: Floats, false_alarm_rate: Floats, clip: float) -> Floats:
     """AllenSDK: ``get_dprime``."""
     return np.asarray(
-        ndtri(np.clip(hit_rate, clip, 1 - clip)) - ndtri(np.clip(false_alarm_rate, clip, 1 - clip))
+        scipy.special.ndtri(np.clip(hit_rate, clip, 1 - clip))
+        - scipy.special.ndtri(np.clip(false_alarm_rate, clip, 1 - clip))
     )
 
 

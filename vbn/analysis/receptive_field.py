@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.fft import next_fast_len
 
 from vbn.analysis.presentations import start_times
 from vbn.analysis.spikes import Booleans, Floats, Integers
@@ -293,7 +293,7 @@ class _Draws:
 def _distribution_of_sum(share: Floats, n: int) -> Floats:
     """(n * (len(share) - 1) + 1,) probabilities of the sum of n independent draws from ``share``."""
     length = n * (share.size - 1) + 1
-    padded = next_fast_len(length, real=True)
+    padded = scipy.fft.next_fast_len(length, real=True)
     power = np.fft.irfft(np.fft.rfft(share, padded) ** n, padded)[:length]
     return np.clip(power, 0.0, None)
 

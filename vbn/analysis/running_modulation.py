@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.fft import irfft, next_fast_len, rfft
-from scipy.special import stdtr
 
 from vbn.analysis.change_response import mean_rate_hz
 from vbn.analysis.flash_selection import check_condition, is_repeated_image
@@ -261,7 +260,7 @@ def welch_p_values(first: NDArray[np.int32], second: NDArray[np.int32]) -> Float
     # Welch-Satterthwaite
     freedom = total**2 / (errors[0] ** 2 / (first.shape[1] - 1) + errors[1] ** 2 / (second.shape[1] - 1))
     p = np.full(varies.shape, np.nan)
-    p[varies] = 2 * stdtr(freedom, -np.abs(t))
+    p[varies] = 2 * scipy.special.stdtr(freedom, -np.abs(t))
     return p
 
 
@@ -325,12 +324,13 @@ class _Trace:
         from scipy.stats import rankdata  # takes half a second
 
         ranks = rankdata(state) - (state.size + 1) / 2
-        padded = int(next_fast_len(2 * state.size, real=True))
-        return cls(state - state.mean(), ranks, rfft(np.tile(ranks, 2), padded), padded)
+        padded = int(scipy.fft.next_fast_len(2 * state.size, real=True))
+        return cls(state - state.mean(), ranks, scipy.fft.rfft(np.tile(ranks, 2), padded), padded)
 
     def shifted_products(self, values: Floats) -> Floats:
         """(n_bins,) sum over bins of values and ranks, these shifted circularly by 0, 1, ... bins."""
-        return np.asarray(irfft(rfft(values, self.padded).conj() * self.spectrum, self.padded)[: values.size])
+        spectrum = scipy.fft.rfft(values, self.padded).conj() * self.spectrum
+        return np.asarray(scipy.fft.irfft(spectrum, self.padded)[: values.size])
 
 
 def _correlations(counts: NDArray[np.int64], trace: _Trace, min_shift: int) -> tuple[float, float, float]:

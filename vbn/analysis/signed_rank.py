@@ -8,8 +8,8 @@ where there are no data.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.special import chdtrc, ndtr
 
 from vbn.analysis.spikes import Floats, Integers
 
@@ -80,7 +80,7 @@ def _normal_tails(doubled_ranks: Integers, positive: int) -> tuple[float, float]
     # The sum of positive ranks has mean sum(r) / 2 and variance sum(r^2) / 4, with ties as without.
     ranks = doubled_ranks.astype(np.float64)
     z = (positive - ranks.sum() / 2) / np.sqrt((ranks**2).sum() / 4)
-    return float(ndtr(-z)), float(ndtr(z))
+    return float(scipy.special.ndtr(-z)), float(scipy.special.ndtr(z))
 
 
 def kruskal_wallis_p_values(counts: ArrayLike, group: ArrayLike) -> Floats:
@@ -117,4 +117,4 @@ def _kruskal_wallis(counts: Integers, label: Integers, sizes: Integers) -> float
         return 1.0
     rank = np.cumsum(ties) - (ties - 1) / 2
     statistic = 12 / (n * (n + 1)) * ((table @ rank) ** 2 / sizes).sum() - 3 * (n + 1)
-    return float(chdtrc(sizes.size - 1, max(statistic / correction, 0.0)))
+    return float(scipy.special.chdtrc(sizes.size - 1, max(statistic / correction, 0.0)))

@@ -7,8 +7,8 @@ nothing can be tested give NaN or 1 as each function says, never a warning.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.special import betainc, ndtr
 
 from vbn.analysis.spikes import Floats
 
@@ -58,7 +58,7 @@ def signed_rank_p_values(differences: ArrayLike) -> Floats:
     excess = np.where(values > 0, ranks, 0.0).sum(axis=1) - ranks.sum(axis=1) / 2
     deviation = np.sqrt((ranks**2).sum(axis=1) / 4)
     z = np.divide(excess, deviation, out=np.full(n_rows, -np.inf), where=deviation > 0)
-    return np.asarray(ndtr(-z))
+    return np.asarray(scipy.special.ndtr(-z))
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> Floats:
@@ -115,7 +115,9 @@ def rate_excess_p_values(
         np.broadcast_to(inside, here.shape), total, out=np.full(here.shape, np.nan), where=total > 0
     )
     at_least_one = np.maximum(here, 1)
-    return np.where((here > 0) | np.isnan(share), betainc(at_least_one, elsewhere + 1, share), 1.0)
+    return np.where(
+        (here > 0) | np.isnan(share), scipy.special.betainc(at_least_one, elsewhere + 1, share), 1.0
+    )
 
 
 def row_medians(values: ArrayLike) -> Floats:

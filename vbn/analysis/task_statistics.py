@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike
-from scipy.special import ndtri
 
 from vbn.analysis.engagement import ENGAGEMENT, engaged_trials
 from vbn.analysis.licking import LICK_GAPS_S, bout_onsets
@@ -119,7 +119,7 @@ def _corrected(part: int, whole: int) -> float:
 
 
 def _z(rate: float, clip: float | None) -> float:
-    return float(ndtri(rate if clip is None else np.clip(rate, clip, 1 - clip)))
+    return float(scipy.special.ndtri(rate if clip is None else np.clip(rate, clip, 1 - clip)))
 
 
 def pooled_statistics(trials: pd.DataFrame, presentations: pd.DataFrame) -> dict[str, int | float]:

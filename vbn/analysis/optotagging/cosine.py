@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtr
+import scipy
 
 from vbn.analysis.spikes import Floats, Integers
 
@@ -81,4 +81,4 @@ def _tests(samples: Floats, baseline: Floats) -> tuple[Floats, np.ndarray]:
     off_centre = np.abs(u - n_sample * n_base / 2) - 0.5
     z = np.divide(off_centre, deviation, out=np.full(total.shape, -np.inf), where=testable & (deviation > 0))
     values = np.arange(n_values)
-    return np.minimum(2 * ndtr(-z), 1.0), samples @ values / n_sample > base @ values / n_base
+    return np.minimum(2 * scipy.special.ndtr(-z), 1.0), samples @ values / n_sample > base @ values / n_base

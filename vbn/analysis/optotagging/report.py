@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 from vbn.analysis.optotagging.genotype import is_cre_positive
 from vbn.analysis.optotagging.methods import TAGGED, UNLABELLED
@@ -118,7 +118,7 @@ def wilson_interval(n_true: ArrayLike, n: ArrayLike, coverage: float = 0.95) -> 
     total = np.asarray(n, dtype=np.float64)
     safe = np.maximum(total, 1)
     share = np.asarray(n_true, dtype=np.float64) / safe
-    z = float(ndtri((1 + coverage) / 2))
+    z = float(scipy.special.ndtri((1 + coverage) / 2))
     middle = (share + z**2 / (2 * safe)) / (1 + z**2 / safe)
     half = z / (1 + z**2 / safe) * np.sqrt(share * (1 - share) / safe + z**2 / (4 * safe**2))
     known = total > 0

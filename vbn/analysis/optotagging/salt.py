@@ -16,8 +16,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import xlogy
 
 from vbn.analysis.spikes import Floats, Integers
 
@@ -78,7 +78,7 @@ def _pairs(n: int) -> tuple[Integers, Integers]:
 def _distances(histograms: Integers, first: Integers, second: Integers, n_trials: int) -> Floats:
     """Metric of Endres & Schindelin between pairs of histograms of ``n_trials`` each."""
     steps = np.arange(2 * n_trials + 1) / (2 * n_trials)
-    surprise = -xlogy(steps, steps)
+    surprise = -scipy.special.xlogy(steps, steps)
     # Twice the divergence: 2 H((P + Q) / 2) - H(P) - H(Q); all shares are multiples of 1 / 2n.
     entropy = surprise[2 * histograms].sum(axis=1)
     of_mixture = surprise[histograms[first] + histograms[second]] @ np.ones(histograms.shape[1])
