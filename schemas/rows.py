@@ -144,7 +144,7 @@ def insert_rows(table: Any, rows: Iterable[Row]) -> None:
 
     DataJoint sends all rows of a call as one statement; above the server's ``max_allowed_packet``
     that shows as a lost connection. It also prepares each value by itself, which takes longer than all
-    the rest; rows that need no encoding are prepared here by columns (``benchmarks/inserts.py``).
+    the rest; rows without arrays of the store are prepared here by columns (``benchmarks/inserts.py``).
 
     Raises
     ------
@@ -168,7 +168,7 @@ def insert_rows(table: Any, rows: Iterable[Row]) -> None:
 
 
 def _is_plain(table: Any, rows: list[Row]) -> bool:
-    """Say whether rows hold nothing that DataJoint would encode, default, note or refuse."""
+    """Say whether rows hold nothing that DataJoint would put into the store, default, note or refuse."""
     if not getattr(table, "_allow_insert", True) or table.connection._config.provenance.capture:
         return False  # an auto-populated table, outside of its make
     names, attributes = rows[0].keys(), table.heading.attributes
@@ -176,14 +176,18 @@ def _is_plain(table: Any, rows: list[Row]) -> bool:
         all(row.keys() == names for row in rows)
         and all(name in attributes for name in names)
         and not any(
-            attribute.codec is not None
-            or attribute.is_blob
+            ((attribute.codec or attribute.is_blob) and not _is_packed(attribute))
             or attribute.uuid
             or (not attribute.nullable and any(row[name] is None for row in rows))
             for name, attribute in attributes.items()
             if name in names
         )
     )
+
+
+def _is_packed(attribute: Any) -> bool:
+    """Say whether an attribute is a ``<blob>`` within the row, whose codec needs the value alone."""
+    return attribute.codec is not None and attribute.codec.name == "blob" and not attribute.store
 
 
 def _insert_plain(table: Any, rows: list[Row]) -> None:
@@ -198,6 +202,8 @@ def _insert_plain(table: Any, rows: list[Row]) -> None:
 
 def _sent(attribute: Any, values: list[Any]) -> list[Any]:
     """Return a column's values as DataJoint hands them to the driver; None is NULL."""
+    if attribute.codec is not None:
+        return [None if value is None else attribute.codec.encode(value) for value in values]
     if attribute.json:
         return [None if value is None else json.dumps(value) for value in values]
     if attribute.numeric:
