@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from vbn.errors import SettingError
 
 ROW_GROUP_BYTES = 16 * 2**20
 """How much is gathered before it is written: readers of Parquet take it up at once."""
+
+MOST_OPEN_FILES = 100
+"""Of a partitioned table: a process may have some 1,000 files open, and ten releases have 1,530 sessions."""
 
 Write = Callable[[pa.Table], None]
 
@@ -146,9 +150,13 @@ def _pieces(rows: Sequence[Any], columns: Sequence[Column]) -> Iterator[Sequence
 
 @contextlib.contextmanager
 def _parquet(path: Path, layout: pa.Schema) -> Iterator[Write]:
-    texts = [each.name for each in layout if pa.types.is_string(each.type)]
-    with parquet.ParquetWriter(path, layout, compression="zstd", use_dictionary=texts) as writer:
+    with _parquet_writer(path, layout) as writer:
         yield writer.write_table
+
+
+def _parquet_writer(path: Path, layout: pa.Schema) -> parquet.ParquetWriter:
+    texts = [each.name for each in layout if pa.types.is_string(each.type)]
+    return parquet.ParquetWriter(path, layout, compression="zstd", use_dictionary=texts)
 
 
 def _partitioned_by(name: str) -> Callable[[Path, pa.Schema], Any]:
@@ -157,18 +165,29 @@ def _partitioned_by(name: str) -> Callable[[Path, pa.Schema], Any]:
     @contextlib.contextmanager
     def partitioned(folder: Path, layout: pa.Schema) -> Iterator[Write]:
         inner = layout.remove(layout.get_field_index(name))
-        with contextlib.ExitStack() as files:
-            writes: dict[Any, Write] = {}
+        writers: dict[Any, parquet.ParquetWriter] = {}
+        n_files: Counter[Any] = Counter()
 
-            def write(rows: pa.Table) -> None:
-                for value in rows[name].unique().to_pylist():
-                    if value not in writes:
-                        place = folder / f"{name}={quote(str(value), safe='')}"
-                        place.mkdir()
-                        writes[value] = files.enter_context(_parquet(place / "part-0.parquet", inner))
-                    writes[value](rows.filter(compute.equal(rows[name], value)).drop_columns(name))
+        def begin(value: Any) -> None:
+            if len(writers) == MOST_OPEN_FILES:  # rows come by key: the value begun first is most likely done
+                writers.pop(next(iter(writers))).close()
+            place = folder / f"{name}={quote(str(value), safe='')}"
+            place.mkdir(exist_ok=True)
+            writers[value] = _parquet_writer(place / f"part-{n_files[value]}.parquet", inner)
+            n_files[value] += 1
 
+        def write(rows: pa.Table) -> None:
+            for value in rows[name].unique().to_pylist():
+                if value not in writers:
+                    begin(value)
+                of_value = rows.filter(compute.equal(rows[name], value))
+                writers[value].write_table(of_value.drop_columns(name))
+
+        try:
             yield write
+        finally:
+            for writer in writers.values():
+                writer.close()
 
     return partitioned
 

@@ -248,6 +248,22 @@ def test_a_partitioned_table_is_one_table_to_duckdb(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "psth"]
 
 
+def test_more_partitions_than_open_files_make_the_same_table(
+    populated_synthetic: Any, export: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of the key the alignments take turns, so that closed files are gone on with in another."""
+    monkeypatch.setattr("populate.export.MOST_OPEN_FILES", 1)
+    monkeypatch.setattr("populate.export.ROW_GROUP_BYTES", 1)
+    monkeypatch.setattr("populate.snapshot.ROWS_AT_A_TIME", 7)
+    folder = tmp_path / "psth"
+    words = ("export", "Psth.Unit", "--columns", "unit_id,alignment")
+    populated_synthetic.call(*words, "--partition-by", "alignment", "--out", folder)
+    assert len(list(folder.glob("alignment=change_active/*.parquet"))) > 1
+    found = duckdb.sql(f"SELECT unit_id, alignment FROM read_parquet('{folder}/*/*.parquet')").fetchall()
+    whole = pd.read_parquet(export("Psth.Unit", ".parquet", "--columns", "unit_id,alignment"))
+    assert sorted(found) == sorted(whole[["unit_id", "alignment"]].itertuples(index=False, name=None))
+
+
 def test_a_restriction_that_nothing_meets_gives_an_empty_table(export: Callable[..., Path]) -> None:
     frame = pd.read_parquet(export("Psth.Unit", ".parquet", "--where", "peak_rate < 0"))
     assert frame.empty
