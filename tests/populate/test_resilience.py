@@ -133,7 +133,7 @@ def test_an_interrupted_populate_says_so_and_goes_on_later(registered: Any, undi
     """Ctrl-C: exit code 130, nothing reserved, nothing failed."""
     with registered.start(*POPULATE) as process:
         wait_for(lambda: has_reserved(registered) or process.poll() is not None, "the work to begin")
-        time.sleep(0.3)
+        time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
