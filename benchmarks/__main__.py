@@ -39,6 +39,7 @@ BENCHMARKS = (
     Benchmark("session", [], ["--full"], 2, 4, 4.5),
     Benchmark("parallel", ["--sessions", "4"], [], 2, 5, 1),
     Benchmark("inserts", [], ["--rows", "100000"], 1, 1, 0.5),
+    Benchmark("fetching", [], ["--rows", "100000"], 1, 1, 0.5),
     Benchmark("release", ["--sessions", "5", "--units", "60", "--minutes", "8"], [], 2, 12, 10),
 )
 SMALL_GB = 1.0  # of any one
