@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -20,6 +20,8 @@ Row = dict[str, Any]
 POSTGRES_STATEMENT = 2**30
 BYTES_PER_VALUE = 24  # what a number, a flag or a short text takes in an INSERT statement
 LARGEST_STATEMENT = 16 * 2**20  # more gains nothing; servers allow 64 MiB (MySQL) to 1 GiB (PostgreSQL)
+
+ESCAPED_BY_COPY = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def rows_from_frame(
@@ -192,12 +194,17 @@ def _is_packed(attribute: Any) -> bool:
 
 def _insert_plain(table: Any, rows: list[Row]) -> None:
     """Insert what ``table.insert(rows)`` would."""
-    quote, attributes = table.connection.adapter.quote_identifier, table.heading.attributes
+    connection, attributes = table.connection, table.heading.attributes
     columns = [_sent(attributes[name], [row[name] for row in rows]) for name in rows[0]]
-    values = f"({','.join(['%s'] * len(columns))})"
-    statement = f"INSERT INTO {table.full_table_name} ({','.join(map(quote, rows[0]))}) VALUES "  # noqa: S608
-    arguments = list(itertools.chain.from_iterable(zip(*columns, strict=True)))
-    table.connection.query(statement + ",".join([values] * len(rows)), args=arguments)
+    names = ",".join(map(connection.adapter.quote_identifier, rows[0]))
+    into = f"{table.full_table_name} ({names})"
+    if connection.adapter.backend == "postgresql":
+        lines = "\n".join(map("\t".join, zip(*map(_copied, columns), strict=True)))
+        _copy(connection, f"COPY {into} FROM STDIN", lines)
+    else:
+        texts = (_literals(values, connection._conn) for values in columns)
+        values = "),(".join(map(",".join, zip(*texts, strict=True))).replace("%", "%%")
+        connection.query(f"INSERT INTO {into} VALUES ({values})")  # noqa: S608
 
 
 def _sent(attribute: Any, values: list[Any]) -> list[Any]:
@@ -212,6 +219,32 @@ def _sent(attribute: Any, values: list[Any]) -> list[Any]:
             for value in values
         ]
     return values
+
+
+def _copied(values: list[Any]) -> list[str]:
+    """Return a column's values in the text format of PostgreSQL's COPY."""
+    texts = {value: _copied_value(value) for value in set(values)}  # most values of a column are repeated
+    return [texts[value] for value in values]
+
+
+def _copied_value(value: Any) -> str:
+    if value is None:
+        return "\\N"
+    return f"\\\\x{value.hex()}" if isinstance(value, bytes) else str(value).translate(ESCAPED_BY_COPY)
+
+
+def _copy(connection: Any, statement: str, lines: str) -> None:
+    """Insert by PostgreSQL's COPY, which takes half the time of a statement with values."""
+    with connection.adapter.get_cursor(connection._conn) as cursor:
+        try:
+            cursor.copy_expert(statement, io.BytesIO(lines.encode()))
+        except DRIVER_ERRORS as error:
+            raise connection.adapter.translate_error(error, statement) from error
+
+
+def _literals(values: list[Any], driver: Any) -> list[str]:
+    """Return a column's values as PyMySQL writes them, slower, in a statement with arguments."""
+    return ["NULL" if value is None else driver.escape(value, driver.encoders) for value in values]
 
 
 def _allowed_statement(connection: Any) -> int:
@@ -238,9 +271,8 @@ def _chunks(rows: Iterable[Row], limit: int) -> Iterator[list[Row]]:
 
 def _size(row: Row) -> int:
     """Estimate the bytes that a row takes in a statement (binary values are sent as hexadecimal text)."""
-    return sum(
-        2 * value.nbytes + 64
-        if isinstance(value, np.ndarray)
-        else BYTES_PER_VALUE + (len(value.encode()) if isinstance(value, str) else 0)
+    return BYTES_PER_VALUE * len(row) + sum(
+        2 * value.nbytes + 40 if isinstance(value, np.ndarray) else len(value.encode())
         for value in row.values()
+        if isinstance(value, (str, np.ndarray))
     )
