@@ -51,14 +51,18 @@ def table_status() -> list[TableStatus]:
     n_files, n_lfp_files = _count_files()
     populated = [cls() for cls in tables(dj.Imported, dj.Computed)]
     rows, jobs = _count_rows_and_jobs(populated)
+    of_lfp, of_recordings = _below(ecephys.Lfp), _below(ecephys.Recording, stimulus.OptoStimulation)
     found = []
     for number, table in enumerate(populated):
         states = jobs[number]
-        total = _n_keys(table, n_files, n_lfp_files) * prod(_n_sets(type(table)))
+        name = table.full_table_name
+        n_keys = n_files["recording"] if name in of_recordings else n_files.total()
+        total = (n_lfp_files if name in of_lfp else n_keys) * prod(_n_sets(type(table)))
         if getattr(table, "is_optional", False):
             total = rows[number] + sum(states.values())
-        name = type(table).__name__
-        found.append(TableStatus(name, rows[number], total, states["reserved"], states["error"]))
+        found.append(
+            TableStatus(type(table).__name__, rows[number], total, states["reserved"], states["error"])
+        )
     return found
 
 
@@ -109,15 +113,9 @@ def watched_status() -> Iterator[tuple[str, list[TableStatus], str | None]]:
         yield place, states, problem
 
 
-def _n_keys(table: Any, n_files: Counter[str], n_lfp_files: int) -> int:
-    """Return how many sessions, or LFP files, a table will have entries of."""
-    above = set(table.ancestors())
-    if ecephys.Lfp().full_table_name in above:
-        return n_lfp_files
-    recordings_only = (ecephys.Recording(), stimulus.OptoStimulation())
-    if above & {needed.full_table_name for needed in recordings_only}:
-        return n_files["recording"]
-    return n_files.total()
+def _below(*above: Any) -> set[str]:
+    """Return the names of these tables, and of those that depend on one of them."""
+    return {name for cls in above for name in cls().descendants()}
 
 
 def _n_sets(cls: Any) -> list[int]:

@@ -17,11 +17,20 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="Failed to load config")  # schemas.settings raises an error
     try:
         import datajoint as dj
-        from datajoint.codecs import decode_attribute
+        from datajoint.codecs import decode_attribute, get_codec
         from datajoint.declare import prepare_declare
+        from datajoint.hash_registry import get_store_backend
         from datajoint.settings import find_config_file
         from datajoint.utils import from_camel_case
     except ValueError as error:  # pydantic's and DataJoint's own, on settings that cannot be used
         raise SettingError(f"DataJoint's settings (DJ_* variables) cannot be used: {error}") from error
 
-__all__ = ["decode_attribute", "dj", "find_config_file", "from_camel_case", "prepare_declare"]
+__all__ = [
+    "decode_attribute",
+    "dj",
+    "find_config_file",
+    "from_camel_case",
+    "get_codec",
+    "get_store_backend",
+    "prepare_declare",
+]

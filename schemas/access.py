@@ -17,6 +17,7 @@ ROLES = ("reader", "worker", "admin")
 
 # Of MySQL, on global privileges and accounts; DataJoint passes these on as they are.
 REFUSALS_OF_MYSQL = (1045, 1227, 1370, 1410)
+READ_ONLY_MYSQL = (1290, 1836)  # also what other options forbid
 VERBS = {
     "INSERT": "insert into",
     "REPLACE": "insert into",
@@ -73,9 +74,16 @@ def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
 
     def translate_in_words(error: Exception, query: str = "") -> Exception:
         translated: Exception = translate(adapter, error, query)
+        info = connection.conn_info
+        if _is_read_only(error):
+            refused = RefusedError(
+                f"The {adapter.backend} server {info['host']}:{info['port']} is read-only, as a replica for "
+                "readers is. Set DJ_HOST to the server that is written to."
+            )
+            refused.__cause__ = error  # by which a worker knows that it may pass
+            return refused
         if not isinstance(translated, dj.errors.AccessError) and not _is_refusal(error):
             return translated
-        info = connection.conn_info
         account = f"'{info['user']}'" + (f" ({role})" if role else "")
         lines = str(error.args[-1] if error.args else error).strip().splitlines()
         return RefusedError(
@@ -85,6 +93,13 @@ def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
         )
 
     adapter.translate_error = translate_in_words
+
+
+def _is_read_only(error: Exception) -> bool:
+    """Tell whether the server takes no changes from anybody: a replica, or one that is taken out of use."""
+    if error.args and error.args[0] in READ_ONLY_MYSQL:
+        return "read-only" in str(error)
+    return getattr(error, "pgcode", None) == "25006"
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -229,8 +229,9 @@ def _activate(database: Database, *, create: bool, report: Callable[[str], None]
         with server_lock("deploy", database) if create else contextlib.nullcontext():
             if create:
                 _bring_up_to_date(database, report)
-            for module in modules():
-                _rebind(module.schema, database, create=create)
+            with contextlib.nullcontext() if create else _tables_known_to_exist():
+                for module in modules():
+                    _rebind(module.schema, database, create=create)
             if create:
                 _create_job_tables()
             if create or database.embedded:
@@ -343,6 +344,17 @@ def _table_names(cls: Any) -> Iterator[str]:
         yield f"{cls.table_name}__{from_camel_case(part.__name__)}"
     if issubclass(cls, dj.Imported | dj.Computed):
         yield f"~~{cls.table_name.lstrip('_')}"
+
+
+@contextlib.contextmanager
+def _tables_known_to_exist() -> Iterator[None]:
+    """Bind classes to tables that were all found by one question: DataJoint asks for each of them again."""
+    asking = dj.Table.is_declared
+    dj.Table.is_declared = property(lambda _table: True)
+    try:
+        yield
+    finally:
+        dj.Table.is_declared = asking
 
 
 def _rebind(schema: Any, database: Database, *, create: bool) -> None:

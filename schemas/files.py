@@ -24,10 +24,11 @@ class _OpenFile:
         self.file: RecordingFile | None = None
         self.stack = contextlib.ExitStack()
 
-    def get(self, place: Place, *, is_lfp: bool) -> RecordingFile:
+    def get(self, place: Place, *, is_lfp: bool, with_pynwb: bool) -> RecordingFile:
         if self.place != place or self.file is None:
             self.close()
-            self.file = self.stack.enter_context(open_lfp(place) if is_lfp else open_session(place))
+            opened = (open_lfp if is_lfp else open_session)(place, with_pynwb=with_pynwb)
+            self.file = self.stack.enter_context(opened)
             self.place = place
         return self.file
 
@@ -47,7 +48,9 @@ def registered_file(source: dict[str, Any]) -> RecordingFile:
     Parameters
     ----------
     source
-        ``root``, ``relative_path``, ``size_bytes`` and ``file_kind`` of the row.
+        ``root``, ``relative_path``, ``size_bytes`` and ``file_kind`` of the row. With its ``blake2b`` and
+        ``modified_ns``, a file that was not changed since is not given to pynwb again, which takes two
+        seconds: it was when the file was registered.
 
     Raises
     ------
@@ -62,7 +65,18 @@ def registered_file(source: dict[str, Any]) -> RecordingFile:
             f"it has {size} bytes, but had {source['size_bytes']} when it was registered.",
             "Bring the registered file back.",
         )
-    return _open_file.get(place, is_lfp=source["file_kind"] == "lfp")
+    with_pynwb = not _is_unchanged(place, source)
+    return _open_file.get(place, is_lfp=source["file_kind"] == "lfp", with_pynwb=with_pynwb)
+
+
+def _is_unchanged(place: Place, source: dict[str, Any]) -> bool:
+    """Tell whether a file of the registered size has the content that was registered.
+
+    Without a hash nobody knows: the file of another place may have been entered for it (vbn relocate).
+    """
+    if is_url(place) or source.get("blake2b") is None:
+        return False
+    return bool(Path(place).stat().st_mtime_ns == source.get("modified_ns"))
 
 
 def place_of_session(key: dict[str, Any]) -> Place:

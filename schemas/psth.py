@@ -15,6 +15,7 @@ from schemas.frames import presentations_frame, session_events, trials_frame
 from schemas.parameters import ParameterTable, definition_of
 from schemas.provenance import Computation, provenance_lines
 from schemas.rows import insert_rows, plain, rows_from_frame
+from schemas.store import mapped
 from vbn.analysis.aligned_behavior import AlignedBehavior as Aligned
 from vbn.analysis.aligned_behavior import align_behavior
 from vbn.analysis.events import EventSelection, find_events
@@ -454,7 +455,7 @@ def trial_response(key: Key, window: str, trial_response_params: str = "active")
     part = (TrialResponse.Window & restriction & {"response_window": window}).fetch1()
     bounds = {"start": part["counted_from"], "stop": part["counted_to"]}
     return xr.DataArray(
-        part["trial_spike_counts"].load(mmap_mode="r"),
+        mapped(part["trial_spike_counts"]),
         dims=("unit", "trial"),
         coords={
             "unit_id": ("unit", master["response_unit_ids"]),

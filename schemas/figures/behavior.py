@@ -12,6 +12,7 @@ from schemas.fetching import fetch_frame
 from schemas.figures.made import require_made
 from schemas.figures.places import session_key
 from schemas.frames import licks_frame, presentations_frame, rewards_frame, trials_frame
+from schemas.store import mapped
 from vbn.analysis.binning import equal_bins, mean_in_bins
 from vbn.analysis.presentations import change_flash_times
 from vbn.errors import NotFoundError
@@ -94,7 +95,7 @@ def _binned(query: Any, times: str, values: str, edges_s: np.ndarray) -> np.ndar
     rows = query.proj(times, values).to_dicts()
     if not rows:
         return None
-    samples = {name: rows[0][name].load(mmap_mode="r") for name in (times, values)}
+    samples = {name: mapped(rows[0][name]) for name in (times, values)}
     return mean_in_bins(samples[times], samples[values], edges_s)
 
 

@@ -76,13 +76,13 @@ class RecordingFile:
     Parameters
     ----------
     path : the file.
-    nwbfile : the file as pynwb sees it.
+    nwbfile : the file as pynwb sees it; None if it was opened without pynwb.
     file : the same file as h5py sees it; columns are read here, because a data frame of pynwb is slow.
     identity : what the file is.
     """
 
     path: Path | str
-    nwbfile: pynwb.NWBFile
+    nwbfile: pynwb.NWBFile | None
     file: h5py.File
     identity: FileIdentity
 
@@ -139,12 +139,14 @@ def open_recording(path: str | Path) -> Iterator[RecordingFile]:
 
 
 @contextmanager
-def open_session(path: str | Path) -> Iterator[RecordingFile]:
+def open_session(path: str | Path, *, with_pynwb: bool = True) -> Iterator[RecordingFile]:
     """Open a recording or a behaviour-only file; nothing but its structure is read.
 
     Parameters
     ----------
     path : the file.
+    with_pynwb : whether pynwb reads its structure, and refuses what it cannot make sense of. That takes a
+        second or two, and is to no purpose for a file that it has read before.
 
     Yields
     ------
@@ -158,17 +160,19 @@ def open_session(path: str | Path) -> Iterator[RecordingFile]:
     InvalidContentError
         pynwb cannot make sense of the file.
     """
-    with _open(path, require_session) as session:
+    with _open(path, require_session, with_pynwb) as session:
         yield session
 
 
 @contextmanager
-def open_lfp(path: str | Path) -> Iterator[RecordingFile]:
+def open_lfp(path: str | Path, *, with_pynwb: bool = True) -> Iterator[RecordingFile]:
     """Open the LFP file of one probe; nothing but its structure is read.
 
     Parameters
     ----------
     path : the file.
+    with_pynwb : whether pynwb reads its structure, and refuses what it cannot make sense of. That takes a
+        second or two, and is to no purpose for a file that it has read before.
 
     Yields
     ------
@@ -182,17 +186,23 @@ def open_lfp(path: str | Path) -> Iterator[RecordingFile]:
     InvalidContentError
         pynwb cannot make sense of the file.
     """
-    with _open(path, require_lfp) as lfp:
+    with _open(path, require_lfp, with_pynwb) as lfp:
         yield lfp
 
 
 @contextmanager
-def _open(path: str | Path, require: Callable[[FileIdentity], None]) -> Iterator[RecordingFile]:
+def _open(
+    path: str | Path, require: Callable[[FileIdentity], None], with_pynwb: bool = True
+) -> Iterator[RecordingFile]:
     """Open a file whose kind is wanted."""
     identity = identify(path)
     require(identity)
-    with open_hdf5(identity.path) as file, _open_nwb(identity.path, file) as nwb_io:
-        yield RecordingFile(identity.path, _read_structure(identity.path, file, nwb_io), file, identity)
+    with open_hdf5(identity.path) as file:
+        if not with_pynwb:
+            yield RecordingFile(identity.path, None, file, identity)
+            return
+        with _open_nwb(identity.path, file) as nwb_io:
+            yield RecordingFile(identity.path, _read_structure(identity.path, file, nwb_io), file, identity)
 
 
 @contextmanager

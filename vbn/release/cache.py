@@ -28,7 +28,8 @@ from vbn.release.names import NamedFile, parse_name
 from vbn.release.sources import find_manifests
 
 RECORD_NAME = "_downloaded_data.json"
-HASH_BLOCK_BYTES = 2**22
+HASH_BLOCK_BYTES = 2**26
+"""Large, as a thread that hashes beside Python code waits at each block until it may go on."""
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,11 @@ def content_hash(path: Path, report: Callable[[int], object] | None = None) -> s
     report : called with the number of bytes read so far, now and then.
     """
     digest, done = hashlib.blake2b(), 0
-    with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK_BYTES):
-            digest.update(block)
-            done += len(block)
+    with path.open("rb", buffering=0) as file:
+        block = memoryview(bytearray(min(HASH_BLOCK_BYTES, path.stat().st_size) or 1))
+        while n_read := file.readinto(block):
+            digest.update(block[:n_read])
+            done += n_read
             if report:
                 report(done)
     return digest.hexdigest()

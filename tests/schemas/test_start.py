@@ -1,0 +1,78 @@
+"""What somebody waits for at the start: questions to the server, and what is read without need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import schemas
+from populate.status import table_status
+from schemas import ecephys, files, session
+from schemas._datajoint import dj
+from vbn.anatomy import structures
+
+
+@pytest.fixture
+def questions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect what DataJoint's connections send from here on."""
+    asked: list[str] = []
+    query = dj.Connection.query
+
+    def noting(self: Any, statement: str, *arguments: Any, **options: Any) -> Any:
+        asked.append(statement)
+        return query(self, statement, *arguments, **options)
+
+    monkeypatch.setattr(dj.Connection, "query", noting)
+    return asked
+
+
+def test_connecting_does_not_ask_for_every_table(synthetic_database: Any, questions: list[str]) -> None:
+    schemas.disconnect()
+    synthetic_database.connect()
+    assert 5 < len(questions) < 30
+    missing = dj.FreeTable(ecephys.Recording.connection, f"{ecephys.Recording.database}.nowhere")
+    assert not missing.is_declared  # DataJoint asks again
+
+
+def test_the_state_of_all_tables_takes_few_questions(synthetic_database: Any, questions: list[str]) -> None:
+    assert len(table_status()) > 30
+    assert len(questions) < 45
+
+
+def test_one_unit_takes_two_questions_when_its_table_is_known(
+    synthetic_database: Any, questions: list[str]
+) -> None:
+    schemas.disconnect()
+    synthetic_database.connect()
+    unit_id = min(ecephys.Recording.Unit.to_arrays("unit_id").tolist())
+    questions.clear()
+    assert list(ecephys.spike_times(ecephys.Recording.Unit & {"unit_id": unit_id})) == [unit_id]
+    assert len(questions) == 2
+
+
+def test_structures_that_are_missing_or_otherwise_are_seeded(
+    synthetic_database: Any, questions: list[str]
+) -> None:
+    expected = structures().set_index("acronym")["name"].to_dict()
+    used = set(ecephys.Recording.Channel.to_arrays("structure_acronym").tolist())
+    removed, changed = sorted(expected.keys() - used)[:2]
+    (ecephys.Structure & {"structure_acronym": removed}).delete_quick()
+    ecephys.Structure.update1({"structure_acronym": changed, "structure_name": "another"})
+    ecephys.seed_structures()
+    names = dict(zip(*ecephys.Structure.to_arrays("structure_acronym", "structure_name"), strict=True))
+    assert {name: names[name] for name in expected} == expected
+    questions.clear()
+    ecephys.seed_structures()
+    assert len(questions) == 1
+
+
+def test_pynwb_reads_a_file_again_only_if_it_may_have_changed(
+    synthetic_database: Any,
+) -> None:
+    row = session.NwbFile.to_dicts()[0]
+    with files.closing_file():
+        assert files.registered_file(row).nwbfile is None
+    for other in ({"modified_ns": row["modified_ns"] - 1}, {"blake2b": None}, {"modified_ns": None}):
+        with files.closing_file():
+            assert files.registered_file({**row, **other}).nwbfile.identifier == str(row["session_id"])
