@@ -155,6 +155,8 @@ def copy_mice(numbers: range) -> None:
 
 def copy_rows(database: Any, table: Any, first: int, numbers: range, alignments: list[str] | None) -> None:
     """Copy the rows of the first session, one copy for each number, with ids and mice of their own."""
+    from schemas import session
+
     quote = database.connection.adapter.quote_identifier
     schema, name = (part.strip('`"') for part in table.full_table_name.split("."))
     listing = (
@@ -166,6 +168,9 @@ def copy_rows(database: Any, table: Any, first: int, numbers: range, alignments:
     values = [_value(database, quote, part, column) for column in columns]
     copies = " UNION ALL ".join(f"SELECT {number} AS copy_number" for number in numbers)
     where = f"t.{quote('session_id')} = {first}"
+    if "mouse_id" in columns:  # with which all primary keys begin
+        mouse_id = (session.Session & {"session_id": first}).fetch1("mouse_id")
+        where += f" AND t.mouse_id = '{mouse_id}'"
     if "probe_name" in columns:  # 905 probes, not 918
         where += " AND NOT (t.probe_name = 'probeF' AND MOD(copy_number, 11) = 0)"
     if alignments is not None and "alignment" in columns:

@@ -45,3 +45,18 @@ def test_the_driver_names_the_benchmarks_that_there_are():
     done = run("-m", "benchmarks", "sessoin")
     assert done.returncode == 2
     assert "no benchmark is named sessoin; there are psth, opening, session" in done.stderr
+
+
+def test_growth_is_told_against_the_same_at_the_first_size():
+    code = (
+        "from benchmarks import growth; r = growth.Results('r'); "
+        "[growth.add(r, [10, 40], size, name, value) for size, name, value in "
+        "[(10, 'a', 2.0), (10, 'b', 1.0), (40, 'a', 3.0), (40, 'b', 5.0)]]; print(r.markdown())"
+    )
+    rows = run("-c", code).stdout.splitlines()[2:]
+    assert [[cell.strip() for cell in row.split("|")[1:4]] for row in rows] == [
+        ["a: 10", "2.0 s", ""],
+        ["b: 10", "1.0 s", ""],
+        ["a: 40", "3.0 s", "1.5 x a: 10"],
+        ["b: 40", "5.0 s", "5.0 x b: 10"],
+    ]
