@@ -40,7 +40,8 @@ BENCHMARKS = (
     Benchmark("parallel", ["--sessions", "4"], [], 2, 5, 1),
     Benchmark("inserts", [], ["--rows", "100000"], 1, 1, 0.5),
     Benchmark("fetching", [], ["--rows", "100000"], 1, 1, 0.5),
-    Benchmark("release", ["--sessions", "5", "--units", "60", "--minutes", "8"], [], 2, 12, 10),
+    Benchmark("release", ["--sessions", "6", "--units", "120", "--minutes", "8"], [], 2, 9, 10),
+    Benchmark("growth", ["--thin", "--units", "20", "--sessions", "4", "8"], [], 2, 20, 10),
 )
 SMALL_GB = 1.0  # of any one
 PEERS_GB = 1.0  # their environments, made once

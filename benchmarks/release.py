@@ -5,14 +5,15 @@
     python -m benchmarks.release --keep              # leave the database, and VBN_HOME if that is set
     python -m benchmarks.release --ask               # only ask the one that was left
 
-The whole takes some 40 minutes and 10 GB. A synthetic session as long as a real one, whose units fire at a
+The whole takes some ten minutes and 10 GB. A synthetic session as long as a real one, whose units fire at a
 fifth of the usual rate, is written, imported and computed; then the server copies its rows, with other ids,
 until there are as many sessions as asked for, every second one with novel images, every eleventh without one
 of its six probes. The copies share the arrays in the store. As in the release a third of the sessions are
 abnormal, and about a quarter of all units pass the published criteria, of VISp some 5,400; the stored
 selections of the copies are those of the first session. Another session that is imported and computed at the
 end shows what that costs in a full database. Everything happens in a temporary folder on an embedded server
-of its own, or on the server that DJ_HOST names, under the prefix ``bench_``, which is dropped at the end.
+of its own, or on the server that DJ_HOST names, under the prefix ``bench_release_``, which is dropped at the
+end.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from tqdm import tqdm
 from benchmarks.measure import Goal, Results, at_most, parser, timed, timed_cold, timed_process, timing
 
 PREFIX = "bench_"
+RELEASE_PREFIX = "bench_release_"
+"""Apart, as it may be kept."""
 SHIFTED = {"unit_id": 10**7, "channel_id": 10**7, "peak_channel_id": 10**7, "probe_id": 10**4}
 SHIFTED |= {"session_id": 10, "behavior_session_id": 10}
 SESSIONS_AT_A_TIME = 4
@@ -43,7 +46,7 @@ MORE_ALIGNMENTS = {"flash_active": ("flash", "active"), "reward": ("reward", Non
 
 def main() -> None:
     options = parse_options()
-    os.environ["VBN_PREFIX"] = PREFIX
+    os.environ["VBN_PREFIX"] = RELEASE_PREFIX
     with tempfile.TemporaryDirectory(prefix="vbn-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -202,7 +205,7 @@ def _value(database: Any, quote: Callable[[str], str], name: str, column: str) -
 
 
 def questions() -> dict[str, tuple[Callable[[], Any], Goal | None]]:
-    from schemas import queries, stimulus
+    from schemas import queries, session, stimulus
     from schemas._datajoint import dj
     from schemas.fetching import fetch_frame
 
@@ -215,7 +218,7 @@ def questions() -> dict[str, tuple[Callable[[], Any], Goal | None]]:
 
     visp = queries.units(structure="VISp", criteria=good)
     last = int(queries.sessions().to_arrays("session_id")[-1])
-    presentations = stimulus.Stimulus.Presentation & {"session_id": last}
+    presentations = stimulus.Stimulus.Presentation & (session.Session & {"session_id": last})
     return {
         "PSTHs of all passing units of VISp": (lambda: queries.psth_matrix(visp), at_most(1)),
         "all responses of the same": (lambda: queries.responses_table(visp), None),
@@ -315,13 +318,14 @@ def drop() -> None:
     import schemas
     from schemas.connection import MODULES
 
-    connection = schemas.connect().connection
+    database = schemas.connect()
+    connection = database.connection
     quote = connection.adapter.quote_identifier
     if connection.adapter.backend == "mysql":
         connection.query("SET foreign_key_checks = 0")
     for module in reversed(MODULES):
         cascade = " CASCADE" if connection.adapter.backend == "postgresql" else ""
-        connection.query(f"DROP SCHEMA IF EXISTS {quote(PREFIX + module)}{cascade}")
+        connection.query(f"DROP SCHEMA IF EXISTS {quote(database.prefix + module)}{cascade}")
 
 
 if __name__ == "__main__":

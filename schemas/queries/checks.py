@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from schemas import session
 from schemas._datajoint import dj
 from schemas.connection import DRIVER_ERRORS, part_classes, tables
 from vbn.errors import NotFoundError, SettingError, shortened
@@ -86,7 +87,11 @@ def of_sessions(query: Any, sessions: Any) -> Any:
         return query
     if hasattr(sessions, "proj"):
         return query & sessions.proj()
-    return restrict(query, sessions if isinstance(sessions, Mapping) else {"session_id": sessions})
+    key = sessions if isinstance(sessions, Mapping) else {"session_id": sessions}
+    if set(key) <= set(session.Session.primary_key):
+        # Keys begin with the mouse: by the session alone MySQL would read the whole table.
+        return query & restrict(session.Session.proj(), key)
+    return restrict(query, key)
 
 
 def require_attribute(query: Any, name: str) -> None:
