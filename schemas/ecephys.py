@@ -134,6 +134,7 @@ class Recording(FileImport):
         peak_waveform=null : <blob>  # (uV) float32, 82 samples at 30 kHz, mean waveform on the peak channel
         spike_offset : int64  # (samples) where the unit begins in probe_spike_times
         n_spikes : int64  # (samples) number of spikes of the unit
+        index (unit_id)
         """
 
     @property

@@ -61,7 +61,30 @@ def compare_text_with_case(database: Database) -> None:
         query("SET SESSION foreign_key_checks = 1")
 
 
-CHANGES = (Change(1, "text is compared with case on MySQL too", compare_text_with_case),)
+def index_units_by_id(database: Database) -> None:
+    """Let a unit be found by its id alone: the key begins with the mouse, so MySQL would read all units."""
+    connection = database.connection
+    schema, table = f"{database.prefix}ecephys", "_recording__unit"
+    tables = "SELECT table_name FROM information_schema.tables WHERE (table_schema, table_name) = (%s, %s)"
+    indexes = (
+        "SELECT index_name FROM information_schema.statistics "
+        "WHERE (table_schema, table_name, column_name, seq_in_index) = (%s, %s, 'unit_id', 1)"
+        if database.backend == "mysql"
+        else "SELECT indexname FROM pg_indexes WHERE (schemaname, tablename) = (%s, %s) "
+        "AND indexdef LIKE '%%(unit_id)'"
+    )
+    if not connection.query(tables, args=(schema, table)).fetchall():
+        return  # deploy makes it, with its index
+    if not connection.query(indexes, args=(schema, table)).fetchall():
+        quote = connection.adapter.quote_identifier
+        name = connection.adapter.make_full_table_name(schema, table)
+        connection.query(f"CREATE INDEX {quote('unit_id')} ON {name} ({quote('unit_id')})")
+
+
+CHANGES = (
+    Change(1, "text is compared with case on MySQL too", compare_text_with_case),
+    Change(2, "units are found by their id alone", index_units_by_id),
+)
 
 
 def pending(database: Database) -> list[Change]:

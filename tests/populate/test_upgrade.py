@@ -13,7 +13,7 @@ import pytest
 LAYOUTS = Path(__file__).parents[1] / "layouts"
 PREFIX_OF_LAYOUTS = "layout0_"
 OLD_SESSION = 9000000001
-N_CHANGES = 1
+N_CHANGES = 2
 
 
 def load(database: Any, layout: int) -> None:
@@ -122,6 +122,31 @@ def test_an_upgrade_leaves_a_prefix_that_begins_alike_alone(old_database: Any) -
         assert query(columns) == [("utf8mb4_0900_ai_ci",)]
     finally:
         query(f'DROP DATABASE "{neighbour}"')
+
+
+def indexes_of_units(database: Any) -> list[tuple[Any, ...]]:
+    """Return the indexes by which a unit is found by its id alone."""
+    schema = f"{database.prefix}ecephys"
+    if database.server.backend == "mysql":
+        return database.server.query(
+            f"SELECT index_name FROM information_schema.statistics WHERE table_schema = '{schema}' "
+            "AND table_name = '_recording__unit' AND column_name = 'unit_id' AND seq_in_index = 1"
+        )
+    return database.server.query(
+        f"SELECT indexname FROM pg_indexes WHERE schemaname = '{schema}' "
+        "AND tablename = '_recording__unit' AND indexdef LIKE '%(unit_id)'"
+    )
+
+
+def test_units_get_an_index_by_their_id_once(old_database: Any, shared_database: Any) -> None:
+    assert indexes_of_units(old_database) == []
+    old_database.vbn("deploy")
+    assert len(indexes_of_units(old_database)) == len(indexes_of_units(shared_database)) == 1
+    # entered, but not yet noted, when it was interrupted
+    migration = f'"{old_database.prefix}administration"."migration"'
+    old_database.server.query(f"DELETE FROM {migration} WHERE migration = 2")
+    assert "Change 2 of the layout" in old_database.vbn("deploy").stdout
+    assert len(indexes_of_units(old_database)) == 1
 
 
 def test_two_deploys_at_once_make_each_change_once(old_database: Any) -> None:
