@@ -8,7 +8,9 @@ mark ``database``, so that ``pytest -m "not database"`` runs the rest.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import hashlib
 import io
 import json
@@ -188,6 +190,7 @@ class Database:
                 pytest.raises(SystemExit) as end,
             ):
                 main(words)
+        atexit.unregister(gc.freeze)  # the end of a command is not that of this process
         code = end.value.code if isinstance(end.value.code, int) else 0
         return _checked(
             subprocess.CompletedProcess(["vbn", *words], code, output.getvalue(), errors.getvalue()), check
@@ -284,7 +287,8 @@ class Database:
 
     def stored_files(self) -> set[Path]:
         """Return the files in the store."""
-        return {path.relative_to(self.store) for path in self.store.rglob("*") if path.is_file()}
+        found = os.walk(self.store)  # which passes over a folder that a worker removes meanwhile
+        return {Path(folder, name).relative_to(self.store) for folder, _, names in found for name in names}
 
     def referenced_files(self) -> set[Path]:
         """Return the files that rows refer to."""
