@@ -21,6 +21,7 @@ from typing import Any
 from datajoint.condition import Not, make_condition
 from datajoint.jobs import Job
 
+from populate.interruption import holding_interruptions
 from schemas._datajoint import dj
 from schemas.store import discard_leftovers
 
@@ -54,8 +55,10 @@ class OwnJobs(Job):
             "pid": os.getpid(),
             "connection_id": self.connection.connection_id,
         }
-        # If the answer was lost, the statement was sent twice, and found the job reserved: by us.
-        return super().reserve(key) or bool(self.reserved & self.reservation)
+        # If the answer was lost, the statement was sent twice, and found the job reserved: by us. If it were
+        # interrupted, it might be carried out after the job was looked for to be given back.
+        with holding_interruptions():
+            return super().reserve(key) or bool(self.reserved & self.reservation)
 
     def left_by_this_process(self) -> Iterator[Key]:
         """Yield the jobs that this process has reserved; each is the reserved one until the next."""

@@ -233,17 +233,30 @@ def _make(table: Any, key: Key, patience: Patience) -> JobResult | None:
             key, reserve_jobs=True, suppress_errors=True, return_exception_objects=True, refresh=False
         )
         (error,) = [error for _, error in outcome["error_list"]] or [None]
-    except (KeyboardInterrupt, SystemExit) as interruption:  # DataJoint makes SystemExit of SIGTERM
-        outcome, error = {"success_count": 0}, interruption
-    if isinstance(error, KeyboardInterrupt | SystemExit):
+    except BaseException as raised:
+        if _interruption_behind(raised) is None:
+            raise
+        outcome, error = {"success_count": 0}, raised
+    if interruption := _interruption_behind(error):
         _give_back(table)
-        raise Terminated if isinstance(error, SystemExit) else KeyboardInterrupt from error
+        raise Terminated if isinstance(interruption, SystemExit) else KeyboardInterrupt from error
     name, duration_s = type(table).__name__, time.monotonic() - started
     if isinstance(error, Exception) and not isinstance(error, jobs.ReservationLostError):
         with holding_interruptions():
             failed = _settle(table, key, error, patience)
         return replace(failed, duration_s=duration_s)
     return JobResult(name, key, duration_s=duration_s) if outcome["success_count"] else None
+
+
+def _interruption_behind(error: BaseException | None) -> BaseException | None:
+    """Return the interruption that an error is, or that it arose from.
+
+    DataJoint makes SystemExit of SIGTERM. It rolls back by the connection that was interrupted, which may be
+    in the middle of an answer: that error, then, is what it raises.
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
+        error = error.__context__
+    return error
 
 
 def _give_back(table: Any) -> None:

@@ -130,6 +130,17 @@ def test_a_kill_right_at_each_reservation_leaves_nothing_behind(registered: Any,
     assert_as_undisturbed(registered, undisturbed)
 
 
+def assert_interrupted(process: subprocess.Popen[str], errors: str) -> None:
+    """Tell whether a run ended as interrupted.
+
+    Python ends by the signal itself, which shells call 130 as well, if it came within ``exec``, by which
+    dataclasses are made; and it says so if the signal came within a callback, where nothing can be raised.
+    """
+    assert process.returncode in (130, -signal.SIGINT)
+    assert errors.endswith("vbn: interrupted; the same command goes on where it stopped.\n")
+    assert "unexpected" not in errors
+
+
 def test_an_interrupted_populate_says_so_and_goes_on_later(registered: Any, undisturbed: Any) -> None:
     """Ctrl-C: exit code 130, nothing reserved, nothing failed."""
     with registered.start(*POPULATE) as process:
@@ -137,8 +148,7 @@ def test_an_interrupted_populate_says_so_and_goes_on_later(registered: Any, undi
         time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 130
-    assert errors.lstrip() == "vbn: interrupted; the same command goes on where it stopped.\n"  # after the ^C
+    assert_interrupted(process, errors)
     states = registered.job_states()
     assert states["reserved"] == states["error"] == 0
     assert_whole_or_empty(registered, undisturbed)

@@ -411,6 +411,56 @@ def test_a_number_that_another_connection_has_now_is_no_sign_of_life(one_session
     assert jobs_of(database) == [("pending",)]
 
 
+def test_an_interruption_waits_for_the_end_of_a_reservation(
+    one_session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the server might make the reservation after the job was looked for to be given back."""
+    from populate import jobs
+    from schemas import behavior
+
+    running = jobs.prepared(behavior.Running)
+    running.jobs.add_missing(True)
+    (key,) = running.jobs.due_keys(True)
+    query = running.connection.query
+
+    def interrupted_query(statement: str, *args: Any, **kwargs: Any) -> Any:
+        if statement.startswith("UPDATE"):
+            signal.raise_signal(signal.SIGINT)
+        return query(statement, *args, **kwargs)
+
+    monkeypatch.setattr(running.connection, "query", interrupted_query)
+    with pytest.raises(KeyboardInterrupt):
+        running.jobs.reserve(key)
+    monkeypatch.undo()
+    assert jobs_of(one_session) == [("reserved",)]
+    running.jobs.undo()
+    assert jobs_of(one_session) == [("pending",)]
+
+
+def test_who_is_interrupted_within_an_answer_gives_the_job_back(
+    one_session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rolling back fails then, and DataJoint raises that error in place of the interruption."""
+    from populate import jobs, runner
+    from schemas import behavior
+
+    running = jobs.prepared(behavior.Running)
+    running.jobs.add_missing(True)
+    (key,) = running.jobs.due_keys(True)
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def fail() -> None:
+        raise pymysql.err.InternalError("Packet sequence number wrong - got 4 expected 1")
+
+    monkeypatch.setattr(behavior.Running, "make_fetch", interrupted)
+    monkeypatch.setattr(running.connection, "cancel_transaction", fail)
+    with pytest.raises(KeyboardInterrupt):
+        runner._make(running, key, runner.IMPATIENT)
+    assert jobs_of(one_session) == [("pending",)]
+
+
 class Relay:
     """Stands between workers and the server, and can be away."""
 
