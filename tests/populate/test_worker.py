@@ -411,16 +411,22 @@ def test_a_number_that_another_connection_has_now_is_no_sign_of_life(one_session
     assert jobs_of(database) == [("pending",)]
 
 
-def test_an_interruption_waits_for_the_end_of_a_reservation(
-    one_session: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Otherwise the server might make the reservation after the job was looked for to be given back."""
+def due_job() -> tuple[Any, dict[str, Any]]:
+    """Return the table Running as a worker uses it, and the key of its only job."""
     from populate import jobs
     from schemas import behavior
 
     running = jobs.prepared(behavior.Running)
     running.jobs.add_missing(True)
     (key,) = running.jobs.due_keys(True)
+    return running, key
+
+
+def test_an_interruption_waits_for_the_end_of_a_reservation(
+    one_session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the server might make the reservation after the job was looked for to be given back."""
+    running, key = due_job()
     query = running.connection.query
 
     def interrupted_query(statement: str, *args: Any, **kwargs: Any) -> Any:
@@ -441,12 +447,9 @@ def test_who_is_interrupted_within_an_answer_gives_the_job_back(
     one_session: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rolling back fails then, and DataJoint raises that error in place of the interruption."""
-    from populate import jobs, runner
-    from schemas import behavior
+    from populate import runner
 
-    running = jobs.prepared(behavior.Running)
-    running.jobs.add_missing(True)
-    (key,) = running.jobs.due_keys(True)
+    running, key = due_job()
 
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -454,7 +457,7 @@ def test_who_is_interrupted_within_an_answer_gives_the_job_back(
     def fail() -> None:
         raise pymysql.err.InternalError("Packet sequence number wrong - got 4 expected 1")
 
-    monkeypatch.setattr(behavior.Running, "make_fetch", interrupted)
+    monkeypatch.setattr(type(running), "make_fetch", interrupted)
     monkeypatch.setattr(running.connection, "cancel_transaction", fail)
     with pytest.raises(KeyboardInterrupt):
         runner._make(running, key, runner.IMPATIENT)
