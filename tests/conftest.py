@@ -29,6 +29,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 BACKENDS = ("embedded", "mysql")
@@ -46,10 +47,24 @@ ABOUT_FILES = (
     "test_docs_commands", "test_fuzz", "test_issues", "test_older_release", "test_release_command",
     "test_remote_import", "test_roots", "test_s3_store", "test_traps",
 )  # fmt: skip
+# Where the data lie that no clone brings: sessions written by AllenSDK, and tables of the real release.
+CORPORA = ("VBN_CORPUS", "VBN_CORPUS_HARD", "VBN_REAL_RELEASE")
+# The fixtures by which tests, or other fixtures, come to them.
+CORPUS_FIXTURES = {"corpus", "corpus_hard", "real_release"}
 OF_THE_REGISTRATION = ("mouse", "session", "nwb_file", "lfp_file", "import_issue")
 WHEN_IT_WAS_DONE = ("registered_at", "lfp_registered_at", "noticed_at", "applied_at")
 
 OWN_SETTINGS = pytest.StashKey[dict[str, str]]()
+LEFT_OUT = pytest.StashKey[Counter[Path]]()
+
+# How long an example takes says something about the machine only; the examples are the same in each run.
+hypothesis.settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("suite")
 
 Value = Any
 Contents = dict[str, list[tuple[Value, ...]]]
@@ -69,6 +84,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "files: what it tests does not depend on the server (set by itself, by the file's name)"
     )
     config.addinivalue_line(
+        "markers",
+        "corpus: reads AllenSDK-written sessions or real tables, by "
+        f"{', '.join(CORPORA)} (set by itself where a fixture reads them)",
+    )
+    config.addinivalue_line(
         "markers", "stack: builds the images and runs docker-compose.yml (make test-stack)"
     )
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -85,12 +105,36 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if "server" in getattr(item, "fixturenames", ()):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if "server" in fixtures:
             item.add_marker("database")
         if item.path.stem in ABOUT_FILES:
             item.add_marker("files")
+        if fixtures & CORPUS_FIXTURES:
+            item.add_marker("corpus")
+    if not any(map(os.environ.get, CORPORA)):
+        _leave_out_the_corpus(config, items)
+
+
+def _leave_out_the_corpus(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take the tests away that need what is not here; the run's last lines say so."""
+    left_out = [item for item in items if item.get_closest_marker("corpus")]
+    if left_out:
+        items[:] = [item for item in items if not item.get_closest_marker("corpus")]
+        config.hook.pytest_deselected(items=left_out)
+        config.stash[LEFT_OUT] = Counter(item.path.relative_to(config.rootpath).parent for item in left_out)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    left_out = config.stash.get(LEFT_OUT, Counter())
+    if left_out:
+        where = ", ".join(f"{folder} {number}" for folder, number in sorted(left_out.items()))
+        terminalreporter.write_line(
+            f"Not run: {left_out.total()} tests that read sessions written by AllenSDK or the real release's "
+            f"tables ({where}). {', '.join(CORPORA)} name their folders."
+        )
 
 
 @dataclass(frozen=True)
@@ -575,13 +619,29 @@ def vbn_cli(database: Database) -> Callable[..., subprocess.CompletedProcess[str
     return database.vbn
 
 
+def _folder_of(variable: str) -> Path:
+    folder = os.environ.get(variable)
+    if not folder:
+        pytest.skip(f"{variable} names no folder")
+    return Path(folder)
+
+
 @pytest.fixture(scope="session")
 def corpus() -> Path:
     """Sessions with AllenSDK's own reading beside them, in the folder that VBN_CORPUS names."""
-    folder = os.environ.get("VBN_CORPUS")
-    if not folder:
-        pytest.skip("VBN_CORPUS does not name a folder of sessions with AllenSDK's expected reading")
-    return Path(folder)
+    return _folder_of("VBN_CORPUS")
+
+
+@pytest.fixture(scope="session")
+def corpus_hard() -> Path:
+    """Sessions with flags, odd metadata and difficult units, in the folder that VBN_CORPUS_HARD names."""
+    return _folder_of("VBN_CORPUS_HARD")
+
+
+@pytest.fixture(scope="session")
+def real_release() -> Path:
+    """Tables of the real release, in the folder that VBN_REAL_RELEASE names."""
+    return _folder_of("VBN_REAL_RELEASE")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def test_a_notebook_runs(path: Path, populated_synthetic: Any, reader_account: d
         warnings.simplefilter("ignore")  # of the client and its messaging, not of the notebook
         from nbclient import NotebookClient
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=120, kernel_name="python3")
+    client = NotebookClient(notebook, timeout=500, kernel_name="python3")
     client.execute(env={**populated_synthetic.environment, **reader_account})
     shown = {
         kind

@@ -21,7 +21,7 @@ from populate import checksums
 from populate.backup import create, files, mysql, postgres
 from vbn.errors import ServerError, SettingError
 
-PATIENCE_S = 60
+PATIENCE_S = 300
 TABLES = ("Recording", "Licks", "Running", "EyeTracking", "ChangeDetection", "Stimulus", "TrialResponse")
 POPULATE = ("populate", *(word for name in TABLES for word in ("--table", name)))
 ODD_PASSWORD = """a"b'c#d\\e f=g;h%i\\n"""

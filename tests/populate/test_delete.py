@@ -18,7 +18,7 @@ TABLES = (
     "Psth",
 )  # fmt: skip
 POPULATE = ("populate", *(word for name in TABLES for word in ("--table", name)))
-PATIENCE_S = 30
+PATIENCE_S = 300
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-PATIENCE_S = 120
+PATIENCE_S = 300
 N_TABLES = 34  # imported and computed
 pytestmark = pytest.mark.database  # it starts servers of its own
 

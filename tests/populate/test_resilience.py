@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-PATIENCE_S = 60
+PATIENCE_S = 300
 SEED = 20260
 PARAMETER_KEYS = ("alignment", "optotag_method", "unit_criteria")
 

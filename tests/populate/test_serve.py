@@ -56,7 +56,7 @@ def stop(served: Served, number: int = signal.SIGTERM) -> tuple[int, str]:
     """End it; return its exit code and what it wrote to stderr."""
     served.process.send_signal(number)
     try:
-        _, errors = served.process.communicate(timeout=30)
+        _, errors = served.process.communicate(timeout=300)
     except subprocess.TimeoutExpired:
         served.process.kill()
         raise

@@ -151,7 +151,7 @@ def test_units_get_an_index_by_their_id_once(old_database: Any, shared_database:
 
 def test_two_deploys_at_once_make_each_change_once(old_database: Any) -> None:
     processes = [old_database.start("deploy") for _ in range(2)]
-    outputs = [process.communicate(timeout=120) for process in processes]
+    outputs = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert sum("Change 1 of the layout" in output for output, _ in outputs) == 1
     assert len(old_database.contents()["administration.migration"]) == N_CHANGES

@@ -197,7 +197,7 @@ class Handler(BaseHTTPRequestHandler):
             if fault and fault.kind == "stall":
                 time.sleep(1.0)
             if fault and fault.kind == "hang":
-                self.site.release.wait(60)
+                self.site.release.wait()
             self.close_connection = True
 
     def _damaged(self, body: bytes, fault: Fault | None) -> tuple[bytes, bool]:

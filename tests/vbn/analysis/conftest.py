@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,20 +32,17 @@ class Expected:
             return arrays["unit_ids"], arrays["spike_times"], offsets, ends - offsets
 
 
-def _sessions(kind: str) -> list[Expected]:
-    root = os.environ.get("VBN_CORPUS")
-    if not root:
-        pytest.skip("VBN_CORPUS names no folder of test sessions")
-    found = [Expected(folder / "expected") for folder in sorted((Path(root) / kind).iterdir())]
-    assert found, f"no sessions in {root}/{kind}"
+def _sessions(corpus: Path, kind: str) -> list[Expected]:
+    found = [Expected(folder / "expected") for folder in sorted((corpus / kind).iterdir())]
+    assert found, f"no sessions in {corpus / kind}"
     return found
 
 
 @pytest.fixture(scope="session")
-def recordings() -> list[Expected]:
-    return _sessions("behavior_ecephys_sessions")
+def recordings(corpus: Path) -> list[Expected]:
+    return _sessions(corpus, "behavior_ecephys_sessions")
 
 
 @pytest.fixture(scope="session")
-def behaviour_only() -> list[Expected]:
-    return _sessions("behavior_only_sessions")
+def behaviour_only(corpus: Path) -> list[Expected]:
+    return _sessions(corpus, "behavior_only_sessions")

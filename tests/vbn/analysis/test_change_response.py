@@ -143,7 +143,7 @@ def index_by_loop(spikes, table):
     return np.mean(indices) if indices else np.nan
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5))
 def test_the_index_agrees_with_a_loop_over_images(seed, n_images):
     rng = np.random.default_rng(seed)
@@ -154,7 +154,7 @@ def test_the_index_agrees_with_a_loop_over_images(seed, n_images):
     assert np.isnan(index) or -1 <= index <= 1
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1))
 def test_units_do_not_influence_each_other_but_through_q(seed):
     rng = np.random.default_rng(seed)

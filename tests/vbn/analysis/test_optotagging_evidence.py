@@ -234,7 +234,7 @@ class TestTable:
 
 
 class TestProperties:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.integers(0, 2**32 - 1), st.permutations(range(4)))
     def test_the_order_of_units_and_pulses_does_not_matter(self, seed, order):
         rng = np.random.default_rng(seed)
@@ -245,7 +245,7 @@ class TestProperties:
         again = after.assign(unit=np.asarray(order)[after["unit"]]).sort_values("unit", kind="stable")
         pd.testing.assert_frame_equal(again.reset_index(drop=True), before)
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.integers(0, 2**32 - 1))
     def test_equal_seeds_give_equal_bytes_also_in_parts(self, seed):
         rng = np.random.default_rng(seed)
@@ -265,7 +265,7 @@ class TestProperties:
         }
         assert len(rates) > 1
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.integers(0, 2**32 - 1))
     def test_counts_agree_with_masks(self, seed):
         rng = np.random.default_rng(seed)
@@ -286,7 +286,7 @@ class TestProperties:
             expected = np.median([times[0] for times in later if times.size])
             assert row.bennett_latency_s == pytest.approx(expected)
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     @given(st.integers(0, 2**32 - 1), st.integers(1, 1000))
     def test_moving_the_clock_changes_nothing(self, seed, seconds):
         """Times in whole multiples of 2 ** -14 s, so that moving them is exact."""

@@ -204,7 +204,7 @@ class TestFalseDiscoveryRate:
 
 
 class TestOnSimulatedUnits:
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     @given(st.integers(0, 2**32 - 1), st.sampled_from([None, "wt/wt", SST, VIP]))
     def test_labels_are_one_of_three_and_never_tagged_in_wild_types(self, seed, genotype):
         rng = np.random.default_rng(seed)

@@ -145,7 +145,7 @@ def test_untuned_units_are_not_significant_more_often_than_they_should():
     assert np.mean(p) == pytest.approx(0.5, abs=0.06)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=30), st.integers(0, 99))
 def test_p_does_not_depend_on_other_units_or_the_order_of_presentations(sweeps, seed):
     counts, category = (np.array(part) for part in zip(*sweeps, strict=True))

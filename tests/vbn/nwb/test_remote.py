@@ -73,7 +73,7 @@ def read_at(file: RemoteFile, start: int, count: int) -> bytes:
 
 
 @given(reads=st.lists(st.tuples(st.integers(0, len(CONTENT) + 50), st.integers(0, 40 * BLOCK)), max_size=12))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_sequence_of_reads_gives_what_a_local_file_gives(open_served, reads):
     with open_served() as file:
         local = io.BytesIO(CONTENT)

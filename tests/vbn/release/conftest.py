@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,9 +133,5 @@ def cached(tmp_path: Path) -> SmallRelease:
 
 
 @pytest.fixture
-def corpus_tables() -> dict[str, pd.DataFrame]:
-    folder = os.environ.get("VBN_CORPUS")
-    if not folder:
-        pytest.skip("VBN_CORPUS names no folder with the tables of a release")
-    paths = (Path(folder) / "project_metadata").glob("*.csv")
-    return {path.stem: pd.read_csv(path) for path in paths}
+def corpus_tables(corpus: Path) -> dict[str, pd.DataFrame]:
+    return {path.stem: pd.read_csv(path) for path in (corpus / "project_metadata").glob("*.csv")}

@@ -52,14 +52,11 @@ def recording(request: pytest.FixtureRequest, dataset: DataSet) -> Path:
 
 
 @pytest.fixture(scope="session")
-def corpus_recording(request: pytest.FixtureRequest) -> Path:
+def corpus_recording(corpus: Path) -> Path:
     """A recording that AllenSDK wrote, with eye tracking and laser."""
-    folder = own_setting(request.config, "VBN_CORPUS")
-    if not folder:
-        pytest.skip("VBN_CORPUS names no folder with recordings written by AllenSDK")
     import h5py
 
-    for path in sorted(Path(folder).glob("behavior_ecephys_sessions/*/ecephys_session_*.nwb")):
+    for path in sorted(corpus.glob("behavior_ecephys_sessions/*/ecephys_session_*.nwb")):
         with h5py.File(path) as file:
             if "EyeTracking" in file["acquisition"] and "optotagging" in file["processing"]:
                 return path

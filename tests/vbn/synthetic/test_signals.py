@@ -43,7 +43,7 @@ def test_steady_areas_are_no_blinks() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_stored_masks_follow_from_the_raw_areas(seed: int) -> None:
     rng = np.random.default_rng(seed)
     running = simulate_running(rng, FRAMES_S[:3000], np.array([10.0]), 40.0)

@@ -61,7 +61,7 @@ def test_only_noise_and_light_violate_the_dead_time(session: Session, trains: li
 
 
 @given(st.lists(st.floats(0, 1), max_size=60), st.floats(0.001, 0.2))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_dropping_leaves_no_short_interval_and_keeps_the_first_spike(
     times: list[float], dead_time_s: float
 ) -> None:
@@ -80,7 +80,7 @@ def test_spikes_far_apart_are_all_kept() -> None:
 
 
 @given(SEEDS, st.floats(0.5, 80))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_background_has_its_rate_and_its_dead_time(seed: int, rate_hz: float) -> None:
     train = background(np.random.default_rng(seed), rate_hz, 5.0, 105.0)
     assert abs(len(train) - 100 * rate_hz) < 6 * np.sqrt(100 * rate_hz) + 2
@@ -94,7 +94,7 @@ def test_no_rate_or_no_time_gives_no_spikes(rate_hz: float, end_s: float) -> Non
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_delays_stay_in_their_window(seed: int) -> None:
     rng = np.random.default_rng(seed)
     for delays, low, high in (

@@ -34,7 +34,7 @@ def played(seed: int, n_flashes: int = 400) -> tuple:
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_trials_follow_each_other_and_keep_to_the_block(seed: int) -> None:
     plans, flashes = played(seed)
     assert plans[0].start_flash == 0
@@ -43,7 +43,7 @@ def test_trials_follow_each_other_and_keep_to_the_block(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_image_changes_exactly_where_a_trial_says_so(seed: int) -> None:
     plans, flashes = played(seed)
     changes = np.flatnonzero(np.diff(flashes.image)) + 1
@@ -57,7 +57,7 @@ def test_the_image_changes_exactly_where_a_trial_says_so(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_change_comes_5_to_11_flashes_after_the_start(seed: int) -> None:
     plans, _ = played(seed)
     waits = [plan.change_flash - plan.start_flash for plan in plans if plan.change_flash is not None]
@@ -74,7 +74,7 @@ def test_short_waits_are_more_frequent() -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_aborted_trial_has_its_lick_before_any_change_could_come(seed: int) -> None:
     plans, _ = played(seed)
     for plan in plans:
@@ -86,7 +86,7 @@ def test_an_aborted_trial_has_its_lick_before_any_change_could_come(seed: int) -
 
 
 @given(SEEDS, st.sampled_from(["hit", "miss", "fa", "cr", "auto"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_licks_make_the_outcome(seed: int, kind: str) -> None:
     licks = np.array(change_licks(np.random.default_rng(seed), kind))
     # A lick counts at the next frame, up to 17 ms later; the outcome must not hang on that.
@@ -99,7 +99,7 @@ def test_licks_make_the_outcome(seed: int, kind: str) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_all_licks_come_before_the_next_trial(seed: int) -> None:
     rng = np.random.default_rng(seed)
     for kind in ("hit", "miss", "fa", "auto"):
@@ -107,7 +107,7 @@ def test_all_licks_come_before_the_next_trial(seed: int) -> None:
 
 
 @given(SEEDS, st.floats(0.02, 0.98), st.integers(0, 200), st.integers(1, 9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_outcomes_have_the_wanted_share(seed: int, share: float, n: int, block: int) -> None:
     drawn = spread_outcomes(np.random.default_rng(seed), share, n, phase=0.5, block=block)
     assert drawn.shape == (n,)
@@ -126,7 +126,7 @@ def test_one_trial_in_eight_is_a_catch_trial_and_never_the_first_of_its_eight() 
 
 
 @given(SEEDS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_omissions_keep_away_from_changes_and_from_each_other(seed: int) -> None:
     _, flashes = played(seed, n_flashes=200)
     keep = flashes.is_change | flashes.is_sham_change
@@ -159,7 +159,7 @@ def test_there_must_be_a_trial() -> None:
 
 
 @given(SEEDS, st.integers(1, 20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_licks_of_a_bout_are_about_a_seventh_of_a_second_apart(seed: int, n: int) -> None:
     licks = np.array(lick_bout(np.random.default_rng(seed), 0.3, n))
     assert len(licks) == n

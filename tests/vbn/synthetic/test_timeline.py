@@ -36,7 +36,7 @@ def test_a_recording_takes_about_the_minutes_it_was_given(minutes: float, laser:
 
 
 @given(st.floats(2, 160), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_blocks_follow_each_other_in_frames(minutes: float, laser: bool) -> None:
     sizes = block_sizes(SyntheticSettings(minutes=minutes, laser=laser))
     frames = block_frames(sizes.active_flashes, sizes)

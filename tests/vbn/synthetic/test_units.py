@@ -16,7 +16,7 @@ from vbn.synthetic.waveforms import TROUGH_SAMPLE, draw_waveform, spread_over_pr
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_role_is_there_from_15_units_on(seed: int, n_units: int) -> None:
     roles = draw_roles(np.random.default_rng(seed), n_units, has_channelrhodopsin=True)
     assert len(roles) == n_units

@@ -45,7 +45,7 @@ def siegle_by_loop(session, moment: float) -> bool:
 
 class TestThreeDefinitions:
     @given(KINDS, SEEDS)
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_allensdk(self, make_session, kinds, seed):
         session = make_session(kinds, seed)
         expected = session.engaged()
@@ -58,7 +58,7 @@ class TestThreeDefinitions:
         assert not flashes[~active].any()
 
     @given(KINDS, SEEDS, st.sampled_from([(1, 1), (4, 1), (5, 1), (20, 2), (80, 2), (80, 4)]))
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_bennett(self, make_session, kinds, seed, window):
         session = make_session(kinds, seed)
         n, threshold = window
@@ -75,7 +75,7 @@ class TestThreeDefinitions:
         assert trials.tolist() == [first[trial] for trial in range(len(kinds))]
 
     @given(KINDS, SEEDS)
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_siegle(self, make_session, kinds, seed):
         session = make_session(kinds, seed)
         parameters = ENGAGEMENT["siegle_2021"]
@@ -130,7 +130,7 @@ class TestThreeDefinitions:
 
 class TestRewardedFlashes:
     @given(KINDS, SEEDS)
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     def test_are_the_same_where_the_file_does_not_store_them(self, make_session, kinds, seed):
         """Behaviour-only sessions."""
         session = make_session(kinds, seed)

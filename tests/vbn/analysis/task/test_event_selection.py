@@ -81,7 +81,7 @@ def expected_times(session, selection: EventSelection) -> list[float]:
 
 class TestFindEvents:
     @given(KINDS, SEEDS, st.lists(selections(), min_size=1, max_size=5))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_finds_what_was_laid(self, make_session, kinds, seed, chosen):
         session = make_session(kinds, seed)
         for selection in chosen:
@@ -90,7 +90,7 @@ class TestFindEvents:
             )
 
     @given(KINDS, SEEDS, selections())
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_order_and_index_of_the_rows_do_not_matter(self, make_session, kinds, seed, selection):
         events = make_session(kinds, seed).events
         shuffled = SessionEvents(
@@ -103,7 +103,7 @@ class TestFindEvents:
         np.testing.assert_array_equal(find_events(shuffled, selection), find_events(events, selection))
 
     @given(KINDS, SEEDS, selections())
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_without_trial_ids_the_trials_are_found_by_time(self, make_session, kinds, seed, selection):
         """Older files; the flash after the last trial's stop has no trial either way."""
         events = make_session(kinds, seed).events
@@ -117,7 +117,7 @@ class TestFindEvents:
             )
 
     @given(KINDS, SEEDS, selections())
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     def test_flags_may_be_numbers_with_nan_as_files_and_databases_hold_them(
         self, make_session, kinds, seed, selection
     ):
@@ -130,7 +130,7 @@ class TestFindEvents:
         np.testing.assert_array_equal(find_events(as_numbers, selection), find_events(events, selection))
 
     @given(KINDS, SEEDS, st.sampled_from(["lick_bout", "reward"]))
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_licks_and_rewards_are_those_of_their_trials(self, make_session, kinds, seed, event):
         session = make_session(kinds, seed)
         made = session.bouts if event == "lick_bout" else session.rewards

@@ -75,7 +75,7 @@ class TestSensitivity:
 
 class TestPooled:
     @given(KINDS, SEEDS)
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     def test_each_set_pools_its_trials(self, make_session, kinds, seed):
         session = make_session(kinds, seed)
         statistics = pooled_statistics(session.trials, session.presentations)
@@ -151,7 +151,7 @@ class TestFlashResponses:
 
 class TestImages:
     @given(KINDS, SEEDS)
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_agrees_with_counting_one_by_one(self, make_session, kinds, seed):
         session = make_session(kinds, seed)
         table = image_statistics(session.trials, session.presentations, session.lick_times)
@@ -219,7 +219,7 @@ class TestLickLatencies:
         assert np.isnan(latencies["flash_time"]).tolist() == [kind == "aborted" for kind in kinds]
 
     @given(KINDS, SEEDS)
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     def test_order_of_trials_and_licks_does_not_matter(self, make_session, kinds, seed):
         session = make_session(kinds, seed)
         expected = lick_latencies(session.trials, session.presentations, session.lick_times)

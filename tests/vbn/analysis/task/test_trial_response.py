@@ -15,7 +15,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 class TestTrialEvents:
     @given(KINDS, SEEDS, st.booleans())
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_each_trial_that_was_not_aborted_has_its_change(self, make_session, kinds, seed, active):
         session = make_session(kinds, seed)
         flashes = [f for f in session.flashes if f["active"] == active and (f["change"] or f["sham"])]
