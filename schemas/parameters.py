@@ -53,12 +53,15 @@ class ParameterTable(dj.Lookup):
     defaults : name -> settings, entered by `schemas.connect(create=True)`.
     method_version : raised when the same content comes to mean something else.
     descriptive : fields of the settings that say what a set is and change no result: not hashed.
+    later : fields, at any depth, that came after the first version, with the value that stands for what was
+        before: not hashed where they have it, so that the sets of before, and their results, keep the hash.
     """
 
     settings: ClassVar[type]
     defaults: ClassVar[Mapping[str, Any]]
     method_version: ClassVar[int] = 1
     descriptive: ClassVar[tuple[str, ...]] = ()
+    later: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def key_name(cls) -> str:
@@ -100,8 +103,13 @@ class ParameterTable(dj.Lookup):
         row = cls.row_of(name, settings)
         if cls._is_known(row):
             return False
-        dj.Table.insert(cls(), [row])
+        cls._enter(row)
         return True
+
+    @classmethod
+    def _enter(cls, row: Content) -> None:
+        """Insert a row that was checked."""
+        dj.Table.insert(cls(), [row])
 
     @classmethod
     def default_name(cls) -> str:
@@ -173,11 +181,20 @@ class ParameterTable(dj.Lookup):
         )
 
     @classmethod
-    def stamp(cls, content: Content) -> Content:
-        """Return the version of the method, and the hash of it and a content."""
+    def stamp(cls, content: Content, name: str = "") -> Content:
+        """Return the version of the method, and the hash of it, a content and, if one is given, a name."""
         version = cls.method_version
-        hashed = {name: value for name, value in content.items() if name not in cls.descriptive}
+        hashed = {field: value for field, value in content.items() if field not in cls.descriptive}
+        hashed = _without(hashed, cls.later) | ({"": name} if name else {})
         return {f"{cls.prefix()}_version": version, f"{cls.prefix()}_hash": content_hash(hashed, version)}
+
+    @classmethod
+    def stamps(cls, name: str, content: Content) -> list[Content]:
+        """Return what a set may be stamped with: by its content or, where another has that, by its name too.
+
+        A second name for a content is refused, but what becomes a default may be somebody's own set already.
+        """
+        return [cls.stamp(content), cls.stamp(content, name)]
 
     @classmethod
     def seed(cls) -> None:
@@ -185,33 +202,50 @@ class ParameterTable(dj.Lookup):
 
         A new version of a method leaves the names and contents as they are. Results of the old
         version keep its hash, so that they are found to be stale.
+
+        Raises
+        ------
+        ConflictError
+            If the name of a default stands for another content: it lacks a change of the layout.
         """
-        known = {row[cls.primary_key[0]]: row for row in cls.to_dicts()}
+        known = cls._known()
         for name, row in known.items():
             if row[f"{cls.prefix()}_version"] < cls.method_version:
-                stamp = cls.stamp(cls.content_of(row))
+                stamp = cls._free_stamp(name, cls.content_of(row))
                 dj.Table.update1(cls(), {cls.primary_key[0]: name, **stamp})
         for name, settings in cls.defaults.items():
-            if name not in known or cls.content_of(known[name]) != as_json(settings):
+            if name not in known:
+                cls._enter(cls.row_of(name, settings) | cls._free_stamp(name, as_json(settings)))
+            elif cls.content_of(known[name]) != as_json(settings):
                 cls.add(name, settings)
+
+    @classmethod
+    def _known(cls) -> dict[str, Content]:
+        """Return the rows by name."""
+        return {str(row[cls.primary_key[0]]): row for row in cls.to_dicts()}
+
+    @classmethod
+    def _free_stamp(cls, name: str, content: Content) -> Content:
+        """Return the first stamp of a set that no other set has."""
+        hash_name = f"{cls.prefix()}_hash"
+        taken = {row[hash_name] for other, row in cls._known().items() if other != name}
+        return next(stamp for stamp in cls.stamps(name, content) if stamp[hash_name] not in taken)
 
     @classmethod
     def _is_known(cls, row: Content) -> bool:
         """Tell whether the very set is there already; refuse one that contradicts what is there."""
-        attribute, hash_name = cls.primary_key[0], f"{cls.prefix()}_hash"
-        name, digest = row[attribute], row[hash_name]
-        known = {found[hash_name]: found[attribute] for found in cls.proj(hash_name).to_dicts()}
-        if known.get(digest) == name:
+        name, hash_name = row[cls.primary_key[0]], f"{cls.prefix()}_hash"
+        known = {other: found[hash_name] for other, found in cls._known().items()}
+        if known.get(name) in [stamp[hash_name] for stamp in cls.stamps(name, cls.content_of(row))]:
             return True
-        if digest in known:
-            raise ConflictError(
-                f"The parameter set '{name}' of {cls.__name__} has the content of '{known[digest]}'. "
-                "Use that one."
-            )
-        if name in known.values():
+        if name in known:
             raise ConflictError(
                 f"The parameter set '{name}' of {cls.__name__} exists with another content. Sets are never "
                 "changed: enter the new content under a new name."
+            )
+        if same := [other for other, digest in known.items() if digest == row[hash_name]]:
+            raise ConflictError(
+                f"The parameter set '{name}' of {cls.__name__} has the content of '{same[0]}'. Use that one."
             )
         return False
 
@@ -239,6 +273,14 @@ def content_hash(content: Mapping[str, Any], method_version: int) -> str:
     True
     """
     return hashlib.sha256(_canonical([method_version, content]).encode()).hexdigest()
+
+
+def _without(content: Any, defaults: Mapping[str, Any]) -> Any:
+    """Return a content without the fields, at any depth, that have a default value."""
+    if isinstance(content, Mapping):
+        kept = {name: value for name, value in content.items() if (name, value) not in defaults.items()}
+        return {name: _without(value, defaults) for name, value in kept.items()}
+    return [_without(value, defaults) for value in content] if isinstance(content, list) else content
 
 
 def _problem(error: Mapping[str, Any]) -> str:
@@ -316,6 +358,9 @@ def _has_defaults(table: type[ParameterTable], known: Mapping[str, tuple[int, st
     """Tell whether versions and hashes, by name, are surely those of a table that has been seeded."""
     if any(version < table.method_version for version, _ in known.values()):
         return False
-    stamps = {name: table.stamp(as_json(settings)) for name, settings in table.defaults.items()}
-    hashes = {name: stamp[f"{table.prefix()}_hash"] for name, stamp in stamps.items()}
-    return all(name in known and known[name][1] == digest for name, digest in hashes.items())
+    hash_name = f"{table.prefix()}_hash"
+    wanted = {name: table.stamps(name, as_json(settings)) for name, settings in table.defaults.items()}
+    return all(
+        name in known and known[name][1] in [stamp[hash_name] for stamp in stamps]
+        for name, stamps in wanted.items()
+    )

@@ -28,12 +28,13 @@ UNIT_METRICS = (
 CHANNEL_COLUMNS = ("structure_acronym", "probe_vertical_position", "probe_horizontal_position", "valid_data")
 SESSION_COLUMNS = ("abnormal_histology", "abnormal_activity", "experience_level", "image_set")
 
-THREE_METRICS = (
+STRICT_LIMITS = (
     Criterion("isi_violations", "<", 0.5),
     Criterion("amplitude_cutoff", "<", 0.1),
     Criterion("presence_ratio", ">", 0.9),
 )
-GOOD = Criterion("quality", "==", "good", null_passes=True)
+ISOLATED = (Criterion("isi_violations", "<=", 0.5), Criterion("amplitude_cutoff", "<=", 0.1))
+VALID = (Criterion("valid_data", "==", True), Criterion("quality", "==", "good", absent_passes=True))
 
 
 @schema
@@ -41,17 +42,20 @@ class UnitCriteria(ParameterTable):
     """One quality filter: the criteria that a unit must all meet.
 
     ``all``: no filter, as AllenSDK's ``get_units`` without limits. ``good``: its
-    ``filter_by_validity`` (releases before v0.5.0 had no column quality, and their units pass).
-    ``quickstart``: the quick-start notebook. ``visual_coding``: the defaults of AllenSDK's Visual
-    Coding release. ``bennett_2025``: those, of good units, in sessions without abnormal histology
-    or activity (Bennett et al. 2025).
+    ``filter_by_validity``, which asks for a usable peak channel and a good label (files before release
+    v0.5.0 have no labels; theirs are not asked for). ``quickstart``: the quick-start notebook.
+    ``visual_coding``: AllenSDK's limits, both included, at the values that the notebooks of the Visual Coding
+    release name. ``visual_coding_code``: what AllenSDK does by default with that release.
+    ``bennett_2025``: the notebooks' limits, not included, of good units, in sessions without abnormal
+    histology or activity (Bennett et al. 2025). The sources, line by line, are in docs/definitions.md.
     """
 
     settings = Filters
     descriptive = ("for_populations",)
+    later = {"absent_passes": False}
     defaults = {
         "all": Filters(for_populations=False),
-        "good": Filters((GOOD,), for_populations=False),
+        "good": Filters(VALID, for_populations=False),
         "quickstart": Filters(
             (
                 Criterion("snr", ">", 1.0),
@@ -59,11 +63,20 @@ class UnitCriteria(ParameterTable):
                 Criterion("unit_firing_rate", ">", 0.1),
             )
         ),
-        "visual_coding": Filters(THREE_METRICS, for_populations=False),
+        "visual_coding": Filters((*ISOLATED, Criterion("presence_ratio", ">=", 0.9)), for_populations=False),
+        "visual_coding_code": Filters(
+            (
+                *ISOLATED,
+                Criterion("presence_ratio", ">=", 0.95),
+                *VALID,
+                Criterion("structure_acronym", "is not null"),
+            ),
+            for_populations=False,
+        ),
         "bennett_2025": Filters(
             (
-                *THREE_METRICS,
-                GOOD,
+                *STRICT_LIMITS,
+                Criterion("quality", "==", "good", null_passes=True),
                 Criterion("abnormal_histology", "is null"),
                 Criterion("abnormal_activity", "is null"),
             )
@@ -85,6 +98,7 @@ class UnitCriteria(ParameterTable):
         criterion_comparison : enum({", ".join(f"'{name}'" for name in COMPARISONS)})  # kind of comparison
         criterion_value=null : json  # what it is compared with, NULL for the tests of NULL
         null_passes : bool  # whether a unit without a value meets it
+        absent_passes : bool  # whether all units meet it where no unit of the recording has a value
         """
 
     @classmethod
@@ -96,6 +110,9 @@ class UnitCriteria(ParameterTable):
             passing_units(frame, filters)
         except ValueError as error:
             raise SettingError(str(error)) from error
+        absent = [criterion.column for criterion in filters.criteria if criterion.absent_passes]
+        if elsewhere := [column for column in absent if column not in UNIT_METRICS]:
+            raise SettingError(f"absent_passes is for metrics of the units, not {', '.join(elsewhere)}.")
         return filters
 
     @classmethod
@@ -105,23 +122,23 @@ class UnitCriteria(ParameterTable):
         return [str(row["unit_criteria"]) for row in rows if cls.content_of(row)["for_populations"]]
 
     @classmethod
-    def add(cls, name: str, settings: Any) -> bool:
-        """Enter a filter and its criteria unless it is there; return whether it was added."""
+    def _enter(cls, row: Key) -> None:
+        """Enter a filter and its criteria."""
+        name = row["unit_criteria"]
         with cls.connection.transaction:
-            added = super().add(name, settings)
-            if added:
-                cls.Criterion.insert(
-                    {
-                        "unit_criteria": name,
-                        "criterion": number,
-                        "criterion_column": criterion.column,
-                        "criterion_comparison": criterion.comparison,
-                        "criterion_value": criterion.value,
-                        "null_passes": criterion.null_passes,
-                    }
-                    for number, criterion in enumerate(cls.get(name).criteria)
-                )
-        return added
+            super()._enter(row)
+            cls.Criterion.insert(
+                {
+                    "unit_criteria": name,
+                    "criterion": number,
+                    "criterion_column": criterion.column,
+                    "criterion_comparison": criterion.comparison,
+                    "criterion_value": criterion.value,
+                    "null_passes": criterion.null_passes,
+                    "absent_passes": criterion.absent_passes,
+                }
+                for number, criterion in enumerate(cls.get(name).criteria)
+            )
 
 
 @schema

@@ -77,20 +77,26 @@ def command() -> None:
 
 @command.command("sessions")
 @_OF_SESSIONS
+@click.option(
+    "--abnormal/--normal",
+    default=None,
+    help="With, or without, abnormal histology or activity, by the tables of the release.",
+)
 @click.option("--dprime-min", type=float, help="Lowest mean sensitivity of engaged trials.")
 @click.option("--dprime-max", type=float, help="Highest mean sensitivity of engaged trials.")
 @_several("--requires", "What a session must have: recording, laser, eye_tracking, computed, ...")
 @_WHERE
 @_OUTPUT
-def query_sessions(dprime_min: float | None, dprime_max: float | None, requires: Any, **options: Any) -> None:
+def query_sessions(dprime_min: float | None, dprime_max: float | None, **options: Any) -> None:
     """Sessions by experience, images, mouse, behaviour and completeness.
 
     \b
     Example:
       vbn query sessions --experience Novel --requires laser --dprime-min 1
+      vbn query sessions --normal
     """
     dprime = None if dprime_min is None and dprime_max is None else (dprime_min, dprime_max)
-    more = {"dprime": dprime, "requires": requires, "where": options["where"]}
+    more = {"dprime": dprime, **{name: options[name] for name in ("abnormal", "requires", "where")}}
     _answer(
         lambda queries: _frame(queries.sessions(**_of_sessions(options), **more)),
         options,

@@ -10,7 +10,7 @@ from schemas import behavior, ecephys, performance, session, stimulus
 from schemas._datajoint import dj
 from schemas.connection import tables
 from schemas.queries.checks import Condition, require_choice, restrict, restrict_all
-from schemas.queries.units import Names, Numbers
+from schemas.queries.units import FLAGS, Names, Numbers, known_flags, warn_of_unknown
 
 Range = tuple[float | None, float | None]
 
@@ -27,6 +27,7 @@ def sessions(
     session_type: Names = None,
     mouse_id: Names = None,
     session_id: Numbers = None,
+    abnormal: bool | None = None,
     dprime: Range | None = None,
     dprime_metric: str = "mean_dprime_engaged",
     requires: str | Sequence[str] = (),
@@ -40,6 +41,9 @@ def sessions(
     genotype, cre_line : of the mouse; the genotype of a wild type is ``wt/wt``.
     stage, session_type : of the session, such as ``EPHYS_1`` and ``EPHYS_1_images_G_3uL_reward``.
     mouse_id, session_id : which mice and sessions.
+    abnormal : False for recordings without abnormal histology and activity, as in AllenSDK's session table
+        (103 of the release's 153), True for those with either. The tables of the release say so, not the
+        files: recordings of which it is not known are left out of both.
     dprime : lowest and highest sensitivity, both included; None for no bound. Sessions without a sensitivity
         are left out.
     dprime_metric : which attribute of `performance.Performance` that is: AllenSDK's ``mean_dprime``,
@@ -56,6 +60,11 @@ def sessions(
     ------
     SettingError, NotFoundError
         For a name or value that there is not, with the nearest ones.
+
+    Warns
+    -----
+    IncompleteWarning
+        If some of the recordings are left out because it is not known whether they are abnormal.
     """
     wanted = {
         "experience_level": experience_level,
@@ -72,11 +81,24 @@ def sessions(
     query = restrict_all(query, where)
     if dprime is not None:
         query = query & sensitivity(dprime, dprime_metric).proj()
-    for requirement in [requires] if isinstance(requires, str) else requires:
+    required = [requires] if isinstance(requires, str) else requires
+    for requirement in required:
         require_choice("requirement", requirement, list(REQUIREMENTS))
+    if abnormal is not None or NORMAL & set(required):
+        warn_of_unknown(query, "They are left out.")
+    if abnormal is not None:
+        query = query & _abnormal(abnormal)
+    for requirement in required:
         for condition in REQUIREMENTS[requirement]():
             query = query & condition
     return query
+
+
+def _abnormal(wanted: bool) -> Any:
+    """Return the restriction to recordings that are known to be abnormal, or known not to be."""
+    if wanted:
+        return [f"{name} IS NOT NULL" for name in FLAGS]
+    return dj.AndList([*(f"{name} IS NULL" for name in FLAGS), known_flags()])
 
 
 def sensitivity(dprime: Range, metric: str) -> Any:
@@ -124,6 +146,7 @@ def _made(tier: type) -> list[Any]:
     return found
 
 
+NORMAL = {"normal_histology", "normal_activity"}
 REQUIREMENTS: Mapping[str, Callable[[], list[Any]]] = MappingProxyType(
     {
         "recording": lambda: [{"file_kind": "recording"}],
@@ -131,8 +154,8 @@ REQUIREMENTS: Mapping[str, Callable[[], list[Any]]] = MappingProxyType(
         "eye_tracking": lambda: [behavior.EyeTracking & {"has_eye_tracking": True}],
         "laser": lambda: [stimulus.OptoStimulation & {"has_laser_table": True}],
         "lfp": lambda: [session.LfpFile.proj()],
-        "normal_histology": lambda: [{"abnormal_histology": None}],
-        "normal_activity": lambda: [{"abnormal_activity": None}],
+        "normal_histology": lambda: [{"abnormal_histology": None}, known_flags()],
+        "normal_activity": lambda: [{"abnormal_activity": None}, known_flags()],
         "imported": lambda: _made(dj.Imported),
         "computed": lambda: _made(dj.Computed),
     }

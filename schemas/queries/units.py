@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from schemas import ecephys, optotagging, responses, selection, session
+from schemas._datajoint import dj
 from schemas.queries.checks import Condition, of_sessions, restrict, restrict_all
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.analysis.selection import Criterion
@@ -24,6 +25,8 @@ OF_SESSION = (
     "abnormal_histology", "abnormal_activity",
 )  # fmt: skip
 OF_MOUSE = ("genotype", "cre_line", "sex")
+OF_BOTH = ("mouse_id", "session_id", "experience_level", "image_set")
+FLAGS = ("abnormal_histology", "abnormal_activity")
 OPERATORS = {"==": "=", "!=": "<>"}
 
 
@@ -77,7 +80,8 @@ def units(
     Warns
     -----
     IncompleteWarning
-        If cell classes are asked for and some recordings have none yet.
+        If cell classes are asked for and some recordings have none yet, or if the filter asks for normal
+        sessions and of some it is not known.
     """
     wanted = {
         "structure_acronym": structure,
@@ -94,6 +98,9 @@ def units(
         query = query & criteria_condition(criteria)
     query = of_sessions(query, sessions)
     query = restrict_all(query, where)
+    if criteria is not None and asks_for_normal(criteria):
+        among = {name: wanted[name] for name in OF_BOTH if wanted[name] is not None}
+        warn_of_unknown(of_sessions(restrict(session.Session, among), sessions), "They are taken for normal.")
     if cell_class is not None:
         query = query & cell_classes(cell_class, optotag_method, query).proj()
     return query
@@ -113,7 +120,7 @@ def all_units() -> Any:
     return described.join(session.Mouse.proj(*OF_MOUSE), left=is_left)
 
 
-def criteria_condition(name: str) -> str:
+def criteria_condition(name: str) -> Any:
     """Return a quality filter as a restriction of what `all_units` returns.
 
     Parameters
@@ -124,8 +131,7 @@ def criteria_condition(name: str) -> str:
     -----
     The units are those of ``selection.UnitSelection.Unit``, also of sessions where it is not computed.
     """
-    criteria = selection.UnitCriteria.get(name).criteria
-    return " AND ".join(f"({_condition(each)})" for each in criteria) or "TRUE"
+    return dj.AndList(map(_condition, selection.UnitCriteria.get(name).criteria))
 
 
 def _condition(criterion: Criterion) -> str:
@@ -136,7 +142,15 @@ def _condition(criterion: Criterion) -> str:
         met = f"{column} IN ({', '.join(map(_literal, criterion.value)) or 'NULL'})"
     else:
         met = f"{column} {OPERATORS.get(comparison, comparison)} {_literal(criterion.value)}"
-    return f"{met} OR {column} IS NULL" if criterion.null_passes else met
+    if criterion.null_passes:
+        return f"{met} OR {column} IS NULL"
+    return f"{met} OR ({column} IS NULL AND {_is_absent(column)})" if criterion.absent_passes else met
+
+
+def _is_absent(column: str) -> str:
+    """Return the condition that no unit of the recording has a value."""
+    units = ecephys.Recording.Unit().full_table_name
+    return f"session_id NOT IN (SELECT session_id FROM {units} WHERE {column} IS NOT NULL)"  # noqa: S608
 
 
 def _literal(value: float | str | bool) -> str:
@@ -165,6 +179,40 @@ def cell_classes(cell_class: Names = None, method: str = DEFAULT_METHOD, of: Any
     return found if cell_class is None else restrict(found, {"cell_class": cell_class})
 
 
+def asks_for_normal(criteria: str) -> bool:
+    """Tell whether a quality filter asks for sessions without abnormal histology or activity."""
+    return any(criterion.column in FLAGS for criterion in selection.UnitCriteria.get(criteria).criteria)
+
+
+def known_flags() -> list[Any]:
+    """Return, as a restriction of sessions, that it is known whether they are abnormal.
+
+    The files do not say so. It is known of the recordings that the tables of the release list.
+    """
+    filled = [f"{name} IS NOT NULL" for name in (*FLAGS, "experience_level")]
+    in_tables = session.CatalogueSession & {"catalogue_kind": "recording"}
+    return [*filled, in_tables.proj(session_id="catalogue_session_id")]
+
+
+def warn_of_unknown(sessions: Any, consequence: str) -> None:
+    """Warn if it is not known of some recordings, among sessions, whether they are abnormal."""
+    recordings = sessions & (session.NwbFile & {"file_kind": "recording"}).proj()
+    unknown = (recordings - known_flags()).to_arrays("session_id").tolist()
+    if unknown:
+        one = len(unknown) == 1
+        warnings.warn(
+            f"Whether {'a session is' if one else f'{len(unknown)} sessions are'} abnormal is not known: "
+            f"{listed(unknown)}. {consequence} Enter the tables of the release: vbn catalogue FOLDER",
+            IncompleteWarning,
+            stacklevel=4,
+        )
+
+
+def listed(session_ids: Sequence[int]) -> str:
+    """Return the first sessions in words."""
+    return ", ".join(map(str, sorted(session_ids)[:5])) + (", ..." if len(session_ids) > 5 else "")
+
+
 def warn_of_missing(table: Any, key: dict[str, Any], of: Any = True) -> None:
     """Warn if a table has no entry of some recordings whose units are asked for."""
     if missing := missing_sessions(table, key, of):
@@ -181,9 +229,8 @@ def missing_sessions(table: Any, key: dict[str, Any], of: Any = True) -> list[in
 
 def not_computed(table: Any, key: dict[str, Any], session_ids: Sequence[int]) -> str:
     """Return in words that a table has no entry of some sessions."""
-    few = ", ".join(map(str, sorted(session_ids)[:5])) + (", ..." if len(session_ids) > 5 else "")
     sets = ", ".join(str(name) for name in key.values())
     return (
         f"{table.__name__} ({sets}) of {len(session_ids)} session{'s'[: len(session_ids) != 1]} is not "
-        f"computed yet: {few}. See: vbn status."
+        f"computed yet: {listed(session_ids)}. See: vbn status."
     )

@@ -2,7 +2,7 @@
 
 A filter is a set of criteria that a unit must all meet, each about one column. A missing value (NULL, NaN)
 meets no comparison, as in AllenSDK's ``get_units``, whose limits drop units without the metric; a
-criterion may say otherwise (``null_passes``).
+criterion may say otherwise (``null_passes``, ``absent_passes``).
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Criterion:
     comparison : ``<``, ``<=``, ``>``, ``>=``, ``==``, ``!=``, ``in``, ``is null`` or ``is not null``.
     value : what the column is compared with; a tuple of texts for ``in``, None for the null tests.
     null_passes : whether a unit without a value meets a comparison.
+    absent_passes : whether all units meet it where none has a value: their file does not have the column.
 
     Raises
     ------
@@ -56,6 +57,7 @@ class Criterion:
     comparison: str
     value: Value = None
     null_passes: bool = False
+    absent_passes: bool = False
 
     def __post_init__(self) -> None:
         if self.comparison not in COMPARISONS:
@@ -100,7 +102,7 @@ def passing_units(units: pd.DataFrame, filters: UnitCriteria) -> Booleans:
 
     Parameters
     ----------
-    units : one row per unit, with the columns that the criteria name.
+    units : all units of one recording, a row each, with the columns that the criteria name.
     filters : the criteria.
 
     Returns
@@ -127,7 +129,7 @@ def _meets(units: pd.DataFrame, criterion: Criterion) -> Booleans:
     if criterion.comparison.startswith("is"):
         return np.asarray(COMPARISONS[criterion.comparison](column, None), dtype=np.bool_)
     missing = column.isna().to_numpy(np.bool_)
-    met = np.full(len(units), criterion.null_passes)
+    met = np.full(len(units), criterion.null_passes or (criterion.absent_passes and missing.all()))
     known = column[~missing]
     if isinstance(criterion.value, float | int) and not isinstance(criterion.value, bool):
         known = known.astype(np.float64)
