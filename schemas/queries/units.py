@@ -190,8 +190,12 @@ def known_flags() -> list[Any]:
     The files do not say so. It is known of the recordings that the tables of the release list.
     """
     filled = [f"{name} IS NOT NULL" for name in (*FLAGS, "experience_level")]
-    in_tables = session.CatalogueSession & {"catalogue_kind": "recording"}
-    return [*filled, in_tables.proj(session_id="catalogue_session_id")]
+    recordings = session.CatalogueSession & {"catalogue_kind": "recording"}
+    # By number: DataJoint joins by references only, and these refer to no session of ours.
+    return [
+        *filled,
+        *({"session_id": int(number)} for number in recordings.to_arrays("catalogue_session_id")),
+    ]
 
 
 def warn_of_unknown(sessions: Any, consequence: str) -> None:
