@@ -134,23 +134,24 @@ def criteria_condition(name: str) -> Any:
     return dj.AndList(map(_condition, selection.UnitCriteria.get(name).criteria))
 
 
-def _condition(criterion: Criterion) -> str:
+def _condition(criterion: Criterion) -> list[Any]:
+    """Return what meets a criterion, of which one must hold."""
     column, comparison = criterion.column, criterion.comparison
     if criterion.value is None:
-        return f"{column} {comparison.upper()}"
+        return [f"{column} {comparison.upper()}"]
     if isinstance(criterion.value, tuple):
         met = f"{column} IN ({', '.join(map(_literal, criterion.value)) or 'NULL'})"
     else:
         met = f"{column} {OPERATORS.get(comparison, comparison)} {_literal(criterion.value)}"
+    is_null = f"{column} IS NULL"
     if criterion.null_passes:
-        return f"{met} OR {column} IS NULL"
-    return f"{met} OR ({column} IS NULL AND {_is_absent(column)})" if criterion.absent_passes else met
+        return [met, is_null]
+    return [met, dj.AndList([is_null, _recordings_without(column)])] if criterion.absent_passes else [met]
 
 
-def _is_absent(column: str) -> str:
-    """Return the condition that no unit of the recording has a value."""
-    units = ecephys.Recording.Unit().full_table_name
-    return f"session_id NOT IN (SELECT session_id FROM {units} WHERE {column} IS NOT NULL)"  # noqa: S608
+def _recordings_without(column: str) -> Any:
+    """Return the recordings of which no unit has a value."""
+    return ecephys.Recording.proj() - (ecephys.Recording.Unit & f"{column} IS NOT NULL").proj()
 
 
 def _literal(value: float | str | bool) -> str:

@@ -167,6 +167,50 @@ def test_a_new_version_of_the_method_restamps_the_sets(
         assert row["performance_hash"] != old["performance_hash"]
 
 
+def test_what_becomes_a_default_may_be_somebodys_own_set_already(
+    params: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = PerformanceParameters(sliding_window=50)
+    params.add("mine", own)
+    mine = (params & {"performance_params": "mine"}).fetch1()
+    monkeypatch.setattr(params, "defaults", {**params.defaults, "window50": own})
+    for _ in range(2):
+        parameters.seed_defaults()
+        assert parameters._tables_to_seed() == []
+        assert params.get("window50") == params.get("mine") == own
+        assert (params & {"performance_params": "mine"}).fetch1() == mine
+    assert [params.add(name, own) for name in ("mine", "window50")] == [False, False]
+    with pytest.raises(ConflictError, match="'other' .* has the content of 'mine'. Use that one"):
+        params.add("other", own)
+    monkeypatch.setattr(params, "method_version", 2)
+    params.seed()
+    assert parameters._tables_to_seed() == []
+    assert params.to_arrays("performance_version").tolist() == [2, 2, 2]
+    assert [params.add(name, own) for name in ("mine", "window50")] == [False, False]
+
+
+def test_a_default_that_was_changed_without_a_change_of_the_layout_is_refused(
+    params: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would stop every deploy; the dumps of `test_upgrade` show whether a default has been changed so."""
+    before = params.to_dicts()
+    monkeypatch.setattr(params, "defaults", {"allensdk": PerformanceParameters(sliding_window=99)})
+    with pytest.raises(ConflictError, match="'allensdk' .* exists with another content"):
+        parameters.seed_defaults()
+    assert params.to_dicts() == before
+
+
+def test_a_field_that_came_later_is_not_hashed_while_it_says_what_was_before() -> None:
+    filters = selection.UnitCriteria
+    criterion = {"column": "snr", "comparison": ">", "value": 1.0, "null_passes": False}
+    before, same, other = (
+        {"criteria": [{**criterion, **more}], "for_populations": False}
+        for more in ({}, {"absent_passes": False}, {"absent_passes": True})
+    )
+    assert filters.stamp(before) == filters.stamp(same) != filters.stamp(other)
+    assert filters.checked(before) == filters.checked(same) != filters.checked(other)
+
+
 def test_the_criteria_of_a_filter_are_rows(synthetic_database: Any) -> None:
     rows = (selection.UnitCriteria.Criterion & {"unit_criteria": "quickstart"}).to_dicts(order_by="KEY")
     found = {(row["criterion_column"], row["criterion_comparison"], row["criterion_value"]) for row in rows}

@@ -50,6 +50,37 @@ def test_a_unit_must_meet_all_criteria() -> None:
     assert passing_units(UNITS, both).tolist() == [False, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["good", None, "noise"], [True, False, False]),
+        ([None, None, None], [True, True, True]),
+        ([None, np.nan, pd.NA], [True, True, True]),
+        ([], []),
+    ],
+)
+def test_units_pass_without_a_value_where_no_unit_of_the_recording_has_one(
+    labels: list[Any], expected: list[bool]
+) -> None:
+    units = pd.DataFrame({"quality": np.array(labels, dtype=object)})
+    good = Criterion("quality", "==", "good", absent_passes=True)
+    assert passing_units(units, UnitCriteria((good,))).tolist() == expected
+
+
+@pytest.mark.parametrize("limit", [0.1, 0.5, 0.9, 0.95])
+def test_a_limit_is_included_or_not_exactly(limit: float) -> None:
+    below, above = np.nextafter(limit, 0), np.nextafter(limit, 1)
+    units = pd.DataFrame({"metric": [below, limit, above, np.nan]})
+    for comparison, expected in (
+        (">=", [False, True, True, False]),
+        (">", [False, False, True, False]),
+        ("<=", [True, True, False, False]),
+        ("<", [True, False, False, False]),
+    ):
+        criterion = Criterion("metric", comparison, limit)
+        assert passing_units(units, UnitCriteria((criterion,))).tolist() == expected
+
+
 def test_without_criteria_all_pass_and_without_units_none() -> None:
     assert passing_units(UNITS, UnitCriteria()).all()
     assert passing_units(UNITS.iloc[:0], UnitCriteria((Criterion("snr", ">", 1.0),))).tolist() == []
