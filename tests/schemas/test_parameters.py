@@ -180,7 +180,7 @@ def test_what_becomes_a_default_may_be_somebodys_own_set_already(
         assert params.get("window50") == params.get("mine") == own
         assert (params & {"performance_params": "mine"}).fetch1() == mine
     assert [params.add(name, own) for name in ("mine", "window50")] == [False, False]
-    with pytest.raises(ConflictError, match="'other' .* has the content of 'mine'. Use that one"):
+    with pytest.raises(ConflictError, match=r"'other' .* has the content of 'mine'. Use that one"):
         params.add("other", own)
     monkeypatch.setattr(params, "method_version", 2)
     params.seed()
@@ -195,7 +195,7 @@ def test_a_default_that_was_changed_without_a_change_of_the_layout_is_refused(
     """It would stop every deploy; the dumps of `test_upgrade` show whether a default has been changed so."""
     before = params.to_dicts()
     monkeypatch.setattr(params, "defaults", {"allensdk": PerformanceParameters(sliding_window=99)})
-    with pytest.raises(ConflictError, match="'allensdk' .* exists with another content"):
+    with pytest.raises(ConflictError, match=r"'allensdk' .* exists with another content"):
         parameters.seed_defaults()
     assert params.to_dicts() == before
 
