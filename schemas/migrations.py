@@ -198,6 +198,9 @@ class _StoredFilters:
     def rename(self, name: str, other: str) -> None:
         """Rename a filter where it is entered and wherever it is referred to, in tables of others too."""
         places = [(self._schema, "#unit_criteria", "unit_criteria"), *self._jobs()]
+        for schema, table, _ in self._jobs():  # of a filter that was deleted
+            left = f"DELETE FROM {self._full_name(schema, table)} WHERE unit_criteria = %s"  # noqa: S608
+            self.query(left, other)
         if self.database.backend == "mysql":
             # PostgreSQL lets all references follow, MySQL not those of a table that refers to it by two ways.
             places += self._references()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -363,7 +364,6 @@ def _frame(query: Any) -> pd.DataFrame:
 def _answer(ask: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown: str) -> None:
     """Ask, say what is missing, and print or save the answer; a table has the columns to be shown."""
     import sys
-    import warnings
 
     import schemas
     from populate.rendering import ROWS_SHOWN, format_for, render, save, with_columns
@@ -372,11 +372,8 @@ def _answer(ask: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown: 
     kind, out, limit = format_for(options["kind"], options["out"]), options["out"], options["limit"]
     names = [name.strip() for name in (options["columns"] or "").split(",") if name.strip()]
     schemas.connect()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", queries.IncompleteWarning)
+    with saying_what_is_incomplete():
         frame = ask(queries)
-    for warning in caught:
-        click.echo(f"vbn: {warning.message}", err=True)
     if not names and kind == "table":
         names = [name for name in shown.split() if name in frame]
     frame = with_columns(frame, names)
@@ -386,3 +383,17 @@ def _answer(ask: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown: 
         return
     save(frame.head(limit) if limit else frame, kind, out)
     click.echo(f"{out}: {len(frame):,} rows.", err=True)
+
+
+@contextlib.contextmanager
+def saying_what_is_incomplete() -> Iterator[None]:
+    """Print the warnings of queries as lines of ours."""
+    import warnings
+
+    from schemas import queries
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", queries.IncompleteWarning)
+        yield
+    for warning in caught:
+        click.echo(f"vbn: {warning.message}", err=True)

@@ -313,10 +313,11 @@ def test_filters_that_were_corrected_in_part_are_corrected_again(old_results: An
 def test_jobs_and_tables_of_others_follow_a_renamed_filter(old_results: Any) -> None:
     query, filters = old_results.server.query, place_of(old_results, FILTERS)
     job = place_of(old_results, "selection.~~unit_selection")
-    query(
-        f"INSERT INTO {job} (mouse_id, session_id, unit_criteria, status, priority) "
-        f"VALUES ('990001', {OLD_SESSION}, 'good', 'ignore', 5)"
-    )
+    for name, status in (("good", "ignore"), ("good_0_1_2", "error")):  # the second is of a deleted filter
+        query(
+            f"INSERT INTO {job} (mouse_id, session_id, unit_criteria, status, priority) "
+            f"VALUES ('990001', {OLD_SESSION}, '{name}', '{status}', 5)"
+        )
     selected = place_of(old_results, "selection.__unit_selection")
     key = "mouse_id, session_id, unit_criteria"
     schema = f"{old_results.prefix}lab"
@@ -335,7 +336,7 @@ def test_jobs_and_tables_of_others_follow_a_renamed_filter(old_results: Any) -> 
         assert query(f'SELECT unit_criteria, again FROM "{schema}"."mine"') == [
             ("good_0_1_2", "visual_coding_0_1")
         ]
-        assert query(f"SELECT unit_criteria FROM {job}") == [("good_0_1_2",)]
+        assert query(f"SELECT unit_criteria, status FROM {job}") == [("good_0_1_2", "ignore")]
     finally:
         query(f'DROP DATABASE "{schema}"' if mysql else f'DROP SCHEMA "{schema}" CASCADE')
 

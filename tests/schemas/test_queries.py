@@ -264,4 +264,4 @@ def test_what_is_not_computed_yet_is_said_and_can_be_left_out(database: Any, syn
         assert len(queries.units(cell_class="RS")) == 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        queries.units(criteria="bennett_2025")
+        queries.units(criteria="visual_coding")

@@ -28,11 +28,13 @@ def command(out: Path, experience: str | None, criteria: str, min_units: int) ->
       vbn plot hierarchy --experience Novel --out hierarchy.pdf
     """
     import schemas
+    from populate.commands.query import saying_what_is_incomplete
     from schemas.figures.hierarchy import change_hierarchy
     from vbn.plots import save_figure
     from vbn.plots.hierarchy import plot_hierarchy
 
     schemas.connect()
-    data = change_hierarchy(experience_level=experience, criteria=criteria, min_units=min_units)
+    with saying_what_is_incomplete():
+        data = change_hierarchy(experience_level=experience, criteria=criteria, min_units=min_units)
     save_figure(plot_hierarchy(data), out)
     click.echo(f"{out}: {len(data.structures)} structures, {data.n_sessions} sessions.")
