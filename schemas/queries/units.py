@@ -209,7 +209,7 @@ def warn_of_unknown(sessions: Any, consequence: str) -> None:
             f"Whether {'a session is' if one else f'{len(unknown)} sessions are'} abnormal is not known: "
             f"{listed(unknown)}. {consequence} Enter the tables of the release: vbn catalogue FOLDER",
             IncompleteWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import warnings
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 
 from schemas import queries, selection, session
 from schemas.queries import IncompleteWarning
+from schemas.queries.units import FLAGS
 from vbn.errors import SettingError
 
 METRICS = ("isi_violations", "amplitude_cutoff", "presence_ratio")
@@ -234,3 +236,19 @@ def test_a_catalogue_that_was_entered_with_the_file_makes_the_flags_known(
         assert chosen(abnormal=False) == [N_RECORDINGS]
     with pytest.warns(IncompleteWarning):
         assert len(chosen(abnormal=True)) == len(ABNORMAL)
+
+
+def test_the_flagged_recording_of_the_hard_corpus_is_left_out(database: Any, corpus_hard: Path) -> None:
+    database.vbn("register", corpus_hard)
+    table = pd.read_csv(corpus_hard / "project_metadata" / "ecephys_sessions.csv")
+    database.connect()
+    for row in table.to_dict("records"):
+        number, mouse = int(row["ecephys_session_id"]), str(row["mouse_id"])
+        flags = {name: None if pd.isna(row[name]) else ast.literal_eval(row[name]) for name in FLAGS}
+        session.Session.update1({"mouse_id": mouse, "session_id": number, **flags})
+        listed = {"catalogue_session_id": number, "catalogue_mouse_id": mouse, "catalogue_row": {}}
+        session.CatalogueSession.insert1({**listed, "catalogue_kind": "recording"})
+    is_normal = table[list(FLAGS)].isna().all(axis=1)
+    assert (len(table), is_normal.sum()) == (3, 2)
+    for abnormal, expected in ((False, is_normal), (True, ~is_normal)):
+        assert chosen(abnormal=abnormal) == sorted(table.loc[expected, "ecephys_session_id"])
