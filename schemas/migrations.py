@@ -81,9 +81,17 @@ def index_units_by_id(database: Database) -> None:
         connection.query(f"CREATE INDEX {quote('unit_id')} ON {name} ({quote('unit_id')})")
 
 
+def make_ids_unique(database: Database) -> None:
+    """Let no two sessions have the same probes, channels or units; `vbn deploy` names those that do."""
+    from schemas import unique_ids
+
+    unique_ids.make_ids_unique(database)
+
+
 CHANGES = (
     Change(1, "text is compared with case on MySQL too", compare_text_with_case),
     Change(2, "units are found by their id alone", index_units_by_id),
+    Change(4, "ids of probes, channels and units are unique", make_ids_unique),
 )
 
 

@@ -228,7 +228,7 @@ def is_master(name: str) -> bool:
 
 
 def test_a_file_without_sense_stops_nobody_else(
-    registered: Any, undisturbed: Any, synthetic_files: list[Path], open_folder: Path
+    registered: Any, undisturbed: Any, synthetic_files: list[Path], open_folder: Path, own_ids: Any
 ) -> None:
     """It is recorded once per imported table; what would be made from it is not attempted."""
     path = open_folder / "poison_9300000001.nwb"
@@ -238,6 +238,7 @@ def test_a_file_without_sense_stops_nobody_else(
     with h5py.File(path, "r+") as file:
         del file["identifier"]
         file["identifier"] = "9300000001"
+        own_ids(file, 1)
     registered.call("register", path)
     path.write_bytes(b"\0" * path.stat().st_size)
     with worker(registered, *WORK, "--until-idle") as log:
