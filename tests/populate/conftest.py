@@ -84,10 +84,10 @@ def with_own_ids(file: h5py.File, number: int) -> None:
         if column in file:
             file[column][...] += number * ID_STEP
     for place in ("general/extracellular_ephys", "general/devices"):
-        for item in file[place].values():
+        for item in file.get(place, {}).values():
             if "probe_id" in item.attrs:
                 item.attrs["probe_id"] += number * ID_STEP
-    for group in [name for name in file["acquisition"] if name.endswith("_lfp")]:
+    for group in [name for name in file.get("acquisition", ()) if name.endswith("_lfp")]:
         rename_lfp(file, group.removeprefix("probe_").removesuffix("_lfp"), number)
 
 

@@ -96,8 +96,8 @@ def test_known_ids_are_refused_at_registering_when_they_are_known(
     (line,) = database.json_lines("register", path, check=False)
     assert line["status"] == "failed"
     assert "3: 930" in line["message"]
-    assert "(unit_id) of session 9000000001; " in line["message"]
-    assert "(channel_id) of session 9000000001" in line["message"]
+    assert "(unit_id) of session 9000000001. " in line["message"]
+    assert "(channel_id) of session 9000000001; " in line["message"]
     assert len(database.json("sessions")) == 1
     # the session itself is no stranger to its own ids
     assert database.json_lines("register", synthetic_files[0])[0]["status"] == "unchanged"
