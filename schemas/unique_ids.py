@@ -130,7 +130,7 @@ def _indexes(database: Database, table: str, column: str, *, unique: bool) -> li
     """Return the names of the indexes on a single column."""
     query = (
         "SELECT index_name FROM information_schema.statistics WHERE (table_schema, table_name) = (%s, %s) "
-        "GROUP BY index_name, non_unique HAVING COUNT(*) = 1 AND MAX(column_name) = %s AND non_unique = %s"
+        "GROUP BY index_name HAVING COUNT(*) = 1 AND MAX(column_name) = %s AND MAX(non_unique) = %s"
         if database.backend == "mysql"
         else "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
         "JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace "

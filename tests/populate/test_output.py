@@ -167,7 +167,8 @@ def test_the_terminal_gets_nothing_to_obey(evil: Any) -> None:
 def test_what_is_odd_is_named_written_out(evil: Any) -> None:
     found = {row["issue_code"]: row["issue_detail"] for row in evil.json("issues")}
     assert r"/units/odd\x1b[2J\x1b]0;owned\x07\u202e[bold red]" in found["unknown_column"]
-    assert r"/processing/not utf-8 \udcff" in found["unknown_table"]
+    assert r"/processing/not utf-8 \udcff" in found["unknown_column"]
+    assert found["not_checked"] == r"it holds names that are not UTF-8: 1: processing/not utf-8 \udcff"
 
 
 def test_exported_names_can_be_turned_back(evil: Any) -> None:
@@ -206,6 +207,7 @@ def test_a_path_that_is_not_utf8_is_refused_in_words(
     path.unlink()
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # panel's, not ours
 def test_the_page_writes_names_out_and_shows_none_as_a_tooltip() -> None:
     """Tabulator puts a tooltip into the page as HTML."""
     pytest.importorskip("panel")

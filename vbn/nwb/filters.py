@@ -9,12 +9,12 @@ from __future__ import annotations
 import importlib.util
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import h5py
 from h5py import h5z
 
 from vbn.errors import NotReadableError, shortened
+from vbn.nwb.walk import walk
 
 FILTERS = {
     1: "deflate (gzip)",
@@ -61,13 +61,10 @@ def missing_filters(file: h5py.File) -> dict[str, list[str]]:
         Name of the filter with its number -> HDF5 paths of the data sets that were written with it.
     """
     found: dict[str, list[str]] = {}
-
-    def look(name: str, item: Any) -> None:
+    for name, item in walk(file):
         if isinstance(item, h5py.Dataset) and item.chunks is not None:
             for needed in _missing_of(item):
                 found.setdefault(needed, []).append(f"/{name}")
-
-    file.visititems(look)
     return found
 
 

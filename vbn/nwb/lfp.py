@@ -23,6 +23,7 @@ from vbn.nwb.probes import DEVICES, ELECTRODES, EPHYS, read_channels
 from vbn.nwb.recording import RecordingFile, reads
 from vbn.nwb.scalars import flat, text, whole
 from vbn.nwb.session import METADATA, SUBJECT
+from vbn.nwb.walk import names_in
 
 CSD = "processing/current_source_density/ecephys_csd"
 
@@ -326,7 +327,7 @@ def _samples_and_times(file: RecordingFile) -> tuple[Any, Any]:
 def _probe_name(file: RecordingFile, probe_id: int) -> str:
     """Find the probe by its id among the devices."""
     devices = file.group(DEVICES)
-    found = {name: devices[name].attrs.get("probe_id") for name in devices}
+    found = {name: devices[name].attrs.get("probe_id") for name in names_in(devices)}
     names = [name for name, number in found.items() if _whole_number(number) == probe_id]
     if len(names) != 1:
         others = {name: number for name, number in found.items() if number is not None}

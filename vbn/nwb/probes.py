@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vbn.nwb.columns import Table, frame
 from vbn.nwb.recording import RecordingFile, reads
 from vbn.nwb.scalars import flag, number, whole
+from vbn.nwb.walk import names_in
 
 EPHYS = "general/extracellular_ephys"
 ELECTRODES = f"{EPHYS}/electrodes"
@@ -52,7 +53,7 @@ def read_probes(recording: RecordingFile) -> pd.DataFrame:
     argument it reports no LFP for any probe.
     """
     groups = recording.group(EPHYS)
-    names = sorted(name for name in groups if "probe_id" in groups[name].attrs)
+    names = sorted(name for name in names_in(groups) if "probe_id" in groups[name].attrs)
     if not names:
         raise recording.missing(f"{EPHYS}/<probe name>@probe_id")
     probes = [_probe(recording, name) for name in names]

@@ -33,6 +33,7 @@ from vbn.nwb.files import (
 from vbn.nwb.filters import explain_missing
 from vbn.nwb.issue import first_of
 from vbn.nwb.scalars import length_of, texts
+from vbn.nwb.walk import unnameable, walk, walk_links
 
 if TYPE_CHECKING:
     import pynwb
@@ -295,6 +296,9 @@ def reading(recording: RecordingFile, concept: str) -> Iterator[None]:
         refused = _without_filter(recording) or unreadable(recording.path, error)
         refused.add_note(f"while reading the {concept} of {recording.path}")
         raise refused from error
+    except UnicodeError as error:
+        problem = f"a name or text among the {concept} is not UTF-8 ({shortened(error, LONGEST_REASON)})."
+        raise InvalidContentError(recording.path, problem, INCOMPLETE_ADVICE) from error
     except Exception as error:
         error.add_note(f"while reading the {concept} of {recording.path}")
         raise
@@ -397,34 +401,35 @@ def beyond_pynwb(file: h5py.File) -> str:
     Returns
     -------
     str
-        That specifications are not cached, that scalars are stored as arrays of one element, or that there
-        are data sets without a data space, as MATLAB has both. The readers of this package need no
-        specifications, and take such an array for its element, and such a data set for no rows.
+        That specifications are not cached, that scalars are stored as arrays of one element, that there are
+        data sets without a data space, as MATLAB has both, or names that are not UTF-8. The readers of this
+        package need no specifications, take such an array for its element, and such a data set for no rows.
     """
     cached = set(file["specifications"]) if isinstance(file.get("specifications"), h5py.Group) else set()
     needed: set[str] = set()
     arrays: list[str] = []
     spaceless: list[str] = []
 
-    def look(name: str, item: Any) -> None:
+    for name, item in [("", file), *walk(file)]:
         if name.partition("/")[0] == "specifications":
-            return
+            continue
         needed.update(_texts_of(item, "namespace"))
         arrays.extend(
             f"/{name}@{each}"
             for each in item.attrs
             if each not in LISTS and _is_array_of_one(item.attrs.get_id(each).shape)
         )
-        if isinstance(item, h5py.Dataset) and item.shape is None:
+        if not isinstance(item, h5py.Dataset):
+            continue
+        if item.shape is None:
             spaceless.append(f"/{name}")
-        is_text = isinstance(item, h5py.Dataset) and isinstance(item.id.get_type(), h5py.h5t.TypeStringID)
+        is_text = isinstance(item.id.get_type(), h5py.h5t.TypeStringID)
         if is_text and name not in LISTS and _is_array_of_one(item.shape):
             arrays.append(f"/{name}")
-
-    look("", file)
-    file.visititems(look)
     if lacking := sorted(needed - cached):
         return f"it holds no cached specifications of {shortened(', '.join(lacking), LONGEST_REASON)}"
+    if names := unnameable(file):
+        return f"it holds names that are not UTF-8: {first_of(names)}"
     if spaceless:
         return f"it holds data sets without a data space: {first_of(spaceless)}"
     return f"it holds arrays in the place of scalars: {first_of(arrays)}" if arrays else ""
@@ -466,12 +471,11 @@ def lost_parts(file: h5py.File) -> list[str]:
     eye = "acquisition/EyeTracking"
     if eye in file:
         lost += [f"/{eye}/{name}" for name in EYE_PARTS if name not in file[eye]]
-
-    def look(name: str, link: Any) -> None:
-        if isinstance(link, h5py.SoftLink) and name not in file:
-            lost.append(f"/{name} -> {link.path}")
-
-    file.visititems_links(look)
+    lost += [
+        f"/{name} -> {link.path}"
+        for name, link, _ in walk_links(file)
+        if isinstance(link, h5py.SoftLink) and name not in file
+    ]
     return lost
 
 
@@ -490,7 +494,7 @@ def lost_columns(file: h5py.File) -> list[str]:
     """
     lost: list[str] = []
 
-    def look(name: str, item: Any) -> None:
+    for name, item in walk(file):
         announced = _texts_of(item, "colnames") if isinstance(item, h5py.Group) else []
         if announced:
             columns = {"id", *announced}
@@ -498,8 +502,6 @@ def lost_columns(file: h5py.File) -> list[str]:
             lost.extend(
                 f"/{name}/{column}_index" for column in columns & RAGGED if f"{column}_index" not in item
             )
-
-    file.visititems(look)
     return sorted(lost)
 
 

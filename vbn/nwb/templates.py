@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vbn.nwb.columns import Table
 from vbn.nwb.recording import RecordingFile, reading
+from vbn.nwb.walk import names_in
 
 TEMPLATES = "stimulus/templates"
 
@@ -58,7 +59,7 @@ def read_stimulus_templates(session: RecordingFile) -> Iterator[StimulusTemplate
     """
     with reading(session, "stimulus templates"):
         groups = session.group(TEMPLATES) if session.has(TEMPLATES) else {}
-        for image_set in sorted(groups):
+        for image_set in sorted(names_in(groups)):
             yield from _images(session, image_set)
 
 
@@ -76,7 +77,7 @@ def image_names(session: RecordingFile) -> dict[str, list[str]]:
     """
     with reading(session, "stimulus templates"):
         groups = session.group(TEMPLATES) if session.has(TEMPLATES) else {}
-        return {image_set: _names(session, image_set) for image_set in sorted(groups)}
+        return {image_set: _names(session, image_set) for image_set in sorted(names_in(groups))}
 
 
 def picture_hash(warped: NDArray[Any]) -> str:
@@ -102,7 +103,7 @@ def image_hashes(session: RecordingFile) -> Iterator[tuple[str, str, str]]:
         Names, warped and unwarped images do not fit each other.
     """
     with reading(session, "stimulus templates"):
-        for image_set in sorted(session.group(TEMPLATES) if session.has(TEMPLATES) else {}):
+        for image_set in sorted(names_in(session.group(TEMPLATES) if session.has(TEMPLATES) else {})):
             names, warped, _ = _stored(session, image_set)
             for number, name in enumerate(names):
                 yield image_set, name, picture_hash(warped[number])
