@@ -157,7 +157,7 @@ def test_the_terminal_gets_nothing_to_obey(evil: Any) -> None:
         ["register", evil.path.with_name("\x1b[2Jabsent.nwb")],
         ["query", "units", "--structure", "\x1b[2J"],
     )  # fmt: skip
-    for done in (evil.registered, evil.populated, *(evil.vbn(*words, check=False) for words in commands)):
+    for done in (evil.registered, evil.populated, *(evil.call(*words, check=False) for words in commands)):
         said = done.stdout + done.stderr
         assert said
         assert not OBEYED.search(said), (done.args, said)
@@ -175,12 +175,12 @@ def test_exported_names_can_be_turned_back(evil: Any) -> None:
     out = evil.folder / "mice.csv"
     evil.call("export", "Mouse", "--out", out)
     ((mouse_id, genotype),) = [
-        (row["mouse_id"], row["genotype"]) for row in csv.DictReader(out.open(newline="", encoding="utf-8"))
+        (row["mouse_id"], row["genotype"]) for row in csv.DictReader(io.StringIO(out.read_bytes().decode()))
     ]
     assert (mouse_id, genotype) == ("'-mouse", f"'{FORMULA}{EVIL}")
     queried = evil.folder / "sessions.csv"
     evil.call("query", "sessions", "--columns", "genotype", "--out", queried)
-    (row,) = csv.DictReader(queried.open(newline="", encoding="utf-8"))
+    (row,) = csv.DictReader(io.StringIO(queried.read_bytes().decode()))
     assert unguarded(row["genotype"]) == FORMULA + EVIL
 
 
