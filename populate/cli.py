@@ -18,6 +18,7 @@ from importlib import import_module
 import click
 
 import vbn
+from populate.terminal import visible_output
 from vbn.errors import VbnError
 
 COMMANDS = (
@@ -63,7 +64,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     _collect_garbage_less_often()
     arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments
+    with visible_output():
+        _run(arguments, debug="--debug" in arguments)
+
+
+def _run(arguments: list[str], *, debug: bool) -> None:
+    """Run a command and leave with its exit code; say in words what went wrong."""
     try:
         code = vbn_command.main(arguments, prog_name="vbn", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -82,9 +88,10 @@ def main(arguments: list[str] | None = None) -> None:
         # The reader of our output has gone (vbn status | head): nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:  # the last resort: log it and say where
+    except Exception as error:  # noqa: BLE001 - the last resort: log it and say where
         if debug:
-            raise
+            traceback.print_exc()
+            sys.exit(1)
         click.echo(
             f"vbn: unexpected {type(error).__name__}: {error}\n"
             f"vbn: this may be a bug; --debug shows the details, which are also in {_write_log()}",

@@ -19,6 +19,7 @@ import schemas
 import vbn
 from populate.explanation import find_table
 from populate.snapshot import Snapshot
+from populate.spreadsheet import guarded
 from populate.whole_files import whole_file, whole_folder
 from schemas._datajoint import dj
 from schemas.arrow import Column, columns_of, record_batch, schema_of
@@ -194,17 +195,28 @@ def _partitioned_by(name: str) -> Callable[[Path, pa.Schema], Any]:
 
 @contextlib.contextmanager
 def _csv(path: Path, layout: pa.Schema) -> Iterator[Write]:
-    """Write texts in quotes, NULL as nothing, lists as JSON."""
+    """Write texts in quotes and so that no spreadsheet runs them, NULL as nothing, lists as JSON."""
     flat = pa.schema(
         [pa.field(each.name, pa.string()) if pa.types.is_list(each.type) else each for each in layout]
     )
     with csv.CSVWriter(path, flat) as writer:
 
         def write(rows: pa.Table) -> None:
-            arrays = [_as_json(each) if pa.types.is_list(each.type) else each for each in rows.columns]
+            arrays = [_cells(each) for each in rows.columns]
             writer.write_table(pa.Table.from_arrays(arrays, schema=flat))
 
         yield write
+
+
+def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column as CSV has it."""
+    if pa.types.is_list(column.type):
+        return _as_json(column)
+    if not pa.types.is_string(column.type):
+        return column
+    encoded = column.combine_chunks().dictionary_encode()  # most texts of a column are repeated
+    texts = pa.array([guarded(text) for text in encoded.dictionary.to_pylist()], pa.string())
+    return pa.chunked_array([texts.take(encoded.indices)])
 
 
 def _as_json(lists: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -17,10 +17,20 @@ from populate.catalogue import Catalogue, note_catalogue
 from schemas import ecephys, session
 from schemas._datajoint import dj
 from schemas.issues import note_issues
-from schemas.roots import Place, locate
-from schemas.rows import require_storable
-from vbn.errors import ConflictError, NotFoundError, VbnError, quoted
+from schemas.roots import Place, locate, resolve
+from schemas.rows import plain, require_storable
+from schemas.unique_ids import require_own_ids
+from vbn.errors import (
+    ConflictError,
+    InvalidContentError,
+    NotFoundError,
+    NotReadableError,
+    SettingError,
+    VbnError,
+    quoted,
+)
 from vbn.nwb import FileKind
+from vbn.nwb.issue import issue
 from vbn.nwb.layout import find_unknown_parts
 from vbn.nwb.recording import reading
 from vbn.nwb.releases import find_release_issues
@@ -113,9 +123,20 @@ def _read_session(place: Place) -> tuple[vbn.nwb.SessionMetadata, list[vbn.nwb.I
     """Read what is registered of a session's file, what is odd in its layout, and its hash (not of a URL)."""
     with _hashing(place) as blake2b, vbn.nwb.open_session(place) as file:
         metadata = vbn.nwb.read_session(file)
+        require_own_ids(metadata.session_id, place, _ids(file))
         with reading(file, "layout"):
             issues = find_unknown_parts(file) + find_release_issues(file)
+            issues += [issue("not_checked", "file", file.unchecked)] if file.unchecked else []
         return metadata, issues, blake2b()
+
+
+def _ids(file: vbn.nwb.RecordingFile) -> dict[str, Any]:
+    """Read a recording's ids; none of a file whose import is going to say what is wrong with them."""
+    if file.identity.kind is not FileKind.RECORDING:
+        return {}
+    with contextlib.suppress(InvalidContentError, NotReadableError):
+        return dict(vbn.nwb.read_ids(file))
+    return {}
 
 
 @contextlib.contextmanager
@@ -162,11 +183,16 @@ def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -
     known = (session.LfpFile & key & {"lfp_probe_id": lfp.probe_id}).to_dicts()
     if known:
         registered = {name.removeprefix("lfp_"): value for name, value in known[0].items()}
-        if not replace or _has_content(place, identity, registered):
-            _require_same_content(place, identity, registered)
+        is_same = _has_content(place, identity, registered) and (
+            registered["blake2b"] is not None or _agrees_with_import(key, lfp)
+        )
+        if not is_same and not replace:
+            what = f"the LFP of probe {lfp.probe_id} ({lfp.probe_name} of session {key['session_id']})"
+            raise _other_content(place, what, identity, registered)
+        if is_same:
             return Outcome(place, "unchanged", f"LFP of {lfp.probe_name}", key["session_id"])
     _require_probe(place, key, lfp)
-    row = _file_row(place, identity, None)
+    row = _file_row(place, identity, None if is_url(place) else content_hash(Path(place)))
     kept = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns", "registered_at")
     entry = {**key, "lfp_probe_id": lfp.probe_id, **{f"lfp_{name}": row[name] for name in kept}}
     if known:
@@ -175,6 +201,21 @@ def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -
         session.LfpFile.insert1(entry)
     status = "replaced" if known else "registered"
     return Outcome(place, status, f"LFP of {lfp.probe_name}", key["session_id"])
+
+
+def _agrees_with_import(key: dict[str, Any], lfp: vbn.nwb.LfpMetadata) -> bool:
+    """Tell whether an LFP file says what was imported, where no hash can tell that it is the same.
+
+    Earlier versions kept no hash of LFP files. What was not imported yet cannot disagree.
+    """
+    probe = ecephys.Recording.Probe & key & {"probe_id": lfp.probe_id}
+    imported = (ecephys.Lfp & probe.proj()).to_dicts()
+    return not imported or (
+        imported[0]["n_lfp_samples"] == lfp.n_samples
+        and imported[0]["lfp_channel_ids"].tolist() == list(lfp.channel_ids)
+        and imported[0]["lfp_start_time"] == plain(lfp.start_s)
+        and imported[0]["lfp_stop_time"] == plain(lfp.stop_s)
+    )
 
 
 def _require_probe(place: Place, key: dict[str, Any], lfp: vbn.nwb.LfpMetadata) -> None:
@@ -211,12 +252,18 @@ def _session_of(place: Place, lfp: vbn.nwb.LfpMetadata) -> dict[str, Any]:
 
 
 def _require_same_content(path: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> None:
-    if _has_content(path, identity, known):
-        return
-    raise ConflictError(
-        f"{path}: session {identity.identifier} is registered from {known['root']}:{known['relative_path']} "
-        f"with another content (blake2b {str(known['blake2b'])[:12]}..., {known['size_bytes']} bytes; "
-        f"this has {identity.size_bytes}). "
+    if not _has_content(path, identity, known):
+        raise _other_content(path, f"session {identity.identifier}", identity, known)
+
+
+def _other_content(
+    path: Place, what: str, identity: vbn.nwb.FileIdentity, known: dict[str, Any]
+) -> ConflictError:
+    """Make the error for a file that is not the registered one."""
+    kept = f"blake2b {known['blake2b'][:12]}..., " if known["blake2b"] else ""
+    return ConflictError(
+        f"{path}: {what} is registered from {known['root']}:{known['relative_path']} "
+        f"with another content ({kept}{known['size_bytes']} bytes; this has {identity.size_bytes}). "
         "If this file is the right one, register it with --replace; else bring the registered file back."
     )
 
@@ -228,13 +275,23 @@ def _has_content(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, 
 def _is_same(place: Place, known: dict[str, Any]) -> bool:
     """Tell whether a file of the registered size has the registered content.
 
-    Without a hash (LFP files, URLs) size and time of the last change are all there is.
+    Of a URL the size is all that is known. Without a hash, as of LFP files that an earlier version
+    registered, the registered file is compared if it is still there, and not this very file.
     """
-    if is_url(place):
+    if is_url(place) or Path(place).stat().st_mtime_ns == known["modified_ns"]:
         return True
-    if Path(place).stat().st_mtime_ns == known["modified_ns"]:
-        return True
-    return known["blake2b"] is not None and content_hash(Path(place)) == known["blake2b"]
+    expected = known["blake2b"] or _hash_of_registered(Path(place), known)
+    return expected is None or content_hash(Path(place)) == expected
+
+
+def _hash_of_registered(place: Path, known: dict[str, Any]) -> str | None:
+    """Hash the file that is registered; None if it is gone, was changed, or is the one at `place`."""
+    with contextlib.suppress(SettingError, OSError):  # its root is another machine's; it is not there
+        registered = resolve(known["root"], known["relative_path"])
+        if not is_url(registered) and not place.samefile(registered):
+            is_unchanged = Path(registered).stat().st_mtime_ns == known["modified_ns"]
+            return content_hash(Path(registered)) if is_unchanged else None
+    return None
 
 
 def _complete_session(session_id: int, extra: dict[str, Any]) -> bool:

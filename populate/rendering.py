@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
+from populate.spreadsheet import guarded
 from populate.whole_files import whole_file
 from schemas.queries.checks import nearest
 from vbn.errors import SettingError
@@ -61,7 +62,7 @@ def render(frame: pd.DataFrame, kind: str, file: IO[Any], limit: int | None = No
     limit : rows of a table on the screen; None for all.
     """
     if kind == "csv":
-        frame.to_csv(file, index=False)
+        _guarded(frame).to_csv(file, index=False)
     elif kind == "parquet":
         frame.to_parquet(file, index=False)
     elif kind == "json":
@@ -73,6 +74,18 @@ def render(frame: pd.DataFrame, kind: str, file: IO[Any], limit: int | None = No
         left = len(frame) - len(shown)
         rest = f", {left:,} of them not shown (--limit 0 shows all, --out FILE saves them)" if left else ""
         file.write(f"{len(frame):,} row{'' if len(frame) == 1 else 's'}{rest}.\n")
+
+
+def _guarded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose texts no spreadsheet runs."""
+    texts = frame.select_dtypes(include=["object", "string", "category"])
+    held = {str(name): [_guarded_value(value) for value in texts[name]] for name in texts}
+    columns = {name: pd.Series(values, frame.index, dtype=object) for name, values in held.items()}
+    return frame.assign(**columns).rename(columns=_guarded_value)
+
+
+def _guarded_value(value: Any) -> Any:
+    return guarded(value) if isinstance(value, str) else value
 
 
 def save(frame: pd.DataFrame, kind: str, out: Path) -> None:

@@ -269,6 +269,7 @@ def _require_layout(
 def _bring_up_to_date(database: Database, report: Callable[[str], None]) -> None:
     """Create the table of changes, and make the changes that are due before any new table is created."""
     from schemas import administration
+    from schemas.unique_ids import shared_ids
 
     made = migrations.made_changes(database)
     _rebind(administration.schema, database, create=True)
@@ -276,6 +277,9 @@ def _bring_up_to_date(database: Database, report: Callable[[str], None]) -> None
         migrations.enter(list(migrations.CHANGES), database)
     else:
         migrations.upgrade(database, migrations.pending(database), report)
+        migrations.make_ids_unique(database)  # also where sessions shared ids when the change was made
+        for words in shared_ids(database):
+            report(words)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from schemas.parameters import ParameterTable
 from schemas.provenance import MadeWith, provenance_lines, source_hash
 from schemas.rows import insert_rows, key_of_session, require_storable, rows_from_frame
 from schemas.store import mapped
+from schemas.unique_ids import refusing_known_ids, require_own_ids
 from vbn.analysis.spikes import SpikePieces
 from vbn.anatomy import UNLISTED_GROUP, structures
 from vbn.nwb.ends import last_recorded_time, last_spikes
@@ -77,6 +78,7 @@ class Recording(FileImport):
         has_lfp_data : bool  # whether the release has an LFP file of this probe
         lfp_sampling_rate=null : float64  # (Hz) sampling rate of the LFP file
         probe_spike_times : <npy@vbn>  # (s) float64, all units one after the other, see Unit.spike_offset
+        unique index (probe_id)
         """
 
     class Channel(dj.Part):
@@ -96,6 +98,7 @@ class Recording(FileImport):
         -> [nullable] Structure
         valid_data : bool  # whether the site is usable
         filtering=null : varchar(255)  # hardware filters
+        unique index (channel_id)
         """
 
     class Unit(dj.Part):
@@ -134,7 +137,7 @@ class Recording(FileImport):
         peak_waveform=null : <blob>  # (uV) float32, 82 samples at 30 kHz, mean waveform on the peak channel
         spike_offset : int64  # (samples) where the unit begins in probe_spike_times
         n_spikes : int64  # (samples) number of spikes of the unit
-        index (unit_id)
+        unique index (unit_id)
         """
 
     @property
@@ -145,6 +148,7 @@ class Recording(FileImport):
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read probes, channels and units; the spike times follow probe by probe on insert."""
         recording = registered_file(source)
+        require_own_ids(key["session_id"], recording.path, vbn.nwb.read_ids(recording))
         units = vbn.nwb.read_units(recording)
         waveforms = vbn.nwb.read_peak_waveforms(recording, units)
         units["peak_waveform"] = [
@@ -165,11 +169,12 @@ class Recording(FileImport):
         self.insert1(
             {**key, **self.provenance(key), **counts, "n_recorded_spikes": int(units["n_spikes"].sum())}
         )
-        located, last = self._insert_probes(key, probes, units, recording)
-        channel_rows = rows_from_frame(with_unregistered_as_missing(channels), self.Channel(), key)
-        unlisted = enter_structures(channels["structure_acronym"].dropna())
-        insert_rows(self.Channel(), channel_rows)
-        insert_rows(self.Unit(), rows_from_frame(located, self.Unit(), key, UNIT_COLUMNS))
+        with refusing_known_ids(key["session_id"], recording.path):
+            located, last = self._insert_probes(key, probes, units, recording)
+            channel_rows = rows_from_frame(with_unregistered_as_missing(channels), self.Channel(), key)
+            unlisted = enter_structures(channels["structure_acronym"].dropna())
+            insert_rows(self.Channel(), channel_rows)
+            insert_rows(self.Unit(), rows_from_frame(located, self.Unit(), key, UNIT_COLUMNS))
         issues = find_channel_issues(channels) + find_unit_issues(units, channels)
         issues += find_infinite_values(units, "units") + find_infinite_values(channels, "channels")
         issues += find_late_spikes(last, last_recorded_time(recording))
@@ -428,9 +433,8 @@ def lfp_source(key: dict[str, Any]) -> dict[str, Any]:
     """Return where the LFP file of a probe is, in the words of NwbFile."""
     probe_id = (Recording.Probe & key).fetch1("probe_id")
     row = (session.LfpFile & key_of_session(key) & {"lfp_probe_id": probe_id}).fetch1()
-    return {name: row["lfp_" + name] for name in ("root", "relative_path", "size_bytes")} | {
-        "file_kind": "lfp"
-    }
+    names = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns")
+    return {name: row["lfp_" + name] for name in names} | {"file_kind": "lfp"}
 
 
 def lfp_samples(key: dict[str, Any], **piece: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -44,11 +44,14 @@ def fetch_frame(
             for name, values in zip(names, columns, strict=True)
         }
     )
-    if not nullable_integers:
-        return frame
     # What refers to another table has no type of its own, only the server's.
     types = {name: attributes[name].original_type or attributes[name].type for name in names}
     integers = [name for name in names if types[name] in INTEGERS]
+    if not rows:  # from values alone pandas would not know, and could join them to no others
+        numbers = [name for name in names if attributes[name].numeric and types[name] != "bool"]
+        frame = frame.astype({**dict.fromkeys(numbers, float), **dict.fromkeys(integers, int)})
+    if not nullable_integers:
+        return frame
     return frame.astype({name: "Int64" for name in integers if frame[name].dtype.kind != "i"})
 
 

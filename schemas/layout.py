@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from schemas import connection, migrations
+from schemas import connection, migrations, unique_ids
 from schemas._datajoint import prepare_declare
 
 
@@ -20,7 +20,7 @@ class Layout:
     ----------
     absent : tables that are missing, as ``schema.table``.
     changes : changes of the layout that are due.
-    differences : columns that are missing or unknown, in words.
+    differences : columns that are missing or unknown, and sessions that share ids, in words.
     """
 
     database: connection.Database
@@ -43,7 +43,8 @@ def inspect(prefix: str | None = None) -> Layout:
     absent, changes = connection.absent_tables(database), migrations.pending(database)
     if absent or changes:
         return Layout(database, absent, changes, [])
-    return Layout(database, [], [], list(_differences(connection.connect(prefix))))
+    differences = [*_differences(connection.connect(prefix)), *unique_ids.shared_ids(database)]
+    return Layout(database, [], [], differences)
 
 
 def _differences(database: connection.Database) -> Iterator[str]:

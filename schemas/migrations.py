@@ -271,10 +271,18 @@ def _without_later(criterion: dict[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in criterion.items() if (field, value) != (LATER, False)}
 
 
+def make_ids_unique(database: Database) -> None:
+    """Let no two sessions have the same probes, channels or units; `vbn deploy` names those that do."""
+    from schemas import unique_ids
+
+    unique_ids.make_ids_unique(database)
+
+
 CHANGES = (
     Change(1, "text is compared with case on MySQL too", compare_text_with_case),
     Change(2, "units are found by their id alone", index_units_by_id),
     Change(3, "the filters 'good' and 'visual_coding' are AllenSDK's", correct_filters),
+    Change(4, "ids of probes, channels and units are unique", make_ids_unique),
 )
 
 

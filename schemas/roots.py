@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from schemas.settings import home_folder
-from vbn.errors import NotFoundError, SettingError
+from vbn.errors import NotFoundError, NotReadableError, SettingError
 from vbn.web import is_url
 
 LOCAL, WEB = "local", "web"
@@ -71,7 +71,19 @@ def set_root(name: str, place: str | None) -> None:
 
 
 def locate(place: Place) -> tuple[str, str]:
-    """Return root name and relative path of a file: the innermost root that holds it."""
+    """Return root name and relative path of a file: the innermost root that holds it.
+
+    Raises
+    ------
+    NotReadableError
+        If the path is not text in UTF-8, which is all that a database holds.
+    """
+    try:
+        str(place).encode()
+    except UnicodeEncodeError as error:
+        raise NotReadableError(
+            place, "its path is not text in UTF-8, as a database holds it.", "Rename the file or the folder."
+        ) from error
     if is_url(place):
         urls = {name: str(root).rstrip("/") + "/" for name, root in roots().items() if is_url(root)}
         holding = [name for name, root in urls.items() if str(place).startswith(root)]

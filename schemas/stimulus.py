@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,8 @@ from vbn.nwb.findings import (
     find_unknown_trials,
     find_unsorted_times,
 )
+from vbn.nwb.issue import first_of, issue
+from vbn.nwb.templates import image_hashes, picture_hash
 
 schema = dj.Schema()
 
@@ -170,7 +171,7 @@ class Stimulus(FileImport):
             *find_unsorted_times(timestamps, "stimulus_timestamps"),
         ]
         stop_at_errors(key, "Stimulus", file.path, issues)
-        enter_images(
+        issues += enter_images(
             file, set(presentations["image_name"].dropna()), (session.Session & key).fetch1("image_set")
         )
         presentations["trials_id"] = presentations["trials_id"].where(
@@ -197,17 +198,22 @@ class Stimulus(FileImport):
         insert_rows(self.Change(), rows_from_frame(changes, self.Change(), key, CHANGE_COLUMNS))
 
 
-def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | None) -> None:
+def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | None) -> list[vbn.nwb.Issue]:
     """Enter the images of a session that are not known yet, each with its picture if the file has it.
 
     Images belong to no session: they are entered outside of a job's transaction, by one worker at a
-    time, and stay when the job fails.
+    time, and stay when the job fails. Of two pictures under one name, that which was entered first stays, and
+    within a file the first in the order of the sets' names.
 
     Parameters
     ----------
-    file : the open file; a picture is read only if its image is new.
+    file : the open file; of an image that is known, only the pixels are compared.
     shown : names of the images that were presented; ``omitted`` is one.
     image_set : letter of the session's image set.
+
+    Returns
+    -------
+    list of Issue : ``image_differs`` for pictures that are not those that stay.
     """
     held = {name for names in vbn.nwb.image_names(file).values() for name in names}
     if too_long := [name for name in sorted(shown | held) if len(name) > LONGEST_IMAGE_NAME]:
@@ -219,7 +225,12 @@ def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | 
         missing = (shown | held) - known.keys()
         wanted = held & (missing | {name for name, sha256 in known.items() if sha256 is None})
         templates = vbn.nwb.read_stimulus_templates(file) if wanted else ()
-        pictures = {template.image_name: template for template in templates if template.image_name in wanted}
+        pictures: dict[str, vbn.nwb.StimulusTemplate] = {}
+        for template in templates:
+            if template.image_name in wanted:
+                pictures.setdefault(template.image_name, template)
+        kept = {name: picture_hash(template.warped) for name, template in pictures.items()}
+        kept |= {name: sha256 for name, sha256 in known.items() if sha256 is not None}
         for name in sorted(missing):
             with discarding_leftovers(Image(), {"image_name": name}):
                 Image.insert1({"image_name": name, **_picture(pictures.pop(name, None))})
@@ -228,13 +239,15 @@ def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | 
         if image_set is not None:
             rows = [{"image_name": name, "image_set_name": image_set} for name in sorted(held)]
             Image.Set.insert(rows, skip_duplicates=True)
+    others = [f"{name} ({of})" for of, name, sha256 in image_hashes(file) if sha256 != kept[name]]
+    return [issue("image_differs", "stimulus_templates", first_of(others))] if others else []
 
 
 def _picture(template: vbn.nwb.StimulusTemplate | None) -> dict[str, Any]:
     if template is None:
         return {}
     return {
-        "image_sha256": hashlib.sha256(np.ascontiguousarray(template.warped).tobytes()).hexdigest(),
+        "image_sha256": picture_hash(template.warped),
         "thumbnail": vbn.nwb.image_thumbnail(template.warped, THUMBNAIL_WIDTH),
         "warped": template.warped,
         "unwarped": template.unwarped,

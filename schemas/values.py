@@ -97,9 +97,15 @@ def _find_large(values: Sequence[Any]) -> Refusal | None:
 
 
 def _find_long(values: Sequence[Any], length: int) -> Refusal | None:
-    # Columns repeat a few texts; PostgreSQL holds no character 0.
-    unfit = {text for text in set(values) if isinstance(text, str) and (len(text) > length or "\0" in text)}
+    # Columns repeat a few texts.
+    unfit = {text for text in set(values) if isinstance(text, str) and not _is_storable(text, length)}
     if not unfit:
         return None
     wrong = [at for at, value in enumerate(values) if value in unfit]
     return Refusal(wrong, f"text of at most {length} characters, none of them character 0, is expected")
+
+
+def _is_storable(text: str, length: int) -> bool:
+    """Tell whether a server holds a text: PostgreSQL no character 0, neither what is not Unicode."""
+    is_unicode = not any("\ud800" <= character <= "\udfff" for character in text)
+    return len(text) <= length and "\0" not in text and is_unicode

@@ -23,12 +23,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from vbn.visible import visible
+
 LONGEST_QUOTE = 60
 """How much of a value a message shows, in characters."""
 
 
 def shortened(text: object, longest: int = LONGEST_QUOTE) -> str:
-    """Return a text as a message shows it: in one line, without its end where it is long.
+    """Return a text as a message shows it: in one line, all visible, without its end where it is long.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ def shortened(text: object, longest: int = LONGEST_QUOTE) -> str:
     >>> shortened("a long text\\nof two lines", 11)
     'a long text... (24 characters)'
     """
-    line = " ".join(str(text).replace("\0", "\\0").split())
+    line = visible(" ".join(str(text).split()))
     return line if len(line) <= longest else f"{line[:longest]}... ({len(line)} characters)"
 
 
@@ -77,7 +79,7 @@ class FileError(VbnError):
         self.path = str(path)
         self.problem = problem
         self.advice = advice
-        super().__init__(f"{self.path}: {problem}" + (f" {advice}" if advice else ""))
+        super().__init__(f"{visible(self.path)}: {problem}" + (f" {advice}" if advice else ""))
 
     def __reduce__(self) -> tuple[type[FileError], tuple[str, str, str]]:
         """Make the error survive the way back from a worker process."""

@@ -29,10 +29,10 @@ def command(folder: Path) -> None:
         del os.environ[name]
     os.environ.update(VBN_HOME=str(home), DJ_IGNORE_CONFIG_FILE="true", DJ_LOG_LEVEL="CRITICAL")
 
-    from rich.console import Console
     from rich.table import Table
 
     from populate import demo
+    from populate.terminal import console
 
     reports, figure = demo.run(home, click.echo)
     table = Table(
@@ -49,7 +49,7 @@ def command(folder: Path) -> None:
     table.add_row(
         "  of them injected", *(f"{report.tagged_correctly} of {report.injected}" for report in reports)
     )
-    Console().print(table)
+    console().print(table)
     click.echo(
         f"The figure: {figure}\nGo on with:  export VBN_HOME={home};  vbn status;  vbn --help;  vbn down"
     )

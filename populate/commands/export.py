@@ -64,6 +64,7 @@ def export_table(
 
     TABLE is a name of docs/tables.md, a part as Master.Part. Arrays are lists in Parquet and JSON in CSV,
     matrices lists of their rows; NULL is nothing in CSV, and NaN in an array is null there. Times are UTC.
+    A text that a spreadsheet would run has an apostrophe before it in CSV (docs/queries.md).
 
     \b
     Examples:

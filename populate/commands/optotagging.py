@@ -20,11 +20,11 @@ def report(methods: tuple[str, ...], as_json: bool) -> None:
     """
     import json
 
-    from rich.console import Console
     from rich.table import Table
 
     import schemas
     from populate.optotagging_report import shares_by_line
+    from populate.terminal import console, plain
 
     schemas.connect()
     shares = shares_by_line(methods)
@@ -35,6 +35,6 @@ def report(methods: tuple[str, ...], as_json: bool) -> None:
     for row in shares.to_dict("records"):
         interval = f"{100 * row['share_low']:.2f}-{100 * row['share_high']:.2f}"
         counts = (str(row[name]) for name in ("n_sessions", "n_units", "n_passing"))
-        table.add_row(row["method"], row["line"], *counts, f"{row['share']:.2%}", interval)
-    Console().print(table)
+        table.add_row(plain(row["method"]), plain(row["line"]), *counts, f"{row['share']:.2%}", interval)
+    console().print(table)
     click.echo("The share of wild types, whose cells have no opsin, is the method's false-positive rate.")

@@ -367,6 +367,7 @@ def _answer(ask: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown: 
 
     import schemas
     from populate.rendering import ROWS_SHOWN, format_for, render, save, with_columns
+    from populate.terminal import data_stream
     from schemas import queries
 
     kind, out, limit = format_for(options["kind"], options["out"]), options["out"], options["limit"]
@@ -379,7 +380,8 @@ def _answer(ask: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown: 
     frame = with_columns(frame, names)
     if out is None:
         rows = {None: ROWS_SHOWN, 0: None}.get(limit, limit) if kind == "table" else None
-        render(frame if kind == "table" or not limit else frame.head(limit), kind, sys.stdout, rows)
+        screen = sys.stdout if kind == "table" else data_stream()
+        render(frame if kind == "table" or not limit else frame.head(limit), kind, screen, rows)
         return
     save(frame.head(limit) if limit else frame, kind, out)
     click.echo(f"{out}: {len(frame):,} rows.", err=True)

@@ -29,6 +29,7 @@ def command(paths: tuple[str, ...], catalogue: Path | None, replace: bool, as_js
     import schemas
     from populate.catalogue import Catalogue
     from populate.register import register
+    from vbn.visible import visible
 
     schemas.connect()
     counts: Counter[str] = Counter()
@@ -41,7 +42,7 @@ def command(paths: tuple[str, ...], catalogue: Path | None, replace: bool, as_js
             click.echo(f"vbn: {outcome.message}", err=True)
         else:
             note = f" ({outcome.message})" if outcome.message else ""
-            click.echo(f"{outcome.status:>10}  {outcome.session_id}  {outcome.path}{note}")
+            click.echo(f"{outcome.status:>10}  {outcome.session_id}  {visible(str(outcome.path))}{note}")
     if not as_json:
         click.echo(", ".join(f"{number} {status}" for status, number in counts.items()) + ".")
     if counts["failed"]:

@@ -19,6 +19,7 @@ def command(paths: tuple[Path, ...], dry_run: bool) -> None:
     """
     import schemas
     from populate.whereabouts import relocate
+    from vbn.visible import visible
 
     schemas.connect()
     failed = moved = 0
@@ -26,7 +27,7 @@ def command(paths: tuple[Path, ...], dry_run: bool) -> None:
         failed += change.error is not None
         moved += change.error is None
         click.echo(
-            f"vbn: {change.error}" if change.error else f"{change.old} -> {change.new}",
+            f"vbn: {change.error}" if change.error else visible(f"{change.old} -> {change.new}"),
             err=bool(change.error),
         )
     click.echo(f"{moved} {'would be ' if dry_run else ''}relocated, {failed} failed.")

@@ -23,10 +23,9 @@ def command(as_json: bool, watch: float | None) -> None:
     """
     import json
 
-    from rich.console import Console
-
     import schemas
     from populate.status import as_dicts, table_status
+    from populate.terminal import console
 
     if watch is not None:
         if as_json:
@@ -38,7 +37,7 @@ def command(as_json: bool, watch: float | None) -> None:
     if as_json:
         click.echo(json.dumps(as_dicts(states), indent=2))
         return
-    Console().print(_as_table(str(database), states))
+    console().print(_as_table(str(database), states))
     if any(state.errors for state in states):
         click.echo("What failed: vbn errors")
 
@@ -47,7 +46,9 @@ def _as_table(title: str, states: list[Any]) -> Any:
     """Return the states as a table on the screen."""
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    from populate.terminal import plain
+
+    table = Table(title=plain(title), title_justify="left")
     table.add_column("table")
     for name in ("done", "total", "reserved", "errors"):
         table.add_column(name, justify="right")
@@ -71,17 +72,18 @@ def _watch(pause_s: float) -> None:
 
     from populate.interruption import noticing_interruptions
     from populate.status import watched_status
+    from populate.terminal import console, plain
 
     shown: Any = "Connecting ..."
     with (
         noticing_interruptions() as interruptions,
-        Live(shown, auto_refresh=False, vertical_overflow="visible") as live,
+        Live(shown, console=console(), auto_refresh=False, vertical_overflow="visible") as live,
     ):
         for place, states, problem in watched_status():
             if states:
                 shown = _as_table(place, states)
             now = datetime.now().astimezone().strftime("%H:%M:%S")
-            line = f"{now}  {problem or 'Ctrl-C ends this.'}"
+            line = plain(f"{now}  {problem or 'Ctrl-C ends this.'}")
             live.update(Group(shown, line), refresh=True)
             time.sleep(pause_s)
             interruptions.raise_swallowed()

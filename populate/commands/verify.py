@@ -17,6 +17,7 @@ def command(quick: bool, as_json: bool) -> None:
 
     import schemas
     from populate.whereabouts import verify
+    from vbn.visible import visible
 
     schemas.connect()
     problems = 0
@@ -25,7 +26,7 @@ def command(quick: bool, as_json: bool) -> None:
         click.echo(
             json.dumps(result)
             if as_json
-            else f"{result['status']:<8} {result['file']} {result['problem']}".rstrip()
+            else f"{result['status']:<8} {visible(result['file'])} {result['problem']}".rstrip()
         )
     if problems:
         raise SystemExit(1)

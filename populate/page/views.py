@@ -202,7 +202,6 @@ def table(frame: pd.DataFrame, columns: Mapping[str, Column], picked: int | None
         text_align={name: "right" for name in columns if is_number[name]},
         header_align={name: "right" for name in columns if is_number[name]},
         header_filters={name: {"type": "input", "func": "like", "placeholder": "filter"} for name in columns},
-        configuration={"columnDefaults": {"tooltip": True}},
         show_index=False,
         disabled=True,
         selectable=False,
@@ -242,12 +241,12 @@ async def sessions(visitor: Visitor, _query: Query) -> list[Any]:
         "stage": Column("Stage"),
         "experience_level": Column("Experience", 100),
         "image_set": Column("Images", 75),
-        "genotype": Column("Genotype", 250),
+        "genotype": Column("Genotype", 250, wraps=True),
         "dprime": Column("d'", 70, decimals=2),
         "n_units": Column("Units", 75),
         "n_selected": Column("Passing", 80),
         "n_issues": Column("Issues", 75),
-        "abnormal": Column("Abnormal"),
+        "abnormal": Column("Abnormal", wraps=True),
         "imported": Column("Imported"),
     }
     head = html("sessions.html", n_sessions=len(frame), passing=PASSING)

@@ -22,6 +22,8 @@ import h5py
 import numpy as np
 import pytest
 
+OwnIds = Callable[[h5py.File, int], None]
+
 N_MUTANTS = int(os.environ.get("VBN_MUTANTS", "16"))
 FIRST = int(os.environ.get("VBN_FIRST_MUTANT", "0"))
 FIRST_ID = 9_500_000_000
@@ -195,30 +197,34 @@ def sources(open_folder: Path) -> Sources:
     return Sources(recording, training, lfp, next(lfp.parent.glob("ecephys_session_*.nwb")) if lfp else None)
 
 
-def make_mutant(number: int, sources: Sources, folder: Path) -> tuple[list[Path], list[str]]:
+def make_mutant(number: int, sources: Sources, folder: Path, own_ids: OwnIds) -> tuple[list[Path], list[str]]:
     """Make the mutant; return the files to register, the mutant last, and what was changed."""
     rng = np.random.default_rng(number)
     source, session_id = sources.of(number), FIRST_ID + number
     paths = [folder / f"mutant_{number}.nwb"]
     shutil.copyfile(source, paths[0])
     if source == sources.lfp:
-        paths.insert(0, unchanged_recording(session_id, sources, folder))
+        paths.insert(0, unchanged_recording(session_id, sources, folder, lambda file: own_ids(file, number)))
     with h5py.File(paths[-1], "r+") as file:
         if source != sources.lfp:  # which is numbered by its probe
             replace_identifier(file, session_id)
+        own_ids(file, number)
         if source != sources.recording:
             file["general/metadata"].attrs["behavior_session_id"] = session_id
         changes = [] if number % 20 == 19 else [mutate(file, rng) for _ in range(1 + number % 2)]
     return paths, changes or [damage_bytes(paths[-1], rng)]
 
 
-def unchanged_recording(session_id: int, sources: Sources, folder: Path) -> Path:
+def unchanged_recording(
+    session_id: int, sources: Sources, folder: Path, change: Callable[[h5py.File], None]
+) -> Path:
     """Copy the LFP file's recording."""
     path = folder / f"recording_{session_id}.nwb"
     shutil.copyfile(sources.recording_of_lfp, path)
     with h5py.File(path, "r+") as file:
         replace_identifier(file, session_id)
         file["general/metadata"].attrs["behavior_session_id"] = session_id
+        change(file)
     return path
 
 
@@ -274,7 +280,7 @@ def partial_rows(database: Any, session_id: int) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def tally(make_database: Callable[..., Any], sources: Sources, open_folder: Path) -> Tally:
+def tally(make_database: Callable[..., Any], sources: Sources, open_folder: Path, own_ids: OwnIds) -> Tally:
     from schemas import ecephys
 
     database, found = make_database(), Tally()
@@ -282,7 +288,7 @@ def tally(make_database: Callable[..., Any], sources: Sources, open_folder: Path
     with pytest.MonkeyPatch.context() as patch:
         for name, value in database.environment.items():
             patch.setenv(name, value)
-        run_mutants(database, found, sources, open_folder)
+        run_mutants(database, found, sources, open_folder, own_ids)
     if database.stored_files() != database.referenced_files():
         found.wrong.append(f"left in the store: {database.stored_files() ^ database.referenced_files()}")
     if set(database.job_states()) - {"error"}:
@@ -291,9 +297,9 @@ def tally(make_database: Callable[..., Any], sources: Sources, open_folder: Path
     return found
 
 
-def run_mutants(database: Any, found: Tally, sources: Sources, open_folder: Path) -> None:
+def run_mutants(database: Any, found: Tally, sources: Sources, open_folder: Path, own_ids: OwnIds) -> None:
     for number in range(FIRST, FIRST + N_MUTANTS):
-        paths, changes = make_mutant(number, sources, open_folder)
+        paths, changes = make_mutant(number, sources, open_folder, own_ids)
         found.mutants += 1
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

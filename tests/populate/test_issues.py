@@ -6,6 +6,7 @@ Every mutated copy is a session of its own; all are imported by one ``vbn popula
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +127,10 @@ def no_licks(file: h5py.File) -> None:
     del file["processing/rewards"]
 
 
+ID_OF_A_COPY = re.compile(r"\b\d{1,9}(\d{10})\b")
+"""The last ten digits are those of the original."""
+
+
 @dataclass(frozen=True)
 class Oddity:
     """What is done to a file, and the issues that are then there besides those of the unchanged file."""
@@ -193,7 +198,9 @@ class Imported:
         """Importing table, table, code and severity -> detail, by the command line."""
         rows = self.database.json("issues", "--session", self.ids[name])
         return {
-            (row["imported_by"], row["issue_table"], row["issue_code"], row["severity"]): row["issue_detail"]
+            tuple(
+                row[name] for name in ("imported_by", "issue_table", "issue_code", "severity")
+            ): ID_OF_A_COPY.sub(r"\1", row["issue_detail"])
             for row in rows
         }
 

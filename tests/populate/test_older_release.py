@@ -68,8 +68,13 @@ def rows_of(database: Any, table: Any, order: str) -> list[list[dict[str, Any]]]
     found = []
     for session_id in database.ids:
         rows = (table & {"session_id": session_id}).to_dicts(order_by=order)
-        found.append([{k: v for k, v in row.items() if k != "session_id"} for row in rows])
+        found.append([{k: _comparable(v) for k, v in row.items() if k != "session_id"} for row in rows])
     return found
+
+
+def _comparable(value: Any) -> Any:
+    """Return an id as the original has it, of which a copy's are so much larger."""
+    return value % 10**10 if isinstance(value, int) and value > 10**10 else value
 
 
 def test_presentations_are_the_same_but_for_what_was_not_stored(both: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 LAYOUTS = Path(__file__).parents[1] / "layouts"
 OLD_SESSION = 9000000001
-N_CHANGES = 3
+CHANGES = [1, 2, 3, 4]
 FILTERS, CRITERIA = "selection.#unit_criteria", "selection.#unit_criteria__criterion"
 # In the dump of layout 2 'good_0_1' and 'visual_coding_code' are somebody's own, as are these.
 OWN_FILTERS = ("own_snr", "good_0_1", "inclusive")
@@ -77,7 +77,7 @@ def test_an_upgrade_keeps_all_rows_and_gives_the_layout_of_a_new_database(
     entered = old_database.server.query(
         f'SELECT migration FROM "{old_database.prefix}administration"."migration"'
     )
-    assert sorted(row[0] for row in entered) == list(range(1, N_CHANGES + 1))
+    assert sorted(row[0] for row in entered) == CHANGES
     structures = old_database.server.query(
         f'SELECT count(*) FROM "{old_database.prefix}ecephys"."#structure"'
         " WHERE structure_acronym IN ('cm', 'CM', 'Cm')"
@@ -162,7 +162,7 @@ def test_two_deploys_at_once_make_each_change_once(old_database: Any) -> None:
     outputs = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert sum("Change 1 of the layout" in output for output, _ in outputs) == 1
-    assert len(old_database.contents()["administration.migration"]) == N_CHANGES
+    assert len(old_database.contents()["administration.migration"]) == len(CHANGES)
 
 
 @pytest.fixture

@@ -228,7 +228,7 @@ def is_master(name: str) -> bool:
 
 
 def test_a_file_without_sense_stops_nobody_else(
-    registered: Any, undisturbed: Any, synthetic_files: list[Path], open_folder: Path
+    registered: Any, undisturbed: Any, synthetic_files: list[Path], open_folder: Path, own_ids: Any
 ) -> None:
     """It is recorded once per imported table; what would be made from it is not attempted."""
     path = open_folder / "poison_9300000001.nwb"
@@ -238,6 +238,7 @@ def test_a_file_without_sense_stops_nobody_else(
     with h5py.File(path, "r+") as file:
         del file["identifier"]
         file["identifier"] = "9300000001"
+        own_ids(file, 1)
     registered.call("register", path)
     path.write_bytes(b"\0" * path.stat().st_size)
     with worker(registered, *WORK, "--until-idle") as log:
@@ -614,7 +615,7 @@ def test_status_is_shown_again_and_again(populated_synthetic: Any) -> None:
     ours, theirs = pty.openpty()  # on anything but a terminal it is shown once, at the end
     environment = {"COLUMNS": "80", "TERM": "xterm"}
     watching = populated_synthetic.start("status", "--watch", "0.5", env=environment, stdout=theirs)
-    with watching as process, open(ours, "rb", buffering=0) as screen:
+    with watching as process, os.fdopen(ours, "rb", buffering=0) as screen:
         try:
             shown = b""
             while shown.count(b"Recording") < 2 and process.poll() is None:

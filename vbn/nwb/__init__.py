@@ -38,7 +38,7 @@ from vbn.nwb.spikes import iterate_spike_amplitudes, iterate_spike_times
 from vbn.nwb.stimulus import read_stimulus_presentations, read_stimulus_timestamps
 from vbn.nwb.templates import StimulusTemplate, image_names, image_thumbnail, read_stimulus_templates
 from vbn.nwb.trials import read_trials
-from vbn.nwb.units import read_units
+from vbn.nwb.units import read_ids, read_units
 from vbn.nwb.waveforms import read_peak_waveforms, read_unit_waveform
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "read_channels",
     "read_csd",
     "read_eye_tracking",
+    "read_ids",
     "read_lfp_channels",
     "read_lfp_probe",
     "read_lfp_samples",

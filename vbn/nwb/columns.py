@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vbn.errors import quoted, shortened
 from vbn.nwb.recording import RecordingFile
+from vbn.nwb.scalars import flat, length_of
 
 T = TypeVar("T")
 
@@ -53,8 +54,9 @@ def texts(values: NDArray[Any], missing: Collection[str] = ()) -> NDArray[np.obj
     ValueError
         The column holds something other than text, or is not UTF-8.
     """
+    filling = "\0 " if values.dtype.kind == "S" else ""  # of text of fixed length
     # Columns repeat a few names: each is decoded once.
-    decoded = {value: _text(value) for value in set(values.tolist())}
+    decoded = {value: _text(value).rstrip(filling) for value in set(values.tolist())}
     empty = {value for value, text in decoded.items() if text in missing}
     found = np.empty(len(values), dtype=object)
     found[:] = [None if value in empty else decoded[value] for value in values.tolist()]
@@ -164,21 +166,22 @@ class Table:
         self.recording.group(self.path)
 
     def __len__(self) -> int:
-        return int(self.recording.dataset(f"{self.path}/{self.length_column}").shape[0])
+        return self.recording.length(f"{self.path}/{self.length_column}")
 
     def has(self, name: str) -> bool:
         """Tell whether the table has a column."""
         return self.recording.has(f"{self.path}/{name}")
 
     def values(self, name: str) -> NDArray[Any]:
-        """Read a required column as it is stored, (n_rows,)."""
+        """Read a required column as it is stored, (n_rows,); a table without rows may lack it."""
+        if not self.has(name) and not len(self):
+            return np.empty(0)
         column = self.recording.dataset(f"{self.path}/{name}")
-        if column.shape != (len(self),):
+        if length_of(column) != len(self):
             raise self.recording.invalid(
                 f"/{self.path}/{name} has shape {column.shape}, and the table has {len(self)} rows."
             )
-        stored: NDArray[Any] = column[:]
-        return stored
+        return flat(column)
 
     def column(self, name: str, convert: Callable[[NDArray[Any]], T]) -> T:
         """Read a required column through one of the functions of this module."""

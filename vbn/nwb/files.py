@@ -21,6 +21,8 @@ from typing import Any
 import h5py
 
 from vbn.errors import FileError, NotFoundError, NotNwbError, NotReadableError, WrongKindError, quoted
+from vbn.nwb import scalars
+from vbn.nwb.filters import use_installed_plugins
 from vbn.nwb.remote import open_remote
 from vbn.web import is_url
 
@@ -210,6 +212,7 @@ def open_hdf5(path: Path | str) -> Iterator[Any]:
     NotReadableError
         The file is absent, a folder, forbidden, empty, cut short, locked or not HDF5.
     """
+    use_installed_plugins()
     if is_url(path):
         with open_remote(str(path)) as remote, _opened(path, remote) as file:
             yield file
@@ -329,16 +332,17 @@ def _identifier(path: Path | str, file: Any) -> int:
 
 
 def _scalar_text(file: Any, name: str) -> str:
-    """Read a scalar text data set; empty when it is absent or not a scalar."""
+    """Read a text data set; empty when it is absent or not one text."""
     found = file.get(name)
-    return _text(found[()]) if isinstance(found, h5py.Dataset) and found.shape == () else ""
+    return _text(found) if isinstance(found, h5py.Dataset) else ""
 
 
-def _text(value: Any) -> str:
-    """Give text for what HDF5 holds as bytes, text, number or not at all."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace")
-    return "" if value is None else str(value)
+def _text(stored: Any) -> str:
+    """Give the text that HDF5 holds; empty for none, or for what is no text."""
+    try:
+        return "" if stored is None else scalars.text(stored)
+    except ValueError:
+        return ""
 
 
 def _files_of(path: Path) -> list[Path]:

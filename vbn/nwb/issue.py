@@ -60,6 +60,10 @@ _KNOWN: dict[str, tuple[Severity, str]] = {
     "reward_without_lick": ("warning", "Earned rewards without a lick in the second before them."),
     "no_licks": ("info", "The file has no licks; the mouse may not have licked."),
     "no_rewards": ("info", "The file has no rewards; the mouse may not have earned any."),
+    "not_checked": (
+        "info",
+        "A sound file that pynwb cannot read: without cached specifications, or written as MATLAB does.",
+    ),
     "unknown_column": (
         "warning",
         "Columns and data sets outside the known layout; not imported.",
@@ -74,6 +78,10 @@ _KNOWN: dict[str, tuple[Severity, str]] = {
     "no_quality": ("info", "The units have no quality label, which came with release 0.5.0."),
     "missing_waveforms": ("info", "The file has no mean waveforms."),
     "missing_amplitudes": ("info", "The file has no spike amplitudes."),
+    "image_differs": (
+        "warning",
+        "Images whose pixels differ from those entered before under the same name; the first are kept.",
+    ),
     "missing_templates": ("info", "The file has no images."),
     "catalogue_disagrees": ("warning", "The release's CSV tables say something else than the file."),
     "unlisted_structure": (

@@ -18,6 +18,7 @@ from vbn.nwb.recording import RecordingFile
 from vbn.nwb.stimulus import COLUMNS as PRESENTATION_COLUMNS
 from vbn.nwb.trials import FLAGS as TRIAL_FLAGS
 from vbn.nwb.units import METRICS, SORTER_NUMBERS
+from vbn.nwb.walk import names_in, unnameable
 
 INTERVAL_COLUMNS = ("id", "start_time", "stop_time", "tags", "tags_index", "timeseries", "timeseries_index")
 TIME_SERIES = ("data", "timestamps", "control", "control_description")
@@ -216,6 +217,7 @@ def find_unknown_parts(file: RecordingFile) -> list[Issue]:
     datasets: list[str] = []
     for path, is_group in unknown_objects(file.file):
         (groups if is_group else datasets).append(f"/{path}")
+    datasets += [f"/{path}" for path in unnameable(file.file)]
     attributes = [f"/{name}" for name in unknown_attributes(file.file)]
     found = {"unknown_table": groups, "unknown_column": datasets, "unknown_attribute": attributes}
     return [issue(code, "file", first_of(names)) for code, names in found.items() if names]
@@ -236,10 +238,10 @@ def unknown_objects(group: Any, path: str = "") -> Iterator[tuple[str, bool]]:
     is_group : bool
         Whether it is a group; a link that leads nowhere is not.
     """
-    names = _known_names(path)
-    for name in group:
+    known = _known_names(path)
+    for name in names_in(group):
         inner = f"{path}/{name}".lstrip("/")
-        if not _matches(name, names):
+        if not _matches(name, known):
             yield inner, isinstance(group.get(name), h5py.Group)
         elif inner != "specifications" and isinstance(group.get(name, getlink=True), h5py.HardLink):
             child = group[name]
@@ -251,10 +253,10 @@ def unknown_attributes(file: Any) -> list[str]:
     """List the attributes of the metadata groups that are not known, as ``group@name``."""
     return [
         f"{group}@{name}"
-        for group, names in KNOWN_ATTRIBUTES.items()
+        for group, known in KNOWN_ATTRIBUTES.items()
         if group in file
         for name in file[group].attrs
-        if name not in names and name not in OF_NWB
+        if name not in known and name not in OF_NWB
     ]
 
 

@@ -21,7 +21,9 @@ from vbn.errors import shortened
 from vbn.nwb.columns import LONGEST_REASON, floats, integers
 from vbn.nwb.probes import DEVICES, ELECTRODES, EPHYS, read_channels
 from vbn.nwb.recording import RecordingFile, reads
+from vbn.nwb.scalars import flat, text, whole
 from vbn.nwb.session import METADATA, SUBJECT
+from vbn.nwb.walk import names_in
 
 CSD = "processing/current_source_density/ecephys_csd"
 
@@ -119,7 +121,7 @@ def read_lfp_probe(file: RecordingFile) -> LfpMetadata:
         sampling_rate_hz=measured_rate_hz(len(times), start_s, stop_s),
         start_s=start_s,
         stop_s=stop_s,
-        unit=_text(samples.attrs.get("unit", "")),
+        unit=file.attribute(samples.name, "unit", text) if "unit" in samples.attrs else "",
         dtype=str(samples.dtype),
     )
 
@@ -325,7 +327,7 @@ def _samples_and_times(file: RecordingFile) -> tuple[Any, Any]:
 def _probe_name(file: RecordingFile, probe_id: int) -> str:
     """Find the probe by its id among the devices."""
     devices = file.group(DEVICES)
-    found = {name: devices[name].attrs.get("probe_id") for name in devices}
+    found = {name: devices[name].attrs.get("probe_id") for name in names_in(devices)}
     names = [name for name, number in found.items() if _whole_number(number) == probe_id]
     if len(names) != 1:
         others = {name: number for name, number in found.items() if number is not None}
@@ -364,7 +366,7 @@ def _columns(file: RecordingFile, n_channels: int, channel_ids: Sequence[int] | 
 def _converted(file: RecordingFile, path: str) -> NDArray[np.int64]:
     """Read whole numbers."""
     try:
-        return integers(file.dataset(path)[:])
+        return integers(flat(file.dataset(path)))
     except (ValueError, TypeError) as error:
         raise file.invalid(f"/{path}: {shortened(error, LONGEST_REASON)}.") from error
 
@@ -383,15 +385,13 @@ def _attribute(file: RecordingFile, group: str, name: str) -> Any:
 
 def _dataset_text(file: RecordingFile, path: str) -> str:
     """Read a text; empty when it is absent or the ``None`` that AllenSDK writes."""
-    text = _text(file.dataset(path)[()]) if file.has(path) else ""
-    return "" if text == "None" else text
+    stored = file.scalar(path, text) if file.has(path) else ""
+    return "" if stored == "None" else stored
 
 
-def _text(value: Any) -> str:
-    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _whole_number(value: Any) -> int | None:
+def _whole_number(stored: Any) -> int | None:
     """Give a number for text or number, None for anything else."""
-    text = "" if value is None else _text(value).strip()
-    return int(text) if text.isascii() and text.isdigit() else None
+    try:
+        return whole(stored)
+    except ValueError:
+        return None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from vbn.errors import shortened
 from vbn.nwb.recording import RecordingFile, reads
+from vbn.nwb.scalars import number, text
 
 TASK_PARAMETERS = "general/task_parameters"
 RIG = "processing/eye_tracking_rig_metadata/eye_tracking_rig_metadata"
@@ -92,15 +92,15 @@ def read_task_parameters(session: RecordingFile) -> TaskParameters:
     -----
     The file holds durations as text; AllenSDK gives numbers (``TaskParameters.from_nwb``).
     """
-    session_type = _text(_required(session, "session_type"))
-    stored_name = session.group(TASK_PARAMETERS).attrs.get("stimulus_name")
+    session_type = _text(session, "session_type")
+    has_name = "stimulus_name" in session.group(TASK_PARAMETERS).attrs
     return TaskParameters(
         session_type=session_type,
-        task=_text(_required(session, "task")),
-        stimulus=_text(_required(session, "stimulus")),
-        stimulus_name=None if stored_name is None else _text(stored_name),
+        task=_text(session, "task"),
+        stimulus=_text(session, "stimulus"),
+        stimulus_name=_text(session, "stimulus_name") if has_name else None,
         image_set=stimulus_set(session_type),
-        stimulus_distribution=_text(_required(session, "stimulus_distribution")),
+        stimulus_distribution=_text(session, "stimulus_distribution"),
         stimulus_duration_sec=_known(_number(session, "stimulus_duration_sec")),
         blank_duration_sec=_numbers(session, "blank_duration_sec"),
         response_window_sec=_numbers(session, "response_window_sec"),
@@ -131,8 +131,9 @@ def read_rig_geometry(session: RecordingFile) -> RigGeometry | None:
     """
     if not session.has(RIG):
         return None
+    rig = session.group(RIG).attrs
     return RigGeometry(
-        equipment=_text(session.group(RIG).attrs.get("equipment", "")),
+        equipment=session.attribute(RIG, "equipment", text) if "equipment" in rig else "",
         monitor_position_mm=_position(session, "monitor_position"),
         monitor_rotation_deg=_position(session, "monitor_rotation"),
         camera_position_mm=_position(session, "camera_position"),
@@ -155,22 +156,15 @@ def stimulus_set(session_type: str) -> str | None:
     return match[1] if match else None
 
 
-def _required(session: RecordingFile, name: str) -> Any:
-    value = session.group(TASK_PARAMETERS).attrs.get(name)
-    if value is None:
-        raise session.missing(f"{TASK_PARAMETERS}@{name}")
-    return value
+def _text(session: RecordingFile, name: str) -> str:
+    return session.attribute(TASK_PARAMETERS, name, text)
 
 
 def _numbers(session: RecordingFile, name: str) -> tuple[float, ...]:
     """Read one or more numbers, which may be stored as text."""
-    values = np.atleast_1d(_required(session, name)).ravel()
-    try:
-        return tuple(float(_text(value)) for value in values)
-    except ValueError as error:
-        raise session.invalid(
-            f"/{TASK_PARAMETERS}@{name} {shortened(values.tolist())} is no number."
-        ) from error
+    return session.attribute(
+        TASK_PARAMETERS, name, lambda stored: tuple(number(value) for value in np.ravel(stored))
+    )
 
 
 def _number(session: RecordingFile, name: str) -> float:
@@ -195,11 +189,7 @@ def _known(number: float) -> float | None:
 
 def _position(session: RecordingFile, name: str) -> Position:
     stored = session.dataset(f"{RIG}/{name}")
-    if stored.shape != (3,) or stored.dtype.kind not in "iuf":
+    if stored.size != 3 or stored.dtype.kind not in "iuf":
         raise session.invalid(f"/{RIG}/{name} has shape {stored.shape}, and three numbers are expected.")
-    x, y, z = (float(value) for value in stored[:])
+    x, y, z = (float(value) for value in np.ravel(stored[()]))
     return x, y, z
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)

@@ -6,16 +6,16 @@ channel is one of a probe's 384 sites; positions are in um from the tip, CCF coo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vbn.errors import quoted
 from vbn.nwb.columns import Table, frame
 from vbn.nwb.recording import RecordingFile, reads
+from vbn.nwb.scalars import flag, number, whole
+from vbn.nwb.walk import names_in
 
 EPHYS = "general/extracellular_ephys"
 ELECTRODES = f"{EPHYS}/electrodes"
@@ -53,7 +53,7 @@ def read_probes(recording: RecordingFile) -> pd.DataFrame:
     argument it reports no LFP for any probe.
     """
     groups = recording.group(EPHYS)
-    names = sorted(name for name in groups if "probe_id" in groups[name].attrs)
+    names = sorted(name for name in names_in(groups) if "probe_id" in groups[name].attrs)
     if not names:
         raise recording.missing(f"{EPHYS}/<probe name>@probe_id")
     probes = [_probe(recording, name) for name in names]
@@ -115,34 +115,17 @@ def _probe(recording: RecordingFile, name: str) -> dict[str, Any]:
     device = recording.group(f"{EPHYS}/{name}/device" if "device" in group else f"{DEVICES}/{name}")
     if "sampling_rate" not in device.attrs:
         raise recording.missing(f"{DEVICES}/{name}@sampling_rate")
-    has_lfp = _attribute(recording, group, "has_lfp_data", _flag, False)
+    has_lfp = "has_lfp_data" in group.attrs and recording.attribute(group.name, "has_lfp_data", flag)
+    knows_rate = has_lfp and "lfp_sampling_rate" in group.attrs
     return {
         "probe_name": name,
-        "probe_id": _attribute(recording, group, "probe_id", int),
-        "sampling_rate": _attribute(recording, device, "sampling_rate", float),
+        "probe_id": recording.attribute(group.name, "probe_id", whole),
+        "sampling_rate": recording.attribute(device.name, "sampling_rate", number),
         "has_lfp_data": has_lfp,
-        "lfp_sampling_rate": _attribute(recording, group, "lfp_sampling_rate", float, np.nan)
-        if has_lfp
+        "lfp_sampling_rate": recording.attribute(group.name, "lfp_sampling_rate", number)
+        if knows_rate
         else np.nan,
     }
-
-
-def _attribute(
-    recording: RecordingFile, group: Any, name: str, convert: Callable[[Any], Any], absent: Any = None
-) -> Any:
-    """Read an attribute of one value."""
-    value = group.attrs.get(name, absent)
-    try:
-        return convert(value)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise recording.invalid(f"{group.name}@{name} is {quoted(value)}, no {convert.__name__}.") from error
-
-
-def _flag(value: Any) -> bool:
-    """Give True or False for a flag, or for 0 or 1."""
-    if value not in (0, 1):
-        raise ValueError("a flag is expected")
-    return bool(value)
 
 
 def _probe_names(recording: RecordingFile, probe_ids: NDArray[np.int64]) -> NDArray[np.object_]:

@@ -7,7 +7,9 @@ system cannot deliver are a `NotReadableError`; everything else keeps its type a
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import h5py
 
-from vbn.errors import FileError, InvalidContentError, shortened
+from vbn.errors import FileError, InvalidContentError, NotReadableError, shortened
 from vbn.nwb.files import (
     FileIdentity,
     FileKind,
@@ -28,6 +30,10 @@ from vbn.nwb.files import (
     require_session,
     unreadable,
 )
+from vbn.nwb.filters import explain_missing
+from vbn.nwb.issue import first_of
+from vbn.nwb.scalars import length_of, texts
+from vbn.nwb.walk import unnameable, walk, walk_links
 
 if TYPE_CHECKING:
     import pynwb
@@ -65,6 +71,9 @@ NWB_ROOT = ("identifier", "session_description", "session_start_time", "timestam
 EYE_PARTS = ("eye_tracking", "pupil_tracking", "corneal_reflection_tracking", "likely_blink")
 
 
+LISTS = ("colnames", "driver_line", "file_create_date")
+"""Attributes and data sets that are arrays, also with one element."""
+
 RAGGED = frozenset({"spike_times", "spike_amplitudes", "waveform_mean"})
 """Columns that are of no use without their index."""
 
@@ -79,12 +88,14 @@ class RecordingFile:
     nwbfile : the file as pynwb sees it; None if it was opened without pynwb.
     file : the same file as h5py sees it; columns are read here, because a data frame of pynwb is slow.
     identity : what the file is.
+    unchecked : why pynwb cannot read the file although it is sound; empty where it can, or was not asked.
     """
 
     path: Path | str
     nwbfile: pynwb.NWBFile | None
     file: h5py.File
     identity: FileIdentity
+    unchecked: str = ""
 
     def has(self, hdf5_path: str) -> bool:
         """Tell whether a group or data set is there."""
@@ -103,6 +114,32 @@ class RecordingFile:
         if not isinstance(found, h5py.Dataset):
             raise self.missing(hdf5_path)
         return found
+
+    def length(self, hdf5_path: str) -> int:
+        """Count the values of a column without reading it, or raise `InvalidContentError`."""
+        column = self.dataset(hdf5_path)
+        n_values = length_of(column)
+        if n_values is None:
+            raise self.invalid(f"{_absolute(hdf5_path)} has shape {column.shape}, and (n,) is expected.")
+        return n_values
+
+    def scalar(self, hdf5_path: str, convert: Callable[[Any], R]) -> R:
+        """Read a data set of one value by a function of `vbn.nwb.scalars`, or raise `InvalidContentError`."""
+        dataset = self.dataset(hdf5_path)
+        return self._converted(hdf5_path, lambda: convert(dataset))
+
+    def attribute(self, holder: str, name: str, convert: Callable[[Any], R]) -> R:
+        """Read an attribute by a function of `vbn.nwb.scalars`, or raise `InvalidContentError`."""
+        held = self.file.get(holder)
+        if held is None or name not in held.attrs:
+            raise self.missing(holder if held is None else f"{holder}@{name}")
+        return self._converted(f"{holder}@{name}", lambda: convert(held.attrs[name]))
+
+    def _converted(self, place: str, read: Callable[[], R]) -> R:
+        try:
+            return read()
+        except (ValueError, TypeError) as error:  # the latter h5py raises for types that NumPy has not
+            raise self.invalid(f"{_absolute(place)}: {shortened(error, LONGEST_REASON)}.") from error
 
     def missing(self, hdf5_path: str) -> InvalidContentError:
         """Make the error for a required part that is not there."""
@@ -201,8 +238,36 @@ def _open(
         if not with_pynwb:
             yield RecordingFile(identity.path, None, file, identity)
             return
-        with _open_nwb(identity.path, file) as nwb_io:
-            yield RecordingFile(identity.path, _read_structure(identity.path, file, nwb_io), file, identity)
+        _require_filters(identity.path, file)
+        with contextlib.ExitStack() as stack:
+            nwbfile, unchecked = _structure(identity.path, file, stack)
+            yield RecordingFile(identity.path, nwbfile, file, identity, unchecked)
+
+
+def _require_filters(path: Path | str, file: h5py.File) -> None:
+    """Refuse a file with data that this machine cannot decompress."""
+    try:
+        lacking = explain_missing(path, file)
+    except (OSError, RuntimeError) as damaged:  # what h5py raises for a damaged object
+        raise unreadable(path, damaged) from damaged
+    if lacking:
+        raise lacking
+
+
+def _structure(
+    path: Path | str, file: h5py.File, stack: contextlib.ExitStack
+) -> tuple[pynwb.NWBFile | None, str]:
+    """Let pynwb read the structure; a sound file that it cannot read is read without it, and why is said."""
+    try:
+        return _read_structure(path, file, stack.enter_context(_open_nwb(path, file))), ""
+    except InvalidContentError:
+        try:
+            reason = "" if _lost(path, file) else beyond_pynwb(file)
+        except (OSError, RuntimeError) as damaged:  # what h5py raises for a damaged object
+            raise unreadable(path, damaged) from damaged
+        if not reason:
+            raise
+        return None, reason
 
 
 @contextmanager
@@ -228,12 +293,23 @@ def reading(recording: RecordingFile, concept: str) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and type(error) is not RuntimeError:
             raise  # a kind of its own is no damaged object of HDF5
-        refused = unreadable(recording.path, error)
+        refused = _without_filter(recording) or unreadable(recording.path, error)
         refused.add_note(f"while reading the {concept} of {recording.path}")
         raise refused from error
+    except UnicodeError as error:
+        problem = f"a name or text among the {concept} is not UTF-8 ({shortened(error, LONGEST_REASON)})."
+        raise InvalidContentError(recording.path, problem, INCOMPLETE_ADVICE) from error
     except Exception as error:
         error.add_note(f"while reading the {concept} of {recording.path}")
         raise
+
+
+def _without_filter(recording: RecordingFile) -> NotReadableError | None:
+    """Say that a filter is missing, if that is why a file could not be read."""
+    try:
+        return explain_missing(recording.path, recording.file)
+    except (OSError, RuntimeError):  # the file is damaged, and that is the cause
+        return None
 
 
 def reads(
@@ -298,13 +374,77 @@ def _refused_by_pynwb(path: Path | str, file: h5py.File, error: Exception) -> Fi
     if isinstance(error, OSError):
         return unreadable(path, error)
     try:
-        lost = lost_columns(file) + lost_parts(file)
-    except RuntimeError as damaged:  # what h5py raises for a damaged object
-        return unreadable(path, damaged)
+        lost = _lost(path, file)
+    except NotReadableError as damaged:
+        return damaged
     if lost:
         return InvalidContentError(path, f"{', '.join(lost)} missing from the file.", INCOMPLETE_ADVICE)
     reason = shortened(f"{type(error).__name__}: {_words_of(error)}", LONGEST_REASON)
     return InvalidContentError(path, f"pynwb cannot read the file ({reason}).", INCOMPLETE_ADVICE)
+
+
+def _lost(path: Path | str, file: h5py.File) -> list[str]:
+    """List what pynwb needs, or a table announces, and the file does not hold."""
+    try:
+        return lost_columns(file) + lost_parts(file)
+    except RuntimeError as damaged:  # what h5py raises for a damaged object
+        raise unreadable(path, damaged) from damaged
+
+
+def beyond_pynwb(file: h5py.File) -> str:
+    """Say what hinders pynwb in a file that may be sound all the same; empty for nothing.
+
+    Parameters
+    ----------
+    file : an open NWB file.
+
+    Returns
+    -------
+    str
+        That specifications are not cached, that scalars are stored as arrays of one element, that there are
+        data sets without a data space, as MATLAB has both, or names that are not UTF-8. The readers of this
+        package need no specifications, take such an array for its element, and such a data set for no rows.
+    """
+    cached = set(file["specifications"]) if isinstance(file.get("specifications"), h5py.Group) else set()
+    needed: set[str] = set()
+    arrays: list[str] = []
+    spaceless: list[str] = []
+
+    for name, item in [("", file), *walk(file)]:
+        if name.partition("/")[0] == "specifications":
+            continue
+        needed.update(_texts_of(item, "namespace"))
+        arrays.extend(
+            f"/{name}@{each}"
+            for each in item.attrs
+            if each not in LISTS and _is_array_of_one(item.attrs.get_id(each).shape)
+        )
+        if not isinstance(item, h5py.Dataset):
+            continue
+        if item.shape is None:
+            spaceless.append(f"/{name}")
+        is_text = isinstance(item.id.get_type(), h5py.h5t.TypeStringID)
+        if is_text and name not in LISTS and _is_array_of_one(item.shape):
+            arrays.append(f"/{name}")
+    if lacking := sorted(needed - cached):
+        return f"it holds no cached specifications of {shortened(', '.join(lacking), LONGEST_REASON)}"
+    if names := unnameable(file):
+        return f"it holds names that are not UTF-8: {first_of(names)}"
+    if spaceless:
+        return f"it holds data sets without a data space: {first_of(spaceless)}"
+    return f"it holds arrays in the place of scalars: {first_of(arrays)}" if arrays else ""
+
+
+def _is_array_of_one(shape: tuple[int, ...] | None) -> bool:
+    return bool(shape) and math.prod(shape or ()) == 1
+
+
+def _texts_of(item: Any, name: str) -> list[str]:
+    """Give the texts of an attribute; none where it is absent or no text."""
+    try:
+        return texts(item.attrs[name]) if name in item.attrs else []
+    except (ValueError, TypeError):  # the latter h5py raises for types that NumPy has not
+        return []
 
 
 def _words_of(error: Exception) -> str:
@@ -331,12 +471,11 @@ def lost_parts(file: h5py.File) -> list[str]:
     eye = "acquisition/EyeTracking"
     if eye in file:
         lost += [f"/{eye}/{name}" for name in EYE_PARTS if name not in file[eye]]
-
-    def look(name: str, link: Any) -> None:
-        if isinstance(link, h5py.SoftLink) and name not in file:
-            lost.append(f"/{name} -> {link.path}")
-
-    file.visititems_links(look)
+    lost += [
+        f"/{name} -> {link.path}"
+        for name, link, _ in walk_links(file)
+        if isinstance(link, h5py.SoftLink) and name not in file
+    ]
     return lost
 
 
@@ -355,16 +494,14 @@ def lost_columns(file: h5py.File) -> list[str]:
     """
     lost: list[str] = []
 
-    def look(name: str, item: Any) -> None:
-        announced = item.attrs.get("colnames") if isinstance(item, h5py.Group) else None
-        if announced is not None:
-            columns = {"id", *(str(column) for column in announced)}
+    for name, item in walk(file):
+        announced = _texts_of(item, "colnames") if isinstance(item, h5py.Group) else []
+        if announced:
+            columns = {"id", *announced}
             lost.extend(f"/{name}/{column}" for column in columns if column not in item)
             lost.extend(
                 f"/{name}/{column}_index" for column in columns & RAGGED if f"{column}_index" not in item
             )
-
-    file.visititems(look)
     return sorted(lost)
 
 

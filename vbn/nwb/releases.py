@@ -11,6 +11,7 @@ from vbn.nwb.stimulus import INTERVALS, SUFFIX
 from vbn.nwb.templates import TEMPLATES
 from vbn.nwb.trials import OLD_NAMES, TRIALS
 from vbn.nwb.units import METRICS, SORTER_NUMBERS, UNITS
+from vbn.nwb.walk import names_in
 from vbn.nwb.waveforms import WAVEFORMS
 
 DERIVED = (
@@ -54,7 +55,7 @@ def _presentation_issues(session: RecordingFile) -> list[Issue]:
     """Compare the union of the presentation tables' columns with the newest release's."""
     if not session.has(INTERVALS):
         return []
-    tables = [name for name in session.group(INTERVALS) if name.endswith(SUFFIX)]
+    tables = [name for name in names_in(session.group(INTERVALS)) if name.endswith(SUFFIX)]
     stored = {column for name in tables for column in session.group(f"{INTERVALS}/{name}")}
     if not tables:
         return []

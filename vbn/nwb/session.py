@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-
-import numpy as np
 
 from vbn.errors import quoted
 from vbn.nwb.files import FileKind
 from vbn.nwb.recording import RecordingFile, reads
+from vbn.nwb.scalars import number, text, texts, whole
 
 METADATA = "general/metadata"
 SUBJECT = "general/subject"
@@ -85,25 +83,24 @@ def read_session(recording: RecordingFile) -> SessionMetadata:
     InvalidContentError
         A required entry is missing or has no meaning.
     """
-    session_type = _required_text(recording, METADATA, "session_type")
-    genotype = _dataset_text(recording, f"{SUBJECT}/genotype")
+    session_type = recording.attribute(METADATA, "session_type", text)
+    genotype = recording.scalar(f"{SUBJECT}/genotype", text)
     sex = _optional_dataset_text(recording, f"{SUBJECT}/sex")
-    subject = recording.group(SUBJECT).attrs
     return SessionMetadata(
         session_id=recording.identity.identifier,
-        behavior_session_id=_number(recording, "behavior_session_id", int),
-        mouse_id=_dataset_text(recording, f"{SUBJECT}/subject_id"),
+        behavior_session_id=recording.attribute(METADATA, "behavior_session_id", whole),
+        mouse_id=recording.scalar(f"{SUBJECT}/subject_id", text),
         sex=sex if sex in ("M", "F") else None,
         age_in_days=age_in_days(_optional_dataset_text(recording, f"{SUBJECT}/age")),
         genotype=genotype,
-        driver_line=tuple(sorted(_text_list(subject.get("driver_line")))),
-        reporter_line=next(iter(_text_list(subject.get("reporter_line"))), None),
+        driver_line=tuple(sorted(_text_list(recording, SUBJECT, "driver_line"))),
+        reporter_line=next(iter(_text_list(recording, SUBJECT, "reporter_line")), None),
         cre_line=cre_line(genotype),
         species=_optional_dataset_text(recording, f"{SUBJECT}/species"),
         session_type=session_type,
         date_of_acquisition=_start_time(recording),
-        equipment_name=_required_text(recording, METADATA, "equipment_name"),
-        stimulus_frame_rate=_number(recording, "stimulus_frame_rate", float),
+        equipment_name=recording.attribute(METADATA, "equipment_name", text),
+        stimulus_frame_rate=recording.attribute(METADATA, "stimulus_frame_rate", number),
         project_code=_optional_attribute(recording, METADATA, "project_code"),
         image_set=image_set(session_type),
         kind=recording.identity.kind,
@@ -151,54 +148,30 @@ def image_set(session_type: str) -> str | None:
 
 def _start_time(recording: RecordingFile) -> datetime:
     """Read the start of the session; a time without zone is UTC, as all times of the release are."""
-    text = _dataset_text(recording, "session_start_time")
+    stored = recording.scalar("session_start_time", text)
     try:
-        start = datetime.fromisoformat(text)
+        start = datetime.fromisoformat(stored)
         return start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise recording.invalid(f"/session_start_time {quoted(text)} is no ISO date.") from error
-
-
-def _number(recording: RecordingFile, name: str, kind: Any) -> Any:
-    """Read a numeric attribute of the metadata."""
-    text = _required_text(recording, METADATA, name)
-    try:
-        return kind(text)
-    except ValueError as error:
-        raise recording.invalid(f"/{METADATA}@{name} {quoted(text)} is no {kind.__name__}.") from error
-
-
-def _required_text(recording: RecordingFile, group: str, name: str) -> str:
-    text = _optional_attribute(recording, group, name)
-    if text is None:
-        raise recording.missing(f"{group}@{name}")
-    return text
+        raise recording.invalid(f"/session_start_time {quoted(stored)} is no ISO date.") from error
 
 
 def _optional_attribute(recording: RecordingFile, group: str, name: str) -> str | None:
-    value = recording.group(group).attrs.get(name)
-    return None if value is None else _decoded(value)
-
-
-def _dataset_text(recording: RecordingFile, path: str) -> str:
-    return _decoded(recording.dataset(path)[()])
+    return recording.attribute(group, name, text) if name in recording.group(group).attrs else None
 
 
 def _optional_dataset_text(recording: RecordingFile, path: str) -> str | None:
     """Read a text that may be absent."""
-    return _known(_dataset_text(recording, path)) if recording.has(path) else None
+    return _known(recording.scalar(path, text)) if recording.has(path) else None
 
 
-def _known(text: str | None) -> str | None:
+def _known(stored: str | None) -> str | None:
     """Give None for the ``None`` that AllenSDK writes for an absent text."""
-    return None if text in (None, "", "None") else text
+    return None if stored in (None, "", "None") else stored
 
 
-def _text_list(value: Any) -> list[str]:
+def _text_list(recording: RecordingFile, group: str, name: str) -> list[str]:
     """List the texts of an attribute; a wild type's is absent, ``None``, or an empty array of float."""
-    decoded = [] if value is None else [_decoded(item) for item in np.atleast_1d(value)]
-    return [text for text in decoded if text not in ("", "None")]
-
-
-def _decoded(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+    if name not in recording.group(group).attrs:
+        return []
+    return [each for each in recording.attribute(group, name, texts) if each not in ("", "None")]

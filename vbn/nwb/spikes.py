@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vbn.nwb.columns import Table
 from vbn.nwb.recording import RecordingFile, reading
+from vbn.nwb.scalars import flat, length_of
 from vbn.nwb.units import UNITS, spike_bounds
 
 SPIKE_TIMES = f"{UNITS}/spike_times"
@@ -80,7 +81,7 @@ def iterate_spike_amplitudes(
     """
     with reading(recording, "spike amplitudes"):
         ends = Table(recording, UNITS).integers("spike_amplitudes_index")
-        n_amplitudes = recording.dataset(SPIKE_AMPLITUDES).shape[0]
+        n_amplitudes = recording.length(SPIKE_AMPLITUDES)
         bounds = spike_bounds(recording)
         if n_amplitudes != bounds[-1] or not np.array_equal(ends, bounds[1:]):
             raise recording.invalid(
@@ -110,11 +111,12 @@ def _iterate(
 
 
 def _numbers(recording: RecordingFile, path: str) -> Any:
-    """Give a column of numbers without reading it."""
+    """Give a column of numbers without reading it, unless it is a single one."""
     column = recording.dataset(path)
-    if column.ndim != 1 or column.dtype.kind not in "iuf":
+    is_column = column.ndim == 1 or length_of(column) in (0, 1)
+    if not is_column or column.dtype.kind not in "iuf":
         raise recording.invalid(f"/{path} has shape {column.shape} and holds {column.dtype}.")
-    return column
+    return column if column.ndim == 1 else flat(column)
 
 
 def adjacent_runs(rows: NDArray[np.int64]) -> list[tuple[int, int]]:
@@ -192,9 +194,17 @@ def _read_rows(dataset: Any, bounds: NDArray[np.int64], rows: NDArray[np.int64])
     for first, last in adjacent_runs(rows):
         start, stop = int(bounds[first]), int(bounds[last + 1])
         if stop > start:
-            dataset.read_direct(times, np.s_[start:stop], np.s_[filled : filled + stop - start])
+            _copy(dataset, times[filled : filled + stop - start], start)
         filled += stop - start
     return times
+
+
+def _copy(column: Any, target: NDArray[np.float64], start: int) -> None:
+    """Read a piece of a column into an array, without another array beside it."""
+    if isinstance(column, np.ndarray):
+        target[:] = column[start : start + len(target)]
+    else:
+        column.read_direct(target, np.s_[start : start + len(target)])
 
 
 def _require_valid(

@@ -20,6 +20,7 @@ from vbn.nwb.columns import TEXT_MISSING, Table, frame, nullable_booleans, nulla
 from vbn.nwb.files import FileKind
 from vbn.nwb.recording import RecordingFile, reads
 from vbn.nwb.trials import read_trials
+from vbn.nwb.walk import names_in
 
 INTERVALS = "intervals"
 SUFFIX = "_presentations"
@@ -149,7 +150,7 @@ def runs_of(names: NDArray[np.object_]) -> NDArray[np.int64]:
 
 def _tables(recording: RecordingFile) -> list[Table]:
     """List the tables of presentations, of which at least one must be of images or gratings."""
-    names = sorted(name for name in recording.group(INTERVALS) if name.endswith(SUFFIX))
+    names = sorted(name for name in names_in(recording.group(INTERVALS)) if name.endswith(SUFFIX))
     tables = [Table(recording, f"{INTERVALS}/{name}") for name in names]
     if not any(table.has("image_name") or _is_grating(table) for table in tables):
         raise recording.missing(f"{INTERVALS}/<image set>{SUFFIX}/image_name")

@@ -6,6 +6,7 @@ hold one at a time.
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from vbn.nwb.columns import Table
 from vbn.nwb.recording import RecordingFile, reading
+from vbn.nwb.walk import names_in
 
 TEMPLATES = "stimulus/templates"
 
@@ -57,7 +59,7 @@ def read_stimulus_templates(session: RecordingFile) -> Iterator[StimulusTemplate
     """
     with reading(session, "stimulus templates"):
         groups = session.group(TEMPLATES) if session.has(TEMPLATES) else {}
-        for image_set in sorted(groups):
+        for image_set in sorted(names_in(groups)):
             yield from _images(session, image_set)
 
 
@@ -75,7 +77,36 @@ def image_names(session: RecordingFile) -> dict[str, list[str]]:
     """
     with reading(session, "stimulus templates"):
         groups = session.group(TEMPLATES) if session.has(TEMPLATES) else {}
-        return {image_set: _names(session, image_set) for image_set in sorted(groups)}
+        return {image_set: _names(session, image_set) for image_set in sorted(names_in(groups))}
+
+
+def picture_hash(warped: NDArray[Any]) -> str:
+    """Name the pixels of an image as sent to the monitor, by their SHA-256."""
+    return hashlib.sha256(np.ascontiguousarray(warped, dtype=np.uint8).tobytes()).hexdigest()
+
+
+def image_hashes(session: RecordingFile) -> Iterator[tuple[str, str, str]]:
+    """Name the pixels of a session's images, of which only those sent to the monitor are read.
+
+    Parameters
+    ----------
+    session : the open file.
+
+    Yields
+    ------
+    image_set, image_name, picture_hash : str
+        As of `read_stimulus_templates` and in its order.
+
+    Raises
+    ------
+    InvalidContentError
+        Names, warped and unwarped images do not fit each other.
+    """
+    with reading(session, "stimulus templates"):
+        for image_set in sorted(names_in(session.group(TEMPLATES) if session.has(TEMPLATES) else {})):
+            names, warped, _ = _stored(session, image_set)
+            for number, name in enumerate(names):
+                yield image_set, name, picture_hash(warped[number])
 
 
 def image_thumbnail(image: NDArray[Any], width: int) -> NDArray[np.uint8]:
@@ -122,7 +153,8 @@ def _names(session: RecordingFile, image_set: str) -> list[str]:
     return [str(name) for name in Table(session, path, "control_description").texts("control_description")]
 
 
-def _images(session: RecordingFile, image_set: str) -> Iterator[StimulusTemplate]:
+def _stored(session: RecordingFile, image_set: str) -> tuple[list[str], Any, Any]:
+    """Find the names, the warped and the unwarped images of a set without reading the images."""
     path = f"{TEMPLATES}/{image_set}"
     names = _names(session, image_set)
     warped, unwarped = session.dataset(f"{path}/data"), session.dataset(f"{path}/unwarped")
@@ -132,6 +164,11 @@ def _images(session: RecordingFile, image_set: str) -> Iterator[StimulusTemplate
             f"/{path} has {len(names)} names, data of shape {warped.shape} ({warped.dtype}) "
             f"and unwarped of shape {unwarped.shape} ({unwarped.dtype})."
         )
+    return names, warped, unwarped
+
+
+def _images(session: RecordingFile, image_set: str) -> Iterator[StimulusTemplate]:
+    names, warped, unwarped = _stored(session, image_set)
     for number, name in enumerate(names):
         yield StimulusTemplate(
             image_set, name, warped[number].astype(np.uint8), unwarped[number].astype(np.float64)

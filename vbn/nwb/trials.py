@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vbn.nwb.columns import TEXT_MISSING, Table, floats, frame, integers, nullable_integers
 from vbn.nwb.files import FileKind
 from vbn.nwb.recording import RecordingFile, reads
+from vbn.nwb.scalars import flat
 
 TRIALS = "intervals/trials"
 
@@ -114,7 +115,9 @@ def _lick_times(table: Table, starts: NDArray[np.float64]) -> NDArray[np.object_
     AllenSDK's writer makes a ragged column, with two accidents (``Trials.to_nwb``): without any lick
     the column holds one empty text, and with as many licks as trials its index is left out.
     """
-    stored = table.recording.dataset(f"{table.path}/lick_times")[:]
+    if not len(table):
+        return np.empty(0, dtype=object)
+    stored = table.converted("lick_times", table.recording.dataset(f"{table.path}/lick_times"), flat)
     is_text = stored.dtype.kind in "OSU"
     licks = np.empty(0) if is_text else table.converted("lick_times", stored, floats)
     if is_text:

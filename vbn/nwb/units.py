@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vbn.nwb.columns import Table, frame
-from vbn.nwb.probes import ELECTRODES, read_channels
+from vbn.nwb.probes import ELECTRODES, read_channels, read_probes
 from vbn.nwb.recording import RecordingFile, reads
 
 UNITS = "units"
@@ -80,6 +80,31 @@ def read_units(recording: RecordingFile) -> pd.DataFrame:
     return frame(columns)
 
 
+@reads("ids")
+def read_ids(recording: RecordingFile) -> dict[str, NDArray[np.int64]]:
+    """Read the ids that are unique over the data set, and nothing else.
+
+    Parameters
+    ----------
+    recording : the open file.
+
+    Returns
+    -------
+    dict
+        ``probe_id``, ``channel_id`` and ``unit_id`` -> the file's, each in its order.
+
+    Raises
+    ------
+    InvalidContentError
+        A part is missing, or ids of channels or units repeat.
+    """
+    return {
+        "probe_id": read_probes(recording)["probe_id"].to_numpy(dtype=np.int64),
+        "channel_id": Table(recording, ELECTRODES).identifiers(),
+        "unit_id": Table(recording, UNITS).identifiers(),
+    }
+
+
 def spike_bounds(recording: RecordingFile) -> NDArray[np.int64]:
     """Read where each unit's spikes begin and end among all spikes.
 
@@ -100,7 +125,8 @@ def spike_bounds(recording: RecordingFile) -> NDArray[np.int64]:
     # The stored ends are of the smallest unsigned type that fits, which would wrap in a difference.
     ends = Table(recording, UNITS).integers("spike_times_index")
     bounds = np.concatenate([np.zeros(1, dtype=np.int64), ends])
-    n_spikes = recording.dataset(f"{UNITS}/spike_times").shape[0]
+    has_spikes = len(ends) > 0 or recording.has(f"{UNITS}/spike_times")
+    n_spikes = recording.length(f"{UNITS}/spike_times") if has_spikes else 0
     if (np.diff(bounds) < 0).any() or bounds[-1] != n_spikes:
         raise recording.invalid(
             f"/{UNITS}/spike_times_index must ascend to the number of spikes, {n_spikes}, "

@@ -279,7 +279,7 @@ def test_lost_columns_are_those_announced_but_absent(write_hdf5):
 
 
 def test_an_unexpected_error_keeps_its_type_and_gains_a_note(tmp_path):
-    recording = SimpleNamespace(path=tmp_path / "a.nwb")
+    recording = SimpleNamespace(path=tmp_path / "a.nwb", file={})
 
     @reads("licks")
     def broken(recording):
@@ -293,7 +293,7 @@ def test_an_unexpected_error_keeps_its_type_and_gains_a_note(tmp_path):
 
 
 def test_a_failing_disk_is_not_a_bug(tmp_path):
-    recording = SimpleNamespace(path=tmp_path / "a.nwb")
+    recording = SimpleNamespace(path=tmp_path / "a.nwb", file={})
     with pytest.raises(NotReadableError, match="cannot be read") as caught, reading(recording, "units"):
         raise OSError("Can't synchronously read data")
     assert isinstance(caught.value.__cause__, OSError)

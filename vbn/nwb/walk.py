@@ -1,0 +1,85 @@
+"""Going through all objects of a file, whatever their names are.
+
+h5py lists a name that is not UTF-8 as bytes, but cannot look it up, and its own ``visititems`` fails inside.
+Such objects are passed over here, and `unnameable` lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+
+
+def walk_links(file: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Go through the links of all groups, each group once.
+
+    Parameters
+    ----------
+    file : an open file, or a group of it.
+
+    Yields
+    ------
+    path : str
+        From `file`, without leading slash.
+    link : h5py.HardLink, SoftLink or ExternalLink
+    group : h5py.Group
+        Which holds the link.
+    """
+    seen = {_address(file)}
+    left = [("", file)]
+    while left:
+        path, group = left.pop()
+        for name in names_in(group):
+            link = group.get(name, getlink=True)
+            inner = f"{path}/{name}".lstrip("/")
+            yield inner, link, group
+            is_group = isinstance(link, h5py.HardLink) and group.get(name, getclass=True) is h5py.Group
+            if is_group and (address := _address(group[name])) not in seen:
+                seen.add(address)
+                left.append((inner, group[name]))
+
+
+def walk(file: Any) -> Iterator[tuple[str, Any]]:
+    """Go through the groups and data sets, those with several names by the first of them.
+
+    Parameters
+    ----------
+    file : an open file, or a group of it.
+
+    Yields
+    ------
+    path : str
+        From `file`, without leading slash.
+    item : h5py.Group, Dataset or Datatype
+    """
+    seen = {_address(file)}
+    for path, link, group in walk_links(file):
+        if not isinstance(link, h5py.HardLink):
+            continue
+        item = group[path.rpartition("/")[2]]
+        if (address := _address(item)) not in seen:
+            seen.add(address)
+            yield path, item
+
+
+def names_in(group: Any) -> list[str]:
+    """List what a group holds under names that are UTF-8."""
+    return [name for name in group if isinstance(name, str)]
+
+
+def unnameable(file: Any) -> list[str]:
+    """List the paths of objects whose name is not UTF-8."""
+    groups = [("", file), *((path, item) for path, item in walk(file) if isinstance(item, h5py.Group))]
+    return [
+        f"{path}/{name.decode(errors='surrogateescape')}"
+        for path, group in groups
+        for name in group
+        if not isinstance(name, str)
+    ]
+
+
+def _address(item: Any) -> tuple[int, int]:
+    info = h5py.h5o.get_info(item.id)
+    return info.fileno, info.addr
