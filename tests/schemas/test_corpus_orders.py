@@ -30,6 +30,13 @@ def after_the_files(database: Any, corpus: Path) -> None:
     database.vbn("catalogue", corpus / "project_metadata")
 
 
+def after_the_selection(database: Any, corpus: Path) -> None:
+    """The units of a session are selected before it is known to be flagged."""
+    database.vbn("register", corpus)
+    populate(database)
+    database.vbn("catalogue", corpus / "project_metadata")
+
+
 def before_and_with_the_files(database: Any, corpus: Path) -> None:
     database.vbn("catalogue", corpus / "project_metadata")
     with_the_files(database, corpus)
@@ -40,7 +47,17 @@ def with_the_files_a_second_time(database: Any, corpus: Path) -> None:
     with_the_files(database, corpus)
 
 
-ORDERS = (before_the_files, after_the_files, before_and_with_the_files, with_the_files_a_second_time)
+def populate(database: Any) -> None:
+    database.vbn("populate", *(word for name in TABLES for word in ("--table", name)))
+
+
+ORDERS = (
+    before_the_files,
+    after_the_files,
+    after_the_selection,
+    before_and_with_the_files,
+    with_the_files_a_second_time,
+)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +71,7 @@ def in_order(
         if order.__name__ not in made:
             database = made[order.__name__] = make_database()
             order(database, corpus_hard)
-            database.vbn("populate", *(word for name in TABLES for word in ("--table", name)))
+            populate(database)
         made[order.__name__].connect()
         return made[order.__name__]
 
