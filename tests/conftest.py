@@ -48,7 +48,7 @@ ABOUT_FILES = (
     "test_output", "test_release_command", "test_remote_import", "test_roots", "test_s3_store", "test_traps",
 )  # fmt: skip
 # Where the data lie that no clone brings: sessions written by AllenSDK, and tables of the real release.
-CORPORA = ("VBN_CORPUS", "VBN_CORPUS_HARD", "VBN_REAL_RELEASE")
+CORPORA = ("VBN_CORPUS", "VBN_CORPUS_HARD", "VBN_REAL_RELEASE", "VBN_REAL_HEADS")
 # The fixtures by which tests, or other fixtures, come to them.
 CORPUS_FIXTURES = {"corpus", "corpus_hard", "real_release"}
 OF_THE_REGISTRATION = ("mouse", "session", "nwb_file", "lfp_file", "import_issue")
@@ -647,8 +647,18 @@ def real_release() -> Path:
 @pytest.fixture(scope="session")
 def populated_corpus(corpus: Path, make_database: Callable[..., Database]) -> Database:
     """The corpus, registered with its catalogue and populated. For reading only."""
-    database = make_database()
-    database.vbn("register", corpus, "--catalogue", corpus / "project_metadata")
+    return _populated(make_database(), corpus)
+
+
+@pytest.fixture(scope="session")
+def populated_corpus_hard(corpus_hard: Path, make_database: Callable[..., Database]) -> Database:
+    """The corpus of the difficult sessions, likewise. For reading only."""
+    return _populated(make_database(), corpus_hard)
+
+
+def _populated(database: Database, folder: Path) -> Database:
+    """Register a folder's sessions with their catalogue, and populate; both must end well."""
+    database.vbn("register", folder, "--catalogue", folder / "project_metadata")
     database.vbn("populate")
     return database
 
@@ -678,10 +688,7 @@ def synthetic_files(synthetic_sessions: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def populated_synthetic(synthetic_sessions: Path, make_database: Callable[..., Database]) -> Database:
     """Two synthetic sessions, registered and populated. For reading only."""
-    database = make_database()
-    database.vbn("register", synthetic_sessions, "--catalogue", synthetic_sessions / "project_metadata")
-    database.vbn("populate")
-    return database
+    return _populated(make_database(), synthetic_sessions)
 
 
 @pytest.fixture(scope="session")

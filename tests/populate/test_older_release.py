@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 FLAGS = ("is_change", "omitted", "rewarded", "is_image_novel")
-TABLES = ("Recording", "ChangeDetection", "Stimulus")
+OF_THE_COPY = ("_source_hash", "_at")
+TABLES = ("Recording", "ChangeDetection", "Stimulus", "TaskParameters")
 
 
 def drop(table: h5py.Group, *names: str) -> None:
@@ -40,11 +42,31 @@ def older(file: h5py.File) -> None:
             if name in table:
                 stored = table[name][:].astype(float)
                 replace(table, name, np.where(np.isnan(stored), True, stored).astype(bool))
+    without_stimulus_name(file)
     trials = file["intervals/trials"]
     trials.move("is_change", "stimulus_change")
     names = [{"is_change": "stimulus_change"}.get(name, name) for name in trials.attrs["colnames"]]
     trials.attrs["colnames"] = names
     drop(file["units"], "quality")
+
+
+def without_stimulus_name(file: h5py.File) -> None:
+    """Neither the parameter nor its place in the specification that the file brings with it."""
+    del file["general/task_parameters"].attrs["stimulus_name"]
+    found = [
+        dataset
+        for extension in file["specifications"].values()
+        for version in extension.values()
+        for dataset in version.values()
+        if "BehaviorTaskParameters" in dataset[()].decode()
+    ]
+    assert found
+    for dataset in found:
+        specification = json.loads(dataset[()])
+        for group in specification["groups"]:
+            kept = [one for one in group.get("attributes", []) if one["name"] != "stimulus_name"]
+            group["attributes"] = kept
+        dataset[()] = json.dumps(specification)
 
 
 def unchanged(file: h5py.File) -> None:
@@ -58,7 +80,7 @@ def both(make_database: Callable[..., Any], damaged_copy: Callable[..., Path]) -
     paths = [damaged_copy(change) for change in (unchanged, older)]
     ids = [outcome["session_id"] for outcome in database.json_lines("register", *paths)]
     wanted = [word for table in TABLES for word in ("--table", table)]
-    assert database.json("populate", *wanted) == {"done": 6, "failures": []}
+    assert database.json("populate", *wanted) == {"done": 8, "failures": []}
     database.ids = ids
     return database
 
@@ -110,6 +132,17 @@ def test_units_have_no_quality_and_are_the_same_else(both: Any) -> None:
     assert new == old
 
 
+def test_the_task_has_no_name_of_its_images_and_is_the_same_else(both: Any) -> None:
+    from schemas import behavior
+
+    (new,), (old,) = rows_of(both, behavior.TaskParameters, "session_id")
+    assert old.pop("stimulus_set_name") is None
+    assert new.pop("stimulus_set_name") is not None
+    assert {n: v for n, v in new.items() if not n.endswith(OF_THE_COPY)} == {
+        n: v for n, v in old.items() if not n.endswith(OF_THE_COPY)
+    }
+
+
 def test_what_was_worked_out_and_what_is_missing_is_told(both: Any) -> None:
     rows = both.json("issues", "--session", both.ids[1])
     found = {(row["issue_table"], row["issue_code"]): row["issue_detail"] for row in rows}
@@ -118,6 +151,7 @@ def test_what_was_worked_out_and_what_is_missing_is_told(both: Any) -> None:
     assert "is_sham_change" in derived
     assert "is_change (from stimulus_change)" in found["trials", "derived_column"]
     assert ("units", "no_quality") in found
+    assert found["task_parameters", "missing_column"] == "stimulus_name"
     assert "error" not in {row["severity"] for row in rows}
     before = both.json("issues", "--session", both.ids[0])
     assert not [row for row in before if row["issue_code"] in ("derived_column", "no_quality")]

@@ -14,6 +14,7 @@ import pytest
 
 from schemas import performance
 
+pytestmark = pytest.mark.corpus
 Comparison = Callable[..., None]
 ROLLING = [
     "reward_rate",

@@ -1,8 +1,7 @@
-"""What else the corpus holds: training, task, rig, images, waveforms, LFP, and AllenSDK's filters."""
+"""What else the corpora hold: training, task, rig, images, waveforms, LFP, and AllenSDK's filters."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,9 @@ import pytest
 
 from schemas import behavior, ecephys, performance, session, stimulus
 
+pytestmark = pytest.mark.corpus
 Comparison = Callable[..., None]
+Hash = Callable[[np.ndarray], str]
 TRIAL_COLUMNS = {
     "trials_id": "trial_id",
     "start_time": "trial_start_time",
@@ -50,32 +51,31 @@ GEOMETRY = {
 }
 
 
-def sha(values: np.ndarray) -> str:
-    """The hash that is written down in ``expected.json``."""
-    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:16]
+@pytest.fixture
+def sessions(collected: Any) -> dict[int, Path]:
+    """All sessions of a corpus: id -> folder of what AllenSDK reads."""
+    return _sessions_in(collected.folder)
 
 
-@pytest.fixture(scope="module")
-def sessions(corpus: Path, populated_corpus: Any) -> dict[int, Path]:
-    """All sessions of the corpus: id -> folder of what AllenSDK reads."""
+def _sessions_in(corpus: Path) -> dict[int, Path]:
     found = {int(path.parent.name): path for path in sorted(corpus.glob("*_sessions/*/expected"))}
     assert found
     return found
 
 
 @pytest.fixture
-def facts(sessions: dict[int, Path], populated_corpus: Any) -> dict[int, dict[str, Any]]:
-    populated_corpus.connect()
+def facts(sessions: dict[int, Path]) -> dict[int, dict[str, Any]]:
     return {number: json.loads((path / "expected.json").read_text()) for number, path in sessions.items()}
 
 
 @pytest.fixture
-def training(sessions: dict[int, Path], populated_corpus: Any) -> dict[int, Path]:
-    """The behaviour-only sessions."""
+def training(corpus: Path, populated_corpus: Any) -> dict[int, Path]:
+    """The behaviour-only sessions, which only the first corpus has."""
     populated_corpus.connect()
-    return {
-        number: path for number, path in sessions.items() if path.parent.parent.name.startswith("behavior_o")
-    }
+    folders = _sessions_in(corpus)
+    found = {n: path for n, path in folders.items() if path.parent.parent.name.startswith("behavior_o")}
+    assert found
+    return found
 
 
 @pytest.fixture
@@ -83,8 +83,7 @@ def recordings(facts: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
     return {number: fact for number, fact in facts.items() if "unit_order" in fact}
 
 
-def test_every_file_is_registered_under_its_kind(sessions: dict[int, Path], populated_corpus: Any) -> None:
-    populated_corpus.connect()
+def test_every_file_is_registered_under_its_kind(sessions: dict[int, Path], collected: Any) -> None:
     kinds = {row["session_id"]: row["file_kind"] for row in session.NwbFile.to_dicts()}
     names = {"behavior_ecephys_sessions": "recording", "behavior_only_sessions": "behavior_only"}
     assert kinds == {number: names[path.parent.parent.name] for number, path in sessions.items()}
@@ -92,15 +91,13 @@ def test_every_file_is_registered_under_its_kind(sessions: dict[int, Path], popu
         path for folder in sessions.values() for path in folder.parent.glob("*.nwb") if "lfp" in path.name
     ]
     assert len(session.LfpFile()) == len(lfp_files)
-    assert populated_corpus.json("errors") == []
+    assert collected.database.json("errors") == []
 
 
-def test_training_sessions_have_the_metadata_of_allensdk(
-    training: dict[int, Path], facts: dict[int, Any]
-) -> None:
-    for number in training:
+def test_training_sessions_have_the_metadata_of_allensdk(training: dict[int, Path]) -> None:
+    for number, folder in training.items():
         row = (session.Session * session.Mouse & {"session_id": number}).fetch1()
-        metadata = facts[number]["metadata"]
+        metadata = json.loads((folder / "expected.json").read_text())["metadata"]
         names = ("session_type", "age_in_days", "equipment_name", "stimulus_frame_rate", "project_code")
         assert {name: row[name] for name in names} == {name: metadata[name] for name in names}
         assert row["behavior_session_id"] == number
@@ -197,8 +194,7 @@ def test_the_metrics_of_every_session_are_equal(facts: dict[int, dict[str, Any]]
             assert row[name] == (None if value is None or np.isnan(value) else pytest.approx(value, rel=1e-9))
 
 
-def test_the_times_of_the_frames_are_equal(sessions: dict[int, Path], populated_corpus: Any) -> None:
-    populated_corpus.connect()
+def test_the_times_of_the_frames_are_equal(sessions: dict[int, Path]) -> None:
     for number, folder in sessions.items():
         with np.load(folder / "timestamps.npz") as stored:
             expected = stored["stimulus_timestamps"]
@@ -216,7 +212,9 @@ def test_the_geometry_of_every_rig_is_equal_or_known_to_be_absent(facts: dict[in
             assert stored is None if not expected else stored.tolist() == expected[name]
 
 
-def test_every_image_is_stored_once_with_the_pixels_of_allensdk(facts: dict[int, dict[str, Any]]) -> None:
+def test_every_image_is_stored_once_with_the_pixels_of_allensdk(
+    facts: dict[int, dict[str, Any]], sha: Hash
+) -> None:
     seen = {}
     for number, fact in facts.items():
         templates = fact["stimulus_templates"]
@@ -251,20 +249,18 @@ def test_the_sets_share_the_images_that_the_files_share(facts: dict[int, dict[st
     assert set(shared.to_arrays("image_name")) == sets["G"] & sets["H"]
 
 
-def test_every_peak_waveform_is_equal_in_single_precision(
-    recordings: dict[int, Any], sessions: dict[int, Path]
+def test_every_peak_waveform_is_equal_in_single_precision(recorded: Any) -> None:
+    expected = recorded.peak_waveforms()
+    rows = (ecephys.Recording.Unit & recorded.key).to_dicts()
+    assert {row["unit_id"] for row in rows} == expected.keys()
+    for row in rows:
+        wanted = expected[row["unit_id"]].astype(np.float32)
+        np.testing.assert_array_equal(row["peak_waveform"], wanted, strict=True)
+
+
+def test_the_waveform_of_a_unit_on_all_channels_is_read_from_the_file(
+    recordings: dict[int, Any], sha: Hash
 ) -> None:
-    for number in recordings:
-        with np.load(sessions[number] / "peak_waveforms.npz") as stored:
-            expected = dict(zip(stored["unit_ids"].tolist(), stored["waveforms"], strict=True))
-        rows = (ecephys.Recording.Unit & {"session_id": number}).to_dicts()
-        assert {row["unit_id"] for row in rows} == expected.keys()
-        for row in rows:
-            wanted = expected[row["unit_id"]].astype(np.float32)
-            np.testing.assert_array_equal(row["peak_waveform"], wanted, strict=True)
-
-
-def test_the_waveform_of_a_unit_on_all_channels_is_read_from_the_file(recordings: dict[int, Any]) -> None:
     for number, fact in recordings.items():
         for unit in fact["units_spikes"][:6]:
             key = (ecephys.Recording.Unit & {"session_id": number, "unit_id": unit["unit_id"]}).fetch1("KEY")
@@ -273,7 +269,7 @@ def test_the_waveform_of_a_unit_on_all_channels_is_read_from_the_file(recordings
             assert sha(waveform) == unit["wf_sha"]
 
 
-def test_the_lfp_of_every_file_is_equal_and_stays_in_it(recordings: dict[int, Any]) -> None:
+def test_the_lfp_of_every_file_is_equal_and_stays_in_it(recordings: dict[int, Any], sha: Hash) -> None:
     n_probes = 0
     for number, fact in recordings.items():
         for probe_name, expected in fact.get("lfp", {}).items():
@@ -295,7 +291,7 @@ def test_the_lfp_of_every_file_is_equal_and_stays_in_it(recordings: dict[int, An
     assert len(ecephys.Lfp()) == len(ecephys.CurrentSourceDensity()) == n_probes > 0
 
 
-def test_the_current_source_density_is_equal_with_its_axes(recordings: dict[int, Any]) -> None:
+def test_the_current_source_density_is_equal_with_its_axes(recordings: dict[int, Any], sha: Hash) -> None:
     for number, fact in recordings.items():
         for probe_name, expected in fact.get("lfp", {}).items():
             key = {"session_id": number, "probe_name": probe_name}

@@ -10,6 +10,8 @@ import pytest
 
 from schemas import ecephys, performance, psth
 
+pytestmark = pytest.mark.corpus
+
 ALIGNMENTS = pytest.mark.parametrize(
     ("alignment", "active"), [("change_active", True), ("change_passive", False)]
 )

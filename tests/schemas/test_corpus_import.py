@@ -1,4 +1,4 @@
-"""Every imported row of the corpus equals what AllenSDK reads from the same file."""
+"""Every imported row of the corpora equals what AllenSDK reads from the same file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from schemas import behavior, ecephys, session, stimulus
 
+pytestmark = pytest.mark.corpus
 Comparison = Callable[..., None]
 METRICS = [
     "amplitude_cutoff",
@@ -58,7 +59,7 @@ def test_the_mouse_is_the_one_of_the_metadata(recorded: Any) -> None:
     }
 
 
-def test_the_session_is_the_one_of_the_metadata_and_the_catalogue(recorded: Any, corpus: Any) -> None:
+def test_the_session_is_the_one_of_the_metadata_and_the_catalogue(recorded: Any) -> None:
     metadata = recorded.summary["metadata"]
     row = (session.Session & recorded.key).fetch1()
     for name in (
@@ -73,19 +74,15 @@ def test_the_session_is_the_one_of_the_metadata_and_the_catalogue(recorded: Any,
     assert row["date_of_acquisition"] == started
     assert row["image_set"] == recorded.summary["task_parameters"]["image_set"].removeprefix("images_")
 
-    catalogue = pd.read_csv(
-        corpus / "project_metadata" / "ecephys_sessions.csv", index_col="ecephys_session_id"
-    )
-    known = catalogue.loc[recorded.session_id]
     for name in (
         "experience_level",
         "session_number",
         "prior_exposures_to_image_set",
         "prior_exposures_to_omissions",
     ):
-        assert row[name] == known[name]
+        assert row[name] == recorded.catalogue[name]
     for name in ("abnormal_histology", "abnormal_activity"):
-        assert (row[name] is None) == pd.isna(known[name])
+        assert row[name] == recorded.truth.get("flags", {}).get(name)
 
 
 def test_the_probes_are_equal(recorded: Any, assert_rows_equal: Comparison) -> None:

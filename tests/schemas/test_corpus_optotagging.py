@@ -1,4 +1,4 @@
-"""The optotagging of the corpus equals what was put into it, and what plain loops count."""
+"""The optotagging of the corpora equals what was put into it, and what plain loops count."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from schemas import ecephys, optotagging, responses
 from vbn.analysis.optotagging import DEFAULT_METHOD, METHODS
 
+pytestmark = pytest.mark.corpus
 EACH_METHOD = pytest.mark.parametrize("method", METHODS)
 CENSOR_S = 0.0015
 EPOCH_MARGIN_S = 1.0
@@ -88,6 +89,7 @@ def test_the_entry_of_a_method_sums_up_its_units(recorded: Any, method: str) -> 
     assert row["n_tagged"] == (row["n_passing"] if recorded.is_cre else 0)
 
 
+@pytest.mark.roles("opto_artifact")
 def test_artefacts_are_never_tagged_by_the_methods_that_censor_them(recorded: Any) -> None:
     artefacts = recorded.with_role("opto_artifact")
     for method in set(METHODS) - {"tutorial", "swdb_2022"}:
@@ -244,9 +246,9 @@ def test_the_labels_join_with_units_and_places(recorded: Any) -> None:
     assert found == {unit_id: unit["structure"] or None for unit_id, unit in recorded.injected.items()}
 
 
-def test_the_report_counts_the_units_that_pass_by_line(populated_corpus: Any) -> None:
+def test_the_report_counts_the_units_that_pass_by_line(collected: Any) -> None:
     """The share of wild types is the false-positive rate: none, by the default method."""
-    reported = populated_corpus.json("optotagging", "report")
+    reported = collected.database.json("optotagging", "report")
     assert {row["method"] for row in reported} == set(METHODS)
     genotypes = {row["session_id"]: row["genotype"] for row in sessions_with_genotype()}
     for row in reported:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from schemas import psth, responses, selection
 from vbn.analysis.optotagging import DEFAULT_METHOD
 
+pytestmark = pytest.mark.corpus
 FOR_POPULATIONS = ("bennett_2025", "quickstart")
 EACH_POPULATION = pytest.mark.parametrize("criteria", FOR_POPULATIONS)
 WINDOWS_S = {
@@ -38,18 +38,15 @@ def test_the_units_that_pass_are_those_of_get_units(recorded: Any, criteria: str
     assert selected(recorded, criteria) == set(recorded.summary["unit_filters"][of_allensdk]["unit_ids"])
 
 
-def test_the_units_that_pass_are_those_of_a_pandas_query(recorded: Any, corpus: Any) -> None:
+def test_the_units_that_pass_are_those_of_a_pandas_query(recorded: Any) -> None:
     """A missing metric passes no limit. Bennett 2025 leaves out sessions with an abnormality."""
     units = recorded.table("units")
     quickstart = units.query("snr > 1 and isi_violations < 1 and firing_rate > 0.1")
     assert selected(recorded, "quickstart") == set(quickstart.index)
     thresholds = "isi_violations < 0.5 and amplitude_cutoff < 0.1 and presence_ratio > 0.9"
     good = units.query(f"{thresholds} and quality == 'good'")
-    catalogue = pd.read_csv(
-        corpus / "project_metadata" / "ecephys_sessions.csv", index_col="ecephys_session_id"
-    )
-    known = catalogue.loc[recorded.session_id, ["abnormal_histology", "abnormal_activity"]]
-    expected = set() if known.notna().any() else set(good.index)
+    flagged = recorded.catalogue[["abnormal_histology", "abnormal_activity"]].notna().any()
+    expected = set() if flagged else set(good.index)
     assert selected(recorded, "bennett_2025") == expected
 
 

@@ -1,4 +1,4 @@
-"""What was put into the corpus' units is found by the table of each kind of response, and nothing else."""
+"""What was put into the corpora's units is found by the table of each kind of response, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from schemas import responses
+
+pytestmark = pytest.mark.corpus
 
 MAX_FALSE_SHARE = 0.05  # of the units of all recordings together
 FIELD_BIN_DEG = 10
@@ -171,6 +173,7 @@ def test_the_rates_of_full_field_flashes_are_those_of_a_plain_count(recorded: An
             assert found == pytest.approx(expected)
 
 
+@pytest.mark.roles("rf")
 def test_fields_are_found_where_they_were_put(recorded: Any) -> None:
     rows = rows_of(responses.ReceptiveField, recorded)
     for unit_id in recorded.with_role("rf"):
@@ -215,6 +218,7 @@ def test_a_p_value_of_a_field_is_never_zero(recorded: Any) -> None:
         assert row["field_p_value"] == 0.001 or not row["field_p_is_upper_bound"]
 
 
+@pytest.mark.roles("running")
 def test_running_units_fire_more_while_the_mouse_runs(recorded: Any) -> None:
     rows = rows_of(responses.RunningModulation, recorded)
     for unit_id in recorded.with_role("running"):

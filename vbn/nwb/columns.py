@@ -35,6 +35,9 @@ LONGEST_REASON = 200
 TEXT_MISSING = ("", "N/A")
 """What AllenSDK writes, or older writers wrote, for missing text in a column that has some."""
 
+NAME_MISSING = (*TEXT_MISSING, "None", "nan", "NaN")
+"""The same, and what Python makes of a missing value that is written as text."""
+
 
 def texts(values: NDArray[Any], missing: Collection[str] = ()) -> NDArray[np.object_]:
     """Decode a column of text.

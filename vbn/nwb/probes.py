@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vbn.nwb.columns import Table, frame
+from vbn.nwb.columns import NAME_MISSING, Table, frame
 from vbn.nwb.recording import RecordingFile, reads
 from vbn.nwb.scalars import flag, number, whole
 from vbn.nwb.walk import names_in
@@ -103,7 +103,7 @@ def read_channels(recording: RecordingFile) -> pd.DataFrame:
         columns[name] = table.integers(name)
     for name, stored in CCF_COLUMNS.items():
         columns[name] = table.floats_or_nan(stored)
-    columns["structure_acronym"] = table.texts("location", missing=("", "None"))
+    columns["structure_acronym"] = table.texts("location", missing=NAME_MISSING)
     columns["valid_data"] = table.booleans("valid_data")
     columns["filtering"] = table.texts("filtering")
     return frame(columns)

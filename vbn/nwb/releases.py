@@ -26,6 +26,9 @@ DERIVED = (
 """Columns of presentations that the reader works out when no table has them."""
 
 NOT_DERIVED = ("duration", "omitted", "is_image_novel")
+NOT_DERIVED_OF_RECORDINGS = ("rewarded", "stimulus_index")
+OF_A_STIMULUS = {"gabor": ("position_x", "position_y", "orientation"), "flash": ("color",)}
+"""How a table of a stimulus begins, and the columns without which its presentations cannot be told apart."""
 
 
 def find_release_issues(session: RecordingFile) -> list[Issue]:
@@ -62,8 +65,17 @@ def _presentation_issues(session: RecordingFile) -> list[Issue]:
     derived = [name for name in DERIVED if name not in stored]
     if "image_name" not in stored:
         derived.append("image_name")
-    wanted = (*NOT_DERIVED, "rewarded") if session.identity.kind is FileKind.RECORDING else NOT_DERIVED
+    is_recording = session.identity.kind is FileKind.RECORDING
+    wanted = (*NOT_DERIVED, *NOT_DERIVED_OF_RECORDINGS) if is_recording else NOT_DERIVED
     missing = [name for name in wanted if name not in stored]
+    missing += [
+        f"{column} of {name}"
+        for name in tables
+        for begin, columns in OF_A_STIMULUS.items()
+        if name.startswith(begin)
+        for column in columns
+        if column not in session.group(f"{INTERVALS}/{name}")
+    ]
     return _absent("stimulus_presentations", derived, missing)
 
 

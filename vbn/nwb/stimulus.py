@@ -78,8 +78,8 @@ def read_stimulus_presentations(recording: RecordingFile) -> pd.DataFrame:
     DataFrame
         One row per presentation, ascending in start_time; always all of `COLUMNS`: presentation_id,
         stimulus_block, stimulus_name, start_time, end_time, duration (s), start_frame, end_frame
-        (into the stimulus timestamps), active, image_name (None without image), is_change,
-        is_image_novel, omitted, rewarded (boolean; NA where the stimulus is no image),
+        (into the stimulus timestamps; the end Int64, NA where missing), active, image_name (None without
+        image), is_change, is_image_novel, omitted, rewarded (boolean; NA where the stimulus is no image),
         flashes_since_change, trials_id, stimulus_index (Int64; NA where missing), is_sham_change, the
         parameters of gabors, gratings and flashes (NaN where they do not apply; positions and
         orientation in degrees, phase in cycles), and what only behaviour-only files store: image_set
@@ -166,7 +166,7 @@ def _read_table(table: Table) -> pd.DataFrame:
         "end_time": table.floats("stop_time"),
         "duration": table.floats_or_nan("duration"),
         "start_frame": table.integers("start_frame"),
-        "end_frame": table.integers("end_frame"),
+        "end_frame": table.column("end_frame", nullable_integers),
         "image_name": images,
         "image_set": _optional_texts(table, "image_set"),
     }
@@ -218,11 +218,10 @@ def _with_derived(recording: RecordingFile, rows: pd.DataFrame, stored: set[str]
 
 
 def _stimulus_names(table: Table) -> NDArray[np.object_]:
-    """Read the stimulus's name, or take it from the table's."""
-    if table.has("stimulus_name"):
-        return table.texts("stimulus_name")
+    """Read the stimulus's name, or take it from the table's where there is none."""
     name = table.path.removeprefix(f"{INTERVALS}/").removesuffix(SUFFIX)
-    return np.full(len(table), name, dtype=object)
+    stored = _optional_texts(table, "stimulus_name")
+    return np.where(stored == None, name, stored)  # noqa: E711 -- element by element
 
 
 def _is_grating(table: Table) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vbn.nwb.columns import Table, frame
+from vbn.nwb.columns import NAME_MISSING, Table, frame, nullable_integers
 from vbn.nwb.probes import ELECTRODES, read_channels, read_probes
 from vbn.nwb.recording import RecordingFile, reads
 
@@ -55,8 +55,8 @@ def read_units(recording: RecordingFile) -> pd.DataFrame:
     -------
     DataFrame
         One row per unit in the file's order: unit_id, probe_name, peak_channel_id, cluster_id,
-        local_index, the metrics (`METRICS`; NaN where not computed, all NaN where the file lacks the
-        column), quality (None where not stated), n_spikes.
+        local_index (NA where missing), the metrics (`METRICS`; NaN where not computed, all NaN where the
+        file lacks the column), quality (None where not stated), n_spikes.
 
     Raises
     ------
@@ -72,7 +72,9 @@ def read_units(recording: RecordingFile) -> pd.DataFrame:
         "peak_channel_id": peak_channels,
     }
     for name in SORTER_NUMBERS:
-        columns[name] = table.integers(name) if table.has(name) else table.floats_or_nan(name)
+        columns[name] = (
+            table.column(name, nullable_integers) if table.has(name) else table.floats_or_nan(name)
+        )
     for name in METRICS:
         columns[name] = table.floats_or_nan(name)
     columns["quality"] = _quality(table)
@@ -153,5 +155,5 @@ def _probe_names(recording: RecordingFile, peak_channels: NDArray[np.int64]) -> 
 def _quality(table: Table) -> NDArray[np.object_]:
     """Read the sorter's verdict; releases before 0.5.0 do not have it."""
     if table.has("quality"):
-        return table.texts("quality", missing=("", "N/A", "None"))
+        return table.texts("quality", missing=NAME_MISSING)
     return np.full(len(table), None, dtype=object)

@@ -329,6 +329,15 @@ class TestReport:
         assert low == pytest.approx([0, 0.2366, 0], abs=1e-4)
         assert high == pytest.approx([0.2775, 0.7634, 1], abs=1e-4)
 
+    def test_the_share_is_never_outside_its_interval(self):
+        """Of none or all of some numbers an end came out beside the share by rounding."""
+        for n in range(1, 1000):
+            low, high = wilson_interval([0, n // 2, n], [n, n, n])
+            share = np.array([0, n // 2, n]) / n
+            assert (low <= share).all()
+            assert (share <= high).all()
+            assert (low[0], high[2]) == (0, 1)
+
 
 @pytest.fixture(scope="module")
 def benchmark():

@@ -47,8 +47,25 @@ def test_units_are_in_file_order_and_on_their_peak_channels_probe(make_recording
     assert units["probe_name"].tolist() == ["probeA", "probeB", "probeA", "probeB"]
     assert units["n_spikes"].tolist() == [2, 3, 0, 1]
     assert units["n_spikes"].dtype == np.int64
-    assert units["cluster_id"].dtype == np.int64
+    assert units["cluster_id"].dtype == "Int64"
     assert units["quality"].tolist() == ["good", "noise", "good", "good"]
+
+
+@pytest.mark.parametrize("missing", ["", "N/A", "None", "nan", "NaN"])
+def test_no_name_is_made_of_a_missing_one(make_recording, ephys, missing):
+    """AllenSDK writes what Python makes of a missing value; the importer must not take it for a name."""
+    stored = {f"{ELECTRODES}/location": [missing] * 6, "units/quality": [missing, "noise", "good", missing]}
+    recording = make_recording(ephys | stored)
+    assert nwb.read_channels(recording)["structure_acronym"].tolist() == [None] * 6
+    assert nwb.read_units(recording)["quality"].tolist() == [None, "noise", "good", None]
+
+
+@pytest.mark.parametrize("stored", [[np.nan, 1, 2, 3], [-99, 1, 2, 3]])
+def test_a_unit_may_lack_the_sorters_number(make_recording, ephys, stored):
+    units = nwb.read_units(make_recording(ephys | {"units/cluster_id": stored, "units/local_index": stored}))
+    for name in ("cluster_id", "local_index"):
+        assert units[name].isna().tolist() == [True, False, False, False]
+        assert units[name].tolist()[1:] == [1, 2, 3]
 
 
 def test_metrics_that_the_file_lacks_are_nan(make_recording, ephys):

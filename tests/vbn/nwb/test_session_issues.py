@@ -156,6 +156,16 @@ def extra_attribute(file):
     file["general/metadata"].attrs["weather"] = "rain"
 
 
+def no_stimulus_index(file):
+    for table in (item for name, item in file["intervals"].items() if "stimulus_index" in item):
+        del table["stimulus_index"]
+
+
+def colorless_flashes(file):
+    """A column without a value is left out by the writer."""
+    del file["intervals/flash_250ms_presentations/color"]
+
+
 def no_quality(file):
     del file["units/quality"]
 
@@ -201,6 +211,8 @@ def old_trials(file):
         (extra_link, "unknown_table", "file", "warning", "1: /acquisition/other"),
         (extra_attribute, "unknown_attribute", "file", "warning", "1: /general/metadata@weather"),
         (no_quality, "no_quality", "units", "info", "/units/quality"),
+        (no_stimulus_index, "missing_column", "stimulus_presentations", "info", "stimulus_index"),
+        (colorless_flashes, "missing_column", "stimulus_presentations", "info", "color of flash_250ms"),
         (no_zero_ccf, "zero_ccf", "channels", "warning", "768: "),
         (no_pupil, "missing_pupil", "eye_tracking", "warning", "no pupil in"),
         (frame_too_far, "frame_without_time", "stimulus_presentations", "warning", "rows 1: "),

@@ -34,9 +34,9 @@ def test_tables_are_joined_in_time_with_all_columns(make_recording, stimuli):
 def test_each_column_has_one_type_whatever_the_file_holds(make_recording, stimuli):
     found = nwb.read_stimulus_presentations(make_recording(stimuli)).dtypes.astype(str)
     assert set(found[FLAGS]) == {"boolean"}
-    assert set(found[["flashes_since_change", "stimulus_index", "trials_id"]]) == {"Int64"}
+    assert set(found[["flashes_since_change", "stimulus_index", "trials_id", "end_frame"]]) == {"Int64"}
     assert set(found[["active", "is_sham_change"]]) == {"bool"}
-    assert set(found[["stimulus_block", "start_frame", "end_frame", "presentation_id"]]) == {"int64"}
+    assert set(found[["stimulus_block", "start_frame", "presentation_id"]]) == {"int64"}
     assert set(found[["image_name", "stimulus_name"]]) == {"object"}
     assert set(found[["color", "contrast", "orientation", "duration"]]) == {"float64"}
 
@@ -52,6 +52,20 @@ def test_an_omitted_image_has_no_novelty_and_no_duration(make_recording, stimuli
     omitted = nwb.read_stimulus_presentations(make_recording(stimuli)).loc[3]
     assert omitted["omitted"]
     assert omitted[["is_image_novel", "duration"]].isna().all()
+
+
+@pytest.mark.parametrize("missing", [np.nan, -99])
+def test_an_omitted_image_may_have_no_end(make_recording, stimuli, missing):
+    ends = np.where(np.asarray(stimuli[f"{IMAGE}/omitted"]) == 1, missing, stimuli[f"{IMAGE}/end_frame"])
+    found = nwb.read_stimulus_presentations(make_recording(stimuli | {f"{IMAGE}/end_frame": ends}))
+    assert found["end_frame"].isna().tolist() == found["omitted"].fillna(False).tolist()
+
+
+@pytest.mark.parametrize("missing", ["N/A", ""])
+def test_a_stimulus_without_a_name_has_that_of_its_table(make_recording, stimuli, missing):
+    unnamed = {f"{GRAY}/stimulus_name": [missing]}
+    found = nwb.read_stimulus_presentations(make_recording(stimuli | unnamed))
+    assert found.equals(nwb.read_stimulus_presentations(make_recording(stimuli)))
 
 
 def test_sorting_keeps_the_order_of_equal_times(make_recording, stimuli):

@@ -113,7 +113,7 @@ def wilson_interval(n_true: ArrayLike, n: ArrayLike, coverage: float = 0.95) -> 
 
     Returns
     -------
-    (n_groups,) its ends; 0 and 1 where n is 0.
+    (n_groups,) its ends, with the share between them; 0 and 1 where n is 0.
     """
     total = np.asarray(n, dtype=np.float64)
     safe = np.maximum(total, 1)
@@ -122,6 +122,6 @@ def wilson_interval(n_true: ArrayLike, n: ArrayLike, coverage: float = 0.95) -> 
     middle = (share + z**2 / (2 * safe)) / (1 + z**2 / safe)
     half = z / (1 + z**2 / safe) * np.sqrt(share * (1 - share) / safe + z**2 / (4 * safe**2))
     known = total > 0
-    return np.where(known, np.maximum(middle - half, 0), 0.0), np.where(
-        known, np.minimum(middle + half, 1), 1.0
-    )
+    # An end may come out beside the share by rounding, where none or all are true.
+    low, high = np.clip(middle - half, 0, share), np.clip(middle + half, share, 1)
+    return np.where(known, low, 0.0), np.where(known, high, 1.0)
