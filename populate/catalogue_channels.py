@@ -1,12 +1,7 @@
-"""The channels that the release's tables list, and whether they agree with those of the files.
-
-``channels.csv`` has a third of a million rows: columns are handled as arrays, and a row becomes a dictionary
-only when it is new and its turn has come.
-"""
+"""Whether the channels that the release's tables list agree with those of the files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,27 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from schemas import ecephys, session
-from schemas.rows import insert_rows
+from schemas.rows import key_of_session
 from vbn.errors import shortened
 from vbn.nwb import Issue
 from vbn.nwb.issue import first_of, issue
 
-FILE = "channels.csv"
-# Column of the release -> attribute of CatalogueChannel.
-ATTRIBUTES = {
-    "ecephys_channel_id": "catalogue_channel_id",
-    "ecephys_session_id": "catalogue_session_id",
-    "ecephys_probe_id": "catalogue_channel_probe_id",
-    "probe_channel_number": "catalogue_channel_number",
-    "probe_vertical_position": "catalogue_vertical_position",
-    "probe_horizontal_position": "catalogue_horizontal_position",
-    "anterior_posterior_ccf_coordinate": "catalogue_anterior_posterior",
-    "dorsal_ventral_ccf_coordinate": "catalogue_dorsal_ventral",
-    "left_right_ccf_coordinate": "catalogue_left_right",
-    "structure_acronym": "catalogue_structure",
-    "valid_data": "catalogue_valid_data",
-}
-NEEDED = ("ecephys_channel_id", "ecephys_session_id")
 # Attribute of CatalogueChannel -> attribute of Recording.Channel.
 COMPARED = {
     "catalogue_channel_number": "probe_channel_number",
@@ -47,90 +26,29 @@ COMPARED = {
     "catalogue_valid_data": "valid_data",
 }
 COORDINATES = [theirs for theirs, ours in COMPARED.items() if ours.endswith("coordinate")]
-ROWS_AT_ONCE = 20_000
-LONGEST_ACRONYM = 32  # of the attribute
 TOLERANCE_UM = 1.0
 """Coordinates that are rounded in one of the two are the same."""
 
 
-def find_new(table: pd.DataFrame, sessions: set[int]) -> pd.DataFrame:
-    """Return the rows of the release's table that are not entered yet.
-
-    Parameters
-    ----------
-    table : the release's table.
-    sessions : ids of the sessions in the catalogue; channels of others are left out.
-    """
-    known = session.CatalogueChannel.to_arrays("catalogue_channel_id")
-    return table[table["ecephys_session_id"].isin(sessions) & ~table["ecephys_channel_id"].isin(known)]
-
-
-def find_unfit(table: pd.DataFrame) -> list[str]:
-    """Return the columns of the release's table that hold something else than they should."""
-    texts = [name for name in ("structure_acronym", "valid_data") if name in table]
-    numbers = table.drop(columns=texts)
-    unfit = [str(name) for name, column in numbers.items() if not pd.api.types.is_numeric_dtype(column)]
-    if "structure_acronym" in table:
-        acronyms = table["structure_acronym"].dropna().astype(str)
-        unfit += ["structure_acronym"] * bool((acronyms.str.len() > LONGEST_ACRONYM).any())
-    return unfit
-
-
-def enter(table: pd.DataFrame) -> int:
-    """Insert rows of the release's table; return how many."""
-    for start in range(0, len(table), ROWS_AT_ONCE):
-        insert_rows(session.CatalogueChannel(), _rows(table.iloc[start : start + ROWS_AT_ONCE]))
-    return len(table)
-
-
-def find_disagreements() -> dict[int, list[Issue]]:
-    """Compare the imported recordings' channels with the catalogue's.
+def compare(key: dict[str, Any]) -> list[Issue]:
+    """Compare an imported recording's channels with the catalogue's.
 
     Returns
     -------
-    session id -> issues; an empty list where both agree. Sessions of which the catalogue lists no channel are
-    left out.
+    list of Issue
+        At most one, for there is one row for a code and a table; none where the catalogue lists no channel or
+        nothing is imported.
 
     Notes
     -----
     A coordinate or structure that one of the two lacks is a disagreement; the release's table has an
     empty cell where the file has NaN or ``None``.
     """
-    listed = set(np.unique(session.CatalogueChannel.to_arrays("catalogue_session_id")).tolist())
-    imported = [number for number in ecephys.Recording.to_arrays("session_id").tolist() if number in listed]
-    return {number: _compare_session(number) for number in imported}
-
-
-def _rows(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    names = _held(table)
-    columns = [_plain(name, table[column]) for column, name in names.items()]
-    for values in zip(*columns, strict=True):
-        yield dict(zip(names.values(), values, strict=True))
-
-
-def _held(table: pd.DataFrame) -> dict[str, str]:
-    return {column: name for column, name in ATTRIBUTES.items() if column in table}
-
-
-def _plain(name: str, column: pd.Series[Any]) -> list[Any]:
-    """Return Python values of a column, None for an empty cell; flags are written as words."""
-    missing = column.isna()
-    if name == "catalogue_valid_data" and column.dtype != np.bool_:
-        column = column.astype(str).str.lower().isin(("true", "1", "1.0"))
-    elif pd.api.types.is_float_dtype(column.dtype) and name in _WHOLE:
-        column = column.astype("Int64")
-    values = column.astype(object).tolist()
-    return [None if absent else value for value, absent in zip(values, missing.tolist(), strict=True)]
-
-
-_WHOLE = [name for name in ATTRIBUTES.values() if name.endswith(("_id", "_number", "_position"))]
-
-
-def _compare_session(session_id: int) -> list[Issue]:
-    """Compare one session's channels; at most one issue, for there is one row for a code and a table."""
-    listed = session.CatalogueChannel & {"catalogue_session_id": session_id}
+    listed = session.CatalogueChannel & {"catalogue_session_id": key["session_id"]}
+    if not (listed and ecephys.Recording & key_of_session(key)):
+        return []
     there = _indexed(listed, "catalogue_channel_id", COMPARED)
-    here = _indexed(ecephys.Recording.Channel & {"session_id": session_id}, "channel_id", COMPARED.values())
+    here = _indexed(ecephys.Recording.Channel & key_of_session(key), "channel_id", COMPARED.values())
     only_here, only_there = here.index.difference(there.index), there.index.difference(here.index)
     found = [f"not in the table {first_of(only_here.tolist())}"] if len(only_here) else []
     found += [f"not in the file {first_of(only_there.tolist())}"] if len(only_there) else []

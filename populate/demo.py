@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import schemas
-from populate.catalogue import Catalogue
+from populate import catalogue
+from populate.catalogue_tables import ReleaseTables
 from populate.progress import populate_with_progress
 from populate.register import register
 from schemas import behavior, ecephys, figures, optotagging, performance, session, stimulus
@@ -55,7 +56,8 @@ def run(folder: Path, say: Callable[[str], None]) -> tuple[list[SessionReport], 
     write_data(data)
     database = schemas.connect()
     say(f"Registering and populating, {database} ...")
-    failed = [outcome for outcome in register([data], Catalogue.read(data)) if outcome.status == "failed"]
+    entered = catalogue.enter(ReleaseTables.read(data))
+    failed = [outcome for outcome in register([data], entered) if outcome.status == "failed"]
     if failed:
         raise VbnError(failed[0].message)
     summary = populate_with_progress([], [], processes=1)

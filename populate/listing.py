@@ -68,8 +68,8 @@ def _from_catalogue() -> list[dict[str, Any]]:
         {
             "session_id": row["catalogue_session_id"],
             "mouse_id": row["catalogue_mouse_id"],
-            "date": str(row["catalogue_row"]["date_of_acquisition"])[:10],
-            "session_type": row["catalogue_row"]["session_type"],
+            "date": str(row["catalogue_row"].get("date_of_acquisition") or "unknown")[:10],
+            "session_type": row["catalogue_row"].get("session_type") or "unknown",
             "kind": row["catalogue_kind"],
             "has_file": False,
             "lfp_files": 0,

@@ -13,7 +13,7 @@ from typing import Any
 
 import vbn
 import vbn.nwb
-from populate.catalogue import Catalogue, note_catalogue
+from populate.catalogue import Entered, complete_session, known_of, note_catalogue
 from schemas import ecephys, session
 from schemas._datajoint import dj
 from schemas.files import hash_and_version
@@ -36,6 +36,7 @@ from vbn.nwb.issue import issue
 from vbn.nwb.layout import find_unknown_parts
 from vbn.nwb.recording import reading
 from vbn.nwb.releases import find_release_issues
+from vbn.nwb.session import find_metadata_issues
 from vbn.release.cache import content_hash
 from vbn.web import is_url
 
@@ -51,13 +52,21 @@ class Outcome:
 
 
 def register(
-    places: Iterable[Place], catalogue: Catalogue | None = None, *, replace: bool = False
+    places: Iterable[Place], entered: Entered | None = None, *, replace: bool = False
 ) -> Iterator[Outcome]:
     """Enter files, or all NWB files below folders, or URLs; yield what became of each.
 
     Recordings and behaviour-only sessions become sessions, LFP files are entered beside their
     recording. A file that fails is reported and the others go on. With ``replace``, a file with another
-    content takes the place of the registered one, and what was made from that becomes stale.
+    content takes the place of the registered one, and what was made from that becomes stale. What the
+    release's tables know of a session comes from the database, into which they are entered before.
+
+    Parameters
+    ----------
+    places : paths and URLs.
+    entered : what became of the tables, if they were entered just now: a session that is left out of them is
+        not registered without what they would say of it.
+    replace : whether a file may take the place of one with another content.
 
     Raises
     ------
@@ -75,7 +84,7 @@ def register(
             if identity.kind is FileKind.LFP:
                 lfp_files.append((place, identity))  # after the recordings that they belong to
             else:
-                yield _register_once(place, identity, catalogue or Catalogue(), replace)
+                yield _register_once(place, identity, entered or Entered(), replace)
         except VbnError as error:
             yield Outcome(place, "failed", str(error))
     for place, identity in lfp_files:
@@ -85,39 +94,46 @@ def register(
             yield Outcome(place, "failed", str(error))
 
 
-def _register_once(
-    place: Place, identity: vbn.nwb.FileIdentity, catalogue: Catalogue, replace: bool
-) -> Outcome:
+def _register_once(place: Place, identity: vbn.nwb.FileIdentity, entered: Entered, replace: bool) -> Outcome:
     """Enter a file, also while another process enters the same one."""
+    if identity.identifier in entered.failed:
+        raise entered.failed[identity.identifier]
     try:
-        return _register_file(place, identity, catalogue, replace)
+        outcome = _register_file(place, identity, replace)
     except dj.errors.DuplicateError:
-        return _register_file(place, identity, catalogue, replace)
+        outcome = _register_file(place, identity, replace)
+    if outcome.status == "unchanged" and outcome.session_id in entered.completed:
+        outcome.status = "updated"
+    return outcome
 
 
-def _register_file(
-    place: Place, identity: vbn.nwb.FileIdentity, catalogue: Catalogue, replace: bool
-) -> Outcome:
-    extra = catalogue.known_of(identity.identifier)
+def _register_file(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -> Outcome:
     known = (session.NwbFile & {"session_id": identity.identifier}).to_dicts()
     if known and replace and not _has_content(place, identity, known[0]):
         return _replace_file(place, identity, known[0])
     if known:
         _require_same_content(place, identity, known[0])
-        status = "updated" if _complete_session(identity.identifier, extra) else "unchanged"
-        if extra:
-            note_catalogue(known[0], catalogue)
-        return Outcome(place, status, "", identity.identifier)
+        return Outcome(place, _complete(known[0]), "", identity.identifier)
     metadata, issues, row = _read_session(place, identity)
     key = {"mouse_id": metadata.mouse_id, "session_id": metadata.session_id}
     described = require_storable(session.Session(), {**key, **_session_row(metadata)}, place)
     with dj.conn().transaction:
-        _enter_mouse(place, metadata)
-        session.Session.insert1({**described, **extra})
+        kept = _enter_mouse(place, metadata)
+        session.Session.insert1({**described, **known_of(metadata.session_id)})
         session.NwbFile.insert1({**key, **row})
         note_issues(key, "NwbFile", issues)
-        note_catalogue(key, catalogue)
+        note_issues(key, "Mouse", kept)
+        note_catalogue(key)
     return Outcome(place, "registered", "", identity.identifier)
+
+
+def _complete(key: dict[str, Any]) -> str:
+    """Enter what tables that were entered in the meantime know of a session; return what became of it."""
+    with dj.conn().transaction:
+        is_new, _ = complete_session(key)
+        if is_new:
+            note_catalogue(key)
+    return "updated" if is_new else "unchanged"
 
 
 def _read_session(
@@ -134,7 +150,7 @@ def _read_session(
         metadata = vbn.nwb.read_session(file)
         require_own_ids(metadata.session_id, place, _ids(file))
         with reading(file, "layout"):
-            issues = find_unknown_parts(file) + find_release_issues(file)
+            issues = find_unknown_parts(file) + find_release_issues(file) + find_metadata_issues(file)
             issues += [issue("not_checked", "file", file.unchecked)] if file.unchecked else []
         blake2b, version = hashed()
         if file.identity != identity or (version and version != version_of(file.file)):
@@ -189,10 +205,12 @@ def _replace_file(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str,
     key = {"mouse_id": known["mouse_id"], "session_id": known["session_id"]}
     described = require_storable(session.Session(), {**key, **_session_row(metadata)}, place)
     with dj.conn().transaction:
-        _enter_mouse(place, metadata)
+        kept = _enter_mouse(place, metadata)
         session.Session.update1(described)
         session.NwbFile.update1({**key, **row})
         note_issues(key, "NwbFile", issues)
+        note_issues(key, "Mouse", kept)
+        note_catalogue(key)
     return Outcome(place, "replaced", "import it anew with: vbn recompute", identity.identifier)
 
 
@@ -314,28 +332,18 @@ def _hash_of_registered(place: Path, known: dict[str, Any]) -> str | None:
     return None
 
 
-def _complete_session(session_id: int, extra: dict[str, Any]) -> bool:
-    """Enter what the catalogue knows and the row lacks; return whether the row changed."""
-    known = (session.Session & {"session_id": session_id}).fetch1()
-    missing = {name: value for name, value in extra.items() if value is not None and known[name] is None}
-    different = [
-        name for name, value in extra.items() if value is not None and known[name] not in (None, value)
-    ]
-    if different:
-        raise ConflictError(
-            f"Session {session_id}: the catalogue disagrees with the database in "
-            + ", ".join(
-                f"{name} ({quoted(str(extra[name]))} against {quoted(str(known[name]))})"
-                for name in different
-            )
-            + ". Check that the catalogue is of the same release."
-        )
-    if missing:
-        session.Session.update1({name: known[name] for name in session.Session.primary_key} | missing)
-    return bool(missing)
+def _enter_mouse(path: Place, metadata: vbn.nwb.SessionMetadata) -> list[vbn.nwb.Issue]:
+    """Enter the file's mouse, or what the file states more than is known of it.
 
+    Returns
+    -------
+    What is known and the file does not state, as an issue; it stays.
 
-def _enter_mouse(path: Place, metadata: vbn.nwb.SessionMetadata) -> None:
+    Raises
+    ------
+    ConflictError
+        If the file contradicts what is known.
+    """
     row = {
         "mouse_id": metadata.mouse_id,
         "sex": metadata.sex,
@@ -348,15 +356,26 @@ def _enter_mouse(path: Place, metadata: vbn.nwb.SessionMetadata) -> None:
     known = (session.Mouse & {"mouse_id": metadata.mouse_id}).to_dicts()
     if not known:
         session.Mouse.insert1(row)
-    elif known[0] != row:
-        different = [name for name, value in row.items() if known[0][name] != value]
+        return []
+    different = {name: (known[0][name], value) for name, value in row.items() if known[0][name] != value}
+    # A list without lines and a missing sex are no statement; the genotype always is one.
+    contradicted = [
+        name for name, (there, here) in different.items() if (there and here) or name == "genotype"
+    ]
+    if contradicted:
         raise ConflictError(
             f"{path}: mouse {metadata.mouse_id} is known with another "
             + ", ".join(
-                f"{name} ({quoted(str(known[0][name]))}, here {quoted(str(row[name]))})" for name in different
+                f"{name} ({quoted(str(known[0][name]))}, here {quoted(str(row[name]))})"
+                for name in contradicted
             )
             + ". Check which of the files is right."
         )
+    stated = {name: here for name, (_, here) in different.items() if here}
+    if stated:
+        session.Mouse.update1({"mouse_id": metadata.mouse_id, **stated})
+    kept = [f"{name} {quoted(str(there))}" for name, (there, here) in different.items() if not here]
+    return [issue("incomplete_mouse", "mouse", f"known is {', '.join(kept)}")] if kept else []
 
 
 def _session_row(metadata: vbn.nwb.SessionMetadata) -> dict[str, Any]:

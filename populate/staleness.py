@@ -10,6 +10,7 @@ import pandas as pd
 
 from populate import runner
 from populate.runner import JobResult, Summary
+from schemas import selection
 from schemas._datajoint import dj
 from schemas.connection import tables
 from schemas.provenance import MadeWith
@@ -89,12 +90,30 @@ def recompute(rows: list[StaleRow], show: Callable[[JobResult], object] = lambda
     return summary
 
 
-def _require_nothing_foreign(stale: list[Any]) -> None:
-    """Refuse to delete rows that somebody else's tables were made from."""
+def withdraw_selections(key: Key) -> int:
+    """Delete a session's stale selections of units, with the averages over them; return how many.
+
+    To be called in a transaction, when the session's row has changed: what a filter says of sessions, such
+    as that abnormal ones are left out, holds from then on. The next ``vbn populate`` makes them anew. Where
+    tables of others are made from them they stay, and are stale.
+    """
+    stale = selection.UnitSelection.stale_rows(key).drop(columns="reason").to_dict("records")
+    if not stale or _foreign_tables([selection.UnitSelection]):
+        return 0
+    (selection.UnitSelection & stale).delete(prompt=False, transaction=False)
+    return len(stale)
+
+
+def _foreign_tables(above: list[Any]) -> list[str]:
+    """Return the tables of others that are made from some of ours."""
     own = {cls().full_table_name for cls in tables()}
     own |= {part for cls in tables() for part in cls().parts()}
-    foreign = sorted({name for cls in stale for name in cls().descendants()} - own)
-    if foreign:
+    return sorted({name for cls in above for name in cls().descendants()} - own)
+
+
+def _require_nothing_foreign(stale: list[Any]) -> None:
+    """Refuse to delete rows that somebody else's tables were made from."""
+    if foreign := _foreign_tables(stale):
         raise ConflictError(
             f"Tables of others are made from the stale rows and would lose theirs: {', '.join(foreign)}. "
             "Ask their owners, and delete those rows first."

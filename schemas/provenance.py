@@ -45,9 +45,11 @@ class MadeWith:
     Attributes
     ----------
     method_version : raised when the same parameters and data give another result.
+    source_change : why a row is stale whose source is another by now.
     """
 
     method_version: ClassVar[int] = 1
+    source_change: ClassVar[str] = "the file has changed"
 
     @classmethod
     def provenance_prefix(cls) -> str:
@@ -82,8 +84,12 @@ class MadeWith:
         return {f"{cls.provenance_prefix()}_{name}": value for name, value in values.items()}
 
     @classmethod
-    def stale_rows(cls) -> pd.DataFrame:
+    def stale_rows(cls, key: Key | None = None) -> pd.DataFrame:
         """Return the rows made by another method, with other parameters or from another file.
+
+        Parameters
+        ----------
+        key : look only at the rows with it.
 
         Returns
         -------
@@ -92,11 +98,12 @@ class MadeWith:
         """
         prefix = cls.provenance_prefix()
         columns = {name: f"{prefix}_{name}" for name in (METHOD, PARAMETERS, SOURCE)}
-        frame = pd.DataFrame(cls.proj(**columns).to_dicts(), columns=[*cls.primary_key, *columns])
+        rows = cls.proj(**columns) & (key or {})
+        frame = pd.DataFrame(rows.to_dicts(), columns=[*cls.primary_key, *columns])
         changed = {
             "the method has changed": frame[METHOD] != cls.method_version,
             "the parameters have changed": frame[PARAMETERS] != cls._present_hashes(frame),
-            "the file has changed": frame[SOURCE] != cls._present_sources(frame),
+            cls.source_change: frame[SOURCE] != cls._present_sources(frame),
         }
         reasons = pd.DataFrame(changed, index=frame.index)
         frame["reason"] = [", ".join(reasons.columns[row]) for row in reasons.to_numpy(bool)]

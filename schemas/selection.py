@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import pandas as pd
@@ -116,6 +118,11 @@ class UnitCriteria(ParameterTable):
         return filters
 
     @classmethod
+    def session_columns(cls, name: str) -> list[str]:
+        """Return the attributes of the session that a filter looks at."""
+        return [each.column for each in cls.get(name).criteria if each.column in SESSION_COLUMNS]
+
+    @classmethod
     def for_populations(cls) -> list[str]:
         """Return the names of the filters that populations are averaged with."""
         rows = cls.to_dicts(order_by="unit_criteria")
@@ -143,7 +150,13 @@ class UnitCriteria(ParameterTable):
 
 @schema
 class UnitSelection(Computation):
-    """The units of one session that pass a quality filter."""
+    """The units of one session that pass a quality filter.
+
+    A filter may look at the session, of which the release's tables may tell more later than the file was
+    imported, such as an abnormality: what was selected without that is stale then.
+    """
+
+    source_change = "the file, or what the catalogue says of the session, has changed"
 
     definition = f"""
     # The units of one session that pass a quality filter
@@ -163,6 +176,21 @@ class UnitSelection(Computation):
         -> ecephys.Recording.Unit
         """
 
+    @classmethod
+    def provenance(cls, key: Key) -> Key:
+        """Return what a row is made with now, the session's values that its filter looks at included."""
+        made_with = super().provenance(key)
+        row = (session.Session & key_of_session(key)).fetch1()
+        made_with["unit_selection_source_hash"] += _values_hash(row, key["unit_criteria"])
+        return made_with
+
+    @classmethod
+    def _present_sources(cls, frame: pd.DataFrame) -> pd.Series[Any]:
+        rows = {row["session_id"]: row for row in session.Session.proj(*SESSION_COLUMNS).to_dicts()}
+        pairs = zip(frame["session_id"], frame["unit_criteria"], strict=True)
+        values = [_values_hash(rows[number], criteria) for number, criteria in pairs]
+        return super()._present_sources(frame) + pd.Series(values, index=frame.index, dtype=object)
+
     def make_fetch(self, key: Key) -> tuple[Any, ...]:
         """Fetch the filter."""
         return self.provenance(key), UnitCriteria.get(key)
@@ -176,6 +204,14 @@ class UnitSelection(Computation):
         """Insert the session's number and the units."""
         self.insert1({**key, **made_with, "n_selected": len(units)})
         insert_rows(self.Unit(), rows_from_frame(units, self.Unit(), key))
+
+
+def _values_hash(row: Key, criteria: str) -> str:
+    """Return what names the values of a session that a filter looks at; empty if none is known."""
+    values = {name: row[name] for name in UnitCriteria.session_columns(criteria) if row[name] is not None}
+    if not values:
+        return ""
+    return f":{hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]}"
 
 
 def described_units(key: Key) -> pd.DataFrame:

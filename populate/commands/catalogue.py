@@ -11,7 +11,9 @@ import click
 def command(folder: Path, as_json: bool) -> None:
     """Enter the release's CSV tables from FOLDER, and compare them with what is imported.
 
-    Sessions that have no file yet are then listed by vbn sessions. Disagreements become import issues.
+    Sessions that have no file yet are then listed by vbn sessions; those that are registered get what only
+    the tables know: experience level, prior exposures, abnormalities. Disagreements become import issues.
+    A session with a cell that cannot be read is left out, and the others are entered.
 
     \b
     Example:
@@ -20,13 +22,16 @@ def command(folder: Path, as_json: bool) -> None:
     import json
 
     import schemas
-    from populate.catalogue import Catalogue, check, load
+    from populate.catalogue import enter, told
+    from populate.catalogue_tables import ReleaseTables
 
     schemas.connect()
-    added = load(folder)
-    disagreeing = check(Catalogue.read(folder))
+    done = enter(ReleaseTables.read(folder))
+    for problem in done.problems:
+        click.echo(f"vbn: {problem}", err=True)
     if as_json:
-        click.echo(json.dumps({"added": added, "disagreeing_sessions": disagreeing}))
-        return
-    click.echo(", ".join(f"{number} rows added to {table}" for table, number in added.items()) + ".")
-    click.echo(f"{len(disagreeing)} registered sessions disagree with the tables (vbn issues).")
+        click.echo(json.dumps({"added": done.added, "disagreeing_sessions": done.disagreeing}))
+    else:
+        click.echo("\n".join(told(done)))
+    if done.problems:
+        raise SystemExit(1)

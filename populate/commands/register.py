@@ -7,7 +7,11 @@ import click
 
 @click.command("register")
 @click.argument("paths", nargs=-1, required=True)
-@click.option("--catalogue", type=click.Path(path_type=Path), help="Folder with the release's CSV tables.")
+@click.option(
+    "--catalogue",
+    type=click.Path(path_type=Path),
+    help="Folder with the release's CSV tables, entered before.",
+)
 @click.option(
     "--replace", is_flag=True, help="Take a file with another content in the place of the registered one."
 )
@@ -19,6 +23,9 @@ def command(paths: tuple[str, ...], catalogue: Path | None, replace: bool, as_js
     changes nothing; another content under the same session id is an error, unless --replace is given: then
     what was made from the old file is stale, and vbn recompute makes it anew.
 
+    With --catalogue the release's tables are entered before the files, as vbn catalogue does it. Without it
+    the sessions get what tables that were entered before know of them.
+
     \b
     Example:
       vbn register /data/vbn/behavior_ecephys_sessions --catalogue /data/vbn/project_metadata
@@ -27,23 +34,29 @@ def command(paths: tuple[str, ...], catalogue: Path | None, replace: bool, as_js
     from collections import Counter
 
     import schemas
-    from populate.catalogue import Catalogue
+    from populate.catalogue import enter
+    from populate.catalogue_tables import ReleaseTables
     from populate.register import register
     from vbn.visible import visible
 
     schemas.connect()
     counts: Counter[str] = Counter()
-    for outcome in register(paths, Catalogue.read(catalogue) if catalogue else None, replace=replace):
+    entered = enter(ReleaseTables.read(catalogue)) if catalogue else None
+    problems = dict.fromkeys(map(str, entered.problems)) if entered else {}
+    for outcome in register(paths, entered, replace=replace):
         counts[outcome.status] += 1
         if as_json:
             entry = {"path": str(outcome.path), "status": outcome.status, "session_id": outcome.session_id}
             click.echo(json.dumps({**entry, "message": outcome.message}))
         elif outcome.status == "failed":
             click.echo(f"vbn: {outcome.message}", err=True)
+            problems.pop(outcome.message, None)
         else:
             note = f" ({outcome.message})" if outcome.message else ""
             click.echo(f"{outcome.status:>10}  {outcome.session_id}  {visible(str(outcome.path))}{note}")
+    for problem in problems:
+        click.echo(f"vbn: {problem}", err=True)
     if not as_json:
         click.echo(", ".join(f"{number} {status}" for status, number in counts.items()) + ".")
-    if counts["failed"]:
+    if counts["failed"] or (entered and entered.problems):
         raise SystemExit(1)

@@ -70,7 +70,8 @@ def units(
     -------
     query expression
         One row per unit, its key that of ``ecephys.Recording.Unit``: the unit's metrics, the structure, its
-        group and the place of the peak channel, session and mouse.
+        group and the place of the peak channel, session and mouse. ``waveform_halfwidth`` is NULL until the
+        release's tables are entered (``vbn catalogue``), for no file has it.
 
     Raises
     ------
@@ -117,7 +118,10 @@ def all_units() -> Any:
     # sessions that are wanted, unless a left join keeps it from that.
     is_left = described.connection.adapter.backend == "postgresql"
     described = described.join(session.Session.proj(*OF_SESSION), left=is_left)
-    return described.join(session.Mouse.proj(*OF_MOUSE), left=is_left)
+    described = described.join(session.Mouse.proj(*OF_MOUSE), left=is_left)
+    # The width is in the release's tables alone. Their ids are other attributes to DataJoint than the files'.
+    widths = session.CatalogueUnit.proj("waveform_halfwidth", unit_id="catalogue_unit_id")
+    return described.join(widths, semantic_check=False, left=True)
 
 
 def criteria_condition(name: str) -> Any:

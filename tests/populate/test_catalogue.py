@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -397,16 +398,14 @@ def test_two_meanings_of_the_session_number_are_two_attributes(
         (lambda folder: (folder / "units.csv").write_text("unit\n1\n"), "the columns unit_id"),
         (lambda folder: (folder / "probes.csv").write_text("probe\n1\n"), "the columns ecephys_probe_id"),
         (lambda folder: (folder / "channels.csv").write_text("id\n1\n"), "the columns ecephys_channel_id"),
+        (lambda folder: remove_column(folder / RECORDINGS, "mouse_id"), "the columns mouse_id are missing"),
+        (lambda folder: remove_column(folder / SESSIONS, "session_type"), "the columns session_type are"),
         (
-            lambda folder: (folder / "channels.csv").write_text(CHANNELS.replace("9100000001", "probeA")),
-            "the columns ecephys_probe_id hold what",
-        ),
-        (
-            lambda folder: (folder / "channels.csv").write_text(CHANNELS.replace("VISp", "VISp" * 9)),
-            "the columns structure_acronym hold what",
+            lambda folder: (folder / "units.csv").write_text(UNITS.replace(",", ";")),
+            "its columns have ';' between them, not ','",
         ),
     ],
-    ids=["absent", "empty", "columns", "units", "probes", "channels", "channel numbers", "acronyms"],
+    ids=["absent", "empty", "columns", "units", "probes", "channels", "mice", "types", "semicolons"],
 )
 def test_tables_that_cannot_be_read_are_refused_whole(
     shared_database: Any, tables: Tables, damage: Callable[[Path], Any], words: str
@@ -446,16 +445,327 @@ def test_the_history_of_a_mouse_is_a_query(populated_corpus: Any, corpus: Path) 
     assert [row["experience_level"] for row in rows] == [None, "Familiar", "Novel"]
 
 
+def remove_column(path: Path, column: str) -> None:
+    pd.read_csv(path).drop(columns=column).to_csv(path, index=False)
+
+
+@pytest.mark.corpus
 def test_the_corpus_agrees_with_its_tables(populated_corpus: Any, corpus: Path) -> None:
-    from schemas import ecephys
+    """They are entered already, by ``vbn register --catalogue``."""
+    from schemas import ecephys, session
 
     populated_corpus.connect()
     before = populated_corpus.contents()
-    try:
-        done = populated_corpus.json("catalogue", corpus / "project_metadata")
-        assert done["disagreeing_sessions"] == []
-        assert done["added"]["CatalogueChannel"] == len(ecephys.Recording.Channel())
-        assert disagreements(populated_corpus) == {}
-    finally:
-        forget_catalogue()
+    done = populated_corpus.json("catalogue", corpus / "project_metadata")
+    assert done["disagreeing_sessions"] == []
+    assert set(done["added"].values()) == {0}
+    assert len(session.CatalogueChannel()) == len(ecephys.Recording.Channel())
+    assert disagreements(populated_corpus) == {}
     assert populated_corpus.contents() == before
+
+
+FLAGS = {"abnormal_histology": "['VISp', 'LP']", "abnormal_activity": "[212, 433]"}
+
+
+def write_parts(tables: Tables, ids: list[int], n: int = 3) -> Tables:
+    """Give each session a probe, and some channels and units."""
+    rows = [(number, number * 1000 + one) for number in ids for one in range(n)]
+    probes = "".join(f"{number},{number},probeA\n" for number in ids)
+    (tables.folder / "probes.csv").write_text("ecephys_probe_id,ecephys_session_id,name\n" + probes)
+    for name, key in (("channels.csv", "ecephys_channel_id"), ("units.csv", "unit_id")):
+        text = "".join(f"{one},{number}\n" for number, one in rows)
+        (tables.folder / name).write_text(f"{key},ecephys_session_id\n{text}")
+    return tables
+
+
+def session_row(session_id: int) -> dict[str, Any]:
+    from schemas import session
+
+    row: dict[str, Any] = (session.Session & {"session_id": session_id}).fetch1()
+    return row
+
+
+def issues_of(database: Any, code: str) -> dict[int, str]:
+    rows = database.json("issues")
+    return {row["session_id"]: row["issue_detail"] for row in rows if row["issue_code"] == code}
+
+
+@pytest.mark.parametrize("order", ["together", "tables first", "files first"])
+def test_a_flagged_session_is_entered_and_told_of_in_every_order(
+    database: Any, tables: Tables, ids: list[int], synthetic_files: list[Path], order: str
+) -> None:
+    tables.change(RECORDINGS, ids[0], **FLAGS)
+    steps = {
+        "together": [("register", *synthetic_files, "--catalogue", tables.folder)],
+        "tables first": [("catalogue", tables.folder), ("register", *synthetic_files)],
+        "files first": [("register", *synthetic_files), ("catalogue", tables.folder)],
+    }
+    for step in steps[order]:
+        database.call(*step)
+    flagged, normal = map(session_row, ids)
+    assert (flagged["abnormal_histology"], flagged["abnormal_activity"]) == (["VISp", "LP"], [212, 433])
+    assert normal["abnormal_histology"] is normal["abnormal_activity"] is None
+    for row, number in ((flagged, 1), (normal, 2)):
+        assert row["experience_level"] == ("Familiar", "Novel")[number - 1]
+        assert (row["session_number"], row["training_session_number"]) == (number, 30 + number)
+    found = issues_of(database, "abnormal_session")
+    assert found == {ids[0]: "abnormal_histology ['VISp', 'LP']; abnormal_activity [212, 433]"}
+
+
+def test_what_was_selected_without_the_flags_is_withdrawn_and_made_anew(
+    database: Any, tables: Tables, ids: list[int], synthetic_files: list[Path]
+) -> None:
+    """The flags come last: no filter counts the session from then on, and nothing else is touched."""
+    from schemas import queries, selection
+
+    database.json_lines("register", *synthetic_files)
+    database.json("populate", "--table", "Recording", "--table", "UnitSelection")
+
+    def selected() -> dict[tuple[int, str], int]:
+        rows = selection.UnitSelection.to_dicts()
+        return {(row["session_id"], row["unit_criteria"]): row["n_selected"] for row in rows}
+
+    before = selected()
+    of_flagged = (ids[0], "bennett_2025")
+    passing = queries.units(criteria="bennett_2025", session_id=ids[0])
+    assert before[of_flagged] == len(passing) > 0
+    tables.change(RECORDINGS, ids[0], **FLAGS)
+    text = database.call("catalogue", tables.folder).stdout
+    assert "2 registered sessions were completed." in text
+    assert "1 selections of units were made without what the tables say" in text
+    assert selected() == {key: number for key, number in before.items() if key != of_flagged}
+    assert len(passing) == 0
+    database.json("populate", "--table", "UnitSelection")
+    assert selected() == {**before, of_flagged: 0}
+    assert database.json("stale") == []
+    assert "selections" not in database.call("catalogue", tables.folder).stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "column", "value", "words"),
+    [
+        (RECORDINGS, "date_of_acquisition", "unknown", "unknown' where a date with time"),
+        (RECORDINGS, "date_of_acquisition", "8/19/2020 14:47", "where a date with time"),
+        (RECORDINGS, "behavior_session_id", None, "it is empty"),
+        (RECORDINGS, "abnormal_activity", "[212, 4e", "where a list of times"),
+        (SESSIONS, "session_number", "three", "three' where a whole number"),
+    ],
+)
+def test_a_cell_that_cannot_be_read_stops_its_session_only(
+    database: Any,
+    tables: Tables,
+    ids: list[int],
+    synthetic_files: list[Path],
+    file: str,
+    column: str,
+    value: Any,
+    words: str,
+) -> None:
+    row = ids[0] if file == RECORDINGS else pd.read_csv(tables.folder / file)["behavior_session_id"][0]
+    tables.change(file, row, **{column: value})
+    done = database.call("catalogue", tables.folder, check=False)
+    assert done.returncode == 1
+    assert re.search(rf"{file}: line 2, column {column}: '.*{re.escape(words)}", done.stderr)
+    assert f"1 sessions are left out: {ids[0]}" in done.stdout
+    assert [each["session_id"] for each in database.json("sessions")] == [ids[1]]
+    done = database.call("register", *synthetic_files, "--catalogue", tables.folder, check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "1 failed, 1 registered.")
+    assert done.stderr.count(words) == 1
+    assert session_row(ids[1])["experience_level"] == "Novel"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("channels.csv", "9100000001", "probeA", "line 2, column ecephys_probe_id: 'probeA' where an id"),
+        ("channels.csv", "VISp,", "VISp" * 9 + ",", "line 2, column structure_acronym: "),
+        ("units.csv", "9300000002", "nine", "line 3, column unit_id: 'nine' where an id"),
+        (
+            "probes.csv",
+            "9100000002",
+            "9.1E+09",
+            "line 3, column ecephys_probe_id: '9.1E+09' (in exponent form",
+        ),
+        ("units.csv", "0.15,2.0", "0.15", "line 2: '9300000001,9000000001,385,0.15' is 4 cells, where 5"),
+    ],
+)
+def test_a_cell_of_a_part_stops_its_session_only(
+    database: Any, tables: Tables, ids: list[int], name: str, old: str, new: str, words: str
+) -> None:
+    texts = {"probes.csv": PROBES, "channels.csv": CHANNELS, "units.csv": UNITS}
+    for file, text in texts.items():
+        (tables.folder / file).write_text(text.replace(old, new) if file == name else text)
+    done = database.call("catalogue", tables.folder, check=False)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "unexpected" not in done.stderr
+    left = {each["session_id"] for each in database.json("sessions")}
+    assert left == ({ids[1]} if "column" in words else set(ids))  # of a row cut short nothing is believed
+
+
+def test_the_width_that_only_the_tables_know_is_a_column_of_every_unit(
+    registered: Any, tables: Tables, ids: list[int]
+) -> None:
+    """No unit is lost where the tables do not list it, or are not entered."""
+    from schemas import ecephys, queries
+    from schemas.fetching import fetch_frame
+
+    n_units = len(ecephys.Recording.Unit())
+    assert set(fetch_frame(queries.units())["waveform_halfwidth"].isna()) == {True}
+    (known, other, *_) = sorted(ecephys.Recording.Unit.to_arrays("unit_id").tolist())
+    (tables.folder / "units.csv").write_text(
+        f"unit_id,ecephys_session_id,waveform_halfwidth\n{known},{ids[0]},0.15\n{other},{ids[0]},\n"
+    )
+    registered.json("catalogue", tables.folder)
+    frame = fetch_frame(queries.units()).set_index("unit_id")
+    assert len(frame) == frame.index.nunique() == n_units
+    assert frame["waveform_halfwidth"].dropna().to_dict() == {known: 0.15}
+    assert len(queries.units(where="waveform_halfwidth > 0.1")) == 1
+    assert queries.units().primary_key == ecephys.Recording.Unit.primary_key
+    printed = registered.call(
+        "query", "units", "--where", "waveform_halfwidth > 0.1", "--format", "csv"
+    ).stdout
+    assert "waveform_halfwidth" in printed.splitlines()[0]
+
+
+def test_a_disagreement_of_two_catalogues_stops_its_session_only(
+    database: Any, tables: Tables, ids: list[int], synthetic_files: list[Path]
+) -> None:
+    database.call("register", *synthetic_files, "--catalogue", tables.folder)
+    tables.change(RECORDINGS, ids[0], experience_level="Novel").change(RECORDINGS, ids[1], **FLAGS)
+    done = database.call("catalogue", tables.folder, check=False)
+    assert done.returncode == 1
+    assert f"Session {ids[0]}: the catalogue disagrees with the database in experience_level" in done.stderr
+    assert session_row(ids[1])["abnormal_activity"] == [212, 433]
+
+
+def test_an_id_of_another_session_stops_its_session_only(
+    database: Any, tables: Tables, ids: list[int]
+) -> None:
+    write_parts(tables, ids[:1])
+    database.call("catalogue", tables.folder)
+    write_parts(tables, ids[:1])
+    units = (tables.folder / "units.csv").read_text().replace(f",{ids[0]}", f",{ids[1]}")
+    (tables.folder / "units.csv").write_text(units)
+    done = database.call("catalogue", tables.folder, check=False)
+    assert done.returncode == 1
+    assert (
+        f"Session {ids[1]}: another session has the id of one of its probes, channels or units" in done.stderr
+    )
+    assert "unexpected" not in done.stderr
+
+
+def whole_sessions(ids: list[int], n: int) -> set[int]:
+    """Return the listed sessions; each must have all of its parts."""
+    from schemas import session
+
+    listed = set(session.CatalogueSession.to_arrays("catalogue_session_id").tolist())
+    for table, number in (
+        (session.CatalogueProbe, 1),
+        (session.CatalogueChannel, n),
+        (session.CatalogueUnit, n),
+    ):
+        held = table.to_arrays("catalogue_session_id").tolist()
+        assert {one: held.count(one) for one in listed & set(ids)} == dict.fromkeys(listed & set(ids), number)
+    return listed
+
+
+def test_an_interrupted_catalogue_leaves_whole_sessions(
+    database: Any, tables: Tables, ids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each statement in turn, as Ctrl-C does it."""
+    from populate import catalogue
+
+    write_parts(tables, ids)
+    calls = {"left": 0}
+    insert_rows = catalogue.insert_rows
+
+    def interrupted(table: Any, rows: Any) -> None:
+        if calls["left"] == 0:
+            raise KeyboardInterrupt
+        calls["left"] -= 1
+        insert_rows(table, rows)
+
+    monkeypatch.setattr(catalogue, "insert_rows", interrupted)
+    seen = []
+    for number in range(6):  # three tables of parts for each of two sessions
+        calls["left"] = number
+        assert database.call("catalogue", tables.folder, check=False).returncode != 0
+        seen.append(whole_sessions(ids, 3))
+        for one in seen[-1]:  # begin anew
+            forget_session(one)
+    assert seen == [set(), set(), set(), {ids[0]}, {ids[0]}, {ids[0]}]
+    monkeypatch.undo()
+    database.call("catalogue", tables.folder)
+    assert whole_sessions(ids, 3) == set(ids)
+
+
+def forget_session(session_id: int) -> None:
+    from schemas import session
+
+    key = {"catalogue_session_id": session_id}
+    for table in (
+        session.CatalogueUnit,
+        session.CatalogueChannel,
+        session.CatalogueProbe,
+        session.CatalogueSession,
+    ):
+        (table & key).delete_quick()
+
+
+def test_a_killed_catalogue_leaves_whole_sessions(database: Any, tables: Tables, ids: list[int]) -> None:
+    """Killed in the middle, and entered again: nothing is missing and nothing is there twice."""
+    path = tables.folder / RECORDINGS
+    first = pd.read_csv(path).iloc[0].to_dict()
+    many = list(range(5001, 5041))
+    more = pd.DataFrame(
+        [first | {"ecephys_session_id": one, "behavior_session_id": 10_000 + one} for one in many]
+    )
+    more.to_csv(path, index=False)
+    write_parts(tables, many, n=200)
+    from schemas import session
+
+    process = database.start("catalogue", tables.folder)
+    while process.poll() is None and len(session.CatalogueSession()) < 7:
+        pass
+    process.kill()
+    process.communicate()
+    assert whole_sessions(many, 200)
+    database.call("catalogue", tables.folder)
+    assert whole_sessions(many, 200) >= set(many)
+
+
+def test_tables_entered_again_by_register_are_those_of_catalogue(
+    make_database: Callable[..., Any], tables: Tables, ids: list[int], synthetic_files: list[Path]
+) -> None:
+    """Both commands fill the same rows."""
+    write_parts(tables, ids)
+    contents = []
+    for steps in (
+        [("register", *synthetic_files, "--catalogue", tables.folder)],
+        [("register", *synthetic_files), ("catalogue", tables.folder)],
+    ):
+        database = make_database()
+        for step in steps:
+            database.call(*step)
+        contents.append(database.contents())
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.corpus
+def test_the_real_tables_are_entered_without_a_word(database: Any) -> None:
+    from schemas import session
+
+    folder = os.environ.get("VBN_REAL_RELEASE")
+    if not folder:
+        pytest.skip("VBN_REAL_RELEASE names no folder with the release's tables")
+    done = database.call("catalogue", folder)
+    assert done.stderr == ""
+    assert "82 rows added to CatalogueSession, 112 rows added to CatalogueProbe" in done.stdout
+    assert "793 rows of probes.csv are left out" in done.stdout
+    counted = [row["unit_count"] for row in session.CatalogueProbe.to_arrays("catalogue_probe_row")]
+    listed = [row["catalogue_row"].get("unit_count") for row in session.CatalogueSession.to_dicts()]
+    assert sum(counted) > 0
+    assert len([number for number in listed if number]) == 19
+    again = database.json("catalogue", folder)
+    assert set(again["added"].values()) == {0}

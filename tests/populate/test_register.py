@@ -118,7 +118,7 @@ def test_the_catalogue_may_come_later_and_must_agree(
         (None, "there is no ecephys_sessions.csv"),
         (
             "ecephys_session_id,experience_level\n1,Novel\n",
-            "the columns behavior_session_id, session_number are missing",
+            "the columns behavior_session_id, mouse_id, session_type, session_number are missing",
         ),
         ("", "it is no table"),
     ],
@@ -207,3 +207,45 @@ def test_roots_that_are_no_json_are_refused(shared_database: Any, synthetic_file
     done = shared_database.call("register", synthetic_files[0], env={"VBN_ROOTS": "data=/mnt"}, check=False)
     assert done.returncode == 1
     assert "VBN_ROOTS must hold JSON such as" in done.stderr
+
+
+@pytest.mark.parametrize(("first", "second"), [("U", "F"), ("F", "U"), ("F", "")])
+def test_a_sex_that_is_not_known_refuses_no_session_and_is_completed(
+    database: Any, damaged_copy: Callable[..., Path], first: str, second: str
+) -> None:
+    """Whichever of a mouse's files comes first, and each that does not state it has an issue."""
+    from schemas import session
+
+    def of_sex(sex: str) -> Callable[[h5py.File], None]:
+        def change_sex(file: h5py.File) -> None:
+            del file["general/subject/sex"]
+            file["general/subject/sex"] = sex
+
+        return change_sex
+
+    paths = [damaged_copy(of_sex(sex)) for sex in (first, second)]
+    outcomes = [database.json_lines("register", path)[0] for path in paths]
+    assert [outcome["status"] for outcome in outcomes] == ["registered"] * 2
+    assert session.Mouse.to_arrays("sex").tolist() == ["F"]
+    rows = [row for row in database.json("issues") if row["issue_code"] == "incomplete_mouse"]
+    without = outcomes[0 if first == "U" else 1]["session_id"]
+    assert {row["session_id"] for row in rows} == {without}
+    details = {row["issue_detail"] for row in rows}
+    assert details == (
+        {"sex 'U'"}
+        if first == "U"
+        else {f"sex {'nothing' if second == '' else repr(second)}", "known is sex 'F'"}
+    )
+
+
+def test_a_range_of_ages_is_registered_as_an_issue(database: Any, damaged_copy: Callable[..., Path]) -> None:
+    from schemas import session
+
+    def change_age(file: h5py.File) -> None:
+        del file["general/subject/age"]
+        file["general/subject/age"] = "P90D/P120D"
+
+    database.json_lines("register", damaged_copy(change_age))
+    assert session.Session.to_arrays("age_in_days").tolist() == [None]
+    found = [row["issue_detail"] for row in database.json("issues") if row["issue_code"] == "unclear_age"]
+    assert found == ["age 'P90D/P120D'"]

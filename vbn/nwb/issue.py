@@ -83,6 +83,18 @@ _KNOWN: dict[str, tuple[Severity, str]] = {
         "Images whose pixels differ from those entered before under the same name; the first are kept.",
     ),
     "missing_templates": ("info", "The file has no images."),
+    "abnormal_session": (
+        "warning",
+        "The release's tables flag abnormal histology or activity; bennett_2025 leaves the session out.",
+    ),
+    "incomplete_mouse": (
+        "info",
+        "The file does not state the mouse's sex, or lines that another file does; what is known stays.",
+    ),
+    "unclear_age": (
+        "info",
+        "The mouse's age is missing, or no number of days, as a range or months; stored as missing.",
+    ),
     "catalogue_disagrees": ("warning", "The release's CSV tables say something else than the file."),
     "unlisted_structure": (
         "info",

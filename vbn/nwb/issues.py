@@ -164,7 +164,7 @@ def _survey_session(survey: _Survey, session: RecordingFile, read_spikes: bool) 
     if is_recording and read_spikes and "units" in survey.frames:
         survey.read("spike_times", lambda: _last_spikes(session, survey.frames["units"]))
         survey.ask(lambda last: find_late_spikes(last, _last_time(survey.frames)), "spike_times")
-    survey.read("release", lambda: find_release_issues(session))
+    survey.read("release", lambda: metadata.find_metadata_issues(session) + find_release_issues(session))
     survey.ask(list, "release")
 
 

@@ -8,11 +8,20 @@ from datetime import UTC, datetime
 
 from vbn.errors import quoted
 from vbn.nwb.files import FileKind
+from vbn.nwb.issue import Issue, issue
 from vbn.nwb.recording import RecordingFile, reads
 from vbn.nwb.scalars import number, text, texts, whole
 
 METADATA = "general/metadata"
 SUBJECT = "general/subject"
+SEXES = ("M", "F")
+AGE = re.compile(
+    r"P(?:(?P<years>\d{1,9})Y)?(?:(?P<months>\d{1,9})M)?(?:(?P<weeks>\d{1,9}(?:\.\d+)?)W)?"
+    r"(?:(?P<days>\d{1,9}(?:\.\d+)?)D?)?(?:T[\d.HMS]*)?",
+    re.ASCII,
+)
+LONGEST_AGE_DAYS = 36525
+"""A hundred years; what is above is no age of a mouse."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class SessionMetadata:
     behavior_session_id : the number of the same session among all behaviour sessions.
     mouse_id : LabTracks number, as text.
     sex : ``M`` or ``F``, None when unknown.
-    age_in_days : None when unknown.
+    age_in_days : full days, None when unknown or no number of days.
     genotype : full genotype.
     driver_line : sorted; empty for a wild type.
     reporter_line : None for a wild type.
@@ -90,7 +99,7 @@ def read_session(recording: RecordingFile) -> SessionMetadata:
         session_id=recording.identity.identifier,
         behavior_session_id=recording.attribute(METADATA, "behavior_session_id", whole),
         mouse_id=recording.scalar(f"{SUBJECT}/subject_id", text),
-        sex=sex if sex in ("M", "F") else None,
+        sex=sex if sex in SEXES else None,
         age_in_days=age_in_days(_optional_dataset_text(recording, f"{SUBJECT}/age")),
         genotype=genotype,
         driver_line=tuple(sorted(_text_list(recording, SUBJECT, "driver_line"))),
@@ -110,15 +119,45 @@ def read_session(recording: RecordingFile) -> SessionMetadata:
 
 
 def age_in_days(code: str | None) -> int | None:
-    """Read an age such as ``P119D``; None for any other text (AllenSDK, ``Age._age_code_to_days``).
+    """Read an age such as ``P119D`` or ``P17W``, an ISO 8601 duration; full days are counted.
+
+    Years and months have no number of days, and a range, as NWB allows, has two: both are None, as is any
+    other text. AllenSDK reads days only (``Age._age_code_to_days``).
 
     Examples
     --------
-    >>> age_in_days("P119D")
-    119
+    >>> age_in_days("P119D"), age_in_days("P17W"), age_in_days("P2W3DT12H")
+    (119, 119, 17)
+    >>> age_in_days("P90D/P120D") is age_in_days("P4M") is None
+    True
     """
-    match = re.fullmatch(r"P(\d+)D?", code or "")
-    return int(match[1]) if match else None
+    first, *others = {end.strip() for end in (code or "").upper().split("/")}
+    match = AGE.fullmatch(first)
+    if others or match is None or match["weeks"] is match["days"] is None:
+        return None
+    if int(match["years"] or 0) or int(match["months"] or 0):
+        return None
+    days = int(7 * float(match["weeks"] or 0) + float(match["days"] or 0))
+    return days if days <= LONGEST_AGE_DAYS else None
+
+
+def find_metadata_issues(recording: RecordingFile) -> list[Issue]:
+    """Find an age that is no number of days, and a sex that is not known.
+
+    Parameters
+    ----------
+    recording : an open recording or behaviour-only file.
+
+    Returns
+    -------
+    list of Issue
+        ``unclear_age`` and ``incomplete_mouse``.
+    """
+    age, sex = (_optional_dataset_text(recording, f"{SUBJECT}/{name}") for name in ("age", "sex"))
+    found = [] if sex in SEXES else [issue("incomplete_mouse", "session", f"sex {quoted(sex)}")]
+    if age_in_days(age) is None:
+        found.append(issue("unclear_age", "session", f"age {quoted(age)}"))
+    return found
 
 
 def cre_line(genotype: str) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -19,6 +18,7 @@ from vbn.release.manifest import Manifest, ManifestFile
 from vbn.release.names import parse_name
 from vbn.release.selection import Selection, choose, lfp_probes, list_sessions
 from vbn.release.sources import BUCKET_URL, ManifestPlace, choose_version, find_manifests
+from vbn.release.tables import read_table
 from vbn.web import Patience, is_url, read_all
 
 TABLES = ("ecephys_sessions", "behavior_sessions", "probes", "channels", "units")
@@ -106,7 +106,7 @@ class Release:
         Returns
         -------
         DataFrame
-            As it is in the CSV file; numbers of files and sessions may be floats where some are missing.
+            As it is in the CSV file, with types that may be missing; lists are lists.
 
         Raises
         ------
@@ -115,13 +115,7 @@ class Release:
         NotReadableError
             The table cannot be read, or its hash is not the manifest's.
         """
-        path = self.table_path(name)
-        try:
-            return pd.read_csv(io.BytesIO(path.read_bytes()), low_memory=False)
-        except (OSError, ValueError) as error:
-            raise NotReadableError(
-                path, f"it is no table ({error}).", "Delete it, then try again."
-            ) from error
+        return read_table(self.table_path(name), name=f"{name}.csv").checked().frame()
 
     def table_path(self, name: str) -> Path:
         """Give the path of a table's CSV file, as of `table`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ import pandas as pd
 from vbn.errors import NotFoundError
 from vbn.release.manifest import Manifest
 from vbn.release.names import BEHAVIOR_ONLY, RECORDING
+from vbn.release.tables import NAMES
 
 SESSION_COLUMNS = (
     "session_id",
@@ -69,7 +69,7 @@ def list_sessions(tables: Mapping[str, pd.DataFrame], manifest: Manifest) -> pd.
 
     Parameters
     ----------
-    tables : ``ecephys_sessions``, ``behavior_sessions`` and ``probes``, as they are in the CSV files.
+    tables : ``ecephys_sessions``, ``behavior_sessions`` and ``probes``, as `read_table` gives them.
     manifest : tells which files there are.
 
     Returns
@@ -240,16 +240,17 @@ def _plain_number(value: object) -> str | None:
 
 
 def parse_acronyms(value: object) -> tuple[str, ...]:
-    """Read a list of structures as it stands in the tables, such as ``['CA1', 'VISp']``.
+    """Give a cell's structures, of a list or of its text in the tables, such as ``['CA1', 'VISp']``.
 
     Returns
     -------
     tuple of str
-        Empty for a missing value.
+        Empty for a missing value; channels without a structure are left out.
 
     Examples
     --------
     >>> parse_acronyms("['DG-mo', 'VISp', 'root']")
     ('DG-mo', 'VISp', 'root')
     """
-    return tuple(re.findall(r"['\"]([^'\"]+)['\"]", value)) if isinstance(value, str) else ()
+    names = NAMES.read(value) if isinstance(value, str) else value
+    return tuple(name for name in names if name is not None) if isinstance(names, list) else ()

@@ -13,6 +13,7 @@ import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import url2pathname
 
 from vbn.errors import NotFoundError, NotReadableError
 from vbn.release.manifest import MANIFEST_NAME, PROJECT, Manifest, ManifestFile, version_key, version_of
@@ -88,9 +89,9 @@ def find_manifests(source: str | Path, patience: Patience | None = None) -> list
 
     Parameters
     ----------
-    source : URL (``https``, ``http``, ``s3``) or folder, of a bucket, the project's folder in it, a copy
-        of either, or AllenSDK's cache; or of one manifest. On the web a listing is needed: S3's, or a page
-        with links; without one the known versions are asked for by name.
+    source : URL (``https``, ``http``, ``s3``, ``file``) or folder, of a bucket, the project's folder in it, a
+        copy of either, or AllenSDK's cache; or of one manifest. On the web a listing is needed: S3's, or a
+        page with links; without one the known versions are asked for by name.
     patience : how long to insist, of a web server.
 
     Returns
@@ -105,13 +106,19 @@ def find_manifests(source: str | Path, patience: Patience | None = None) -> list
     NotReadableError
         The server does not answer.
     """
-    found = _on_the_web(http_url(str(source)), patience) if is_url(source) else _in_folder(Path(source))
+    found = _on_the_web(http_url(str(source)), patience) if is_url(source) else _in_folder(_local(source))
     if not found:
         raise NotFoundError(
             f"{source}: there is no manifest (*_manifest_v<version>.json) of a release. Name the bucket, a "
             f"copy of it with the folder '{PROJECT}/manifests', or AllenSDK's cache folder."
         )
     return sorted(found, key=lambda place: version_key(place.version))
+
+
+def _local(source: str | Path) -> Path:
+    """Give the path of a folder, which may be named by a ``file:`` URL."""
+    parts = urllib.parse.urlsplit(str(source))
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else Path(source)
 
 
 def choose_version(places: list[ManifestPlace], version: str | None) -> ManifestPlace:

@@ -10,7 +10,7 @@ import pytest
 
 from vbn import nwb
 from vbn.errors import InvalidContentError
-from vbn.nwb.session import age_in_days, cre_line, image_set
+from vbn.nwb.session import age_in_days, cre_line, find_metadata_issues, image_set
 
 
 def test_what_a_file_does_not_state_is_none(make_recording, root):
@@ -84,10 +84,52 @@ def test_a_required_entry_is_named(make_recording, root, change, problem):
 
 def test_ages_cre_lines_and_image_sets_are_read_off_text():
     assert [age_in_days(code) for code in ("P119D", "P119", "P17W", "119", "", None)] == [
-        119, 119, None, None, None, None,
+        119, 119, 119, None, None, None,
     ]  # fmt: skip
     assert cre_line("Vip-IRES-Cre/wt;Ai32(RCL-ChR2(H134R)_EYFP)/wt") == "Vip-IRES-Cre"
     assert cre_line("wt/wt") is None
     assert [image_set(name) for name in ("TRAINING_5_images_A_x", "images_H", "TRAINING_1_gratings")] == [
         "A", "H", None,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stored", "days"),
+    [
+        ("P119D", 119),
+        ("P119", 119),
+        ("P17W", 119),
+        ("P17W2D", 121),
+        ("p17w", 119),
+        ("P0Y0M119D", 119),
+        ("P119DT6H30M", 119),
+        ("P119.5D", 119),
+        ("P0D", 0),
+        ("P119D/P119D", 119),
+    ],
+)
+def test_an_age_with_a_number_of_days_is_that_number(make_recording, root, stored, days):
+    file = make_recording(root | {"general/subject/age": stored, "general/subject/sex": "F"})
+    assert nwb.read_session(file).age_in_days == days
+    assert find_metadata_issues(file) == []
+
+
+@pytest.mark.parametrize(
+    "stored",
+    ["P90D/P120D", "P90D/", "/P90D", "P3M", "P1Y", "P1Y2M3D", "P", "PT5H", "P-3D", "119", "119 days",
+     "P9000W", "P99999999999999999999D", "unknown", "P119D/P120D/P121D", "\uff11\uff11\uff19", "None", ""],
+)  # fmt: skip
+def test_any_other_age_is_an_issue_and_never_silently_missing(make_recording, root, stored):
+    file = make_recording(root | {"general/subject/age": stored, "general/subject/sex": "M"})
+    assert nwb.read_session(file).age_in_days is None
+    (found,) = find_metadata_issues(file)
+    assert (found.code, found.severity, found.table) == ("unclear_age", "info", "session")
+    assert found.detail == ("age nothing" if stored in ("", "None") else f"age '{stored}'")
+
+
+@pytest.mark.parametrize("stored", ["U", "O", "female", "", "None"])
+def test_a_sex_that_is_not_known_is_an_issue(make_recording, root, stored):
+    file = make_recording(root | {"general/subject/age": "P119D", "general/subject/sex": stored})
+    (found,) = find_metadata_issues(file)
+    assert (found.code, found.table) == ("incomplete_mouse", "session")
+    assert found.detail == ("sex nothing" if stored in ("", "None") else f"sex '{stored}'")

@@ -1,0 +1,677 @@
+"""The release's CSV tables, cell by cell: what each column holds, and what a cell of it may look like.
+
+Spreadsheets and other programs write these tables anew, and change them: ids lose digits, dates their zone,
+lists their quotes. A cell is taken if it has one meaning, else refused with file, line, column and value.
+How a cell of each kind may be written is said by the functions from ``_id`` on.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import mmap
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+import pyarrow
+import pyarrow.csv
+
+from vbn.errors import NotReadableError, quoted
+
+ECEPHYS, BEHAVIOR = "ecephys_sessions.csv", "behavior_sessions.csv"
+PROBES, CHANNELS, UNITS = "probes.csv", "channels.csv", "units.csv"
+
+MISSING = frozenset(
+    {"", "nan", "NaN", "NAN", "None", "null", "NULL", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaT"}
+)
+"""What a cell without a value holds, as pandas reads it."""
+
+ADVICE = "Correct the cell, or take the release's own table."
+ROWS_AT_ONCE = 20_000
+LONGEST_CELL = 2**20
+N_EXAMPLES = 3
+
+Reader = Callable[[str], Any]
+"""Gives the value of a cell's text; raises ValueError, whose text, if any, is the reason."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the cells of a column hold.
+
+    Parameters
+    ----------
+    read : gives the value of a cell that is not empty.
+    expected : what a cell should be, for messages.
+    dtype : of the column in a data frame.
+    """
+
+    read: Reader
+    expected: str
+    dtype: str = "object"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Parameters
+    ----------
+    kind : what its cells hold.
+    is_needed : whether the table must have it.
+    is_filled : whether no cell may be empty.
+    is_key : whether no two rows may have the same value.
+    """
+
+    kind: Kind
+    is_needed: bool = False
+    is_filled: bool = False
+    is_key: bool = False
+
+    def read(self, text: str) -> Any:
+        """Return the value of a cell, None for an empty one; raise ValueError if it has no meaning."""
+        text = text.strip()
+        if text in MISSING:
+            if self.is_filled:
+                raise ValueError("it is empty")
+            return None
+        return self.kind.read(text)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A cell that has no meaning, or a row of another length.
+
+    Parameters
+    ----------
+    row : number among the rows that are not empty, from 0.
+    column : its name, empty for a row as a whole.
+    text : what stands in the cell.
+    problem : what is wrong and what was expected.
+    """
+
+    row: int
+    column: str
+    text: str
+    problem: str
+
+
+@dataclass
+class Table:
+    """What a table holds.
+
+    Parameters
+    ----------
+    path : its file.
+    cells : column -> values, None where a cell is empty or refused.
+    columns : what the columns hold.
+    refused : cells that were refused, row by row.
+    """
+
+    path: Path
+    cells: dict[str, list[Any]]
+    columns: dict[str, Column]
+    refused: list[Refusal] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.cells.values()), []))
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows as dictionaries."""
+        for row in zip(*self.cells.values(), strict=True):
+            yield dict(zip(self.cells, row, strict=True))
+
+    def frame(self) -> pd.DataFrame:
+        """Return the table as a data frame; what may be missing has a type that can be."""
+        return pd.DataFrame(
+            {
+                name: pd.Series(values, dtype=self.columns[name].kind.dtype)
+                for name, values in self.cells.items()
+            }
+        )
+
+    def problems(self) -> list[NotReadableError]:
+        """Return what is wrong, in words: one message for each column, which names the first cells."""
+        groups: dict[str, list[Refusal]] = {}
+        for one in self.refused:
+            groups.setdefault(one.column, []).append(one)
+        return [self.problem(group) for group in groups.values()]
+
+    def problem(self, refused: list[Refusal]) -> NotReadableError:
+        """Return what is wrong with some cells, in words."""
+        cells = [
+            f"line {self._lines.get(one.row, '?')}{f', column {one.column}' if one.column else ''}: "
+            f"{quoted(one.text)} {one.problem}"
+            for one in refused[:N_EXAMPLES]
+        ]
+        more = f"; and {len(refused) - N_EXAMPLES} more" if len(refused) > N_EXAMPLES else ""
+        return NotReadableError(self.path, "; ".join(cells) + more + ".", ADVICE)
+
+    def checked(self) -> Table:
+        """Return the table; raise NotReadableError if a cell was refused."""
+        for problem in self.problems():
+            raise problem
+        return self
+
+    @cached_property
+    def _lines(self) -> dict[int, int]:
+        return _lines_of(self.path, {one.row for one in self.refused})
+
+
+def read_table(path: Path, columns: Iterable[str] | None = None, name: str | None = None) -> Table:
+    """Read one of the release's five tables.
+
+    Parameters
+    ----------
+    path : the file.
+    columns : those that are wanted, where the table has them; all by default.
+    name : which table it is, if the file has another name.
+
+    Returns
+    -------
+    Table
+        Cells that have no meaning are None and listed as refused. Rows without any value are left out, as
+        spreadsheets write them at the end. Of columns that are not known the text is kept.
+
+    Raises
+    ------
+    NotReadableError
+        The file is absent, no text with commas between its columns, or lacks a column or has it twice.
+    """
+    known = COLUMNS[name or path.name]
+    try:
+        with _open(path) as file:
+            rows = csv.reader(file, strict=True)
+            header = _header(path, rows, known)
+            chosen = set(header) if columns is None else {*columns}
+            wanted = {one: known.get(one, Column(TEXT)) for one in header if one and one in chosen}
+            return _read_plain(path, rows.line_num, header, wanted) or _read_rows(path, rows, header, wanted)
+    except UnicodeDecodeError as error:
+        raise NotReadableError(
+            path, f"it is no table: {_not_utf8(path, error)}.", "Save it as CSV in UTF-8."
+        ) from error
+    except csv.Error as error:
+        raise NotReadableError(
+            path, f"it is no table: line {rows.line_num}: {error}.", "Look for a quote that is not closed."
+        ) from error
+    except OSError as error:
+        raise NotReadableError(path, f"it is no table: {error.strerror}.", "Check the path.") from error
+
+
+def _open(path: Path) -> IO[str]:
+    """Open a table's text; refuse what is known to be none."""
+    csv.field_size_limit(LONGEST_CELL)
+    if path.exists() and not path.is_file():
+        raise NotReadableError(path, "it is no table, and no file.", "Check the path.")
+    with path.open("rb") as file:
+        start = file.read(8)
+    kinds = {b"\x1f\x8b": "compressed", b"PK": "a spreadsheet or an archive", b"\xff\xfe": "UTF-16",
+             b"\xfe\xff": "UTF-16", b"<": "a web page"}  # fmt: skip
+    for mark, kind in kinds.items():
+        if start.startswith(mark):
+            raise NotReadableError(path, f"it is no table, but {kind}.", "Give CSV files in UTF-8.")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> str:
+    """Say where the text stops being UTF-8; an error knows its place in a piece of the file only."""
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as found:
+            return f"line {number} is not UTF-8 (byte 0x{line[found.start]:02X})"
+    return str(error)
+
+
+def _header(path: Path, rows: Iterator[list[str]], known: dict[str, Column]) -> list[str]:
+    """Read the columns' names; refuse other separators, names given twice, and a table of something else."""
+    header = [name.strip() for name in next((row for row in rows if any(row)), [])]
+    if not header:
+        raise NotReadableError(path, "it is no table: it is empty.", "Take the release's own table.")
+    if len(header) == 1 and (found := [mark for mark in (";", "\t", "|") if mark in header[0]]):
+        raise NotReadableError(
+            path,
+            f"it is no table: its columns have {found[0]!r} between them, not ','.",
+            "Save it anew with commas, and with points in numbers.",
+        )
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if twice:
+        raise NotReadableError(
+            path, f"the columns {', '.join(twice)} are there twice.", "Remove one of each."
+        )
+    absent = [name for name, column in known.items() if column.is_needed and name not in header]
+    if absent:
+        raise NotReadableError(
+            path, f"the columns {', '.join(absent)} are missing.", "Give a release of VBN."
+        )
+    return header
+
+
+def _read_plain(path: Path, n_header: int, header: list[str], wanted: dict[str, Column]) -> Table | None:
+    """Read a table without quotes and without anything to be refused; None if it is not such a one.
+
+    The two large tables of the release are. Arrow splits their lines fifteen times as fast as Python does.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(b'"') >= 0:
+            return None
+    try:
+        columns = pyarrow.csv.read_csv(
+            path,
+            pyarrow.csv.ReadOptions(skip_rows=n_header, column_names=[*map(str, range(len(header)))]),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types={str(at): pyarrow.string() for at in range(len(header))},
+                include_columns=[str(header.index(name)) for name in wanted],
+                strings_can_be_null=False,
+            ),
+        )
+    except pyarrow.ArrowInvalid:  # the other reader says what is wrong
+        return None
+    table = Table(path, {}, wanted)
+    for (name, column), held in zip(wanted.items(), columns.itercolumns(), strict=True):
+        encoded = held.combine_chunks().dictionary_encode()
+        seen, texts = _Seen(column), encoded.dictionary.to_pylist()
+        seen.look_at(texts)
+        if seen.problems:
+            return None
+        values = [seen.known[text] for text in texts]
+        table.cells[name] = [values[index] for index in encoded.indices.to_numpy().tolist()]
+    _refuse_repeated(table)
+    return table
+
+
+def _read_rows(path: Path, rows: Iterator[list[str]], header: list[str], wanted: dict[str, Column]) -> Table:
+    """Read the rows, many at once: equal texts of a column are read once."""
+    table = Table(path, {name: [] for name in wanted}, wanted)
+    seen = {name: _Seen(column) for name, column in wanted.items()}
+    places = [header.index(name) for name in wanted]
+    filled = (row for row in rows if any(map(str.strip, row)))
+    while chunk := list(itertools.islice(filled, ROWS_AT_ONCE)):
+        start = len(table)
+        _refuse_lengths(table, chunk, header, start)
+        for name, place in zip(wanted, places, strict=True):
+            texts = [row[place] for row in chunk]
+            seen[name].look_at(texts)
+            table.cells[name] += map(seen[name].known.__getitem__, texts)
+            if not seen[name].problems.keys().isdisjoint(texts):
+                table.refused += list(seen[name].refusals(name, texts, start, table))
+    _refuse_repeated(table)
+    table.refused.sort(key=lambda one: one.row)
+    return table
+
+
+def _refuse_repeated(table: Table) -> None:
+    """Refuse all rows whose id another row has too: which of them is right cannot be told."""
+    key = next(name for name, column in table.columns.items() if column.is_key)
+    ids = table.cells[key]
+    if len(set(ids)) == len(ids):
+        return
+    repeated = {one for one, number in Counter(ids).items() if number > 1 and one is not None}
+    table.refused += [
+        Refusal(row, key, str(one), "is the id of another row too")
+        for row, one in enumerate(ids)
+        if one in repeated
+    ]
+
+
+def _refuse_lengths(table: Table, chunk: list[list[str]], header: list[str], start: int) -> None:
+    """Refuse rows with more or fewer cells than columns, and put empty ones in their place."""
+    n_columns = len(header)
+    if set(map(len, chunk)) == {n_columns}:
+        return
+    for at, row in enumerate(chunk):
+        if len(row) != n_columns:
+            problem = f"is {len(row)} cells, where {n_columns} are expected (a text with commas needs quotes)"
+            table.refused.append(Refusal(start + at, "", ",".join(row), problem))
+            chunk[at] = [""] * n_columns
+
+
+@dataclass
+class _Seen:
+    """The texts of a column that were seen, with their values, and what is wrong with some."""
+
+    column: Column
+    known: dict[str, Any] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def look_at(self, texts: Iterable[str]) -> None:
+        for text in {text for text in texts if text not in self.known}:
+            try:
+                self.known[text] = self.column.read(text)
+            except ValueError as error:
+                self.known[text] = None
+                reason = f"({error})" if error.args else ""
+                self.problems[text] = f"{reason} where {self.column.kind.expected} is expected".strip()
+
+    def refusals(self, name: str, texts: Iterable[str], start: int, table: Table) -> Iterator[Refusal]:
+        cut = {one.row for one in table.refused if not one.column}
+        for at, text in enumerate(texts, start):
+            if text in self.problems and at not in cut:
+                yield Refusal(at, name, text, self.problems[text])
+
+
+def _lines_of(path: Path, wanted: set[int]) -> dict[int, int]:
+    """Return the lines of some rows, as an editor numbers them; texts may have several lines."""
+    lines: dict[int, int] = {}
+    with _open(path) as file:
+        rows = csv.reader(file, strict=True)
+        next(row for row in rows if any(row))  # the header
+        number, before = 0, rows.line_num
+        for row in rows:
+            if any(map(str.strip, row)):
+                if number in wanted:
+                    lines[number] = before + 1
+                number += 1
+            before = rows.line_num
+    return lines
+
+
+_WHOLE = re.compile(r"([+-]?[0-9]+)(?:\.0*)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_EXPONENT = re.compile(r"[+-]?[0-9.,]+[eE][+-]?[0-9]+")
+_SEPARATED = re.compile(r"[0-9]{1,3}(?:[,.' _\u00a0\u2009\u202f][0-9]{3})+")
+_MOUSE = re.compile(r"[A-Za-z0-9][\w.:-]{0,31}", re.ASCII)
+_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
+    r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"
+)
+_ITEM = re.compile(
+    r"""(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(?P<bare>[^\s,'"\[\](){}]+)|(?P<other>\S)"""
+)
+_NAME = re.compile(r"[A-Za-z][\w/.-]*", re.ASCII)
+_WORDS = ("true", "false", "yes", "no")
+_YEARS = range(1900, 2200)
+_FLAGS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+
+
+def _whole(text: str, lowest: int, highest: int) -> int:
+    """Read a whole number; ``1696.0`` is one, as columns with empty cells are written so."""
+    match = _WHOLE.fullmatch(text)
+    if match is None or len(match[1]) > 20:
+        raise ValueError(*_why_no_number(text))
+    number = int(match[1])
+    if not lowest <= number <= highest:
+        raise ValueError("out of range")
+    return number
+
+
+def _why_no_number(text: str) -> tuple[str, ...]:
+    """Say what has become of a number in a spreadsheet."""
+    if _EXPONENT.fullmatch(text):
+        return ("in exponent form, digits may be lost",)
+    return ("with marks between its digits",) if _SEPARATED.fullmatch(text) else ()
+
+
+def _id(text: str) -> int:
+    return _whole(text, 1, 2**63 - 1)
+
+
+def _count(text: str) -> int:
+    return _whole(text, 0, 2**31 - 1)
+
+
+def _integer(text: str) -> int:
+    return _whole(text, -(2**31), 2**31 - 1)
+
+
+def _large_integer(text: str) -> int:
+    return _whole(text, -(2**63), 2**63 - 1)
+
+
+def _number(text: str) -> float:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(*_why_no_number(text))
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError("out of range")
+    return number
+
+
+def _metric(text: str) -> float:
+    """Read a metric of a unit, which may be infinite."""
+    sign = text[:1] if text[:1] in ("+", "-") else ""
+    return float(text) if text.removeprefix(sign).lower() in ("inf", "infinity") else _number(text)
+
+
+def _phase(text: str) -> float | str:
+    """Read the phase of a probe, a number in this release and a name in others."""
+    return _number(text) if _NUMBER.fullmatch(text) else text
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in _FLAGS:
+        raise ValueError
+    return _FLAGS[text.lower()]
+
+
+def _time(text: str) -> str:
+    """Read a date with time, and write it as the release does; without a zone it has the release's.
+
+    Examples
+    --------
+    >>> _time("2020-11-19T15:18:01.044")
+    '2020-11-19 15:18:01.044000+00:00'
+    """
+    if not _TIME.fullmatch(text):
+        raise ValueError
+    time = datetime.fromisoformat(text)  # ValueError for a 30th of February; its words are Python's
+    if time.year not in _YEARS:
+        raise ValueError("out of range")
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat(" ")
+
+
+def _mouse(text: str) -> str:
+    """Read a mouse's id: a number in the release, a name in a lab."""
+    if _WHOLE.fullmatch(text) and text[0] in "0123456789":
+        text = text.partition(".")[0]
+    elif _NUMBER.fullmatch(text) or _why_no_number(text):
+        raise ValueError(*_why_no_number(text))
+    if not _MOUSE.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def _text_of(longest: int) -> Reader:
+    """Return a reader of texts of a length that the database can hold."""
+
+    def read(text: str) -> str:
+        if len(text) > longest:
+            raise ValueError(f"{len(text)} characters")
+        if "\0" in text:
+            raise ValueError("with the character 0")
+        return text
+
+    return read
+
+
+def _items(text: str, item: Callable[[str, bool], Any]) -> list[Any]:
+    """Read a list as Python or numpy prints it, or one item without brackets.
+
+    Parameters
+    ----------
+    item : gives the value of an item's text; it is told whether that was in quotes.
+
+    Notes
+    -----
+    Texts side by side without a comma are two items; Python itself would join them to one.
+    """
+    is_list = text.startswith("[") and text.endswith("]") and len(text) > 1
+    inner = text[1:-1].strip() if is_list else text
+    pieces = list(_pieces(inner)) if inner else []
+    if not is_list and len(pieces) != 1:
+        raise ValueError
+    return [_known_item(one, is_quoted, item) for one, is_quoted in pieces]
+
+
+def _known_item(text: str, is_quoted: bool, item: Callable[[str, bool], Any]) -> Any:
+    if not is_quoted and text in MISSING:
+        return None
+    if text == "...":
+        raise ValueError("a list that was cut short")
+    return item(text, is_quoted)
+
+
+def _pieces(inner: str) -> Iterator[tuple[str, bool]]:
+    """Yield the items of a list, and whether they are in quotes; there are commas between all, or spaces."""
+    found = list(_ITEM.finditer(inner))
+    if any(match["other"] == "," for match in found):
+        kinds = "".join("," if match["other"] else "i" for match in found)
+        is_list = re.fullmatch("i(,i)*,?", kinds) is not None
+    else:
+        is_list = all(inner[match.start() - 1].isspace() for match in found[1:])
+    for match in found:
+        if not is_list or match["other"] not in (None, ","):
+            raise ValueError
+        if match["quoted"]:
+            yield re.sub(r"\\(.)", r"\1", match["quoted"][1:-1]), True
+        elif match["bare"]:
+            yield match["bare"], False
+
+
+def _names(text: str) -> list[str | None]:
+    """Read a list of structures; ``nan`` and ``None`` in it are channels without one.
+
+    Examples
+    --------
+    >>> _names("['DG-mo', 'VISp', nan]"), _names("['VISp' 'LP']"), _names("[VISp, LP]"), _names("VISp")
+    (['DG-mo', 'VISp', None], ['VISp', 'LP'], ['VISp', 'LP'], ['VISp'])
+    """
+
+    def name(item: str, is_quoted: bool) -> str:
+        is_name = item.isprintable() if is_quoted else _NAME.fullmatch(item) and item.lower() not in _WORDS
+        if len(item) > LONGEST_ACRONYM or not item.strip() or not is_name:
+            raise ValueError
+        return item
+
+    return _items(text, name)
+
+
+def _times(text: str) -> list[float | None]:
+    """Read a list of times in seconds.
+
+    Examples
+    --------
+    >>> _times("[212, 433]"), _times("[212. 433.5]"), _times("212")
+    ([212, 433], [212, 433.5], [212])
+    """
+
+    def number(item: str, is_quoted: bool) -> float:
+        if is_quoted:
+            raise ValueError
+        value = _number(item)
+        return int(value) if value.is_integer() else value
+
+    return _items(text, number)
+
+
+def _flagged(read: Callable[[str], list[Any]]) -> Reader:
+    """Return a reader of what is abnormal, to which an empty list is nothing."""
+    return lambda text: read(text) or None
+
+
+LONGEST_ACRONYM = 32
+
+ID = Kind(_id, "an id in digits alone, such as 1064644573,", "Int64")
+COUNT = Kind(_count, "a whole number", "Int64")
+INTEGER = Kind(_integer, "a whole number", "Int64")
+LARGE_INTEGER = Kind(_large_integer, "a whole number", "Int64")
+NUMBER = Kind(_number, "a number, such as 1250.5,", "float64")
+METRIC = Kind(_metric, "a number, such as 1250.5,", "float64")
+PHASE = Kind(_phase, "a number or name")
+FLAG = Kind(_flag, "True or False", "boolean")
+TIME = Kind(_time, "a date with time, such as 2020-11-19 15:18:01+00:00,")
+MOUSE = Kind(_mouse, "the id of a mouse, such as 544456,")
+TEXT = Kind(_text_of(2**16), "a text")
+SHORT_TEXT = Kind(_text_of(32), "a text of at most 32 characters")
+ACRONYM = Kind(_text_of(LONGEST_ACRONYM), f"an acronym of at most {LONGEST_ACRONYM} characters")
+NAMES = Kind(_names, "a list of acronyms, such as ['VISp', 'LP'],")
+ABNORMAL_PLACES = Kind(_flagged(_names), NAMES.expected)
+ABNORMAL_TIMES = Kind(_flagged(_times), "a list of times in seconds, such as [212, 433],")
+
+_KEY, _OWNER, _NEEDED = Column(ID, True, True, True), Column(ID, True, True), Column(COUNT, True)
+_SESSION = {
+    "mouse_id": Column(MOUSE, True, True),
+    "session_type": Column(TEXT, True, True),
+    "session_number": _NEEDED,
+    "date_of_acquisition": Column(TIME),
+    "equipment_name": Column(TEXT),
+    "genotype": Column(TEXT),
+    "sex": Column(TEXT),
+    "age_in_days": Column(COUNT),
+    "image_set": Column(TEXT),
+    "prior_exposures_to_session_type": Column(COUNT),
+    "prior_exposures_to_image_set": Column(COUNT),
+    "prior_exposures_to_omissions": Column(COUNT),
+    "project_code": Column(TEXT),
+    "file_id": Column(LARGE_INTEGER),
+}
+_HELD = {"unit_count": Column(COUNT), "channel_count": Column(COUNT), "structure_acronyms": Column(NAMES)}
+_PLACE = {
+    "probe_vertical_position": Column(INTEGER),
+    "probe_horizontal_position": Column(INTEGER),
+    "anterior_posterior_ccf_coordinate": Column(NUMBER),
+    "dorsal_ventral_ccf_coordinate": Column(NUMBER),
+    "left_right_ccf_coordinate": Column(NUMBER),
+    "structure_acronym": Column(ACRONYM),
+    "valid_data": Column(FLAG),
+}
+_METRICS = (
+    "amplitude", "amplitude_cutoff", "cumulative_drift", "d_prime", "firing_rate", "isi_violations",
+    "isolation_distance", "l_ratio", "max_drift", "nn_hit_rate", "nn_miss_rate", "presence_ratio", "PT_ratio",
+    "recovery_slope", "repolarization_slope", "silhouette_score", "snr", "spread", "velocity_above",
+    "velocity_below", "waveform_duration",
+)  # fmt: skip
+
+COLUMNS: dict[str, dict[str, Column]] = {
+    ECEPHYS: {
+        "ecephys_session_id": _KEY,
+        "behavior_session_id": _OWNER,
+        **_SESSION,
+        **_HELD,
+        "probe_count": Column(COUNT),
+        "experience_level": Column(SHORT_TEXT, True),
+        "abnormal_histology": Column(ABNORMAL_PLACES),
+        "abnormal_activity": Column(ABNORMAL_TIMES),
+    },
+    BEHAVIOR: {"behavior_session_id": _KEY, "ecephys_session_id": Column(ID), **_SESSION},
+    PROBES: {
+        "ecephys_probe_id": _KEY,
+        "ecephys_session_id": _OWNER,
+        **_HELD,
+        "name": Column(SHORT_TEXT),
+        "phase": Column(PHASE),
+        "sampling_rate": Column(NUMBER),
+        "lfp_sampling_rate": Column(NUMBER),
+        "has_lfp_data": Column(FLAG),
+        "file_id": Column(LARGE_INTEGER),
+    },
+    CHANNELS: {
+        "ecephys_channel_id": _KEY,
+        "ecephys_session_id": _OWNER,
+        "ecephys_probe_id": Column(ID),
+        "probe_channel_number": Column(INTEGER),
+        **_PLACE,
+        "unit_count": Column(COUNT),
+    },
+    UNITS: {
+        "unit_id": _KEY,
+        "ecephys_session_id": _OWNER,
+        "ecephys_channel_id": Column(ID),
+        "ecephys_probe_id": Column(ID),
+        "structure_id": Column(LARGE_INTEGER),
+        "waveform_halfwidth": Column(NUMBER),
+        "local_index": Column(LARGE_INTEGER),
+        "cluster_id": Column(LARGE_INTEGER),
+        "quality": Column(TEXT),
+        **_PLACE,
+        **{name: Column(METRIC) for name in _METRICS},
+    },
+}
+"""Table -> its columns, by name."""
