@@ -16,6 +16,7 @@ import vbn.nwb
 from populate.catalogue import Catalogue, note_catalogue
 from schemas import ecephys, session
 from schemas._datajoint import dj
+from schemas.files import hash_and_version
 from schemas.issues import note_issues
 from schemas.roots import Place, locate, resolve
 from schemas.rows import plain, require_storable
@@ -30,6 +31,7 @@ from vbn.errors import (
     quoted,
 )
 from vbn.nwb import FileKind
+from vbn.nwb.files import Version, version_of
 from vbn.nwb.issue import issue
 from vbn.nwb.layout import find_unknown_parts
 from vbn.nwb.recording import reading
@@ -106,8 +108,7 @@ def _register_file(
         if extra:
             note_catalogue(known[0], catalogue)
         return Outcome(place, status, "", identity.identifier)
-    metadata, issues, blake2b = _read_session(place)
-    row = _file_row(place, identity, blake2b)
+    metadata, issues, row = _read_session(place, identity)
     key = {"mouse_id": metadata.mouse_id, "session_id": metadata.session_id}
     described = require_storable(session.Session(), {**key, **_session_row(metadata)}, place)
     with dj.conn().transaction:
@@ -119,15 +120,31 @@ def _register_file(
     return Outcome(place, "registered", "", identity.identifier)
 
 
-def _read_session(place: Place) -> tuple[vbn.nwb.SessionMetadata, list[vbn.nwb.Issue], str | None]:
-    """Read what is registered of a session's file, what is odd in its layout, and its hash (not of a URL)."""
-    with _hashing(place) as blake2b, vbn.nwb.open_session(place) as file:
+def _read_session(
+    place: Place, identity: vbn.nwb.FileIdentity
+) -> tuple[vbn.nwb.SessionMetadata, list[vbn.nwb.Issue], dict[str, Any]]:
+    """Read what is registered of a session's file, what is odd in its layout, and its row of NwbFile.
+
+    Raises
+    ------
+    NotReadableError
+        What was read is not what was hashed, or not what was identified: somebody writes the file.
+    """
+    with _hashing(place) as hashed, vbn.nwb.open_session(place) as file:
         metadata = vbn.nwb.read_session(file)
         require_own_ids(metadata.session_id, place, _ids(file))
         with reading(file, "layout"):
             issues = find_unknown_parts(file) + find_release_issues(file)
             issues += [issue("not_checked", "file", file.unchecked)] if file.unchecked else []
-        return metadata, issues, blake2b()
+        blake2b, version = hashed()
+        if file.identity != identity or (version and version != version_of(file.file)):
+            raise NotReadableError(
+                place,
+                "the file was changed, or another put in its place, while it was read.",
+                "Register it when nobody writes it any more.",
+            )
+        row = _file_row(place, identity, blake2b)
+        return metadata, issues, {**row, "modified_ns": version.modified_ns if version else None}
 
 
 def _ids(file: vbn.nwb.RecordingFile) -> dict[str, Any]:
@@ -140,10 +157,13 @@ def _ids(file: vbn.nwb.RecordingFile) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _hashing(place: Place) -> Iterator[Callable[[], str | None]]:
-    """Hash a file beside the block, which gets a function that waits for the hash; stop with the block."""
+def _hashing(place: Place) -> Iterator[Callable[[], tuple[str | None, Version | None]]]:
+    """Hash a file beside the block, which gets a function that waits for the hash; stop with the block.
+
+    With the hash comes which content of which file it is of; of a URL there is neither.
+    """
     if is_url(place):
-        yield lambda: None
+        yield lambda: (None, None)
         return
     ended = threading.Event()
 
@@ -153,14 +173,14 @@ def _hashing(place: Place) -> Iterator[Callable[[], str | None]]:
 
     with ThreadPoolExecutor(1) as pool:
         try:
-            yield pool.submit(content_hash, Path(place), stop_with_the_block).result
+            yield pool.submit(hash_and_version, Path(place), stop_with_the_block).result
         finally:
             ended.set()
 
 
 def _replace_file(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> Outcome:
     """Put a file in the place of the registered one; the imported rows stay, and are stale."""
-    metadata, issues, blake2b = _read_session(place)
+    metadata, issues, row = _read_session(place, identity)
     if metadata.mouse_id != known["mouse_id"]:
         raise ConflictError(
             f"{place}: session {identity.identifier} is of mouse {known['mouse_id']}, and this file of mouse "
@@ -171,7 +191,7 @@ def _replace_file(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str,
     with dj.conn().transaction:
         _enter_mouse(place, metadata)
         session.Session.update1(described)
-        session.NwbFile.update1({**key, **_file_row(place, identity, blake2b)})
+        session.NwbFile.update1({**key, **row})
         note_issues(key, "NwbFile", issues)
     return Outcome(place, "replaced", "import it anew with: vbn recompute", identity.identifier)
 

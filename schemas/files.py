@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from schemas import session
 from schemas.roots import Place, resolve
 from vbn.errors import InvalidContentError, NotReadableError, SettingError
 from vbn.nwb import RecordingFile, open_lfp, open_session
+from vbn.nwb.files import Version, version_of
 from vbn.nwb.remote import open_remote
+from vbn.release.cache import content_hash
 from vbn.web import is_url
 
 
@@ -24,11 +26,13 @@ class _OpenFile:
         self.file: RecordingFile | None = None
         self.stack = contextlib.ExitStack()
 
-    def get(self, place: Place, *, is_lfp: bool, with_pynwb: bool) -> RecordingFile:
+    def get(self, place: Place, source: dict[str, Any]) -> RecordingFile:
         if self.place != place or self.file is None:
             self.close()
-            opened = (open_lfp if is_lfp else open_session)(place, with_pynwb=with_pynwb)
+            open_kind = open_lfp if source["file_kind"] == "lfp" else open_session
+            opened = open_kind(place, with_pynwb=not _is_unchanged(place, source))
             self.file = self.stack.enter_context(opened)
+            _require_registered(place, self.file, source)
             self.place = place
         return self.file
 
@@ -65,8 +69,41 @@ def registered_file(source: dict[str, Any]) -> RecordingFile:
             f"it has {size} bytes, but had {source['size_bytes']} when it was registered.",
             "Bring the registered file back.",
         )
-    with_pynwb = not _is_unchanged(place, source)
-    return _open_file.get(place, is_lfp=source["file_kind"] == "lfp", with_pynwb=with_pynwb)
+    return _open_file.get(place, source)
+
+
+def _require_registered(place: Place, file: RecordingFile, source: dict[str, Any]) -> None:
+    """Refuse an open file of this machine whose content is not the one that was registered.
+
+    A file that was last changed at the registered time is taken for unchanged.
+    """
+    blake2b = source.get("blake2b")
+    if is_url(place) or blake2b is None:
+        return
+    opened = version_of(file.file)
+    if opened.modified_ns == source.get("modified_ns") and opened.size_bytes == source["size_bytes"]:
+        return
+    found, hashed = hash_and_version(Path(place))
+    if found != blake2b or hashed != opened:
+        raise InvalidContentError(
+            place,
+            f"its content has changed since it was registered (blake2b {found[:12]}..., "
+            f"was {blake2b[:12]}...).",
+            "Bring the registered file back, or register this one with --replace.",
+        )
+
+
+def hash_and_version(path: Path, report: Callable[[int], object] | None = None) -> tuple[str, Version]:
+    """Hash a file of this machine; return also which content of which file that is the hash of.
+
+    Parameters
+    ----------
+    path : the file.
+    report : as of `vbn.release.content_hash`.
+    """
+    with path.open("rb") as file:
+        version = version_of(file.fileno())
+        return content_hash(file.fileno(), report), version
 
 
 def _is_unchanged(place: Place, source: dict[str, Any]) -> bool:

@@ -22,6 +22,9 @@ from vbn.nwb.scalars import flat, length_of
 
 T = TypeVar("T")
 
+MOST_ROWS = 1_000_000
+"""Of a table of units, channels, trials or presentations; a session of some hours has 15,000 at most."""
+
 LARGEST_INTEGER = 2**63 - 1
 LARGEST_WHOLE = float(2**63 - 1024)
 """The largest float that is a whole number of 64 bits."""
@@ -145,6 +148,32 @@ def booleans(values: NDArray[Any]) -> NDArray[np.bool_]:
     return flags.to_numpy(dtype=np.bool_)
 
 
+def bounds_of(ends: NDArray[np.int64], n_values: int) -> NDArray[np.int64] | None:
+    """Give where each row of a ragged column begins and ends.
+
+    Parameters
+    ----------
+    ends : (n_rows,), as an index column holds them.
+    n_values : length of the column itself.
+
+    Returns
+    -------
+    (n_rows + 1,) int64 or None
+        The values of row k are ``[bounds[k], bounds[k + 1])``. None if the ends do not ascend to `n_values`.
+
+    Examples
+    --------
+    >>> bounds_of(np.array([2, 2, 5]), 5).tolist()
+    [0, 2, 2, 5]
+    >>> bounds_of(np.array([2**63 - 1, -2, 5]), 5) is None
+    True
+    """
+    bounds = np.concatenate([np.zeros(1, dtype=np.int64), ends])
+    # Not by differences, which of numbers as large as these may wrap.
+    ascends = (bounds[1:] >= bounds[:-1]).all() and bounds[-1] == n_values
+    return bounds if ascends else None
+
+
 def frame(columns: Mapping[str, Any]) -> pd.DataFrame:
     """Make a data frame whose text columns are of type object under every pandas."""
     return pd.DataFrame({name: _as_series(values) for name, values in columns.items()})
@@ -167,6 +196,10 @@ class Table:
 
     def __post_init__(self) -> None:
         self.recording.group(self.path)
+        if self.length_column == "id" and self.recording.has(f"{self.path}/id") and len(self) > MOST_ROWS:
+            raise self.recording.invalid(
+                f"/{self.path} claims {len(self):,} rows, and at most {MOST_ROWS:,} are allowed."
+            )
 
     def __len__(self) -> int:
         return self.recording.length(f"{self.path}/{self.length_column}")
@@ -185,6 +218,22 @@ class Table:
                 f"/{self.path}/{name} has shape {column.shape}, and the table has {len(self)} rows."
             )
         return flat(column)
+
+    def bounds(self, name: str, n_values: int, what: str) -> NDArray[np.int64]:
+        """Read a required index column, and give the bounds of its rows; see `bounds_of`."""
+        return self.require_bounds(name, self.integers(name), n_values, what)
+
+    def require_bounds(
+        self, name: str, ends: NDArray[np.int64], n_values: int, what: str
+    ) -> NDArray[np.int64]:
+        """Give the bounds of the rows of a ragged column, or refuse its index."""
+        bounds = bounds_of(ends, n_values)
+        if bounds is None:
+            last = ends[-1] if len(ends) else 0
+            raise self.recording.invalid(
+                f"/{self.path}/{name} must ascend to the number of {what}, {n_values}, and ends at {last}."
+            )
+        return bounds
 
     def column(self, name: str, convert: Callable[[NDArray[Any]], T]) -> T:
         """Read a required column through one of the functions of this module."""

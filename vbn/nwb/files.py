@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 
 from vbn.errors import FileError, NotFoundError, NotNwbError, NotReadableError, WrongKindError, quoted
 from vbn.nwb import scalars
 from vbn.nwb.filters import use_installed_plugins
+from vbn.nwb.harmless import HDF5_ERRORS, Read, require_harmless
 from vbn.nwb.remote import open_remote
 from vbn.web import is_url
 
@@ -71,6 +73,15 @@ class FileIdentity:
     size_bytes: int
 
 
+class Version(NamedTuple):
+    """A content of a file of this machine: the same file, of this size, last changed then."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    modified_ns: int
+
+
 def identify(path: str | Path) -> FileIdentity:
     """Tell what a file is, from its content.
 
@@ -98,21 +109,19 @@ def identify(path: str | Path) -> FileIdentity:
     by its behaviour session; all others are recordings, also when a part of them is lost, so that the
     reader of that part can name it.
     """
+    with open_hdf5(path) as file:
+        return identity_of(path, file)
+
+
+def identity_of(path: str | Path, file: h5py.File) -> FileIdentity:
+    """Tell what an open file is; parameters, result and errors as of `identify`."""
     place = path if is_url(path) else Path(path)
-    with open_hdf5(place) as file:
-        try:
-            _require_nwb(place, file)
-            _require_vbn(place, file)
-            return FileIdentity(place, _kind(file), _identifier(place, file), _size_bytes(place))
-        except (OSError, RuntimeError) as error:  # what h5py raises for a damaged object
-            raise unreadable(place, error) from error
-
-
-def _size_bytes(place: Path | str) -> int:
-    if isinstance(place, Path):
-        return place.stat().st_size
-    with open_remote(place) as remote:
-        return remote.size_bytes
+    try:
+        _require_nwb(place, file)
+        _require_vbn(place, file)
+        return FileIdentity(place, _kind(file), _identifier(place, file), file.id.get_filesize())
+    except (OSError, RuntimeError) as error:  # what h5py raises for a damaged object
+        raise unreadable(place, error) from error
 
 
 def require_recording(identity: FileIdentity) -> None:
@@ -210,22 +219,56 @@ def open_hdf5(path: Path | str) -> Iterator[Any]:
     Raises
     ------
     NotReadableError
-        The file is absent, a folder, forbidden, empty, cut short, locked or not HDF5.
+        The file is absent, a folder, a device, forbidden, empty, cut short, locked or not HDF5.
+    InvalidContentError
+        The file would read other files, or take more memory than its size justifies (`vbn.nwb.harmless`).
     """
     use_installed_plugins()
     if is_url(path):
         with open_remote(str(path)) as remote, _opened(path, remote) as file:
+            _require_harmless(path, file, remote.size_bytes, remote.read_at)
             yield file
         return
+    _require_regular(path)
+    with _opened(path, path, locking="best-effort") as file:
+        number = file.id.get_vfd_handle()
+        _require_harmless(path, file, os.fstat(number).st_size, lambda start, n: os.pread(number, n, start))
+        yield file
+
+
+def version_of(file: int | h5py.File) -> Version:
+    """Tell which content of which file of this machine is open.
+
+    Parameters
+    ----------
+    file : a file descriptor, or what `open_hdf5` gives for a path.
+    """
+    found = os.fstat(file if isinstance(file, int) else file.id.get_vfd_handle())
+    return Version(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _require_regular(path: Path | str) -> None:
+    """Refuse what is no file with an end: a pipe would be waited for, a device be read for ever."""
     try:
-        with Path(path).open("rb") as stream:
-            empty = not stream.read(1)
+        found = Path(path).stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(found.st_mode):
+            raise NotReadableError(
+                path, "this is no regular file but a device, a pipe or a socket.", "Name an NWB file (*.nwb)."
+            )
+        Path(path).open("rb").close()
     except OSError as error:
         raise unreadable(path, error) from error
-    if empty:
+    if found.st_size == 0:
         raise NotReadableError(path, "the file is empty.", "Download it again.")
-    with _opened(path, path, locking="best-effort") as file:
-        yield file
+
+
+def _require_harmless(path: Path | str, file: h5py.File, size_bytes: int, read: Read) -> None:
+    try:
+        require_harmless(path, file, size_bytes, read)
+    except HDF5_ERRORS as error:
+        raise unreadable(path, error) from error
 
 
 def _opened(path: Path | str, source: Any, **options: Any) -> Any:
@@ -241,7 +284,7 @@ def _opened(path: Path | str, source: Any, **options: Any) -> Any:
         raise unreadable(path, error) from error
 
 
-def unreadable(path: str | Path, error: OSError | RuntimeError) -> NotReadableError:
+def unreadable(path: str | Path, error: Exception) -> NotReadableError:
     """Say why the system or the HDF5 library could not read.
 
     Parameters

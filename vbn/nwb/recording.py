@@ -23,7 +23,7 @@ from vbn.errors import FileError, InvalidContentError, NotReadableError, shorten
 from vbn.nwb.files import (
     FileIdentity,
     FileKind,
-    identify,
+    identity_of,
     open_hdf5,
     require_lfp,
     require_recording,
@@ -232,9 +232,9 @@ def _open(
     path: str | Path, require: Callable[[FileIdentity], None], with_pynwb: bool = True
 ) -> Iterator[RecordingFile]:
     """Open a file whose kind is wanted."""
-    identity = identify(path)
-    require(identity)
-    with open_hdf5(identity.path) as file:
+    with open_hdf5(path) as file:
+        identity = identity_of(path, file)
+        require(identity)
         if not with_pynwb:
             yield RecordingFile(identity.path, None, file, identity)
             return

@@ -152,6 +152,12 @@ class RemoteFile(io.RawIOBase):
             self._position += count
         return count
 
+    def read_at(self, offset: int, count: int) -> bytes:
+        """Give the bytes from a place on, as many as there are."""
+        with self._lock:
+            self.seek(offset)
+            return self.read(count)
+
     def check(self) -> None:
         """Raise what made reading fail, if anything did.
 

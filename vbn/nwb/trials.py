@@ -131,12 +131,7 @@ def _lick_times(table: Table, starts: NDArray[np.float64]) -> NDArray[np.object_
 
 def _ragged(table: Table, values: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArray[np.object_]:
     """Cut values into one array per row."""
-    bounds = np.concatenate([np.zeros(1, dtype=np.int64), ends])
-    if (np.diff(bounds) < 0).any() or bounds[-1] != len(values):
-        raise table.recording.invalid(
-            f"/{table.path}/lick_times_index must ascend to the number of licks, {len(values)}, "
-            f"and ends at {bounds[-1]}."
-        )
+    bounds = table.require_bounds("lick_times_index", ends, len(values), "licks")
     rows = np.empty(len(ends), dtype=object)
     for row in range(len(ends)):
         rows[row] = values[bounds[row] : bounds[row + 1]]

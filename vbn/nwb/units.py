@@ -124,17 +124,10 @@ def spike_bounds(recording: RecordingFile) -> NDArray[np.int64]:
     InvalidContentError
         The index goes back, or does not end at the last spike.
     """
-    # The stored ends are of the smallest unsigned type that fits, which would wrap in a difference.
-    ends = Table(recording, UNITS).integers("spike_times_index")
-    bounds = np.concatenate([np.zeros(1, dtype=np.int64), ends])
-    has_spikes = len(ends) > 0 or recording.has(f"{UNITS}/spike_times")
+    table = Table(recording, UNITS)
+    has_spikes = len(table) > 0 or recording.has(f"{UNITS}/spike_times")
     n_spikes = recording.length(f"{UNITS}/spike_times") if has_spikes else 0
-    if (np.diff(bounds) < 0).any() or bounds[-1] != n_spikes:
-        raise recording.invalid(
-            f"/{UNITS}/spike_times_index must ascend to the number of spikes, {n_spikes}, "
-            f"and ends at {bounds[-1]}."
-        )
-    return bounds
+    return table.bounds("spike_times_index", n_spikes, "spikes")
 
 
 def _probe_names(recording: RecordingFile, peak_channels: NDArray[np.int64]) -> NDArray[np.object_]:

@@ -96,16 +96,9 @@ def read_unit_waveform(recording: RecordingFile, unit_id: int) -> NDArray[np.flo
 def _stored(recording: RecordingFile) -> tuple[Any, NDArray[np.int64]]:
     """Find the waveforms without reading them, and where each unit's begin."""
     stored = recording.dataset(WAVEFORMS)
-    ends = Table(recording, UNITS).integers("waveform_mean_index")
-    bounds = np.concatenate([np.zeros(1, dtype=np.int64), ends])
     if stored.ndim != 2 or stored.dtype.kind not in "iuf":
         raise recording.invalid(f"/{WAVEFORMS} has shape {stored.shape} and holds {stored.dtype}.")
-    if (np.diff(bounds) < 0).any() or bounds[-1] != stored.shape[0]:
-        raise recording.invalid(
-            f"/{WAVEFORMS}_index must ascend to the number of rows, {stored.shape[0]}, "
-            f"and ends at {bounds[-1]}."
-        )
-    return stored, bounds
+    return stored, Table(recording, UNITS).bounds("waveform_mean_index", stored.shape[0], "rows")
 
 
 def _channel_numbers(recording: RecordingFile) -> dict[int, int]:

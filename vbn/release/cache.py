@@ -150,17 +150,17 @@ def write_whole(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def content_hash(path: Path, report: Callable[[int], object] | None = None) -> str:
+def content_hash(path: Path | int, report: Callable[[int], object] | None = None) -> str:
     """Give the blake2b hash of a file, as manifests have it.
 
     Parameters
     ----------
-    path : the file.
+    path : the file; or the descriptor of one that is open, which stays open.
     report : called with the number of bytes read so far, now and then.
     """
     digest, done = hashlib.blake2b(), 0
-    with path.open("rb", buffering=0) as file:
-        block = memoryview(bytearray(min(HASH_BLOCK_BYTES, path.stat().st_size) or 1))
+    with open(path, "rb", buffering=0, closefd=isinstance(path, Path)) as file:
+        block = memoryview(bytearray(min(HASH_BLOCK_BYTES, os.fstat(file.fileno()).st_size) or 1))
         while n_read := file.readinto(block):
             digest.update(block[:n_read])
             done += n_read
