@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-mysql test-stack lint check docs bench bench-full faults notebooks screenshots clean clean-demo
+.PHONY: help demo test test-mysql test-stack lint check docs bench bench-full faults fuzz notebooks screenshots clean clean-demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -40,6 +40,9 @@ bench-full: $(VENV)/.installed-test ## measure a 2 GB session and a whole releas
 
 faults: $(VENV)/.installed-test ## inject faults into workers, and write docs/reliability.md
 	$(BIN)/python -m benchmarks.faults --write $(FAULTS)
+
+fuzz: $(VENV)/.installed-test ## import 300 files that were made to do harm
+	$(BIN)/python -m benchmarks.fuzz $(FUZZ)
 
 notebooks: $(VENV)/.installed-test demo ## run the notebooks on the demo and store what they show
 	$(BIN)/python notebooks/execute.py demo

@@ -127,12 +127,12 @@ class Content:
         wanted, found = _counts(self.entries), _counts(other.entries)
         status = json.loads(vbn(environment, "status", "--json"))
         rows_name = set(map(str, script(environment, FILES_THAT_ROWS_NAME)))
-        stored = _stored(store)
+        found_files = stored(store)
         put_aside = 0
-        if rows_name <= stored:  # else gc refuses to work
+        if rows_name <= found_files:  # else gc refuses to work
             options = ("--go", "--older-than", "0s", "--max-share", "100", "--json")
             put_aside = len(json.loads(vbn(environment, "gc", *options))["files"])
-            stored = _stored(store)
+            found_files = stored(store)
         return Verdict(
             lost_rows=sum((wanted - found).values()),
             doubled_rows=sum((found - wanted).values()),
@@ -143,12 +143,12 @@ class Content:
                 self.checksums.get(table) != other.checksums.get(table)
                 for table in self.checksums.keys() | other.checksums.keys()
             ),
-            files_left=len(stored ^ rows_name),
+            files_left=len(found_files ^ rows_name),
             files_put_aside=put_aside,
         )
 
 
-def _stored(store: Path) -> set[str]:
+def stored(store: Path) -> set[str]:
     """Return the array files in the store."""
     return {path.relative_to(store).as_posix() for path in (store / "_schema").rglob("*") if path.is_file()}
 

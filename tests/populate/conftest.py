@@ -19,9 +19,9 @@ from urllib.parse import quote, unquote
 import h5py
 import pytest
 
+from benchmarks.fuzz.mutants import with_own_ids
+
 FIRST_DAMAGED_ID = 9_400_000_001
-ID_STEP = 10**10
-"""Between the ids of two copies; an id's last ten digits are those of the original."""
 
 
 @pytest.fixture(scope="session")
@@ -74,32 +74,6 @@ def damaged_copy(synthetic_files: list[Path], open_folder: Path) -> Callable[...
         return path
 
     return copy
-
-
-def with_own_ids(file: h5py.File, number: int) -> None:
-    """Give the probes, channels and units of a recording or an LFP file ids that no other copy has."""
-    electrodes = "general/extracellular_ephys/electrodes"
-    columns = (f"{electrodes}/id", f"{electrodes}/probe_id", "units/id", "units/peak_channel_id")
-    for column in columns:
-        if column in file:
-            file[column][...] += number * ID_STEP
-    for place in ("general/extracellular_ephys", "general/devices"):
-        for item in file.get(place, {}).values():
-            if "probe_id" in item.attrs:
-                item.attrs["probe_id"] += number * ID_STEP
-    for group in [name for name in file.get("acquisition", ()) if name.endswith("_lfp")]:
-        rename_lfp(file, group.removeprefix("probe_").removesuffix("_lfp"), number)
-
-
-def rename_lfp(file: h5py.File, old: str, number: int) -> None:
-    """Give the series of an LFP file the name that its probe's new id asks for."""
-    new = str(int(old) + number * ID_STEP)
-    replace_text(file, "identifier", new)
-    acquisition = file["acquisition"]
-    del acquisition[f"probe_{old}_lfp_data"]
-    acquisition.move(f"probe_{old}_lfp", f"probe_{new}_lfp")
-    acquisition[f"probe_{new}_lfp"].move(f"probe_{old}_lfp_data", f"probe_{new}_lfp_data")
-    acquisition[f"probe_{new}_lfp_data"] = h5py.SoftLink(f"/acquisition/probe_{new}_lfp/probe_{new}_lfp_data")
 
 
 @pytest.fixture(scope="session")
