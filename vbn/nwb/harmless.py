@@ -15,6 +15,7 @@ one data set        unpacks to `FREE_BYTES`, else to `RATIO` times what it has s
                     thousand times that much (zeros pack so well) are taken as well
 all data sets       unpack to `ALL_BYTES`, or to `RATIO` times the file's size if that is more
 texts               are not longer, taken together, than the file
+names               are UTF-8, which is all that h5py can say
 ==================  =========================================================================================
 """
 
@@ -132,9 +133,18 @@ class _Inspection:
 
         group.links.iterate(note, info=True)
         for name, kind, _ in links:
+            self._require_utf8(name, path)
             if kind not in (h5l.TYPE_HARD, h5l.TYPE_SOFT):
                 self._refuse_link(group, name, kind, path)
         return [(name, address) for name, kind, address in links if kind == h5l.TYPE_HARD]
+
+    def _require_utf8(self, name: bytes, path: str) -> None:
+        """Refuse a name that h5py and pynwb cannot say: they fail in the middle of something else."""
+        try:
+            name.decode()
+        except UnicodeDecodeError:
+            shown = shortened(name.decode("utf-8", "backslashreplace"))
+            self._refuse(f"{path or '/'} holds a name that is not UTF-8 ({shown}), as names of HDF5 must be.")
 
     def _refuse_link(self, group: Any, name: bytes, kind: int, path: str) -> None:
         inner = f"{path}/{name.decode('utf-8', 'backslashreplace')}"
@@ -169,6 +179,7 @@ class _Inspection:
             self._refuse(f"it holds more than {MOST_ATTRIBUTES:,} attributes, the last at {path or '/'}.")
         for number in range(n_attributes):
             attribute = h5a.open(found, index=number)
+            self._require_utf8(attribute.name, f"{path}@")
             n_values = attribute.get_space().get_simple_extent_npoints()
             n_bytes = n_values * _stored_size_of(attribute.get_type())
             if n_bytes > min(LONGEST_ATTRIBUTE, self.size_bytes):

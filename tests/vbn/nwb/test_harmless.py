@@ -154,6 +154,22 @@ def test_soft_links_in_a_circle_end_in_a_value_or_in_words(changed):
             assert len(nwb.read_running(session))
 
 
+def name_of_a_group(file: h5py.File) -> None:
+    h5py.h5g.create(file["intervals/trials"].id, b"Ren\xe9")
+
+
+def name_of_an_attribute(file: h5py.File) -> None:
+    scalar = h5py.h5s.create(h5py.h5s.SCALAR)
+    h5py.h5a.create(file["intervals/trials"].id, b"Ren\xe9", h5py.h5t.IEEE_F64LE, scalar)
+
+
+@pytest.mark.parametrize("how", [name_of_a_group, name_of_an_attribute])
+def test_a_name_that_is_not_utf8_is_refused_in_words(changed, how):
+    """h5py ended in a SystemError, when pynwb had found fault with something else."""
+    with pytest.raises(InvalidContentError, match=r"/intervals/trials@? holds a name .* \(Ren\\xe9\)"):
+        nwb.identify(changed(how))
+
+
 @pytest.fixture
 def socket_file(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "socket.nwb"
