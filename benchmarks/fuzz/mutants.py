@@ -427,10 +427,10 @@ def make_mutant(
         paths.insert(0, unchanged_recording(number, sources, folder))
     with h5py.File(paths[-1], "r+") as file:
         if source != sources.lfp:  # which is numbered by its probe
-            replace_text(file, "identifier", str(session_id))
+            replace_identifier(file, session_id)
+        with_own_ids(file, number)
         if source != sources.recording:
             file["general/metadata"].attrs["behavior_session_id"] = session_id
-        with_own_ids(file, number)
         is_damaged = number % 20 in damaged
         changes = [] if is_damaged else [change(file, rng) for _ in range(1 + number % 2)]
     return paths, changes or [damage_bytes(paths[-1], rng)]
@@ -442,16 +442,10 @@ def unchanged_recording(number: int, sources: Sources, folder: Path) -> Path:
     path = folder / f"recording_{session_id}.nwb"
     shutil.copyfile(sources.recording_of_lfp, path)
     with h5py.File(path, "r+") as file:
-        replace_text(file, "identifier", str(session_id))
+        replace_identifier(file, session_id)
         file["general/metadata"].attrs["behavior_session_id"] = session_id
         with_own_ids(file, number)
     return path
-
-
-def replace_text(file: h5py.File, name: str, text: str) -> None:
-    """Put a scalar text in the place of another."""
-    del file[name]
-    file[name] = text
 
 
 def with_own_ids(file: h5py.File, number: int) -> None:
@@ -472,9 +466,14 @@ def with_own_ids(file: h5py.File, number: int) -> None:
 def rename_lfp(file: h5py.File, old: str, number: int) -> None:
     """Give the series of an LFP file the name that its probe's new id asks for."""
     new = str(int(old) + number * ID_STEP)
-    replace_text(file, "identifier", new)
+    replace_identifier(file, int(new))
     acquisition = file["acquisition"]
     del acquisition[f"probe_{old}_lfp_data"]
     acquisition.move(f"probe_{old}_lfp", f"probe_{new}_lfp")
     acquisition[f"probe_{new}_lfp"].move(f"probe_{old}_lfp_data", f"probe_{new}_lfp_data")
     acquisition[f"probe_{new}_lfp_data"] = h5py.SoftLink(f"/acquisition/probe_{new}_lfp/probe_{new}_lfp_data")
+
+
+def replace_identifier(file: h5py.File, number: int) -> None:
+    del file["identifier"]
+    file["identifier"] = str(number)

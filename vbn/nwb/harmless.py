@@ -15,6 +15,7 @@ one data set        unpacks to `FREE_BYTES`, else to `RATIO` times what it has s
                     thousand times that much (zeros pack so well) are taken as well
 all data sets       unpack to `ALL_BYTES`, or to `RATIO` times the file's size if that is more
 texts               are not longer, taken together, than the file
+attributes' names   are UTF-8, which is all that h5py can say
 ==================  =========================================================================================
 """
 
@@ -169,6 +170,7 @@ class _Inspection:
             self._refuse(f"it holds more than {MOST_ATTRIBUTES:,} attributes, the last at {path or '/'}.")
         for number in range(n_attributes):
             attribute = h5a.open(found, index=number)
+            self._require_utf8(attribute.name, path)
             n_values = attribute.get_space().get_simple_extent_npoints()
             n_bytes = n_values * _stored_size_of(attribute.get_type())
             if n_bytes > min(LONGEST_ATTRIBUTE, self.size_bytes):
@@ -177,6 +179,16 @@ class _Inspection:
                     f"{path}@{shortened(name)} has {n_bytes:,} bytes, more than the "
                     f"{min(LONGEST_ATTRIBUTE, self.size_bytes):,} that an attribute may have."
                 )
+
+    def _require_utf8(self, name: bytes, path: str) -> None:
+        """Refuse a name that h5py cannot say: it fails in the middle of something else."""
+        try:
+            name.decode()
+        except UnicodeDecodeError:
+            shown = shortened(name.decode("utf-8", "backslashreplace"))
+            self._refuse(
+                f"{path or '/'}@ holds a name that is not UTF-8 ({shown}), as names of HDF5 must be."
+            )
 
     def _look_at_data(self, found: Any, path: str) -> None:
         made = found.get_create_plist()

@@ -124,7 +124,8 @@ def spike_bounds(recording: RecordingFile) -> NDArray[np.int64]:
     InvalidContentError
         The index goes back, or does not end at the last spike.
     """
-    has_spikes = len(table := Table(recording, UNITS)) > 0 or recording.has(f"{UNITS}/spike_times")
+    table = Table(recording, UNITS)
+    has_spikes = len(table) > 0 or recording.has(f"{UNITS}/spike_times")
     n_spikes = recording.length(f"{UNITS}/spike_times") if has_spikes else 0
     return table.bounds("spike_times_index", n_spikes, "spikes")
 

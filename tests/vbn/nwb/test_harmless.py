@@ -135,7 +135,7 @@ ODD = (
 
 @pytest.mark.parametrize("how", ODD)
 def test_what_is_merely_odd_is_identified(changed, how):
-    assert nwb.identify(changed(how)).kind is nwb.FileKind.RECORDING
+    assert nwb.identify(changed(name_of_an_attribute)).kind is nwb.FileKind.RECORDING
 
 
 def test_a_file_behind_a_block_of_the_users_is_identified(recording, tmp_path):
@@ -152,6 +152,17 @@ def test_soft_links_in_a_circle_end_in_a_value_or_in_words(changed):
         path = changed(lambda file, damage=damage: damage(file, Path()))
         with contextlib.suppress(FileError), nwb.open_session(path) as session:
             assert len(nwb.read_running(session))
+
+
+def name_of_an_attribute(file: h5py.File) -> None:
+    scalar = h5py.h5s.create(h5py.h5s.SCALAR)
+    h5py.h5a.create(file["intervals/trials"].id, b"Ren\xe9", h5py.h5t.IEEE_F64LE, scalar)
+
+
+def test_an_attributes_name_that_is_not_utf8_is_refused_in_words(changed):
+    """h5py ended in a SystemError, when pynwb had found fault with something else."""
+    with pytest.raises(InvalidContentError, match=r"/intervals/trials@ holds a name .* \(Ren\\xe9\)"):
+        nwb.identify(changed(name_of_an_attribute))
 
 
 @pytest.fixture
