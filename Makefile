@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-mysql test-stack lint check docs bench bench-full faults fuzz notebooks screenshots clean clean-demo
+.PHONY: help demo test test-corpus test-mysql test-stack lint check docs bench bench-full faults fuzz notebooks screenshots clean clean-demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -14,6 +14,9 @@ demo: $(VENV)/.installed ## write, register, populate and draw two synthetic ses
 
 test: $(VENV)/.installed-test ## run the tests on the embedded server
 	$(BIN)/pytest $(PYTEST)
+
+test-corpus: $(VENV)/.installed-test ## run the tests that read AllenSDK-written sessions and real tables (VBN_CORPUS ...)
+	$(BIN)/pytest -m corpus $(PYTEST)
 
 test-mysql: $(VENV)/.installed-test ## run the database tests on MySQL (DJ_HOST ..., else Docker)
 	$(BIN)/pytest -m "database $(BUT)" --backend mysql

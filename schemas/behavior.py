@@ -137,7 +137,7 @@ class Licks(FileImport):
 
     def make_insert(self, key: dict[str, Any], licks: pd.DataFrame) -> None:
         """Insert the session's licks."""
-        note_issues(key, "Licks", find_lick_issues(licks))
+        note_issues(key, "Licks", find_lick_issues(licks) + find_infinite_values(licks, "licks"))
         times, frames = licks["timestamps"].to_numpy(np.float64), licks["frame"].to_numpy(np.int64)
         self.insert1(
             {
@@ -231,6 +231,7 @@ class EyeTracking(FileImport):
             return
         arrays = {str(name): column.to_numpy() for name, column in eye_tracking.items()}
         arrays["eye_timestamps"] = arrays.pop("timestamps")
+        note_issues(key, "EyeTracking", find_unsorted_times(arrays["eye_timestamps"], "eye_tracking"))
         self.insert1(
             {
                 **key,

@@ -65,8 +65,9 @@ def rewards_frame(key: Key) -> pd.DataFrame:
 
 
 def licks_frame(key: Key) -> pd.DataFrame:
-    """Return a session's licks: ``timestamps`` (s)."""
-    return pd.DataFrame({"timestamps": (behavior.Licks & key_of_session(key)).fetch1("lick_timestamps")})
+    """Return a session's licks: ``timestamps`` (s); licks without a time are left out."""
+    times = (behavior.Licks & key_of_session(key)).fetch1("lick_timestamps")
+    return pd.DataFrame({"timestamps": times[np.isfinite(times)]})
 
 
 def pulses_frame(key: Key) -> pd.DataFrame:

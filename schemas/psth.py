@@ -11,7 +11,7 @@ import pandas as pd
 from schemas import behavior, ecephys, selection, stimulus  # noqa: F401 - definitions refer to it
 from schemas._datajoint import dj
 from schemas.fetching import fetch_frame
-from schemas.frames import presentations_frame, session_events, trials_frame
+from schemas.frames import licks_frame, presentations_frame, session_events, trials_frame
 from schemas.parameters import ParameterTable, definition_of
 from schemas.provenance import Computation, provenance_lines
 from schemas.rows import insert_rows, plain, rows_from_frame
@@ -231,7 +231,7 @@ class AlignedBehavior(Computation):
             find_events(session_events(key), alignment.events),
             alignment.axis,
             running=(running["running_timestamps"].load(), running["running_speed"].load()),
-            lick_times=(behavior.Licks & key).fetch1("lick_timestamps"),
+            lick_times=licks_frame(key)["timestamps"],
             pupil=tuple(eye[name].load() for name in pupil) if eye["has_eye_tracking"] else None,
         )
         return made_with, aligned

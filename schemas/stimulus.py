@@ -297,7 +297,8 @@ class OptoStimulation(FileImport):
 
     def make_insert(self, key: dict[str, Any], pulses: pd.DataFrame | None) -> None:
         """Insert the session's pulses."""
-        note_issues(key, "OptoStimulation", find_missing_laser_table(pulses))
+        found = [] if pulses is None else find_infinite_values(pulses, "optotagging")
+        note_issues(key, "OptoStimulation", find_missing_laser_table(pulses) + found)
         if pulses is None:
             self.insert1(
                 {**key, **self.provenance(key), "has_laser_table": False, "n_pulses": 0, "n_levels": 0}

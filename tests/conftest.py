@@ -29,7 +29,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import hypothesis
+import numpy as np
 import pytest
 
 BACKENDS = ("embedded", "mysql")
@@ -54,6 +56,13 @@ CORPORA = ("VBN_CORPUS", "VBN_CORPUS_HARD", "VBN_REAL_RELEASE", "VBN_REAL_HEADS"
 CORPUS_FIXTURES = {"corpus", "corpus_hard", "real_release"}
 OF_THE_REGISTRATION = ("mouse", "session", "nwb_file", "lfp_file", "import_issue")
 WHEN_IT_WAS_DONE = ("registered_at", "lfp_registered_at", "noticed_at", "applied_at")
+
+TRAINING_ID, TRAINING = 9_000_700_001, "TRAINING_5_images_G_handoff_ready_5uL_reward"
+# What an LFP file holds nothing in, and the attributes of its series.
+EMPTY_IN_LFP = ("acquisition", "intervals", "processing", "stimulus/presentation", "stimulus/templates")
+SERIES = {"comments": "no comments", "description": "no description"}
+SAMPLES = {"conversion": 1.0, "offset": 0.0, "resolution": -1.0}
+TIMES = {"interval": np.int32(1), "unit": "seconds"}
 
 OWN_SETTINGS = pytest.StashKey[dict[str, str]]()
 LEFT_OUT = pytest.StashKey[Counter[Path]]()
@@ -645,6 +654,31 @@ def real_release() -> Path:
     return _folder_of("VBN_REAL_RELEASE")
 
 
+@pytest.fixture(scope="session", params=["synthetic", pytest.param("corpus", marks=pytest.mark.corpus)])
+def release(request: pytest.FixtureRequest) -> Path:
+    """A folder laid out as the release, with recordings, a training session, LFP files and tables.
+
+    Synthetic, and once more the corpus where it is at hand. For reading only.
+    """
+    is_corpus = request.param == "corpus"
+    return _folder_of("VBN_CORPUS") if is_corpus else request.getfixturevalue("synthetic_release")
+
+
+@pytest.fixture(scope="session")
+def lfp_file(release: Path) -> Path:
+    """The LFP file of a probe."""
+    return min(release.rglob("probe_*_lfp.nwb"))
+
+
+@pytest.fixture(scope="session")
+def populated_release(release: Path, make_database: Callable[..., Database]) -> Database:
+    """The release, registered with its catalogue and populated. For reading only."""
+    database = make_database()
+    database.vbn("register", release, "--catalogue", release / "project_metadata")
+    database.vbn("populate")
+    return database
+
+
 @pytest.fixture(scope="session")
 def populated_corpus(corpus: Path, make_database: Callable[..., Database]) -> Database:
     """The corpus, registered with its catalogue and populated. For reading only."""
@@ -707,3 +741,135 @@ def reader_account(populated_synthetic: Database) -> Iterator[dict[str, str]]:
     finally:
         users = [name, *(f"{prefix}{role}" for role in ("reader", "worker", "admin"))]
         populated_synthetic.server.query(f"DROP USER IF EXISTS {', '.join(f'`{each}`' for each in users)}")
+
+
+def as_training_session(file: h5py.File) -> None:
+    _replace_text(file, "identifier", str(TRAINING_ID))
+    _replace_text(file, "session_description", TRAINING)
+    file["general/metadata"].attrs.update({"behavior_session_id": TRAINING_ID, "session_type": TRAINING})
+    _delete(file, "units", "general/extracellular_ephys", "acquisition/EyeTracking")
+    _delete(file, "processing/optotagging", "processing/eye_tracking_rig_metadata")
+    _delete(file, *(f"general/devices/{name}" for name in file["general/devices"] if "probe" in name))
+    tables = [name for name in file["intervals"] if name.endswith("_presentations")]
+    _delete(file, *(f"intervals/{name}" for name in tables if not name.startswith("Natural_Images")))
+    (table,) = (file["intervals"][name] for name in tables if name.startswith("Natural_Images"))
+    (images,) = file["stimulus/templates"]
+    _add_column(table, "image_set", "image_name", np.full(len(table["id"]), images, dtype=object))
+    _add_column(table, "image_index", "stimulus_block", np.full(len(table["id"]), -99))
+    frame_times = file["processing/stimulus/timestamps/timestamps"][:]
+    table["start_time"][:] = frame_times[table["start_frame"][:]]
+    trials = file["intervals/trials"]
+    trials.move("change_time_no_display_delay", "change_time")
+    frames = trials["change_frame"][:]
+    trials["change_time"][:] = np.where(frames < 0, np.nan, frame_times[frames])
+    names = [str(name) for name in trials.attrs["colnames"]]
+    names[names.index("change_time_no_display_delay")] = "change_time"
+    trials.attrs["colnames"] = names
+    latency = trials["response_time"][:] - trials["change_time"][:]
+    latency[np.isnan(latency) & ~trials["aborted"][:]] = np.inf
+    _add_column(trials, "response_latency", "change_time", latency)
+
+
+def _add_column(table: h5py.Group, name: str, like: str, values: np.ndarray) -> None:
+    """Add a column that is described as another one is."""
+    table.create_dataset(name, data=values, dtype=table[like].dtype)
+    table[name].attrs.update({**table[like].attrs, "object_id": str(uuid.uuid4())})
+    table.attrs["colnames"] = [*map(str, table.attrs["colnames"]), name]
+
+
+@pytest.fixture(scope="session")
+def synthetic_release(synthetic_sessions: Path) -> Iterator[Path]:
+    """The synthetic recordings with their tables, a training session and an LFP file. For reading only."""
+    folder = Path(tempfile.mkdtemp(prefix="vbn-test-release-"))
+    folder.chmod(0o755)
+    shutil.copytree(synthetic_sessions, folder, dirs_exist_ok=True)
+    _complete_release(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def complete_release() -> Callable[[Path], None]:
+    """A function that adds a training session and an LFP file to a folder of synthetic recordings."""
+    return _complete_release
+
+
+def _complete_release(folder: Path) -> None:
+    """Make them from the first recording: without what only recordings hold; every fourth channel, 20 s."""
+    recording = min(folder.rglob("ecephys_session_*.nwb"))
+    training = folder / f"behavior_only_sessions/{TRAINING_ID}/behavior_session_{TRAINING_ID}.nwb"
+    training.parent.mkdir(parents=True)
+    lfp_file = recording.with_name("probe_probeA_lfp.nwb")
+    for path in (training, lfp_file):
+        shutil.copyfile(recording, path)
+    with h5py.File(training, "r+") as file:
+        as_training_session(file)
+    with h5py.File(lfp_file, "r+") as file:
+        as_lfp_file(file, "probeA")
+
+
+def as_lfp_file(file: h5py.File, probe: str) -> None:
+    probe_id = int(file[f"general/devices/{probe}"].attrs["probe_id"])
+    _replace_text(file, "identifier", str(probe_id))
+    _replace_text(file, "session_description", "LFP data and associated info for one probe")
+    _replace_text(file, "general/session_id", "None")
+    _delete(file, "units", *(f"{group}/{name}" for group in EMPTY_IN_LFP for name in list(file[group])))
+    others = [name for name in file["general/devices"] if "probe" in name and name != probe]
+    _delete(file, *(f"general/devices/{name}" for name in others))
+    _delete(file, *(f"general/extracellular_ephys/{name}" for name in others))
+    table = file["general/extracellular_ephys/electrodes"]
+    kept = np.flatnonzero(table["probe_id"][:] == probe_id)[::4]
+    for name in list(table):
+        values, attributes = table[name][:][kept], dict(table[name].attrs)
+        kind = table[name].dtype
+        del table[name]
+        table.create_dataset(name, data=values, dtype=kind).attrs.update(attributes)
+    _put_lfp(file, probe_id, len(kept))
+    _put_csd(file)
+
+
+def _put_lfp(file: h5py.File, probe_id: int, n_channels: int) -> None:
+    rng = np.random.default_rng(probe_id)
+    times = 1.0 + np.arange(25_000) / 1250.02
+    group = _group(file, f"acquisition/probe_{probe_id}_lfp", "core", "LFP")
+    series = _group(group, f"probe_{probe_id}_lfp_data", "core", "ElectricalSeries", **SERIES)
+    values = rng.normal(0, 1e-4, (times.size, n_channels)).astype(np.float32)
+    series.create_dataset("data", data=values).attrs.update({**SAMPLES, "unit": "volts"})
+    series.create_dataset("timestamps", data=times).attrs.update(TIMES)
+    region = series.create_dataset("electrodes", data=np.arange(n_channels))
+    region.attrs.update(
+        {"namespace": "hdmf-common", "neurodata_type": "DynamicTableRegion", "description": "LFP channels",
+         "object_id": str(uuid.uuid4()), "table": file["general/extracellular_ephys/electrodes"].ref}
+    )  # fmt: skip
+    file[f"acquisition/probe_{probe_id}_lfp_data"] = h5py.SoftLink(series.name)
+
+
+def _put_csd(file: h5py.File) -> None:
+    times, depths = np.arange(-125, 313) / 1250, np.arange(0.0, 3840.0, 40.0)
+    module = _group(file, "processing/current_source_density", "core", "ProcessingModule", description="CSD")
+    csd = _group(module, "ecephys_csd", "ndx-aibs-ecephys", "EcephysCSD")
+    series = _group(csd, "current_source_density", "core", "TimeSeries", **SERIES)
+    wave = np.outer(np.sin(40 * times), np.cos(depths / 500))
+    series.create_dataset("data", data=wave).attrs.update({**SAMPLES, "unit": "V/cm^2"})
+    series.create_dataset("timestamps", data=times).attrs.update(TIMES)
+    for name, values in {"x": np.full(depths.size, 24.0), "y": depths}.items():
+        csd.create_dataset(f"virtual_electrode_{name}_positions", data=values).attrs["unit"] = "um"
+
+
+def _group(parent: h5py.Group, name: str, namespace: str, kind: str, **attributes: Any) -> h5py.Group:
+    group = parent.create_group(name)
+    group.attrs.update(
+        {"namespace": namespace, "neurodata_type": kind, "object_id": str(uuid.uuid4()), **attributes}
+    )
+    return group
+
+
+def _replace_text(file: h5py.File, name: str, text: str) -> None:
+    _delete(file, name)
+    file[name] = text
+
+
+def _delete(file: h5py.File, *names: str) -> None:
+    for name in names:
+        if name in file:
+            del file[name]

@@ -204,8 +204,7 @@ def test_a_folder_without_recordings_is_an_error_that_names_it(shared_database: 
     )
 
 
-def test_an_lfp_file_without_its_recording_is_refused_with_what_to_do(corpus: Path, database: Any) -> None:
-    lfp_file = next(corpus.rglob("probe_*_lfp.nwb"))
+def test_an_lfp_file_without_its_recording_is_refused_with_what_to_do(lfp_file: Path, database: Any) -> None:
     done = database.call("register", lfp_file, check=False)
     assert done.returncode == 1
     assert "is not registered. Register its ecephys_session_<id>.nwb first." in done.stderr

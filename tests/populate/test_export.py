@@ -425,13 +425,13 @@ def test_what_is_not_computed_is_told(populated_synthetic: Any, session_id: int,
     assert "not computed yet, and not in the file: RollingPerformance (1)." in few.stderr
 
 
-def test_a_session_of_behavior_only_has_a_valid_file(populated_corpus: Any, tmp_path: Path) -> None:
+def test_a_session_of_behavior_only_has_a_valid_file(populated_release: Any, tmp_path: Path) -> None:
     from pynwb import NWBHDF5IO
 
-    files = rows_of(populated_corpus, "NwbFile")
+    files = rows_of(populated_release, "NwbFile")
     session_id = next(row["session_id"] for row in files if row["file_kind"] == "behavior_only")
     out = tmp_path / "behavior.nwb"
-    done = populated_corpus.call("export", "nwb", "--session", session_id, "--out", out)
+    done = populated_release.call("export", "nwb", "--session", session_id, "--out", out)
     assert done.stderr == ""
     assert serious_problems(out) == []
     with NWBHDF5IO(out, "r") as file:

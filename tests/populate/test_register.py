@@ -172,13 +172,13 @@ def test_a_mouse_that_contradicts_the_known_one_is_refused_with_its_session(
     assert database.contents() == before
 
 
-def test_a_folder_is_searched_and_files_are_told_apart_by_their_content(corpus: Path, database: Any) -> None:
-    outcomes = database.json_lines("register", corpus)
+def test_a_folder_is_searched_and_files_are_told_apart_by_their_content(release: Path, database: Any) -> None:
+    outcomes = database.json_lines("register", release)
     by_status: dict[str, int] = {}
     for outcome in outcomes:
         by_status[outcome["status"]] = by_status.get(outcome["status"], 0) + 1
-    assert by_status == {"registered": len(list(corpus.rglob("*.nwb")))}
-    n_lfp = len(list(corpus.rglob("*_lfp.nwb")))
+    assert by_status == {"registered": len(list(release.rglob("*.nwb")))}
+    n_lfp = len(list(release.rglob("*_lfp.nwb")))
     sessions = database.json("sessions")
     assert sum(row["lfp_files"] for row in sessions) == n_lfp
     assert len(sessions) == by_status["registered"] - n_lfp

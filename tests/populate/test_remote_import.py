@@ -177,14 +177,13 @@ def test_a_file_that_changes_on_the_server_is_refused(
 
 
 def test_an_lfp_file_over_http_is_read_in_place(
-    database: Any, serve: Callable[[Path], Any], corpus: Path
+    database: Any, serve: Callable[[Path], Any], lfp_file: Path
 ) -> None:
     from schemas import ecephys
 
-    (lfp_path,) = sorted(corpus.rglob("probe_*_lfp.nwb"))[:1]
-    (recording,) = lfp_path.parent.glob("ecephys_session_*.nwb")
-    site = serve(lfp_path.parent)
-    urls = [f"{site.url}/{path.name}" for path in (recording, lfp_path)]
+    (recording,) = lfp_file.parent.glob("ecephys_session_*.nwb")
+    site = serve(lfp_file.parent)
+    urls = [f"{site.url}/{path.name}" for path in (recording, lfp_file)]
     assert [line["status"] for line in database.json_lines("register", *urls)] == ["registered"] * 2
     done = populate(database, "Recording", "Lfp", "CurrentSourceDensity")
     assert done == {"done": 3, "failures": []}

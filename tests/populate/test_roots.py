@@ -324,18 +324,17 @@ def test_doctor_counts_files_that_are_not_there(rooted: Machine, data: Path) -> 
     assert str(first) in found["advice"]
 
 
-def test_lfp_files_have_a_root_as_well(machine: Machine, corpus: Path, tmp_path: Path) -> None:
+def test_lfp_files_have_a_root_as_well(machine: Machine, lfp_file: Path, tmp_path: Path) -> None:
     from schemas import session
 
-    (lfp_path,) = sorted(corpus.rglob("probe_*_lfp.nwb"))[:1]
-    data = Path(shutil.copytree(lfp_path.parent, tmp_path / "lab" / lfp_path.parent.name))
+    data = Path(shutil.copytree(lfp_file.parent, tmp_path / "lab" / lfp_file.parent.name))
     machine.call("roots", "set", "lab", data.parent)
     machine.call("register", data)
     row = session.LfpFile().fetch1()
-    assert (row["lfp_root"], row["lfp_relative_path"]) == ("lab", f"{data.name}/{lfp_path.name}")
+    assert (row["lfp_root"], row["lfp_relative_path"]) == ("lab", f"{data.name}/{lfp_file.name}")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    (data / lfp_path.name).rename(elsewhere / lfp_path.name)
+    (data / lfp_file.name).rename(elsewhere / lfp_file.name)
     assert sorted(statuses(machine, check=False)) == ["ok", "problem"]
     machine.call("relocate", elsewhere)
     assert session.LfpFile().fetch1("lfp_root") == "local"

@@ -490,15 +490,14 @@ def of_another_probe(file: h5py.File) -> None:
 
 
 @pytest.fixture(scope="module")
-def lfp(corpus: Path, make_database: Callable[..., Any], open_folder: Path) -> Any:
+def lfp(lfp_file: Path, make_database: Callable[..., Any], open_folder: Path) -> Any:
     """A recording, its LFP file under another name and without CSD, and one of a probe that it has not."""
-    found = sorted(corpus.rglob("probe_*_lfp.nwb"))[0]
-    recording = next(found.parent.glob("ecephys_session_*.nwb"))
+    recording = next(lfp_file.parent.glob("ecephys_session_*.nwb"))
     folder = open_folder / "lfp"
     folder.mkdir()
     copies = [
-        copy_of(found, folder / "of_a_probe.nwb", without_density),
-        copy_of(found, folder / "probe_probeA_lfp.nwb", of_another_probe),
+        copy_of(lfp_file, folder / "of_a_probe.nwb", without_density),
+        copy_of(lfp_file, folder / "probe_probeA_lfp.nwb", of_another_probe),
         copy_of(recording, folder / "recording.nwb"),
     ]
     database = make_database()

@@ -39,7 +39,7 @@ def read_rewards(recording: RecordingFile) -> pd.DataFrame:
     _require_equal_length(recording, automatic, volume)
     return frame(
         {
-            "timestamps": automatic.floats("timestamps"),
+            "timestamps": automatic.times("timestamps"),
             "volume": volume.floats("data"),
             "auto_rewarded": automatic.booleans("data"),
         }
@@ -63,7 +63,7 @@ def read_licks(recording: RecordingFile) -> pd.DataFrame:
     if not recording.has(LICKS):
         return frame({"timestamps": np.empty(0), "frame": np.empty(0, np.int64)})
     licks = _series(recording, LICKS)
-    return frame({"timestamps": licks.floats("timestamps"), "frame": licks.integers("data")})
+    return frame({"timestamps": licks.times("timestamps"), "frame": licks.integers("data")})
 
 
 @reads("running speed")
@@ -92,8 +92,8 @@ def read_running(recording: RecordingFile) -> pd.DataFrame:
     """
     filtered = _series(recording, f"{RUNNING}/speed")
     raw = _series(recording, f"{RUNNING}/speed_unfiltered")
-    times = filtered.floats("timestamps")
-    if not np.array_equal(times, raw.floats("timestamps")):
+    times = filtered.times("timestamps")
+    if not np.array_equal(times, raw.times("timestamps"), equal_nan=True):
         raise recording.invalid(f"/{raw.path}/timestamps differ from those of /{filtered.path}.")
     return frame(
         {

@@ -29,6 +29,12 @@ LARGEST_INTEGER = 2**63 - 1
 LARGEST_WHOLE = float(2**63 - 1024)
 """The largest float that is a whole number of 64 bits."""
 
+LONGEST_SESSION_S = 86_400.0
+"""No time is further than this from the zero of the session's clock: real recordings take 3 hours.
+
+Otherwise one damaged value would decide how much is computed, as of bins from the first time to the last.
+"""
+
 INTEGER_MISSING = -99
 """What AllenSDK writes for a missing integer (``INT_NULL``)."""
 
@@ -80,6 +86,25 @@ def floats(values: NDArray[Any]) -> NDArray[np.float64]:
     if _is_text(values):
         return np.array([np.nan if text is None else _number(text) for text in texts(values, TEXT_MISSING)])
     return values.astype(np.float64, copy=False)
+
+
+def times(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Give a column of times or durations as float64; what is out of reach becomes infinite.
+
+    Infinite numbers are issues, and missing in the database.
+
+    Parameters
+    ----------
+    values : (n,), s.
+
+    Raises
+    ------
+    ValueError
+        A text is no number.
+    """
+    found = floats(values)
+    is_beyond = np.abs(found) > LONGEST_SESSION_S
+    return np.where(is_beyond, np.copysign(np.inf, found), found) if is_beyond.any() else found
 
 
 def integers(values: NDArray[Any]) -> NDArray[np.int64]:
@@ -259,6 +284,14 @@ class Table:
     def floats_or_nan(self, name: str) -> NDArray[np.float64]:
         """Read a column of numbers; all NaN when the file does not have it."""
         return self.floats(name) if self.has(name) else np.full(len(self), np.nan)
+
+    def times(self, name: str) -> NDArray[np.float64]:
+        """Read a required column of times or durations, s."""
+        return self.column(name, times)
+
+    def times_or_nan(self, name: str) -> NDArray[np.float64]:
+        """Read a column of times or durations; all NaN when the file does not have it."""
+        return self.times(name) if self.has(name) else np.full(len(self), np.nan)
 
     def integers(self, name: str) -> NDArray[np.int64]:
         """Read a required column of whole numbers."""

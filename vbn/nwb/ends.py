@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vbn.nwb.columns import LONGEST_SESSION_S
 from vbn.nwb.recording import RecordingFile, reads
 
 ENDS = (
@@ -51,5 +52,5 @@ def last_recorded_time(recording: RecordingFile) -> float:
     """
     datasets = [recording.dataset(path) for path in ENDS if recording.has(path)]
     times = [float(dataset[-1]) for dataset in datasets if len(dataset)]
-    finite = [time for time in times if np.isfinite(time)]
+    finite = [time for time in times if abs(time) <= LONGEST_SESSION_S]
     return max(finite, default=float("nan"))

@@ -150,7 +150,7 @@ def _ellipses(recording: RecordingFile) -> dict[str, Table]:
 def _timestamps(recording: RecordingFile, n_frames: int) -> NDArray[np.float64]:
     """Read the times, which are stored with the eye and linked from the others."""
     path = f"{EYE_TRACKING}/{ELLIPSES['eye']}"
-    times = Table(recording, path, length_column="timestamps").floats("timestamps")
+    times = Table(recording, path, length_column="timestamps").times("timestamps")
     if len(times) != n_frames:
         raise recording.invalid(f"/{path}/timestamps has {len(times)} times for {n_frames} frames.")
     return times

@@ -23,7 +23,10 @@ _KNOWN: dict[str, tuple[Severity, str]] = {
     "invalid_channels": ("info", "Channels that the release marks as unusable, such as reference sites."),
     "unit_on_invalid_channel": ("warning", "Units whose peak channel is marked as unusable."),
     "nan_metrics": ("info", "Units with quality metrics that could not be computed; stored as missing."),
-    "infinite_values": ("warning", "Infinite numbers, which a database cannot hold; stored as missing."),
+    "infinite_values": (
+        "warning",
+        "Infinite numbers, and times more than a day from the session's start; stored as missing.",
+    ),
     "missing_pupil": ("warning", "The recording has no eye tracking, or its pupil was never fitted."),
     "missing_laser_table": ("warning", "The recording has no laser pulses, so no unit can be optotagged."),
     "missing_ccf": ("info", "Channels without coordinates in the common coordinate framework."),
@@ -37,7 +40,10 @@ _KNOWN: dict[str, tuple[Severity, str]] = {
         "Spikes after the last time that anything else was recorded; a warning when by more than a minute.",
     ),
     "unsorted_times": ("warning", "Times that go back."),
-    "missing_times": ("warning", "Times that are not numbers."),
+    "missing_times": (
+        "warning",
+        "Times that are no numbers, infinite, or more than a day from the session's start.",
+    ),
     "trial_outcome_not_one": (
         "warning",
         "Trials that are not exactly one of hit, miss, false alarm, correct reject, aborted, auto-rewarded.",

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vbn.errors import shortened
-from vbn.nwb.columns import LONGEST_REASON, floats, integers
+from vbn.nwb.columns import LONGEST_REASON, LONGEST_SESSION_S, floats, integers
 from vbn.nwb.probes import DEVICES, ELECTRODES, EPHYS, read_channels
 from vbn.nwb.recording import RecordingFile, reads
 from vbn.nwb.scalars import flat, text, whole
@@ -109,6 +109,7 @@ def read_lfp_probe(file: RecordingFile) -> LfpMetadata:
     probe_id = file.identity.identifier
     samples, times = _samples_and_times(file)
     start_s, stop_s = (float(times[0]), float(times[-1])) if len(times) else (np.nan, np.nan)
+    _require_possible(file, "LFP timestamps", np.array([start_s, stop_s]))
     return LfpMetadata(
         probe_id=probe_id,
         probe_name=_probe_name(file, probe_id),
@@ -239,6 +240,7 @@ def read_csd(file: RecordingFile) -> CurrentSourceDensity | None:
             f"/{parts['values']} has shape {read['values'].shape}, and there are {n_times} times, "
             f"{len(read['virtual_x_um'])} and {n_channels} positions."
         )
+    _require_possible(file, f"/{parts['timestamps_s']}", read["timestamps_s"])
     return CurrentSourceDensity(**read)
 
 
@@ -322,6 +324,13 @@ def _samples_and_times(file: RecordingFile) -> tuple[Any, Any]:
         if dataset.dtype.kind not in "iuf":
             raise file.invalid(f"{dataset.name} holds no numbers but {dataset.dtype}.")
     return samples, times
+
+
+def _require_possible(file: RecordingFile, name: str, times: NDArray[np.float64]) -> None:
+    """Refuse times that no session can have; NaN is a missing one."""
+    beyond = times[np.abs(times) > LONGEST_SESSION_S]
+    if len(beyond):
+        raise file.invalid(f"{name}: {beyond[0]} s is more than a day from the session's start.")
 
 
 def _probe_name(file: RecordingFile, probe_id: int) -> str:

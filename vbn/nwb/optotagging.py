@@ -36,7 +36,7 @@ def read_optotagging(recording: RecordingFile) -> pd.DataFrame | None:
     Raises
     ------
     InvalidContentError
-        A column is missing, or a level is.
+        A column is missing, or a level is, or a pulse ends before it starts.
     """
     if not recording.has(OPTOTAGGING):
         return None
@@ -46,12 +46,23 @@ def read_optotagging(recording: RecordingFile) -> pd.DataFrame | None:
     level = table.floats("level")
     columns: dict[str, Any] = {"pulse_id": np.arange(len(table), dtype=np.int64)}
     for name in ("start_time", "stop_time", "duration"):
-        columns[name] = table.floats(name)
+        columns[name] = table.times(name)
+    _require_forward(table, columns["start_time"], columns["stop_time"])
     columns["condition"] = table.texts("condition")
     columns["level"] = level
     columns["stimulus_name"] = table.texts("stimulus_name")
     columns["level_rank"] = table.converted("level", level, level_ranks)
     return frame(columns)
+
+
+def _require_forward(table: Table, start: NDArray[np.float64], stop: NDArray[np.float64]) -> None:
+    backward = np.flatnonzero(stop < start)
+    if len(backward):
+        first = backward[0]
+        raise table.recording.invalid(
+            f"/{table.path}: {len(backward)} pulses end before they start, the first in row {first} "
+            f"({start[first]} to {stop[first]} s)."
+        )
 
 
 def level_ranks(levels: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -1,7 +1,8 @@
 """Spike times and amplitudes, one probe at a time: all of a session would not fit twice into memory.
 
-A unit's spike times are seconds on the session clock, ascending (equal times are allowed), finite and
-not negative. The next function must keep to whole-array steps: a session has some 70 million spikes.
+A unit's spike times are seconds on the session clock, ascending (equal times are allowed), not negative and
+within `LONGEST_SESSION_S`. The next function must keep to whole-array steps: a session has some 70 million
+spikes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vbn.nwb.columns import Table
+from vbn.nwb.columns import LONGEST_SESSION_S, Table
 from vbn.nwb.recording import RecordingFile, reading
 from vbn.nwb.scalars import flat, length_of
 from vbn.nwb.units import UNITS, spike_bounds
@@ -44,7 +45,7 @@ def iterate_spike_times(
     Raises
     ------
     InvalidContentError
-        Spike times of a unit go back, are negative or not finite.
+        Spike times of a unit go back, are negative, out of reach or not finite.
     ValueError
         A unit is not one of the file's.
     """
@@ -210,12 +211,15 @@ def _copy(column: Any, target: NDArray[np.float64], start: int) -> None:
 def _require_valid(
     recording: RecordingFile, probe_name: str, units: pd.DataFrame, times: NDArray[np.float64]
 ) -> None:
-    """Refuse spike times that go back, are negative or not finite, all problems in one message."""
+    """Refuse spike times that no session can have, all problems in one message."""
     offsets = units["spike_offset"].to_numpy()
     found = {
         "are not ascending": backward_steps(times, offsets),
         "are negative": np.flatnonzero(times < 0),
         "are not finite": np.flatnonzero(~np.isfinite(times)),
+        "are more than a day after the session's start": np.flatnonzero(
+            (times > LONGEST_SESSION_S) & (times < np.inf)
+        ),
     }
     problems = [_problem(words, at, units, times) for words, at in found.items() if len(at)]
     if problems:

@@ -102,8 +102,12 @@ def read_stimulus_presentations(recording: RecordingFile) -> pd.DataFrame:
     tables = _tables(recording)
     stored = {name for table in tables for name in recording.group(table.path)}
     rows = pd.concat([_read_table(table) for table in tables], ignore_index=True)
-    if rows["start_time"].isna().any():
-        raise recording.invalid(f"/{INTERVALS}: {rows['start_time'].isna().sum()} start times are missing.")
+    known = np.isfinite(rows["start_time"])
+    if not known.all():
+        raise recording.invalid(
+            f"/{INTERVALS}: {(~known).sum()} start times are missing, infinite or more than a day from the "
+            f"session's start."
+        )
     rows = rows.sort_values("start_time", kind="stable", ignore_index=True)
     rows["presentation_id"] = np.arange(len(rows), dtype=np.int64)
     return _with_derived(recording, rows, stored)[list(COLUMNS)]
@@ -123,7 +127,7 @@ def read_stimulus_timestamps(recording: RecordingFile) -> NDArray[np.float64]:
         With the constant display delay that the release adds (0.02 s); frame numbers in other tables
         are positions in it.
     """
-    return Table(recording, STIMULUS_TIMESTAMPS.rsplit("/", 1)[0], "timestamps").floats("timestamps")
+    return Table(recording, STIMULUS_TIMESTAMPS.rsplit("/", 1)[0], "timestamps").times("timestamps")
 
 
 def runs_of(names: NDArray[np.object_]) -> NDArray[np.int64]:
@@ -162,9 +166,9 @@ def _read_table(table: Table) -> pd.DataFrame:
     images = _image_names(table)
     columns: dict[str, Any] = {
         "stimulus_name": _stimulus_names(table),
-        "start_time": table.floats("start_time"),
-        "end_time": table.floats("stop_time"),
-        "duration": table.floats_or_nan("duration"),
+        "start_time": table.times("start_time"),
+        "end_time": table.times("stop_time"),
+        "duration": table.times_or_nan("duration"),
         "start_frame": table.integers("start_frame"),
         "end_frame": table.column("end_frame", nullable_integers),
         "image_name": images,

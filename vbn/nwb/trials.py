@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vbn.nwb.columns import TEXT_MISSING, Table, floats, frame, integers, nullable_integers
+from vbn.nwb.columns import TEXT_MISSING, Table, frame, integers, nullable_integers, times
 from vbn.nwb.files import FileKind
 from vbn.nwb.recording import RecordingFile, reads
 from vbn.nwb.scalars import flat
@@ -68,17 +68,18 @@ def read_trials(recording: RecordingFile) -> pd.DataFrame:
     table = Table(recording, TRIALS)
     columns: dict[str, Any] = {"trial_id": table.identifiers()}
     for name in ("start_time", "stop_time", "trial_length"):
-        columns[name] = table.floats(name)
+        columns[name] = table.times(name)
     for name in ("initial_image_name", "change_image_name"):
         columns[name] = table.texts(name, missing=TEXT_MISSING)
     for name in FLAGS:
         columns[name] = table.booleans(_stored_name(table, name))
     columns["change_frame"] = table.column("change_frame", nullable_integers)
     kind = recording.identity.kind
-    for name in (CHANGE_TIME[kind], "response_time", "reward_time", "reward_volume"):
-        columns[name] = table.floats(name)
+    for name in (CHANGE_TIME[kind], "response_time", "reward_time"):
+        columns[name] = table.times(name)
+    columns["reward_volume"] = table.floats("reward_volume")
     if kind is FileKind.BEHAVIOR_ONLY:
-        columns["response_latency"] = table.floats_or_nan("response_latency")
+        columns["response_latency"] = table.times_or_nan("response_latency")
     columns["lick_times"] = _lick_times(table, columns["start_time"])
     return frame(columns)
 
@@ -119,7 +120,7 @@ def _lick_times(table: Table, starts: NDArray[np.float64]) -> NDArray[np.object_
         return np.empty(0, dtype=object)
     stored = table.converted("lick_times", table.recording.dataset(f"{table.path}/lick_times"), flat)
     is_text = stored.dtype.kind in "OSU"
-    licks = np.empty(0) if is_text else table.converted("lick_times", stored, floats)
+    licks = np.empty(0) if is_text else table.converted("lick_times", stored, times)
     if is_text:
         ends = np.zeros(len(table), dtype=np.int64)
     elif table.has("lick_times_index"):

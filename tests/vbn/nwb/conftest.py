@@ -17,15 +17,15 @@ import pandas as pd
 import pytest
 
 from vbn import nwb
+from vbn.synthetic import SyntheticSettings, write_sessions
 
 CORPUS = os.environ.get("VBN_CORPUS")
-SESSIONS = "behavior_ecephys_sessions/*/ecephys_session_*.nwb"
-PATHS = sorted(Path(CORPUS).glob(SESSIONS)) if CORPUS else []
-BEHAVIOR_SESSIONS = "behavior_only_sessions/*/behavior_session_*.nwb"
-BEHAVIOR_PATHS = sorted(Path(CORPUS).glob(BEHAVIOR_SESSIONS)) if CORPUS else []
-LFP_PATHS = sorted(Path(CORPUS).glob("behavior_ecephys_sessions/*/probe_*_lfp.nwb")) if CORPUS else []
-NO_CORPUS = "VBN_CORPUS names no folder with recordings"
-
+# Fixture of a file -> where the corpus has such files, and which fixture is AllenSDK's reading of one.
+FILES = {
+    "recording_path": ("behavior_ecephys_sessions/*/ecephys_session_*.nwb", "expected"),
+    "behavior_path": ("behavior_only_sessions/*/behavior_session_*.nwb", "behavior_expected"),
+    "lfp_path": ("behavior_ecephys_sessions/*/probe_*_lfp.nwb", "expected"),
+}
 TEXT = h5py.string_dtype()
 
 
@@ -46,40 +46,62 @@ class Expected:
         return json.loads((self.folder / "expected.json").read_text())
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on a synthetic file and all of the corpus; on these only, if it compares with AllenSDK."""
+    for name, (pattern, reading) in FILES.items():
+        if name in metafunc.fixturenames:
+            found = sorted(Path(CORPUS).glob(pattern)) if CORPUS else [None]
+            marked = [pytest.param(path, marks=pytest.mark.corpus, id=_id_of(path)) for path in found]
+            compares = {reading, "corpus"} & set(metafunc.fixturenames)
+            synthetic = [] if compares else [pytest.param(None, id="synthetic")]
+            metafunc.parametrize(name, synthetic + marked, indirect=True, scope="session")
+
+
+def _id_of(path: Path | None) -> str:
+    return f"{path.parent.name}-{path.stem}" if path else "corpus"
+
+
+def _path_of(request: pytest.FixtureRequest, name: str) -> Path:
+    """Return the corpus's file that the test is run on, or the first such file of the synthetic release."""
+    return request.param or min(request.getfixturevalue("readers_release").glob(FILES[name][0]))
+
+
 @pytest.fixture(scope="session")
-def corpus() -> Path:
-    if not PATHS:
-        pytest.skip(NO_CORPUS)
-    return Path(str(CORPUS))
+def readers_release(
+    complete_release: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A synthetic recording with waveforms, changes and rewards, a training session and an LFP file."""
+    folder = tmp_path_factory.mktemp("readers")
+    write_sessions(folder, SyntheticSettings(sessions=1, seed=3, minutes=8, units_per_probe=6))
+    complete_release(folder)
+    return folder
 
 
-@pytest.fixture(
-    scope="session",
-    params=PATHS or [pytest.param(None, marks=pytest.mark.skip(reason=NO_CORPUS))],
-    ids=lambda path: path.stem.removeprefix("ecephys_session_") if path else "none",
-)
-def corpus_path(request: pytest.FixtureRequest) -> Path:
-    return request.param
+@pytest.fixture(scope="session", params=["synthetic", pytest.param("corpus", marks=pytest.mark.corpus)])
+def release(request: pytest.FixtureRequest) -> Path:
+    """A folder laid out as the release: synthetic, and once more the corpus where it is at hand."""
+    return request.getfixturevalue("corpus" if request.param == "corpus" else "readers_release")
 
 
 @pytest.fixture(scope="session")
-def recording(corpus_path: Path) -> Iterator[nwb.RecordingFile]:
-    with nwb.open_recording(corpus_path) as opened:
+def recording_path(request: pytest.FixtureRequest) -> Path:
+    return _path_of(request, "recording_path")
+
+
+@pytest.fixture(scope="session")
+def recording(recording_path: Path) -> Iterator[nwb.RecordingFile]:
+    with nwb.open_recording(recording_path) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
-def expected(corpus_path: Path) -> Expected:
-    return Expected(corpus_path.parent / "expected")
+def expected(recording_path: Path) -> Expected:
+    return Expected(recording_path.parent / "expected")
 
 
-@pytest.fixture(
-    scope="session",
-    params=BEHAVIOR_PATHS or [pytest.param(None, marks=pytest.mark.skip(reason=NO_CORPUS))],
-    ids=lambda path: path.stem.removeprefix("behavior_session_") if path else "none",
-)
+@pytest.fixture(scope="session")
 def behavior_path(request: pytest.FixtureRequest) -> Path:
-    return request.param
+    return _path_of(request, "behavior_path")
 
 
 @pytest.fixture(scope="session")
@@ -93,13 +115,9 @@ def behavior_expected(behavior_path: Path) -> Expected:
     return Expected(behavior_path.parent / "expected")
 
 
-@pytest.fixture(
-    scope="session",
-    params=LFP_PATHS or [pytest.param(None, marks=pytest.mark.skip(reason=NO_CORPUS))],
-    ids=lambda path: f"{path.parent.name}-{path.stem}" if path else "none",
-)
+@pytest.fixture(scope="session")
 def lfp_path(request: pytest.FixtureRequest) -> Path:
-    return request.param
+    return _path_of(request, "lfp_path")
 
 
 @pytest.fixture(scope="session")
@@ -108,16 +126,20 @@ def lfp(lfp_path: Path) -> Iterator[nwb.RecordingFile]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def usual_path(release: Path) -> Path:
+    """The recording that tests damage copies of."""
+    return min(release.glob("behavior_ecephys_sessions/*/ecephys_session_*.nwb"))
+
+
 @pytest.fixture
-def mutated(tmp_path: Path) -> Callable[..., Path]:
-    """A function that copies a corpus recording and changes the copy."""
+def mutated(usual_path: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A function that copies a recording and changes the copy."""
     numbers = itertools.count()
 
     def mutate(change: Callable[[h5py.File], None], source: Path | None = None) -> Path:
-        if not PATHS:
-            pytest.skip(NO_CORPUS)
         copy = tmp_path / f"mutated_{next(numbers)}.nwb"
-        shutil.copyfile(source or PATHS[0], copy)
+        shutil.copyfile(source or usual_path, copy)
         with h5py.File(copy, "r+") as file:
             change(file)
         return copy

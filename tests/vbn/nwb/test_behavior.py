@@ -102,6 +102,13 @@ def test_no_pulses_are_none(make_recording, root):
     assert nwb.read_optotagging(make_recording(empty)) is None
 
 
+def test_pulses_that_end_before_they_start_are_named(make_recording):
+    contents = pulses([1.0, 2.0, 1.0])
+    contents[f"{PULSES}/stop_time"] = contents[f"{PULSES}/start_time"] + np.array([0.01, -0.01, -1e300])
+    with pytest.raises(InvalidContentError, match=f"/{PULSES}: 2 pulses end before they start, .* row 1"):
+        nwb.read_optotagging(make_recording(contents))
+
+
 def test_a_pulse_without_level_is_named(make_recording):
     with pytest.raises(InvalidContentError, match=f"/{PULSES}/level: levels are expected, and 1 rows"):
         nwb.read_optotagging(make_recording(pulses([1.0, np.nan])))

@@ -20,8 +20,8 @@ def unchanged(_):
     """Change nothing in a copy."""
 
 
-def test_open_session_takes_recordings_and_behaviour_only_files(corpus, behavior_path):
-    with nwb.open_session(min(corpus.glob("*/*/ecephys_session_*.nwb"))) as session:
+def test_open_session_takes_recordings_and_behaviour_only_files(usual_path, behavior_path):
+    with nwb.open_session(usual_path) as session:
         assert session.identity.kind is nwb.FileKind.RECORDING
         assert nwb.read_session(session).kind is nwb.FileKind.RECORDING
     with nwb.open_session(str(behavior_path)) as session:
@@ -35,9 +35,8 @@ def test_open_session_refuses_lfp_files(lfp_path):
         pass
 
 
-def test_open_lfp_refuses_sessions(corpus, behavior_path):
-    recording = min(corpus.glob("*/*/ecephys_session_*.nwb"))
-    with pytest.raises(WrongKindError, match="this is a recording"), nwb.open_lfp(recording):
+def test_open_lfp_refuses_sessions(usual_path, behavior_path):
+    with pytest.raises(WrongKindError, match="this is a recording"), nwb.open_lfp(usual_path):
         pass
     with pytest.raises(WrongKindError, match="a behaviour-only session"), nwb.open_lfp(behavior_path):
         pass
@@ -99,6 +98,7 @@ def gratings(file):
     group["image_name"][:] = [f"gratings_{value}" for value in orientation]
     group["stimulus_name"][:] = ["grating"] * n_rows
     group["image_set"][:] = ["grating"] * n_rows
+    group["omitted"][:] = np.zeros(n_rows)
     file["general/task_parameters"].attrs["session_type"] = "TRAINING_1_gratings"
     file["general/task_parameters"].attrs["stimulus_duration_sec"] = np.nan
 

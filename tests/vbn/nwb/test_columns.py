@@ -111,6 +111,18 @@ def test_a_column_that_cannot_be_used_is_named(table, read, problem):
         read(table)
 
 
+@pytest.mark.parametrize("value", [1e300, -1e300, 2**62, -(2**62), 1e9, 86_400.5, np.inf, -np.inf])
+def test_a_time_out_of_reach_is_infinite(value):
+    assert columns.times(np.array([1.5, value, -3.0])).tolist() == [1.5, np.copysign(np.inf, value), -3.0]
+
+
+def test_times_within_reach_are_as_stored():
+    stored = np.array([-86_400.0, 0.0, np.nan, 86_400.0])
+    np.testing.assert_array_equal(columns.times(stored), stored)
+    assert columns.times(np.array([2], np.uint8)).tolist() == [2.0]
+    assert columns.times(np.empty(0)).size == 0
+
+
 def test_a_column_that_may_be_absent_is_nan(table):
     assert np.isnan(table.floats_or_nan("absent")).all()
     assert len(table.floats_or_nan("absent")) == 3

@@ -155,9 +155,9 @@ def test_optotagging_table_is_that_of_allensdk(recording, expected):
     assert by_rank["min"].is_monotonic_increasing
 
 
-def test_identify_knows_all_files_of_the_corpus(corpus):
+def test_identify_knows_all_files_of_a_release(release):
     """A behaviour-only file and an LFP file are known by content, numbered by their own ids."""
-    kinds = {path: nwb.identify(path) for path in nwb.find_nwb_files([corpus])}
+    kinds = {path: nwb.identify(path) for path in nwb.find_nwb_files([release])}
     for path, identity in kinds.items():
         assert identity.size_bytes == path.stat().st_size
         digits = path.stem.rsplit("_", 1)[-1]
@@ -271,7 +271,7 @@ def test_spike_amplitudes_are_those_of_allensdk(recording, expected):
     assert not means
 
 
-def test_lfp_and_current_source_density_are_those_of_allensdk(lfp, lfp_path):
+def test_lfp_and_current_source_density_are_those_of_allensdk(corpus, lfp, lfp_path):
     probe = nwb.read_lfp_probe(lfp)
     expected = json.loads((lfp_path.parent / "expected/expected.json").read_text())
     facts = expected["lfp"][probe.probe_name]

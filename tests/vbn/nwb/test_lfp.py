@@ -88,6 +88,11 @@ def test_a_rate_needs_two_samples(make_lfp, contents, n):
         ({f"{SERIES}/data": np.zeros((N, 2))}, "2 columns"),
         ({f"{SERIES}/timestamps": np.zeros(N - 1)}, "timestamps of shape"),
         ({f"{SERIES}/electrodes": [0, 1, 3]}, "3 columns"),
+        ({f"{SERIES}/timestamps": np.full(N, 1e300)}, "LFP timestamps: 1e.300 s is more than a day"),
+        (
+            {f"{SERIES}/timestamps": np.append(np.arange(N - 1.0), np.inf)},
+            "LFP timestamps: inf s is more than a day",
+        ),
         ({f"{SERIES}/timestamps": ["a"] * N}, "timestamps holds no numbers"),
         ({f"{SERIES}/data": None}, f"/{SERIES}/data is missing, which a VBN LFP file must hold"),
     ],

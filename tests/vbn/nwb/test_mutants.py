@@ -1,7 +1,7 @@
 """Whatever is wrong with a file, readers end in a value or in an error that names the file.
 
-Each mutant is a copy of a corpus file in which one or two objects are lost, or have other attributes,
-types, shapes or values. Mutants are numbered: number 7 is always the same.
+Each mutant is a copy of a synthetic file, or of one of the corpus, in which one or two objects are lost, or
+have other attributes, types, shapes or values. Mutants are numbered: number 7 is always the same.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ def mutate(file: h5py.File, rng: np.random.Generator) -> str:
 
 
 @pytest.fixture(scope="module")
-def sources(corpus) -> list[Path]:
+def sources(release) -> list[Path]:
     patterns = ("*/*/ecephys_session_*.nwb", "*/*/behavior_session_*.nwb", "*/*/probe_*_lfp.nwb")
-    return [min(corpus.glob(pattern)) for pattern in patterns]
+    return [min(release.glob(pattern)) for pattern in patterns]
 
 
 def refusals(path: Path) -> tuple[list[str], list[FileError]]:

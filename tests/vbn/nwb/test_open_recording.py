@@ -75,8 +75,8 @@ def test_other_warnings_of_pynwb_stay(mutated, monkeypatch):
 
 
 @pytest.mark.parametrize("pattern", ["*/*/probe_*_lfp.nwb", "behavior_only_sessions/*/*.nwb"])
-def test_other_kinds_are_refused_before_pynwb(corpus, pattern):
-    path = next(iter(corpus.glob(pattern)))
+def test_other_kinds_are_refused_before_pynwb(release, pattern):
+    path = next(iter(release.glob(pattern)))
     with pytest.raises(WrongKindError, match="this is"), nwb.open_recording(path):
         pass
 
@@ -205,7 +205,7 @@ def presentation_tables(file):
     ],
 )
 def test_what_an_older_file_does_not_store_is_worked_out(
-    mutated, open_plainly, corpus_path, recording, absent
+    mutated, open_plainly, recording_path, recording, absent
 ):
     """The stored columns are the answer: AllenSDK wrote them by the rules that are used here."""
 
@@ -214,12 +214,12 @@ def test_what_an_older_file_does_not_store_is_worked_out(
             drop_columns(file, table, absent)
 
     wanted = nwb.read_stimulus_presentations(recording)
-    old = open_plainly(mutated(age, corpus_path))
+    old = open_plainly(mutated(age, recording_path))
     assert nwb.read_stimulus_presentations(old).equals(wanted)
 
 
 def test_plain_bool_columns_of_older_files_are_trusted_for_images_only(
-    mutated, open_plainly, corpus_path, recording
+    mutated, open_plainly, recording_path, recording
 ):
     """Older files have the flags in every table, where a missing value had become True."""
     flags = ("is_change", "is_image_novel", "omitted", "rewarded")
@@ -242,7 +242,7 @@ def test_plain_bool_columns_of_older_files_are_trusted_for_images_only(
                 file[table][name].attrs.update(attributes)
 
     wanted = nwb.read_stimulus_presentations(recording)
-    old = open_plainly(mutated(age, corpus_path))
+    old = open_plainly(mutated(age, recording_path))
     assert nwb.read_stimulus_presentations(old).equals(wanted)
 
 

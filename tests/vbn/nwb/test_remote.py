@@ -357,9 +357,9 @@ def assert_equal(found: Any, wanted: Any) -> None:
         np.testing.assert_array_equal(found, wanted)
 
 
-def test_every_table_of_a_recording_is_the_same_from_afar_whatever_happens(corpus_path, make_site, fault):
+def test_every_table_of_a_recording_is_the_same_from_afar_whatever_happens(recording_path, make_site, fault):
     """Every fifth request fails, in turn by a broken connection, an overloaded server and a wrong range."""
-    site = make_site(corpus_path.parent)
+    site = make_site(recording_path.parent)
     numbers = iter(range(10**9))
     kinds = ("drop", "status", "shift")
 
@@ -368,9 +368,9 @@ def test_every_table_of_a_recording_is_the_same_from_afar_whatever_happens(corpu
         return fault(kinds[number // 5 % 3]) if number % 5 == 2 else None
 
     site.fault = often
-    url = f"{site.url}/{corpus_path.name}"
+    url = f"{site.url}/{recording_path.name}"
     with (
-        nwb.open_recording(corpus_path) as local,
+        nwb.open_recording(recording_path) as local,
         open_remote(url, block_bytes=2**14, patience=QUICK) as opened,
         h5py.File(opened, "r") as file,
     ):
@@ -386,11 +386,11 @@ def test_every_table_of_a_recording_is_the_same_from_afar_whatever_happens(corpu
             np.testing.assert_array_equal(ours[2], theirs[2])
 
 
-def test_pynwb_reads_through_it(corpus_path, make_site):
+def test_pynwb_reads_through_it(recording_path, make_site):
 
-    site = make_site(corpus_path.parent)
+    site = make_site(recording_path.parent)
     with (
-        open_remote(f"{site.url}/{corpus_path.name}", patience=QUICK) as opened,
+        open_remote(f"{site.url}/{recording_path.name}", patience=QUICK) as opened,
         h5py.File(opened, "r") as file,
     ):
         from vbn.nwb.recording import _harmless_warnings_silenced
@@ -398,7 +398,7 @@ def test_pynwb_reads_through_it(corpus_path, make_site):
         with _harmless_warnings_silenced():
             nwb_io = pynwb.NWBHDF5IO(file=file, mode="r", load_namespaces=True)
             found = nwb_io.read()
-        assert found.identifier == corpus_path.stem.rpartition("_")[2]
+        assert found.identifier == recording_path.stem.rpartition("_")[2]
         assert len(found.units) > 0
         nwb_io.close()
 

@@ -1,4 +1,4 @@
-"""All issues of a file at once: corpus files, and copies of them with something odd."""
+"""All issues of a file at once: of files as they are written, and of copies with something odd."""
 
 from __future__ import annotations
 
@@ -29,16 +29,15 @@ def found_in(session, **arguments):
 
 @pytest.fixture
 def mutant(mutated, open_plainly):
-    """A function that changes a copy of a corpus recording and gives its issues."""
+    """A function that changes a copy of a recording and gives its issues."""
     return lambda change: found_in(open_plainly(mutated(change)))
 
 
 @pytest.fixture(scope="module")
-def usual(corpus):
+def usual(usual_path):
     """The issues of the same recording without a change."""
-    path = min(corpus.glob("behavior_ecephys_sessions/*/ecephys_session_*.nwb"))
-    with h5py.File(path) as file:
-        return found_in(nwb.RecordingFile(path, None, file, nwb.identify(path)))
+    with h5py.File(usual_path) as file:
+        return found_in(nwb.RecordingFile(usual_path, None, file, nwb.identify(usual_path)))
 
 
 def put(file, path, values):
@@ -73,11 +72,11 @@ def test_the_channels_and_units_of_the_corpus_are_counted(recording, expected):
     assert found["nan_metrics", "units"].detail.startswith(f"units {n_nan}: ")
 
 
-def test_a_training_session_of_the_corpus_has_none(behavior_only):
+def test_a_training_session_has_none(behavior_only):
     assert found_in(behavior_only) == {}
 
 
-def test_an_lfp_file_of_the_corpus_has_nothing_unknown(lfp):
+def test_an_lfp_file_has_nothing_unknown(lfp):
     assert {code for code, _ in found_in(lfp)} <= {"invalid_channels", "missing_ccf", "missing_structure"}
 
 
@@ -295,9 +294,9 @@ def old_release(file):
     del file["general/task_parameters"].attrs["stimulus_name"]
 
 
-def test_an_old_release_reads_as_the_new_one(mutated, open_plainly, corpus_path, recording):
+def test_an_old_release_reads_as_the_new_one(mutated, open_plainly, recording_path, recording):
     """Its bools are trusted for images only, and not for the novelty of an omission."""
-    old = open_plainly(mutated(old_release, corpus_path))
+    old = open_plainly(mutated(old_release, recording_path))
     assert nwb.read_stimulus_presentations(old).equals(nwb.read_stimulus_presentations(recording))
     trials, wanted = nwb.read_trials(old), nwb.read_trials(recording)
     assert trials.drop(columns="lick_times").equals(wanted.drop(columns="lick_times"))
@@ -307,8 +306,8 @@ def test_an_old_release_reads_as_the_new_one(mutated, open_plainly, corpus_path,
     assert nwb.read_task_parameters(old).stimulus_name is None
 
 
-def test_an_old_release_tells_what_it_lacks(mutated, open_plainly, corpus_path):
-    found = found_in(open_plainly(mutated(old_release, corpus_path)))
+def test_an_old_release_tells_what_it_lacks(mutated, open_plainly, recording_path):
+    found = found_in(open_plainly(mutated(old_release, recording_path)))
     derived = found["derived_column", "stimulus_presentations"].detail
     assert derived == "active, trials_id, is_sham_change"
     assert ("derived_column", "trials") in found
@@ -318,14 +317,14 @@ def test_an_old_release_tells_what_it_lacks(mutated, open_plainly, corpus_path):
     assert grave <= {"unit_on_invalid_channel", "missing_pupil"}
 
 
-def test_integers_may_stand_for_flags(mutated, open_plainly, corpus_path, recording):
+def test_integers_may_stand_for_flags(mutated, open_plainly, recording_path, recording):
     def as_integers(file):
         for name in ("is_change", "go", "hit", "aborted", "auto_rewarded"):
             put(file, f"intervals/trials/{name}", file[f"intervals/trials/{name}"][:].astype(np.int32))
         for name in [name for name in file["intervals"] if name.endswith("_presentations")]:
             put(file, f"intervals/{name}/active", file[f"intervals/{name}/active"][:].astype(np.int8))
 
-    copy = open_plainly(mutated(as_integers, corpus_path))
+    copy = open_plainly(mutated(as_integers, recording_path))
     assert nwb.read_stimulus_presentations(copy).equals(nwb.read_stimulus_presentations(recording))
     found, wanted = nwb.read_trials(copy), nwb.read_trials(recording)
     assert found.drop(columns="lick_times").equals(wanted.drop(columns="lick_times"))
