@@ -69,8 +69,14 @@ def test_text_of_other_kinds_is_read(make_recording, root):
     ("change", "problem"),
     [
         ({"general/metadata@session_type": None}, "/general/metadata@session_type is missing"),
-        ({"general/metadata@behavior_session_id": "x"}, "behavior_session_id 'x' is no int"),
-        ({"general/metadata@stimulus_frame_rate": "fast"}, "stimulus_frame_rate 'fast' is no float"),
+        (
+            {"general/metadata@behavior_session_id": "x"},
+            "behavior_session_id: a number is expected, and it is 'x'",
+        ),
+        (
+            {"general/metadata@stimulus_frame_rate": "fast"},
+            "stimulus_frame_rate: a number is expected, and it is 'fast'",
+        ),
         ({"session_start_time": "yesterday"}, "/session_start_time 'yesterday' is no ISO date"),
         ({"session_start_time": None}, "/session_start_time is missing"),
         ({"general/subject/genotype": None}, "/general/subject/genotype is missing"),
