@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PARTS = {"probe_id": "_recording__probe", "channel_id": "_recording__channel", "unit_id": "_recording__unit"}
 """Column of the ids -> its table in the schema ``ecephys``."""
 
+MOST_OWNERS = 5
+"""Sessions that a message names; a folder of copies would fill a page."""
+
 ADVICE = (
     "Ids are unique over the data set: results are found by the unit's id alone. If this is the same "
     "recording under another session's number, keep one of the two (vbn delete --session); else give the "
@@ -49,9 +52,10 @@ def require_own_ids(session_id: int, place: Any, ids: Mapping[str, Iterable[int]
         for owner, numbers in owners.items()
     ]
     if words:
+        more = f"; and {len(words) - MOST_OWNERS} more such" if len(words) > MOST_OWNERS else ""
         raise ConflictError(
             f"{place}: session {session_id} has ids that are another session's already: "
-            f"{'; '.join(words)}. {ADVICE}"
+            f"{'; '.join(words[:MOST_OWNERS])}{more}. {ADVICE}"
         )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import h5py
 import pytest
 
+from vbn.errors import ConflictError
+
 ELECTRODES = "general/extracellular_ephys/electrodes"
 COLUMNS = {
     "unit_id": "_recording__unit",
@@ -196,3 +198,13 @@ def test_a_database_in_which_sessions_share_ids_is_upgraded_and_says_so(
     assert all(indexes(database, column) == [True] for column in COLUMNS)
     assert database.vbn("deploy", "--check").returncode == 0
     database.drop()
+
+
+def test_a_message_names_a_few_of_many_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a folder of copies under numbers of their own."""
+    from schemas import unique_ids
+
+    monkeypatch.setattr(unique_ids, "_owners", lambda *_: {owner: [1, 2, 3] for owner in range(500)})
+    with pytest.raises(ConflictError, match="; and 495 more such") as refusal:
+        unique_ids.require_own_ids(7, "a.nwb", {"unit_id": [1, 2, 3]})
+    assert len(str(refusal.value)) < 1000

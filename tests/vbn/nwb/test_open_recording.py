@@ -293,9 +293,11 @@ def test_an_unexpected_error_keeps_its_type_and_gains_a_note(tmp_path):
 
 
 def test_a_failing_disk_is_not_a_bug(tmp_path):
-    recording = SimpleNamespace(path=tmp_path / "a.nwb", file={})
-    with pytest.raises(NotReadableError, match="cannot be read") as caught, reading(recording, "units"):
-        raise OSError("Can't synchronously read data")
+    refused = pytest.raises(NotReadableError, match="cannot be read")
+    with h5py.File(tmp_path / "a.nwb", "w") as file, refused as caught:
+        recording = SimpleNamespace(path=tmp_path / "a.nwb", file=file)
+        with reading(recording, "units"):
+            raise OSError("Can't synchronously read data")
     assert isinstance(caught.value.__cause__, OSError)
     assert "units" in caught.value.__notes__[0]
 
