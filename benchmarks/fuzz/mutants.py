@@ -427,7 +427,7 @@ def make_mutant(
         paths.insert(0, unchanged_recording(number, sources, folder))
     with h5py.File(paths[-1], "r+") as file:
         if source != sources.lfp:  # which is numbered by its probe
-            replace_identifier(file, session_id)
+            replace_text(file, "identifier", str(session_id))
         with_own_ids(file, number)
         if source != sources.recording:
             file["general/metadata"].attrs["behavior_session_id"] = session_id
@@ -442,7 +442,7 @@ def unchanged_recording(number: int, sources: Sources, folder: Path) -> Path:
     path = folder / f"recording_{session_id}.nwb"
     shutil.copyfile(sources.recording_of_lfp, path)
     with h5py.File(path, "r+") as file:
-        replace_identifier(file, session_id)
+        replace_text(file, "identifier", str(session_id))
         file["general/metadata"].attrs["behavior_session_id"] = session_id
         with_own_ids(file, number)
     return path
@@ -466,7 +466,7 @@ def with_own_ids(file: h5py.File, number: int) -> None:
 def rename_lfp(file: h5py.File, old: str, number: int) -> None:
     """Give the series of an LFP file the name that its probe's new id asks for."""
     new = str(int(old) + number * ID_STEP)
-    replace_identifier(file, int(new))
+    replace_text(file, "identifier", new)
     acquisition = file["acquisition"]
     del acquisition[f"probe_{old}_lfp_data"]
     acquisition.move(f"probe_{old}_lfp", f"probe_{new}_lfp")
@@ -474,6 +474,7 @@ def rename_lfp(file: h5py.File, old: str, number: int) -> None:
     acquisition[f"probe_{new}_lfp_data"] = h5py.SoftLink(f"/acquisition/probe_{new}_lfp/probe_{new}_lfp_data")
 
 
-def replace_identifier(file: h5py.File, number: int) -> None:
-    del file["identifier"]
-    file["identifier"] = str(number)
+def replace_text(file: h5py.File, name: str, text: str) -> None:
+    """Put a scalar text in the place of another."""
+    del file[name]
+    file[name] = text

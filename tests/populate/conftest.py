@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 import h5py
 import pytest
 
-from benchmarks.fuzz.mutants import with_own_ids
+from benchmarks.fuzz.mutants import replace_text, with_own_ids
 
 FIRST_DAMAGED_ID = 9_400_000_001
 
@@ -80,12 +80,6 @@ def damaged_copy(synthetic_files: list[Path], open_folder: Path) -> Callable[...
 def own_ids() -> Callable[[h5py.File, int], None]:
     """The function `with_own_ids`, for copies that stand beside each other in one database."""
     return with_own_ids
-
-
-def replace_text(file: h5py.File, name: str, text: str) -> None:
-    """Put a scalar text in the place of another."""
-    del file[name]
-    file[name] = text
 
 
 @pytest.fixture
