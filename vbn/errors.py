@@ -90,6 +90,10 @@ class NotReadableError(FileError):
     """The file is absent, forbidden, cut short, or not HDF5."""
 
 
+class AbsentError(NotReadableError):
+    """There is no such file."""
+
+
 class NotNwbError(FileError):
     """The file is HDF5 but not NWB."""
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vbn.errors import NotReadableError
+from vbn.errors import AbsentError, NotReadableError
 
 T = TypeVar("T")
 
@@ -387,7 +387,7 @@ def refused(url: str, reply: Reply) -> NotReadableError:
     """Make the error for an answer that repeating does not better."""
     status = f"the server answered {reply.status} {reply.reason}".strip()
     if reply.status in (404, 410):
-        return NotReadableError(url, f"there is no such file ({status}).", "Check the URL.")
+        return AbsentError(url, f"there is no such file ({status}).", "Check the URL.")
     if reply.status in (401, 403):
         return NotReadableError(
             url, f"permission to read it is refused ({status}).", "Check the URL, or ask its owner."

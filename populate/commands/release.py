@@ -85,13 +85,16 @@ def list_sessions(
     """List the sessions of the release that meet the criteria."""
     release = _release(source, cache, version)
     chosen = release.choose(_selection(criteria))
+    if release.absent_table is not None:
+        known = "what is known of the sessions is their files' names."
+        click.echo(f"vbn: {known} {release.absent_table}", err=True)
     if as_json:
         click.echo(chosen.to_json(orient="records"))
         return
     columns = [
         name
         for name in ("session_id", "kind", "mouse_id", "experience_level", "session_type", "genotype")
-        if name in chosen
+        if name in chosen and chosen[name].notna().any()
     ]
     if len(chosen):
         click.echo(chosen[columns].to_string(index=False))

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from vbn.errors import ConflictError, NotFoundError, NotReadableError
+from vbn.errors import AbsentError, ConflictError, NotFoundError, NotReadableError
 from vbn.ranges import RangeReader
 from vbn.release.cache import Cache, Record, content_hash, write_whole
 from vbn.release.download import MARGIN_BYTES, Download, Progress, Result, download, local_size
 from vbn.release.manifest import Manifest, ManifestFile
 from vbn.release.names import parse_name
-from vbn.release.selection import Selection, choose, lfp_probes, list_sessions
+from vbn.release.selection import Selection, choose, lfp_probes, list_files, list_sessions
 from vbn.release.sources import BUCKET_URL, ManifestPlace, choose_version, find_manifests
 from vbn.release.tables import read_table
 from vbn.web import Patience, is_url, read_all
@@ -88,12 +88,37 @@ class Release:
 
     @cached_property
     def sessions(self) -> pd.DataFrame:
-        """The sessions, one a row, as of `list_sessions`; downloads three small tables if need be."""
+        """The sessions, one a row, as of `list_sessions`; downloads three small tables if need be.
+
+        Of a source without them, as a copy of the manifest alone is, what the files' names say.
+        """
+        if self.absent_table is not None:
+            return list_files(self.manifest)
         tables = {name: self.table(name) for name in ("ecephys_sessions", "behavior_sessions", "probes")}
         return list_sessions(tables, self.manifest)
 
+    @cached_property
+    def absent_table(self) -> AbsentError | None:
+        """Why the source's sessions are known by their files' names only; None if it has the table."""
+        try:
+            self.table_path("ecephys_sessions")
+        except AbsentError as error:
+            return error
+        return None
+
     def choose(self, selection: Selection) -> pd.DataFrame:
-        """Give the rows of `sessions` that are wanted; errors as of `vbn.release.choose`."""
+        """Give the rows of `sessions` that are wanted.
+
+        Raises
+        ------
+        NotFoundError
+            As of `vbn.release.choose`; or only a table that the source does not have could tell.
+        """
+        if self.absent_table is not None and selection.asks_tables:
+            raise NotFoundError(
+                "Without the release's tables, sessions are chosen by their number and kind only. "
+                f"{self.absent_table}"
+            )
         return choose(self.sessions, selection)
 
     def table(self, name: str) -> pd.DataFrame:
@@ -283,5 +308,7 @@ def _content(location: str, patience: Patience | None) -> bytes:
         return content
     try:
         return Path(location).read_bytes()
+    except FileNotFoundError as error:
+        raise AbsentError(location, "there is no such file.", "Check the folder.") from error
     except OSError as error:
         raise NotReadableError(location, f"it cannot be read ({error.strerror}).", "Check it.") from error

@@ -11,7 +11,7 @@ import pandas as pd
 
 from vbn.errors import NotFoundError
 from vbn.release.manifest import Manifest
-from vbn.release.names import BEHAVIOR_ONLY, RECORDING
+from vbn.release.names import BEHAVIOR_ONLY, LFP, RECORDING, parse_name
 from vbn.release.tables import NAMES
 
 SESSION_COLUMNS = (
@@ -63,6 +63,11 @@ class Selection:
     kinds: tuple[str, ...] = ()
     normal_only: bool = False
 
+    @property
+    def asks_tables(self) -> bool:
+        """Whether a criterion is about what only the release's tables know."""
+        return bool(self.mice or self.experience or self.structures or self.session_types or self.normal_only)
+
 
 def list_sessions(tables: Mapping[str, pd.DataFrame], manifest: Manifest) -> pd.DataFrame:
     """Put together what the release's tables know about its sessions.
@@ -104,6 +109,29 @@ def list_sessions(tables: Mapping[str, pd.DataFrame], manifest: Manifest) -> pd.
     is_recording = rows["kind"] == RECORDING
     rows["n_lfp_files"] = rows["session_id"].where(is_recording).map(n_lfp).fillna(0).astype(int)
     return rows[list(SESSION_COLUMNS)]
+
+
+def list_files(manifest: Manifest) -> pd.DataFrame:
+    """Put together what the names of the release's files say about its sessions.
+
+    Returns
+    -------
+    DataFrame
+        As of `list_sessions`, recordings first, by number; what only the tables know is missing.
+    """
+    named = [(key, parse_name(file.relative_path)) for key, file in manifest.data_files.items()]
+    found = pd.DataFrame(
+        [(name.kind, name.session_id, key) for key, name in named if name and name.session_id is not None],
+        columns=["kind", "session_id", "file_id"],
+    )
+    n_lfp = found[found["kind"] == LFP].groupby("session_id").size()
+    rows = found[found["kind"].isin([RECORDING, BEHAVIOR_ONLY])].sort_values(
+        ["kind", "session_id"], ascending=[False, True], ignore_index=True
+    )
+    rows["n_lfp_files"] = rows["session_id"].map(n_lfp).fillna(0).astype(int)
+    rows["behavior_session_id"] = rows["session_id"].where(rows["kind"] == BEHAVIOR_ONLY).astype("Int64")
+    rows["structures"] = [() for _ in range(len(rows))]
+    return rows.reindex(columns=list(SESSION_COLUMNS))
 
 
 def lfp_probes(probes: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:

@@ -8,9 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from populate.cli import vbn_command
+from vbn.errors import NotFoundError
 
 MANIFEST = "visual-behavior-neuropixels_project_manifest_v0.3.0.json"
 EXCERPTS = ("ecephys_sessions", "behavior_sessions")  # of which real rows are at hand, not all
@@ -32,3 +33,24 @@ def test_the_real_manifest_is_listed_from_a_copy(real_release: Path, tmp_path: P
         done = CliRunner().invoke(vbn_command, [*words[:3], source, *words[4:]], catch_exceptions=False)
         assert done.exit_code == 0, done.output
         assert "19 sessions of version 0.3.0." in done.output
+
+
+@pytest.mark.corpus
+def test_a_copy_of_the_manifest_alone_lists_its_files(real_release: Path, tmp_path: Path) -> None:
+    source, cache = tmp_path / "copy", str(tmp_path / "cache")
+    source.mkdir()
+    shutil.copy(real_release / MANIFEST, source)
+
+    def listed(*criteria: str) -> Result:
+        words = ["release", "list", "--from-url", source.as_uri(), "--cache", cache, *criteria]
+        return CliRunner().invoke(vbn_command, words)
+
+    done = listed("--json")
+    assert done.exit_code == 0, done.output
+    assert len(json.loads(done.stdout)) == 153
+    assert "what is known of the sessions is their files' names" in done.stderr
+    assert "153 sessions of version 0.3.0." in listed().stdout
+    assert "1 sessions of version 0.3.0." in listed("--session", "1052342277").stdout
+    refused = listed("--experience", "Novel")
+    assert isinstance(refused.exception, NotFoundError)
+    assert "by their number and kind only" in str(refused.exception)
