@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vbn.errors import quoted, shortened
 from vbn.nwb.recording import RecordingFile
-from vbn.nwb.scalars import flat, length_of
+from vbn.nwb.scalars import decoded, flat, length_of
 
 T = TypeVar("T")
 
@@ -64,14 +64,14 @@ def texts(values: NDArray[Any], missing: Collection[str] = ()) -> NDArray[np.obj
     Raises
     ------
     ValueError
-        The column holds something other than text, or is not UTF-8.
+        The column holds something other than text.
     """
     filling = "\0 " if values.dtype.kind == "S" else ""  # of text of fixed length
     # Columns repeat a few names: each is decoded once.
-    decoded = {value: _text(value).rstrip(filling) for value in set(values.tolist())}
-    empty = {value for value, text in decoded.items() if text in missing}
+    known = {value: _text(value).rstrip(filling) for value in set(values.tolist())}
+    empty = {value for value, text in known.items() if text in missing}
     found = np.empty(len(values), dtype=object)
-    found[:] = [None if value in empty else decoded[value] for value in values.tolist()]
+    found[:] = [None if value in empty else known[value] for value in values.tolist()]
     return found
 
 
@@ -327,10 +327,8 @@ def _number(text: str) -> float:
 
 def _text(value: Any) -> str:
     """Decode one value."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8")
-    if isinstance(value, str):
-        return value
+    if isinstance(value, bytes | str):
+        return decoded(value)
     raise ValueError(f"text is expected, and a row holds {quoted(value)}")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import h5py
+import numpy as np
 
 from vbn.errors import FileError, InvalidContentError, NotReadableError, shortened
 from vbn.nwb.files import (
@@ -402,13 +403,15 @@ def beyond_pynwb(file: h5py.File) -> str:
     -------
     str
         That specifications are not cached, that scalars are stored as arrays of one element, that there are
-        data sets without a data space, as MATLAB has both, or names that are not UTF-8. The readers of this
-        package need no specifications, take such an array for its element, and such a data set for no rows.
+        data sets without a data space, as MATLAB has both, or names and texts that are not UTF-8. The
+        readers of this package need no specifications, take such an array for its element, such a data set
+        for no rows, and write bytes out that are not UTF-8.
     """
     cached = set(file["specifications"]) if isinstance(file.get("specifications"), h5py.Group) else set()
     needed: set[str] = set()
     arrays: list[str] = []
     spaceless: list[str] = []
+    not_utf8: list[str] = []
 
     for name, item in [("", file), *walk(file)]:
         if name.partition("/")[0] == "specifications":
@@ -419,15 +422,20 @@ def beyond_pynwb(file: h5py.File) -> str:
             for each in item.attrs
             if each not in LISTS and _is_array_of_one(item.attrs.get_id(each).shape)
         )
+        not_utf8.extend(f"/{name}@{each}" for each in item.attrs if not _is_utf8(item.attrs.get, each))
         if not isinstance(item, h5py.Dataset):
             continue
         if item.shape is None:
             spaceless.append(f"/{name}")
         is_text = isinstance(item.id.get_type(), h5py.h5t.TypeStringID)
+        if is_text and not _is_utf8(item.__getitem__, ()):
+            not_utf8.append(f"/{name}")
         if is_text and name not in LISTS and _is_array_of_one(item.shape):
             arrays.append(f"/{name}")
     if lacking := sorted(needed - cached):
         return f"it holds no cached specifications of {shortened(', '.join(lacking), LONGEST_REASON)}"
+    if not_utf8:
+        return f"it holds texts that are not UTF-8: {first_of(not_utf8)}"
     if names := unnameable(file):
         return f"it holds names that are not UTF-8: {first_of(names)}"
     if spaceless:
@@ -437,6 +445,18 @@ def beyond_pynwb(file: h5py.File) -> str:
 
 def _is_array_of_one(shape: tuple[int, ...] | None) -> bool:
     return bool(shape) and math.prod(shape or ()) == 1
+
+
+def _is_utf8(read: Callable[[Any], Any], what: Any) -> bool:
+    """Tell whether texts can be decoded; not of what is no text, or cannot be read."""
+    try:
+        for value in np.ravel(np.asarray(read(what), dtype=object)):
+            _ = value.decode() if isinstance(value, bytes) else str(value).encode()
+    except UnicodeError:
+        return False
+    except (OSError, RuntimeError, TypeError, ValueError):
+        return True
+    return True
 
 
 def _texts_of(item: Any, name: str) -> list[str]:

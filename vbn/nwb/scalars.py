@@ -54,7 +54,7 @@ def text(stored: Any) -> str:
     Raises
     ------
     ValueError
-        It is not one value, neither text nor number, or not UTF-8.
+        It is not one value, or neither text nor number.
 
     Examples
     --------
@@ -88,20 +88,26 @@ def texts(stored: Any) -> list[str]:
 
 
 def decoded(value: bytes | str) -> str:
-    """Decode text; h5py hands over bytes that are not UTF-8 as surrogates.
+    r"""Decode text; bytes that are not UTF-8 are written out, so that the rest of the file can be read.
 
-    Raises
-    ------
-    ValueError
-        It is not UTF-8.
+    Parameters
+    ----------
+    value : as h5py gives it, which hands over such bytes as halves of characters.
+
+    Examples
+    --------
+    >>> decoded(b"Ren\xe9"), decoded("Ren\udce9"), decoded("Ren\u00e9".encode())
+    ('Ren\\xe9', 'Ren\\xe9', 'René')
     """
+    raw = value if isinstance(value, bytes) else _encoded(value)
+    return raw.decode(errors="backslashreplace")
+
+
+def _encoded(value: str) -> bytes:
     try:
-        return value.decode() if isinstance(value, bytes) else value.encode().decode()
-    except UnicodeError:
-        raw = value if isinstance(value, bytes) else value.encode(errors="surrogateescape")
-        raise ValueError(
-            f"text in UTF-8 is expected, and it is {quoted(raw.decode(errors='backslashreplace'))}"
-        ) from None
+        return value.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # halves of other characters, as MATLAB's codes may be
+        return value.encode(errors="backslashreplace")
 
 
 def number(stored: Any) -> float:

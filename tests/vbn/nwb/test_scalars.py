@@ -15,7 +15,11 @@ from hypothesis import strategies as st
 from vbn import nwb
 from vbn.errors import InvalidContentError
 from vbn.nwb import columns, scalars
+from vbn.nwb.probes import read_channels
+from vbn.nwb.recording import open_recording
 from vbn.nwb.scalars import decoded, flag, flat, length_of, number, single, text, texts, whole
+from vbn.nwb.session import read_session
+from vbn.nwb.units import read_units
 
 SHAPES = ((), (1,), (1, 1), (1, 1, 1))
 
@@ -84,8 +88,6 @@ def test_every_float_is_kept(value: float) -> None:
         (single, h5py.Empty("f8"), "there is none"),
         (text, np.array(["a", "b"], object), "there are 2"),
         (text, np.bool_(True), "text is expected"),
-        (text, b"Sst-\xb5", r"UTF-8 is expected, and it is 'Sst-\\xb5'"),
-        (text, "Sst-\udcb5", r"UTF-8 is expected, and it is 'Sst-\\xb5'"),
         (number, "fast", "a number is expected, and it is 'fast'"),
         (number, np.complex128(1), "expected"),
         (whole, 7.5, "a whole number is expected, and it is '7.5'"),
@@ -105,14 +107,19 @@ def test_what_is_no_such_value_is_refused_in_words(convert: Any, value: Any, wor
 
 
 @given(st.binary())
-def test_bytes_are_text_in_utf8_or_refused(raw: bytes) -> None:
-    try:
-        expected = raw.decode()
-    except UnicodeDecodeError:
-        with pytest.raises(ValueError, match="UTF-8 is expected"):
-            decoded(raw)
-    else:
-        assert decoded(raw) == expected
+def test_bytes_are_text_in_utf8_or_written_out(raw: bytes) -> None:
+    found = decoded(raw)
+    assert found == decoded(raw.decode(errors="surrogateescape"))
+    assert found.encode().decode() == found  # can be stored
+    if raw == raw.decode(errors="replace").encode():
+        assert found == raw.decode()
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"), [(b"Sst-\xb5", r"Sst-\xb5"), ("Sst-\udcb5", r"Sst-\xb5"), ("a\ud800", r"a\ud800")]
+)
+def test_what_is_not_utf8_is_written_out(stored: Any, expected: str) -> None:
+    assert text(stored) == decoded(stored) == expected
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 1), (1, 3), (1, 3, 1)])
@@ -244,14 +251,31 @@ def test_a_type_that_numpy_has_not_is_refused_in_words(changed: Any) -> None:
         metadata_of(changed(spoil))
 
 
-@pytest.mark.parametrize("place", ["general/subject/genotype", "general/subject/age"])
-def test_a_text_that_is_not_utf8_is_refused_in_words(changed: Any, place: str) -> None:
-    def spoil(file: h5py.File) -> None:
-        lose_all(file)  # pynwb would be the first to meet it
-        del file[place]
-        file[place] = np.bytes_(b"P\xb5")
+@pytest.mark.parametrize(
+    "place",
+    ["general/subject/genotype", "session_description", "general/metadata@equipment_name",
+     "general/extracellular_ephys/electrodes/location", "units/quality"],
+)  # fmt: skip
+def test_a_text_that_is_not_utf8_is_read_written_out(changed: Any, place: str) -> None:
+    name, _, attribute = place.partition("@")
 
-    with pytest.raises(
-        InvalidContentError, match=rf"/{place}: text in UTF-8 is expected, and it is 'P\\xb5'"
-    ):
-        metadata_of(changed(spoil))
+    def spoil(file: h5py.File) -> None:
+        if attribute:
+            file[name].attrs[attribute] = np.bytes_(b"P\xb5")
+        elif file[name].shape:
+            file[name][0] = b"P\xb5"
+        else:
+            del file[name]
+            file[name] = np.bytes_(b"P\xb5")
+
+    with open_recording(changed(spoil)) as recording:
+        found = {
+            "general/subject/genotype": lambda: read_session(recording).genotype,
+            "session_description": lambda: recording.scalar(name, text),
+            "general/metadata@equipment_name": lambda: read_session(recording).equipment_name,
+            "general/extracellular_ephys/electrodes/location": lambda: read_channels(recording)[
+                "structure_acronym"
+            ][0],
+            "units/quality": lambda: read_units(recording)["quality"][0],
+        }[place]()
+        assert found == r"P\xb5"
