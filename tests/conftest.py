@@ -60,6 +60,8 @@ WHEN_IT_WAS_DONE = ("registered_at", "lfp_registered_at", "noticed_at", "applied
 TRAINING_ID, TRAINING = 9_000_700_001, "TRAINING_5_images_G_handoff_ready_5uL_reward"
 # What an LFP file holds nothing in, and the attributes of its series.
 EMPTY_IN_LFP = ("acquisition", "intervals", "processing", "stimulus/presentation", "stimulus/templates")
+LFP_RATE_HZ = 1250.02
+RAGGED = ("tags", "timeseries")  # they refer to their own columns, so that no rows can be left out
 SERIES = {"comments": "no comments", "description": "no description"}
 SAMPLES = {"conversion": 1.0, "offset": 0.0, "resolution": -1.0}
 TIMES = {"interval": np.int32(1), "unit": "seconds"}
@@ -673,10 +675,7 @@ def lfp_file(release: Path) -> Path:
 @pytest.fixture(scope="session")
 def populated_release(release: Path, make_database: Callable[..., Database]) -> Database:
     """The release, registered with its catalogue and populated. For reading only."""
-    database = make_database()
-    database.vbn("register", release, "--catalogue", release / "project_metadata")
-    database.vbn("populate")
-    return database
+    return _populated(make_database(), release)
 
 
 @pytest.fixture(scope="session")
@@ -753,6 +752,10 @@ def as_training_session(file: h5py.File) -> None:
     tables = [name for name in file["intervals"] if name.endswith("_presentations")]
     _delete(file, *(f"intervals/{name}" for name in tables if not name.startswith("Natural_Images")))
     (table,) = (file["intervals"][name] for name in tables if name.startswith("Natural_Images"))
+    columns = [str(name) for name in table.attrs["colnames"]]
+    _delete(table, *(f"{name}{end}" for name in RAGGED for end in ("", "_index")))
+    table.attrs["colnames"] = [name for name in columns if name not in RAGGED]
+    _keep_rows(table, np.flatnonzero(table["stimulus_block"][:] == 0))
     (images,) = file["stimulus/templates"]
     _add_column(table, "image_set", "image_name", np.full(len(table["id"]), images, dtype=object))
     _add_column(table, "image_index", "stimulus_block", np.full(len(table["id"]), -99))
@@ -806,6 +809,9 @@ def _complete_release(folder: Path) -> None:
         as_training_session(file)
     with h5py.File(lfp_file, "r+") as file:
         as_lfp_file(file, "probeA")
+    with h5py.File(recording, "r+") as file:
+        probe = file["general/extracellular_ephys/probeA"].attrs
+        probe["has_lfp_data"], probe["lfp_sampling_rate"] = True, LFP_RATE_HZ
 
 
 def as_lfp_file(file: h5py.File, probe: str) -> None:
@@ -819,18 +825,22 @@ def as_lfp_file(file: h5py.File, probe: str) -> None:
     _delete(file, *(f"general/extracellular_ephys/{name}" for name in others))
     table = file["general/extracellular_ephys/electrodes"]
     kept = np.flatnonzero(table["probe_id"][:] == probe_id)[::4]
-    for name in list(table):
-        values, attributes = table[name][:][kept], dict(table[name].attrs)
-        kind = table[name].dtype
-        del table[name]
-        table.create_dataset(name, data=values, dtype=kind).attrs.update(attributes)
+    _keep_rows(table, kept)
     _put_lfp(file, probe_id, len(kept))
     _put_csd(file)
 
 
+def _keep_rows(table: h5py.Group, rows: np.ndarray) -> None:
+    for name in list(table):
+        column = table[name]
+        values, kind, attributes = column[:][rows], column.dtype, dict(column.attrs)
+        del table[name]
+        table.create_dataset(name, data=values, dtype=kind).attrs.update(attributes)
+
+
 def _put_lfp(file: h5py.File, probe_id: int, n_channels: int) -> None:
     rng = np.random.default_rng(probe_id)
-    times = 1.0 + np.arange(25_000) / 1250.02
+    times = 1.0 + np.arange(25_000) / LFP_RATE_HZ
     group = _group(file, f"acquisition/probe_{probe_id}_lfp", "core", "LFP")
     series = _group(group, f"probe_{probe_id}_lfp_data", "core", "ElectricalSeries", **SERIES)
     values = rng.normal(0, 1e-4, (times.size, n_channels)).astype(np.float32)
@@ -869,7 +879,7 @@ def _replace_text(file: h5py.File, name: str, text: str) -> None:
     file[name] = text
 
 
-def _delete(file: h5py.File, *names: str) -> None:
+def _delete(file: h5py.Group, *names: str) -> None:
     for name in names:
         if name in file:
             del file[name]

@@ -1,9 +1,9 @@
 """Whatever is wrong with a file, it is imported whole, with issues, or refused in words; table by table.
 
 Each mutant is a copy of a small session in which one or two objects are lost, or have other attributes,
-types, shapes or values; of each five one is of a training session and one of an LFP file, where the corpus
-is at hand. Mutants are numbered: number 7 is always the same. ``VBN_MUTANTS`` says how many there are, and
-``VBN_FIRST_MUTANT`` with which to begin.
+types, shapes or values; of each five one is of a training session and one of an LFP file. Mutants are
+numbered: number 7 is always the same. ``VBN_MUTANTS`` says how many there are, and ``VBN_FIRST_MUTANT`` with
+which to begin.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ from typing import Any
 import pytest
 
 from benchmarks.fuzz.importing import Tally, import_files, partial_rows, without_escape
-from benchmarks.fuzz.mutants import FIRST_ID, Sources, find_sources, make_mutant
+from benchmarks.fuzz.mutants import FIRST_ID, SMALL, Sources, make_mutant
+from vbn.synthetic import write_sessions
 
 N_MUTANTS = int(os.environ.get("VBN_MUTANTS", "16"))
 FIRST = int(os.environ.get("VBN_FIRST_MUTANT", "0"))
 
 
 @pytest.fixture(scope="module")
-def sources(open_folder: Path) -> Sources:
-    return find_sources(open_folder / "seed")
+def sources(open_folder: Path, synthetic_release: Path) -> Sources:
+    (recording,) = write_sessions(open_folder / "seed", SMALL)
+    (training,) = synthetic_release.rglob("behavior_session_*.nwb")
+    (lfp,) = synthetic_release.rglob("probe_*_lfp.nwb")
+    return Sources(recording, training, lfp, next(lfp.parent.glob("ecephys_session_*.nwb")))
 
 
 @pytest.fixture(scope="module")

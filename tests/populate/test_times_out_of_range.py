@@ -13,6 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
+from benchmarks.fuzz.mutants import replace_text, with_own_ids
+
 VALUES = (1e300, -1e300, float(2**62), -1e9, 1e6, np.inf, -np.inf, np.nan)
 DAY_S = 86_400.0
 IMAGES = "intervals/Natural_Images_Lum_Matched_set_ophys_G_2019_presentations"
@@ -77,8 +79,8 @@ def populate_damaged(
         path = open_folder / f"times_{session_id}.nwb"
         shutil.copyfile(recording, path)
         with h5py.File(path, "r+") as file:
-            del file["identifier"]
-            file["identifier"] = str(session_id)
+            replace_text(file, "identifier", str(session_id))
+            with_own_ids(file, session_id % 100)
             for name in names:
                 put_values(file, name)
         (outcome,) = register([path])

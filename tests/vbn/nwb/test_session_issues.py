@@ -91,7 +91,7 @@ def infinite_metric(file):
 
 
 def spikes_too_late(file):
-    file["units/spike_times"][-1] = 1e6
+    file["units/spike_times"][-1] = 80_000.0
 
 
 def spikes_before_zero(file):
