@@ -61,6 +61,7 @@ HARMLESS_WARNINGS = (
     # Said with a path into pynwb; the readers say it in words, with the file.
     r".*Length of data does not match length of timestamps",
     r".*second dimension of data does not match the length of electrodes",
+    r"DynamicTableRegion values",
     r"Path to Group altered/broken at",
     # The readers take it for UTC, as all times of the release are.
     r"Date is missing timezone information",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -259,3 +262,17 @@ def test_a_file_without_current_source_density_has_none(make_lfp, contents):
 def test_axes_must_fit_the_current_source_density(make_lfp, contents, sizes):
     with pytest.raises(InvalidContentError, match="has shape"):
         nwb.read_csd(make_lfp(contents | csd_contents(*sizes)))
+
+
+def test_electrodes_that_are_none_are_refused_without_a_word_of_pynwb(lfp_path, tmp_path):
+    """pynwb warns of them with all their values; the reader says it in words."""
+    path = tmp_path / "lfp.nwb"
+    shutil.copyfile(lfp_path, path)
+    with h5py.File(path, "r+") as file:
+        (series,) = (name for name in file["acquisition"] if name.endswith("_lfp"))
+        electrodes = file[f"acquisition/{series}/{series}_data/electrodes"]
+        name, attributes, n = electrodes.name, dict(electrodes.attrs), len(electrodes)
+        del file[name]
+        file.create_dataset(name, data=np.full(n, -1e308)).attrs.update(attributes)
+    with nwb.open_lfp(path) as file, pytest.raises(InvalidContentError):
+        nwb.read_lfp_channels(file)
