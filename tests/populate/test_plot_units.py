@@ -103,12 +103,12 @@ def test_the_hierarchy_holds_the_responsive_units_of_the_sessions(
 
 
 def test_units_of_one_experience_level_are_those_of_its_sessions(
-    populated_release: Any, tmp_path: Path
+    populated_corpus: Any, tmp_path: Path
 ) -> None:
     from schemas import responses, session
     from schemas.figures import change_hierarchy
 
-    populated_release.connect()
+    populated_corpus.connect()
     novel = session.Session & {"experience_level": "Novel"}
     found = (responses.ChangeResponse.Unit & novel.proj() & "change_is_responsive").to_arrays("unit_id")
     data = change_hierarchy(experience_level="Novel", criteria="all", min_units=1)
