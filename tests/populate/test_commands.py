@@ -86,7 +86,7 @@ TABLES = [
 WITHOUT_ENTRIES = ("SpikeAmplitudes", "Lfp", "CurrentSourceDensity", "LfpPiece")  # no LFP files, nobody asked
 # Parameter sets that come with the tables; populations are averaged with two of the five filters.
 N_SETS = {
-    "UnitSelection": 5,
+    "UnitSelection": 6,
     "Psth": 6,
     "AlignedBehavior": 6,
     "TrialResponse": 2,

@@ -90,8 +90,8 @@ def test_units_of_a_cell_class_are_those_of_its_table_and_can_be_restricted_furt
         assert ids(found & "snr > 2") == ids(ecephys.Recording.Unit & expected.proj() & "snr > 2")
 
 
-def test_sessions_are_chosen_by_behaviour(populated_release: Any) -> None:
-    populated_release.connect()
+def test_sessions_are_chosen_by_behaviour(populated_corpus: Any) -> None:
+    populated_corpus.connect()
     stored = fetch_frame(performance.Performance.proj("mean_dprime")).set_index("session_id")["mean_dprime"]
     middle = float(stored.astype(float).mean())
     above = stored.index[stored.astype(float) >= middle]
@@ -116,8 +116,8 @@ def test_a_mouse_s_familiar_and_novel_sessions_are_paired() -> None:
     assert pair["familiar_date_of_acquisition"] < pair["novel_date_of_acquisition"]
 
 
-def test_presentations_are_chosen_by_condition(populated_release: Any) -> None:
-    populated_release.connect()
+def test_presentations_are_chosen_by_condition(populated_corpus: Any) -> None:
+    populated_corpus.connect()
     shown = fetch_frame(Stimulus.Presentation())
     trials = fetch_frame(behavior.ChangeDetection.Trial.proj(*OUTCOMES))
     shown = shown.merge(trials, on=["mouse_id", "session_id", "trial_id"], how="left")
