@@ -214,6 +214,6 @@ def test_the_page_writes_names_out_and_shows_none_as_a_tooltip() -> None:
     from populate.page.views import Column, html, table
 
     made = table(pd.DataFrame({"genotype": [EVIL]}), {"genotype": Column("Genotype", wraps=True)})
-    assert "tooltip" not in json.dumps(made.configuration)
+    assert "tooltip" not in json.dumps([made._configuration, made.header_tooltips, made.formatters])
     assert made.formatters["genotype"]["type"] in ("textarea", "plaintext")
     assert "<img" not in html("message.html", text=EVIL).object

@@ -135,7 +135,7 @@ ODD = (
 
 @pytest.mark.parametrize("how", ODD)
 def test_what_is_merely_odd_is_identified(changed, how):
-    assert nwb.identify(changed(name_of_an_attribute)).kind is nwb.FileKind.RECORDING
+    assert nwb.identify(changed(how)).kind is nwb.FileKind.RECORDING
 
 
 def test_a_file_behind_a_block_of_the_users_is_identified(recording, tmp_path):
