@@ -46,7 +46,7 @@ def read_peak_waveforms(recording: RecordingFile, units: pd.DataFrame) -> NDArra
     ValueError
         A unit is not one of the file's.
     """
-    if not recording.has(WAVEFORMS) or not len(units):
+    if not recording.has(WAVEFORMS) or not len(Table(recording, UNITS)):
         return np.full((len(units), N_SAMPLES), np.nan)
     stored, bounds = _stored(recording)
     numbers = _channel_numbers(recording)
