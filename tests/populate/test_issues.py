@@ -104,7 +104,7 @@ def unsorted_frames(file: h5py.File) -> None:
 
 
 def late_spikes(file: h5py.File) -> None:
-    put(file["units/spike_times"], int(file["units/spike_times_index"][0]) - 1, 1e5)
+    put(file["units/spike_times"], int(file["units/spike_times_index"][0]) - 1, 8e4)
 
 
 def no_pupil(file: h5py.File) -> None:
@@ -339,9 +339,10 @@ def test_importing_again_replaces_the_issues(
     first = set(issues.to_arrays("issue_code").tolist())
     assert "infinite_values" in first
     n_others = len(session.ImportIssue()) - len(issues)
-    with h5py.File(path, "r+") as file:  # of the same size, and so still the registered file
+    with h5py.File(path, "r+") as file:
         put(file["units/snr"], 2, 3.5)
         put(file["units/l_ratio"], 2, 0.5)
+    assert database.json_lines("register", "--replace", path)[0]["status"] == "replaced"
     (ecephys.Recording & {"session_id": session_id}).delete(prompt=False)
     assert database.json("populate", "--table", "Recording") == {"done": 1, "failures": []}
     assert set(issues.to_arrays("issue_code").tolist()) == first - {"infinite_values"}
