@@ -139,28 +139,15 @@ def _complete(key: dict[str, Any]) -> str:
 def _read_session(
     place: Place, identity: vbn.nwb.FileIdentity
 ) -> tuple[vbn.nwb.SessionMetadata, list[vbn.nwb.Issue], dict[str, Any]]:
-    """Read what is registered of a session's file, what is odd in its layout, and its row of NwbFile.
-
-    Raises
-    ------
-    NotReadableError
-        What was read is not what was hashed, or not what was identified: somebody writes the file.
-    """
+    """Read what is registered of a session's file, what is odd in its layout, and its row of NwbFile."""
     with _hashing(place) as hashed, vbn.nwb.open_session(place) as file:
         metadata = vbn.nwb.read_session(file)
         require_own_ids(metadata.session_id, place, _ids(file))
         with reading(file, "layout"):
             issues = find_unknown_parts(file) + find_release_issues(file) + find_metadata_issues(file)
             issues += [issue("not_checked", "file", file.unchecked)] if file.unchecked else []
-        blake2b, version = hashed()
-        if file.identity != identity or (version and version != version_of(file.file)):
-            raise NotReadableError(
-                place,
-                "the file was changed, or another put in its place, while it was read.",
-                "Register it when nobody writes it any more.",
-            )
-        row = _file_row(place, identity, blake2b)
-        return metadata, issues, {**row, "modified_ns": version.modified_ns if version else None}
+        row = _file_row(file, identity, *hashed())
+        return metadata, issues, row
 
 
 def _ids(file: vbn.nwb.RecordingFile) -> dict[str, Any]:
@@ -216,7 +203,13 @@ def _replace_file(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str,
 
 def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -> Outcome:
     with vbn.nwb.open_lfp(place) as file:
-        lfp = vbn.nwb.read_lfp_probe(file)
+        return _enter_lfp(place, file, identity, replace)
+
+
+def _enter_lfp(
+    place: Place, file: vbn.nwb.RecordingFile, identity: vbn.nwb.FileIdentity, replace: bool
+) -> Outcome:
+    lfp = vbn.nwb.read_lfp_probe(file)
     key = _session_of(place, lfp)
     known = (session.LfpFile & key & {"lfp_probe_id": lfp.probe_id}).to_dicts()
     if known:
@@ -230,7 +223,7 @@ def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -
         if is_same:
             return Outcome(place, "unchanged", f"LFP of {lfp.probe_name}", key["session_id"])
     _require_probe(place, key, lfp)
-    row = _file_row(place, identity, None if is_url(place) else content_hash(Path(place)))
+    row = _file_row(file, identity, *((None, None) if is_url(place) else hash_and_version(Path(place))))
     kept = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns", "registered_at")
     entry = {**key, "lfp_probe_id": lfp.probe_id, **{f"lfp_{name}": row[name] for name in kept}}
     if known:
@@ -392,16 +385,30 @@ def _session_row(metadata: vbn.nwb.SessionMetadata) -> dict[str, Any]:
     }
 
 
-def _file_row(place: Place, identity: vbn.nwb.FileIdentity, blake2b: str | None) -> dict[str, Any]:
-    root, relative_path = locate(place)
-    is_local = not is_url(place)
+def _file_row(
+    file: vbn.nwb.RecordingFile, identity: vbn.nwb.FileIdentity, blake2b: str | None, hashed: Version | None
+) -> dict[str, Any]:
+    """Return what is entered of an open file itself.
+
+    Raises
+    ------
+    NotReadableError
+        What was read is not what was hashed, or not what was identified: somebody writes the file.
+    """
+    if file.identity != identity or (hashed and hashed != version_of(file.file)):
+        raise NotReadableError(
+            identity.path,
+            "the file was changed, or another put in its place, while it was read.",
+            "Register it when nobody writes it any more.",
+        )
+    root, relative_path = locate(identity.path)
     return {
         "root": root,
         "relative_path": relative_path,
         "file_kind": str(identity.kind),
         "size_bytes": identity.size_bytes,
         "blake2b": blake2b,
-        "modified_ns": Path(place).stat().st_mtime_ns if is_local else None,
+        "modified_ns": hashed.modified_ns if hashed else None,
         "registered_at": datetime.now(UTC).replace(tzinfo=None),
         "package_version": vbn.__version__,
     }

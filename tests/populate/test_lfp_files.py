@@ -127,3 +127,27 @@ def test_a_copy_of_a_registered_file_that_is_gone(lab: Any) -> None:
     assert status_of(lab, copy)[0] == "unchanged"
     forget_hash(lab)
     assert status_of(lab, copy)[0] == "unchanged"
+
+
+def test_what_is_hashed_is_what_is_read(
+    database: Any, synthetic_files: list[Path], open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another file is put in the place of the first after that was opened."""
+    from populate import register
+    from schemas import session
+
+    path, other = (open_folder / f"{database.prefix}{name}_lfp.nwb" for name in ("swapped", "other"))
+    write_lfp(path, synthetic_files[0])
+    write_lfp(other, synthetic_files[0], value=1.0)
+    hash_it = register.hash_and_version
+
+    def swap_and_hash(place: Path, *report: Any) -> Any:
+        if place == path:
+            other.replace(path)
+        return hash_it(place, *report)
+
+    monkeypatch.setattr(register, "hash_and_version", swap_and_hash)
+    lines = database.json_lines("register", synthetic_files[0], path, check=False)
+    assert [line["status"] for line in lines] == ["registered", "failed"]
+    assert "while it was read" in lines[1]["message"]
+    assert not session.LfpFile()
