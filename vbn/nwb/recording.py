@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -38,12 +39,19 @@ from vbn.nwb.walk import unnameable, walk, walk_links
 
 if TYPE_CHECKING:
     import pynwb
+    from hdmf.build import TypeMap
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 LONGEST_REASON = 300
 """How much of pynwb's words a message shows, in characters."""
+
+SPECIFICATIONS_ATTRIBUTE = ".specloc"
+"""Of the root: refers to the group that holds the file's specifications."""
+
+MOST_KNOWN_TYPES = 4
+"""How many descriptions of types are kept: some 10 MB each."""
 
 INCOMPLETE_ADVICE = "Compare the file with the release's, or download it again."
 
@@ -341,20 +349,56 @@ def _harmless_warnings_silenced() -> Iterator[None]:
         yield
 
 
+_known_types: dict[bytes | None, TypeMap] = {}
+
+
 @contextmanager
 def _open_nwb(path: Path | str, file: h5py.File) -> Iterator[pynwb.NWBHDF5IO]:
     """Give pynwb an open HDF5 file, with the extensions that the file itself describes."""
     import pynwb  # takes half a second, which commands that open no file need not wait for
+    from hdmf.build import BuildManager
 
     try:
         with _harmless_warnings_silenced():
-            nwb_io = pynwb.NWBHDF5IO(file=file, mode="r", load_namespaces=True)
+            nwb_io = pynwb.NWBHDF5IO(file=file, mode="r", manager=BuildManager(_types_of(file)))
     except Exception as error:
         raise _refused_by_pynwb(path, file, error) from error
     try:
         yield nwb_io
     finally:
         nwb_io.close()
+
+
+def _types_of(file: h5py.File) -> TypeMap:
+    """Return the types that a file describes; those of the last few different descriptions are kept.
+
+    To make them takes two seconds, and the files of a release describe the same.
+    """
+    import pynwb
+
+    described = _digest_of_specifications(file)
+    types = _known_types.pop(described, None)
+    if types is None:
+        types = pynwb.get_type_map()
+        pynwb.NWBHDF5IO.load_namespaces(types, file=file)
+    if described is not None:
+        _known_types[described] = types  # as the last used
+        while len(_known_types) > MOST_KNOWN_TYPES:
+            _known_types.pop(next(iter(_known_types)))
+    return types
+
+
+def _digest_of_specifications(file: h5py.File) -> bytes | None:
+    """Hash the specifications that a file holds; None where they are something else than text."""
+    hashed = hashlib.blake2b()
+    if SPECIFICATIONS_ATTRIBUTE in file.attrs:
+        for name, item in walk(file[file.attrs[SPECIFICATIONS_ATTRIBUTE]]):
+            text = item[()] if isinstance(item, h5py.Dataset) else b""
+            if not isinstance(text, bytes):
+                return None
+            for part in (name.encode(), text):
+                hashed.update(len(part).to_bytes(8, "big") + part)
+    return hashed.digest()
 
 
 def _read_structure(path: Path | str, file: h5py.File, nwb_io: pynwb.NWBHDF5IO) -> pynwb.NWBFile:

@@ -12,6 +12,7 @@ import pytest
 
 from vbn import nwb
 from vbn.errors import InvalidContentError, NotReadableError, WrongKindError
+from vbn.nwb import recording as recording_module
 from vbn.nwb.recording import lost_columns, reading, reads
 
 READERS = (
@@ -74,7 +75,43 @@ def test_other_warnings_of_pynwb_stay(mutated, monkeypatch):
         pass
 
 
-@pytest.mark.parametrize("pattern", ["*/*/probe_*_lfp.nwb", "behavior_only_sessions/*/*.nwb"])
+def describe_anew(file):
+    """Store the same specifications in other words."""
+    name = next(name for name in file["specifications"] if name not in ("core", "hdmf-common"))
+    (version,) = file["specifications"][name].values()
+    stored = version["namespace"][()].decode()
+    del version["namespace"]
+    version["namespace"] = f" {stored}"
+
+
+def test_what_files_describe_alike_is_parsed_once(mutated, monkeypatch):
+    """Files with other specifications have types of their own, also between two that agree."""
+    parsed = []
+    load = pynwb.NWBHDF5IO.load_namespaces
+
+    def count(types, **where):
+        parsed.append(where["file"].filename)
+        return load(types, **where)
+
+    monkeypatch.setattr(pynwb.NWBHDF5IO, "load_namespaces", count)
+    monkeypatch.setattr(recording_module, "_known_types", {})
+    one, two, other = mutated(unchanged), mutated(unchanged), mutated(describe_anew)
+    for path in (one, two, other, one):
+        with nwb.open_recording(path) as recording:
+            assert len(recording.nwbfile.units) == len(recording.file["units/id"])
+    assert parsed == [str(one), str(other)]
+
+
+def test_the_types_of_few_descriptions_are_kept(mutated, monkeypatch):
+    kept = {}
+    monkeypatch.setattr(recording_module, "_known_types", kept)
+    monkeypatch.setattr(recording_module, "MOST_KNOWN_TYPES", 1)
+    for damage in (unchanged, describe_anew):
+        with nwb.open_recording(mutated(damage)):
+            pass
+        assert len(kept) == 1
+
+
 def test_other_kinds_are_refused_before_pynwb(release, pattern):
     path = next(iter(release.glob(pattern)))
     with pytest.raises(WrongKindError, match="this is"), nwb.open_recording(path):
