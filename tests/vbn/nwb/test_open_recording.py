@@ -112,6 +112,7 @@ def test_the_types_of_few_descriptions_are_kept(mutated, monkeypatch):
         assert len(kept) == 1
 
 
+@pytest.mark.parametrize("pattern", ["*/*/probe_*_lfp.nwb", "behavior_only_sessions/*/*.nwb"])
 def test_other_kinds_are_refused_before_pynwb(release, pattern):
     path = next(iter(release.glob(pattern)))
     with pytest.raises(WrongKindError, match="this is"), nwb.open_recording(path):
