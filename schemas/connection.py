@@ -368,6 +368,9 @@ def _rebind(schema: Any, database: Database, *, create: bool) -> None:
     if schema.database != name or schema.connection is not database.connection:
         for cls, _ in schema.declare_list:  # DataJoint appends the definition on each activation
             cls.__doc__ = (cls.__doc__ or "").split("\nTable definition:\n")[0]
+        if schema.connection is not None:
+            # DataJoint reads the dependencies of all schemas that were ever activated, each time anew.
+            schema.connection.schemas.pop(schema.database, None)
         schema.database = None
         schema.connection = None
         schema.activate(name, connection=database.connection, create_schema=create, create_tables=create)

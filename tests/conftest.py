@@ -24,8 +24,9 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,21 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["DJ_IGNORE_CONFIG_FILE"] = "true"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
+    _mark(config, items)
+    order = {path: number for number, path in enumerate(dict.fromkeys(item.path for item in items))}
+    yield
+    releases = {item.callspec.params.get("release") for item in items if hasattr(item, "callspec")}
+    if len(releases - {None}) <= 1:
+        # pytest has brought the tests of one release together, and with that torn the modules apart, each of
+        # which would make its databases several times.
+        items.sort(key=lambda item: order[item.path])
+
+
+def _mark(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if "server" in fixtures:
@@ -603,18 +617,31 @@ def _wait_for_mysql(settings: dict[str, str]) -> None:
 
 
 @pytest.fixture(scope="session")
-def make_database(server: Server) -> Iterator[Callable[..., Database]]:
-    """Make databases that live until the end of the run."""
+def pool(server: Server) -> Iterator[Pool]:
+    """The databases that are used again and again, removed at the end of the run."""
     pool = Pool(server)
+    yield pool
+    pool.drop()
+
+
+@pytest.fixture(scope="session")
+def make_lasting_database(pool: Pool) -> Iterator[Callable[..., Database]]:
+    """Make databases that live until the end of the run."""
     with contextlib.ExitStack() as stack:
-        stack.callback(pool.drop)
+        yield partial(_make_database, pool, stack)
 
-        def make(deployed: bool = True) -> Database:
-            database = pool.take(deployed)
-            stack.callback(database.drop)
-            return database
 
-        yield make
+@pytest.fixture(scope="module")
+def make_database(pool: Pool) -> Iterator[Callable[..., Database]]:
+    """Make databases that live until the end of the test's module."""
+    with contextlib.ExitStack() as stack:
+        yield partial(_make_database, pool, stack)
+
+
+def _make_database(pool: Pool, stack: contextlib.ExitStack, deployed: bool = True) -> Database:
+    database = pool.take(deployed)
+    stack.callback(database.drop)
+    return database
 
 
 @pytest.fixture
@@ -673,21 +700,21 @@ def lfp_file(release: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def populated_release(release: Path, make_database: Callable[..., Database]) -> Database:
+def populated_release(release: Path, make_lasting_database: Callable[..., Database]) -> Database:
     """The release, registered with its catalogue and populated. For reading only."""
-    return _populated(make_database(), release)
+    return _populated(make_lasting_database(), release)
 
 
 @pytest.fixture(scope="session")
-def populated_corpus(corpus: Path, make_database: Callable[..., Database]) -> Database:
+def populated_corpus(corpus: Path, make_lasting_database: Callable[..., Database]) -> Database:
     """The corpus, registered with its catalogue and populated. For reading only."""
-    return _populated(make_database(), corpus)
+    return _populated(make_lasting_database(), corpus)
 
 
 @pytest.fixture(scope="session")
-def populated_corpus_hard(corpus_hard: Path, make_database: Callable[..., Database]) -> Database:
+def populated_corpus_hard(corpus_hard: Path, make_lasting_database: Callable[..., Database]) -> Database:
     """The corpus of the difficult sessions, likewise. For reading only."""
-    return _populated(make_database(), corpus_hard)
+    return _populated(make_lasting_database(), corpus_hard)
 
 
 def _populated(database: Database, folder: Path) -> Database:
@@ -720,9 +747,9 @@ def synthetic_files(synthetic_sessions: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def populated_synthetic(synthetic_sessions: Path, make_database: Callable[..., Database]) -> Database:
+def populated_synthetic(synthetic_sessions: Path, make_lasting_database: Callable[..., Database]) -> Database:
     """Two synthetic sessions, registered and populated. For reading only."""
-    return _populated(make_database(), synthetic_sessions)
+    return _populated(make_lasting_database(), synthetic_sessions)
 
 
 @pytest.fixture(scope="session")

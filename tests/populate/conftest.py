@@ -25,14 +25,14 @@ FIRST_DAMAGED_ID = 9_400_000_001
 
 
 @pytest.fixture(scope="session")
-def shared_database(make_database: Callable[..., Any]) -> Any:
+def shared_database(make_lasting_database: Callable[..., Any]) -> Any:
     """An empty database for tests that are expected to leave it empty."""
-    return make_database()
+    return make_lasting_database()
 
 
 @pytest.fixture(scope="session")
-def database_to_empty(make_database: Callable[..., Any]) -> Any:
-    return make_database()
+def database_to_empty(make_lasting_database: Callable[..., Any]) -> Any:
+    return make_lasting_database()
 
 
 @pytest.fixture

@@ -737,7 +737,7 @@ def test_a_killed_catalogue_leaves_whole_sessions(database: Any, tables: Tables,
 
 
 def test_tables_entered_again_by_register_are_those_of_catalogue(
-    make_database: Callable[..., Any], tables: Tables, ids: list[int], synthetic_files: list[Path]
+    database: Any, tables: Tables, ids: list[int], synthetic_files: list[Path]
 ) -> None:
     """Both commands fill the same rows."""
     write_parts(tables, ids)
@@ -746,7 +746,7 @@ def test_tables_entered_again_by_register_are_those_of_catalogue(
         [("register", *synthetic_files, "--catalogue", tables.folder)],
         [("register", *synthetic_files), ("catalogue", tables.folder)],
     ):
-        database = make_database()
+        database.empty()
         for step in steps:
             database.call(*step)
         contents.append(database.contents())

@@ -24,6 +24,7 @@ from schemas import (
     settings,
 )
 from schemas._datajoint import dj
+from schemas.connection import schema_names
 from vbn.errors import NotFoundError
 
 
@@ -67,6 +68,17 @@ def test_binding_again_and_again_leaves_the_docstrings_as_they_are(
         database.connect()
         lengths.append(len(ecephys.Recording.__doc__))
     assert len(set(lengths)) == 1
+
+
+def test_dependencies_are_read_of_the_bound_database_only(
+    synthetic_database: Any, make_database: Any
+) -> None:
+    """DataJoint reads those of all schemas that it was told of, which takes longer with each of them."""
+    databases = [make_database(), synthetic_database]
+    for bound, other in (databases, reversed(databases), databases):
+        known = bound.connect().connection.schemas
+        assert {name for name in known if name.startswith(bound.prefix)} == set(schema_names(bound.prefix))
+        assert not [name for name in known if name.startswith(other.prefix)]
 
 
 def test_after_disconnecting_the_next_connect_works(synthetic_database: Any) -> None:
