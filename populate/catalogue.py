@@ -276,5 +276,5 @@ def told(done: Entered) -> Iterable[str]:
         )
     if done.failed:
         few = ", ".join(map(str, sorted(done.failed)[:5])) + (", ..." if len(done.failed) > 5 else "")
-        yield f"{len(done.failed)} sessions are left out: {few}"
+        yield f"Sessions left out: {len(done.failed)} ({few})"
     yield f"{len(done.disagreeing)} registered sessions disagree with the tables (vbn issues)."

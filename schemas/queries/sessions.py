@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +12,7 @@ from schemas._datajoint import dj
 from schemas.connection import tables
 from schemas.queries.checks import Condition, require_choice, restrict, restrict_all
 from schemas.queries.units import FLAGS, Names, Numbers, known_flags, warn_of_unknown
+from vbn.errors import SettingError
 
 Range = tuple[float | None, float | None]
 
@@ -105,10 +107,22 @@ def sensitivity(dprime: Range, metric: str) -> Any:
     """Return the rows of `performance.Performance`, default parameters, with a sensitivity in a range."""
     found = performance.Performance & {"performance_params": performance.PerformanceParams.default_name()}
     require_choice("sensitivity", metric, [name for name in found.heading.names if "dprime" in name])
-    lowest, highest = dprime
-    bounds = [] if lowest is None else [f"{metric} >= {float(lowest)!r}"]
-    bounds += [] if highest is None else [f"{metric} <= {float(highest)!r}"]
+    bounds = [
+        f"{metric} {comparison} {_bound(value)!r}"
+        for comparison, value in zip((">=", "<="), dprime, strict=True)
+        if value is not None
+    ]
     return found & dj.AndList([*bounds, f"{metric} IS NOT NULL"])
+
+
+def _bound(value: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise SettingError(f"A bound of the sensitivity is a number, or None for none, and not {value!r}.")
+    return number
 
 
 def familiar_novel_pairs(**conditions: Any) -> Any:

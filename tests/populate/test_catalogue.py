@@ -567,7 +567,7 @@ def test_a_cell_that_cannot_be_read_stops_its_session_only(
     done = database.call("catalogue", tables.folder, check=False)
     assert done.returncode == 1
     assert re.search(rf"{file}: line 2, column {column}: '.*{re.escape(words)}", done.stderr)
-    assert f"1 sessions are left out: {ids[0]}" in done.stdout
+    assert f"Sessions left out: 1 ({ids[0]})" in done.stdout
     assert [each["session_id"] for each in database.json("sessions")] == [ids[1]]
     done = database.call("register", *synthetic_files, "--catalogue", tables.folder, check=False)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "1 failed, 1 registered.")
