@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+from benchmarks.fuzz.mutants import mutate
 from vbn import nwb
 from vbn.errors import FileError
 
@@ -50,43 +51,6 @@ READERS = {
     nwb.FileKind.BEHAVIOR_ONLY: SESSION_READERS,
     nwb.FileKind.LFP: LFP_READERS,
 }
-
-
-def other_values(values, rng):
-    """Values of another shape or type, or with another content, for a data set that is no scalar."""
-    n = len(values)
-    choices = [
-        lambda: np.zeros((0, *values.shape[1:])),
-        lambda: np.full(values.shape, "text", dtype=object),
-        lambda: np.full(values.shape, np.nan),
-        lambda: np.full(values.shape, np.inf),
-        lambda: np.full(values.shape, 7),
-        lambda: np.zeros((n, 2, *values.shape[1:])),
-        lambda: np.zeros(max(n - 1, 0)),
-        lambda: -values if values.dtype.kind in "if" else np.zeros(values.shape),
-        lambda: values[::-1] if values.dtype.kind in "iufb" else np.ones(values.shape),
-    ]
-    return choices[rng.integers(len(choices))]()
-
-
-def mutate(file: h5py.File, rng: np.random.Generator) -> str:
-    """Change one object of a file, and tell what."""
-    names: list[str] = []
-    file.visit(lambda name: None if name.startswith("specifications") else names.append(name))
-    name = names[rng.integers(len(names))]
-    found = file[name]
-    if len(found.attrs) and rng.random() < 0.3:
-        attribute = list(found.attrs)[rng.integers(len(found.attrs))]
-        value = [np.nan, "text", np.array([1.0, 2.0]), -1][rng.integers(4)]
-        found.attrs[attribute] = value
-        return f"{name}@{attribute} = {value!r}"
-    is_column = isinstance(found, h5py.Dataset) and found.shape not in (None, ())
-    values = other_values(found[()], rng) if is_column and found.dtype.names is None else None
-    del file[name]
-    if values is None or rng.random() < 0.2:
-        return f"{name} is lost"
-    file.create_dataset(name, data=values, dtype=h5py.string_dtype() if values.dtype == object else None)
-    return f"{name} has shape {values.shape} and type {values.dtype}"
 
 
 @pytest.fixture(scope="module")
