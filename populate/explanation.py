@@ -9,6 +9,7 @@ from typing import Any
 from schemas.connection import part_classes, tables
 from schemas.roots import resolve
 from vbn.errors import NotFoundError, SettingError, VbnError
+from vbn.visible import visible
 
 Step = dict[str, Any]
 
@@ -121,7 +122,7 @@ def as_lines(steps: Sequence[Step]) -> list[str]:
     lines = []
     for step in steps:
         lines.append(f"{step['table']}: {step['what']}")
-        lines += [f"    {name} = {value}" for name, value in step["row"].items()]
+        lines += [f"    {name} = {visible(str(value))}" for name, value in step["row"].items()]
         if "place" in step:
-            lines.append(f"    -> {step['place']}")
+            lines.append(f"    -> {visible(step['place'])}")
     return lines

@@ -46,10 +46,11 @@ MODULES = (
 )  # fmt: skip
 # What these test is in files, on the web and in the documentation, not in the server.
 ABOUT_FILES = (
-    "test_alignments", "test_bad_content", "test_bad_files", "test_catalogue", "test_degenerate_sessions",
-    "test_docs_commands", "test_fuzz", "test_hostile_files", "test_images", "test_issues", "test_lfp_files",
-    "test_older_release", "test_output", "test_release_command", "test_remote_import", "test_roots",
-    "test_s3_store", "test_traps",
+    "test_alignments", "test_bad_content", "test_bad_files", "test_catalogue",
+    "test_degenerate_sessions", "test_docs_commands", "test_empty_tables", "test_fuzz",
+    "test_hostile_files", "test_images", "test_issues", "test_lfp_files", "test_older_release",
+    "test_output", "test_release_command", "test_remote_import", "test_roots", "test_s3_store",
+    "test_serve", "test_times_out_of_range", "test_traps",
 )  # fmt: skip
 # Where the data lie that no clone brings: sessions written by AllenSDK, and tables of the real release.
 CORPORA = ("VBN_CORPUS", "VBN_CORPUS_HARD", "VBN_REAL_RELEASE", "VBN_REAL_HEADS")
@@ -293,17 +294,17 @@ class Database:
         return schemas.connect(self.prefix, create=create)
 
     def register_as(self, other: Database) -> Database:
-        """Enter the mice, sessions and files of another database without reading the files again."""
+        """Enter the catalogue, mice, sessions and files of another database without reading them again."""
         from schemas import session
 
-        tables = (session.Mouse, session.Session, session.NwbFile, session.ImportIssue)
+        tables = (session.CatalogueSession, session.Mouse, session.Session, session.NwbFile)
         other.connect()
-        rows = [table.to_dicts() for table in tables[:3]]
+        rows = [table.to_dicts() for table in tables]
         rows.append(
             (session.ImportIssue & [{"imported_by": name} for name in ("NwbFile", "Session")]).to_dicts()
         )
         self.connect()
-        for table, entries in zip(tables, rows, strict=True):
+        for table, entries in zip((*tables, session.ImportIssue), rows, strict=True):
             table.insert(entries)
         return self
 
