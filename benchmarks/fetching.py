@@ -3,7 +3,7 @@
 python -m benchmarks.fetching                 # 14,000 presentations
 python -m benchmarks.fetching --rows 100000
 
-The same rows are fetched by the driver alone, by `schemas.fetching.fetch_frame`, and by DataJoint's own
+The same rows are fetched by the driver alone, by `schemas.rows.fetch.fetch_frame`, and by DataJoint's own
 ``to_pandas`` and ``to_dicts``. On an embedded server of its own, or on the one that DJ_HOST names, under the
 prefix ``bench_``, which is dropped at the end.
 """
@@ -44,8 +44,8 @@ def main() -> None:
 def report(n_rows: int, repeats: int) -> Results:
     import schemas
     from schemas import stimulus
-    from schemas.fetching import fetch_frame
-    from schemas.rows import insert_rows
+    from schemas.rows.fetch import fetch_frame
+    from schemas.rows.insert import insert_rows
 
     database = schemas.connect()
     table = stimulus.Stimulus.Presentation()

@@ -105,8 +105,8 @@ def grow(results: Results, n_there: int, n_sessions: int, *, thin: bool) -> None
 
 
 def copied_tables(*, thin: bool) -> list[Any]:
-    from schemas._datajoint import dj
-    from schemas.connection import part_classes, tables
+    from schemas.bases.registry import part_classes, tables
+    from schemas.server.datajoint import dj
 
     masters = tables(dj.Manual, dj.Imported, dj.Computed)
     whole = [cls for cls in masters if not (thin and cls.__module__.endswith(LEFT_OUT_OF_THIN))]
@@ -125,8 +125,8 @@ def ask_all(results: Results, sizes: list[int], size: int, *, thin: bool) -> Non
 
 def questions(n_first: int, *, thin: bool) -> dict[str, Callable[[], Any]]:
     from schemas import queries, session
-    from schemas._datajoint import dj
-    from schemas.fetching import fetch_frame
+    from schemas.rows.fetch import fetch_frame
+    from schemas.server.datajoint import dj
 
     copies = sorted(number for number in session.Session.to_arrays("session_id").tolist() if number % 10 == 1)
     units = queries.units(criteria=CRITERIA)

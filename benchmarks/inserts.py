@@ -59,7 +59,7 @@ def import_a_session(data: Path) -> None:
 def report(n_rows: int, repeats: int) -> Results:
     import schemas
     from schemas import stimulus
-    from schemas.rows import insert_rows
+    from schemas.rows.insert import insert_rows
 
     database = schemas.connect()
     table = stimulus.Stimulus.Presentation()

@@ -124,8 +124,8 @@ def copy_session(options: argparse.Namespace, n_there: int = 1) -> None:
     """Let the server copy the rows of the first session, until there are ``options.sessions``."""
     import schemas
     from schemas import session
-    from schemas._datajoint import dj
-    from schemas.connection import part_classes, tables
+    from schemas.bases.registry import part_classes, tables
+    from schemas.server.datajoint import dj
 
     database = schemas.connect()
     first = min(session.Session.to_arrays("session_id").tolist())
@@ -206,8 +206,8 @@ def _value(database: Any, quote: Callable[[str], str], name: str, column: str) -
 
 def questions() -> dict[str, tuple[Callable[[], Any], Goal | None]]:
     from schemas import queries, session, stimulus
-    from schemas._datajoint import dj
-    from schemas.fetching import fetch_frame
+    from schemas.rows.fetch import fetch_frame
+    from schemas.server.datajoint import dj
 
     good = "bennett_2025"
 
@@ -269,7 +269,7 @@ def schedule() -> None:
     """Enter a parameter set and add its jobs, and take both back."""
     from dataclasses import replace
 
-    from populate import jobs, runner
+    from populate.work import jobs, runner
     from schemas.psth import Alignment
 
     tables = [jobs.prepared(cls) for cls in runner.populated_tables()]
@@ -298,7 +298,7 @@ def report_sizes(results: Results, n_sessions: int) -> None:
 
 def size_of_tables(database: Any) -> float:
     """Return the bytes of the tables and their indexes."""
-    from schemas.connection import schema_names
+    from schemas.bases.registry import schema_names
 
     names = ", ".join(f"'{name}'" for name in schema_names(database.prefix))
     if database.backend == "mysql":
@@ -316,7 +316,7 @@ def size_of_tables(database: Any) -> float:
 def drop() -> None:
     """Drop the schemas of the prefix."""
     import schemas
-    from schemas.connection import MODULES
+    from schemas.bases.registry import MODULES
 
     database = schemas.connect()
     connection = database.connection

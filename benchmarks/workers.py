@@ -74,7 +74,7 @@ def vbn(*words: str) -> None:
 def napping(seconds: float) -> Any:
     """Connect, and return the table of the jobs, with a table of sessions above it."""
     import schemas
-    from schemas._datajoint import dj
+    from schemas.server.datajoint import dj
 
     schemas.connect()
     schema = dj.Schema(SCHEMA, connection=dj.conn())
@@ -119,7 +119,7 @@ def napping(seconds: float) -> Any:
 def measure(results: Results, n_workers: int, jobs_each: int, seconds: float) -> None:
     """Let some workers make all jobs, and add what it took."""
     import schemas
-    from populate import jobs
+    from populate.work import jobs
 
     sessions, nap = napping(seconds)
     nap.delete(prompt=False)
@@ -227,7 +227,7 @@ def reports(processes: list[Any], done: Any) -> list[Any]:
 
 def work(seconds: float, ready: Any, done: Any) -> None:
     """Make jobs as a worker does, until there are none; report how many, and what each took too long."""
-    from populate import jobs
+    from populate.work import jobs
 
     _, nap = napping(seconds)
     table = jobs.prepared(nap)
@@ -237,8 +237,8 @@ def work(seconds: float, ready: Any, done: Any) -> None:
 
 
 def make_all(table: Any, seconds: float) -> list[float]:
-    """Do what a worker does between two pauses (`populate.worker`)."""
-    from populate import jobs, reservations, runner, worker
+    """Do what a worker does between two pauses (`populate.work.worker`)."""
+    from populate.work import jobs, reservations, runner, worker
 
     overheads: list[float] = []
     fruitless: set[int] = set()

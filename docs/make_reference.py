@@ -15,8 +15,8 @@ from pathlib import Path
 import click
 
 from populate.cli import vbn_command
-from schemas._datajoint import dj
-from schemas.connection import modules
+from schemas.bases.registry import modules
+from schemas.server.datajoint import dj
 from vbn.nwb.issue import CODES, SEVERITIES
 
 FOLDER = Path(__file__).parent

@@ -18,7 +18,7 @@ from importlib import import_module
 import click
 
 import vbn
-from populate.terminal import visible_output
+from populate.output.terminal import visible_output
 from vbn.errors import VbnError
 
 COMMANDS = (

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import schemas
-from populate import catalogue
-from populate.catalogue_tables import ReleaseTables
-from populate.progress import populate_with_progress
-from populate.register import register
+from populate.registration import catalogue
+from populate.registration.catalogue_tables import ReleaseTables
+from populate.registration.register import register
+from populate.work.progress import populate_with_progress
 from schemas import behavior, ecephys, figures, optotagging, performance, session, stimulus
 from vbn.errors import VbnError
 from vbn.plots import plot_change_response, save_figure

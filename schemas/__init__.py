@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
-from schemas.connection import Database, connect, disconnect
+from schemas.deploy.connect import connect
+from schemas.server.connection import Database, disconnect
 
 __all__ = ["Database", "connect", "disconnect"]

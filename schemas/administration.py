@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas._datajoint import dj
+from schemas.server.datajoint import dj
 
 schema = dj.Schema()
 

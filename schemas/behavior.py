@@ -10,13 +10,13 @@ import pandas as pd
 
 import vbn.nwb
 from schemas import session
-from schemas._datajoint import dj
-from schemas.files import registered_file
-from schemas.imports import FileImport
-from schemas.issues import note_issues
-from schemas.provenance import provenance_lines
-from schemas.rows import insert_rows, require_storable, rows_from_frame
-from vbn.nwb.findings import (
+from schemas.bases.file_import import FileImport
+from schemas.bases.issues import note_issues
+from schemas.bases.provenance import provenance_lines
+from schemas.files.open_file import registered_file
+from schemas.rows.insert import insert_rows, require_storable, rows_from_frame
+from schemas.server.datajoint import dj
+from vbn.nwb.checks.findings import (
     find_infinite_values,
     find_lick_issues,
     find_missing_pupil,

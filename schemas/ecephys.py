@@ -13,22 +13,27 @@ import pandas as pd
 
 import vbn.nwb
 from schemas import session
-from schemas._datajoint import dj, get_codec
-from schemas.fetching import fetch_frame
-from schemas.files import registered_file
-from schemas.imports import FileImport
-from schemas.issues import note_issues
-from schemas.parameters import ParameterTable
-from schemas.provenance import MadeWith, provenance_lines, source_hash
-from schemas.rows import insert_rows, key_of_session, require_storable, rows_from_frame
-from schemas.store import mapped
-from schemas.unique_ids import refusing_known_ids, require_own_ids
-from vbn.analysis.spikes import SpikePieces
-from vbn.anatomy import UNLISTED_GROUP, structures
-from vbn.nwb.ends import last_recorded_time, last_spikes
-from vbn.nwb.findings import find_channel_issues, find_infinite_values, find_late_spikes, find_unit_issues
+from schemas.bases.file_import import FileImport
+from schemas.bases.issues import note_issues
+from schemas.bases.parameter_table import ParameterTable
+from schemas.bases.provenance import MadeWith, provenance_lines, source_hash
+from schemas.bases.unique_ids import refusing_known_ids, require_own_ids
+from schemas.files.array_store import mapped
+from schemas.files.open_file import registered_file
+from schemas.rows.fetch import fetch_frame
+from schemas.rows.insert import insert_rows, key_of_session, require_storable, rows_from_frame
+from schemas.server.datajoint import dj, get_codec
+from vbn.analysis.spikes.trains import SpikePieces
+from vbn.anatomy import UNLISTED_GROUP
+from vbn.nwb.checks.findings import (
+    find_channel_issues,
+    find_infinite_values,
+    find_late_spikes,
+    find_unit_issues,
+)
 from vbn.nwb.issue import first_of, issue
-from vbn.nwb.probes import CCF_COLUMNS
+from vbn.nwb.readers.ends import last_recorded_time, last_spikes
+from vbn.nwb.readers.probes import CCF_COLUMNS
 
 schema = dj.Schema()
 
@@ -487,27 +492,6 @@ def enter_structures(acronyms: Iterable[str]) -> list[str]:
     rows = [{"structure_acronym": name, "structure_group": UNLISTED_GROUP} for name in unlisted]
     Structure.insert(rows, skip_duplicates=True)
     return unlisted
-
-
-def seed_structures() -> None:
-    """Enter the structures of the release that are missing; correct what another version had otherwise."""
-    if _structures_are_seeded():
-        return
-    renamed = {"structure_acronym": "acronym", "structure_name": "name", "parent_acronym": "parent"}
-    rows = rows_from_frame(structures(), Structure(), {}, {**renamed, "structure_group": "group"})
-    known = {row["structure_acronym"]: row for row in Structure.to_dicts()}
-    Structure.insert([row for row in rows if row["structure_acronym"] not in known])
-    for row in rows:
-        if known.get(row["structure_acronym"], row) != row:
-            Structure.update1(row)
-
-
-def _structures_are_seeded() -> bool:
-    """Tell whether there is nothing to enter or correct, by one question, without the table's heading."""
-    columns = "structure_acronym, structure_name, parent_acronym, structure_group"
-    query = f"SELECT {columns} FROM {Structure.full_table_name}"  # noqa: S608
-    wanted = structures()[["acronym", "name", "parent", "group"]].itertuples(index=False, name=None)
-    return set(wanted) <= set(Structure.connection.query(query).fetchall())
 
 
 def iterate_probe_spikes(units: Any) -> Iterator[tuple[dict[str, Any], pd.DataFrame, np.ndarray]]:

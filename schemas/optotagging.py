@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from schemas import ecephys, session, stimulus  # noqa: F401 - definitions refer to it
-from schemas._datajoint import dj
-from schemas.fetching import fetch_frame
-from schemas.frames import pulses_frame
-from schemas.parameters import ParameterTable, definition_of
-from schemas.provenance import Computation, provenance_lines, seed_of
-from schemas.rows import insert_rows, key_of_session, rows_from_frame
+from schemas.bases.parameter_table import ParameterTable, definition_of
+from schemas.bases.provenance import Computation, provenance_lines, seed_of
+from schemas.reading.session_frames import pulses_frame
+from schemas.rows.fetch import fetch_frame
+from schemas.rows.insert import insert_rows, key_of_session, rows_from_frame
+from schemas.server.datajoint import dj
 from vbn.analysis.optotagging import (
     DEFAULT_METHOD,
     METHODS,

@@ -8,15 +8,21 @@ from typing import Any
 import pandas as pd
 
 from schemas import behavior, stimulus  # noqa: F401 - definitions refer to them
-from schemas._datajoint import dj
-from schemas.frames import licks_frame, presentations_frame, rewards_frame, task_frames, trials_frame
-from schemas.parameters import ParameterTable, definition_of
-from schemas.provenance import Computation, provenance_lines
-from schemas.rows import insert_rows, plain, rows_from_frame
-from vbn.analysis.engagement import ENGAGEMENT, EngagementParameters, engaged_trials, engagement_epochs
-from vbn.analysis.licking import LICK_GAPS_S, lick_bouts
-from vbn.analysis.performance import PerformanceParameters, performance_metrics, rolling_performance
-from vbn.analysis.task_statistics import (
+from schemas.bases.parameter_table import ParameterTable, definition_of
+from schemas.bases.provenance import Computation, provenance_lines
+from schemas.reading.session_frames import (
+    licks_frame,
+    presentations_frame,
+    rewards_frame,
+    task_frames,
+    trials_frame,
+)
+from schemas.rows.insert import insert_rows, plain, rows_from_frame
+from schemas.server.datajoint import dj
+from vbn.analysis.task.engagement import ENGAGEMENT, EngagementParameters, engaged_trials, engagement_epochs
+from vbn.analysis.task.licking import LICK_GAPS_S, lick_bouts
+from vbn.analysis.task.performance import PerformanceParameters, performance_metrics, rolling_performance
+from vbn.analysis.task.task_statistics import (
     FlashResponseParameters,
     image_statistics,
     lick_latencies,
@@ -52,7 +58,7 @@ class PerformanceParams(ParameterTable):
     settings = PerformanceParameters
     defaults = {"allensdk": PerformanceParameters()}
     definition = definition_of(
-        "performance", "the behavior metrics", "vbn.analysis.performance.PerformanceParameters"
+        "performance", "the behavior metrics", "vbn.analysis.task.performance.PerformanceParameters"
     )
 
 
@@ -159,7 +165,7 @@ class TaskStatisticsParams(ParameterTable):
     settings = FlashResponseParameters
     defaults = {"bennett_2025": FlashResponseParameters()}
     definition = definition_of(
-        "task_statistics", "the task statistics", "vbn.analysis.task_statistics.FlashResponseParameters"
+        "task_statistics", "the task statistics", "vbn.analysis.task.task_statistics.FlashResponseParameters"
     )
 
 
@@ -292,7 +298,7 @@ class LickBoutSettings:
 
     Parameters
     ----------
-    gap_s : seconds without a lick, see `vbn.analysis.licking`.
+    gap_s : seconds without a lick, see `vbn.analysis.task.licking`.
     """
 
     gap_s: float
@@ -363,7 +369,9 @@ class EngagementParams(ParameterTable):
 
     settings = EngagementParameters
     defaults = ENGAGEMENT
-    definition = definition_of("engagement", "the engagement", "vbn.analysis.engagement.EngagementParameters")
+    definition = definition_of(
+        "engagement", "the engagement", "vbn.analysis.task.engagement.EngagementParameters"
+    )
 
 
 @schema

@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 
 from schemas import behavior, ecephys, selection, stimulus  # noqa: F401 - definitions refer to it
-from schemas._datajoint import dj
-from schemas.fetching import fetch_frame
-from schemas.frames import licks_frame, presentations_frame, session_events, trials_frame
-from schemas.parameters import ParameterTable, definition_of
-from schemas.provenance import Computation, provenance_lines
-from schemas.rows import insert_rows, plain, rows_from_frame
-from schemas.store import mapped
-from vbn.analysis.aligned_behavior import AlignedBehavior as Aligned
-from vbn.analysis.aligned_behavior import align_behavior
-from vbn.analysis.events import EventSelection, find_events
-from vbn.analysis.population import population_psth
-from vbn.analysis.psth import TimeAxis, count_spikes, psth
-from vbn.analysis.trial_response import WINDOWS_S, trial_counts, trial_events
+from schemas.bases.parameter_table import ParameterTable, definition_of
+from schemas.bases.provenance import Computation, provenance_lines
+from schemas.files.array_store import mapped
+from schemas.reading.session_frames import licks_frame, presentations_frame, session_events, trials_frame
+from schemas.rows.fetch import fetch_frame
+from schemas.rows.insert import insert_rows, plain, rows_from_frame
+from schemas.server.datajoint import dj
+from vbn.analysis.spikes.aligned_behavior import AlignedBehavior as Aligned
+from vbn.analysis.spikes.aligned_behavior import align_behavior
+from vbn.analysis.spikes.population import population_psth
+from vbn.analysis.spikes.psth import TimeAxis, count_spikes, psth
+from vbn.analysis.task.events import EventSelection, find_events
+from vbn.analysis.task.trial_response import WINDOWS_S, trial_counts, trial_events
 
 if TYPE_CHECKING:
     import xarray as xr

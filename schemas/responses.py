@@ -8,20 +8,24 @@ import numpy as np
 import pandas as pd
 
 from schemas import behavior, ecephys, optotagging, selection, session, stimulus  # noqa: F401 - definitions
-from schemas._datajoint import dj
-from schemas.fetching import fetch_frame
-from schemas.frames import presentations_frame, trials_frame
-from schemas.parameters import ParameterTable, definition_of
-from schemas.provenance import Computation, provenance_lines, seed_of
-from schemas.rows import insert_rows, key_of_session, rows_from_frame
-from vbn.analysis.change_response import ChangeResponseParameters, change_response
-from vbn.analysis.flash_response import FlashResponseParameters, flash_response
-from vbn.analysis.image_selectivity import ImageSelectivityParameters, image_selectivity
-from vbn.analysis.omission_response import OmissionResponseParameters, omission_response
+from schemas.bases.parameter_table import ParameterTable, definition_of
+from schemas.bases.provenance import Computation, provenance_lines, seed_of
+from schemas.reading.session_frames import presentations_frame, trials_frame
+from schemas.rows.fetch import fetch_frame
+from schemas.rows.insert import insert_rows, key_of_session, rows_from_frame
+from schemas.server.datajoint import dj
 from vbn.analysis.optotagging import CELL_CLASSES, DEFAULT_METHOD, cell_class
-from vbn.analysis.population import area_summary
-from vbn.analysis.receptive_field import ReceptiveFieldParameters, receptive_field
-from vbn.analysis.running_modulation import StateModulationParameters, pupil_modulation, running_modulation
+from vbn.analysis.responses.change_response import ChangeResponseParameters, change_response
+from vbn.analysis.responses.flash_response import FlashResponseParameters, flash_response
+from vbn.analysis.responses.image_selectivity import ImageSelectivityParameters, image_selectivity
+from vbn.analysis.responses.omission_response import OmissionResponseParameters, omission_response
+from vbn.analysis.responses.receptive_field import ReceptiveFieldParameters, receptive_field
+from vbn.analysis.responses.running_modulation import (
+    StateModulationParameters,
+    pupil_modulation,
+    running_modulation,
+)
+from vbn.analysis.spikes.population import area_summary
 
 schema = dj.Schema()
 
@@ -91,7 +95,9 @@ class ChangeResponseParams(ParameterTable):
     settings = ChangeResponseParameters
     defaults = {"siegle_2021_bennett_2025": ChangeResponseParameters()}
     definition = definition_of(
-        "change_response", "the change response", "vbn.analysis.change_response.ChangeResponseParameters"
+        "change_response",
+        "the change response",
+        "vbn.analysis.responses.change_response.ChangeResponseParameters",
     )
 
 
@@ -172,7 +178,7 @@ class OmissionResponseParams(ParameterTable):
     definition = definition_of(
         "omission_response",
         "the omission response",
-        "vbn.analysis.omission_response.OmissionResponseParameters",
+        "vbn.analysis.responses.omission_response.OmissionResponseParameters",
     )
 
 
@@ -241,7 +247,7 @@ class ImageSelectivityParams(ParameterTable):
     definition = definition_of(
         "image_selectivity",
         "the image selectivity",
-        "vbn.analysis.image_selectivity.ImageSelectivityParameters",
+        "vbn.analysis.responses.image_selectivity.ImageSelectivityParameters",
     )
 
 
@@ -316,7 +322,7 @@ class FlashResponseParams(ParameterTable):
     definition = definition_of(
         "flash_response",
         "the response to full-field flashes",
-        "vbn.analysis.flash_response.FlashResponseParameters",
+        "vbn.analysis.responses.flash_response.FlashResponseParameters",
     )
 
 
@@ -377,7 +383,7 @@ class StateModulationParams(ParameterTable):
     definition = definition_of(
         "state_modulation",
         "the modulation by running and pupil",
-        "vbn.analysis.running_modulation.StateModulationParameters",
+        "vbn.analysis.responses.running_modulation.StateModulationParameters",
     )
 
 
@@ -493,7 +499,9 @@ class ReceptiveFieldParams(ParameterTable):
     settings = ReceptiveFieldParameters
     defaults = {"allensdk": ReceptiveFieldParameters()}
     definition = definition_of(
-        "receptive_field", "the receptive fields", "vbn.analysis.receptive_field.ReceptiveFieldParameters"
+        "receptive_field",
+        "the receptive fields",
+        "vbn.analysis.responses.receptive_field.ReceptiveFieldParameters",
     )
 
 

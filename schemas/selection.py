@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from schemas import ecephys, session
-from schemas._datajoint import dj
-from schemas.parameters import ParameterTable, definition_of
-from schemas.provenance import Computation, provenance_lines
-from schemas.rows import insert_rows, key_of_session, rows_from_frame
+from schemas.bases.parameter_table import ParameterTable, definition_of
+from schemas.bases.provenance import Computation, provenance_lines
+from schemas.rows.insert import insert_rows, key_of_session, rows_from_frame
+from schemas.server.datajoint import dj
 from vbn.analysis.selection import COMPARISONS, Criterion, passing_units
 from vbn.analysis.selection import UnitCriteria as Filters
 from vbn.errors import SettingError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from schemas._datajoint import dj
+from schemas.server.datajoint import dj
 
 schema = dj.Schema()
 

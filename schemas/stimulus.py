@@ -9,16 +9,16 @@ import pandas as pd
 
 import vbn.nwb
 from schemas import behavior, session  # noqa: F401 - the definitions refer to behavior
-from schemas._datajoint import dj
-from schemas.connection import server_lock
-from schemas.files import registered_file
-from schemas.imports import FileImport
-from schemas.issues import note_issues, stop_at_errors
-from schemas.provenance import provenance_lines
-from schemas.rows import insert_rows, plain, rows_from_frame
-from schemas.store import discarding_leftovers
+from schemas.bases.file_import import FileImport
+from schemas.bases.issues import note_issues, stop_at_errors
+from schemas.bases.provenance import provenance_lines
+from schemas.files.array_store import discarding_leftovers
+from schemas.files.open_file import registered_file
+from schemas.rows.insert import insert_rows, plain, rows_from_frame
+from schemas.server.connection import server_lock
+from schemas.server.datajoint import dj
 from vbn.errors import quoted
-from vbn.nwb.findings import (
+from vbn.nwb.checks.findings import (
     find_change_issues,
     find_frame_issues,
     find_infinite_values,
@@ -28,7 +28,7 @@ from vbn.nwb.findings import (
     find_unsorted_times,
 )
 from vbn.nwb.issue import first_of, issue
-from vbn.nwb.templates import image_hashes, picture_hash
+from vbn.nwb.readers.templates import image_hashes, picture_hash
 
 schema = dj.Schema()
 

@@ -278,7 +278,7 @@ class Database:
     def connect(self, create: bool = False) -> Any:
         """Bind the table classes of this process to this prefix and store."""
         import schemas
-        from schemas._datajoint import dj
+        from schemas.server.datajoint import dj
 
         for name, value in self.server.settings.items():
             os.environ[name] = value
@@ -521,7 +521,7 @@ def _disconnect() -> None:
 def _embedded_server(home: Path, own: dict[str, str]) -> Iterator[Server]:
     import psycopg2
 
-    from schemas.embedded import PORT, EmbeddedServer
+    from schemas.server.embedded import PORT, EmbeddedServer
 
     embedded = EmbeddedServer(home)
 

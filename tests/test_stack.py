@@ -255,7 +255,8 @@ class Stack:
     def counts(self) -> dict[str, int]:
         """Return the number of rows of every table, and of the store's files."""
         code = (
-            "import json, schemas; schemas.connect(); from schemas.connection import tables, part_classes\n"
+            "import json, schemas; schemas.connect()\n"
+            "from schemas.bases.registry import tables, part_classes\n"
             "from pathlib import Path\n"
             "found = {c.__qualname__: len(c()) for t in tables() for c in (t, *part_classes(t))}\n"
             "found['files'] = sum(path.is_file() for path in Path('/store').rglob('*'))\n"

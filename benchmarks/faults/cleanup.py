@@ -6,7 +6,8 @@ from benchmarks.faults.content import Environment, script
 
 DROP = """
 import schemas
-from schemas.connection import modules, open_database
+from schemas.bases.registry import modules
+from schemas.server.connection import open_database
 database = open_database()
 query = database.connection.query
 for module in reversed(modules()):

@@ -15,8 +15,8 @@ Environment = dict[str, str]
 LEAVES_OF_A_SNAPSHOT = """
 import json, sys
 import schemas
-from schemas.connection import part_classes, tables
-from schemas._datajoint import dj
+from schemas.bases.registry import part_classes, tables
+from schemas.server.datajoint import dj
 schemas.connect()
 found = {}
 for master in tables(dj.Imported, dj.Computed):
@@ -34,7 +34,7 @@ print(json.dumps(found))
 FILES_THAT_ROWS_NAME = """
 import json
 import schemas
-from schemas.connection import part_classes, tables
+from schemas.bases.registry import part_classes, tables
 schemas.connect()
 paths = []
 for master in tables():

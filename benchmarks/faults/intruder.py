@@ -8,8 +8,8 @@ import random
 os.environ["DJ_LOG_LEVEL"] = "CRITICAL"
 
 import schemas
-from schemas._datajoint import dj
-from schemas.connection import tables
+from schemas.bases.registry import tables
+from schemas.server.datajoint import dj
 
 if __name__ == "__main__":
     schemas.connect()

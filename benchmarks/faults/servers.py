@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from schemas.embedded import PORT, EmbeddedServer
+from schemas.server.embedded import PORT, EmbeddedServer
 
 PATIENCE_S = 90
 LINGER_NOT = struct.pack("ii", 1, 0)  # closing sends a reset

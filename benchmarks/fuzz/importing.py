@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from populate import runner
-from populate.register import register
-from schemas._datajoint import dj
-from schemas.connection import part_classes, tables
+from populate.registration.register import register
+from populate.work import runner
+from schemas.bases.registry import part_classes, tables
+from schemas.server.datajoint import dj
 
-# What `populate.runner.explain` writes for an exception that nobody expected.
+# What `populate.work.runner.explain` writes for an exception that nobody expected.
 UNEXPECTED = re.compile(r"^[A-Za-z_.]*(Error|Exception|Warning|Interrupt)\b: |Traceback|object at 0x")
 # Table and part -> the attribute of the table that counts the part.
 COUNTED = {

@@ -30,7 +30,7 @@ def init(folder: Path, data: Path | None, store: Path | None) -> None:
       vbn admin init --data /mnt/vbn
       docker compose up -d --build --scale worker=4
     """
-    from populate.stack import prepare
+    from populate.admin.stack import prepare
 
     done = prepare(folder, data=data, store=store)
     for word, paths in (("made", done.made), ("kept", done.kept)):
@@ -71,7 +71,7 @@ def create_user(
       vbn admin create-user worker --role worker --password-file /run/secrets/worker_password --replace
     """
     import schemas
-    from populate import roles
+    from populate.admin import accounts as roles
 
     if password_file and write_password:
         raise click.UsageError("Give --password-file or --write-password, not both.")
@@ -96,7 +96,7 @@ def drop_user(name: str) -> None:
       vbn admin drop-user ann
     """
     import schemas
-    from populate.roles import drop_account
+    from populate.admin.accounts import drop_account
 
     drop_account(schemas.connect(), name)
     click.echo(f"{name}: removed.")
@@ -115,7 +115,7 @@ def users(as_json: bool) -> None:
     from dataclasses import asdict
 
     import schemas
-    from populate.roles import list_accounts
+    from populate.admin.accounts import list_accounts
 
     accounts = list_accounts(schemas.connect())
     if as_json:

@@ -22,9 +22,9 @@ def command(folder: Path, mysqldump: str | None, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from populate.backup import back_up
-    from populate.checksums import total_of
-    from schemas.connection import open_database
+    from populate.admin.backup import back_up
+    from populate.admin.checksums import total_of
+    from schemas.server.connection import open_database
 
     database = open_database()
     manifest = back_up(database, folder, mysqldump=mysqldump)

@@ -22,8 +22,8 @@ def command(folder: Path, as_json: bool) -> None:
     import json
 
     import schemas
-    from populate.catalogue import enter, told
-    from populate.catalogue_tables import ReleaseTables
+    from populate.registration.catalogue import enter, told
+    from populate.registration.catalogue_tables import ReleaseTables
 
     schemas.connect()
     done = enter(ReleaseTables.read(folder))

@@ -24,8 +24,8 @@ def command(volatile: bool, arrays: bool, as_json: bool) -> None:
     """
     import json
 
-    from populate.checksums import table_checksums, total_of
-    from schemas.connection import open_database
+    from populate.admin.checksums import table_checksums, total_of
+    from schemas.server.connection import open_database
 
     checksums = table_checksums(with_arrays=arrays, volatile=volatile, database=open_database())
     if as_json:

@@ -54,7 +54,7 @@ def command(
     import json
 
     import schemas
-    from populate import deletion
+    from populate.admin import deletion
     from vbn.errors import ConflictError
 
     schemas.connect()

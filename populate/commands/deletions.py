@@ -16,7 +16,7 @@ def command(last: int | None, as_json: bool) -> None:
     import json
 
     import schemas
-    from populate.deletion import history
+    from populate.admin.deletion import history
 
     schemas.connect()
     found = history(last)

@@ -32,7 +32,7 @@ def command(folder: Path) -> None:
     from rich.table import Table
 
     from populate import demo
-    from populate.terminal import console
+    from populate.output.terminal import console
 
     reports, figure = demo.run(home, click.echo)
     table = Table(

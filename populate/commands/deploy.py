@@ -19,8 +19,8 @@ def command(check: bool) -> None:
       vbn deploy
     """
     import schemas
-    from schemas.connection import tables
-    from schemas.layout import inspect
+    from schemas.bases.registry import tables
+    from schemas.deploy.differences import inspect
 
     if not check:
         database = schemas.connect(create=True, report=click.echo)
@@ -42,8 +42,8 @@ def command(check: bool) -> None:
 
 def _refresh_roles(database: Any) -> None:
     """Let readers and workers use what tables there are now; who may not grant that is told so."""
-    from populate.roles import refresh
-    from schemas.access import RefusedError
+    from populate.admin.accounts import refresh
+    from schemas.server.access import RefusedError
 
     try:
         if names := refresh(database):

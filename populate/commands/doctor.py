@@ -14,8 +14,8 @@ def command(as_json: bool) -> None:
     """
     import json
 
-    from populate.doctor import examine
-    from populate.status import as_dicts
+    from populate.admin.doctor import examine
+    from populate.work.status import as_dicts
 
     checks = examine()
     if as_json:

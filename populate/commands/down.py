@@ -11,7 +11,7 @@ def command() -> None:
     Example:
       vbn down
     """
-    from schemas.embedded import EmbeddedServer
+    from schemas.server.embedded import EmbeddedServer
     from vbn.home import home_folder
 
     server = EmbeddedServer(home_folder())

@@ -15,7 +15,7 @@ def command(as_json: bool) -> None:
     import json
 
     import schemas
-    from populate.status import as_dicts, job_errors
+    from populate.work.status import as_dicts, job_errors
 
     schemas.connect()
     errors = job_errors()

@@ -19,7 +19,7 @@ def command(table: str, key: tuple[str, ...], as_json: bool) -> None:
     import json
 
     import schemas
-    from populate.explanation import as_lines, explain_row
+    from populate.output.explain import as_lines, explain_row
 
     schemas.connect()
     steps = explain_row(table, key)

@@ -71,7 +71,7 @@ def export_table(
       vbn export Recording.Unit --where "snr > 1" --columns unit_id,snr --out units.csv
       vbn export Psth.Unit --partition-by session_id --out psth
     """
-    from populate import export
+    from populate.output import export
 
     names = [name.strip() for name in columns.split(",") if name.strip()]
     rows = export.export_table(table, out, where, names, arrays=arrays, partition_by=partition_by)
@@ -98,8 +98,8 @@ def export_nwb(session_id: int, out: Path, tables: str) -> None:
     Example:
       vbn export nwb --session 1064644573 --tables Psth,CellClass,Performance --out results.nwb
     """
-    from populate import export
-    from schemas.derived import missing_entries
+    from populate.output import export
+    from schemas.queries.derived_session import missing_entries
 
     names = [name.strip() for name in tables.split(",") if name.strip()]
     rows = export.export_nwb(session_id, out, names)

@@ -50,7 +50,7 @@ def command(
     import json
 
     import schemas
-    from populate import garbage
+    from populate.admin import garbage
 
     schemas.connect()
     target = None

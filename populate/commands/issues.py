@@ -23,7 +23,7 @@ def command(sessions: tuple[int, ...], severity: str, as_json: bool) -> None:
     import json
 
     import schemas
-    from populate.listing import list_issues
+    from populate.output.listing import list_issues
 
     schemas.connect()
     rows = list_issues(list(sessions), severity)

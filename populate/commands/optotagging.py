@@ -23,8 +23,8 @@ def report(methods: tuple[str, ...], as_json: bool) -> None:
     from rich.table import Table
 
     import schemas
-    from populate.optotagging_report import shares_by_line
-    from populate.terminal import console, plain
+    from populate.output.optotagging_report import shares_by_line
+    from populate.output.terminal import console, plain
 
     schemas.connect()
     shares = shares_by_line(methods)

@@ -27,7 +27,7 @@ def list_sets(table: str | None, as_json: bool) -> None:
     import json
 
     import schemas
-    from populate.parameter_sets import list_parameter_sets
+    from populate.admin.parameter_sets import list_parameter_sets
 
     schemas.connect()
     rows = list_parameter_sets(table)
@@ -51,8 +51,8 @@ def show(table: str, name: str) -> None:
     import json
 
     import schemas
-    from populate.parameter_sets import parameter_table
-    from schemas.parameters import as_json
+    from populate.admin.parameter_sets import parameter_table
+    from schemas.bases.parameter_table import as_json
 
     schemas.connect()
     click.echo(json.dumps(as_json(parameter_table(table).get(name)), indent=2))
@@ -79,7 +79,7 @@ def add(table: str, name: str, content: IO[str] | None, like: str | None, change
       vbn params add UnitCriteria mine --content mine.json
     """
     import schemas
-    from populate.parameter_sets import add_parameter_set
+    from populate.admin.parameter_sets import add_parameter_set
 
     schemas.connect()
     text = content.read() if content is not None else None

@@ -27,7 +27,7 @@ def command(sessions: tuple[int, ...], tables: tuple[str, ...], processes: int, 
     import json
 
     import schemas
-    from populate.progress import populate_with_progress
+    from populate.work.progress import populate_with_progress
 
     schemas.connect()
     summary = populate_with_progress(list(sessions), list(tables), processes)

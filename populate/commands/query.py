@@ -356,7 +356,7 @@ def _units(queries: Any, options: dict[str, Any]) -> Any:
 
 
 def _frame(query: Any) -> pd.DataFrame:
-    from schemas.fetching import fetch_frame
+    from schemas.rows.fetch import fetch_frame
 
     return fetch_frame(query, nullable_integers=True)
 
@@ -366,8 +366,8 @@ def _answer(ask: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown: 
     import sys
 
     import schemas
-    from populate.rendering import ROWS_SHOWN, format_for, render, save, with_columns
-    from populate.terminal import data_stream
+    from populate.output.rendering import ROWS_SHOWN, format_for, render, save, with_columns
+    from populate.output.terminal import data_stream
     from schemas import queries
 
     kind, out, limit = format_for(options["kind"], options["out"]), options["out"], options["limit"]

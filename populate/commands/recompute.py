@@ -20,7 +20,7 @@ def command(yes: bool) -> None:
     from tqdm import tqdm
 
     import schemas
-    from populate.staleness import recompute, stale_rows
+    from populate.work.staleness import recompute, stale_rows
 
     schemas.connect()
     rows = stale_rows()

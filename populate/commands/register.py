@@ -34,9 +34,9 @@ def command(paths: tuple[str, ...], catalogue: Path | None, replace: bool, as_js
     from collections import Counter
 
     import schemas
-    from populate.catalogue import enter
-    from populate.catalogue_tables import ReleaseTables
-    from populate.register import register
+    from populate.registration.catalogue import enter
+    from populate.registration.catalogue_tables import ReleaseTables
+    from populate.registration.register import register
     from vbn.visible import visible
 
     schemas.connect()

@@ -18,7 +18,7 @@ def command(paths: tuple[Path, ...], dry_run: bool) -> None:
       vbn relocate /new/place/vbn
     """
     import schemas
-    from populate.whereabouts import relocate
+    from populate.registration.relocate import relocate
     from vbn.visible import visible
 
     schemas.connect()

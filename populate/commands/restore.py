@@ -20,10 +20,10 @@ def command(folder: Path, check: bool, mysql: str | None) -> None:
       vbn restore /backup/vbn --check
       vbn restore /backup/vbn
     """
-    from populate.backup import check as find_damage
-    from populate.backup import restore
-    from populate.checksums import total_of
-    from schemas.connection import open_database
+    from populate.admin.backup import check as find_damage
+    from populate.admin.backup import restore
+    from populate.admin.checksums import total_of
+    from schemas.server.connection import open_database
 
     if check:
         damage = find_damage(folder)

@@ -17,7 +17,7 @@ def command(sessions: tuple[int, ...], tables: tuple[str, ...], as_json: bool) -
     import json
 
     import schemas
-    from populate.status import retry
+    from populate.work.status import retry
 
     schemas.connect()
     forgotten = retry(list(tables), list(sessions))

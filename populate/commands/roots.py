@@ -22,7 +22,7 @@ def list_roots(as_json: bool) -> None:
     """List the roots that this machine knows."""
     import json
 
-    from schemas.roots import roots
+    from schemas.files.roots import roots
 
     known = {name: str(place) for name, place in roots().items()}
     if as_json:
@@ -38,7 +38,7 @@ def list_roots(as_json: bool) -> None:
 @click.argument("place")
 def set_one(name: str, place: str) -> None:
     """Map NAME to PLACE, a folder of this machine or a URL."""
-    from schemas.roots import roots, set_root
+    from schemas.files.roots import roots, set_root
 
     set_root(name, place)
     click.echo(f"{name}  {roots()[name]}")
@@ -48,7 +48,7 @@ def set_one(name: str, place: str) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Forget NAME on this machine."""
-    from schemas.roots import set_root
+    from schemas.files.roots import set_root
 
     set_root(name, None)
     click.echo(f"{name} is forgotten.")

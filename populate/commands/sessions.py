@@ -16,7 +16,7 @@ def command(mice: tuple[str, ...], as_json: bool) -> None:
     import json
 
     import schemas
-    from populate.listing import list_sessions
+    from populate.output.listing import list_sessions
 
     schemas.connect()
     rows = list_sessions(list(mice))

@@ -16,7 +16,7 @@ def command(as_json: bool) -> None:
     from dataclasses import asdict
 
     import schemas
-    from populate.staleness import stale_rows
+    from populate.work.staleness import stale_rows
 
     schemas.connect()
     rows = stale_rows()

@@ -24,8 +24,8 @@ def command(as_json: bool, watch: float | None) -> None:
     import json
 
     import schemas
-    from populate.status import as_dicts, table_status
-    from populate.terminal import console
+    from populate.output.terminal import console
+    from populate.work.status import as_dicts, table_status
 
     if watch is not None:
         if as_json:
@@ -46,7 +46,7 @@ def _as_table(title: str, states: list[Any]) -> Any:
     """Return the states as a table on the screen."""
     from rich.table import Table
 
-    from populate.terminal import plain
+    from populate.output.terminal import plain
 
     table = Table(title=plain(title), title_justify="left")
     table.add_column("table")
@@ -70,9 +70,9 @@ def _watch(pause_s: float) -> None:
     from rich.console import Group
     from rich.live import Live
 
-    from populate.interruption import noticing_interruptions
-    from populate.status import watched_status
-    from populate.terminal import console, plain
+    from populate.output.terminal import console, plain
+    from populate.work.interruption import noticing_interruptions
+    from populate.work.status import watched_status
 
     shown: Any = "Connecting ..."
     with (

@@ -16,7 +16,7 @@ def command(quick: bool, as_json: bool) -> None:
     import json
 
     import schemas
-    from populate.whereabouts import verify
+    from populate.registration.relocate import verify
     from vbn.visible import visible
 
     schemas.connect()

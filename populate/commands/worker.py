@@ -64,10 +64,10 @@ def command(
       vbn worker --processes 4 --log json
       vbn worker --sessions 1065437523,1064644573 --until-idle
     """
-    from populate.crew import run_crew
-    from populate.interruption import Terminated, terminated_by_signal
-    from populate.worker import Plan, work
-    from populate.worklog import Event, TextLog, json_log, reporter
+    from populate.work.crew import run_crew
+    from populate.work.interruption import Terminated, terminated_by_signal
+    from populate.work.worker import Plan, work
+    from populate.work.worklog import Event, TextLog, json_log, reporter
     from vbn.errors import SettingError
 
     words = [word.strip() for text in sessions for word in text.split(",") if word.strip()]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import schemas
-from populate.transient import Cause, cause_of
-from schemas.connection import DRIVER_ERRORS, Database
+from populate.work.causes import Cause, cause_of
+from schemas.server.connection import DRIVER_ERRORS, Database
 from vbn.errors import ServerError, shortened
 
 Answer = TypeVar("Answer")

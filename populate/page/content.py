@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 import schemas
-from populate.listing import SEVERITIES, list_issues
-from populate.optotagging_report import shares_by_line
-from populate.status import imported_counts, job_errors, table_status
+from populate.output.listing import SEVERITIES, list_issues
+from populate.output.optotagging_report import shares_by_line
+from populate.work.status import imported_counts, job_errors, table_status
 from schemas import ecephys, performance, queries, selection, session
-from schemas.fetching import fetch_frame
 from schemas.figures import session_key
 from schemas.queries.checks import choices
+from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.errors import NotFoundError, SettingError
 from vbn.nwb.issue import CODES

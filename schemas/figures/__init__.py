@@ -6,10 +6,10 @@ from schemas.figures.diagram import table_diagram
 from schemas.figures.hierarchy import change_hierarchy
 from schemas.figures.optotagging import laser_evidence
 from schemas.figures.overview import session_overview
-from schemas.figures.places import GOOD_UNITS, located_units, session_key
 from schemas.figures.probes import session_probes
 from schemas.figures.training import training_history
 from schemas.figures.unit import unit_card
+from schemas.queries.located_units import GOOD_UNITS, located_units, session_key
 
 __all__ = [
     "GOOD_UNITS",

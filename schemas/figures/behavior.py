@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from schemas import behavior, performance, session, stimulus
-from schemas.fetching import fetch_frame
-from schemas.figures.made import require_made
-from schemas.figures.places import session_key
-from schemas.frames import licks_frame, presentations_frame, rewards_frame, trials_frame
-from schemas.store import mapped
-from vbn.analysis.binning import equal_bins, mean_in_bins
-from vbn.analysis.presentations import change_flash_times
+from schemas.figures.require_made import require_made
+from schemas.files.array_store import mapped
+from schemas.queries.located_units import session_key
+from schemas.reading.session_frames import licks_frame, presentations_frame, rewards_frame, trials_frame
+from schemas.rows.fetch import fetch_frame
+from vbn.analysis.spikes.binning import equal_bins, mean_in_bins
+from vbn.analysis.task.presentations import change_flash_times
 from vbn.errors import NotFoundError
 from vbn.plots.behavior import SessionBehavior
 

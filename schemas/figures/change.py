@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from schemas import psth
-from schemas.figures.places import GOOD_UNITS, located_units, session_key
-from schemas.rows import key_of_session
+from schemas.queries.located_units import GOOD_UNITS, located_units, session_key
+from schemas.rows.insert import key_of_session
 from vbn.errors import NotFoundError
 from vbn.plots import ChangeResponse
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from schemas.connection import MODULES, part_classes
-from schemas.connection import modules as all_modules
-from schemas.parameters import ParameterTable
+from schemas.bases.parameter_table import ParameterTable
+from schemas.bases.registry import MODULES, part_classes
+from schemas.bases.registry import modules as all_modules
 from vbn.plots.tables import TableDiagram
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from schemas import responses
-from schemas.fetching import fetch_frame
 from schemas.queries import units
 from schemas.queries.units import missing_sessions
+from schemas.rows.fetch import fetch_frame
 from vbn.analysis.hierarchy import structure_medians, structure_order
 from vbn.errors import NotFoundError
 from vbn.plots.hierarchy import ChangeHierarchy

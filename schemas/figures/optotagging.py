@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 
 from schemas import ecephys, optotagging, psth, session
-from schemas.fetching import fetch_frame
-from schemas.figures.made import require_made
-from schemas.figures.places import session_key
+from schemas.figures.require_made import require_made
 from schemas.figures.unit import laser_spans
-from schemas.frames import session_events
-from vbn.analysis.events import find_events
+from schemas.queries.located_units import session_key
+from schemas.reading.session_frames import session_events
+from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD, is_cre_positive, line_of
 from vbn.analysis.optotagging.report import WILD_TYPE
-from vbn.analysis.psth import count_spikes
-from vbn.analysis.psth import psth as mean_response
+from vbn.analysis.spikes.psth import count_spikes
+from vbn.analysis.spikes.psth import psth as mean_response
+from vbn.analysis.task.events import find_events
 from vbn.errors import NotFoundError
 from vbn.plots.optotagging import LaserEvidence, PassingUnits
 

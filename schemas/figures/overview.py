@@ -7,13 +7,13 @@ from typing import Any
 import pandas as pd
 
 from schemas import behavior, ecephys, session, stimulus
-from schemas.fetching import fetch_frame
 from schemas.figures.behavior import binned_pupil, binned_running
-from schemas.figures.made import require_made
-from schemas.figures.places import names_or_none, session_key
-from schemas.frames import licks_frame, pulses_frame, rewards_frame
+from schemas.figures.require_made import require_made
+from schemas.queries.located_units import names_or_none, session_key
+from schemas.reading.session_frames import licks_frame, pulses_frame, rewards_frame
+from schemas.rows.fetch import fetch_frame
 from schemas.selection import described_units
-from vbn.analysis.binning import equal_bins, event_rates_in_bins, rates_in_bins
+from vbn.analysis.spikes.binning import equal_bins, event_rates_in_bins, rates_in_bins
 from vbn.plots.session import SessionOverview
 
 Key = dict[str, Any]

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from schemas import ecephys, session
-from schemas.fetching import fetch_frame
-from schemas.figures.made import require_made
-from schemas.figures.places import names_or_none, session_key
+from schemas.figures.require_made import require_made
 from schemas.queries.checks import nearest
+from schemas.queries.located_units import names_or_none, session_key
+from schemas.rows.fetch import fetch_frame
 from schemas.selection import UnitCriteria, described_units
 from vbn.analysis.selection import passing_units
 from vbn.errors import NotFoundError

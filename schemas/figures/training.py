@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from schemas import behavior, performance, session
-from schemas.fetching import fetch_frame
 from schemas.queries.checks import nearest
+from schemas.rows.fetch import fetch_frame
 from vbn.errors import NotFoundError
 from vbn.plots.training import TrainingHistory
 

@@ -9,19 +9,25 @@ import numpy as np
 import pandas as pd
 
 from schemas import ecephys, optotagging, psth, responses, stimulus
-from schemas.figures.made import require_made
 from schemas.figures.overview import session_blocks
-from schemas.frames import session_events
+from schemas.figures.require_made import require_made
 from schemas.queries.units import all_units, criteria_condition
-from schemas.rows import key_of_session
-from vbn.analysis.autocorrelogram import autocorrelogram
-from vbn.analysis.binning import equal_bins, rates_in_bins
-from vbn.analysis.events import EVENT_CONDITIONS, EVENT_OUTCOMES, EventSelection, SessionEvents, find_events
+from schemas.reading.session_frames import session_events
+from schemas.rows.insert import key_of_session
 from vbn.analysis.optotagging import DEFAULT_METHOD, laser_conditions
 from vbn.analysis.optotagging.measure import condition_windows
-from vbn.analysis.psth import count_spikes
-from vbn.analysis.psth import psth as mean_response
-from vbn.analysis.rasters import spikes_around
+from vbn.analysis.spikes.autocorrelogram import autocorrelogram
+from vbn.analysis.spikes.binning import equal_bins, rates_in_bins
+from vbn.analysis.spikes.psth import count_spikes
+from vbn.analysis.spikes.psth import psth as mean_response
+from vbn.analysis.spikes.rasters import spikes_around
+from vbn.analysis.task.events import (
+    EVENT_CONDITIONS,
+    EVENT_OUTCOMES,
+    EventSelection,
+    SessionEvents,
+    find_events,
+)
 from vbn.errors import NotFoundError
 from vbn.plots.aligned import AlignedUnit, EventRate, EventSpikes
 from vbn.plots.unit import Field, SessionRate, UnitCard

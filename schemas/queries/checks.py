@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from schemas import session
-from schemas._datajoint import dj
-from schemas.connection import DRIVER_ERRORS, part_classes, tables
+from schemas.bases.registry import part_classes, tables
+from schemas.server.connection import DRIVER_ERRORS
+from schemas.server.datajoint import dj
 from vbn.errors import NotFoundError, SettingError, shortened
 
 Condition = str | Mapping[str, Any]

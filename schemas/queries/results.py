@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from schemas import behavior, ecephys, optotagging, performance, psth, responses, session
-from schemas.fetching import fetch_frame
 from schemas.queries.checks import of_sessions, require_choice
 from schemas.queries.units import all_units, not_computed
+from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.errors import NotFoundError
 

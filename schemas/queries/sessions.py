@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 from schemas import behavior, ecephys, performance, session, stimulus
-from schemas._datajoint import dj
-from schemas.connection import tables
+from schemas.bases.registry import tables
 from schemas.queries.checks import Condition, require_choice, restrict, restrict_all
 from schemas.queries.units import FLAGS, Names, Numbers, known_flags, warn_of_unknown
+from schemas.server.datajoint import dj
 from vbn.errors import SettingError
 
 Range = tuple[float | None, float | None]

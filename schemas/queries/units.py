@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from schemas import ecephys, optotagging, responses, selection, session
-from schemas._datajoint import dj
 from schemas.queries.checks import Condition, of_sessions, restrict, restrict_all
+from schemas.server.datajoint import dj
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.analysis.selection import Criterion
 

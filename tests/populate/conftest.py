@@ -210,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Site]]:
     """A function that serves a folder, until the test ends; commands run with short waits between tries."""
-    from vbn.web import Patience
+    from vbn.web.client import Patience
 
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(Patience.__init__, "__defaults__", (4, 5.0, 0.01, 0.05, 1000.0))

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from populate import checksums
-from populate.backup import create, files, mysql, postgres
+from populate.admin import checksums
+from populate.admin.backup import create, files, mysql, postgres
 from vbn.errors import ServerError, SettingError
 
 PATIENCE_S = 300
@@ -391,7 +391,7 @@ def test_the_password_shows_nowhere_and_may_be_odd(made: Any, tmp_path: Path, se
 
 
 def test_a_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from populate.backup.programs import find_mysql_program, find_postgres_program
+    from populate.admin.backup.programs import find_mysql_program, find_postgres_program
 
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("VBN_MYSQLDUMP", raising=False)

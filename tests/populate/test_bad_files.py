@@ -226,7 +226,7 @@ def test_a_file_without_permission_is_refused_with_that_reason(
 ) -> None:
     """The server's socket is closed to who lost root's privileges; this is found before asking it."""
     script = (
-        "import sys\nfrom populate.register import register\n"
+        "import sys\nfrom populate.registration.register import register\n"
         "print([(outcome.status, outcome.message) for outcome in register([sys.argv[1]])])"
     )
     command = [*as_anybody, sys.executable, "-c", script, str(forbidden)]

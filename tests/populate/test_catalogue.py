@@ -609,7 +609,7 @@ def test_the_width_that_only_the_tables_know_is_a_column_of_every_unit(
 ) -> None:
     """No unit is lost where the tables do not list it, or are not entered."""
     from schemas import ecephys, queries
-    from schemas.fetching import fetch_frame
+    from schemas.rows.fetch import fetch_frame
 
     n_units = len(ecephys.Recording.Unit())
     assert set(fetch_frame(queries.units())["waveform_halfwidth"].isna()) == {True}
@@ -675,7 +675,7 @@ def test_an_interrupted_catalogue_leaves_whole_sessions(
     database: Any, tables: Tables, ids: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each statement in turn, as Ctrl-C does it."""
-    from populate import catalogue
+    from populate.registration import catalogue
 
     write_parts(tables, ids)
     calls = {"left": 0}

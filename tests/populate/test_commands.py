@@ -145,7 +145,7 @@ def test_wrong_usage_has_exit_code_two(shared_database: Any, words: tuple[str, .
 
 
 def test_deploying_again_changes_nothing(make_database: Callable[..., Any]) -> None:
-    from schemas.connection import tables as table_classes
+    from schemas.bases.registry import tables as table_classes
 
     database = make_database(deployed=False)
     assert database.tables() == {}

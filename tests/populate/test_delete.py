@@ -162,7 +162,7 @@ def holding(database: Any, session_id: int) -> Iterator[None]:
 def test_rows_that_somebody_writes_are_left_with_all_others(
     filled: Any, sessions: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from populate import deletion
+    from populate.admin import deletion
 
     monkeypatch.setattr(deletion, "LOCK_TIMEOUT_S", 1)
     with holding(filled, sessions[0]):

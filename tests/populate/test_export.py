@@ -33,7 +33,7 @@ def export(populated_synthetic: Any, tmp_path: Path) -> Callable[..., Path]:
 
 def rows_of(database: Any, table: str) -> list[dict[str, Any]]:
     """Return a table's rows as DataJoint fetches them."""
-    from populate.explanation import find_table
+    from populate.output.explain import find_table
 
     database.connect()
     return [dict(row) for row in find_table(table)().to_dicts(order_by="KEY")]
@@ -188,7 +188,7 @@ def test_an_interruption_leaves_the_file_as_it_was(
     suffix: str, populated_synthetic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rows come in pieces of which the third is interrupted, when two have been written."""
-    from populate import export
+    from populate.output import export
 
     pieces = []
 
@@ -201,7 +201,7 @@ def test_an_interruption_leaves_the_file_as_it_was(
     real = export.record_batch
     monkeypatch.setattr(export, "record_batch", record_batch)
     monkeypatch.setattr(export, "ROW_GROUP_BYTES", 1)
-    monkeypatch.setattr("populate.snapshot.ROWS_AT_A_TIME", 10)
+    monkeypatch.setattr("populate.admin.snapshot.ROWS_AT_A_TIME", 10)
     out = tmp_path / f"units{suffix}"
     out.write_text("before")
     done = populated_synthetic.call("export", "Psth.Unit", "--out", out, check=False)
@@ -216,8 +216,8 @@ def test_many_pieces_make_the_same_table(
     from pyarrow import parquet
 
     whole = pd.read_parquet(export("Psth.Unit", ".parquet"))
-    monkeypatch.setattr("populate.export.ROW_GROUP_BYTES", 1)
-    monkeypatch.setattr("populate.snapshot.ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr("populate.output.export.ROW_GROUP_BYTES", 1)
+    monkeypatch.setattr("populate.admin.snapshot.ROWS_AT_A_TIME", 7)
     out = export("Psth.Unit", ".parquet")
     assert parquet.ParquetFile(out).num_row_groups == -(-len(whole) // 7)
     pd.testing.assert_frame_equal(pd.read_parquet(out), whole)
@@ -252,9 +252,9 @@ def test_more_partitions_than_open_files_make_the_same_table(
     populated_synthetic: Any, export: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the order of the key the alignments take turns, so that closed files are gone on with in another."""
-    monkeypatch.setattr("populate.export.MOST_OPEN_FILES", 1)
-    monkeypatch.setattr("populate.export.ROW_GROUP_BYTES", 1)
-    monkeypatch.setattr("populate.snapshot.ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr("populate.output.export.MOST_OPEN_FILES", 1)
+    monkeypatch.setattr("populate.output.export.ROW_GROUP_BYTES", 1)
+    monkeypatch.setattr("populate.admin.snapshot.ROWS_AT_A_TIME", 7)
     folder = tmp_path / "psth"
     words = ("export", "Psth.Unit", "--columns", "unit_id,alignment")
     populated_synthetic.call(*words, "--partition-by", "alignment", "--out", folder)

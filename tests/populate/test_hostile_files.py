@@ -112,7 +112,7 @@ def test_what_is_hashed_is_what_is_read(
     empty_database: Any, synthetic_files: list[Path], open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another file is put in the place of the first between the two openings."""
-    from populate import register
+    from populate.registration import register
 
     path = open_folder / "swapped.nwb"
     shutil.copyfile(synthetic_files[0], path)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from populate.interruption import (
+from populate.work.interruption import (
     Terminated,
     holding_interruptions,
     noticing_interruptions,

@@ -133,7 +133,7 @@ def test_what_is_hashed_is_what_is_read(
     database: Any, synthetic_files: list[Path], open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another file is put in the place of the first after that was opened."""
-    from populate import register
+    from populate.registration import register
     from schemas import session
 
     path, other = (open_folder / f"{database.prefix}{name}_lfp.nwb" for name in ("swapped", "other"))

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from populate.rendering import render
-from populate.spreadsheet import guarded, unguarded
-from populate.terminal import VisibleStream, console, data_stream, plain, visible_output
+from populate.output.rendering import render
+from populate.output.spreadsheet import guarded, unguarded
+from populate.output.terminal import VisibleStream, console, data_stream, plain, visible_output
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 # What a terminal may be sent by this package: text, line ends and tabs.

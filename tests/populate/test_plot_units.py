@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.fetching import fetch_frame
+from schemas.rows.fetch import fetch_frame
 
 
 @pytest.fixture(scope="module")

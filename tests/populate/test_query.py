@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from schemas import psth, queries
-from schemas.fetching import fetch_frame
+from schemas.rows.fetch import fetch_frame
 from schemas.stimulus import Stimulus
 
 QUESTIONS = (

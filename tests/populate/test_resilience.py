@@ -291,7 +291,7 @@ def test_output_into_a_closed_pipe_is_no_crash(populated_synthetic: Any) -> None
 
 
 def test_deploying_twice_at_once_succeeds_or_says_why(make_database: Callable[..., Any]) -> None:
-    from schemas.connection import tables
+    from schemas.bases.registry import tables
 
     database = make_database(deployed=False)
     with database.start("deploy") as first, database.start("deploy") as second:

@@ -38,13 +38,14 @@ OF_WORKERS = {
 QUESTIONS = """
 import json, schemas
 schemas.connect()
-from schemas import ecephys, frames, session
-from schemas.fetching import fetch_frame
+from schemas import ecephys, session
+from schemas.reading import session_frames
+from schemas.rows.fetch import fetch_frame
 units = ecephys.Recording.Unit & "snr > 1"
 frame = fetch_frame(session.Session.proj("session_type") * units.proj("snr"))
 key = session.Session.keys()[0]
 times = ecephys.spike_times(units)
-print(json.dumps([len(frame), sum(map(len, times.values())), len(frames.session_events(key).licks)]))
+print(json.dumps([len(frame), sum(map(len, times.values())), len(session_frames.session_events(key).licks)]))
 """
 
 
@@ -127,7 +128,7 @@ class Lab:
 def configured(settings: dict[str, str], database: Any) -> Iterator[None]:
     """Configure DataJoint in this process, for another account than that of the other tests."""
     import schemas
-    from schemas._datajoint import dj
+    from schemas.server.datajoint import dj
 
     schemas.disconnect()
     with pytest.MonkeyPatch.context() as patch:
@@ -147,7 +148,7 @@ def lab(
     make_database: Callable[..., Any], synthetic_files: list[Path], tmp_path_factory: Any
 ) -> Iterator[Lab]:
     """A lab's server as its administrator leaves it, with one session registered."""
-    from schemas.embedded import PORT, EmbeddedServer
+    from schemas.server.embedded import PORT, EmbeddedServer
 
     plain = make_database()
     settings = {
@@ -230,7 +231,7 @@ def test_a_reader_changes_no_table(populated: Lab) -> None:
 
 
 def test_a_worker_changes_imported_and_computed_tables_only(populated: Lab) -> None:
-    from schemas._datajoint import dj
+    from schemas.server.datajoint import dj
 
     with populated.logged_in("worker") as is_allowed:
         for table, column in populated.tables().items():

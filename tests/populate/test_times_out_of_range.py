@@ -65,8 +65,8 @@ def put_values(file: h5py.File, name: str) -> None:
 def populate_damaged(
     make_database: Callable[..., Any], open_folder: Path
 ) -> Iterator[Callable[..., Populated]]:
-    from populate import runner
-    from populate.register import register
+    from populate.registration.register import register
+    from populate.work import runner
     from vbn.synthetic import SyntheticSettings, write_sessions
 
     small = SyntheticSettings(

@@ -7,10 +7,10 @@ import errno
 import psycopg2
 import pymysql
 
-from populate.transient import Patience, cause_of
-from schemas._datajoint import dj
+from populate.work.causes import Patience, cause_of
+from schemas.server.datajoint import dj
 from vbn.errors import InvalidContentError, NotReadableError, ServerError, SettingError, StoreError
-from vbn.web import Transient
+from vbn.web.client import Transient
 
 
 def raised(error: BaseException, cause: BaseException) -> BaseException:

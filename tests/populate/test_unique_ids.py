@@ -139,7 +139,7 @@ def test_two_workers_at_once_import_one_of_two(
 
 def indexes(database: Any, column: str) -> list[bool]:
     """Tell of each index on a column alone whether it is unique."""
-    from schemas import unique_ids
+    from schemas.bases import unique_ids
 
     connected = database.connect()
     return [
@@ -151,7 +151,7 @@ def indexes(database: Any, column: str) -> list[bool]:
 
 def share_by_hand(database: Any, columns: tuple[str, ...]) -> None:
     """Make the database one of an earlier version, in which two sessions share ids."""
-    from schemas import unique_ids
+    from schemas.bases import unique_ids
 
     connected = database.connect()
     for column in columns:
@@ -202,7 +202,7 @@ def test_a_database_in_which_sessions_share_ids_is_upgraded_and_says_so(
 
 def test_a_message_names_a_few_of_many_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     """As of a folder of copies under numbers of their own."""
-    from schemas import unique_ids
+    from schemas.bases import unique_ids
 
     monkeypatch.setattr(unique_ids, "_owners", lambda *_: {owner: [1, 2, 3] for owner in range(500)})
     with pytest.raises(ConflictError, match="; and 495 more such") as refusal:

@@ -223,8 +223,8 @@ def filters_of(database: Any) -> dict[str, tuple[Any, str]]:
 def test_corrected_filters_leave_the_results_of_the_old_ones_under_other_names(
     old_results: Any, shared_database: Any
 ) -> None:
-    from populate.staleness import stale_rows
-    from schemas import parameters
+    from populate.work.staleness import stale_rows
+    from schemas.bases import parameter_table as parameters
     from schemas.selection import UnitCriteria
 
     before, filters = own_contents(old_results), filters_of(old_results)
@@ -264,7 +264,7 @@ def test_the_corrected_filters_are_computed_beside_the_old_ones(old_results: Any
     old_results.vbn("populate", "--table", "UnitSelection")
     old_results.connect()
     from schemas import selection
-    from schemas.fetching import fetch_frame
+    from schemas.rows.fetch import fetch_frame
 
     def passing(name: str) -> set[int]:
         return set((selection.UnitSelection.Unit & {"unit_criteria": name}).to_arrays("unit_id").tolist())

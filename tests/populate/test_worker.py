@@ -259,7 +259,7 @@ def test_a_file_without_sense_stops_nobody_else(
 
 def test_long_work_holds_nothing_and_a_lost_connection_costs_nothing(one_session: Any) -> None:
     """While it computes: no transaction, no lock, nobody takes the job. Its connection is then killed."""
-    from populate import jobs, reservations
+    from populate.work import jobs, reservations
     from schemas import behavior
 
     database = one_session
@@ -368,7 +368,7 @@ def test_the_job_of_a_killed_worker_is_made_by_another_that_runs(one_session: An
 
 def test_whose_reservation_was_given_away_writes_nothing(one_session: Any) -> None:
     """A worker elsewhere whose connection was lost is taken for dead; it notices before its insert."""
-    from populate import jobs, reservations
+    from populate.work import jobs, reservations
     from schemas import behavior
 
     database = one_session
@@ -388,7 +388,7 @@ def test_whose_reservation_was_given_away_writes_nothing(one_session: Any) -> No
 
 def test_a_number_that_another_connection_has_now_is_no_sign_of_life(one_session: Any) -> None:
     """Numbers are given again: on MySQL when the server has started anew, on PostgreSQL at any time."""
-    from populate import jobs, reservations
+    from populate.work import jobs, reservations
     from schemas import behavior
 
     database = one_session
@@ -415,7 +415,7 @@ def test_a_number_that_another_connection_has_now_is_no_sign_of_life(one_session
 
 def due_job() -> tuple[Any, dict[str, Any]]:
     """Return the table Running as a worker uses it, and the key of its only job."""
-    from populate import jobs
+    from populate.work import jobs
     from schemas import behavior
 
     running = jobs.prepared(behavior.Running)
@@ -449,7 +449,7 @@ def test_who_is_interrupted_within_an_answer_gives_the_job_back(
     one_session: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rolling back fails then, and DataJoint raises that error in place of the interruption."""
-    from populate import runner
+    from populate.work import runner
 
     running, key = due_job()
 
@@ -523,7 +523,7 @@ class Relay:
             return socket.create_connection(
                 (self.server.settings["DJ_HOST"], int(self.server.settings["DJ_PORT"]))
             )
-        from schemas.embedded import EmbeddedServer
+        from schemas.server.embedded import EmbeddedServer
 
         server = socket.socket(socket.AF_UNIX)
         server.connect(str(EmbeddedServer(self.server.home).socket_folder / ".s.PGSQL.5432"))
@@ -632,8 +632,8 @@ def test_status_is_shown_again_and_again(populated_synthetic: Any) -> None:
 
 def test_a_lock_that_another_holds_is_no_property_of_the_data(one_session: Any) -> None:
     """As the server itself says it."""
-    from populate.transient import cause_of
-    from schemas._datajoint import dj
+    from populate.work.causes import cause_of
+    from schemas.server.datajoint import dj
 
     mysql = one_session.server.backend == "mysql"
     table = f'"{one_session.prefix}session"."session"'

@@ -8,9 +8,9 @@ import psycopg2
 import pymysql
 import pytest
 
-from populate.transient import Cause, cause_of
-from schemas._datajoint import dj
-from schemas.access import RefusedError, explain_refusals
+from populate.work.causes import Cause, cause_of
+from schemas.server.access import RefusedError, explain_refusals
+from schemas.server.datajoint import dj
 
 pytestmark = pytest.mark.files
 

@@ -322,7 +322,7 @@ def test_the_defaults_of_the_gap_are_the_same_set(aligned: Any) -> None:
 
 
 def content_of(name: str) -> dict[str, Any]:
-    from schemas.parameters import as_json
+    from schemas.bases.parameter_table import as_json
 
     found: dict[str, Any] = as_json(psth.Alignment.get(name))
     return found

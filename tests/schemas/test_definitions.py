@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from schemas import connection
-from schemas._datajoint import dj
-from schemas.parameters import ParameterTable
-from schemas.provenance import METHOD, PACKAGE, SOURCE, Computation
-from schemas.provenance import PARAMETERS as PARAMETERS_HASH
+from schemas.bases.parameter_table import ParameterTable
+from schemas.bases.provenance import METHOD, PACKAGE, SOURCE, Computation
+from schemas.bases.provenance import PARAMETERS as PARAMETERS_HASH
+from schemas.bases.registry import tables
+from schemas.server.datajoint import dj
 
 # What a comment may begin with in brackets; without brackets it begins with words.
 UNITS = [
@@ -78,7 +78,7 @@ class Definition:
 def table_classes() -> list[Any]:
     """Return masters and parts; nothing is connected."""
     found = []
-    for master in connection.tables():
+    for master in tables():
         parts = [
             member
             for member in vars(master).values()
@@ -247,6 +247,6 @@ def test_what_a_row_was_made_with_bears_the_name_of_its_table(definition: Defini
 
 
 def test_make_does_no_arithmetic_of_its_own_on_files() -> None:
-    """The path of a file is known to NwbFile and schemas.files alone."""
-    for cls in connection.tables(dj.Imported, dj.Computed):
+    """The path of a file is known to NwbFile and schemas.files.open_file alone."""
+    for cls in tables(dj.Imported, dj.Computed):
         assert not re.search(r"\bopen\(|Path\(|h5py|print\(", inspect.getsource(cls))

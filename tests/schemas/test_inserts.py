@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas._datajoint import dj
-from schemas.rows import insert_rows
+from schemas.rows.insert import insert_rows
+from schemas.server.datajoint import dj
 
 DEFINITION = """
 # Rows of all kinds

@@ -11,20 +11,10 @@ import numpy as np
 import pytest
 
 import schemas
-from schemas import (
-    behavior,
-    connection,
-    ecephys,
-    optotagging,
-    performance,
-    psth,
-    responses,
-    selection,
-    session,
-    settings,
-)
-from schemas._datajoint import dj
-from schemas.connection import schema_names
+from schemas import behavior, ecephys, optotagging, performance, psth, responses, selection, session
+from schemas.bases.registry import schema_names, tables
+from schemas.server import settings
+from schemas.server.datajoint import dj
 from vbn.errors import NotFoundError
 
 
@@ -299,7 +289,7 @@ def test_a_new_alignment_is_computed_for_all_sessions(own_database: Any) -> None
 
 
 def test_the_tables_are_listed_in_the_order_of_their_dependencies() -> None:
-    names = [cls.__name__ for cls in connection.tables(dj.Imported, dj.Computed)]
+    names = [cls.__name__ for cls in tables(dj.Imported, dj.Computed)]
     for table, needed in {
         "Stimulus": "ChangeDetection",
         "Psth": "Stimulus",

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from schemas import parameters, performance, psth, selection
-from schemas._datajoint import dj
-from schemas.connection import tables
-from vbn.analysis.performance import PerformanceParameters
+from schemas import performance, psth, selection
+from schemas.bases import parameter_table as parameters
+from schemas.bases.registry import tables
+from schemas.deploy import seeds
+from schemas.server.datajoint import dj
+from vbn.analysis.task.performance import PerformanceParameters
 from vbn.errors import ConflictError, NotFoundError, SettingError
 
 DEFAULTS = [(cls.__name__, name) for cls in parameters.parameter_tables().values() for name in cls.defaults]
@@ -69,17 +71,17 @@ def test_a_table_has_the_parameters_whose_keys_are_in_its_own(synthetic_database
 
 
 def test_a_table_that_lacks_a_default_set_or_has_an_old_one_is_seeded_again(params: Any) -> None:
-    parameters.seed_defaults()
-    assert parameters._tables_to_seed() == []
+    seeds.seed_defaults()
+    assert seeds._tables_to_seed() == []
     (params & {"performance_params": "allensdk"}).delete_quick()
-    assert parameters._tables_to_seed() == [params]
-    parameters.seed_defaults()
+    assert seeds._tables_to_seed() == [params]
+    seeds.seed_defaults()
     row = (params & {"performance_params": "allensdk"}).fetch1()
     assert row["performance_hash"] == params.stamp(row["performance_content"])["performance_hash"]
-    assert parameters._tables_to_seed() == []
+    assert seeds._tables_to_seed() == []
     dj.Table.update1(params(), {**row, "performance_version": 0, "performance_hash": "0" * 64})
-    assert parameters._tables_to_seed() == [params]
-    parameters.seed_defaults()
+    assert seeds._tables_to_seed() == [params]
+    seeds.seed_defaults()
     assert (params & {"performance_params": "allensdk"}).fetch1() == row
 
 
@@ -175,8 +177,8 @@ def test_what_becomes_a_default_may_be_somebodys_own_set_already(
     mine = (params & {"performance_params": "mine"}).fetch1()
     monkeypatch.setattr(params, "defaults", {**params.defaults, "window50": own})
     for _ in range(2):
-        parameters.seed_defaults()
-        assert parameters._tables_to_seed() == []
+        seeds.seed_defaults()
+        assert seeds._tables_to_seed() == []
         assert params.get("window50") == params.get("mine") == own
         assert (params & {"performance_params": "mine"}).fetch1() == mine
     assert [params.add(name, own) for name in ("mine", "window50")] == [False, False]
@@ -184,7 +186,7 @@ def test_what_becomes_a_default_may_be_somebodys_own_set_already(
         params.add("other", own)
     monkeypatch.setattr(params, "method_version", 2)
     params.seed()
-    assert parameters._tables_to_seed() == []
+    assert seeds._tables_to_seed() == []
     assert params.to_arrays("performance_version").tolist() == [2, 2, 2]
     assert [params.add(name, own) for name in ("mine", "window50")] == [False, False]
 
@@ -196,7 +198,7 @@ def test_a_default_that_was_changed_without_a_change_of_the_layout_is_refused(
     before = params.to_dicts()
     monkeypatch.setattr(params, "defaults", {"allensdk": PerformanceParameters(sliding_window=99)})
     with pytest.raises(ConflictError, match=r"'allensdk' .* exists with another content"):
-        parameters.seed_defaults()
+        seeds.seed_defaults()
     assert params.to_dicts() == before
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from schemas import behavior, ecephys, optotagging, performance, psth, queries, responses, selection, session
-from schemas.fetching import fetch_frame
+from schemas.rows.fetch import fetch_frame
 from schemas.stimulus import Stimulus
 from vbn.errors import NotFoundError, SettingError, VbnError
 

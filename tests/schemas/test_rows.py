@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas import rows
-from schemas.rows import plain, rows_from_frame
+from schemas.rows import insert as rows
+from schemas.rows.insert import plain, rows_from_frame
 from vbn.errors import InvalidContentError, SettingError
 
 KEY = {"session_id": 7}

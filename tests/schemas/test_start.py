@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 import schemas
-from populate.status import table_status
-from schemas import ecephys, files, session
-from schemas._datajoint import dj
+from populate.work.status import table_status
+from schemas import ecephys, session
+from schemas.deploy import seeds
+from schemas.files import open_file as files
+from schemas.server.datajoint import dj
 from vbn.anatomy import structures
 
 
@@ -59,11 +61,11 @@ def test_structures_that_are_missing_or_otherwise_are_seeded(
     removed, changed = sorted(expected.keys() - used)[:2]
     (ecephys.Structure & {"structure_acronym": removed}).delete_quick()
     ecephys.Structure.update1({"structure_acronym": changed, "structure_name": "another"})
-    ecephys.seed_structures()
+    seeds.seed_structures()
     names = dict(zip(*ecephys.Structure.to_arrays("structure_acronym", "structure_name"), strict=True))
     assert {name: names[name] for name in expected} == expected
     questions.clear()
-    ecephys.seed_structures()
+    seeds.seed_structures()
     assert len(questions) == 1
 
 

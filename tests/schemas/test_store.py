@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas import store
-from schemas._datajoint import dj
+from schemas.files import array_store as store
+from schemas.server.datajoint import dj
 from vbn.errors import StoreError
 
 NpyRef = dj.builtin_codecs.NpyRef

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.values import find_refusal
+from schemas.rows.column_limits import find_refusal
 
 
 @dataclass(frozen=True)

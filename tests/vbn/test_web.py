@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from vbn import web
 from vbn.errors import NotReadableError
-from vbn.ranges import RangeReader, Version
-from vbn.web import Patience, Transient, http_url, is_url, read_all, with_retries
+from vbn.web import client as web
+from vbn.web.client import Patience, Transient, http_url, is_url, read_all, with_retries
+from vbn.web.ranges import RangeReader, Version
 
 QUICK = Patience(tries=3, timeout_s=0.5, first_wait_s=0.001, longest_wait_s=0.01)
 

@@ -1,19 +1,10 @@
 """Numbers from arrays: responses of units, behaviour, task performance, optotagging.
 
 Nothing here knows files or databases. Times are seconds on the session's clock. Spikes come as three arrays,
-see `vbn.analysis.spikes`. The functions of the responses are in modules of their own names, such as
-``vbn.analysis.change_response.change_response``.
+see `vbn.analysis.spikes.trains`. The functions of the responses are in modules of their own names, such as
+``vbn.analysis.responses.change_response.change_response``.
 """
 
-from vbn.analysis.aligned_behavior import AlignedBehavior, align_behavior, align_trace
-from vbn.analysis.change_response import ChangeResponseParameters
-from vbn.analysis.engagement import ENGAGEMENT, EngagementParameters, engaged_trials, engagement_epochs
-from vbn.analysis.events import EventSelection, SessionEvents, find_events
-from vbn.analysis.flash_response import FlashResponseParameters
-from vbn.analysis.flash_selection import outcome_of_change
-from vbn.analysis.image_selectivity import ImageSelectivityParameters, lifetime_sparseness
-from vbn.analysis.licking import lick_bouts
-from vbn.analysis.omission_response import OmissionResponseParameters
 from vbn.analysis.optotagging import (
     DEFAULT_METHOD,
     METHODS,
@@ -25,22 +16,31 @@ from vbn.analysis.optotagging import (
     laser_evidence_by_condition,
     tagged_shares,
 )
-from vbn.analysis.performance import (
+from vbn.analysis.responses.change_response import ChangeResponseParameters
+from vbn.analysis.responses.flash_response import FlashResponseParameters
+from vbn.analysis.responses.flash_selection import outcome_of_change
+from vbn.analysis.responses.image_selectivity import ImageSelectivityParameters, lifetime_sparseness
+from vbn.analysis.responses.omission_response import OmissionResponseParameters
+from vbn.analysis.responses.receptive_field import ReceptiveFieldParameters
+from vbn.analysis.responses.running_modulation import StateModulationParameters
+from vbn.analysis.selection import Criterion, UnitCriteria, passing_units
+from vbn.analysis.spikes.aligned_behavior import AlignedBehavior, align_behavior, align_trace
+from vbn.analysis.spikes.population import area_summary, population_psth
+from vbn.analysis.spikes.psth import Counts, Psth, TimeAxis, count_spikes, psth
+from vbn.analysis.spikes.trains import SpikePieces
+from vbn.analysis.spikes.windows import count_in_windows
+from vbn.analysis.task.engagement import ENGAGEMENT, EngagementParameters, engaged_trials, engagement_epochs
+from vbn.analysis.task.events import EventSelection, SessionEvents, find_events
+from vbn.analysis.task.licking import lick_bouts
+from vbn.analysis.task.performance import (
     PerformanceParameters,
     performance_metrics,
     response_latencies,
     reward_rate,
     rolling_performance,
 )
-from vbn.analysis.population import area_summary, population_psth
-from vbn.analysis.psth import Counts, Psth, TimeAxis, count_spikes, psth
-from vbn.analysis.receptive_field import ReceptiveFieldParameters
-from vbn.analysis.running_modulation import StateModulationParameters
-from vbn.analysis.selection import Criterion, UnitCriteria, passing_units
-from vbn.analysis.spikes import SpikePieces
-from vbn.analysis.task_statistics import image_statistics, lick_latencies, pooled_statistics
-from vbn.analysis.trial_response import trial_counts, trial_events
-from vbn.analysis.windows import count_in_windows
+from vbn.analysis.task.task_statistics import image_statistics, lick_latencies, pooled_statistics
+from vbn.analysis.task.trial_response import trial_counts, trial_events
 
 __all__ = [
     "DEFAULT_METHOD",

@@ -11,7 +11,7 @@ import pandas as pd
 import scipy
 from numpy.typing import ArrayLike
 
-from vbn.analysis.spikes import Floats, Integers
+from vbn.analysis.spikes.trains import Floats, Integers
 
 HIERARCHY_SCORES: Mapping[str, float] = MappingProxyType(
     {

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vbn.analysis.spikes import Booleans
+from vbn.analysis.spikes.trains import Booleans
 
 Value = float | str | bool | tuple[str, ...] | None
 

@@ -11,7 +11,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from vbn.analysis.spikes import Floats, Integers
+from vbn.analysis.spikes.trains import Floats, Integers
 
 MAX_EXACT_PAIRS = 50  # as scipy.stats.wilcoxon
 ALTERNATIVES = ("two-sided", "greater", "less")

@@ -10,7 +10,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from vbn.analysis.spikes import Floats
+from vbn.analysis.spikes.trains import Floats
 
 
 def signed_rank_p_value(differences: ArrayLike) -> float:

@@ -7,11 +7,8 @@ missing text (``''``, ``N/A``) are missing values here. Times are seconds on the
 the LFP file of a probe. What is odd in a file is told by `session_issues`.
 """
 
-from vbn.nwb.behavior import read_licks, read_rewards, read_running
-from vbn.nwb.blocks import summarise_blocks
-from vbn.nwb.changes import match_changes
-from vbn.nwb.eye import read_eye_tracking
-from vbn.nwb.files import (
+from vbn.nwb.checks.survey import CODES, Issue, session_issues
+from vbn.nwb.hdf5.identify import (
     FileIdentity,
     FileKind,
     find_nwb_files,
@@ -20,8 +17,12 @@ from vbn.nwb.files import (
     require_recording,
     require_session,
 )
-from vbn.nwb.issues import CODES, Issue, session_issues
-from vbn.nwb.lfp import (
+from vbn.nwb.hdf5.recording import RecordingFile, open_lfp, open_recording, open_session
+from vbn.nwb.readers.behavior import read_licks, read_rewards, read_running
+from vbn.nwb.readers.blocks import summarise_blocks
+from vbn.nwb.readers.changes import match_changes
+from vbn.nwb.readers.eye import read_eye_tracking
+from vbn.nwb.readers.lfp import (
     CurrentSourceDensity,
     LfpMetadata,
     read_csd,
@@ -29,17 +30,16 @@ from vbn.nwb.lfp import (
     read_lfp_probe,
     read_lfp_samples,
 )
-from vbn.nwb.optotagging import read_optotagging
-from vbn.nwb.parameters import RigGeometry, TaskParameters, read_rig_geometry, read_task_parameters
-from vbn.nwb.probes import read_channels, read_probes
-from vbn.nwb.recording import RecordingFile, open_lfp, open_recording, open_session
-from vbn.nwb.session import SessionMetadata, read_session
-from vbn.nwb.spikes import iterate_spike_amplitudes, iterate_spike_times
-from vbn.nwb.stimulus import read_stimulus_presentations, read_stimulus_timestamps
-from vbn.nwb.templates import StimulusTemplate, image_names, image_thumbnail, read_stimulus_templates
-from vbn.nwb.trials import read_trials
-from vbn.nwb.units import read_ids, read_units
-from vbn.nwb.waveforms import read_peak_waveforms, read_unit_waveform
+from vbn.nwb.readers.optotagging import read_optotagging
+from vbn.nwb.readers.parameters import RigGeometry, TaskParameters, read_rig_geometry, read_task_parameters
+from vbn.nwb.readers.probes import read_channels, read_probes
+from vbn.nwb.readers.session import SessionMetadata, read_session
+from vbn.nwb.readers.spikes import iterate_spike_amplitudes, iterate_spike_times
+from vbn.nwb.readers.stimulus import read_stimulus_presentations, read_stimulus_timestamps
+from vbn.nwb.readers.templates import StimulusTemplate, image_names, image_thumbnail, read_stimulus_templates
+from vbn.nwb.readers.trials import read_trials
+from vbn.nwb.readers.units import read_ids, read_units
+from vbn.nwb.readers.waveforms import read_peak_waveforms, read_unit_waveform
 
 __all__ = [
     "CODES",

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from vbn.analysis.binning import z_scores
+from vbn.analysis.spikes.binning import z_scores
 from vbn.plots.bands import draw_bands, size_inches, spread, structure_bands
 from vbn.plots.panels import (
     SECONDS_PER_MINUTE,

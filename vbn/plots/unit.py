@@ -87,7 +87,7 @@ class UnitCard:
     laser : around pulses of the laser at its highest level, with a raster.
     waveform_uv : (n_samples,) microvolts at 30 kHz, mean waveform on the peak channel.
     field : the receptive field.
-    autocorrelogram_hz : (n_bins,) rates after a spike, see `vbn.analysis.autocorrelogram`.
+    autocorrelogram_hz : (n_bins,) rates after a spike, see `vbn.analysis.spikes.autocorrelogram`.
     autocorrelogram_bin_s : seconds, width of its bins.
     along_session : the rate along the session.
     """

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from vbn.errors import FileError, NotReadableError, SettingError, VbnError
-from vbn.ranges import RangeReader, Version
 from vbn.release.cache import Record, content_hash
-from vbn.web import Patience, is_url
+from vbn.web.client import Patience, is_url
+from vbn.web.ranges import RangeReader, Version
 
 try:
     import fcntl
@@ -105,7 +105,7 @@ class _Stopped(Exception):  # noqa: N818 - nothing went wrong
 
 
 class _Source(Protocol):
-    """What a file is copied from; as of `vbn.ranges.RangeReader`."""
+    """What a file is copied from; as of `vbn.web.ranges.RangeReader`."""
 
     bytes_received: int
 
@@ -426,7 +426,7 @@ def _locked_part(job: Download) -> Iterator[BinaryIO]:
 
 
 class _LocalFile:
-    """A file in a folder that holds the release, read as a `vbn.ranges.RangeReader` is."""
+    """A file in a folder that holds the release, read as a `vbn.web.ranges.RangeReader` is."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 
 from vbn.errors import AbsentError, ConflictError, NotFoundError, NotReadableError
-from vbn.ranges import RangeReader
 from vbn.release.cache import Cache, Record, content_hash, write_whole
 from vbn.release.download import MARGIN_BYTES, Download, Progress, Result, download, local_size
 from vbn.release.manifest import Manifest, ManifestFile
@@ -19,7 +18,8 @@ from vbn.release.names import parse_name
 from vbn.release.selection import Selection, choose, lfp_probes, list_files, list_sessions
 from vbn.release.sources import BUCKET_URL, ManifestPlace, choose_version, find_manifests
 from vbn.release.tables import read_table
-from vbn.web import Patience, is_url, read_all
+from vbn.web.client import Patience, is_url, read_all
+from vbn.web.ranges import RangeReader
 
 TABLES = ("ecephys_sessions", "behavior_sessions", "probes", "channels", "units")
 SIZE_WORKERS = 8

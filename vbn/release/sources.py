@@ -17,7 +17,7 @@ from urllib.request import url2pathname
 
 from vbn.errors import NotFoundError, NotReadableError
 from vbn.release.manifest import MANIFEST_NAME, PROJECT, Manifest, ManifestFile, version_key, version_of
-from vbn.web import Patience, http_url, is_url, read_all
+from vbn.web.client import Patience, http_url, is_url, read_all
 
 BUCKET_URL = "https://visual-behavior-neuropixels-data.s3.us-west-2.amazonaws.com"
 KNOWN_VERSIONS = ("0.5.0", "0.4.0", "0.3.0", "0.2.0", "0.1.0")
@@ -46,7 +46,7 @@ class ManifestPlace:
     layout: str
 
     def read(self, patience: Patience | None = None) -> Manifest:
-        """Fetch and read the manifest; errors as of `Manifest.read` and `vbn.web.read_all`."""
+        """Fetch and read the manifest; errors as of `Manifest.read` and `vbn.web.client.read_all`."""
         return Manifest.read(self.content(patience), self.location)
 
     def content(self, patience: Patience | None = None) -> bytes:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vbn.analysis.autocorrelogram import autocorrelogram
+from vbn.analysis.spikes.autocorrelogram import autocorrelogram
 
 
 @given(st.lists(st.integers(0, 4000), max_size=60, unique=True))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vbn.analysis.binning import (
+from vbn.analysis.spikes.binning import (
     equal_bins,
     event_rates_in_bins,
     mean_in_bins,

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from vbn.analysis.change_response import (
+from vbn.analysis.responses.change_response import (
     ChangeResponseParameters,
     change_response,
     half_maximum_latency,
 )
-from vbn.analysis.flash_selection import outcome_of_change
+from vbn.analysis.responses.flash_selection import outcome_of_change
 
 PERIOD_S = 0.75
 

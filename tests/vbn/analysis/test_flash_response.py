@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from vbn.analysis.flash_response import FlashResponseParameters, flash_response
+from vbn.analysis.responses.flash_response import FlashResponseParameters, flash_response
 
 
 def flash_table(colors, start_s=100.0):

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vbn.analysis import image_selectivity as module
-from vbn.analysis.flash_selection import is_repeated_image
-from vbn.analysis.image_selectivity import (
+from vbn.analysis.responses import image_selectivity as module
+from vbn.analysis.responses.flash_selection import is_repeated_image
+from vbn.analysis.responses.image_selectivity import (
     ImageSelectivityParameters,
     image_selectivity,
     lifetime_sparseness,

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from vbn.analysis.omission_response import OmissionResponseParameters, omission_response
+from vbn.analysis.responses.omission_response import OmissionResponseParameters, omission_response
 
 PERIOD_S = 0.75
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vbn.analysis.population import area_summary, population_psth
+from vbn.analysis.spikes.population import area_summary, population_psth
 
 NAN = np.nan
 

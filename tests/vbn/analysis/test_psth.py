@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vbn.analysis import Counts, TimeAxis, count_spikes, psth
-from vbn.analysis.spikes import unit_trains
+from vbn.analysis.spikes.trains import unit_trains
 
 AXES = [
     TimeAxis(-1.0, 1.5, 0.01),
@@ -124,7 +124,7 @@ class TestCountSpikes:
     @pytest.mark.parametrize("block_size", [1, 100, 1000])
     def test_units_that_are_counted_together_do_not_mix(self, block_size, monkeypatch):
         """Silent and busy units in blocks of one, of some and of all; windows that touch, overlap, repeat."""
-        monkeypatch.setattr(importlib.import_module("vbn.analysis.psth"), "BLOCK_SIZE", block_size)
+        monkeypatch.setattr(importlib.import_module("vbn.analysis.spikes.psth"), "BLOCK_SIZE", block_size)
         rng, axis = np.random.default_rng(5), TimeAxis(-0.5, 0.5, 0.25)
         trains = [np.sort(rng.uniform(0, 9, size)) for size in (0, 40, 0, 300, 1, 7, 0, 90, 0)]
         events = np.array([2.0, 3.0, 3.0, 3.2, 8.9, 30.0])

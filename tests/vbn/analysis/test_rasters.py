@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vbn.analysis import TimeAxis
-from vbn.analysis.psth import count_spikes
-from vbn.analysis.rasters import spikes_around
+from vbn.analysis.spikes.psth import count_spikes
+from vbn.analysis.spikes.rasters import spikes_around
 
 TIMES = st.lists(st.integers(0, 400), max_size=30).map(lambda ticks: np.array(ticks, dtype=float) / 16)
 

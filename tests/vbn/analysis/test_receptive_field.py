@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vbn.analysis.receptive_field import (
+from vbn.analysis.responses.receptive_field import (
     ReceptiveFieldParameters,
     chi_square_p_values,
     receptive_field,

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vbn.analysis.change_response import change_response
-from vbn.analysis.flash_response import flash_response
-from vbn.analysis.image_selectivity import image_selectivity
-from vbn.analysis.omission_response import omission_response
-from vbn.analysis.receptive_field import receptive_field
-from vbn.analysis.running_modulation import pupil_modulation, running_modulation
+from vbn.analysis.responses.change_response import change_response
+from vbn.analysis.responses.flash_response import flash_response
+from vbn.analysis.responses.image_selectivity import image_selectivity
+from vbn.analysis.responses.omission_response import omission_response
+from vbn.analysis.responses.receptive_field import receptive_field
+from vbn.analysis.responses.running_modulation import pupil_modulation, running_modulation
 
 # What a test of few events may miss and invent: other sessions than those at hand may be looked at.
 MIN_FOUND_SHARE = 0.8

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from vbn.analysis.change_response import change_response
-from vbn.analysis.flash_response import flash_response
-from vbn.analysis.image_selectivity import image_selectivity
-from vbn.analysis.omission_response import omission_response
-from vbn.analysis.receptive_field import receptive_field
-from vbn.analysis.running_modulation import running_modulation
+from vbn.analysis.responses.change_response import change_response
+from vbn.analysis.responses.flash_response import flash_response
+from vbn.analysis.responses.image_selectivity import image_selectivity
+from vbn.analysis.responses.omission_response import omission_response
+from vbn.analysis.responses.receptive_field import receptive_field
+from vbn.analysis.responses.running_modulation import running_modulation
 
 PAGE = Path(__file__).parents[3] / "docs" / "responses.md"
 PLACES = {"condition": ("active", "passive"), "outcome": ("hit", "miss"), "color": ("white", "black")}

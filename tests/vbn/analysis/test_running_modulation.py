@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vbn.analysis.running_modulation import (
+from vbn.analysis.responses.running_modulation import (
     StateModulationParameters,
     pupil_modulation,
     running_modulation,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vbn.analysis.spikes import SpikePieces, unit_trains
+from vbn.analysis.spikes.trains import SpikePieces, unit_trains
 
 TRAINS = st.lists(st.lists(st.floats(0, 10), max_size=5).map(sorted), max_size=4)
 

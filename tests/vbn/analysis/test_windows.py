@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vbn.analysis import windows
-from vbn.analysis.psth import TimeAxis, count_spikes
-from vbn.analysis.windows import (
+from vbn.analysis.spikes import windows
+from vbn.analysis.spikes.psth import TimeAxis, count_spikes
+from vbn.analysis.spikes.windows import (
     checked_window,
     count_in_windows,
     first_spikes_in_windows,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vbn import nwb
 from vbn.errors import InvalidContentError
-from vbn.nwb.behavior import with_forward_positive
+from vbn.nwb.readers.behavior import with_forward_positive
 
 RUNNING = "processing/running"
 PULSES = "processing/optotagging/optogenetic_stimulation"

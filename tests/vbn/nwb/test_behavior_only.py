@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vbn import nwb
 from vbn.errors import InvalidContentError, WrongKindError
-from vbn.nwb import replay
+from vbn.nwb.readers import replay
 
 BEHAVIOR_ONLY = nwb.FileKind.BEHAVIOR_ONLY
 

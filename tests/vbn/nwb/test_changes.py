@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vbn import nwb
-from vbn.nwb.changes import frame_times
+from vbn.nwb.readers.changes import frame_times
 
 FRAMES = np.arange(1000) / 10
 """10 Hz; the fixtures' presentations start on time, their trials know a time 0.1 s earlier."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vbn.errors import InvalidContentError
-from vbn.nwb import columns
+from vbn.nwb.readers import columns
 
 
 def test_text_is_decoded_and_missing_text_is_none():

@@ -14,7 +14,7 @@ import pandas as pd
 import pynwb
 import pytest
 
-from vbn.nwb.derived import COMPRESSED_BYTES, DerivedSession, DerivedTable, write_derived
+from vbn.nwb.write_derived import COMPRESSED_BYTES, DerivedSession, DerivedTable, write_derived
 
 
 @pytest.fixture

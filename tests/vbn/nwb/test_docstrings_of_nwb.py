@@ -8,7 +8,7 @@ import pytest
 
 import vbn.nwb
 
-MODULES = [f"vbn.nwb.{module.name}" for module in pkgutil.iter_modules(vbn.nwb.__path__)]
+MODULES = [module.name for module in pkgutil.walk_packages(vbn.nwb.__path__, "vbn.nwb.")]
 
 
 @pytest.mark.parametrize("name", MODULES)

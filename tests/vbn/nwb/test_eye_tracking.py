@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from vbn import nwb
 from vbn.errors import InvalidContentError
-from vbn.nwb.eye import is_outlier, likely_blinks
+from vbn.nwb.readers.eye import is_outlier, likely_blinks
 
 EYE = "acquisition/EyeTracking"
 AREAS = st.one_of(st.floats(1, 1000), st.just(np.nan), st.just(5000.0))

@@ -17,8 +17,8 @@ from h5py import h5d, h5p, h5s, h5t, h5z
 
 from vbn import nwb
 from vbn.errors import NotReadableError
-from vbn.nwb import filters
-from vbn.nwb.filters import missing_filters
+from vbn.nwb.hdf5 import filters
+from vbn.nwb.hdf5.filters import missing_filters
 
 NOBODYS = 65_500
 """A number that no filter has."""

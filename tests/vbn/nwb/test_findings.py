@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vbn import nwb
-from vbn.nwb import issues
+from vbn.nwb.checks import survey as issues
 from vbn.nwb.issue import first_of
 
 

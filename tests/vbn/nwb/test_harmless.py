@@ -16,8 +16,8 @@ import pytest
 from benchmarks.fuzz import hostile
 from vbn import nwb
 from vbn.errors import FileError, InvalidContentError, NotReadableError
-from vbn.nwb import harmless
-from vbn.nwb.columns import MOST_ROWS
+from vbn.nwb.hdf5 import harmless
+from vbn.nwb.readers.columns import MOST_ROWS
 
 
 @pytest.fixture(scope="module")

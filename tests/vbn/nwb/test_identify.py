@@ -11,7 +11,7 @@ import pytest
 
 from vbn import nwb
 from vbn.errors import NotNwbError, NotReadableError, WrongKindError
-from vbn.nwb.files import LFP_DESCRIPTION, unreadable
+from vbn.nwb.hdf5.identify import LFP_DESCRIPTION, unreadable
 
 PARTS = ("root", "ephys", "task", "stimuli")
 

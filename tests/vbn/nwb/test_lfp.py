@@ -13,7 +13,7 @@ from scipy import signal
 
 from vbn import nwb
 from vbn.errors import InvalidContentError
-from vbn.nwb import lfp as lfp_module
+from vbn.nwb.readers import lfp as lfp_module
 
 SERIES = "acquisition/probe_7_lfp/probe_7_lfp_data"
 ELECTRODES = "general/extracellular_ephys/electrodes"

@@ -12,8 +12,8 @@ import pytest
 
 from vbn import nwb
 from vbn.errors import InvalidContentError, NotReadableError, WrongKindError
-from vbn.nwb import recording as recording_module
-from vbn.nwb.recording import lost_columns, reading, reads
+from vbn.nwb.hdf5 import recording as recording_module
+from vbn.nwb.hdf5.recording import lost_columns, reading, reads
 
 READERS = (
     nwb.read_session,

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from vbn import nwb
 from vbn.errors import InvalidContentError
-from vbn.nwb.parameters import stimulus_set
+from vbn.nwb.readers.parameters import stimulus_set
 
 TASK = "general/task_parameters"
 RIG = "processing/eye_tracking_rig_metadata/eye_tracking_rig_metadata"

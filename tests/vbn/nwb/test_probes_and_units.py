@@ -7,7 +7,7 @@ import pytest
 
 from vbn import nwb
 from vbn.errors import InvalidContentError
-from vbn.nwb.units import METRICS
+from vbn.nwb.readers.units import METRICS
 
 ELECTRODES = "general/extracellular_ephys/electrodes"
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from vbn import nwb
-from vbn.nwb.issues import session_issues
+from vbn.nwb.checks.survey import session_issues
 
 pytestmark = pytest.mark.corpus
 HEADS = os.environ.get("VBN_REAL_HEADS")

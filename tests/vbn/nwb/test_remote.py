@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from vbn import nwb
 from vbn.errors import NotReadableError
-from vbn.nwb import remote
-from vbn.nwb.recording import RecordingFile
-from vbn.nwb.remote import RemoteFile, open_remote
-from vbn.web import Patience
+from vbn.nwb.hdf5.recording import RecordingFile
+from vbn.web import remote_file as remote
+from vbn.web.client import Patience
+from vbn.web.remote_file import RemoteFile, open_remote
 
 BLOCK = 1024
 CONTENT = np.random.default_rng(1).bytes(100 * BLOCK + 321)
@@ -176,7 +176,7 @@ def test_a_server_that_names_a_wait_is_given_it(open_served, served, fault):
 
 def test_a_connection_that_breaks_on_every_try_still_brings_the_file(open_served, served, fault, monkeypatch):
     """Each try goes on where the last one stopped, and only tries that bring next to nothing count."""
-    monkeypatch.setattr("vbn.ranges.PROGRESS_BYTES", 1)
+    monkeypatch.setattr("vbn.web.ranges.PROGRESS_BYTES", 1)
     file = open_served()
     served.faults.extend([fault("drop")] * 12)
     assert read_at(file, 10 * BLOCK, 50 * BLOCK) == CONTENT[10 * BLOCK : 60 * BLOCK]
@@ -393,7 +393,7 @@ def test_pynwb_reads_through_it(recording_path, make_site):
         open_remote(f"{site.url}/{recording_path.name}", patience=QUICK) as opened,
         h5py.File(opened, "r") as file,
     ):
-        from vbn.nwb.recording import _harmless_warnings_silenced
+        from vbn.nwb.hdf5.recording import _harmless_warnings_silenced
 
         with _harmless_warnings_silenced():
             nwb_io = pynwb.NWBHDF5IO(file=file, mode="r", load_namespaces=True)

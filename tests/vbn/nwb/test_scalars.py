@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from vbn import nwb
 from vbn.errors import InvalidContentError
-from vbn.nwb import columns, scalars
-from vbn.nwb.probes import read_channels
-from vbn.nwb.recording import open_recording
-from vbn.nwb.scalars import decoded, flag, flat, length_of, number, single, text, texts, whole
-from vbn.nwb.session import read_session
-from vbn.nwb.units import read_units
+from vbn.nwb.hdf5 import scalars
+from vbn.nwb.hdf5.recording import open_recording
+from vbn.nwb.hdf5.scalars import decoded, flag, flat, length_of, number, single, text, texts, whole
+from vbn.nwb.readers import columns
+from vbn.nwb.readers.probes import read_channels
+from vbn.nwb.readers.session import read_session
+from vbn.nwb.readers.units import read_units
 
 SHAPES = ((), (1,), (1, 1), (1, 1, 1))
 

@@ -10,7 +10,7 @@ import pytest
 
 from vbn import nwb
 from vbn.errors import InvalidContentError
-from vbn.nwb.session import age_in_days, cre_line, find_metadata_issues, image_set
+from vbn.nwb.readers.session import age_in_days, cre_line, find_metadata_issues, image_set
 
 
 def test_what_a_file_does_not_state_is_none(make_recording, root):

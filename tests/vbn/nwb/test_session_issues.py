@@ -10,7 +10,8 @@ import pytest
 
 from vbn import nwb
 from vbn.errors import NotReadableError
-from vbn.nwb.layout import KNOWN, unknown_objects
+from vbn.nwb.checks import survey
+from vbn.nwb.checks.layout import KNOWN, unknown_objects
 
 TEXT = h5py.string_dtype()
 ALWAYS = {"invalid_channels", "missing_ccf", "missing_structure", "unit_on_invalid_channel", "nan_metrics"}
@@ -270,7 +271,7 @@ def test_a_failing_disk_is_no_issue(recording, monkeypatch):
     def fail(session):
         raise NotReadableError(session.path, "the disk is gone.")
 
-    monkeypatch.setitem(nwb.issues.FRAMES, "trials", fail)
+    monkeypatch.setitem(survey.FRAMES, "trials", fail)
     with pytest.raises(NotReadableError, match="the disk is gone"):
         nwb.session_issues(recording)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vbn import nwb
 from vbn.errors import InvalidContentError
-from vbn.nwb.spikes import adjacent_runs, backward_steps
+from vbn.nwb.readers.spikes import adjacent_runs, backward_steps
 
 
 def read(recording, units=None):
@@ -112,7 +112,7 @@ def test_equal_times_are_possible_and_units_may_start_before_the_last_one_ended(
 def test_a_failure_of_ours_is_noted(make_recording, ephys, monkeypatch):
     recording = make_recording(ephys)
     units = nwb.read_units(recording)
-    monkeypatch.setattr("vbn.nwb.spikes.adjacent_runs", lambda _: 1 / 0)
+    monkeypatch.setattr("vbn.nwb.readers.spikes.adjacent_runs", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError) as caught:
         read(recording, units)
     assert "spike times" in caught.value.__notes__[0]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from vbn import nwb
 from vbn.errors import InvalidContentError
-from vbn.nwb import replay
-from vbn.nwb.stimulus import COLUMNS, runs_of
+from vbn.nwb.readers import replay
+from vbn.nwb.readers.stimulus import COLUMNS, runs_of
 
 IMAGE = "intervals/Natural_Images_presentations"
 GRAY = "intervals/spontaneous_presentations"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vbn import nwb
 from vbn.errors import InvalidContentError
-from vbn.nwb.trials import split_by_trial
+from vbn.nwb.readers.trials import split_by_trial
 
 TRIALS = "intervals/trials"
 

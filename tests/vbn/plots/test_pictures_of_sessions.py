@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from vbn.analysis.binning import z_scores
+from vbn.analysis.spikes.binning import z_scores
 from vbn.plots.behavior import OUTCOMES, SessionBehavior, plot_behavior, raster_order
 from vbn.plots.probe import ProbeDepths, SessionProbes, SourceDensity, plot_probes, yield_edges
 from vbn.plots.session import SessionOverview, plot_session, unit_order

@@ -18,7 +18,7 @@ import pytest
 
 from vbn.errors import NotReadableError, SettingError, VbnError
 from vbn.release import Download, Progress, Result, download, missing_bytes
-from vbn.web import Patience
+from vbn.web.client import Patience
 
 CONTENT = np.random.default_rng(5).bytes(700_001)
 QUICK = Patience(tries=4, timeout_s=0.3, first_wait_s=0.001, longest_wait_s=0.01)

@@ -9,7 +9,7 @@ import pytest
 from vbn.errors import NotFoundError, NotReadableError
 from vbn.release import Manifest, ManifestPlace, find_manifests
 from vbn.release.sources import choose_version
-from vbn.web import Patience
+from vbn.web.client import Patience
 
 QUICK = Patience(tries=2, timeout_s=0.5, first_wait_s=0.001, longest_wait_s=0.01)
 PROJECT = "visual-behavior-neuropixels"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vbn.analysis.spikes import Floats, Integers
+from vbn.analysis.spikes.trains import Floats, Integers
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vbn.analysis.spikes import Floats, Integers
+from vbn.analysis.spikes.trains import Floats, Integers
 
 CONDITION_COLUMNS = ("waveform", "level", "level_rank", "level_name", "duration_s", "n_pulses")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
-from vbn.analysis.spikes import Floats, Integers
+from vbn.analysis.spikes.trains import Floats, Integers
 
 
 def binned_counts(spike_times: Floats, onsets: Floats, bin_s: float, n_bins: int) -> Integers:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from vbn.analysis.optotagging.conditions import sorted_pulses
 from vbn.analysis.optotagging.measure import Measured, Plan, make_plan, measure
 from vbn.analysis.optotagging.parameters import EvidenceParameters
-from vbn.analysis.spikes import Booleans, Floats, Integers, unit_trains
+from vbn.analysis.spikes.trains import Booleans, Floats, Integers, unit_trains
 from vbn.analysis.statistics import rate_excess_p_values, row_medians, signed_rank_p_values
 
 DEFAULT_EVIDENCE = EvidenceParameters()

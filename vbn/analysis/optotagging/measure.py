@@ -23,7 +23,7 @@ from vbn.analysis.optotagging.conditions import Pulses
 from vbn.analysis.optotagging.cosine import binned_counts, responsive_fraction
 from vbn.analysis.optotagging.parameters import EvidenceParameters, Window
 from vbn.analysis.optotagging.salt import latency_histogram, salt
-from vbn.analysis.spikes import Booleans, Floats, Integers
+from vbn.analysis.spikes.trains import Booleans, Floats, Integers
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from vbn.analysis.optotagging.genotype import is_cre_positive
-from vbn.analysis.spikes import Booleans
+from vbn.analysis.spikes.trains import Booleans
 from vbn.analysis.statistics import benjamini_hochberg
 
 PULSE, COSINE = "pulse", "raised_cosine"

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vbn.analysis.optotagging.genotype import is_cre_positive
 from vbn.analysis.optotagging.methods import TAGGED, UNLABELLED
-from vbn.analysis.spikes import Floats
+from vbn.analysis.spikes.trains import Floats
 
 CELL_CLASSES = ("Sst", "Vip", "RS", "FS", UNLABELLED)
 WILD_TYPE = "wild type"

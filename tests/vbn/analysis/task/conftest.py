@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vbn.analysis.events import SessionEvents
+from vbn.analysis.task.events import SessionEvents
 
 KINDS = ("hit", "miss", "false_alarm", "correct_reject", "auto_rewarded", "aborted")
 FLASH_S, DISPLAY_LAG_S, REPLAY_S = 0.75, 0.044, 3000.0

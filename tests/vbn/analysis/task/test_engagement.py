@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vbn.analysis.engagement import (
+from vbn.analysis.task.engagement import (
     ENGAGEMENT,
     EngagementParameters,
     engaged_flashes,
@@ -17,7 +17,7 @@ from vbn.analysis.engagement import (
     engagement_epochs,
     rewarded_flashes,
 )
-from vbn.analysis.presentations import TRIAL_OUTCOMES, trial_rows
+from vbn.analysis.task.presentations import TRIAL_OUTCOMES, trial_rows
 
 KINDS = st.lists(st.sampled_from(TRIAL_OUTCOMES), max_size=40)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vbn.analysis.events import (
+from vbn.analysis.task.events import (
     CONDITION_VALUES,
     EVENT_CONDITIONS,
     EVENT_OUTCOMES,
@@ -18,7 +18,7 @@ from vbn.analysis.events import (
     find_events,
     level_names,
 )
-from vbn.analysis.presentations import TRIAL_OUTCOMES, trial_rows
+from vbn.analysis.task.presentations import TRIAL_OUTCOMES, trial_rows
 
 KINDS = st.lists(st.sampled_from(TRIAL_OUTCOMES), max_size=25)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vbn.analysis.licking import LICK_GAPS_S, bout_onsets, lick_bouts
+from vbn.analysis.task.licking import LICK_GAPS_S, bout_onsets, lick_bouts
 
 GRID = 2**-4  # binary fractions: differences are exact
 LICKS = st.lists(st.integers(0, 400), max_size=40).map(lambda steps: np.array(steps) * GRID)

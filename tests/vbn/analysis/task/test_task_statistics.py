@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from vbn.analysis.engagement import ENGAGEMENT, engaged_trials
-from vbn.analysis.presentations import TRIAL_OUTCOMES
-from vbn.analysis.task_statistics import (
+from vbn.analysis.task.engagement import ENGAGEMENT, engaged_trials
+from vbn.analysis.task.presentations import TRIAL_OUTCOMES
+from vbn.analysis.task.task_statistics import (
     IMAGE_COLUMNS,
     TRIAL_SETS,
     FlashResponseParameters,

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vbn.analysis import TimeAxis, count_spikes
-from vbn.analysis.presentations import TRIAL_OUTCOMES
-from vbn.analysis.trial_response import WINDOWS_S, trial_counts, trial_events
+from vbn.analysis.task.presentations import TRIAL_OUTCOMES
+from vbn.analysis.task.trial_response import WINDOWS_S, trial_counts, trial_events
 
 KINDS = st.lists(st.sampled_from(TRIAL_OUTCOMES), max_size=30)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -1,0 +1,1 @@
+"""Administration: accounts, deletion, garbage, checksums, backups, doctor."""

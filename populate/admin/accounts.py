@@ -1,0 +1,459 @@
+"""Accounts of a lab's server, and what they may do: readers, workers and admins.
+
+Roles are roles on the server, one set for each prefix (``vbn_reader``, ``vbn_worker``, ``vbn_admin``).
+``vbn deploy`` makes them and grants them what they need on the tables that there are then.
+
+=======  ==================================================================================
+reader   selects from everything, changes nothing
+worker   reader, and inserts into and deletes from imported and computed tables, their jobs,
+         and the few tables that imports write beside their own
+admin    everything in the schemas of the prefix, makes new ones, and manages accounts
+=======  ==================================================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2.extensions
+import pymysql
+
+from schemas import administration, ecephys, session, stimulus
+from schemas.bases.registry import part_classes, schema_names, tables
+from schemas.server.access import ROLES, RefusedError, require_admin, role_name
+from schemas.server.connection import Database, server_lock
+from schemas.server.datajoint import dj
+from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError
+
+PASSWORD_BYTES = 24
+LONGEST_NAME = {"mysql": 32, "postgresql": 63}
+ANY_HOST = "%"
+ACCOUNT_EXISTS = 1396  # MySQL's only word for what cannot be done with an account
+
+# What imports write beside their own tables. MySQL takes "insert unless it is there" for an update.
+WRITTEN_BY_IMPORTS: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (session.ImportIssue, ("INSERT", "DELETE")),
+    (stimulus.Image, ("INSERT", "UPDATE")),
+    (stimulus.Image.Set, ("INSERT", "UPDATE")),
+    (ecephys.Structure, ("INSERT", "UPDATE")),
+    (administration.Deletion, ("INSERT",)),
+    (administration.Deletion.Count, ("INSERT",)),
+)
+
+# What PostgreSQL's schemas, tables and enumerations are called and belong to.
+OWNED = {
+    "SCHEMA": "nspname, NULL FROM pg_namespace n WHERE nspowner",
+    "TABLE": (
+        "nspname, relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace "
+        "WHERE relkind = 'r' AND relowner"
+    ),
+    "TYPE": (
+        "nspname, typname FROM pg_type JOIN pg_namespace n ON n.oid = typnamespace "
+        "WHERE typtype = 'e' AND typowner"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account with one of the roles."""
+
+    name: str
+    host: str  # from where it may connect; on PostgreSQL pg_hba.conf says that, and it is empty
+    role: str
+
+
+def worker_privileges() -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return what workers may do beside reading: (schema, table) -> privileges."""
+    found = {(cls.database, cls.table_name): needed for cls, needed in WRITTEN_BY_IMPORTS}
+    for master in tables(dj.Imported, dj.Computed):
+        cls: Any = master
+        for table in (cls, *part_classes(cls)):
+            found[cls.database, table.table_name] = ("INSERT", "DELETE")
+        found[cls.database, cls.jobs.table_name] = ("INSERT", "UPDATE", "DELETE")
+    return found
+
+
+def refresh(database: Database) -> tuple[str, ...]:
+    """Make the roles and grant them what they need on the present tables; return their names.
+
+    On the embedded server, which is one person's, there are none.
+
+    Raises
+    ------
+    RefusedError
+        If the account may not do this; the roles are left as they are.
+    """
+    if database.embedded:
+        return ()
+    server = _server(database)
+    with server_lock("roles", database):
+        server.make_roles()
+        server.grant()
+    roles: tuple[str, ...] = server.roles
+    return roles
+
+
+def create_account(
+    database: Database, name: str, role: str, password: str, *, host: str = "", replace: bool = False
+) -> None:
+    """Make an account with a role, and the roles themselves where they are missing.
+
+    Parameters
+    ----------
+    host : on MySQL, from where it may connect, by default from anywhere (``%``).
+    replace : give an account of this package that exists the password and the role.
+
+    Raises
+    ------
+    ConflictError
+        If the account exists, and is not to be replaced or not ours.
+    SettingError
+        If name, host or password cannot be used.
+    ServerError
+        If the account that is connected may not do this.
+    """
+    require_admin(database, "make accounts")
+    server = _server(database)
+    host = server.usable_host(host)
+    server.require_usable(name)
+    if database.role is None:  # with an admin's account the roles are there
+        refresh(database)
+    with server_lock("roles", database):
+        known = [account for account in server.accounts() if (account.name, account.host) == (name, host)]
+        if known and not replace:
+            raise ConflictError(
+                f"The account '{name}' exists ({known[0].role}). Give it another password or role with "
+                "--replace, or choose another name."
+            )
+        server.replace(known[0], role, password) if known else server.create(name, host, role, password)
+
+
+def drop_account(database: Database, name: str) -> int:
+    """Remove the accounts of a name (on MySQL there may be one for each host); return how many.
+
+    Raises
+    ------
+    NotFoundError
+        If no account of this package has the name.
+    ConflictError
+        If it is the account that is connected.
+    """
+    require_admin(database, "remove accounts")
+    server = _server(database)
+    found = [account for account in server.accounts() if account.name == name]
+    if not found:
+        names = ", ".join(sorted({account.name for account in server.accounts()})) or "none"
+        raise NotFoundError(f"There is no account '{name}' with a role of this database. There are: {names}.")
+    if name == database.connection.conn_info["user"]:
+        raise ConflictError(f"'{name}' is the account that you are connected with. Use another to remove it.")
+    for account in found:
+        server.drop(account)
+    return len(found)
+
+
+def list_accounts(database: Database) -> list[Account]:
+    """Return the accounts with one of the roles, by name."""
+    require_admin(database, "list accounts")
+    return sorted(_server(database).accounts(), key=lambda account: (account.name, account.host))
+
+
+def new_password() -> str:
+    """Return a random password of 32 letters, digits, ``-`` and ``_``."""
+    return secrets.token_urlsafe(PASSWORD_BYTES)
+
+
+def read_password(path: Path) -> str:
+    """Return the password in a file: its text without the line's end.
+
+    Raises
+    ------
+    SettingError
+        If the file cannot be read, is empty or has several lines.
+    """
+    try:
+        text = path.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingError(f"The password file {path} cannot be read: {reason}.") from error
+    if not text or "\n" in text:
+        raise SettingError(f"The password file {path} must hold one line, the password.")
+    return text
+
+
+@contextlib.contextmanager
+def kept_password(path: Path | None, password: str) -> Iterator[None]:
+    """Write a password to a new file that only we may read, unless the block fails.
+
+    Raises
+    ------
+    SettingError
+        If the file exists or cannot be made.
+    """
+    if path is None:
+        yield
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise SettingError(f"The password cannot be written to {path}: {error.strerror}.") from error
+    with os.fdopen(descriptor, "w") as file:
+        try:
+            file.write(password + "\n")
+            file.flush()
+            yield
+        except BaseException:
+            path.unlink()
+            raise
+
+
+class _Server:
+    """The statements about roles and accounts of one kind of server."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.roles = tuple(role_name(database.prefix, role) for role in ROLES)
+        self.reader, self.worker, self.admin = self.roles
+        self.schemas = tuple(schema_names(database.prefix))
+        longest = LONGEST_NAME[database.backend]
+        if len(self.worker) > longest:
+            raise RefusedError(
+                f"The prefix '{database.prefix}' is too long for roles such as '{self.worker}': their names "
+                f"have at most {longest} characters on this server."
+            )
+
+    def query(self, statement: str, *args: Any) -> Any:
+        return self.database.connection.query(statement, args=args)
+
+    def require_usable(self, name: str) -> None:
+        longest = LONGEST_NAME[self.database.backend]
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or len(name) > longest or name in self.roles:
+            raise SettingError(
+                f"'{name}' cannot be the name of an account: it must be letters, digits, '_', '.' and '-', "
+                f"at most {longest} of them, and no role's name."
+            )
+
+
+class _MySQL(_Server):
+    """Schemas are named one by one for readers and workers: a pattern would match other prefixes too.
+
+    In the name of a schema in a grant, ``_`` stands for any character unless it is escaped.
+    """
+
+    def usable_host(self, host: str) -> str:
+        return host or ANY_HOST
+
+    def make_roles(self) -> None:
+        self.query(f"CREATE ROLE IF NOT EXISTS {', '.join(map(_name, self.roles))}")
+
+    def grant(self) -> None:
+        literal = self.query("SELECT @@partial_revokes").fetchone()[0]  # then there are no patterns
+        for name in self.schemas:
+            schema = name if literal else name.replace("_", r"\_")
+            self.query(
+                f"GRANT SELECT, SHOW VIEW ON `{schema}`.* TO {_name(self.reader)}, {_name(self.worker)}"
+            )
+            self.query(f"GRANT ALL ON `{schema}`.* TO {_name(self.admin)} WITH GRANT OPTION")
+        if not literal:  # the schemas of later versions; also those of prefixes that begin with this one
+            pattern = self.database.prefix.replace("_", r"\_")
+            self.query(f"GRANT ALL ON `{pattern}%%`.* TO {_name(self.admin)} WITH GRANT OPTION")
+        for (schema, table), privileges in worker_privileges().items():
+            self.query(f"GRANT {', '.join(privileges)} ON `{schema}`.`{table}` TO {_name(self.worker)}")
+        # Who is connected, so that reservations of dead workers are known from those of others.
+        self.query(f"GRANT PROCESS ON *.* TO {_name(self.worker)}")
+        self.query(
+            f"GRANT PROCESS, FLUSH_TABLES, CREATE USER ON *.* TO {_name(self.admin)} WITH GRANT OPTION"
+        )
+        self.query(f"GRANT SELECT ON mysql.role_edges TO {_name(self.admin)} WITH GRANT OPTION")
+
+    def accounts(self) -> list[Account]:
+        query = "SELECT to_user, to_host, from_user FROM mysql.role_edges WHERE from_user IN (%s, %s, %s)"
+        return _highest(self, [tuple(map(_text, row)) for row in self.query(query, *self.roles).fetchall()])
+
+    def create(self, name: str, host: str, role: str, password: str) -> None:
+        default = _name(role_name(self.database.prefix, role))
+        statement = f"CREATE USER %s@%s IDENTIFIED BY %s DEFAULT ROLE {default}"  # which also grants it
+        with _explained_accounts(name):
+            self.query(statement, name, host, password)
+        self._grant_roles(name, host, role)
+
+    def replace(self, account: Account, role: str, password: str) -> None:
+        name, host = account.name, account.host
+        with _explained_accounts(name):
+            self.query("ALTER USER %s@%s IDENTIFIED BY %s", name, host, password)
+        self._grant_roles(name, host, role)
+        default = _name(role_name(self.database.prefix, role))
+        self.query(f"ALTER USER %s@%s DEFAULT ROLE {default}", name, host)
+        edges = "SELECT from_user FROM mysql.role_edges WHERE to_user = %s AND to_host = %s"
+        held = {_text(row[0]) for row in self.query(edges, name, host).fetchall()}
+        for surplus in held & set(self.roles) - set(self._roles_of(role)):
+            self.query(f"REVOKE {_name(surplus)} FROM %s@%s", name, host)
+
+    def drop(self, account: Account) -> None:
+        self.query("DROP USER %s@%s", account.name, account.host)
+
+    def _roles_of(self, role: str) -> tuple[str, ...]:
+        """Return the roles that an account gets: an admin, who may hand them on, all three."""
+        return self.roles if role == "admin" else (role_name(self.database.prefix, role),)
+
+    def _grant_roles(self, name: str, host: str, role: str) -> None:
+        option = " WITH ADMIN OPTION" if role == "admin" else ""
+        self.query(f"GRANT {', '.join(map(_name, self._roles_of(role)))} TO %s@%s{option}", name, host)
+
+
+class _PostgreSQL(_Server):
+    """The admin role owns the tables, and admins act as it, so that each can alter what another made."""
+
+    def usable_host(self, host: str) -> str:
+        if host:
+            raise SettingError(
+                "On PostgreSQL pg_hba.conf says from where accounts may connect: leave out --host."
+            )
+        return host
+
+    def make_roles(self) -> None:
+        present = {row[0] for row in self.query("SELECT rolname FROM pg_roles").fetchall()}
+        for role in self.roles:
+            if role not in present:
+                self.query(f"CREATE ROLE {_id(role)} NOLOGIN{' CREATEROLE' if role == self.admin else ''}")
+        if self.admin not in present:
+            self.query(f"GRANT {_id(self.reader)}, {_id(self.worker)} TO {_id(self.admin)} WITH ADMIN OPTION")
+            if not self._scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
+                self.query(f"GRANT {_id(self.admin)} TO CURRENT_USER")
+
+    def grant(self) -> None:
+        self._own()
+        reader, worker, admin = map(_id, self.roles)
+        schemas = ", ".join(map(_id, self.schemas))
+        self.query(f"GRANT USAGE ON SCHEMA {schemas} TO {reader}, {worker}")
+        # DataJoint reads primary keys from a catalogue that shows them to those only who may do more than
+        # select. REFERENCES is of no use to an account that may not create tables.
+        may_read = f"GRANT SELECT, REFERENCES ON {{}} TO {reader}, {worker}"
+        self.query(may_read.format(f"ALL TABLES IN SCHEMA {schemas}"))
+        self.query(
+            f"ALTER DEFAULT PRIVILEGES FOR ROLE {admin} IN SCHEMA {schemas} {may_read.format('TABLES')}"
+        )
+        named: dict[tuple[str, ...], list[str]] = {}
+        for (schema, table), privileges in worker_privileges().items():
+            named.setdefault(privileges, []).append(f"{_id(schema)}.{_id(table)}")
+        for privileges, names in named.items():
+            self.query(f"GRANT {', '.join(privileges)} ON {', '.join(names)} TO {worker}")
+        self._once(f"GRANT CREATE ON DATABASE {_id(self._scalar('SELECT current_database()'))} TO {admin}",
+                   "SELECT has_database_privilege(%s, current_database(), 'CREATE')", self.admin)  # fmt: skip
+        # Since when others are connected, so that reservations of dead workers are known.
+        self._once(f"GRANT pg_read_all_stats TO {worker}",
+                   "SELECT pg_has_role(%s, 'pg_read_all_stats', 'MEMBER')", self.worker)  # fmt: skip
+
+    def accounts(self) -> list[Account]:
+        query = (
+            "SELECT u.rolname, '', r.rolname FROM pg_auth_members m JOIN pg_roles u ON u.oid = m.member "
+            "JOIN pg_roles r ON r.oid = m.roleid WHERE r.rolname IN (%s, %s, %s) AND u.rolcanlogin "
+            "AND NOT u.rolsuper"
+        )
+        return _highest(self, self.query(query, *self.roles).fetchall())
+
+    def create(self, name: str, _host: str, role: str, password: str) -> None:
+        options = "LOGIN CREATEROLE" if role == "admin" else "LOGIN"
+        with self._keeping(role), _explained_accounts(name):
+            self.query(f"CREATE ROLE {_id(name)} {options} PASSWORD %s", self._hidden(name, password))
+            option = " WITH ADMIN OPTION" if role == "admin" else ""
+            self.query(f"GRANT {_id(role_name(self.database.prefix, role))} TO {_id(name)}{option}")
+            if role == "admin":
+                self.query(f"ALTER ROLE {_id(name)} SET role = {_id(self.admin)}")
+
+    def replace(self, account: Account, role: str, password: str) -> None:
+        if account.role != role:
+            self.drop(account)
+            self.create(account.name, account.host, role, password)
+            return
+        with self._keeping(role), _explained_accounts(account.name):
+            statement = f"ALTER ROLE {_id(account.name)} LOGIN PASSWORD %s"
+            self.query(statement, self._hidden(account.name, password))
+
+    def drop(self, account: Account) -> None:
+        with self._keeping(account.role), _explained_accounts(account.name):
+            self.query(f"DROP ROLE {_id(account.name)}")
+
+    def _own(self) -> None:
+        """Let the admin role own what somebody else has made: schemas, tables and their types."""
+        within = f"n.nspname IN ({', '.join(['%s'] * len(self.schemas))})"
+        for kind, selected in OWNED.items():
+            query = f"SELECT {selected} <> %s::regrole AND {within}"
+            for names in self.query(query, _id(self.admin), *self.schemas).fetchall():
+                place = ".".join(_id(name) for name in names if name)
+                self.query(f"ALTER {kind} {place} OWNER TO {_id(self.admin)}")
+
+    def _once(self, statement: str, is_done: str, role: str) -> None:
+        """Grant what not every admin may grant, unless it is granted."""
+        if not self._scalar(is_done, role):
+            self.query(statement)
+
+    @contextlib.contextmanager
+    def _keeping(self, role: str) -> Iterator[None]:
+        """Act as who keeps the accounts of a role, in a transaction.
+
+        The maker of an account becomes a member of it, and memberships may not go in circles: so the admin
+        role, of which admins are members, keeps readers and workers, and each admin the admins of its making.
+        """
+        before = self._scalar("SELECT current_setting('role')")
+        with self.database.connection.transaction:
+            self.query("SET ROLE NONE" if role == "admin" else f"SET ROLE {_id(self.admin)}")
+            yield
+            self.query("SET ROLE NONE" if before == "none" else f"SET ROLE {_id(before)}")
+
+    def _hidden(self, name: str, password: str) -> str:
+        """Return what the server keeps of a password, so that no log of statements has the password."""
+        connection = self.database.connection._conn
+        return str(psycopg2.extensions.encrypt_password(password, name, connection, "scram-sha-256"))
+
+    def _scalar(self, query: str, *args: Any) -> Any:
+        return self.query(query, *args).fetchone()[0]
+
+
+def _server(database: Database) -> Any:
+    if database.embedded:
+        raise SettingError(
+            f"The {database} is yours alone and has no accounts. They are for a lab's server: set DJ_HOST."
+        )
+    return (_MySQL if database.backend == "mysql" else _PostgreSQL)(database)
+
+
+def _highest(server: _Server, rows: list[Any]) -> list[Account]:
+    """Return one account for all rows of (name, host, role on the server), with the role that may most."""
+    found: dict[tuple[str, str], int] = {}
+    for name, host, role in rows:
+        if name not in server.roles:
+            found[name, host] = max(found.get((name, host), 0), server.roles.index(role))
+    return [Account(name, host, ROLES[number]) for (name, host), number in found.items()]
+
+
+@contextlib.contextmanager
+def _explained_accounts(name: str) -> Iterator[None]:
+    """Say in words why the server does not make an account."""
+    try:
+        yield
+    except (pymysql.err.MySQLError, psycopg2.Error) as error:
+        if getattr(error, "pgcode", None) == "42710" or error.args[:1] == (ACCOUNT_EXISTS,):
+            raise ConflictError(
+                f"The server has an account '{name}' that is not of this database. Choose another name."
+            ) from error
+        raise ServerError(f"The server does not make the account '{name}': {error.args[-1]}") from error
+
+
+def _name(role: str) -> str:
+    return f"`{role}`"
+
+
+def _id(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

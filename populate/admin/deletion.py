@@ -1,0 +1,364 @@
+"""Deleting entries with all that was made from them, and keeping who did it, when and why.
+
+What is shown, what is asked and what is deleted are the same: the rows that DataJoint's cascade finds.
+Everything happens in one transaction, with the record in `administration.Deletion`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import getpass
+import math
+import platform
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg2
+import pymysql
+
+import schemas
+from schemas import administration
+from schemas.bases.registry import modules, part_classes, tables
+from schemas.server.connection import DRIVER_ERRORS
+from schemas.server.datajoint import dj
+from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError, shortened
+
+DEFAULT_THRESHOLD = 1  # sessions; who deletes more types their number
+LONGEST_REASON, LONGEST_RESTRICTION = 1000, 2000
+VALUES_SHOWN = 10
+LOCK_TIMEOUT_S = 30  # for workers to write what they are about to; PostgreSQL would wait for ever
+TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+LOST = (0, 2006, 2013, "57P01", "57P02", "57P03", "08006")  # the connection
+# Somebody else writes the same rows: MySQL's numbers of a lock's timeout and a deadlock, PostgreSQL's codes.
+CONTENTIONS = (1205, 1213, "55P03", "40P01", "40001")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a deletion would take with it."""
+
+    table: str  # name of the class
+    restriction: str  # in words
+    rows: dict[str, int]  # schema.table on the server -> number, of tables that lose some
+    sessions: tuple[int, ...]  # that lose rows
+    cascade: Any  # DataJoint's diagram of the restricted tables
+    foreign: str  # why the deletion is refused, if tables of others would lose rows; else empty
+
+    @property
+    def n_rows(self) -> int:
+        """Return how many rows there are in all."""
+        return sum(self.rows.values())
+
+
+def plan(table_name: str, conditions: Sequence[str], session_ids: Sequence[int] = ()) -> Plan:
+    """Find what the deletion of some of a table's entries would take with it; change nothing.
+
+    Parameters
+    ----------
+    table_name : class name of a table, not of a part.
+    conditions : ``attribute=value`` each; all must hold.
+    session_ids : only entries of these sessions.
+
+    Raises
+    ------
+    SettingError
+        If there is no condition, or a value is of the wrong type.
+    NotFoundError
+        If a table, an attribute or a value does not exist, or no entry matches.
+    """
+    cls = _table(table_name)
+    if not conditions and not session_ids:
+        raise SettingError(
+            f"Which entries of {table_name}? Name sessions (--session ID) or values (--where name=value)."
+        )
+    wanted = [_condition(cls, condition) for condition in conditions]
+    if session_ids:
+        _require_attribute(cls, "session_id")
+    values = {name: [value] for name, value in wanted}
+    if len(values) < len(wanted) or (session_ids and "session_id" in values):
+        raise SettingError("Give each attribute once: the conditions must all hold.")
+    if session_ids:
+        values["session_id"] = list(session_ids)
+    target = cls()
+    for name, allowed in values.items():
+        _require_values(cls, name, allowed)
+        target = target & [{name: value} for value in allowed]
+    restriction = " and ".join(f"{name} = {' or '.join(map(str, some))}" for name, some in values.items())
+    if not target:
+        raise NotFoundError(f"{table_name} has no entry with {restriction}.")
+    return _look(table_name, restriction, target)
+
+
+def _look(table_name: str, restriction: str, target: Any) -> Plan:
+    diagram = dj.Diagram.cascade(target)
+    rows = {_plain_name(name): number for name, number in diagram.counts().items() if number}
+    _require_whole(rows)
+    return Plan(table_name, restriction, rows, _sessions(diagram), diagram, _foreign(rows))
+
+
+def _sessions(cascade: Any) -> tuple[int, ...]:
+    """Return the sessions that lose rows; a part loses them with its entry."""
+    masters = {cls().full_table_name for cls in tables()}
+    found: set[int] = set()
+    for table in cascade:
+        if table.full_table_name in masters and "session_id" in table.primary_key:
+            found |= {int(number) for number in (dj.U("session_id") & table).to_arrays("session_id")}
+    return tuple(sorted(found))
+
+
+def delete(planned: Plan, reason: str) -> str:
+    """Delete what was planned, in one transaction with the record of it; return the record's id.
+
+    Workers that are at work on entries made from the deleted ones lose their reservations, and what they
+    have made.
+
+    Raises
+    ------
+    SettingError
+        If the reason is empty or too long.
+    ConflictError
+        If tables of others have rows made from these entries, more sessions than planned would lose rows by
+        now, or somebody else writes the same rows.
+    RefusedError
+        If the account may not delete these rows.
+    """
+    reason = checked_reason(reason)
+    if planned.foreign:
+        raise ConflictError(planned.foreign)
+    connection = dj.conn()
+    try:
+        with _transaction(connection):
+            is_mysql = connection.adapter.backend == "mysql"
+            wait = "SESSION innodb_lock_wait_timeout = {}" if is_mysql else "LOCAL lock_timeout = '{}s'"
+            connection.query(f"SET {wait.format(LOCK_TIMEOUT_S)}")
+            _withdraw_jobs(planned)
+            if extra := set(_sessions(planned.cascade)) - set(planned.sessions):
+                names = ", ".join(map(str, sorted(extra)))
+                raise ConflictError(
+                    f"Other sessions would lose rows by now ({names}). Nothing was deleted: look again."
+                )
+            rows = _delete_rows(planned.cascade)
+            _require_whole(rows)
+            _forget_vanished_jobs(planned)
+            return _keep_record(planned, rows, reason)
+    except dj.errors.IntegrityError as error:
+        raise ConflictError(_contention(planned)) from error
+    except DRIVER_ERRORS as error:
+        codes = {*error.args[:1], getattr(error, "pgcode", None)}
+        if codes & set(CONTENTIONS):
+            raise ConflictError(_contention(planned)) from error
+        if isinstance(error, dj.errors.LostConnectionError | psycopg2.InterfaceError) or codes & set(LOST):
+            raise ServerError(
+                "The connection to the database was lost. All was deleted or nothing: see vbn deletions."
+            ) from error
+        raise
+
+
+@contextlib.contextmanager
+def _transaction(connection: Any) -> Iterator[None]:
+    """Commit what the block does, or nothing of it, also where an interruption breaks the connection."""
+    connection.start_transaction()
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(*DRIVER_ERRORS):  # the server then takes it back by itself
+            connection.cancel_transaction()
+        raise
+    connection.commit_transaction()
+
+
+def history(limit: int | None = None) -> list[dict[str, Any]]:
+    """Return the deletions, the latest first, each with the rows that every table lost."""
+    counts: dict[str, dict[str, int]] = {}
+    for row in administration.Deletion.Count.to_dicts(order_by="KEY"):
+        counts.setdefault(row["deletion_id"], {})[row["deleted_from_table"]] = row["n_deleted_rows"]
+    rows: list[dict[str, Any]] = administration.Deletion.to_dicts(order_by="deleted_at DESC", limit=limit)
+    return [{**row, "rows": counts.get(row["deletion_id"], {})} for row in rows]
+
+
+def checked_reason(reason: str) -> str:
+    """Return a reason without spaces around it.
+
+    Raises
+    ------
+    SettingError
+        If it is empty, or longer than its column.
+    """
+    reason = reason.strip()
+    if not reason:
+        raise SettingError("Say why, for those who look for the rows later: --reason TEXT.")
+    if len(reason) > LONGEST_REASON:
+        raise SettingError(f"The reason has {len(reason)} characters; {LONGEST_REASON} can be kept.")
+    return reason
+
+
+def _table(name: str) -> Any:
+    """Return the class of a table whose entries may be deleted."""
+    known: dict[str, Any] = {cls.__name__: cls for cls in tables() if cls not in _records()}
+    if name in known:
+        return known[name]
+    if name in {cls.__name__ for cls in _records()}:
+        raise SettingError(f"{name} is the record of what was done, and is kept.")
+    master = name.partition(".")[0]
+    if master in known and name.partition(".")[2] in {part.__name__ for part in part_classes(known[master])}:
+        raise SettingError(
+            f"{name} is a part of {master} and goes with its entries: delete those of {master}."
+        )
+    raise NotFoundError(f"There is no table '{name}'. {_nearest(name, list(known))}")
+
+
+def _records() -> set[type]:
+    return {cls for cls, _ in administration.schema.declare_list}
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"Is '{nearest[0]}' meant?" if nearest else f"There are: {', '.join(known)}."
+
+
+def _condition(cls: Any, text: str) -> tuple[str, Any]:
+    """Return attribute and value of ``attribute=value``, of the attribute's type."""
+    name, separator, value = (part.strip() for part in text.partition("="))
+    if not separator or not name or not value:
+        raise SettingError(f"'{text}' is not attribute=value.")
+    _require_attribute(cls, name)
+    return name, _typed(cls.heading.attributes[name], value)
+
+
+def _require_attribute(cls: Any, name: str) -> None:
+    """Raise NotFoundError unless a table has an attribute; DataJoint passes over those that it has not."""
+    if name not in cls.heading.names:
+        raise NotFoundError(
+            f"{cls.__name__} has no attribute '{name}'. {_nearest(name, list(cls.heading.names))}"
+        )
+
+
+def _typed(attribute: Any, value: str) -> Any:
+    """Return a value as the attribute's type has it; the server might take 'abc' for 0."""
+    if attribute.is_blob or attribute.json or attribute.codec is not None:
+        raise SettingError(f"{attribute.name} holds no single value that entries could be chosen by.")
+    if (attribute.original_type or attribute.type).lower().startswith("bool"):
+        if value.lower() not in TRUTHS:
+            raise SettingError(f"{attribute.name} is true or false, not '{value}'.")
+        return TRUTHS[value.lower()]
+    if not attribute.numeric:
+        return value
+    try:
+        number = int(value) if "int" in attribute.type else float(value)
+        if not math.isfinite(number):
+            raise ValueError
+        return number
+    except ValueError:
+        raise SettingError(f"{attribute.name} is a number ({attribute.type}), not '{value}'.") from None
+
+
+def _require_values(cls: Any, name: str, wanted: Sequence[Any]) -> None:
+    """Raise NotFoundError unless a table has entries with each of some values."""
+    try:
+        absent = [str(value) for value in wanted if not (cls & {name: value})]
+    except (pymysql.err.DataError, pymysql.err.OperationalError, psycopg2.DataError) as error:
+        text = shortened(error.args[-1])
+        raise SettingError(f"{name} cannot be {' or '.join(map(str, wanted))} ({text}).") from error
+    if not absent:
+        return
+    found = sorted(map(str, (dj.U(name) & cls).to_arrays(name, limit=VALUES_SHOWN + 1)))
+    known = ", ".join(found[:VALUES_SHOWN]) + (", ..." if len(found) > VALUES_SHOWN else "")
+    raise NotFoundError(
+        f"{cls.__name__} has no entry with {name} = {' or '.join(absent)}. There are: {known or 'none'}."
+    )
+
+
+def _foreign(rows: dict[str, int]) -> str:
+    own = {_plain_name(table.full_table_name) for module in modules() for table in _with_parts(module.schema)}
+    foreign = [f"{name} ({number} rows)" for name, number in rows.items() if name not in own]
+    if not foreign:
+        return ""
+    return (
+        f"Tables of others are made from these entries and would lose theirs: {', '.join(foreign)}. "
+        "Ask their owners, and delete those rows first."
+    )
+
+
+def _require_whole(rows: dict[str, int]) -> None:
+    """Refuse to take parts from entries that stay."""
+    for name in rows:
+        found = re.fullmatch(r"(.+\.[#_]*[^_].*?)__[^_].*", name)
+        if found and found[1] not in rows:
+            raise ConflictError(
+                f"{name} would lose rows, but not the entries of {found[1]} that they are part of. "
+                "Delete those entries first."
+            )
+
+
+def _with_parts(schema: Any) -> list[Any]:
+    return [table() for cls, _ in schema.declare_list for table in (cls, *part_classes(cls))]
+
+
+def _plain_name(full_table_name: str) -> str:
+    """Return ``schema.table`` without the server's quotation marks."""
+    return full_table_name.replace("`", "").replace('"', "")
+
+
+def _jobs(planned: Plan) -> Iterator[tuple[Any, Any]]:
+    """Yield the tables of a plan that have jobs, and the jobs of its sessions."""
+    names = {table.full_table_name for table in planned.cascade}
+    ours = [{"session_id": number} for number in planned.sessions]
+    for cls in tables(dj.Imported, dj.Computed):
+        table: Any = cls()
+        if table.full_table_name in names:
+            yield table, table.jobs & ours
+
+
+def _withdraw_jobs(planned: Plan) -> None:
+    """Take back the jobs that wait or are being made, so that no worker writes rows from now on.
+
+    A worker holds its reservation while it writes, and writes nothing without it.
+    """
+    for _, jobs in _jobs(planned):
+        (jobs & "status in ('pending', 'reserved')").delete_quick()
+
+
+def _forget_vanished_jobs(planned: Plan) -> None:
+    """Delete the jobs, failed ones mostly, whose entries cannot be made any more."""
+    for table, jobs in _jobs(planned):
+        if jobs:
+            jobs.restrict(dj.Not(table.key_source.proj()), semantic_check=False).delete_quick()
+
+
+def _delete_rows(diagram: Any) -> dict[str, int]:
+    """Delete the rows of a cascade, those that depend on others first; return how many of each table."""
+    rows = {}
+    for table in reversed(diagram):
+        if number := table.delete_quick(get_count=True):
+            rows[_plain_name(table.full_table_name)] = number
+    return rows
+
+
+def _keep_record(planned: Plan, rows: dict[str, int], reason: str) -> str:
+    key = {"deletion_id": str(uuid.uuid4())}
+    record = {
+        "deleted_at": datetime.now(UTC).replace(tzinfo=None),
+        "deleted_by": schemas.connect().connection.conn_info["user"],
+        "deleted_from": f"{getpass.getuser()} on {platform.node()}"[:255],
+        "deletion_reason": reason,
+        "deleted_table": planned.table,
+        "deletion_restriction": shortened(planned.restriction, LONGEST_RESTRICTION - 30),
+        "n_deleted_sessions": len(planned.sessions),
+    }
+    administration.Deletion.insert1({**key, **record})
+    administration.Deletion.Count.insert(
+        {**key, "deleted_from_table": name, "n_deleted_rows": number} for name, number in rows.items()
+    )
+    return key["deletion_id"]
+
+
+def _contention(planned: Plan) -> str:
+    return (
+        f"Somebody else, such as a worker, is writing rows made from these entries of {planned.table}. "
+        "Nothing was deleted: try again."
+    )

@@ -1,0 +1,130 @@
+"""Finding out what is wrong with the set-up, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import schemas
+from populate.work import reservations, runner, status
+from schemas import session
+from schemas.bases.registry import tables
+from schemas.files import roots
+from schemas.server import settings
+from schemas.server.connection import Database
+from schemas.server.datajoint import dj
+from vbn.errors import VbnError
+
+LOW_SPACE_GB = 5
+OLDEST = {"mysql": (8, 0), "postgresql": (15, 0)}
+PRIVILEGES = {
+    "reader": "a reader: it may read, but not write",
+    "worker": "a worker: it may read, import and compute",
+    "admin": "an admin: it may do everything here",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    is_good: bool
+    finding: str
+    advice: str = ""
+
+
+def examine() -> list[Check]:
+    """Look at the settings, the server, the schemas, the store, the files and the queue, in this order."""
+    checks = [_check_configuration()]
+    try:
+        database = schemas.connect()
+    except VbnError as error:
+        return [*checks, Check("server", False, str(error))]
+    return [
+        *checks,
+        _check_server(database),
+        _check_privileges(database),
+        Check("schemas", True, f"{len(tables())} tables under '{database.prefix}...'"),
+        *_check_store(database),
+        _check_files(),
+        _check_jobs(),
+    ]
+
+
+def _check_configuration() -> Check:
+    if settings.server_is_configured():
+        source = dj.config._config_path or "DJ_* variables"
+        info = dj.config.database
+        return Check(
+            "configuration", True, f"{info.backend} on {info.host}:{info.port}, user {info.user} ({source})"
+        )
+    return Check(
+        "configuration", True, f"no server configured: embedded PostgreSQL in {settings.home_folder()}"
+    )
+
+
+def _check_server(database: Database) -> Check:
+    version = str(database.connection.query("SELECT version()").fetchone()[0])
+    number = version.split()[1] if database.backend == "postgresql" else version
+    found = tuple(int(part) for part in number.split("-")[0].split(".")[:2] if part.isdigit())
+    oldest = OLDEST[database.backend]
+    advice = "" if found >= oldest else f"Upgrade the server to {'.'.join(map(str, oldest))} or newer."
+    return Check("server", not advice, f"{database}, version {number}", advice)
+
+
+def _check_privileges(database: Database) -> Check:
+    """Say what the account's role is; without one, try whether it may write, and roll that back."""
+    user = database.connection.get_user()
+    if database.role:
+        return Check("privileges", True, f"{user} is {PRIVILEGES[database.role]}")
+    try:
+        database.connection.start_transaction()
+        session.Mouse.insert1({"mouse_id": "vbn doctor", "genotype": "", "driver_line": []})
+    except dj.errors.AccessError:
+        return Check("privileges", True, f"{user} may read, but not write")
+    finally:
+        database.connection.cancel_transaction()
+    return Check("privileges", True, f"{user} may read and write")
+
+
+def _check_store(database: Database) -> list[Check]:
+    folder = database.store.folder
+    if folder is None and database.role == "reader":
+        return [Check("store", True, str(database.store))]
+    if folder is not None and database.role == "reader":
+        advice = "" if os.access(folder, os.R_OK | os.X_OK) else "Ask who keeps it to let you read its files."
+        return [Check("store", not advice, f"{folder}, {'not ' if advice else ''}readable", advice)]
+    try:
+        runner.require_writable_store()
+    except VbnError as error:
+        return [Check("store", False, str(error))]
+    if folder is None:
+        return [Check("store", True, f"{database.store}, writable")]
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    advice = "" if free_gb > LOW_SPACE_GB else "A session takes about 1 GB: make room."
+    return [Check("store", not advice, f"{folder}, writable, {free_gb:.0f} GB free", advice)]
+
+
+def _check_files() -> Check:
+    """Look whether the registered files are where they were."""
+    rows = session.NwbFile.to_dicts()
+    try:
+        paths = [roots.resolve(row["root"], row["relative_path"]) for row in rows]
+    except VbnError as error:
+        return Check("files", False, f"{len(rows)} registered", str(error))
+    missing = [path for path in paths if isinstance(path, Path) and not path.exists()]
+    others = " and others" if len(missing) > 1 else ""
+    advice = f"Bring back {missing[0]}{others}, or name its new place: vbn roots." if missing else ""
+    return Check("files", not missing, f"{len(rows)} registered, {len(missing)} not found", advice)
+
+
+def _check_jobs() -> Check:
+    errors = status.job_errors()
+    dead = reservations.count_dead([cls() for cls in runner.populated_tables()])
+    advice = "See them with: vbn errors" if errors else ""
+    if dead:
+        advice = (advice + " The next vbn populate returns the reservations of dead workers.").strip()
+    return Check("jobs", not errors, f"{len(errors)} failed, {dead} reserved by dead workers", advice)

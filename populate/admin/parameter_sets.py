@@ -1,0 +1,87 @@
+"""Parameter sets by the names that people type."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from schemas.bases.parameter_table import ParameterTable, as_json, parameter_tables
+from vbn.errors import NotFoundError, SettingError
+
+
+def parameter_table(name: str) -> type[ParameterTable]:
+    """Return the parameter table of a name.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none; the message names the nearest.
+    """
+    known = parameter_tables()
+    if name in known:
+        return known[name]
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f"Is '{nearest[0]}' meant?" if nearest else f"There are: {', '.join(known)}."
+    raise NotFoundError(f"There is no parameter table '{name}'. {hint}")
+
+
+def list_parameter_sets(table: str | None = None) -> list[dict[str, Any]]:
+    """Return table, name, version and hash of every set, of one table or all."""
+    chosen = [parameter_table(table)] if table else parameter_tables().values()
+    return [
+        {
+            "table": cls.__name__,
+            "name": row[cls.primary_key[0]],
+            "version": row[f"{cls.prefix()}_version"],
+            "hash": row[f"{cls.prefix()}_hash"],
+        }
+        for cls in chosen
+        for row in cls.to_dicts(order_by="KEY")
+    ]
+
+
+def add_parameter_set(
+    table: str, name: str, text: str | None, like: str | None, changes: Sequence[str]
+) -> bool:
+    """Enter a set from JSON, or from another set with changes; return whether it was added.
+
+    Parameters
+    ----------
+    table, name : where, and what to call it.
+    text : JSON object with all parameters.
+    like : name of the set to begin with.
+    changes : ``parameter=value``, the value as JSON or, where it is none, as text.
+
+    Raises
+    ------
+    NotFoundError, SettingError, ConflictError
+        If something named does not exist, or the set cannot be entered.
+    """
+    cls = parameter_table(table)
+    if text is not None and like is not None:
+        raise SettingError("Give --content or --like, not both.")
+    content: Any = _parsed(text) if text is not None else as_json(cls.get(like)) if like else {}
+    if not isinstance(content, dict):
+        raise SettingError('The content must be a JSON object: {"parameter": value, ...}.')
+    for change in changes:
+        parameter, separator, value = change.partition("=")
+        if not separator:
+            raise SettingError(f"'{change}' is not parameter=value.")
+        content[parameter.strip()] = _value(value)
+    return cls.add(name, content)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SettingError(f"The content is no JSON: {error}.") from error
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,1 @@
+"""What leaves: exports, tables in the terminal, explanations."""

@@ -1,0 +1,128 @@
+"""From a row back to its file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from schemas.bases.registry import part_classes, tables
+from schemas.files.roots import resolve
+from vbn.errors import NotFoundError, SettingError, VbnError
+from vbn.visible import visible
+
+Step = dict[str, Any]
+
+
+def explain_row(table: str, conditions: Sequence[str]) -> list[Step]:
+    """Return the row, everything above it, and its file.
+
+    Parameters
+    ----------
+    table : name of a table, or ``Master.Part``.
+    conditions : ``attribute=value``.
+
+    Returns
+    -------
+    One dict per table, the row itself first: ``table``, ``what`` (what a row is), ``row`` (attributes that
+    are neither arrays nor None). The last is NwbFile, with ``place`` where the file is on this machine.
+
+    Raises
+    ------
+    NotFoundError, SettingError
+        If there is no such table or attribute, or not exactly one such row.
+    """
+    cls = find_table(table)
+    row = _only_row(cls, _restriction(cls, conditions))
+    steps = [_step(cls, row)]
+    for upper in reversed(_tables_above(cls)):
+        key = {name: row[name] for name in upper.primary_key if name in row}
+        if len(key) == len(upper.primary_key):
+            steps.append(_step(upper, (upper & key).fetch1()))
+    files = [step for step in steps if step["table"] == "NwbFile"]
+    for step in files:
+        step["place"] = _place(step["row"])
+    return [step for step in steps if step not in files] + files
+
+
+def find_table(name: str) -> Any:
+    """Return a table class by its name, a part by ``Master.Part``."""
+    known = {cls.__name__: cls for cls in tables()}
+    for cls in tables():
+        known |= {f"{cls.__name__}.{part.__name__}": part for part in part_classes(cls)}
+    if name in known:
+        return known[name]
+    nearest = difflib.get_close_matches(name, known, n=3)
+    hint = f" Near to it: {', '.join(nearest)}." if nearest else ""
+    raise NotFoundError(f"There is no table '{name}'.{hint} docs/tables.md lists all.")
+
+
+def _restriction(cls: Any, conditions: Sequence[str]) -> dict[str, str]:
+    names = cls.heading.names
+    found = {}
+    for condition in conditions:
+        name, separator, value = condition.partition("=")
+        if not separator:
+            raise SettingError(f"'{condition}' is not attribute=value.")
+        if name not in names:
+            nearest = difflib.get_close_matches(name, names, n=1)
+            hint = f" Is '{nearest[0]}' meant?" if nearest else f" It has: {', '.join(names)}."
+            raise SettingError(f"{cls.__name__} has no attribute '{name}'.{hint}")
+        found[name] = value
+    return found
+
+
+def _only_row(cls: Any, restriction: dict[str, str]) -> Step:
+    try:
+        rows = (cls & restriction).to_dicts(limit=2)
+    except Exception as error:
+        if isinstance(error, VbnError):
+            raise
+        raise SettingError(f"{cls.__name__} cannot be searched for {restriction}: {error}") from error
+    if len(rows) == 1:
+        return dict(rows[0])
+    if not rows:
+        raise NotFoundError(f"{cls.__name__} has no row with {restriction}.")
+    undecided = [name for name in cls.primary_key if name not in restriction]
+    raise SettingError(
+        f"{len(cls & restriction)} rows of {cls.__name__} are like that. Give {' or '.join(undecided)} too."
+    )
+
+
+def _tables_above(cls: Any) -> list[Any]:
+    """Return the classes of all tables that a row depends on, in dependency order."""
+    names = set(cls().ancestors()) - {cls().full_table_name}
+    everything = [each for master in tables() for each in (master, *part_classes(master))]
+    return [each for each in everything if each().full_table_name in names]
+
+
+def _step(cls: Any, row: Step) -> Step:
+    shown = {
+        name: value
+        for name, value in row.items()
+        if isinstance(value, str | int | float | bool | dict | list)
+    }
+    return {"table": _name(cls), "what": cls().heading.table_status["comment"], "row": shown}
+
+
+def _name(cls: Any) -> str:
+    master = next((each for each in tables() if cls in part_classes(each)), None)
+    return f"{master.__name__}.{cls.__name__}" if master else cls.__name__
+
+
+def _place(row: Step) -> str:
+    try:
+        return str(resolve(row["root"], row["relative_path"]))
+    except VbnError as error:
+        return f"not on this machine: {error}"
+
+
+def as_lines(steps: Sequence[Step]) -> list[str]:
+    """Return the steps as text."""
+    lines = []
+    for step in steps:
+        lines.append(f"{step['table']}: {step['what']}")
+        lines += [f"    {name} = {visible(str(value))}" for name, value in step["row"].items()]
+        if "place" in step:
+            lines.append(f"    -> {visible(step['place'])}")
+    return lines

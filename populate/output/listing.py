@@ -1,0 +1,79 @@
+"""Lists for people: sessions with what there is of them, and what was odd in their files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from populate.work.runner import session_keys
+from populate.work.status import imported_counts
+from schemas import session
+from vbn.errors import NotFoundError
+
+SEVERITIES = ("info", "warning", "error")
+
+
+def list_issues(session_ids: list[int], least: str = "info") -> list[dict[str, Any]]:
+    """Return the import issues of sessions (default all) of at least a severity.
+
+    Raises
+    ------
+    NotFoundError
+        If a session is not registered.
+    """
+    keys = session_keys(session_ids)
+    wanted = [{"severity": name} for name in SEVERITIES[SEVERITIES.index(least) :]]
+    issues = session.ImportIssue & wanted & (keys if session_ids else True)
+    return list(issues.to_dicts(order_by="KEY"))
+
+
+def list_sessions(mice: list[str]) -> list[dict[str, Any]]:
+    """Return one row per session that is registered or in the catalogue, by mouse and date.
+
+    Raises
+    ------
+    NotFoundError
+        If a mouse is unknown.
+    """
+    rows = {row["session_id"]: row for row in (*_from_catalogue(), *_registered())}
+    unknown = sorted(set(mice) - {row["mouse_id"] for row in rows.values()})
+    if unknown:
+        raise NotFoundError(f"No such mouse: {', '.join(unknown)}.")
+    chosen = (row for row in rows.values() if not mice or row["mouse_id"] in mice)
+    return sorted(chosen, key=lambda row: (row["mouse_id"], row["date"], row["session_id"]))
+
+
+def _registered() -> list[dict[str, Any]]:
+    counts = imported_counts()
+    lfp_files: dict[int, int] = {}
+    for number in session.LfpFile.to_arrays("session_id").tolist():
+        lfp_files[number] = lfp_files.get(number, 0) + 1
+    query = session.Session.proj("session_type", "date_of_acquisition") * session.NwbFile.proj("file_kind")
+    return [
+        {
+            "session_id": row["session_id"],
+            "mouse_id": row["mouse_id"],
+            "date": str(row["date_of_acquisition"].date()),
+            "session_type": row["session_type"],
+            "kind": row["file_kind"],
+            "has_file": True,
+            "lfp_files": lfp_files.get(row["session_id"], 0),
+            "imported": counts.get(row["session_id"], "nothing"),
+        }
+        for row in query.to_dicts()
+    ]
+
+
+def _from_catalogue() -> list[dict[str, Any]]:
+    return [
+        {
+            "session_id": row["catalogue_session_id"],
+            "mouse_id": row["catalogue_mouse_id"],
+            "date": str(row["catalogue_row"].get("date_of_acquisition") or "unknown")[:10],
+            "session_type": row["catalogue_row"].get("session_type") or "unknown",
+            "kind": row["catalogue_kind"],
+            "has_file": False,
+            "lfp_files": 0,
+            "imported": "nothing",
+        }
+        for row in session.CatalogueSession.to_dicts()
+    ]

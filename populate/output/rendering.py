@@ -1,0 +1,110 @@
+"""Showing a data frame, or writing it to a file, in the format that was asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+
+from populate.output.spreadsheet import guarded
+from schemas.queries.checks import nearest
+from vbn.errors import SettingError
+from vbn.whole_files import whole_file
+
+FORMATS = ("table", "csv", "parquet", "json")
+ROWS_SHOWN = 100
+"""Rows of a table on the screen, unless more are asked for."""
+
+
+def format_for(chosen: str | None, out: Path | None) -> str:
+    """Return the format that was chosen, else that of the file's name, else a table.
+
+    Raises
+    ------
+    SettingError
+        If nothing says what the file is to be, or parquet would go to the screen.
+    """
+    if chosen is None and out is not None:
+        chosen = out.suffix.lower().removeprefix(".")
+        if chosen not in FORMATS[1:]:
+            raise SettingError(f"'{out}' must end in .csv, .parquet or .json, or name a --format.")
+    if chosen == "parquet" and out is None:
+        raise SettingError("Parquet is for files: name one with --out FILE.parquet.")
+    return chosen or "table"
+
+
+def with_columns(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return the named columns in this order; all where none is named.
+
+    Raises
+    ------
+    SettingError
+        For a column that is not there, with the nearest.
+    """
+    for name in names:
+        if name not in frame:
+            raise SettingError(f"There is no column '{name}'.{nearest(name, list(frame.columns))}")
+    return frame[list(names)] if names else frame
+
+
+def render(frame: pd.DataFrame, kind: str, file: IO[Any], limit: int | None = None) -> None:
+    """Write a data frame.
+
+    Parameters
+    ----------
+    frame : one row per row.
+    kind : one of `FORMATS`. Numbers keep all their digits but in a table.
+    file : text file; a binary one for parquet.
+    limit : rows of a table on the screen; None for all.
+    """
+    if kind == "csv":
+        _guarded(frame).to_csv(file, index=False)
+    elif kind == "parquet":
+        frame.to_parquet(file, index=False)
+    elif kind == "json":
+        file.write(json.dumps([_plain(row) for row in frame.to_dict("records")], indent=2) + "\n")
+    else:
+        shown = frame if limit is None else frame.head(limit)
+        if len(shown):
+            file.write(shown.to_string(index=False, na_rep="-") + "\n")
+        left = len(frame) - len(shown)
+        rest = f", {left:,} of them not shown (--limit 0 shows all, --out FILE saves them)" if left else ""
+        file.write(f"{len(frame):,} row{'' if len(frame) == 1 else 's'}{rest}.\n")
+
+
+def _guarded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose texts no spreadsheet runs."""
+    texts = frame.select_dtypes(include=["object", "string", "category"])
+    held = {str(name): [_guarded_value(value) for value in texts[name]] for name in texts}
+    columns = {name: pd.Series(values, frame.index, dtype=object) for name, values in held.items()}
+    return frame.assign(**columns).rename(columns=_guarded_value)
+
+
+def _guarded_value(value: Any) -> Any:
+    return guarded(value) if isinstance(value, str) else value
+
+
+def save(frame: pd.DataFrame, kind: str, out: Path) -> None:
+    """Write a data frame to a file, which is there only when it is complete."""
+    with whole_file(out) as part, part.open("wb" if kind == "parquet" else "w") as file:
+        render(frame, kind, file)
+
+
+def _plain(row: dict[Any, Any]) -> dict[str, Any]:
+    return {str(name): _json_value(value) for name, value in row.items()}
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, np.ndarray | list):
+        return [_json_value(each) for each in value]
+    if isinstance(value, dict):
+        return value
+    if value is None or value is pd.NA or pd.isna(value):
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value.isoformat() if hasattr(value, "isoformat") else value

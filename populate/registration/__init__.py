@@ -1,0 +1,1 @@
+"""Registering: files, the release's tables, and where files have moved."""

@@ -1,0 +1,414 @@
+"""Entering files: Mouse, Session and NwbFile, in one transaction per file; LFP files beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import vbn
+import vbn.nwb
+from populate.registration.catalogue import Entered, complete_session, known_of, note_catalogue
+from schemas import ecephys, session
+from schemas.bases.issues import note_issues
+from schemas.bases.unique_ids import require_own_ids
+from schemas.files.open_file import hash_and_version
+from schemas.files.roots import Place, locate, resolve
+from schemas.rows.insert import plain, require_storable
+from schemas.server.datajoint import dj
+from vbn.errors import (
+    ConflictError,
+    InvalidContentError,
+    NotFoundError,
+    NotReadableError,
+    SettingError,
+    VbnError,
+    quoted,
+)
+from vbn.nwb import FileKind
+from vbn.nwb.checks.layout import find_unknown_parts
+from vbn.nwb.checks.releases import find_release_issues
+from vbn.nwb.hdf5.identify import Version, version_of
+from vbn.nwb.hdf5.recording import reading
+from vbn.nwb.issue import issue
+from vbn.nwb.readers.session import find_metadata_issues
+from vbn.release.cache import content_hash
+from vbn.web.client import is_url
+
+
+@dataclass
+class Outcome:
+    """What became of one file."""
+
+    path: Place
+    status: str  # registered, unchanged, updated, or failed
+    message: str = ""
+    session_id: int | None = None
+
+
+def register(
+    places: Iterable[Place], entered: Entered | None = None, *, replace: bool = False
+) -> Iterator[Outcome]:
+    """Enter files, or all NWB files below folders, or URLs; yield what became of each.
+
+    Recordings and behaviour-only sessions become sessions, LFP files are entered beside their
+    recording. A file that fails is reported and the others go on. With ``replace``, a file with another
+    content takes the place of the registered one, and what was made from that becomes stale. What the
+    release's tables know of a session comes from the database, into which they are entered before.
+
+    Parameters
+    ----------
+    places : paths and URLs.
+    entered : what became of the tables, if they were entered just now: a session that is left out of them is
+        not registered without what they would say of it.
+    replace : whether a file may take the place of one with another content.
+
+    Raises
+    ------
+    VbnError
+        If a path does not exist or a folder holds no NWB file.
+    """
+    named = list(places)
+    found: list[Place] = [place for place in named if is_url(place)]
+    paths = [Path(place) for place in named if not is_url(place)]
+    found += vbn.nwb.find_nwb_files(paths) if paths else []
+    lfp_files = []
+    for place in found:
+        try:
+            identity = vbn.nwb.identify(place)
+            if identity.kind is FileKind.LFP:
+                lfp_files.append((place, identity))  # after the recordings that they belong to
+            else:
+                yield _register_once(place, identity, entered or Entered(), replace)
+        except VbnError as error:
+            yield Outcome(place, "failed", str(error))
+    for place, identity in lfp_files:
+        try:
+            yield _register_lfp(place, identity, replace)
+        except VbnError as error:
+            yield Outcome(place, "failed", str(error))
+
+
+def _register_once(place: Place, identity: vbn.nwb.FileIdentity, entered: Entered, replace: bool) -> Outcome:
+    """Enter a file, also while another process enters the same one."""
+    if identity.identifier in entered.failed:
+        raise entered.failed[identity.identifier]
+    try:
+        outcome = _register_file(place, identity, replace)
+    except dj.errors.DuplicateError:
+        outcome = _register_file(place, identity, replace)
+    if outcome.status == "unchanged" and outcome.session_id in entered.completed:
+        outcome.status = "updated"
+    return outcome
+
+
+def _register_file(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -> Outcome:
+    known = (session.NwbFile & {"session_id": identity.identifier}).to_dicts()
+    if known and replace and not _has_content(place, identity, known[0]):
+        return _replace_file(place, identity, known[0])
+    if known:
+        _require_same_content(place, identity, known[0])
+        return Outcome(place, _complete(known[0]), "", identity.identifier)
+    metadata, issues, row = _read_session(place, identity)
+    key = {"mouse_id": metadata.mouse_id, "session_id": metadata.session_id}
+    described = require_storable(session.Session(), {**key, **_session_row(metadata)}, place)
+    with dj.conn().transaction:
+        kept = _enter_mouse(place, metadata)
+        session.Session.insert1({**described, **known_of(metadata.session_id)})
+        session.NwbFile.insert1({**key, **row})
+        note_issues(key, "NwbFile", issues)
+        note_issues(key, "Mouse", kept)
+        note_catalogue(key)
+    return Outcome(place, "registered", "", identity.identifier)
+
+
+def _complete(key: dict[str, Any]) -> str:
+    """Enter what tables that were entered in the meantime know of a session; return what became of it."""
+    with dj.conn().transaction:
+        is_new, _ = complete_session(key)
+        if is_new:
+            note_catalogue(key)
+    return "updated" if is_new else "unchanged"
+
+
+def _read_session(
+    place: Place, identity: vbn.nwb.FileIdentity
+) -> tuple[vbn.nwb.SessionMetadata, list[vbn.nwb.Issue], dict[str, Any]]:
+    """Read what is registered of a session's file, what is odd in its layout, and its row of NwbFile."""
+    with _hashing(place) as hashed, vbn.nwb.open_session(place) as file:
+        metadata = vbn.nwb.read_session(file)
+        require_own_ids(metadata.session_id, place, _ids(file))
+        with reading(file, "layout"):
+            issues = find_unknown_parts(file) + find_release_issues(file) + find_metadata_issues(file)
+            issues += [issue("not_checked", "file", file.unchecked)] if file.unchecked else []
+        row = _file_row(file, identity, *hashed())
+        return metadata, issues, row
+
+
+def _ids(file: vbn.nwb.RecordingFile) -> dict[str, Any]:
+    """Read a recording's ids; none of a file whose import is going to say what is wrong with them."""
+    if file.identity.kind is not FileKind.RECORDING:
+        return {}
+    with contextlib.suppress(InvalidContentError, NotReadableError):
+        return dict(vbn.nwb.read_ids(file))
+    return {}
+
+
+@contextlib.contextmanager
+def _hashing(place: Place) -> Iterator[Callable[[], tuple[str | None, Version | None]]]:
+    """Hash a file beside the block, which gets a function that waits for the hash; stop with the block.
+
+    With the hash comes which content of which file it is of; of a URL there is neither.
+    """
+    if is_url(place):
+        yield lambda: (None, None)
+        return
+    ended = threading.Event()
+
+    def stop_with_the_block(_: int) -> None:
+        if ended.is_set():
+            raise CancelledError
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            yield pool.submit(hash_and_version, Path(place), stop_with_the_block).result
+        finally:
+            ended.set()
+
+
+def _replace_file(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> Outcome:
+    """Put a file in the place of the registered one; the imported rows stay, and are stale."""
+    metadata, issues, row = _read_session(place, identity)
+    if metadata.mouse_id != known["mouse_id"]:
+        raise ConflictError(
+            f"{place}: session {identity.identifier} is of mouse {known['mouse_id']}, and this file of mouse "
+            f"{quoted(metadata.mouse_id)}. It cannot replace the registered one."
+        )
+    key = {"mouse_id": known["mouse_id"], "session_id": known["session_id"]}
+    described = require_storable(session.Session(), {**key, **_session_row(metadata)}, place)
+    with dj.conn().transaction:
+        kept = _enter_mouse(place, metadata)
+        session.Session.update1(described)
+        session.NwbFile.update1({**key, **row})
+        note_issues(key, "NwbFile", issues)
+        note_issues(key, "Mouse", kept)
+        note_catalogue(key)
+    return Outcome(place, "replaced", "import it anew with: vbn recompute", identity.identifier)
+
+
+def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -> Outcome:
+    with vbn.nwb.open_lfp(place) as file:
+        return _enter_lfp(place, file, identity, replace)
+
+
+def _enter_lfp(
+    place: Place, file: vbn.nwb.RecordingFile, identity: vbn.nwb.FileIdentity, replace: bool
+) -> Outcome:
+    lfp = vbn.nwb.read_lfp_probe(file)
+    key = _session_of(place, lfp)
+    known = (session.LfpFile & key & {"lfp_probe_id": lfp.probe_id}).to_dicts()
+    if known:
+        registered = {name.removeprefix("lfp_"): value for name, value in known[0].items()}
+        is_same = _has_content(place, identity, registered) and (
+            registered["blake2b"] is not None or _agrees_with_import(key, lfp)
+        )
+        if not is_same and not replace:
+            what = f"the LFP of probe {lfp.probe_id} ({lfp.probe_name} of session {key['session_id']})"
+            raise _other_content(place, what, identity, registered)
+        if is_same:
+            return Outcome(place, "unchanged", f"LFP of {lfp.probe_name}", key["session_id"])
+    _require_probe(place, key, lfp)
+    row = _file_row(file, identity, *((None, None) if is_url(place) else hash_and_version(Path(place))))
+    kept = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns", "registered_at")
+    entry = {**key, "lfp_probe_id": lfp.probe_id, **{f"lfp_{name}": row[name] for name in kept}}
+    if known:
+        session.LfpFile.update1(entry)
+    else:
+        session.LfpFile.insert1(entry)
+    status = "replaced" if known else "registered"
+    return Outcome(place, status, f"LFP of {lfp.probe_name}", key["session_id"])
+
+
+def _agrees_with_import(key: dict[str, Any], lfp: vbn.nwb.LfpMetadata) -> bool:
+    """Tell whether an LFP file says what was imported, where no hash can tell that it is the same.
+
+    Earlier versions kept no hash of LFP files. What was not imported yet cannot disagree.
+    """
+    probe = ecephys.Recording.Probe & key & {"probe_id": lfp.probe_id}
+    imported = (ecephys.Lfp & probe.proj()).to_dicts()
+    return not imported or (
+        imported[0]["n_lfp_samples"] == lfp.n_samples
+        and imported[0]["lfp_channel_ids"].tolist() == list(lfp.channel_ids)
+        and imported[0]["lfp_start_time"] == plain(lfp.start_s)
+        and imported[0]["lfp_stop_time"] == plain(lfp.stop_s)
+    )
+
+
+def _require_probe(place: Place, key: dict[str, Any], lfp: vbn.nwb.LfpMetadata) -> None:
+    """Refuse the LFP of a probe that the recording does not have, if its probes are known already."""
+    known = (ecephys.Recording.Probe & key).to_arrays("probe_id").tolist()
+    if known and lfp.probe_id not in known:
+        raise ConflictError(
+            f"{place}: session {key['session_id']} has no probe {lfp.probe_id}; its probes are "
+            f"{', '.join(map(str, known))}. Check which recording the LFP file belongs to."
+        )
+
+
+def _session_of(place: Place, lfp: vbn.nwb.LfpMetadata) -> dict[str, Any]:
+    """Return the key of the registered recording that an LFP file belongs to.
+
+    The file names its behaviour session; where it does not, its folder names the recording, as in
+    the release.
+    """
+    recordings = session.Session.proj("behavior_session_id") * session.NwbFile.proj("file_kind")
+    found = []
+    if lfp.behavior_session_id is not None:
+        found = (
+            recordings & {"behavior_session_id": lfp.behavior_session_id, "file_kind": "recording"}
+        ).keys()
+    folder = str(place).replace("\\", "/").rstrip("/").split("/")[-2:-1]
+    if not found and folder and folder[0].isdigit():
+        found = (recordings & {"session_id": int(folder[0]), "file_kind": "recording"}).keys()
+    if not found:
+        raise NotFoundError(
+            f"{place}: the recording of this LFP file (probe {lfp.probe_id}) is not registered. Register its "
+            "ecephys_session_<id>.nwb first."
+        )
+    return {name: found[0][name] for name in ("mouse_id", "session_id")}
+
+
+def _require_same_content(path: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> None:
+    if not _has_content(path, identity, known):
+        raise _other_content(path, f"session {identity.identifier}", identity, known)
+
+
+def _other_content(
+    path: Place, what: str, identity: vbn.nwb.FileIdentity, known: dict[str, Any]
+) -> ConflictError:
+    """Make the error for a file that is not the registered one."""
+    kept = f"blake2b {known['blake2b'][:12]}..., " if known["blake2b"] else ""
+    return ConflictError(
+        f"{path}: {what} is registered from {known['root']}:{known['relative_path']} "
+        f"with another content ({kept}{known['size_bytes']} bytes; this has {identity.size_bytes}). "
+        "If this file is the right one, register it with --replace; else bring the registered file back."
+    )
+
+
+def _has_content(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> bool:
+    return bool(identity.size_bytes == known["size_bytes"] and _is_same(place, known))
+
+
+def _is_same(place: Place, known: dict[str, Any]) -> bool:
+    """Tell whether a file of the registered size has the registered content.
+
+    Of a URL the size is all that is known. Without a hash, as of LFP files that an earlier version
+    registered, the registered file is compared if it is still there, and not this very file.
+    """
+    if is_url(place) or Path(place).stat().st_mtime_ns == known["modified_ns"]:
+        return True
+    expected = known["blake2b"] or _hash_of_registered(Path(place), known)
+    return expected is None or content_hash(Path(place)) == expected
+
+
+def _hash_of_registered(place: Path, known: dict[str, Any]) -> str | None:
+    """Hash the file that is registered; None if it is gone, was changed, or is the one at `place`."""
+    with contextlib.suppress(SettingError, OSError):  # its root is another machine's; it is not there
+        registered = resolve(known["root"], known["relative_path"])
+        if not is_url(registered) and not place.samefile(registered):
+            is_unchanged = Path(registered).stat().st_mtime_ns == known["modified_ns"]
+            return content_hash(Path(registered)) if is_unchanged else None
+    return None
+
+
+def _enter_mouse(path: Place, metadata: vbn.nwb.SessionMetadata) -> list[vbn.nwb.Issue]:
+    """Enter the file's mouse, or what the file states more than is known of it.
+
+    Returns
+    -------
+    What is known and the file does not state, as an issue; it stays.
+
+    Raises
+    ------
+    ConflictError
+        If the file contradicts what is known.
+    """
+    row = {
+        "mouse_id": metadata.mouse_id,
+        "sex": metadata.sex,
+        "genotype": metadata.genotype,
+        "driver_line": list(metadata.driver_line),
+        "reporter_line": metadata.reporter_line,
+        "cre_line": metadata.cre_line,
+    }
+    require_storable(session.Mouse(), row, path)
+    known = (session.Mouse & {"mouse_id": metadata.mouse_id}).to_dicts()
+    if not known:
+        session.Mouse.insert1(row)
+        return []
+    different = {name: (known[0][name], value) for name, value in row.items() if known[0][name] != value}
+    # A list without lines and a missing sex are no statement; the genotype always is one.
+    contradicted = [
+        name for name, (there, here) in different.items() if (there and here) or name == "genotype"
+    ]
+    if contradicted:
+        raise ConflictError(
+            f"{path}: mouse {metadata.mouse_id} is known with another "
+            + ", ".join(
+                f"{name} ({quoted(str(known[0][name]))}, here {quoted(str(row[name]))})"
+                for name in contradicted
+            )
+            + ". Check which of the files is right."
+        )
+    stated = {name: here for name, (_, here) in different.items() if here}
+    if stated:
+        session.Mouse.update1({"mouse_id": metadata.mouse_id, **stated})
+    kept = [f"{name} {quoted(str(there))}" for name, (there, here) in different.items() if not here]
+    return [issue("incomplete_mouse", "mouse", f"known is {', '.join(kept)}")] if kept else []
+
+
+def _session_row(metadata: vbn.nwb.SessionMetadata) -> dict[str, Any]:
+    return {
+        "behavior_session_id": metadata.behavior_session_id,
+        "session_type": metadata.session_type,
+        "stage": session.stage(metadata.session_type),
+        "date_of_acquisition": metadata.date_of_acquisition.astimezone(UTC).replace(tzinfo=None),
+        "age_in_days": metadata.age_in_days,
+        "equipment_name": metadata.equipment_name,
+        "stimulus_frame_rate": metadata.stimulus_frame_rate,
+        "project_code": metadata.project_code,
+        "image_set": metadata.image_set,
+    }
+
+
+def _file_row(
+    file: vbn.nwb.RecordingFile, identity: vbn.nwb.FileIdentity, blake2b: str | None, hashed: Version | None
+) -> dict[str, Any]:
+    """Return what is entered of an open file itself.
+
+    Raises
+    ------
+    NotReadableError
+        What was read is not what was hashed, or not what was identified: somebody writes the file.
+    """
+    if file.identity != identity or (hashed and hashed != version_of(file.file)):
+        raise NotReadableError(
+            identity.path,
+            "the file was changed, or another put in its place, while it was read.",
+            "Register it when nobody writes it any more.",
+        )
+    root, relative_path = locate(identity.path)
+    return {
+        "root": root,
+        "relative_path": relative_path,
+        "file_kind": str(identity.kind),
+        "size_bytes": identity.size_bytes,
+        "blake2b": blake2b,
+        "modified_ns": hashed.modified_ns if hashed else None,
+        "registered_at": datetime.now(UTC).replace(tzinfo=None),
+        "package_version": vbn.__version__,
+    }

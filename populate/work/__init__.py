@@ -1,0 +1,1 @@
+"""Everything that makes rows: jobs, runs, workers, and how far they are."""

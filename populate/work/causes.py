@@ -1,0 +1,144 @@
+"""What a failure is caused by, and hence whether trying again may help.
+
+Only what the data are the cause of fails again: it is recorded at once. A server, a network or a store that
+is away for now, or another's lock, is no property of the job.
+"""
+
+from __future__ import annotations
+
+import errno
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import psycopg2
+import pymysql
+
+from schemas.server.datajoint import dj
+from vbn.errors import FileError, SettingError, StoreError
+from vbn.web.client import Transient
+
+STORE_IS_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+STORE_IS_CLOSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+AWAY_FOR_NOW = frozenset(
+    {errno.ETIMEDOUT, errno.ESTALE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED, errno.EPIPE}
+    | {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH}
+)
+# By name, as the library is there only where the store is on S3.
+S3_AWAY = frozenset({"botocore.exceptions.HTTPClientError", "botocore.exceptions.EndpointConnectionError"})
+
+# MySQL's numbers: the client's (2...) and the server's own.
+MYSQL_LOCKED = frozenset({1205, 1213, 1412, 1615, 3058, 3572})
+MYSQL_LOST = frozenset({0, 2000, 2002, 2003, 2005, 2006, 2012, 2013, 2014, 2027, 2055})
+MYSQL_AWAY = frozenset({1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1317, 1927, 3169, 4031})
+MYSQL_UNFIT = frozenset({1021, 1114, 1290, 1836})  # its disk is full, or it is read-only for now
+# PostgreSQL's SQLSTATEs, by their beginnings.
+POSTGRES_LOCKED = ("40001", "40P01", "55P03", "57014")
+POSTGRES_AWAY = ("08", "53", "57P01", "57P02", "57P03", "57P05", "58", "25006")
+REFUSALS = ("Access denied", "authentication failed", "no password supplied", "does not exist")
+
+
+class Cause(StrEnum):
+    """What a failure is caused by."""
+
+    DATA = "data"
+    SERVER = "server"  # the connection is lost, the server away, starting, stopping or full
+    LOCK = "lock"  # a deadlock or a lock that another holds
+    REMOTE_FILE = "remote_file"  # a file on the web or a network disk that cannot be read for now
+    STORE = "store"  # the array store is full, closed or away
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a job is tried, and the pauses in between.
+
+    Parameters
+    ----------
+    tries : in all, over all workers; the last failure is recorded.
+    first_wait_s, longest_wait_s : pause after the first failure, doubled after each further one.
+    causes : what is tried again.
+    waits_for_store : whether a full or closed store stops the work instead of failing each job.
+    """
+
+    tries: int
+    first_wait_s: float
+    longest_wait_s: float
+    causes: tuple[Cause, ...] = (Cause.SERVER, Cause.LOCK, Cause.REMOTE_FILE)
+    waits_for_store: bool = False
+
+    def wait_s(self, failures: int) -> float:
+        """Return the pause after a number of failures, shortened at random by up to a half.
+
+        So several workers do not come back at the same moment.
+        """
+        longest = min(self.longest_wait_s, self.first_wait_s * 2.0 ** min(failures - 1, 30))
+        return longest * (0.5 + secrets.randbelow(1001) / 2000)
+
+
+def cause_of(error: BaseException) -> Cause:
+    """Return what an exception, or what it was raised from, is caused by.
+
+    Parameters
+    ----------
+    error : as a job or a connection ended in it.
+    """
+    for link in _chain(error):
+        if isinstance(link, FileError):
+            return Cause.REMOTE_FILE if any(map(_is_away, _chain(link))) else Cause.DATA
+        if cause := _own_cause(link):
+            return cause
+    return Cause.DATA
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _is_away(error: BaseException) -> bool:
+    """Tell whether a file cannot be reached for now."""
+    if isinstance(error, OSError) and error.errno in AWAY_FOR_NOW:
+        return True
+    return isinstance(error, Transient | TimeoutError | ConnectionError)
+
+
+def _own_cause(error: BaseException) -> Cause | None:
+    """Return the cause that an exception tells by itself, None if it does not."""
+    if isinstance(error, MemoryError):
+        return Cause.MEMORY
+    if isinstance(error, StoreError):
+        return Cause.STORE
+    if isinstance(error, SettingError):
+        return Cause.DATA  # whatever came of the setting
+    if isinstance(error, dj.errors.LostConnectionError):
+        return Cause.SERVER
+    if isinstance(error, pymysql.err.MySQLError):
+        return _cause_by_mysql(error)
+    if isinstance(error, psycopg2.Error):
+        return _cause_by_postgres(error)
+    if isinstance(error, OSError) and error.errno in STORE_IS_FULL | STORE_IS_CLOSED:
+        return Cause.STORE
+    if any(f"{kind.__module__}.{kind.__name__}" in S3_AWAY for kind in type(error).__mro__):
+        return Cause.STORE
+    return Cause.REMOTE_FILE if _is_away(error) else None
+
+
+def _cause_by_mysql(error: pymysql.err.MySQLError) -> Cause:
+    number = error.args[0] if error.args else 0
+    if number in MYSQL_LOCKED:
+        return Cause.LOCK
+    # A driver that was interrupted in the middle of an answer has lost its place.
+    is_confused = isinstance(error, pymysql.err.InterfaceError) or "sequence" in str(number)
+    return Cause.SERVER if is_confused or number in MYSQL_LOST | MYSQL_AWAY | MYSQL_UNFIT else Cause.DATA
+
+
+def _cause_by_postgres(error: psycopg2.Error) -> Cause:
+    state = error.pgcode or ""
+    if state in POSTGRES_LOCKED:
+        return Cause.LOCK
+    if not state and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return Cause.DATA if any(words in str(error) for words in REFUSALS) else Cause.SERVER
+    return Cause.SERVER if state.startswith(POSTGRES_AWAY) else Cause.DATA

@@ -1,0 +1,244 @@
+"""The job tables as a worker uses them.
+
+A reservation names its worker (host, process, connection). Whoever changes a reserved job locks its row
+first, and finds that the reservation is still the one that it knows:
+
+* the worker itself holds that lock from before its first insert until its commit. So nobody takes its
+  reservation for a dead one's in the meantime, and a worker whose reservation was returned (because its
+  connection was lost) notices it before it has written anything;
+* whoever returns the reservation of a dead worker, or undoes a failed job, holds it while the arrays
+  without rows are removed. So nobody removes the arrays of rows that are about to be committed.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datajoint.condition import Not, make_condition
+from datajoint.jobs import Job
+
+from populate.work.interruption import holding_interruptions
+from schemas.files.array_store import discard_leftovers
+from schemas.server.datajoint import dj
+
+Key = dict[str, Any]
+
+LOCK_TIMEOUT_S = 50  # MySQL's default; PostgreSQL would wait for ever
+LONGEST_MESSAGE = 2000  # characters; the column takes 2047
+
+
+class ReservationLostError(Exception):
+    """The job was given to another worker: this one had been taken for dead."""
+
+
+class OwnJobs(Job):
+    """A table's job table, whose reservations are changed by who made them only."""
+
+    def __init__(self, target: Any) -> None:
+        super().__init__(target)
+        self.reservation: Key = {}
+        self.stack: str | None = None
+
+    def reserve(self, key: Key) -> bool:
+        """Reserve a job for this process; return False if it is not to be had."""
+        is_mysql = self.connection.adapter.backend == "mysql"
+        query = "SELECT CONNECTION_ID()" if is_mysql else "SELECT pg_backend_pid()"
+        # DataJoint reconnects by itself, and would go on to name the first connection.
+        self.connection.connection_id = int(self.connection.query(query).fetchone()[0])
+        self.reservation = {
+            **self._get_pk(key),
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "connection_id": self.connection.connection_id,
+        }
+        # If the answer was lost, the statement was sent twice, and found the job reserved: by us. If it were
+        # interrupted, it might be carried out after the job was looked for to be given back.
+        with holding_interruptions():
+            return super().reserve(key) or bool(self.reserved & self.reservation)
+
+    def left_by_this_process(self) -> Iterator[Key]:
+        """Yield the jobs that this process has reserved; each is the reserved one until the next."""
+        ours = {"host": platform.node(), "pid": os.getpid()}
+        for row in (self.reserved & ours).proj("host", "pid", "connection_id").to_dicts():
+            self.reservation = row
+            yield self._get_pk(row)
+
+    def error(self, key: Key, error_message: str, error_stack: str | None = None) -> None:  # noqa: ARG002
+        """Keep the traceback. What becomes of the job is decided by `undo`, after its cause."""
+        self.stack = error_stack
+
+    def hold(self) -> None:
+        """Lock the reservation of this process until the transaction ends.
+
+        Raises
+        ------
+        ReservationLostError
+            If the job is not this process' any more.
+        """
+        if not self._lock(self.reservation):
+            raise ReservationLostError(f"{self.target.full_table_name}: {self.reservation}")
+
+    def failures(self) -> int:
+        """Return how often the reserved job has failed for now, over all workers."""
+        (message,) = (self & self.reservation).to_arrays("error_message").tolist() or [""]
+        words = str(message).split()
+        return int(words[1]) if words[:1] == ["try"] and words[1].isdigit() else 0
+
+    def undo(self, *, message: str = "", wait_s: float = 0.0, is_final: bool = False) -> None:
+        """Remove what a job that did not succeed has left, and give it back or record its failure.
+
+        Parameters
+        ----------
+        message : what went wrong.
+        wait_s : how long nobody shall try again.
+        is_final : whether the failure is recorded and the job stays as it is.
+        """
+        with self.connection.transaction:
+            if not self._lock(self.reservation):
+                return
+            key = self._get_pk(self.reservation)
+            discard_leftovers(self.target, key)
+            if is_final:
+                super().error(key, message, self.stack)
+            else:
+                self._set_pending(key, message, wait_s)
+
+    def return_from(self, row: Key) -> bool:
+        """Give back the reservation of a dead worker; return False if its job goes on, or is another's.
+
+        Parameters
+        ----------
+        row : the reservation as it was found.
+        """
+        names = (*self.primary_key, "host", "pid", "connection_id", "reserved_time")
+        with self.connection.transaction:
+            if not self._lock({name: row[name] for name in names}, skip_locked=True):
+                return False
+            key = self._get_pk(row)
+            discard_leftovers(self.target, key)
+            self._set_pending(key, row["error_message"], 0.0)
+        return True
+
+    def add_missing(self, restriction: Any) -> None:
+        """Add the jobs that can be made now and are neither made nor known.
+
+        DataJoint's ``refresh`` sends one statement per job.
+        """
+        missing = (self.target.key_source & restriction) - self.target.proj()
+        keys = missing.restrict(Not(self), semantic_check=False).proj().keys(order_by="KEY")
+        priority = self.connection._config.jobs.default_priority
+        rows = [{**key, "status": "pending", "priority": priority} for key in keys]
+        if rows:
+            self.insert(rows, skip_duplicates=True, ignore_extra_fields=True)
+
+    def due_keys(self, restriction: Any) -> list[Key]:
+        """Return the jobs that may be reserved now."""
+        due = self.pending & "scheduled_time <= CURRENT_TIMESTAMP(3)" & restriction
+        return list(due.keys(order_by="KEY"))
+
+    def forget_vanished(self) -> None:
+        """Remove the jobs whose entries cannot be made any more, as their session or parameters are gone."""
+        vanished = self.restrict(Not(self.target.key_source.proj()), semantic_check=False)
+        vanished &= "status IN ('pending', 'error', 'success')"
+        vanished = vanished.restrict(Not(self.target.proj()), semantic_check=False)
+        # By their keys: MySQL locks every row that a DELETE looks at, and would wait for jobs at work.
+        keys: list[Key] = vanished.keys()
+        for key in keys:
+            (self & key & "status <> 'reserved'").delete_quick()
+
+    def _lock(self, reservation: Key, *, skip_locked: bool = False) -> bool:
+        """Lock the row of a reservation until the transaction ends; return False if there is none."""
+        if self.connection.adapter.backend != "mysql":
+            self.connection.query(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
+        condition = make_condition(self, {**reservation, "status": "reserved"}, set())
+        query = f"SELECT 1 FROM {self.full_table_name} WHERE {condition} FOR UPDATE"  # noqa: S608
+        return self.connection.query(query + " SKIP LOCKED" * skip_locked).fetchone() is not None
+
+    def _set_pending(self, key: Key, message: str, wait_s: float) -> None:
+        interval = self.adapter.interval_expr(round(wait_s, 3), "second")
+        self.connection.query(
+            f"UPDATE {self.full_table_name} SET status = 'pending', error_message = %s, "  # noqa: S608
+            f"scheduled_time = CURRENT_TIMESTAMP(3) + {interval} WHERE {make_condition(self, key, set())}",
+            args=(message[:LONGEST_MESSAGE],),
+        )
+
+
+def job_table_name(table: Any) -> str:
+    """Return the full name of a table's job table, without asking the server for it."""
+    name: str = table.adapter.make_full_table_name(table.database, f"~~{table.table_name.lstrip('_')}")
+    return name
+
+
+def prepared(table_class: type) -> Any:
+    """Return a table whose jobs are made as this module's beginning says."""
+    table: Any = table_class()
+    table._jobs = OwnJobs(table)
+    make = table.make
+
+    def make_holding(key: Key) -> Generator[Any, Any, None]:
+        """Fetch; the first time compute, outside of any transaction; the second time insert, inside one."""
+        steps = make(key)
+        computed = yield next(steps)
+        if computed is None:
+            yield next(steps)
+        else:
+            table.jobs.hold()
+            yield steps.send(computed)
+
+    table.make = make_holding
+    return table
+
+
+@dataclass(frozen=True)
+class OpenJobs:
+    """The jobs of a session that are not done: how many are due, reserved, and wait."""
+
+    due: int
+    reserved: int
+    next_due_in_s: float | None
+
+
+def open_jobs(tables: Sequence[Any], session_ids: Sequence[int] = ()) -> dict[int, OpenJobs]:
+    """Return per session its open jobs, by one question to the server.
+
+    Parameters
+    ----------
+    tables : whose jobs.
+    session_ids : of which sessions; of all, if empty.
+    """
+    connection = dj.conn()
+    of_sessions = f" AND session_id IN ({', '.join(map(str, session_ids))})" if session_ids else ""
+    is_mysql = connection.adapter.backend == "mysql"
+    wait = (
+        "TIMESTAMPDIFF(MICROSECOND, CURRENT_TIMESTAMP(3), scheduled_time) / 1e6"
+        if is_mysql
+        else "EXTRACT(EPOCH FROM scheduled_time - CURRENT_TIMESTAMP(3))"
+    )
+    union = " UNION ALL ".join(
+        f"SELECT session_id, status = 'reserved' AS is_reserved, {wait} AS wait_s "  # noqa: S608
+        f"FROM {table.jobs.full_table_name} WHERE status IN ('pending', 'reserved'){of_sessions}"
+        for table in tables
+    )
+    query = (
+        "SELECT session_id, "  # noqa: S608
+        "SUM(CASE WHEN NOT is_reserved AND wait_s <= 0 THEN 1 ELSE 0 END), "
+        "SUM(CASE WHEN is_reserved THEN 1 ELSE 0 END), "
+        "MIN(CASE WHEN NOT is_reserved AND wait_s > 0 THEN wait_s END) "
+        f"FROM ({union}) AS jobs GROUP BY session_id"
+    )
+    rows = connection.query(query).fetchall() if tables else []
+    return {
+        int(number): OpenJobs(int(due), int(reserved), None if wait_s is None else float(wait_s))
+        for number, due, reserved, wait_s in rows
+    }
+
+
+def renew(connection: Any) -> None:
+    """Connect anew: a connection that was interrupted in the middle of an answer has lost its place."""
+    connection.close()
+    connection.connect()
+    connection._in_transaction = False

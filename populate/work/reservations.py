@@ -1,0 +1,128 @@
+"""Reservations that dead workers left behind, and what they left in the store.
+
+A worker that is killed leaves its job reserved, and perhaps array files that no row refers to.
+Whether it lives is read from the server's list of connections and, on its own machine, from the
+process table; never from the age of the reservation alone, so that a slow worker is not robbed.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import psutil
+
+from schemas.server.datajoint import dj
+
+Key = dict[str, Any]
+
+SLACK = timedelta(seconds=2)  # the server tells its age in whole seconds
+
+
+def return_dead(instances: Sequence[Any]) -> int:
+    """Return the reservations of dead workers to the queue; return how many there were.
+
+    To be called between jobs: what this process has reserved is left over as well, from a job whose
+    connection was lost.
+
+    Parameters
+    ----------
+    instances : tables from `populate.work.jobs.prepared`.
+    """
+    return sum(table.jobs.return_from(row) for table, row in _dead(instances, between_jobs=True))
+
+
+def count_dead(instances: Sequence[Any]) -> int:
+    """Return how many reservations of dead workers there are."""
+    return sum(1 for _ in _dead(instances, between_jobs=False))
+
+
+def _dead(instances: Sequence[Any], *, between_jobs: bool) -> Iterator[tuple[Any, dict[str, Any]]]:
+    reserved = [(table, row) for table in instances for row in _reservations(table)]
+    if not reserved:
+        return
+    server = _Server.look(dj.conn())
+    ours = (platform.node(), os.getpid())
+    for table, row in reserved:
+        if (between_jobs and (row["host"], row["pid"]) == ours) or not server.is_alive(row):
+            yield table, row
+
+
+def _reservations(table: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = table.jobs.reserved.proj(
+        "host", "pid", "connection_id", "reserved_time", "user", "error_message"
+    ).to_dicts()
+    return rows
+
+
+@dataclass(frozen=True)
+class _Server:
+    """Who is connected to the server, since when, and what time it has; all by the server's own clock."""
+
+    connected_since: dict[int, datetime | None]  # None where that is not told
+    now: datetime
+    account: str | None  # whose connections we may see; None if everybody's
+
+    @classmethod
+    def look(cls, connection: Any) -> _Server:
+        look = cls._look_at_mysql if connection.adapter.backend == "mysql" else cls._look_at_postgres
+        return look(connection.query)
+
+    @classmethod
+    def _look_at_mysql(cls, query: Any) -> _Server:
+        """Without the privilege PROCESS an account sees its own connections only.
+
+        Their numbers begin again when the server starts, and are not given twice until then.
+        """
+        rows = query("SELECT id, user FROM performance_schema.processlist").fetchall()
+        uptime_s = int(query("SHOW GLOBAL STATUS LIKE 'Uptime'").fetchone()[1])
+        start, now, user = query(
+            f"SELECT FROM_UNIXTIME(UNIX_TIMESTAMP() - {uptime_s}), CURRENT_TIMESTAMP(3), USER()"
+        ).fetchone()
+        own = _name(user)
+        sees_all = any(name != own for _, name in rows)
+        return cls({int(number): start for number, _ in rows}, now, None if sees_all else own)
+
+    @classmethod
+    def _look_at_postgres(cls, query: Any) -> _Server:
+        """A connection is numbered by its process, and those numbers are given again."""  # noqa: D401
+        rows = query("SELECT pid, backend_start::timestamp FROM pg_stat_activity").fetchall()
+        now = query("SELECT CURRENT_TIMESTAMP(3)::timestamp").fetchone()[0]
+        return cls({int(number): start for number, start in rows}, now, None)
+
+    def is_alive(self, row: dict[str, Any]) -> bool:
+        """Tell whether the worker of a reservation lives, or may live.
+
+        Its connection is the witness. A worker that reconnected has another one; on this machine
+        its process speaks for it.
+        """
+        if self._is_connected(row):
+            return True
+        if self.account is not None and _name(row["user"]) != self.account:
+            return True
+        if row["host"] != platform.node():
+            return False
+        try:
+            age_of_process = time.time() - psutil.Process(row["pid"]).create_time()
+        except psutil.NoSuchProcess:
+            return False
+        # A process younger than the reservation has only inherited the number. Both are spans of time, each
+        # by one clock, so that the clocks of worker and server need not agree.
+        return bool(age_of_process + 1 >= (self.now - row["reserved_time"]).total_seconds())
+
+    def _is_connected(self, row: dict[str, Any]) -> bool:
+        """Tell whether the connection that made a reservation is there; its number alone is no proof."""
+        if row["connection_id"] not in self.connected_since:
+            return False
+        since = self.connected_since[row["connection_id"]]
+        return since is None or row["reserved_time"] >= since - SLACK
+
+
+def _name(user: str) -> str:
+    """Return the name of an account, ``name@host`` on MySQL."""
+    return user.rpartition("@")[0] or user

@@ -1,0 +1,371 @@
+"""Populating: session after session, table after table, on DataJoint's job reservation.
+
+Several processes, on one machine or many, share the work through the job tables. A session's
+tables are made one after the other, so that its file is opened once. What fails is recorded and
+stays until it is retried; the other sessions go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import psycopg2
+import pymysql
+
+import schemas
+from populate.work import jobs, reservations
+from populate.work.causes import STORE_IS_FULL, Cause, Patience, cause_of
+from populate.work.interruption import Terminated, holding_interruptions, noticing_interruptions
+from schemas import session
+from schemas.bases.registry import tables
+from schemas.files import open_file as files
+from schemas.server.connection import DRIVER_ERRORS
+from schemas.server.datajoint import dj
+from schemas.server.settings import STORE_NAME
+from vbn.errors import NotFoundError, ServerError, StoreError, VbnError, shortened
+
+Key = dict[str, Any]
+
+# What the server says of values that a table cannot hold; DataJoint passes some of it on as it is.
+REFUSALS = (
+    dj.errors.QueryError,
+    psycopg2.DataError,
+    psycopg2.IntegrityError,
+    pymysql.err.DataError,
+    pymysql.err.IntegrityError,
+)
+# Somebody sits and waits: a dropped connection or a deadlock is tried again at once, and the web's own
+# patience (`vbn.web.client.Patience`) is enough.
+IMPATIENT = Patience(3, 0.5, 5.0, causes=(Cause.SERVER, Cause.LOCK))
+
+
+class Outcome(StrEnum):
+    """How a job ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    TRIED = "retry"  # it failed for now
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """One job that ended, well or not."""
+
+    table: str
+    key: Key
+    error: str | None = None
+    outcome: Outcome = Outcome.DONE
+    cause: Cause | None = None
+    tries: int = 1
+    wait_s: float = 0.0
+    duration_s: float = 0.0
+
+
+@dataclass
+class Summary:
+    """What a run did."""
+
+    done: int = 0
+    failures: list[JobResult] = field(default_factory=list)
+
+    def add(self, result: JobResult) -> None:
+        """Count a job."""
+        if result.outcome is Outcome.DONE:
+            self.done += 1
+        else:
+            self.failures.append(result)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts and failures, for JSON."""
+        shown = ("table", "key", "error")
+        return {
+            "done": self.done,
+            "failures": [{name: asdict(failure)[name] for name in shown} for failure in self.failures],
+        }
+
+
+def populated_tables(names: Sequence[str] = ()) -> list[type]:
+    """Return the tables that are populated, in dependency order; all, or those named.
+
+    Optional tables are populated only when they are named.
+
+    Raises
+    ------
+    NotFoundError
+        If a name is not one of them.
+    """
+    known = {cls.__name__: cls for cls in tables(dj.Imported, dj.Computed)}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise NotFoundError(f"No such table: {', '.join(unknown)}. There are: {', '.join(known)}.")
+    if names:
+        return [cls for name, cls in known.items() if name in names]
+    return [cls for cls in known.values() if not getattr(cls, "is_optional", False)]
+
+
+def session_keys(session_ids: Sequence[int] = ()) -> list[Key]:
+    """Return the keys of the registered sessions; all, or those named.
+
+    Raises
+    ------
+    NotFoundError
+        If a session is not registered.
+    """
+    keys = session.NwbFile.keys(order_by="session_id")
+    unknown = sorted(set(session_ids) - {key["session_id"] for key in keys})
+    if unknown:
+        raise NotFoundError(f"No such session is registered: {', '.join(map(str, unknown))}. See: vbn status")
+    return [key for key in keys if not session_ids or key["session_id"] in session_ids]
+
+
+def run(
+    keys: Sequence[Key], table_classes: Sequence[type], *, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[JobResult]:
+    """Populate tables for sessions in this process; yield each job that was done or failed here.
+
+    Parameters
+    ----------
+    keys : primary keys of sessions, in the order of the work.
+    table_classes : tables in dependency order.
+    should_stop : asked between jobs.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written at all.
+    KeyboardInterrupt
+        After the interrupted job was rolled back and its reservation returned.
+    """
+    require_writable_store()
+    instances = [jobs.prepared(cls) for cls in table_classes]
+    try:
+        for table in instances:
+            table.jobs.forget_vanished()
+        reservations.return_dead(instances)
+        with files.closing_file(), noticing_interruptions() as interruptions, interruptions.come_first():
+            n_done = 0
+            for result in _passes(keys, instances, should_stop):
+                n_done += result.outcome is Outcome.DONE
+                if result.outcome is not Outcome.TRIED:
+                    yield result
+                interruptions.raise_swallowed()
+        if n_done:
+            count_rows(instances)
+    except DRIVER_ERRORS as error:
+        raise ServerError(
+            f"The connection to the database was lost ({error}). Start again when it is back."
+        ) from error
+
+
+def count_rows(instances: Sequence[Any]) -> None:
+    """Let the embedded server look how many rows these tables and their parts have now.
+
+    It does so by itself after a minute; until then it plans joins as if the tables were empty, and a
+    question that takes milliseconds may take many seconds.
+    """
+    database = schemas.connect()
+    if database.embedded is not None:
+        names = [name for table in instances for name in (table.full_table_name, *table.parts())]
+        database.connection.query("ANALYZE " + ", ".join(names))
+
+
+def _passes(
+    keys: Sequence[Key], instances: Sequence[Any], should_stop: Callable[[], bool]
+) -> Iterator[JobResult]:
+    """Go through the sessions, and again through those where there may be more to do."""
+    left = keys
+    while left:
+        waits: dict[int, float] = {}
+        for key in left:
+            for result in work_on(key, instances, IMPATIENT, should_stop=should_stop):
+                if result.outcome is Outcome.TRIED:
+                    waits[key["session_id"]] = result.wait_s
+                yield result
+        # A worker may have died meanwhile, or its connection have outlived it for a moment.
+        returned = reservations.return_dead(instances)
+        time.sleep(max(waits.values(), default=0.0))
+        left = keys if returned else [key for key in keys if key["session_id"] in waits]
+
+
+def work_on(
+    key: Key,
+    instances: Sequence[Any],
+    patience: Patience,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    announce: Callable[[str, Key], None] = lambda _table, _key: None,
+) -> Iterator[JobResult]:
+    """Make what a session lacks, table after table; yield each job that ended here.
+
+    Parameters
+    ----------
+    key : primary key of the session.
+    instances : tables in dependency order, from `populate.work.jobs.prepared`.
+    patience : how often a job is tried.
+    should_stop : asked between jobs.
+    announce : told of each job before it is tried.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After the interrupted job was rolled back and its reservation returned.
+    """
+    for table in instances:
+        table.jobs.add_missing(key)
+        for job in table.jobs.due_keys(key):
+            if should_stop():
+                return
+            announce(type(table).__name__, job)
+            if result := _make(table, job, patience):
+                yield result
+    files.close_file()
+
+
+def _make(table: Any, key: Key, patience: Patience) -> JobResult | None:
+    """Make one entry; return None if another worker has it."""
+    started = time.monotonic()
+    try:
+        outcome = table.populate(
+            key, reserve_jobs=True, suppress_errors=True, return_exception_objects=True, refresh=False
+        )
+        (error,) = [error for _, error in outcome["error_list"]] or [None]
+    except BaseException as raised:
+        if _interruption_behind(raised) is None:
+            raise
+        outcome, error = {"success_count": 0}, raised
+    if interruption := _interruption_behind(error):
+        _give_back(table)
+        raise Terminated if isinstance(interruption, SystemExit) else KeyboardInterrupt from error
+    name, duration_s = type(table).__name__, time.monotonic() - started
+    if isinstance(error, Exception) and not isinstance(error, jobs.ReservationLostError):
+        with holding_interruptions():
+            failed = _settle(table, key, error, patience)
+        return replace(failed, duration_s=duration_s)
+    return JobResult(name, key, duration_s=duration_s) if outcome["success_count"] else None
+
+
+def _interruption_behind(error: BaseException | None) -> BaseException | None:
+    """Return the interruption that an error is, or that it arose from.
+
+    DataJoint makes SystemExit of SIGTERM. It rolls back by the connection that was interrupted, which may be
+    in the middle of an answer: that error, then, is what it raises.
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
+        error = error.__context__
+    return error
+
+
+def _give_back(table: Any) -> None:
+    """Roll back the job that was interrupted.
+
+    If the server does not answer, the reservation stays, and is found to be a dead worker's later.
+    """
+    with holding_interruptions(), contextlib.suppress(*DRIVER_ERRORS):
+        jobs.renew(table.connection)
+        table.jobs.undo()
+
+
+def _settle(table: Any, key: Key, error: Exception, patience: Patience) -> JobResult:
+    """Undo a failed job, and record its failure or leave it for another try."""
+    cause, tries = cause_of(error), table.jobs.failures() + 1
+    failed = JobResult(
+        type(table).__name__, key, explain(error), outcome=Outcome.FAILED, cause=cause, tries=tries
+    )
+    if cause in patience.causes and tries < patience.tries:
+        wait_s = patience.wait_s(tries)
+        table.jobs.undo(message=f"try {tries} failed for now: {failed.error}", wait_s=wait_s)
+        return replace(failed, outcome=Outcome.TRIED, wait_s=wait_s)
+    if cause is Cause.STORE and patience.waits_for_store:
+        table.jobs.undo()
+        raise StoreError(failed.error) from error
+    table.jobs.undo(message=failed.error or "", is_final=True)
+    return failed
+
+
+def settle_lost(instances: Sequence[Any], patience: Patience) -> Iterator[JobResult]:
+    """Settle the jobs that this process left reserved when it lost its connection; yield each.
+
+    Parameters
+    ----------
+    instances : tables, from `populate.work.jobs.prepared`, on the new connection.
+    patience : how often a job is tried.
+    """
+    lost = dj.errors.LostConnectionError("within this job")
+    for table in instances:
+        for key in table.jobs.left_by_this_process():
+            yield _settle(table, key, lost, patience)
+
+
+def explain(error: BaseException) -> str:
+    """Return what went wrong in words; an unexpected error keeps its type."""
+    if isinstance(error, VbnError):
+        return str(error)
+    if isinstance(error, OSError) and cause_of(error) is Cause.STORE:
+        return str(_store_error(error))
+    if isinstance(error, MemoryError):
+        return (
+            f"The memory is not enough{f' ({error})' if str(error) else ''}. Let a worker with a larger "
+            "--max-memory, or on a larger machine, try again: vbn retry"
+        )
+    if isinstance(error, REFUSALS):
+        # The server's words go on over many lines, with the whole row in them.
+        first_line = shortened(str(error).strip().split("\n")[0], 300)
+        return f"The database refuses what the file holds ({type(error).__name__}: {first_line})."
+    if isinstance(error, dj.errors.LostConnectionError):
+        return (
+            f"The connection to the database was lost ({error}). If that happens at each try, a row may be "
+            "larger than the server's max_allowed_packet."
+        )
+    notes = " ".join(getattr(error, "__notes__", ()))
+    return f"{type(error).__name__}: {error} {notes}".strip()
+
+
+def _store_error(error: OSError) -> StoreError:
+    problem = "is full" if error.errno in STORE_IS_FULL else "cannot be written"
+    store = schemas.connect().store
+    return StoreError(
+        f"The array store {store} {problem} ({error.strerror}). Make room or correct its permissions, "
+        "then: vbn retry && vbn populate"
+    )
+
+
+def require_writable_store() -> None:
+    """Raise StoreError unless a file can be written into the store."""
+    folder = schemas.connect().store.folder
+    name = f".writable-{os.getpid()}"
+    if folder is None:
+        _require_writable_bucket(name)
+        return
+    probe = folder / name
+    try:
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise _store_error(error) from error
+
+
+def _require_writable_bucket(name: str) -> None:
+    """Raise StoreError unless a file of that name can be put into a store that is no folder."""
+    from datajoint.hash_registry import get_store_backend
+
+    store = schemas.connect().store
+    try:
+        backend = get_store_backend(STORE_NAME)
+        backend.put_buffer(b"", name)
+        backend.remove(name)
+    except ImportError as error:
+        raise StoreError(
+            f"The array store {store} needs another package ({error}): pip install 'vbn-datajoint[s3]'"
+        ) from error
+    except Exception as error:
+        problem = f"{type(error).__name__}: {shortened(str(error), 300)}"
+        raise StoreError(
+            f"The array store {store} cannot be written ({problem}). Compare DJ_STORES, or 'stores' in "
+            "datajoint.json, with the storage's address, bucket and keys."
+        ) from error

@@ -1,0 +1,120 @@
+"""Rows whose code, parameters or file have changed since, and making them anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from populate.work import runner
+from populate.work.runner import JobResult, Summary
+from schemas import selection
+from schemas.bases.provenance import MadeWith
+from schemas.bases.registry import tables
+from schemas.server.datajoint import dj
+from vbn.errors import ConflictError
+
+Key = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StaleRow:
+    """One master row that no longer is what would be computed now."""
+
+    table: str
+    key: Key
+    reason: str
+
+
+def stale_rows() -> list[StaleRow]:
+    """Return all stale rows, in dependency order; those made from a stale row of another table as well."""
+    found: dict[str, pd.DataFrame] = {}
+    for cls in tables(MadeWith):
+        own = cls.stale_rows()
+        inherited = [_below(cls, name, frame) for name, frame in found.items() if _is_above(name, cls)]
+        everything = pd.concat([own, *inherited]) if inherited else own
+        rows = everything.drop_duplicates(list(cls.primary_key), ignore_index=True)
+        if len(rows):
+            found[cls.__name__] = rows
+    return [
+        StaleRow(
+            name, {str(column): value for column, value in row.items() if column != "reason"}, row["reason"]
+        )
+        for name, frame in found.items()
+        for row in frame.to_dict("records")
+    ]
+
+
+def _is_above(name: str, cls: Any) -> bool:
+    (upper,) = (other for other in tables() if other.__name__ == name)
+    return upper().full_table_name in set(cls().ancestors()) - {cls().full_table_name}
+
+
+def _below(cls: Any, name: str, stale: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a table that were made from stale rows of another."""
+    rows = pd.DataFrame(cls.keys(), columns=list(cls.primary_key))
+    shared = [column for column in stale.columns if column in rows.columns]
+    return rows.merge(stale[shared].drop_duplicates(), on=shared).assign(
+        reason=f"made from {name}, which is stale"
+    )
+
+
+def recompute(rows: list[StaleRow], show: Callable[[JobResult], object] = lambda _: None) -> Summary:
+    """Delete stale rows with all that was made from them, session by session, and make them anew.
+
+    An interruption loses nothing: what is deleted and not made yet is made by the next
+    ``vbn populate``.
+
+    Raises
+    ------
+    ConflictError
+        If rows of tables that are not of this package would go with them.
+    """
+    stale: dict[str, list[StaleRow]] = {}
+    for row in rows:
+        stale.setdefault(row.table, []).append(row)
+    classes = [cls for cls in tables(MadeWith) if cls.__name__ in stale]
+    _require_nothing_foreign(classes)
+    summary = Summary()
+    for session_id in sorted({int(row.key["session_id"]) for row in rows}):
+        with dj.conn().transaction:
+            for cls in classes:
+                keys = [row.key for row in stale[cls.__name__] if row.key["session_id"] == session_id]
+                if left := cls & keys:  # some went with the rows above them
+                    left.delete(prompt=False, transaction=False)
+        for result in runner.run(runner.session_keys([session_id]), classes):
+            summary.add(result)
+            show(result)
+    return summary
+
+
+def withdraw_selections(key: Key) -> int:
+    """Delete a session's stale selections of units, with the averages over them; return how many.
+
+    To be called in a transaction, when the session's row has changed: what a filter says of sessions, such
+    as that abnormal ones are left out, holds from then on. The next ``vbn populate`` makes them anew. Where
+    tables of others are made from them they stay, and are stale.
+    """
+    stale = selection.UnitSelection.stale_rows(key).drop(columns="reason").to_dict("records")
+    if not stale or _foreign_tables([selection.UnitSelection]):
+        return 0
+    (selection.UnitSelection & stale).delete(prompt=False, transaction=False)
+    return len(stale)
+
+
+def _foreign_tables(above: list[Any]) -> list[str]:
+    """Return the tables of others that are made from some of ours."""
+    own = {cls().full_table_name for cls in tables()}
+    own |= {part for cls in tables() for part in cls().parts()}
+    return sorted({name for cls in above for name in cls().descendants()} - own)
+
+
+def _require_nothing_foreign(stale: list[Any]) -> None:
+    """Refuse to delete rows that somebody else's tables were made from."""
+    if foreign := _foreign_tables(stale):
+        raise ConflictError(
+            f"Tables of others are made from the stale rows and would lose theirs: {', '.join(foreign)}. "
+            "Ask their owners, and delete those rows first."
+        )

@@ -1,0 +1,276 @@
+"""A worker: a process that makes what is missing, waits for more, and ends when it is asked to.
+
+Any number of them on any number of machines share the work through the job tables. A worker outlives
+its connection: when the server or the store is away, it waits and goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import schemas
+from populate.work import jobs, reservations, runner, status
+from populate.work.causes import Cause, Patience, cause_of
+from populate.work.interruption import Interruptions, noticing_interruptions
+from populate.work.jobs import OpenJobs
+from populate.work.runner import JobResult, Outcome
+from populate.work.worklog import Report
+from schemas.files import open_file as files
+from schemas.server.connection import DRIVER_ERRORS
+from vbn.errors import ServerError, SettingError, StoreError
+
+Key = dict[str, Any]
+
+UNTIL_IDLE_GIVES_UP_S = 300.0
+LEAST_FREE_MEMORY_BYTES = 2**27
+LONGEST_NAP_S = 1.0
+OUTAGE = Patience(tries=0, first_wait_s=1.0, longest_wait_s=60.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a worker shall do.
+
+    Parameters
+    ----------
+    tables, sessions : names and numbers; all, if empty.
+    until_idle : whether to end when there is nothing left to do.
+    poll_s : pause between two looks for new work.
+    tries : how often a job that fails for now is tried.
+    max_memory_bytes : limit of this process, None without one.
+    prefix : beginning of the schemas' names, None for the configured one.
+    """
+
+    tables: tuple[str, ...] = ()
+    sessions: tuple[int, ...] = ()
+    until_idle: bool = False
+    poll_s: float = 10.0
+    tries: int = 10
+    max_memory_bytes: int | None = None
+    prefix: str | None = None
+
+
+def work(plan: Plan, report: Report, should_stop: Callable[[], bool] = lambda: False) -> None:
+    """Work until asked to stop, or until there is nothing left to do if the plan says so.
+
+    Parameters
+    ----------
+    plan : what to do.
+    report : is told what happens.
+    should_stop : asked between jobs and while waiting.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After the current job was rolled back; `populate.work.interruption.Terminated` on SIGTERM.
+    ServerError, StoreError
+        If they cannot be used at all; with ``until_idle`` also when they stay away.
+    NotFoundError, SettingError
+        If sessions, tables or settings are wrong.
+    """
+    limit_memory(plan.max_memory_bytes)
+    outages = _Outages(plan, report, should_stop)
+    while not should_stop():
+        try:
+            schemas.connect(plan.prefix)
+            _Shift(plan, report, should_stop, outages.over).run()
+        except (*DRIVER_ERRORS, ServerError, StoreError) as error:
+            outages.wait_after(error)
+        else:
+            return
+
+
+def limit_memory(limit_bytes: int | None) -> None:
+    """Let this process have no more memory of its own; files that are mapped into it do not count.
+
+    Raises
+    ------
+    SettingError
+        If the system knows no such limit, or if it is too small to work with.
+    """
+    if limit_bytes is None:
+        return
+    try:
+        import resource
+
+        with open("/proc/self/statm") as file:  # noqa: PTH123 - no file of ours
+            used = int(file.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+    except (ImportError, OSError) as error:
+        raise SettingError("--max-memory works on Linux only. Use fewer --processes instead.") from error
+    if limit_bytes < used + LEAST_FREE_MEMORY_BYTES:
+        least = (used + LEAST_FREE_MEMORY_BYTES) / 1e9
+        raise SettingError(f"--max-memory is too small to work with: at least {least:.1f}GB are needed.")
+    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def nap(seconds: float, should_stop: Callable[[], bool]) -> None:
+    """Sleep, looking now and then whether to stop."""
+    end = time.monotonic() + seconds
+    while not should_stop() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, LONGEST_NAP_S))
+
+
+class _Outages:
+    """Waits while the server or the store is away, longer each time."""
+
+    def __init__(self, plan: Plan, report: Report, should_stop: Callable[[], bool]) -> None:
+        self._plan, self._report, self._should_stop = plan, report, should_stop
+        self._failures = 0
+        self._since = 0.0
+
+    def over(self) -> None:
+        """Take note that all is well again."""
+        if self._failures:
+            self._report("back", duration_s=round(time.monotonic() - self._since, 3))
+        self._failures = 0
+
+    def wait_after(self, error: Exception) -> None:
+        """Wait, and let go of the connection; raise the error in words if waiting does not help."""
+        cause = cause_of(error)
+        if cause not in (Cause.SERVER, Cause.LOCK, Cause.STORE):
+            if isinstance(error, ServerError | StoreError):
+                raise error
+            raise ServerError(f"The database refuses ({type(error).__name__}: {error}).") from error
+        self._since = self._since if self._failures else time.monotonic()
+        self._failures += 1
+        if self._plan.until_idle and time.monotonic() - self._since > UNTIL_IDLE_GIVES_UP_S:
+            kind = StoreError if cause is Cause.STORE else ServerError
+            raise kind(f"Given up after {UNTIL_IDLE_GIVES_UP_S:.0f} s: {runner.explain(error)}") from error
+        wait_s = OUTAGE.wait_s(self._failures)
+        event = "store_away" if cause is Cause.STORE else "server_away"
+        self._report(event, error=runner.explain(error), cause=str(cause), wait_s=round(wait_s, 1))
+        if cause is not Cause.STORE:
+            _disconnect()
+        nap(wait_s, self._should_stop)
+
+
+def _disconnect() -> None:
+    """Forget the connection, so that the next one is a new one."""
+    try:
+        schemas.disconnect()
+    except DRIVER_ERRORS:
+        schemas.disconnect()  # the driver complains once of a connection that is closed already
+
+
+class _Shift:
+    """The work on one connection."""
+
+    def __init__(
+        self, plan: Plan, report: Report, should_stop: Callable[[], bool], all_is_well: Callable[[], None]
+    ) -> None:
+        self._plan, self._report, self._all_is_well = plan, report, all_is_well
+        self._should_stop = should_stop
+        self._tables = [jobs.prepared(cls) for cls in runner.populated_tables(plan.tables)]
+        self._patience = Patience(plan.tries, 1.0, 60.0, waits_for_store=True)
+        runner.session_keys(plan.sessions)  # complains of those that are not registered
+
+    def run(self) -> None:
+        """Work and wait until asked to stop, or until idle."""
+        with files.closing_file(), noticing_interruptions() as interruptions, interruptions.come_first():
+            for table in self._tables:
+                table.jobs.forget_vanished()
+            for lost in runner.settle_lost(self._tables, self._patience):
+                self._tell(lost)
+            told = -1
+            while not self._should_stop():
+                runner.require_writable_store()
+                has_worked = self._work_off(interruptions)
+                left = self._look()
+                if not left and self._plan.until_idle:
+                    self._report("stopped", reason="idle")
+                    return
+                waited_for = sum(state.reserved for state in left.values())
+                if has_worked or waited_for != told:  # not at every look
+                    self._report("idle", count=waited_for or None)
+                told = waited_for
+                self._all_is_well()
+                nap(_pause_s(left, self._plan.poll_s), self._should_stop)
+                interruptions.raise_swallowed()
+
+    def _work_off(self, interruptions: Interruptions) -> bool:
+        """Make what can be made now, session after session; tell whether anything was."""
+        fruitless: set[int] = set()
+        has_begun = has_done = False
+        while not self._should_stop():
+            if returned := reservations.return_dead(self._tables):
+                self._report("reservations_returned", count=returned)
+            number = _choose(self._look(), fruitless)
+            if number is None:
+                break
+            if not has_begun:
+                has_begun = True
+                self._report("work_found", count=self._n_missing())
+            done = self._work_on(number, interruptions)
+            fruitless = set() if done else fruitless | {number}
+            has_done |= done > 0
+        if has_done:
+            runner.count_rows(self._tables)
+        if fruitless:  # jobs that were there and could not be made, nor had by another: is there an entry?
+            for table in self._tables:
+                table.jobs.forget_vanished()
+        return has_done
+
+    def _n_missing(self) -> int:
+        """Return how many entries of these tables are missing, in all sessions."""
+        names = {type(table).__name__ for table in self._tables}
+        states = [state for state in status.table_status() if state.table in names]
+        return sum(max(state.total - state.done - state.errors, 0) for state in states)
+
+    def _work_on(self, number: int, interruptions: Interruptions) -> int:
+        """Make what a session lacks; return how many jobs ended here."""
+        ended = 0
+        (key,) = runner.session_keys([number])
+
+        def announce(table: str, job: Key) -> None:
+            self._report("job_started", table=table, key=job)
+
+        for result in runner.work_on(
+            key, self._tables, self._patience, should_stop=self._should_stop, announce=announce
+        ):
+            ended += 1
+            self._tell(result)
+            if result.outcome is Outcome.DONE:
+                self._all_is_well()
+            interruptions.raise_swallowed()
+        return ended
+
+    def _look(self) -> dict[int, OpenJobs]:
+        """Add what can be made now to the job tables, and return what is open, per session."""
+        sessions = [{"session_id": number} for number in self._plan.sessions]
+        for table in self._tables:
+            table.jobs.add_missing(sessions or True)
+        return jobs.open_jobs(self._tables, self._plan.sessions)
+
+    def _tell(self, result: JobResult) -> None:
+        events = {Outcome.DONE: "job_done", Outcome.FAILED: "job_failed", Outcome.TRIED: "job_retry"}
+        self._report(
+            events[result.outcome],
+            table=result.table,
+            key=result.key,
+            duration_s=round(result.duration_s, 3),
+            error=result.error,
+            cause=result.cause and str(result.cause),
+            attempt=result.tries if result.error else None,
+            wait_s=round(result.wait_s, 1) or None,
+        )
+
+
+def _choose(states: dict[int, OpenJobs], fruitless: set[int]) -> int | None:
+    """Return a session with work, rather one that nobody works on; None if there is none.
+
+    At random, so that workers who begin together spread over the sessions.
+    """
+    with_work = [number for number, state in states.items() if state.due and number not in fruitless]
+    free = [number for number in with_work if not states[number].reserved]
+    return secrets.choice(free or with_work) if with_work else None
+
+
+def _pause_s(states: dict[int, OpenJobs], poll_s: float) -> float:
+    """Return how long to wait for work: until the next look, or until a job may be tried again."""
+    waits: Sequence[float] = [s.next_due_in_s for s in states.values() if s.next_due_in_s is not None]
+    return min([poll_s, *(max(wait, 0.05) for wait in waits)])

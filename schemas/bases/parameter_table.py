@@ -1,0 +1,329 @@
+"""Parameter sets as rows: a readable name, the content, and a hash of content and method version.
+
+Rows are only ever added. A result keeps the name of its parameter set in its key, so a changed
+content under an old name would change what results mean without a trace; it is an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from functools import cache
+from typing import Any, ClassVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from schemas.bases.registry import tables
+from schemas.server.datajoint import dj
+from vbn.errors import ConflictError, NotFoundError, SettingError
+
+Content = dict[str, Any]
+
+
+def definition_of(prefix: str, purpose: str, settings: str, key: str = "") -> str:
+    """Return the definition of a parameter table whose content is one JSON column.
+
+    Parameters
+    ----------
+    prefix : begins the names of all attributes, so that tables can be joined.
+    purpose : what the parameters are for.
+    settings : path of the class that explains the content.
+    key : name of the primary key, by default the prefix and ``_params``.
+    """
+    return f"""
+    # Parameters of {purpose}
+    {key or f"{prefix}_params"} : varchar(64)  # readable name
+    ---
+    {prefix}_content : json  # fields of {settings}
+    {prefix}_version : int16  # version of the method
+    {prefix}_hash : char(64)  # sha256 of content and method version
+    unique index ({prefix}_hash)
+    """
+
+
+class ParameterTable(dj.Lookup):
+    """Named parameter sets: insert-only, checked, hashed.
+
+    Attributes
+    ----------
+    settings : the frozen dataclass that a set's content makes; it checks the values.
+    defaults : name -> settings, entered by `schemas.connect(create=True)`.
+    method_version : raised when the same content comes to mean something else.
+    descriptive : fields of the settings that say what a set is and change no result: not hashed.
+    later : fields, at any depth, that came after the first version, with the value that stands for what was
+        before: not hashed where they have it, so that the sets of before, and their results, keep the hash.
+    """
+
+    settings: ClassVar[type]
+    defaults: ClassVar[Mapping[str, Any]]
+    method_version: ClassVar[int] = 1
+    descriptive: ClassVar[tuple[str, ...]] = ()
+    later: ClassVar[Mapping[str, Any]] = {}
+
+    @classmethod
+    def key_name(cls) -> str:
+        """Return the attribute that is the primary key: the first of the definition.
+
+        To read it off the server's tables takes eight questions for each table.
+        """
+        (name,) = re.findall(r"^\s*(\w+)\s*:", cls.definition, re.MULTILINE)[:1]
+        return str(name)
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Return the names of all sets, in order."""
+        key = cls.connection.adapter.quote_identifier(cls.key_name())
+        query = f"SELECT {key} FROM {cls().full_table_name} ORDER BY 1"  # noqa: S608
+        return [str(name) for (name,) in cls.connection.query(query).fetchall()]
+
+    @classmethod
+    def prefix(cls) -> str:
+        """Return what the names of the attributes begin with."""
+        return cls.key_name().removesuffix("_params")
+
+    @classmethod
+    def add(cls, name: str, settings: Any) -> bool:
+        """Enter a set unless it is there; return whether a row was added.
+
+        Parameters
+        ----------
+        name : readable name.
+        settings : an instance of the table's settings class, or a mapping of all its fields.
+
+        Raises
+        ------
+        SettingError
+            For unknown, missing or impossible fields.
+        ConflictError
+            If the name stands for another content, or the content has another name.
+        """
+        row = cls.row_of(name, settings)
+        if cls._is_known(row):
+            return False
+        cls._enter(row)
+        return True
+
+    @classmethod
+    def _enter(cls, row: Content) -> None:
+        """Insert a row that was checked."""
+        dj.Table.insert(cls(), [row])
+
+    @classmethod
+    def default_name(cls) -> str:
+        """Return the name of the set that is meant where none is named."""
+        return next(iter(cls.defaults))
+
+    @classmethod
+    def get(cls, key: Mapping[str, Any] | str) -> Any:
+        """Return the settings of the set that a name, or a key that holds it, stands for.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such set.
+        """
+        name = key if isinstance(key, str) else key[cls.primary_key[0]]
+        rows = (cls & {cls.primary_key[0]: name}).to_dicts()
+        if not rows:
+            known = ", ".join(sorted(cls.to_arrays(cls.primary_key[0])))
+            raise NotFoundError(f"{cls.__name__} has no parameter set '{name}'. There are: {known}.")
+        return cls.checked(cls.content_of(rows[0]))
+
+    @classmethod
+    def checked(cls, content: Mapping[str, Any]) -> Any:
+        """Return the settings that a content makes.
+
+        Raises
+        ------
+        SettingError
+            For unknown, missing or impossible fields.
+        """
+        known = [field.name for field in fields(cls.settings)]
+        for name in content:
+            if name not in known:
+                nearest = difflib.get_close_matches(name, known, n=1)
+                hint = f" Is '{nearest[0]}' meant?" if nearest else f" There are: {', '.join(known)}."
+                raise SettingError(f"{cls.__name__} has no parameter '{name}'.{hint}")
+        if missing := [name for name in known if name not in content]:
+            raise SettingError(f"A set of {cls.__name__} needs {', '.join(missing)} too.")
+        try:
+            settings = _adapter(cls.settings).validate_json(_canonical(content), strict=True)
+        except ValidationError as error:
+            problems = " ".join(_problem(dict(each)) for each in error.errors())
+            raise SettingError(f"A set of {cls.__name__} cannot be this: {problems}") from error
+        if unknown := sorted(_names_in(content) - _names_in(as_json(settings))):
+            raise SettingError(f"A set of {cls.__name__} has no {', '.join(unknown)}.")
+        return settings
+
+    @classmethod
+    def row_of(cls, name: str, settings: Any) -> Content:
+        """Return the row of a set, with its hash."""
+        content = as_json(cls.checked(settings if isinstance(settings, Mapping) else as_json(settings)))
+        return {cls.primary_key[0]: name, **cls.columns_of(content), **cls.stamp(content)}
+
+    @classmethod
+    def columns_of(cls, content: Content) -> Content:
+        """Return a content as the table keeps it: one JSON column, or a column for each field."""
+        column = f"{cls.prefix()}_content"
+        return {column: content} if column in cls.heading.names else content
+
+    @classmethod
+    def content_of(cls, row: Mapping[str, Any]) -> Content:
+        """Return the content that a row keeps."""
+        column = f"{cls.prefix()}_content"
+        return (
+            dict(row[column])
+            if column in row
+            else {field.name: row[field.name] for field in fields(cls.settings)}
+        )
+
+    @classmethod
+    def stamp(cls, content: Content, name: str = "") -> Content:
+        """Return the version of the method, and the hash of it, a content and, if one is given, a name."""
+        version = cls.method_version
+        hashed = {field: value for field, value in content.items() if field not in cls.descriptive}
+        hashed = _without(hashed, cls.later) | ({"": name} if name else {})
+        return {f"{cls.prefix()}_version": version, f"{cls.prefix()}_hash": content_hash(hashed, version)}
+
+    @classmethod
+    def stamps(cls, name: str, content: Content) -> list[Content]:
+        """Return what a set may be stamped with: by its content or, where another has that, by its name too.
+
+        A second name for a content is refused, but what becomes a default may be somebody's own set already.
+        """
+        return [cls.stamp(content), cls.stamp(content, name)]
+
+    @classmethod
+    def seed(cls) -> None:
+        """Enter the default sets that are missing; stamp all sets with the present version of the method.
+
+        A new version of a method leaves the names and contents as they are. Results of the old
+        version keep its hash, so that they are found to be stale.
+
+        Raises
+        ------
+        ConflictError
+            If the name of a default stands for another content: it lacks a change of the layout.
+        """
+        known = cls._known()
+        for name, row in known.items():
+            if row[f"{cls.prefix()}_version"] < cls.method_version:
+                stamp = cls._free_stamp(name, cls.content_of(row))
+                dj.Table.update1(cls(), {cls.primary_key[0]: name, **stamp})
+        for name, settings in cls.defaults.items():
+            if name not in known:
+                cls._enter(cls.row_of(name, settings) | cls._free_stamp(name, as_json(settings)))
+            elif cls.content_of(known[name]) != as_json(settings):
+                cls.add(name, settings)
+
+    @classmethod
+    def _known(cls) -> dict[str, Content]:
+        """Return the rows by name."""
+        return {str(row[cls.primary_key[0]]): row for row in cls.to_dicts()}
+
+    @classmethod
+    def _free_stamp(cls, name: str, content: Content) -> Content:
+        """Return the first stamp of a set that no other set has."""
+        hash_name = f"{cls.prefix()}_hash"
+        taken = {row[hash_name] for other, row in cls._known().items() if other != name}
+        return next(stamp for stamp in cls.stamps(name, content) if stamp[hash_name] not in taken)
+
+    @classmethod
+    def _is_known(cls, row: Content) -> bool:
+        """Tell whether the very set is there already; refuse one that contradicts what is there."""
+        name, hash_name = row[cls.primary_key[0]], f"{cls.prefix()}_hash"
+        known = {other: found[hash_name] for other, found in cls._known().items()}
+        if known.get(name) in [stamp[hash_name] for stamp in cls.stamps(name, cls.content_of(row))]:
+            return True
+        if name in known:
+            raise ConflictError(
+                f"The parameter set '{name}' of {cls.__name__} exists with another content. Sets are never "
+                "changed: enter the new content under a new name."
+            )
+        if same := [other for other, digest in known.items() if digest == row[hash_name]]:
+            raise ConflictError(
+                f"The parameter set '{name}' of {cls.__name__} has the content of '{same[0]}'. Use that one."
+            )
+        return False
+
+    def insert(self, rows: Iterable[Mapping[str, Any]], **_options: Any) -> None:
+        """Refuse rows that nobody checked."""
+        raise ConflictError(
+            f"Parameter sets are entered with {type(self).__name__}.add(name, settings), which checks and "
+            "hashes them, or with: vbn params add"
+        )
+
+    def update1(self, row: Mapping[str, Any]) -> None:
+        """Refuse to change a set."""
+        raise ConflictError(
+            f"Parameter sets are never changed, since results are known by their names: enter "
+            f"{type(self).__name__} under a new name."
+        )
+
+
+def content_hash(content: Mapping[str, Any], method_version: int) -> str:
+    """Return the sha256 of the canonical JSON of the content and the method's version.
+
+    Examples
+    --------
+    >>> content_hash({"b": 1, "a": 2}, 1) == content_hash({"a": 2, "b": 1}, 1)
+    True
+    """
+    return hashlib.sha256(_canonical([method_version, content]).encode()).hexdigest()
+
+
+def _without(content: Any, defaults: Mapping[str, Any]) -> Any:
+    """Return a content without the fields, at any depth, that have a default value."""
+    if isinstance(content, Mapping):
+        kept = {name: value for name, value in content.items() if (name, value) not in defaults.items()}
+        return {name: _without(value, defaults) for name, value in kept.items()}
+    return [_without(value, defaults) for value in content] if isinstance(content, list) else content
+
+
+def _problem(error: Mapping[str, Any]) -> str:
+    """Return what pydantic has to say, without its own words."""
+    text = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+    text += "" if text.endswith("?") else "."
+    place = ".".join(map(str, error["loc"]))
+    return f"{place}: {text}" if place else text
+
+
+@cache
+def _adapter(settings: type) -> TypeAdapter[Any]:
+    return TypeAdapter(settings)
+
+
+def _names_in(content: Any) -> set[str]:
+    """Return the names of a content at all depths."""
+    if isinstance(content, Mapping):
+        return set(content).union(*map(_names_in, content.values()))
+    if isinstance(content, list | tuple):
+        return set().union(*map(_names_in, content))
+    return set()
+
+
+def _canonical(content: Any) -> str:
+    try:
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"Parameters must be JSON, without NaN and infinity: {error}.") from error
+
+
+def as_json(settings: Any) -> Any:
+    """Return settings, or any part of them, as JSON keeps them: mappings, lists, plain values."""
+    if hasattr(settings, "__dataclass_fields__"):
+        settings = asdict(settings)
+    if isinstance(settings, Mapping):
+        return {name: as_json(value) for name, value in settings.items()}
+    if isinstance(settings, tuple | list):
+        return [as_json(value) for value in settings]
+    return settings
+
+
+def parameter_tables() -> dict[str, type[ParameterTable]]:
+    """Return all tables of parameter sets by name, in dependency order."""
+    return {cls.__name__: cls for cls in tables(ParameterTable)}

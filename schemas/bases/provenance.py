@@ -1,0 +1,171 @@
+"""What a row was made with: code, method, parameters and file.
+
+Every master row of an imported or computed table keeps four values, in attributes that begin with the
+table's own name, so that tables can be joined. A row whose values differ from the present ones is *stale*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, ClassVar
+
+import pandas as pd
+
+import vbn
+from schemas import session
+from schemas.bases.parameter_table import ParameterTable, parameter_tables
+from schemas.rows.insert import key_of_session
+from schemas.server.datajoint import dj
+
+Key = dict[str, Any]
+
+PACKAGE, METHOD, PARAMETERS, SOURCE = "package_version", "method_version", "params_hash", "source_hash"
+
+
+def provenance_lines(prefix: str) -> str:
+    """Return the lines of a definition that keep what a row was made with.
+
+    Parameters
+    ----------
+    prefix : the table's class name in lower case, words joined by underscores.
+    """
+    return f"""
+    {prefix}_{PACKAGE} : varchar(32)  # version of vbn-datajoint that made the row
+    {prefix}_{METHOD} : int16  # version of the method
+    {prefix}_{PARAMETERS} : varchar(64)  # sha256 of the parameter sets, empty without parameters
+    {prefix}_{SOURCE} : varchar(160)  # blake2b of the NWB file, or size:bytes where it has no hash
+    """
+
+
+class MadeWith:
+    """A table whose rows say what they were made with.
+
+    Attributes
+    ----------
+    method_version : raised when the same parameters and data give another result.
+    source_change : why a row is stale whose source is another by now.
+    """
+
+    method_version: ClassVar[int] = 1
+    source_change: ClassVar[str] = "the file has changed"
+
+    @classmethod
+    def provenance_prefix(cls) -> str:
+        """Return what the names of the four attributes begin with."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+    @classmethod
+    def parameters(cls) -> list[type[ParameterTable]]:
+        """Return the parameter tables that the key refers to."""
+        table, graph = cls(), cls.connection.dependencies
+        if table.full_table_name not in graph:
+            graph.load()  # the keys of all tables at once; a heading takes eight questions for each
+        key = graph.nodes[table.full_table_name]["primary_key"]
+        return [each for each in parameter_tables().values() if each.key_name() in key]
+
+    @classmethod
+    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
+        """Return the names of the sets of a parameter table that this table is computed with."""
+        return table.names()
+
+    @classmethod
+    def provenance(cls, key: Key) -> Key:
+        """Return the four values for a row that is made now."""
+        hashes = [(table & key).fetch1(f"{table.prefix()}_hash") for table in cls.parameters()]
+        (source,) = cls.sources(key)["present"]
+        values = {
+            PACKAGE: vbn.__version__,
+            METHOD: cls.method_version,
+            PARAMETERS: joint_hash(hashes),
+            SOURCE: source,
+        }
+        return {f"{cls.provenance_prefix()}_{name}": value for name, value in values.items()}
+
+    @classmethod
+    def stale_rows(cls, key: Key | None = None) -> pd.DataFrame:
+        """Return the rows made by another method, with other parameters or from another file.
+
+        Parameters
+        ----------
+        key : look only at the rows with it.
+
+        Returns
+        -------
+        One row each: the primary key, and ``reason``. What was made from a stale row of another table
+        is not among them.
+        """
+        prefix = cls.provenance_prefix()
+        columns = {name: f"{prefix}_{name}" for name in (METHOD, PARAMETERS, SOURCE)}
+        rows = cls.proj(**columns) & (key or {})
+        frame = pd.DataFrame(rows.to_dicts(), columns=[*cls.primary_key, *columns])
+        changed = {
+            "the method has changed": frame[METHOD] != cls.method_version,
+            "the parameters have changed": frame[PARAMETERS] != cls._present_hashes(frame),
+            cls.source_change: frame[SOURCE] != cls._present_sources(frame),
+        }
+        reasons = pd.DataFrame(changed, index=frame.index)
+        frame["reason"] = [", ".join(reasons.columns[row]) for row in reasons.to_numpy(bool)]
+        return frame[reasons.any(axis=1)][[*cls.primary_key, "reason"]]
+
+    @classmethod
+    def sources(cls, key: Key | None = None) -> pd.DataFrame:
+        """Return what names the present content of the files: their keys, and ``present``."""
+        files = session.NwbFile & key_of_session(key) if key else session.NwbFile
+        rows = files.proj("blake2b", "size_bytes").to_dicts()
+        present = [source_hash(row["blake2b"], row["size_bytes"]) for row in rows]
+        return pd.DataFrame(rows, columns=session.NwbFile.primary_key).assign(present=present)
+
+    @classmethod
+    def _present_sources(cls, frame: pd.DataFrame) -> pd.Series[Any]:
+        sources = cls.sources()
+        keys = [name for name in sources.columns if name != "present"]
+        present: pd.Series[Any] = frame[keys].merge(sources, on=keys, how="left")["present"]
+        return present
+
+    @classmethod
+    def _present_hashes(cls, frame: pd.DataFrame) -> pd.Series[Any]:
+        columns = []
+        for table in cls.parameters():
+            rows = table.proj(f"{table.prefix()}_hash").to_dicts()
+            known = {row[table.primary_key[0]]: row[f"{table.prefix()}_hash"] for row in rows}
+            columns.append(frame[table.primary_key[0]].map(known))
+        return pd.Series(
+            [joint_hash(list(row)) for row in zip(*columns, strict=True)] if columns else "",
+            index=frame.index,
+        )
+
+
+class Computation(MadeWith, dj.Computed):
+    """A computed table whose rows say what they were made with."""
+
+
+def seed_of(key: Key) -> int:
+    """Return a seed for the random steps of an entry: the same key gives the same results.
+
+    Examples
+    --------
+    >>> seed_of({"session_id": 1, "mouse_id": "7"}) == seed_of({"mouse_id": "7", "session_id": 1})
+    True
+    """
+    text = json.dumps(key, sort_keys=True, default=str)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+
+
+def joint_hash(hashes: list[str]) -> str:
+    """Return one hash for several parameter sets; the hash itself of a single one.
+
+    Examples
+    --------
+    >>> joint_hash([]), joint_hash(["a"]), len(joint_hash(["a", "b"]))
+    ('', 'a', 64)
+    """
+    if len(hashes) < 2:
+        return "".join(hashes)
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+
+def source_hash(blake2b: str | None, size_bytes: int) -> str:
+    """Return what names a file's content: its hash, else its size."""
+    return blake2b or f"size:{size_bytes}"

@@ -1,0 +1,203 @@
+"""Binding the table classes to a database whose tables are there, are made, or are brought up to date."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from schemas import administration
+from schemas.bases.provenance import SOURCE, MadeWith
+from schemas.bases.registry import MODULES, modules, part_classes, schema_module_name, tables
+from schemas.bases.unique_ids import shared_ids
+from schemas.deploy import migrations
+from schemas.deploy.seeds import seed_defaults
+from schemas.server import access, connection, settings
+from schemas.server.connection import Database, open_database, quiet_datajoint, server_lock
+from schemas.server.datajoint import dj, from_camel_case
+from vbn.errors import ConflictError, NotFoundError
+
+
+def connect(
+    prefix: str | None = None, create: bool = False, report: Callable[[str], None] = lambda _line: None
+) -> Database:
+    """Connect to the configured server, else to the embedded one, and activate every schema.
+
+    Calling it again with the same prefix returns the same database; with another prefix it binds
+    the table classes to that one.
+
+    Parameters
+    ----------
+    prefix
+        Beginning of the schemas' names; default ``VBN_PREFIX``, else ``vbn_``.
+    create
+        Create the schemas, tables and default parameter rows that do not exist, and bring tables of
+        an earlier version up to date (what ``vbn deploy`` does). On the embedded server this happens by
+        itself.
+    report
+        Told each change of the layout that is made.
+
+    Raises
+    ------
+    ServerError
+        If the server does not answer or refuses.
+    NotFoundError
+        If the tables do not exist and ``create`` is False.
+    ConflictError
+        If the tables are of another version.
+    SettingError, StoreError
+        If the settings or the array store cannot be used.
+    """
+    prefix = settings.schema_prefix(prefix)
+    if not create and (bound := connection.bound_to(prefix)):
+        return bound
+    database = open_database(prefix)
+    if create:
+        access.require_admin(database, "create tables")
+    _activate(database, create=create, report=report)
+    connection.set_active(database)
+    return database
+
+
+def _activate(database: Database, *, create: bool, report: Callable[[str], None]) -> None:
+    """Bind every module's classes to the database's schemas; create and upgrade them if asked to."""
+    with quiet_datajoint():
+        absent, changes = absent_tables(database), migrations.pending(database)
+        _require_layout(database, absent, changes, create=create)
+        create = create or bool(database.embedded and (absent or changes))
+        with server_lock("deploy", database) if create else contextlib.nullcontext():
+            if create:
+                _bring_up_to_date(database, report)
+            with contextlib.nullcontext() if create else _tables_known_to_exist():
+                for module in modules():
+                    _rebind(module.schema, database, create=create)
+            if create:
+                _create_job_tables()
+            if create or database.embedded:
+                seed_defaults()
+
+
+def _require_layout(
+    database: Database, absent: list[str], changes: list[migrations.Change], *, create: bool
+) -> None:
+    """Raise an error in words unless the tables are those of this version, or will be made so."""
+    place = f"under '{database.prefix}...' on the {database}"
+    if outdated := _outdated_tables(database):
+        raise ConflictError(
+            f"The tables {place} are of a version of this package from before there were upgrades "
+            f"({outdated[0]} lacks columns). Use another prefix (VBN_PREFIX), or go on with that version."
+        )
+    if create or database.embedded:
+        return
+    if changes:
+        names = ", ".join(change.name for change in changes)
+        raise ConflictError(
+            f"The tables {place} are of an earlier version of this package ({names}). An administrator "
+            "brings them up to date with: vbn backup DIR && vbn deploy"
+        )
+    if absent:
+        few = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+        raise NotFoundError(
+            f"The {database} lacks tables of this package under '{database.prefix}...' ({few}). "
+            "Create them with: vbn deploy"
+        )
+
+
+def _bring_up_to_date(database: Database, report: Callable[[str], None]) -> None:
+    """Create the table of changes, and make the changes that are due before any new table is created."""
+    made = migrations.made_changes(database)
+    _rebind(administration.schema, database, create=True)
+    if made is None:
+        migrations.enter(list(migrations.CHANGES), database)
+    else:
+        migrations.upgrade(database, migrations.pending(database), report)
+        migrations.make_ids_unique(database)  # also where sessions shared ids when the change was made
+        for words in shared_ids(database):
+            report(words)
+
+
+def absent_tables(database: Database) -> list[str]:
+    """Return the tables, parts and job tables that are not on the server, as ``schema.table``."""
+    query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema LIKE %s"
+    rows = database.connection.query(query, args=(database.prefix.replace("_", r"\_") + "%",)).fetchall()
+    existing = {f"{schema}.{table}" for schema, table in rows}
+    wanted = [
+        f"{database.prefix}{name}.{table}"
+        for name, module in zip(MODULES, modules(), strict=True)
+        for cls, _ in module.schema.declare_list
+        for table in _table_names(cls)
+    ]
+    return [name for name in wanted if name not in existing]
+
+
+def _outdated_tables(database: Database) -> list[str]:
+    """Return the tables on the server that lack the columns on what their rows were made with."""
+    query = (
+        "SELECT t.table_schema, t.table_name, c.column_name FROM information_schema.tables t "
+        "LEFT JOIN information_schema.columns c ON c.table_schema = t.table_schema "
+        "AND c.table_name = t.table_name AND c.column_name LIKE %s WHERE t.table_schema LIKE %s"
+    )
+    pattern = database.prefix.replace("_", r"\_") + "%"
+    rows = database.connection.query(query, args=(rf"%\_{SOURCE}", pattern)).fetchall()
+    without = {f"{schema}.{table}" for schema, table, column in rows if column is None}
+    wanted = [
+        f"{database.prefix}{name}.{cls.table_name}"
+        for name, module in zip(MODULES, modules(), strict=True)
+        for cls, _ in module.schema.declare_list
+        if issubclass(cls, MadeWith)
+    ]
+    return [name for name in wanted if name in without]
+
+
+def _table_names(cls: Any) -> Iterator[str]:
+    """Yield the names on the server of a table, its parts and its job table."""
+    yield cls.table_name
+    for part in part_classes(cls):
+        yield f"{cls.table_name}__{from_camel_case(part.__name__)}"
+    if issubclass(cls, dj.Imported | dj.Computed):
+        yield f"~~{cls.table_name.lstrip('_')}"
+
+
+@contextlib.contextmanager
+def _tables_known_to_exist() -> Iterator[None]:
+    """Bind classes to tables that were all found by one question: DataJoint asks for each of them again."""
+    asking = dj.Table.is_declared
+    dj.Table.is_declared = property(lambda _table: True)
+    try:
+        yield
+    finally:
+        dj.Table.is_declared = asking
+
+
+def _rebind(schema: Any, database: Database, *, create: bool) -> None:
+    name = database.prefix + schema_module_name(schema)
+    if create:
+        _create_schema(name, database)
+    if schema.database != name or schema.connection is not database.connection:
+        for cls, _ in schema.declare_list:  # DataJoint appends the definition on each activation
+            cls.__doc__ = (cls.__doc__ or "").split("\nTable definition:\n")[0]
+        if schema.connection is not None:
+            # DataJoint reads the dependencies of all schemas that were ever activated, each time anew.
+            schema.connection.schemas.pop(schema.database, None)
+        schema.database = None
+        schema.connection = None
+        schema.activate(name, connection=database.connection, create_schema=create, create_tables=create)
+    elif create:
+        for cls, context in schema.declare_list:
+            schema.create_tables = True
+            schema._decorate_master(cls, context)
+
+
+def _create_schema(name: str, database: Database) -> None:
+    """Create a MySQL schema that is not there: its text is compared with case, as on PostgreSQL."""
+    query = database.connection.query
+    if database.backend != "mysql":
+        return
+    present = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
+    if not query(present, args=(name,)).fetchall():
+        query(f"CREATE DATABASE IF NOT EXISTS `{name}` COLLATE {migrations.MYSQL_COLLATION}")
+
+
+def _create_job_tables() -> None:
+    for cls in tables(dj.Imported, dj.Computed):
+        _ = cls.jobs  # made on first access

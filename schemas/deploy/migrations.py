@@ -1,0 +1,345 @@
+"""Changes of the tables' layout, by number: what brings a database of an earlier version to this one.
+
+``vbn deploy`` makes those that a database lacks, and enters them in `administration.Migration`. A database
+that is created now has all of them from the start. To add one: append it, let it hold when it was done in
+part before (MySQL commits each change of a table at once), and mind both servers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import itertools
+import json
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import vbn
+from schemas.administration import Migration
+from schemas.bases import unique_ids
+from schemas.bases.parameter_table import content_hash
+from schemas.bases.registry import schema_names
+from schemas.server.connection import Database
+from vbn.errors import ConflictError
+
+# As PostgreSQL compares text: `CM` is not `cm`. MySQL's default ignores case.
+MYSQL_COLLATION = "utf8mb4_0900_bin"
+LONGEST_WAIT_S = 120
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of the layout; `apply` makes it and returns what else people should know, line by line."""
+
+    number: int
+    name: str
+    apply: Callable[[Database], Iterable[str] | None]
+
+
+def compare_text_with_case(database: Database) -> None:
+    """Let MySQL compare text as it is spelt; on PostgreSQL there is nothing to do."""
+    if database.backend != "mysql":
+        return
+    query = database.connection.query
+    ours = schema_names(database.prefix)  # no pattern: another prefix may begin with this one
+    among = ", ".join(["%s"] * len(ours))
+    with _unchecked_references(database):  # both ends of a reference change, one after the other
+        schemas = f"SELECT schema_name FROM information_schema.schemata WHERE schema_name IN ({among})"  # noqa: S608
+        for (schema,) in query(schemas, args=ours).fetchall():
+            query(f"ALTER DATABASE `{schema}` COLLATE {MYSQL_COLLATION}")
+        tables = (
+            "SELECT DISTINCT c.table_schema, c.table_name FROM information_schema.columns c "  # noqa: S608
+            "JOIN information_schema.tables t USING (table_schema, table_name) "
+            f"WHERE t.table_type = 'BASE TABLE' AND c.table_schema IN ({among}) AND c.collation_name <> %s"
+        )
+        for schema, table in query(tables, args=(*ours, MYSQL_COLLATION)).fetchall():
+            query(
+                f"ALTER TABLE `{schema}`.`{table}` CONVERT TO CHARACTER SET utf8mb4 COLLATE {MYSQL_COLLATION}"
+            )
+
+
+@contextlib.contextmanager
+def _unchecked_references(database: Database) -> Iterator[None]:
+    """Let MySQL not check references meanwhile."""
+    database.connection.query("SET SESSION foreign_key_checks = 0")
+    try:
+        yield
+    finally:
+        database.connection.query("SET SESSION foreign_key_checks = 1")
+
+
+def index_units_by_id(database: Database) -> None:
+    """Let a unit be found by its id alone: the key begins with the mouse, so MySQL would read all units."""
+    connection = database.connection
+    schema, table = f"{database.prefix}ecephys", "_recording__unit"
+    tables = "SELECT table_name FROM information_schema.tables WHERE (table_schema, table_name) = (%s, %s)"
+    indexes = (
+        "SELECT index_name FROM information_schema.statistics "
+        "WHERE (table_schema, table_name, column_name, seq_in_index) = (%s, %s, 'unit_id', 1)"
+        if database.backend == "mysql"
+        else "SELECT indexname FROM pg_indexes WHERE (schemaname, tablename) = (%s, %s) "
+        "AND indexdef LIKE '%%(unit_id)'"
+    )
+    if not connection.query(tables, args=(schema, table)).fetchall():
+        return  # deploy makes it, with its index
+    if not connection.query(indexes, args=(schema, table)).fetchall():
+        quote = connection.adapter.quote_identifier
+        name = connection.adapter.make_full_table_name(schema, table)
+        connection.query(f"CREATE INDEX {quote('unit_id')} ON {name} ({quote('unit_id')})")
+
+
+LATER = "absent_passes"
+CORRECTED_FILTERS: dict[str, list[tuple[str, str, Any, bool]]] = {
+    "good": [("quality", "==", "good", True), ("valid_data", "==", True, False)],
+    "visual_coding": [
+        ("amplitude_cutoff", "<=", 0.1, False),
+        ("isi_violations", "<=", 0.5, False),
+        ("presence_ratio", ">=", 0.9, False),
+    ],
+    "visual_coding_code": [
+        ("amplitude_cutoff", "<=", 0.1, False),
+        ("isi_violations", "<=", 0.5, False),
+        ("presence_ratio", ">=", 0.95, False),
+        ("quality", "==", "good", True),
+        ("structure_acronym", "is not null", None, False),
+        ("valid_data", "==", True, False),
+    ],
+}
+"""Name -> column, comparison, value, absent_passes: as change 3 enters them, whatever they become later."""
+
+
+def correct_filters(database: Database) -> list[str]:
+    """Enter the corrected filters of units; what had their names gets others, and its results with it.
+
+    Every criterion gets the field ``absent_passes``, with the value that stands for what was before. That is
+    not hashed, and so nothing becomes stale.
+    """
+    stored = _StoredFilters(database)
+    if not stored.columns():
+        return []  # deploy makes the tables, and enters the filters
+    stored.add_later_column()
+    unchecked = database.backend == "mysql"
+    with (
+        _unchecked_references(database) if unchecked else contextlib.nullcontext(),
+        database.connection.transaction,
+    ):
+        stored.fill_later_field()
+        return [line for name in CORRECTED_FILTERS for line in stored.correct(name)]
+
+
+@dataclass(frozen=True)
+class _StoredFilters:
+    """The filters of units in a database, as change 3 finds them."""
+
+    database: Database
+
+    def query(self, statement: str, *args: Any) -> Any:
+        """Ask the server, with the names of both tables put in."""
+        named = statement.format(
+            filters=self._full_name(self._schema, "#unit_criteria"),
+            criteria=self._full_name(self._schema, "#unit_criteria__criterion"),
+        )
+        return self.database.connection.query(named, args=args)
+
+    def _full_name(self, schema: str, table: str) -> str:
+        return str(self.database.connection.adapter.make_full_table_name(schema, table))
+
+    @property
+    def _schema(self) -> str:
+        return f"{self.database.prefix}selection"
+
+    def columns(self) -> set[str]:
+        """Return the columns of the table of criteria; none if it is not there."""
+        columns = (
+            "SELECT column_name FROM information_schema.columns WHERE (table_schema, table_name) = (%s, %s)"
+        )
+        rows = self.query(columns, self._schema, "#unit_criteria__criterion").fetchall()
+        return {name for (name,) in rows}
+
+    def add_later_column(self) -> None:
+        """Add the column as the table's definition makes it, without a default, unless it is there."""
+        comment = ":bool:whether all units meet it where no unit of the recording has a value"
+        if self.database.backend == "mysql":
+            if LATER not in self.columns():
+                self.query(f"ALTER TABLE {{criteria}} ADD COLUMN {LATER} tinyint NOT NULL DEFAULT 0")
+            self.query(f"ALTER TABLE {{criteria}} MODIFY {LATER} tinyint NOT NULL COMMENT '{comment}'")
+        else:
+            add = f"ADD COLUMN IF NOT EXISTS {LATER} boolean NOT NULL DEFAULT false"
+            self.query(f"ALTER TABLE {{criteria}} {add}")
+            self.query(f"ALTER TABLE {{criteria}} ALTER COLUMN {LATER} DROP DEFAULT")
+            self.query(f"COMMENT ON COLUMN {{criteria}}.{LATER} IS '{comment}'")
+
+    def contents(self) -> dict[str, Any]:
+        """Return the filters' contents by name."""
+        rows = self.query("SELECT unit_criteria, unit_criteria_content FROM {filters}").fetchall()
+        return {name: json.loads(held) if isinstance(held, str) else held for name, held in rows}
+
+    def fill_later_field(self) -> None:
+        """Give the criteria of all filters the field, as it was before."""
+        for name, content in self.contents().items():
+            content["criteria"] = [{LATER: False, **criterion} for criterion in content["criteria"]]
+            change = "UPDATE {filters} SET unit_criteria_content = %s WHERE unit_criteria = %s"
+            self.query(change, json.dumps(content), name)
+
+    def correct(self, name: str) -> Iterator[str]:
+        """Enter a corrected filter unless it is there; say so where another has had its name."""
+        known, content = self.contents(), _corrected(name)
+        if known.get(name) == content:
+            return
+        if name in known:
+            other = next(each for each in _other_names(name) if each not in known)
+            self.rename(name, other)
+            yield f"The filter of units '{name}' is named '{other}' now, with its results."
+        self.enter(name, content)
+
+    def rename(self, name: str, other: str) -> None:
+        """Rename a filter where it is entered and wherever it is referred to, in tables of others too."""
+        places = [(self._schema, "#unit_criteria", "unit_criteria"), *self._jobs()]
+        for schema, table, _ in self._jobs():  # of a filter that was deleted
+            left = f"DELETE FROM {self._full_name(schema, table)} WHERE unit_criteria = %s"  # noqa: S608
+            self.query(left, other)
+        if self.database.backend == "mysql":
+            # PostgreSQL lets all references follow, MySQL not those of a table that refers to it by two ways.
+            places += self._references()
+        quote = self.database.connection.adapter.quote_identifier
+        for schema, table, column in places:
+            place, named = self._full_name(schema, table), f"{quote(column)} = %s"
+            self.query(f"UPDATE {place} SET {named} WHERE {named}", other, name)  # noqa: S608
+
+    def _references(self) -> list[tuple[str, str, str]]:
+        """Return schema, table and column of what refers to the filters' names, at all distances (MySQL)."""
+        referring = (
+            "SELECT table_schema, table_name, column_name FROM information_schema.key_column_usage WHERE "
+            "(referenced_table_schema, referenced_table_name, referenced_column_name) = (%s, %s, %s)"
+        )
+        found = [(self._schema, "#unit_criteria", "unit_criteria")]
+        for place in found:  # which grows meanwhile
+            rows = dict.fromkeys(map(tuple, self.query(referring, *place).fetchall()))
+            found += [each for each in rows if each not in found]
+        return found[1:]
+
+    def _jobs(self) -> list[tuple[str, str, str]]:
+        """Return where the tables of our jobs name a filter; they refer to nothing."""
+        naming = (
+            "SELECT table_schema, table_name, column_name FROM information_schema.columns "
+            "WHERE column_name = 'unit_criteria' AND table_schema = %s"
+        )
+        ours = schema_names(self.database.prefix)
+        rows = [tuple(row) for schema in ours for row in self.query(naming, schema).fetchall()]
+        return [row for row in rows if row[1].startswith("~~")]
+
+    def enter(self, name: str, content: dict[str, Any]) -> None:
+        """Enter a filter and its criteria; where somebody's own has that content, its name is hashed too."""
+        hashed = {"criteria": [_without_later(criterion) for criterion in content["criteria"]]}
+        taken = self.query("SELECT unit_criteria_hash FROM {filters}").fetchall()
+        digests = (content_hash(hashed, 1), content_hash({**hashed, "": name}, 1))
+        digest = next(each for each in digests if (each,) not in taken)
+        self.query(
+            "INSERT INTO {filters} (unit_criteria, unit_criteria_content, unit_criteria_version, "
+            "unit_criteria_hash) VALUES (%s, %s, 1, %s)",
+            *(name, json.dumps(content), digest),
+        )
+        for number, criterion in enumerate(content["criteria"]):
+            value = None if criterion["value"] is None else json.dumps(criterion["value"])
+            self.query(
+                "INSERT INTO {criteria} (unit_criteria, criterion, criterion_column, criterion_comparison, "  # noqa: S608
+                f"criterion_value, null_passes, {LATER}) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                *(name, number, criterion["column"], criterion["comparison"], value, False, criterion[LATER]),
+            )
+
+
+def _corrected(name: str) -> dict[str, Any]:
+    fields = ("column", "comparison", "value", LATER)
+    rows = [dict(zip(fields, row, strict=True)) for row in CORRECTED_FILTERS[name]]
+    return {"criteria": [{**row, "null_passes": False} for row in rows], "for_populations": False}
+
+
+def _other_names(name: str) -> Iterator[str]:
+    """Yield what a filter that had a name before is named, until one is free."""
+    yield f"{name}_0_1"
+    yield from (f"{name}_0_1_{number}" for number in itertools.count(2))
+
+
+def _without_later(criterion: dict[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in criterion.items() if (field, value) != (LATER, False)}
+
+
+def make_ids_unique(database: Database) -> None:
+    """Let no two sessions have the same probes, channels or units; `vbn deploy` names those that do."""
+    unique_ids.make_ids_unique(database)
+
+
+CHANGES = (
+    Change(1, "text is compared with case on MySQL too", compare_text_with_case),
+    Change(2, "units are found by their id alone", index_units_by_id),
+    Change(3, "the filters 'good' and 'visual_coding' are AllenSDK's", correct_filters),
+    Change(4, "ids of probes, channels and units are unique", make_ids_unique),
+)
+
+
+def pending(database: Database) -> list[Change]:
+    """Return the changes that a database lacks, in order; none for a database without any table of ours.
+
+    Raises
+    ------
+    ConflictError
+        If a newer version of this package has changed the layout.
+    """
+    made = made_changes(database)
+    if made is None:
+        return []
+    if unknown := sorted(made - {change.number for change in CHANGES}):
+        raise ConflictError(
+            f"The tables under '{database.prefix}...' on the {database} are of a newer version of this "
+            f"package than {vbn.__version__} (change {unknown[-1]} of the layout). Install that version."
+        )
+    return [change for change in CHANGES if change.number not in made]
+
+
+def made_changes(database: Database) -> set[int] | None:
+    """Return the numbers of the changes that a database has; None if it has no table of ours."""
+    query = database.connection.query
+    present = "SELECT table_schema FROM information_schema.tables WHERE (table_schema, table_name) = (%s, %s)"
+    if not query(present, args=(f"{database.prefix}session", "mouse")).fetchall():
+        return None
+    if not query(present, args=(f"{database.prefix}administration", "migration")).fetchall():
+        return set()
+    name = database.connection.adapter.make_full_table_name(f"{database.prefix}administration", "migration")
+    return {int(row[0]) for row in query(f"SELECT migration FROM {name}").fetchall()}  # noqa: S608
+
+
+def upgrade(
+    database: Database, changes: list[Change], report: Callable[[str], None] = lambda _line: None
+) -> None:
+    """Make changes, and enter each when it is made; an interrupted one is made again the next time.
+
+    To be called with the deploy lock, when `administration.Migration` is there.
+    """
+    if database.backend == "mysql" and changes:
+        # A change waits for those who read the table; everybody else would wait behind it.
+        database.connection.query(f"SET SESSION lock_wait_timeout = {LONGEST_WAIT_S}")
+    for change in changes:
+        report(f"Change {change.number} of the layout: {change.name}.")
+        for line in change.apply(database) or ():
+            report(line)
+        enter([change], database)
+
+
+def enter(changes: list[Change], database: Database) -> None:
+    """Enter changes as made now."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    who = f"{database.connection.get_user()} ({getpass.getuser()} on {platform.node()})"[:255]
+    rows = [
+        {
+            "migration": change.number,
+            "migration_name": change.name,
+            "applied_at": now,
+            "applied_by": who,
+            "applied_version": vbn.__version__,
+        }
+        for change in changes
+    ]
+    Migration.insert(rows, skip_duplicates=True)

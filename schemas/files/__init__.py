@@ -1,0 +1,1 @@
+"""Files of sessions on this machine, and the store of arrays."""

@@ -1,0 +1,128 @@
+"""The array store's files: reading them as memory maps, and removing what a failed insert has left there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schemas.server.datajoint import dj, get_store_backend
+from schemas.server.settings import STORE_NAME, Store
+from vbn.errors import StoreError
+from vbn.home import home_folder
+
+MOST_BYTES_OF_COPIES = 20 * 10**9
+"""The copies of a bucket's arrays take so much, and no more than half of what the disk has left for them."""
+
+Key = dict[str, Any]
+
+
+def mapped(reference: Any) -> np.ndarray:
+    """Return an array of the store as a memory map, to be read only.
+
+    Of a store that is no folder, the array is copied to ``VBN_HOME/arrays`` when it is first asked for, and
+    those used least recently make room for it. A copy has its name only when it is complete (DataJoint's own
+    copies, in the folder of temporary files, do not, and are never removed), and never changes: DataJoint
+    gives each array that it writes a path of its own.
+
+    Parameters
+    ----------
+    reference : what a fetch gives for an attribute ``<npy@vbn>``.
+
+    Raises
+    ------
+    StoreError
+        If the disk has no room for the copy.
+    """
+    backend = get_store_backend(reference.store)
+    if backend.protocol == "file":
+        return np.asanyarray(reference.load(mmap_mode="r"))
+    copy = home_folder() / "arrays" / f"{hashlib.sha256(reference.path.encode()).hexdigest()}.npy"
+    try:
+        os.utime(copy)
+    except FileNotFoundError:
+        _copy(backend, reference, copy)
+    return np.asanyarray(np.load(copy, mmap_mode="r", allow_pickle=False))
+
+
+def _copy(backend: Any, reference: Any, copy: Path) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    _make_room(copy.parent, reference.nbytes)
+    part = copy.with_name(f"{uuid.uuid4().hex}.part")
+    try:
+        backend.get_file(reference.path, part)
+        part.replace(copy)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StoreError(
+            f"{copy.parent} has no room for a copy of {reference.path} ({reference.nbytes / 1e6:.0f} MB) "
+            "from the array store. Make room there, or set VBN_HOME to a larger disk."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _make_room(folder: Path, n_bytes: int) -> None:
+    """Remove the files that were used least recently until there is room for another."""
+    held = sorted(_files(folder))
+    total = sum(size for _, size, _ in held)
+    most = min(MOST_BYTES_OF_COPIES, (shutil.disk_usage(folder).free + total) // 2)
+    for _, size, path in held:
+        if total + n_bytes <= most:
+            return
+        Path(path).unlink(missing_ok=True)  # who has it mapped goes on reading it
+        total -= size
+
+
+def _files(folder: Path) -> Iterator[tuple[float, int, str]]:
+    """Yield time of last use, bytes and path, of those that no other process removes meanwhile."""
+    for entry in os.scandir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            found = entry.stat()
+            yield found.st_mtime, found.st_size, entry.path
+
+
+@contextlib.contextmanager
+def discarding_leftovers(table: Any, key: Key) -> Iterator[None]:
+    """Remove the entry's array files if the block that inserts it fails."""
+    try:
+        yield
+    except BaseException:
+        discard_leftovers(table, key)
+        raise
+
+
+def discard_leftovers(table: Any, key: Key) -> None:
+    """Remove the array files of an entry that was not completed, unless a row of it exists.
+
+    To be called by whoever holds the entry's reservation, or found it dead.
+    """
+    store = Store(dj.config.stores[STORE_NAME], is_default=False).folder
+    if store is None or (table & key):
+        return
+    for part in (
+        table,
+        *(part() if isinstance(part, type) else part for part in table.parts(as_objects=True)),
+    ):
+        folder = store_folder(store, part, key)
+        if folder.is_dir():
+            shutil.rmtree(folder)
+
+
+def store_folder(store: Path, table: Any, key: Key) -> Path:
+    """Return the folder below which DataJoint keeps the arrays of a table's entry.
+
+    The layout is that of schema-addressed storage: schema, table, then ``attribute=value`` in
+    the order of the primary key.
+    """
+    steps = [f"{name}={key[name]}" for name in table.primary_key if name in key]
+    return store.joinpath("_schema", table.database, table.table_name, *steps)

@@ -1,0 +1,35 @@
+"""What the attributes of a table mean: their comments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.bases.registry import part_classes, tables
+
+
+def meanings(table: Any) -> dict[str, str]:
+    """Return the comment of each attribute of one of our tables, empty where there is none.
+
+    Parameters
+    ----------
+    table : table, as an instance.
+
+    Notes
+    -----
+    The server keeps no comment of an attribute that came with a reference to another table: there it is
+    the one of the table referred to.
+    """
+    table.connection.dependencies.load(force=False)
+    ours = [each() for cls in tables() for each in (cls, *part_classes(cls))]
+    return _comments(table, {each.full_table_name: each for each in ours})
+
+
+def _comments(table: Any, ours: Mapping[str, Any]) -> dict[str, str]:
+    found = {name: attribute.comment or "" for name, attribute in table.heading.attributes.items()}
+    for parent, reference in table.parents(foreign_key_info=True):
+        names = {own: other for own, other in reference["attr_map"].items() if not found[own]}
+        if names:
+            above = _comments(ours[parent], ours)
+            found |= {own: above[other] for own, other in names.items()}
+    return found

@@ -1,0 +1,65 @@
+"""Fetching many rows as a data frame.
+
+DataJoint looks up the type of every single value of a fetch, which takes ten times as long as the query
+itself; here each column is looked up once. ``benchmarks/fetching.py`` shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from schemas.server.datajoint import decode_attribute, dj
+
+INTEGERS = ("int16", "int32", "int64", "smallint", "integer", "int", "bigint")
+
+
+def fetch_frame(
+    query: Any, order_by: str | Sequence[str] = "KEY", *, nullable_integers: bool = False
+) -> pd.DataFrame:
+    """Return the rows of a query.
+
+    Parameters
+    ----------
+    query : query expression.
+    order_by : attributes to sort by, ``KEY`` for the primary key.
+    nullable_integers : integers with NULLs become Int64, in place of float64.
+
+    Returns
+    -------
+    One row per row, one column per attribute in the query's order, key included; NULL is None or NaN, as
+    pandas makes of it. Arrays and JSON are decoded; arrays in the store stay references; flags are bool on
+    every server.
+    """
+    ordered = query & dj.Top(limit=None, order_by=order_by)
+    attributes = ordered.heading.attributes
+    names = ordered.heading.names
+    rows = ordered.cursor().fetchall()
+    columns = zip(*rows, strict=True) if rows else ((),) * len(names)
+    frame = pd.DataFrame(
+        {
+            name: _decoded(attributes[name], values, ordered.connection)
+            for name, values in zip(names, columns, strict=True)
+        }
+    )
+    # What refers to another table has no type of its own, only the server's.
+    types = {name: attributes[name].original_type or attributes[name].type for name in names}
+    integers = [name for name in names if types[name] in INTEGERS]
+    if not rows:  # from values alone pandas would not know, and could join them to no others
+        numbers = [name for name in names if attributes[name].numeric and types[name] != "bool"]
+        frame = frame.astype({**dict.fromkeys(numbers, float), **dict.fromkeys(integers, int)})
+    if not nullable_integers:
+        return frame
+    return frame.astype({name: "Int64" for name in integers if frame[name].dtype.kind != "i"})
+
+
+def _decoded(attribute: Any, values: Sequence[Any], connection: Any) -> Sequence[Any]:
+    if attribute.original_type == "bool":  # a number on MySQL
+        return [None if value is None else bool(value) for value in values]
+    if not (attribute.codec or attribute.json or attribute.uuid):
+        return values
+    if attribute.json and not attribute.codec and connection.adapter.backend == "postgresql":
+        return values  # the driver has decoded them; DataJoint would fail at plain text
+    return [decode_attribute(attribute, value, connection=connection) for value in values]

@@ -1,0 +1,278 @@
+"""From data frames to rows: missing values, types, names, and inserts of bounded size."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from schemas.files.open_file import place_of_session
+from schemas.rows.column_limits import find_refusal
+from schemas.server.connection import DRIVER_ERRORS
+from vbn.errors import InvalidContentError, SettingError, quoted
+
+Row = dict[str, Any]
+
+POSTGRES_STATEMENT = 2**30
+BYTES_PER_VALUE = 24  # what a number, a flag or a short text takes in an INSERT statement
+LARGEST_STATEMENT = 16 * 2**20  # more gains nothing; servers allow 64 MiB (MySQL) to 1 GiB (PostgreSQL)
+
+ESCAPED_BY_COPY = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def rows_from_frame(
+    frame: pd.DataFrame, table: Any, key: Mapping[str, Any], renamed: Mapping[str, str] | None = None
+) -> list[Row]:
+    """Return the frame's rows as dictionaries for an insert into a table.
+
+    Parameters
+    ----------
+    frame
+        One row per table row; columns that the table does not have are left out.
+    table
+        The table: each attribute outside of the key is taken from the column of its name.
+    key
+        Attributes that all rows share.
+    renamed
+        Attribute -> column, where the names differ.
+
+    Raises
+    ------
+    ValueError
+        If the frame lacks a column, or has a value that the table cannot hold and that no file gave.
+    InvalidContentError
+        If the table cannot hold a value; it names the file of the session that the key belongs to.
+
+    Notes
+    -----
+    NaN, NA and None become None (NULL). Infinite numbers, which no server stores, become None as
+    well; the imports note them as issues.
+    """
+    names = {name: (renamed or {}).get(name, name) for name in table.heading.names if name not in key}
+    absent = [column for column in names.values() if column not in frame]
+    if absent:
+        raise ValueError(f"The frame for {table.class_name} lacks {', '.join(absent)}.")
+    columns = {attribute: _plain_values(frame[column]) for attribute, column in names.items()}
+    for attribute, values in columns.items():
+        _require_fit(table, key, attribute, values, frame[names[attribute]], columns)
+    return [
+        {**key, **dict(zip(columns, values, strict=True))} for values in zip(*columns.values(), strict=True)
+    ]
+
+
+def require_storable(table: Any, row: Row, place: Any) -> Row:
+    """Return a row with `plain` values, all of which the table can hold.
+
+    Parameters
+    ----------
+    table : where the row is going to be inserted.
+    row : attribute -> Python value; attributes that it leaves out are not looked at.
+    place : the file that the row comes from, for the message.
+
+    Raises
+    ------
+    InvalidContentError
+        If the table cannot hold a value.
+    """
+    held = {name: plain(value) for name, value in row.items()}
+    for name, value in held.items():
+        if refused := find_refusal(table.heading.attributes[name], [value]):
+            raise _unstorable(place, table, name, row[name], "", refused.expected)
+    return held
+
+
+def _require_fit(
+    table: Any,
+    key: Mapping[str, Any],
+    name: str,
+    values: list[Any],
+    stored: pd.Series[Any],
+    columns: Mapping[str, list[Any]],
+) -> None:
+    """Raise InvalidContentError for a column with a value that the table cannot hold."""
+    refused = find_refusal(table.heading.attributes[name], values)
+    if refused is None:
+        return
+    first, others = refused.positions[0], len(refused.positions) - 1
+    row = "".join(f" of {one} {columns[one][first]}" for one in table.primary_key[-1:] if one in columns)
+    more = f", and {others} more" if others else ""
+    if "session_id" not in key:  # no file's content
+        raise ValueError(f"{_name_of(table)} cannot hold {name} = {stored.iloc[first]!r}.")
+    place = place_of_session(key_of_session(dict(key)))
+    raise _unstorable(place, table, name, stored.iloc[first], row + more, refused.expected)
+
+
+def _unstorable(
+    place: Any, table: Any, name: str, value: Any, where: str, expected: str
+) -> InvalidContentError:
+    problem = f"{_name_of(table)} cannot hold {name} = {quoted(value)}{where}: {expected}."
+    return InvalidContentError(place, problem, "Compare the file with the release's, or download it again.")
+
+
+def _name_of(table: Any) -> str:
+    """Return a table's name as Python has it, such as ``Recording.Unit``."""
+    return str(type(table).__qualname__)
+
+
+def _plain_values(column: pd.Series[Any]) -> list[Any]:
+    """Return Python values, None where missing."""
+    missing = column.isna().to_numpy(dtype=bool, copy=True)
+    if pd.api.types.is_float_dtype(column.dtype):
+        missing |= np.isinf(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    values = column.astype(object).tolist()
+    return [None if absent else value for value, absent in zip(values, missing, strict=True)]
+
+
+def key_of_session(key: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a key that names the session."""
+    return {name: key[name] for name in ("mouse_id", "session_id")}
+
+
+def plain(value: Any) -> Any:
+    """Return a number for an insert: Python types, None for NaN, NA and infinity."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is pd.NA or (isinstance(value, float) and not np.isfinite(value)):
+        return None
+    return value
+
+
+def insert_rows(table: Any, rows: Iterable[Row]) -> None:
+    """Insert rows in statements that the server accepts.
+
+    DataJoint sends all rows of a call as one statement; above the server's ``max_allowed_packet``
+    that shows as a lost connection. It also prepares each value by itself, which takes longer than all
+    the rest; rows without arrays of the store are prepared here by columns (``benchmarks/inserts.py``).
+
+    Raises
+    ------
+    SettingError
+        If a single row is too large for the server.
+    """
+    allowed = _allowed_statement(table.connection)
+    for chunk in _chunks(rows, min(LARGEST_STATEMENT, allowed // 2)):
+        try:
+            if _is_plain(table, chunk):
+                _insert_plain(table, chunk)
+            else:
+                table.insert(chunk)
+        except DRIVER_ERRORS as error:
+            if len(chunk) > 1 or (size := _size(chunk[0])) <= allowed:
+                raise
+            raise SettingError(
+                f"A row of {_name_of(table)} takes up to {size / 2**20:.0f} MiB, and the server accepts "
+                f"{allowed / 2**20:.0f} MiB at once. Let an administrator raise its max_allowed_packet."
+            ) from error
+
+
+def _is_plain(table: Any, rows: list[Row]) -> bool:
+    """Say whether rows hold nothing that DataJoint would put into the store, default, note or refuse."""
+    if not getattr(table, "_allow_insert", True) or table.connection._config.provenance.capture:
+        return False  # an auto-populated table, outside of its make
+    names, attributes = rows[0].keys(), table.heading.attributes
+    return (
+        all(row.keys() == names for row in rows)
+        and all(name in attributes for name in names)
+        and not any(
+            ((attribute.codec or attribute.is_blob) and not _is_packed(attribute))
+            or attribute.uuid
+            or (not attribute.nullable and any(row[name] is None for row in rows))
+            for name, attribute in attributes.items()
+            if name in names
+        )
+    )
+
+
+def _is_packed(attribute: Any) -> bool:
+    """Say whether an attribute is a ``<blob>`` within the row, whose codec needs the value alone."""
+    return attribute.codec is not None and attribute.codec.name == "blob" and not attribute.store
+
+
+def _insert_plain(table: Any, rows: list[Row]) -> None:
+    """Insert what ``table.insert(rows)`` would."""
+    connection, attributes = table.connection, table.heading.attributes
+    columns = [_sent(attributes[name], [row[name] for row in rows]) for name in rows[0]]
+    names = ",".join(map(connection.adapter.quote_identifier, rows[0]))
+    into = f"{table.full_table_name} ({names})"
+    if connection.adapter.backend == "postgresql":
+        lines = "\n".join(map("\t".join, zip(*map(_copied, columns), strict=True)))
+        _copy(connection, f"COPY {into} FROM STDIN", lines)
+    else:
+        texts = (_literals(values, connection._conn) for values in columns)
+        values = "),(".join(map(",".join, zip(*texts, strict=True))).replace("%", "%%")
+        connection.query(f"INSERT INTO {into} VALUES ({values})")  # noqa: S608
+
+
+def _sent(attribute: Any, values: list[Any]) -> list[Any]:
+    """Return a column's values as DataJoint hands them to the driver; None is NULL."""
+    if attribute.codec is not None:
+        return [None if value is None else attribute.codec.encode(value) for value in values]
+    if attribute.json:
+        return [None if value is None else json.dumps(value) for value in values]
+    if attribute.numeric:
+        return [
+            None if value is None or value != value else str(+value)  # NaN is NULL, True is 1
+            for value in values
+        ]
+    return values
+
+
+def _copied(values: list[Any]) -> list[str]:
+    """Return a column's values in the text format of PostgreSQL's COPY."""
+    texts = {value: _copied_value(value) for value in set(values)}  # most values of a column are repeated
+    return [texts[value] for value in values]
+
+
+def _copied_value(value: Any) -> str:
+    if value is None:
+        return "\\N"
+    return f"\\\\x{value.hex()}" if isinstance(value, bytes) else str(value).translate(ESCAPED_BY_COPY)
+
+
+def _copy(connection: Any, statement: str, lines: str) -> None:
+    """Insert by PostgreSQL's COPY, which takes half the time of a statement with values."""
+    with connection.adapter.get_cursor(connection._conn) as cursor:
+        try:
+            cursor.copy_expert(statement, io.BytesIO(lines.encode()))
+        except DRIVER_ERRORS as error:
+            raise connection.adapter.translate_error(error, statement) from error
+
+
+def _literals(values: list[Any], driver: Any) -> list[str]:
+    """Return a column's values as PyMySQL writes them, slower, in a statement with arguments."""
+    return ["NULL" if value is None else driver.escape(value, driver.encoders) for value in values]
+
+
+def _allowed_statement(connection: Any) -> int:
+    """Return how many bytes a statement may have."""
+    if connection.adapter.backend != "mysql":
+        return POSTGRES_STATEMENT
+    return int(connection.query("SELECT @@max_allowed_packet").fetchone()[0])
+
+
+def _chunks(rows: Iterable[Row], limit: int) -> Iterator[list[Row]]:
+    """Yield lists of rows of at most ``limit`` estimated bytes; a larger single row comes alone."""
+    chunk: list[Row] = []
+    size = 0
+    for row in rows:
+        row_size = _size(row)
+        if chunk and size + row_size > limit:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(row)
+        size += row_size
+    if chunk:
+        yield chunk
+
+
+def _size(row: Row) -> int:
+    """Estimate the bytes that a row takes in a statement (binary values are sent as hexadecimal text)."""
+    return BYTES_PER_VALUE * len(row) + sum(
+        2 * value.nbytes + 40 if isinstance(value, np.ndarray) else len(value.encode())
+        for value in row.values()
+        if isinstance(value, (str, np.ndarray))
+    )

@@ -1,0 +1,149 @@
+"""Who is connected and how: the account's role, what the server refuses it in words, and encryption.
+
+Accounts are given one of three roles, which are roles on the server, one set for each prefix:
+``vbn_reader``, ``vbn_worker``, ``vbn_admin``. `populate.admin.accounts` makes and fills them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from schemas.server import settings
+from schemas.server.datajoint import dj
+from vbn.errors import ServerError
+
+ROLES = ("reader", "worker", "admin")
+
+# Of MySQL, on global privileges and accounts; DataJoint passes these on as they are.
+REFUSALS_OF_MYSQL = (1045, 1227, 1370, 1410)
+READ_ONLY_MYSQL = (1290, 1836)  # also what other options forbid
+VERBS = {
+    "INSERT": "insert into",
+    "REPLACE": "insert into",
+    "DELETE": "delete from",
+    "UPDATE": "change rows of",
+    "SELECT": "read",
+    "CREATE": "create",
+    "ALTER": "alter",
+    "DROP": "drop",
+}
+
+
+class RefusedError(ServerError, dj.errors.AccessError):
+    """The account may not do this on the server."""
+
+
+def role_name(prefix: str, role: str) -> str:
+    """Return the name that a role of this package has on the server, such as ``vbn_reader``."""
+    return prefix + role
+
+
+def role_of(connection: Any, prefix: str) -> str | None:
+    """Return the role that the connected account has, the one that may most; None if it has none of ours.
+
+    A superuser of PostgreSQL, which has every role, has none in this sense.
+    """
+    if connection.adapter.backend == "mysql":
+        text = connection.query("SELECT CURRENT_ROLE()").fetchone()[0]
+        found = set(re.findall(r"`([^`]+)`@", text or ""))
+    else:
+        query = (
+            "SELECT r.rolname FROM pg_roles r, pg_roles me WHERE me.rolname = current_user "
+            "AND NOT me.rolsuper AND r.rolname IN (%s, %s, %s) AND pg_has_role(me.oid, r.oid, 'USAGE')"
+        )
+        names = [role_name(prefix, role) for role in ROLES]
+        found = {row[0] for row in connection.query(query, args=names).fetchall()}
+    held = [role for role in ROLES if role_name(prefix, role) in found]
+    return held[-1] if held else None
+
+
+def require_admin(database: Any, deed: str) -> None:
+    """Raise RefusedError if the account is a reader's or a worker's."""
+    if database.role in ("reader", "worker"):
+        raise RefusedError(
+            f"The account '{database.connection.conn_info['user']}' ({database.role}) may not {deed} on the "
+            f"{database}. Ask its administrator, or use an account that may."
+        )
+
+
+def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
+    """Make whatever the server refuses this connection's account a `RefusedError`, in words."""
+    adapter = connection.adapter
+    translate = type(adapter).translate_error
+
+    def translate_in_words(error: Exception, query: str = "") -> Exception:
+        translated: Exception = translate(adapter, error, query)
+        info = connection.conn_info
+        if _is_read_only(error):
+            refused = RefusedError(
+                f"The {adapter.backend} server {info['host']}:{info['port']} is read-only, as a replica for "
+                "readers is. Set DJ_HOST to the server that is written to."
+            )
+            refused.__cause__ = error  # by which a worker knows that it may pass
+            return refused
+        if not isinstance(translated, dj.errors.AccessError) and not _is_refusal(error):
+            return translated
+        account = f"'{info['user']}'" + (f" ({role})" if role else "")
+        lines = str(error.args[-1] if error.args else error).strip().splitlines()
+        return RefusedError(
+            f"The account {account} may not {_deed(query, prefix)} on the {adapter.backend} server "
+            f"{info['host']}:{info['port']} ({lines[0] if lines else type(error).__name__}). "
+            "Ask its administrator, or use an account that may."
+        )
+
+    adapter.translate_error = translate_in_words
+
+
+def _is_read_only(error: Exception) -> bool:
+    """Tell whether the server takes no changes from anybody: a replica, or one that is taken out of use."""
+    if error.args and error.args[0] in READ_ONLY_MYSQL:
+        return "read-only" in str(error)
+    return getattr(error, "pgcode", None) == "25006"
+
+
+def _is_refusal(error: Exception) -> bool:
+    return bool(error.args) and error.args[0] in REFUSALS_OF_MYSQL
+
+
+def _deed(query: str, prefix: str) -> str:
+    """Say what a statement would have done, such as ``insert into session.mouse``."""
+    verb = VERBS.get(query.split(maxsplit=1)[0].upper() if query.strip() else "")
+    place = re.search(r'[`"]([^`"]+)[`"]\.[`"]([^`"]+)[`"]', query)
+    if verb and place:
+        return f"{verb} {place[1].removeprefix(prefix)}.{place[2]}"
+    return "do this"
+
+
+def tls_setting(info: Any) -> bool | dict[str, Any] | None:
+    """Return what DataJoint shall be told about encryption: required with a server on another machine.
+
+    Parameters
+    ----------
+    info : DataJoint's settings of the database; ``use_tls`` True or False decides for any server.
+
+    Notes
+    -----
+    Given True, DataJoint lets the MySQL driver go on without encryption where the server offers none; a
+    dictionary that is not empty makes it required. The certificate is not checked: those that MySQL makes
+    for itself are signed by nobody else.
+    """
+    if info.use_tls is False or (info.use_tls is None and settings.is_local_host(info.host)):
+        return None if info.use_tls is None else False
+    return {"verify_mode": False} if info.backend == "mysql" else True
+
+
+def explain_tls(text: str) -> str | None:
+    """Say in words why no encrypted connection came about; None if the text is about something else."""
+    if "SSL is required but" in text or "SSL was required" in text:
+        return (
+            "offers no encryption (TLS), without which passwords and data would cross the network in the "
+            "open. Turn TLS on there, or, on a network that you trust, do without it: DJ_USE_TLS=false "
+            """(or "use_tls": false under "database" in datajoint.json)."""
+        )
+    if "[SSL" in text or "SSL error" in text:
+        return (
+            f"does not agree on encryption (TLS): {text.splitlines()[0]}. Update it, or, on a network that "
+            "you trust, do without: DJ_USE_TLS=false."
+        )
+    return None

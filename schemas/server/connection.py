@@ -1,0 +1,196 @@
+"""The connection to the database: opening and closing it, what goes wrong in words, locks on the server."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+import pymysql
+
+from schemas.server import access, settings
+from schemas.server.datajoint import dj
+from schemas.server.embedded import PORT, EmbeddedServer
+from vbn.errors import ServerError, SettingError, StoreError
+
+LOCK_TIMEOUT_S = 300
+
+DRIVER_ERRORS = (pymysql.err.MySQLError, psycopg2.Error, dj.errors.LostConnectionError)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A connection with the schemas of one prefix activated on it."""
+
+    connection: Any
+    prefix: str
+    store: settings.Store
+    embedded: EmbeddedServer | None
+    role: str | None = None  # of the account: reader, worker or admin; None if it was given none of them
+
+    @property
+    def backend(self) -> str:
+        """``mysql`` or ``postgresql``."""
+        return str(self.connection.adapter.backend)
+
+    def __str__(self) -> str:
+        """Return the place in words."""
+        if self.embedded:
+            return f"embedded PostgreSQL in {self.embedded.data_folder}"
+        info = self.connection.conn_info
+        return f"{self.backend} on {info['host']}:{info['port']}"
+
+
+_active: Database | None = None
+
+
+def active() -> Database:
+    """Return the database that the table classes are bound to.
+
+    Raises
+    ------
+    SettingError
+        If they are bound to none.
+    """
+    if _active is None:
+        raise SettingError("There is no connection to a database yet. Call schemas.connect() first.")
+    return _active
+
+
+def bound_to(prefix: str) -> Database | None:
+    """Return the database that the table classes are bound to, if it has this prefix and is connected."""
+    known = _active
+    return known if known and known.prefix == prefix and known.connection.is_connected else None
+
+
+def set_active(database: Database) -> None:
+    """Note which database the table classes are bound to."""
+    global _active
+    _active = database
+
+
+def open_database(prefix: str | None = None) -> Database:
+    """Connect to the server as `connect` does, whatever tables it has: none, or of another version.
+
+    The table classes are not bound to it.
+    """
+    prefix = settings.schema_prefix(prefix)
+    embedded = _use_embedded_server()
+    store = _use_store()
+    connection = _open_connection()
+    role = None if embedded else access.role_of(connection, prefix)
+    access.explain_refusals(connection, prefix, role)
+    return Database(connection, prefix, store, embedded, role)
+
+
+def disconnect() -> None:
+    """Close the connection; the next `connect` opens a new one."""
+    global _active
+    if _active is not None:
+        _active.connection.close()
+    _active = None
+
+
+def _use_embedded_server() -> EmbeddedServer | None:
+    """Start the embedded server and point DataJoint at it, unless a server is configured."""
+    if settings.server_is_configured():
+        return None
+    server = EmbeddedServer(settings.home_folder())
+    server.start()
+    database = dj.config.database
+    database.backend = "postgresql"
+    database.host, database.port = str(server.socket_folder), PORT
+    database.user, database.password = server.user, "trusted by the socket's folder"
+    database.name = "postgres"
+    return server
+
+
+def _use_store() -> settings.Store:
+    store = settings.resolve_store()
+    if store.folder is not None:
+        try:
+            store.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"The array store {store} cannot be made: {error.strerror}.") from error
+    dj.config.stores[settings.STORE_NAME] = store.spec
+    return store
+
+
+def _open_connection() -> Any:
+    """Open a new connection, or return the open one; map what goes wrong to words."""
+    info = dj.config.database
+    if info.user is None or info.password is None:
+        raise SettingError(
+            f"The server '{info.host}' is configured, but no {'user' if info.user is None else 'password'}. "
+            "Set DJ_USER and DJ_PASS, or .secrets/database.user and .secrets/database.password."
+        )
+    wanted = f"{info.backend} server {info.host}:{info.port}"
+    try:
+        with quiet_datajoint():
+            return dj.conn(reset=not _is_connected_to(info), use_tls=access.tls_setting(info))
+    except DRIVER_ERRORS as error:
+        raise ServerError(f"The {wanted} {_explain(error, str(info.user))}") from error
+
+
+def _is_connected_to(info: Any) -> bool:
+    from datajoint import instance
+
+    connection = instance._singleton_connection
+    if connection is None or not connection.is_connected:
+        return False
+    known = connection.conn_info
+    return (known["host"], known["port"], known["user"]) == (info.host, info.port, info.user)
+
+
+def _explain(error: Exception, user: str) -> str:
+    """Say in words why no connection came about."""
+    text = str(error).strip()
+    if about_tls := access.explain_tls(text):
+        return about_tls
+    if "Access denied" in text or "authentication failed" in text or "no password supplied" in text:
+        return f"refuses the user '{user}' or the password. Check DJ_USER and DJ_PASS."
+    if "role" in text and "does not exist" in text:
+        return f"knows no user '{user}'. Check DJ_USER."
+    return (
+        f"does not answer ({text.splitlines()[0] if text else type(error).__name__}). "
+        "Check that it runs, and DJ_HOST and DJ_PORT; without DJ_HOST the embedded server is used."
+    )
+
+
+@contextlib.contextmanager
+def quiet_datajoint() -> Iterator[None]:
+    """Silence DataJoint's log while a failure may still be explained better by us."""
+    logger = logging.getLogger("datajoint")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def server_lock(name: str, database: Database | None = None) -> Iterator[None]:
+    """Let one process at a time do something; the server frees the lock of a dead one.
+
+    Parameters
+    ----------
+    name : what is done; other prefixes have locks of their own.
+    database : the database in question, by default the connected one.
+    """
+    database = database or active()
+    full_name, query = f"{database.prefix}{name}", database.connection.query
+    if database.backend == "mysql":
+        if query("SELECT GET_LOCK(%s, %s)", args=(full_name, LOCK_TIMEOUT_S)).fetchone()[0] != 1:
+            raise ServerError(f"Another process has held '{full_name}' for minutes. Try again later.")
+        release = "SELECT RELEASE_LOCK(%s)"
+    else:
+        query("SELECT pg_advisory_lock(hashtext(%s))", args=(full_name,))
+        release = "SELECT pg_advisory_unlock(hashtext(%s))"
+    try:
+        yield
+    finally:
+        query(release, args=(full_name,))

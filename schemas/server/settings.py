@@ -1,0 +1,130 @@
+"""Where the database and the array store are, as this process is configured.
+
+DataJoint's own settings (``DJ_*``, ``datajoint.json``) decide. Where they name no server, an
+embedded PostgreSQL under ``VBN_HOME`` is used. Nothing here opens a connection.
+
+============  ========================================================================
+``VBN_HOME``  folder of the embedded server and of the default store; default: the user's
+              data folder, ``/var/lib/vbn`` for root
+``VBN_PREFIX``  beginning of the database schemas' names; default ``vbn_``
+============  ========================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.server.datajoint import dj, find_config_file
+from vbn.errors import SettingError
+from vbn.home import home_folder
+
+STORE_NAME = "vbn"
+DEFAULT_PREFIX = "vbn_"
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+def schema_prefix(prefix: str | None = None) -> str:
+    """Return the prefix to use: the argument, else ``VBN_PREFIX``, else ``vbn_``.
+
+    Raises
+    ------
+    SettingError
+        If it is no plain lower-case identifier of at most 40 characters.
+    """
+    chosen = prefix if prefix is not None else os.environ.get("VBN_PREFIX", DEFAULT_PREFIX)
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", chosen):
+        raise SettingError(
+            f"The schema prefix '{chosen}' cannot be used: it must be lower-case letters, digits and "
+            "underscores, start with a letter and have at most 40 characters (VBN_PREFIX, --prefix)."
+        )
+    return chosen
+
+
+def is_local_host(host: str) -> bool:
+    """Tell whether a host, perhaps with a port, is this machine by name, or the folder of a Unix socket."""
+    return host.startswith("/") or host.split(":")[0] in LOCAL_HOSTS
+
+
+def server_is_configured() -> bool:
+    """Tell whether DataJoint's settings name a database server (else the embedded one is used)."""
+    # DJ_HOST counts, but a file that cannot be read is an error with it too: it may name the store.
+    return _names_host(_configuration_file()) or bool(os.environ.get("DJ_HOST"))
+
+
+def _configuration_file() -> Path | None:
+    return None if dj.config.ignore_config_file else find_config_file()
+
+
+def _names_host(path: Path | None) -> bool:
+    """Tell whether datajoint.json names a host. DataJoint itself passes over a file that it cannot read."""
+    if path is None:
+        return False
+    try:
+        content = json.loads(path.read_text())
+        return "database.host" in content or "host" in content.get("database", {})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise SettingError(f"{path} cannot be read: {error}. Correct it or remove it.") from error
+
+
+_default: dict[str, object] | None = (
+    None  # what `resolve_store` itself chose, to tell it from a configured one
+)
+
+
+@dataclass(frozen=True)
+class Store:
+    """The array store: DataJoint's settings for it, and what they mean for a person."""
+
+    spec: dict[str, object]
+    is_default: bool
+
+    @property
+    def folder(self) -> Path | None:
+        """The store's folder, or None where it is no folder (S3 and the like)."""
+        return Path(str(self.spec["location"])) if self.spec.get("protocol") == "file" else None
+
+    def __str__(self) -> str:
+        """Return the place in words."""
+        return str(self.folder or f"{self.spec.get('protocol')}://{self.spec.get('bucket')}")
+
+
+def _require_usable(spec: object) -> None:
+    """Raise SettingError unless DataJoint can work with the store's settings."""
+    try:
+        if not isinstance(spec, dict):
+            raise TypeError(f"it must be an object, not {json.dumps(spec)}")
+        dj.config.get_store_spec(STORE_NAME)
+    except (TypeError, dj.DataJointError) as error:
+        raise SettingError(
+            f"The array store '{STORE_NAME}' cannot be used: {error}. Correct it in DJ_STORES or under "
+            """'stores' in datajoint.json, as {"vbn": {"protocol": "file", "location": "/shared/store"}}."""
+        ) from error
+
+
+def resolve_store() -> Store:
+    """Return the store named ``vbn``: the configured one, else ``VBN_HOME/store``.
+
+    Raises
+    ------
+    SettingError
+        If the server is on another machine and no store is configured: arrays written to a
+        folder of this machine would be out of everybody else's reach.
+    """
+    global _default
+    configured = dj.config.stores.get(STORE_NAME)
+    if configured and configured is not _default:
+        _require_usable(configured)
+        return Store(configured, is_default=False)
+    if server_is_configured() and not is_local_host(dj.config.database.host):
+        raise SettingError(
+            f"The database is on '{dj.config.database.host}', but no array store is configured. "
+            "Set one that every machine reaches, for example "
+            """DJ_STORES='{"vbn": {"protocol": "file", "location": "/shared/vbn-store"}}' """
+            "or the same under 'stores' in datajoint.json."
+        )
+    _default = {"protocol": "file", "location": str(home_folder() / "store")}
+    return Store(_default, is_default=True)

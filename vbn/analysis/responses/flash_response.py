@@ -1,0 +1,121 @@
+"""How units answer full-field flashes: white ones (on, colour 1) and black ones (off, colour -1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from vbn.analysis.responses.change_response import mean_rate_hz, ratio
+from vbn.analysis.signed_rank import kruskal_wallis_p_values, signed_rank_p_values
+from vbn.analysis.spikes.windows import (
+    Window,
+    check_equal_lengths,
+    check_max_q_value,
+    check_windows,
+    count_in_windows,
+)
+from vbn.analysis.statistics import benjamini_hochberg
+from vbn.analysis.task.presentations import start_times
+
+COLORS = {"white": 1.0, "black": -1.0}
+
+
+@dataclass(frozen=True)
+class FlashResponseParameters:
+    """Windows in seconds relative to the start of a full-field flash, half open and equally long.
+
+    Parameters
+    ----------
+    response_window_s : the 250 ms of the flash (AllenSDK ``Flashes``, ``trial_duration``).
+    baseline_window_s : as long before, on gray.
+    max_q_value : below or at this q a unit is responsive.
+    """
+
+    response_window_s: Window = (0.0, 0.25)
+    baseline_window_s: Window = (-0.25, 0.0)
+    max_q_value: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_windows(self, "response_window_s", "baseline_window_s")
+        check_equal_lengths(self, "response_window_s", "baseline_window_s")
+        check_max_q_value(self)
+
+
+DEFAULT = FlashResponseParameters()
+
+
+def flash_response(
+    spike_times: ArrayLike,
+    offsets: ArrayLike,
+    n_spikes: ArrayLike,
+    presentations: pd.DataFrame,
+    parameters: FlashResponseParameters = DEFAULT,
+) -> pd.DataFrame:
+    """Measure how each unit answers white and black full-field flashes.
+
+    Parameters
+    ----------
+    spike_times : (n_all_spikes,) seconds, units one after the other, ascending within a unit.
+    offsets : (n_units,) index of each unit's first spike.
+    n_spikes : (n_units,) number of spikes of each unit.
+    presentations : start_time (s) and color, 1 for white, -1 for black, missing for other stimuli.
+    parameters : the windows.
+
+    Returns
+    -------
+    DataFrame
+        One row per unit, in their order. For each colour C of white and black:
+
+        * n_C: flashes;
+        * baseline_rate_C_hz, evoked_rate_C_hz: mean rates in the windows;
+        * p_C, q_C: two-sided paired Wilcoxon test of the two over flashes, and its q over units.
+
+        Then p_color, q_color (two-sided rank-sum test of white against black), on_off_ratio (white / black),
+        on_off_index ((white - black) / (white + black), -1 to 1), preferred_color (1 or -1, the greater
+        evoked rate; NaN where equal) and is_responsive (q_white or q_black at most max_q_value).
+
+        Rates and p are NaN without flashes of the colour; p is 1 where nothing differs; the ratio is NaN
+        where black gives no spike, the index where neither does.
+
+    Notes
+    -----
+    The ratio is AllenSDK's ``on_off_ratio_fl``, of mean counts in the flash.
+    """
+    color = presentations["color"].to_numpy(np.float64, na_value=np.nan)
+    count = partial(count_in_windows, spike_times, offsets, n_spikes)
+    columns: dict[str, object] = {}
+    evoked = {}
+    for name, value in COLORS.items():
+        events = start_times(presentations)[color == value]
+        evoked[name], baseline = (
+            count(events, parameters.response_window_s),
+            count(events, parameters.baseline_window_s),
+        )
+        p = signed_rank_p_values(evoked[name] - baseline)
+        columns |= {
+            f"n_{name}": events.size,
+            f"baseline_rate_{name}_hz": mean_rate_hz(baseline, parameters.baseline_window_s),
+            f"evoked_rate_{name}_hz": mean_rate_hz(evoked[name], parameters.response_window_s),
+            f"p_{name}": p,
+            f"q_{name}": benjamini_hochberg(p),
+        }
+    is_white = np.repeat([1, 0], [evoked["white"].shape[1], evoked["black"].shape[1]])
+    p_color = kruskal_wallis_p_values(np.hstack([evoked["white"], evoked["black"]]), is_white)
+    table = pd.DataFrame({**columns, "p_color": p_color, "q_color": benjamini_hochberg(p_color)})
+    return _compared(table, parameters)
+
+
+def _compared(table: pd.DataFrame, parameters: FlashResponseParameters) -> pd.DataFrame:
+    """Add what compares the colours."""
+    white, black = (table[f"evoked_rate_{name}_hz"].to_numpy(np.float64) for name in COLORS)
+    greater = np.sign(white - black)
+    return table.assign(
+        on_off_ratio=ratio(white, black),
+        on_off_index=ratio(white - black, white + black),
+        preferred_color=np.where(greater == 0, np.nan, greater),
+        is_responsive=table[["q_white", "q_black"]].min(axis=1) <= parameters.max_q_value,
+    )

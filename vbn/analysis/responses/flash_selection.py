@@ -1,0 +1,110 @@
+"""Which flashes the responses to images, changes and omissions are measured on.
+
+Words are those of `vbn.analysis.task.presentations`: a *flash* shows an image, an *omission* leaves one out.
+Rows are positions in the presentations table, not labels of its index.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from vbn.analysis.spikes.trains import Booleans, Integers
+from vbn.analysis.task.presentations import (
+    NO_ROW,
+    TRIAL_OUTCOMES,
+    flags,
+    is_change,
+    is_flash,
+    is_image,
+    is_in_block,
+    is_omission,
+    start_times,
+    trial_rows,
+)
+
+CONDITIONS = ("active", "passive")
+EITHER = "either"
+
+
+def check_condition(condition: str) -> None:
+    """Refuse what is neither ``active``, ``passive`` nor ``either``."""
+    if condition not in (*CONDITIONS, EITHER):
+        raise ValueError(f"Unknown condition {condition!r}. Known: 'active', 'passive', 'either'.")
+
+
+def is_in_condition(presentations: pd.DataFrame, condition: str) -> Booleans:
+    """(n_presentations,) True for flashes and omissions of one condition, or of ``either``."""
+    check_condition(condition)
+    return is_image(presentations) if condition == EITHER else is_in_block(presentations, condition)
+
+
+def image_before(presentations: pd.DataFrame) -> Integers:
+    """Find the flash or omission right before each flash or omission, in the same condition.
+
+    Parameters
+    ----------
+    presentations : start_time, image_name, active; in any order.
+
+    Returns
+    -------
+    (n_presentations,) int64
+        -1 for the first one of a condition, and for other stimuli.
+    """
+    before = np.full(len(presentations), NO_ROW, dtype=np.int64)
+    image = np.flatnonzero(is_image(presentations))
+    image = image[np.argsort(start_times(presentations)[image], kind="stable")]
+    active = flags(presentations, "active")
+    earlier, later = image[:-1], image[1:]
+    same = active[earlier] == active[later]  # the replay does not follow the task's end
+    before[later[same]] = earlier[same]
+    return before
+
+
+def is_repeated_image(presentations: pd.DataFrame, condition: str = "active") -> Booleans:
+    """Mark the flashes by which the responses to images are measured: those that repeat the image before.
+
+    Parameters
+    ----------
+    presentations : start_time, image_name, active, is_change, omitted.
+    condition : ``active``, ``passive`` or ``either``.
+
+    Returns
+    -------
+    (n_presentations,) bool
+        False for changes and for the flash after an omission, which are answered otherwise, for omissions and
+        other stimuli. A block's first flash, which follows none, is taken.
+    """
+    before = image_before(presentations)
+    after_omission = (before != NO_ROW) & is_omission(presentations)[before]
+    chosen = is_in_condition(presentations, condition) & is_flash(presentations)
+    return np.asarray(chosen & ~after_omission & ~is_change(presentations), dtype=np.bool_)
+
+
+def outcome_of_change(presentations: pd.DataFrame, trials: pd.DataFrame) -> np.ndarray:
+    """Tell what became of the trial of each image change.
+
+    Parameters
+    ----------
+    presentations : start_time, image_name, active, is_change, omitted; trials_id where the file has it.
+    trials : trial_id or trials_id, start_time, stop_time, and the flags hit, miss, false_alarm,
+        correct_reject, auto_rewarded and aborted.
+
+    Returns
+    -------
+    (n_presentations,) object
+        ``hit``, ``miss``, ``auto_rewarded``, ...; None for what is no change of image, and where no trial
+        is found. A change of the replay has the outcome of the change it replays.
+
+    Notes
+    -----
+    Trials are found by trials_id, and where the file has none, by time
+    (`vbn.analysis.task.presentations.trial_rows`).
+    """
+    of_trial = np.full(len(trials), None, dtype=object)
+    for name in reversed(TRIAL_OUTCOMES):  # a valid trial has exactly one
+        of_trial[flags(trials, name)] = name
+    outcome = np.full(len(presentations), None, dtype=object)
+    row = np.where(is_change(presentations), trial_rows(presentations, trials), NO_ROW)
+    outcome[row != NO_ROW] = of_trial[row[row != NO_ROW]]
+    return outcome

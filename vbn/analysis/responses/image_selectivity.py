@@ -1,0 +1,209 @@
+"""Which of the images a unit answers, how selectively, and whether novel ones more than familiar ones.
+
+Measured on the flashes that repeat the image before (`flash_selection.is_repeated_image`): no change, no
+omission and no flash right after one, whose responses differ for other reasons than the image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from vbn.analysis.responses.change_response import mean_rate_hz, ratio
+from vbn.analysis.responses.flash_selection import check_condition, is_repeated_image
+from vbn.analysis.signed_rank import kruskal_wallis_p_values, signed_rank_p_values
+from vbn.analysis.spikes.trains import Floats
+from vbn.analysis.spikes.windows import (
+    Window,
+    check_equal_lengths,
+    check_max_q_value,
+    check_windows,
+    count_in_windows,
+)
+from vbn.analysis.statistics import benjamini_hochberg
+from vbn.analysis.task.presentations import image_names, start_times
+
+
+@dataclass(frozen=True)
+class ImageSelectivityParameters:
+    """Windows in seconds relative to the start of a flash, half open and equally long.
+
+    Parameters
+    ----------
+    response_window_s : the 250 ms of the flash (AllenSDK's ``trial_duration``).
+    baseline_window_s : as long before, in the gray between two flashes.
+    condition : ``active``, ``passive`` or ``either``.
+    max_q_value : below or at this q a unit is responsive, or selective.
+    """
+
+    response_window_s: Window = (0.0, 0.25)
+    baseline_window_s: Window = (-0.25, 0.0)
+    condition: str = "active"
+    max_q_value: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_windows(self, "response_window_s", "baseline_window_s")
+        check_equal_lengths(self, "response_window_s", "baseline_window_s")
+        check_condition(self.condition)
+        check_max_q_value(self)
+
+
+DEFAULT = ImageSelectivityParameters()
+
+
+def image_selectivity(
+    spike_times: ArrayLike,
+    offsets: ArrayLike,
+    n_spikes: ArrayLike,
+    presentations: pd.DataFrame,
+    parameters: ImageSelectivityParameters = DEFAULT,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure how each unit answers each image.
+
+    Parameters
+    ----------
+    spike_times : (n_all_spikes,) seconds, units one after the other, ascending within a unit.
+    offsets : (n_units,) index of each unit's first spike.
+    n_spikes : (n_units,) number of spikes of each unit.
+    presentations : start_time (s), active, image_name, is_change, omitted, is_image_novel.
+    parameters : windows and condition.
+
+    Returns
+    -------
+    selectivity : DataFrame
+        One row per unit, in their order:
+
+        * n_flashes, n_images, n_novel_flashes, n_familiar_flashes: what was measured on;
+        * baseline_rate_hz, evoked_rate_hz: mean over flashes;
+        * p_response, q_response: two-sided paired Wilcoxon test of the two over flashes;
+        * preferred_image, preferred_rate_hz: the image with the highest mean rate (of equal ones the first
+          by name); None and NaN where the unit is silent in all windows;
+        * lifetime_sparseness: 0 where all images are answered alike, 1 where only one is; NaN for fewer
+          than two images or a silent unit;
+        * p_selectivity, q_selectivity: Kruskal-Wallis test of the counts between images;
+        * novelty_index: (novel - familiar) / max(abs(novel), abs(familiar)) of the mean responses less
+          baseline, -2 to 2;
+        * p_novelty, q_novelty: two-sided rank-sum test of the counts of novel and familiar flashes;
+        * is_responsive, is_selective: q_response, q_selectivity at most max_q_value.
+
+        NaN without flashes of the kind; p is 1 where nothing differs.
+    rates : DataFrame
+        (n_units, n_images) Hz, mean rate in the response window; one column per image, by name.
+
+    Notes
+    -----
+    Lifetime sparseness of n mean rates r (Vinje & Gallant 2000; AllenSDK ``lifetime_sparseness``):
+    (1 - (sum r)^2 / (n sum r^2)) / (1 - 1/n). The novelty index is that of Bennett 2025
+    (``get_nov_mod_index_norm``). An image with few flashes has a noisy mean, which also raises the
+    sparseness.
+    """
+    flashes = presentations[is_repeated_image(presentations, parameters.condition)]
+    count = partial(count_in_windows, spike_times, offsets, n_spikes, start_times(flashes))
+    evoked, baseline = count(parameters.response_window_s), count(parameters.baseline_window_s)
+    names, image = np.unique(image_names(flashes).to_numpy(str), return_inverse=True)
+    rates_hz = _rates_per_image(evoked, image, names.size, parameters.response_window_s)
+    columns: dict[str, object] = {
+        "n_flashes": len(flashes),
+        "n_images": names.size,
+        **_responses(evoked, baseline, parameters),
+        **_selectivity(evoked, image, names, rates_hz),
+        **_novelty(evoked, baseline, flashes, parameters),
+    }
+    table = pd.DataFrame(columns, index=pd.RangeIndex(evoked.shape[0]))
+    table["is_responsive"] = table["q_response"] <= parameters.max_q_value
+    table["is_selective"] = table["q_selectivity"] <= parameters.max_q_value
+    return table, pd.DataFrame(rates_hz, columns=pd.Index(names.tolist(), dtype=object))
+
+
+def lifetime_sparseness(responses: ArrayLike) -> Floats:
+    """Lifetime sparseness of the responses of every unit (Vinje & Gallant 2000; AllenSDK's function).
+
+    Parameters
+    ----------
+    responses : (n_units, n_stimuli) mean responses, >= 0.
+
+    Returns
+    -------
+    (n_units,), 0 to 1; NaN for fewer than two stimuli and where all responses are 0.
+
+    Examples
+    --------
+    >>> lifetime_sparseness([[1.0, 1.0], [0.0, 3.0], [0.0, 0.0]]).tolist()
+    [0.0, 1.0, nan]
+    """
+    r = np.asarray(responses, dtype=np.float64)
+    n = r.shape[1]
+    if n < 2:
+        return np.full(r.shape[0], np.nan)
+    # (1 - (sum r)^2 / (n sum r^2)) / (1 - 1/n)
+    return np.asarray((1 - ratio(r.sum(axis=1) ** 2, n * (r**2).sum(axis=1))) / (1 - 1 / n))
+
+
+def _rates_per_image(
+    counts: NDArray[np.int32], image: NDArray[np.int64], n_images: int, window: Window
+) -> Floats:
+    """(n_units, n_images) Hz."""
+    rates = np.zeros((counts.shape[0], n_images))
+    for place in range(n_images):
+        rates[:, place] = mean_rate_hz(counts[:, image == place], window)
+    return rates
+
+
+def _responses(
+    evoked: NDArray[np.int32], baseline: NDArray[np.int32], parameters: ImageSelectivityParameters
+) -> dict[str, object]:
+    p = signed_rank_p_values(evoked - baseline)
+    return {
+        "baseline_rate_hz": mean_rate_hz(baseline, parameters.baseline_window_s),
+        "evoked_rate_hz": mean_rate_hz(evoked, parameters.response_window_s),
+        "p_response": p,
+        "q_response": benjamini_hochberg(p),
+    }
+
+
+def _selectivity(
+    evoked: NDArray[np.int32], image: NDArray[np.int64], names: np.ndarray, rates_hz: Floats
+) -> dict[str, object]:
+    best = rates_hz.argmax(axis=1) if names.size else np.zeros(rates_hz.shape[0], dtype=np.int64)
+    best_hz = rates_hz.max(axis=1, initial=0.0)
+    preferred = [
+        str(names[place]) if rate > 0 else None
+        for place, rate in zip(best.tolist(), best_hz.tolist(), strict=True)
+    ]
+    p = kruskal_wallis_p_values(evoked, image)
+    return {
+        "preferred_image": pd.Series(preferred, dtype=object),
+        "preferred_rate_hz": np.where(best_hz > 0, best_hz, np.nan),
+        "lifetime_sparseness": lifetime_sparseness(rates_hz),
+        "p_selectivity": p,
+        "q_selectivity": benjamini_hochberg(p),
+    }
+
+
+def _novelty(
+    evoked: NDArray[np.int32],
+    baseline: NDArray[np.int32],
+    flashes: pd.DataFrame,
+    parameters: ImageSelectivityParameters,
+) -> dict[str, object]:
+    stored = pd.Series(pd.NA, index=flashes.index, dtype="boolean")
+    if "is_image_novel" in flashes:
+        stored = flashes["is_image_novel"].astype("boolean")
+    known, is_novel = stored.notna().to_numpy(), stored.fillna(False).to_numpy(np.bool_)
+    novel, familiar = known & is_novel, known & ~is_novel
+    gain = evoked - baseline
+    novel_hz, familiar_hz = (
+        mean_rate_hz(gain[:, kind], parameters.response_window_s) for kind in (novel, familiar)
+    )
+    p = kruskal_wallis_p_values(evoked[:, known], is_novel[known])
+    return {
+        "n_novel_flashes": int(novel.sum()),
+        "n_familiar_flashes": int(familiar.sum()),
+        "novelty_index": ratio(novel_hz - familiar_hz, np.maximum(np.abs(novel_hz), np.abs(familiar_hz))),
+        "p_novelty": p,
+        "q_novelty": benjamini_hochberg(p),
+    }

@@ -1,0 +1,468 @@
+"""Where on the screen a unit answers gabors.
+
+A *map* holds one number per position of the gabor: rows are y ascending, columns x ascending, so the first
+row is the bottom of the screen (show it with ``origin="lower"``). AllenSDK's maps have the top row first.
+
+Two frames. In the *screen* frame, x and y are those of the file, in degrees about the screen's centre, y
+upwards. In *AllenSDK's* frame azimuth = 10 * column + 10 and elevation = 10 * (8 - row) - 30, counted from
+the left and from the top row; with positions of -40 to 40 that is azimuth = x + 50, elevation = y + 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy
+from numpy.typing import ArrayLike, NDArray
+
+from vbn.analysis.spikes.trains import Booleans, Floats, Integers
+from vbn.analysis.spikes.windows import Window, check_windows, count_in_windows, window_length_s
+from vbn.analysis.statistics import benjamini_hochberg
+from vbn.analysis.task.presentations import start_times
+
+AZIMUTH_OF_X_0 = 50.0
+ELEVATION_OF_Y_0 = 10.0
+_FIT = ("fit_amplitude_hz", "fit_offset_hz", "fit_x_deg", "fit_y_deg", "fit_width_deg", "fit_height_deg")
+_MAX_CALLS = 400
+
+
+@dataclass(frozen=True)
+class ReceptiveFieldParameters:
+    """How a receptive field is measured.
+
+    The defaults are those of AllenSDK's ``ReceptiveFieldMapping``, the Gaussian that of its port for this
+    data set.
+
+    Parameters
+    ----------
+    response_window_s : seconds relative to the start of a gabor, half open, in which spikes are counted.
+    positions_deg : the positions of gabors on either axis, ascending and evenly spaced.
+    min_spikes : units with fewer spikes in all windows get no result.
+    n_shuffles : resamples of the chi-square test.
+    max_p_value : below this p a field is significant, and fitted.
+    smoothing_bins : standard deviation of the Gaussian that smooths a map before it is cut.
+    mask_deviations : the field is where the smoothed map exceeds its maximum less so many standard
+        deviations of the map.
+    fit_offset : whether the Gaussian stands on a constant, as in ``ReceptiveFieldMapping_VBN`` of
+        ``brain_observatory_utilities``. AllenSDK's own does not, and takes a unit's spontaneous rate for the
+        flanks of a wide field.
+    """
+
+    response_window_s: Window = (0.0, 0.249)
+    positions_deg: tuple[float, ...] = (-40.0, -30.0, -20.0, -10.0, 0.0, 10.0, 20.0, 30.0, 40.0)
+    min_spikes: int = 10
+    n_shuffles: int = 1000
+    max_p_value: float = 0.01
+    smoothing_bins: float = 1.0
+    mask_deviations: float = 0.5
+    fit_offset: bool = True
+
+    def __post_init__(self) -> None:
+        check_windows(self, "response_window_s")
+        positions = tuple(float(position) for position in self.positions_deg)
+        object.__setattr__(self, "positions_deg", positions)
+        steps = np.diff(positions)
+        if len(positions) < 2 or not (steps > 0).all() or not np.allclose(steps, steps[0]):
+            raise ValueError(f"positions_deg must ascend evenly, got {positions}.")
+        if self.min_spikes < 1 or self.n_shuffles < 1:
+            raise ValueError(f"min_spikes and n_shuffles must be 1 or more, got {self}.")
+        if not 0 < self.max_p_value <= 1 or self.smoothing_bins <= 0 or self.mask_deviations <= 0:
+            raise ValueError(f"max_p_value, smoothing_bins and mask_deviations must be positive, got {self}.")
+
+    @property
+    def step_deg(self) -> float:
+        """Distance of neighbouring positions."""
+        return self.positions_deg[1] - self.positions_deg[0]
+
+
+DEFAULT = ReceptiveFieldParameters()
+
+
+def receptive_field(
+    spike_times: ArrayLike,
+    offsets: ArrayLike,
+    n_spikes: ArrayLike,
+    presentations: pd.DataFrame,
+    seed: int | np.random.Generator,
+    parameters: ReceptiveFieldParameters = DEFAULT,
+) -> tuple[pd.DataFrame, NDArray[np.int32]]:
+    """Map where gabors drive each unit.
+
+    Parameters
+    ----------
+    spike_times : (n_all_spikes,) seconds, units one after the other, ascending within a unit.
+    offsets : (n_units,) index of each unit's first spike.
+    n_spikes : (n_units,) number of spikes of each unit.
+    presentations : start_time (s), position_x and position_y (degrees; missing for other stimuli).
+    seed : of the shuffles, or their generator. Equal seeds give a unit equal p-values, whatever other units
+        there are.
+    parameters : window, positions, test and mask.
+
+    Returns
+    -------
+    fields : DataFrame
+        One row per unit, in their order:
+
+        * n_gabors, n_field_spikes: presentations, and spikes in all windows;
+        * p_value: share of shuffles with a greater chi-square; where none has one, 1 / n_shuffles and
+          p_is_upper_bound is True;
+        * q_value: Benjamini-Hochberg over units, of p_value;
+        * is_significant: p_value below max_p_value;
+        * peak_x_deg, peak_y_deg: position with the most spikes per gabor (of equal ones the first, by
+          rows); peak_rate_hz its rate;
+        * center_x_deg, center_y_deg (screen) and azimuth_deg, elevation_deg (AllenSDK): centre of the mask;
+        * area_deg2: of the mask;
+        * is_inverted: the unit is suppressed in its field: the mask covers more than half of the border, or
+          the fitted amplitude is negative; centre and area are then those of the map upside down;
+        * fit_amplitude_hz, fit_offset_hz, fit_x_deg, fit_y_deg, fit_width_deg, fit_height_deg: the
+          Gaussian of significant units (widths are standard deviations); without an offset, that of the
+          map upside down for inverted fields;
+        * is_on_screen: the Gaussian's centre lies on the screen; NA without fit.
+
+        All numbers but the first two are NaN for units with fewer than min_spikes spikes, flags False or NA.
+        Without gabors everything is. Peak, centre, area and fit need every position to have been shown.
+    counts : (n_units, n_y, n_x) int32
+        Spikes per position, y and x ascending; all orientations together.
+
+    Raises
+    ------
+    ValueError
+        For a gabor at a position that is not among ``positions_deg``.
+
+    Notes
+    -----
+    The test is AllenSDK's ``chisq_from_stim_table``: the shuffles draw presentations with replacement. The
+    map is smoothed with its fractions, where AllenSDK smooths whole numbers to whole numbers. AllenSDK counts
+    250 ms for the test and 249 ms for the map; here it is 249 ms for both. Centre and area of an inverted
+    field are those of the suppressed place, as in ``brain_observatory_utilities``; AllenSDK's are of its
+    surround.
+    """
+    gabors = presentations[presentations["position_x"].notna() & presentations["position_y"].notna()]
+    place = _places(gabors, parameters)
+    per_gabor = count_in_windows(
+        spike_times, offsets, n_spikes, start_times(gabors), parameters.response_window_s
+    )
+    n_positions = len(parameters.positions_deg) ** 2
+    shown = np.bincount(place, minlength=n_positions)
+    counts = _sum_per_place(per_gabor, place, n_positions)
+    columns = {"n_gabors": place.size, "n_field_spikes": counts.sum(axis=1)}
+    enough = counts.sum(axis=1) >= parameters.min_spikes
+    p, is_bound = _tested(per_gabor, place, enough, np.random.default_rng(seed), parameters)
+    significant = p < parameters.max_p_value
+    test = {
+        "p_value": p,
+        "p_is_upper_bound": is_bound,
+        "q_value": benjamini_hochberg(p),
+        "is_significant": significant,
+    }
+    side = len(parameters.positions_deg)
+    maps = np.full((counts.shape[0], side, side), np.nan)
+    if (shown > 0).all():
+        per_second = shown * window_length_s(parameters.response_window_s)
+        maps[enough] = (counts / per_second)[enough].reshape(-1, side, side)
+    table = pd.DataFrame({**columns, **test, **_geometry(maps, significant, parameters)})
+    return table, counts.reshape(-1, side, side)
+
+
+def _places(gabors: pd.DataFrame, parameters: ReceptiveFieldParameters) -> Integers:
+    """(n_gabors,) place of each gabor in a flattened map."""
+    positions = np.array(parameters.positions_deg)
+    indices = []
+    for axis in ("position_y", "position_x"):
+        at = gabors[axis].to_numpy(np.float64)
+        index = np.rint((at - positions[0]) / parameters.step_deg).astype(np.int64)
+        known = (index >= 0) & (index < positions.size)
+        known &= np.isclose(positions[np.clip(index, 0, positions.size - 1)], at, atol=1e-6)
+        if not known.all():
+            raise ValueError(
+                f"{axis} must be one of {list(parameters.positions_deg)}: {np.count_nonzero(~known)} of "
+                f"{known.size} gabors are elsewhere, the first at {at[~known][0]:g}."
+            )
+        indices.append(index)
+    return np.asarray(indices[0] * positions.size + indices[1], dtype=np.int64)
+
+
+def _sum_per_place(per_gabor: NDArray[np.int32], place: Integers, n_positions: int) -> NDArray[np.int32]:
+    """(n_units, n_positions) spikes."""
+    order = np.argsort(place, kind="stable")
+    total = np.concatenate(
+        (
+            np.zeros((per_gabor.shape[0], 1), dtype=np.int64),
+            np.cumsum(per_gabor[:, order], axis=1, dtype=np.int64),
+        ),
+        axis=1,
+    )
+    ends = np.cumsum(np.bincount(place, minlength=n_positions))
+    return np.diff(total[:, ends], axis=1, prepend=0).astype(np.int32)
+
+
+# --- The chi-square test
+
+
+def _tested(
+    per_gabor: NDArray[np.int32],
+    place: Integers,
+    enough: Booleans,
+    rng: np.random.Generator,
+    parameters: ReceptiveFieldParameters,
+) -> tuple[Floats, Booleans]:
+    """(n_units,) p-values, and whether they are upper bounds; NaN for units without enough spikes."""
+    p = np.full(per_gabor.shape[0], np.nan)
+    p[enough] = chi_square_p_values(per_gabor[enough], place, rng, parameters.n_shuffles)
+    is_bound = p == 0
+    p[is_bound] = 1 / parameters.n_shuffles
+    return p, is_bound
+
+
+def chi_square_p_values(
+    counts: NDArray[np.int32], category: ArrayLike, rng: np.random.Generator, n_shuffles: int
+) -> Floats:
+    """Test whether spike counts depend on the category of the presentation, against shuffles.
+
+    Parameters
+    ----------
+    counts : (n_units, n_presentations) spikes.
+    category : (n_presentations,) whole numbers >= 0.
+    rng : draws the shuffles, which are the same for all units.
+    n_shuffles : how many.
+
+    Returns
+    -------
+    (n_units,) share of shuffles whose chi-square is greater than the observed one; may be 0. NaN for units
+    without spikes, 1 for equal counts throughout.
+
+    Notes
+    -----
+    AllenSDK's ``compute_chi_shuffle``: chi-square is the sum over categories of (observed - expected)^2 /
+    expected, where expected is the category's presentations times the mean count; a shuffle replaces
+    every presentation's count by that of one drawn at random, with replacement.
+
+    A category of n presentations then gets the sum of n independent draws from the unit's own
+    distribution of counts. We draw that sum at once, from its distribution (the n-th power of
+    the characteristic function): the same law, thousands of times faster than drawing presentations.
+    """
+    _, label, sizes = np.unique(np.asarray(category), return_inverse=True, return_counts=True)
+    values = np.asarray(counts, dtype=np.int64)
+    draws = _Draws.prepared(rng, n_shuffles, sizes)
+    p = np.full(values.shape[0], np.nan)
+    for row in np.flatnonzero(values.any(axis=1)).tolist():
+        p[row] = _chi_square_p_value(values[row], label, draws)
+    return p
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """Uniform numbers for (n_shuffles, n_categories) sums, sorted once for every size of category.
+
+    Looking sorted numbers up in a distribution takes one search per value instead of one per number.
+    """
+
+    sizes: Integers  # (n_categories,) presentations
+    groups: tuple[tuple[int, Integers, Floats, Integers], ...]  # size, its categories, sorted, rank
+    n_shuffles: int
+
+    @classmethod
+    def prepared(cls, rng: np.random.Generator, n_shuffles: int, sizes: Integers) -> _Draws:
+        groups = []
+        for size in np.unique(sizes).tolist():
+            categories = np.flatnonzero(sizes == size)
+            uniform = rng.random(n_shuffles * categories.size)
+            order = np.argsort(uniform, kind="stable")
+            rank = np.empty_like(order)
+            rank[order] = np.arange(order.size)
+            groups.append((int(size), categories, uniform[order], rank))
+        return cls(sizes, tuple(groups), n_shuffles)
+
+    def sums(self, counts: Integers) -> Floats:
+        """(n_shuffles, n_categories) shuffled spikes of one unit."""
+        share = np.bincount(counts) / counts.size
+        sums = np.empty((self.n_shuffles, self.sizes.size))
+        for size, categories, uniform, rank in self.groups:
+            cumulative = np.cumsum(_distribution_of_sum(share, size))
+            # A number past the last cumulative value, which rounding may leave below 1, is the greatest sum.
+            edges = np.append(np.searchsorted(uniform, cumulative[:-1]), uniform.size)
+            drawn = np.repeat(np.arange(edges.size, dtype=np.float64), np.diff(edges, prepend=0))
+            sums[:, categories] = drawn[rank].reshape(self.n_shuffles, categories.size)
+        return sums
+
+
+def _distribution_of_sum(share: Floats, n: int) -> Floats:
+    """(n * (len(share) - 1) + 1,) probabilities of the sum of n independent draws from ``share``."""
+    length = n * (share.size - 1) + 1
+    padded = scipy.fft.next_fast_len(length, real=True)
+    power = np.fft.irfft(np.fft.rfft(share, padded) ** n, padded)[:length]
+    return np.clip(power, 0.0, None)
+
+
+def _chi_square_p_value(counts: Integers, label: Integers, draws: _Draws) -> float:
+    if counts.min() == counts.max():
+        return 1.0  # all shuffles are alike, so that none is greater
+    observed = np.bincount(label, weights=counts, minlength=draws.sizes.size).astype(np.float64)
+    found = _chi_square(observed[np.newaxis], draws.sizes)[0]
+    return float(np.mean(found < _chi_square(draws.sums(counts), draws.sizes)))
+
+
+def _chi_square(observed: Floats, sizes: Integers) -> Floats:
+    """(n,) chi-square of (n, n_categories) spikes; 0 where there is none.
+
+    With E_c = n_c * T / N this is sum(O_c^2 / n_c) * N / T - T. Weights are relative to the greatest n_c, and
+    so whole numbers when all are equal: then equal tables give equal values, to the last bit.
+    """
+    total = observed.sum(axis=1)
+    weighted = (observed**2) @ (sizes.max() / sizes)
+    scale = sizes.sum() / sizes.max()
+    per_total = np.divide(weighted * scale, total, out=np.zeros(total.shape), where=total > 0)
+    return np.asarray(per_total - total)
+
+
+# --- The shape of the field
+
+
+def _geometry(maps: Floats, significant: Booleans, parameters: ReceptiveFieldParameters) -> dict[str, Any]:
+    """Peak, centre, area and fit of (n_units, n_y, n_x) maps in Hz, of which some are NaN."""
+    positions, step = np.array(parameters.positions_deg), parameters.step_deg
+    n_units = maps.shape[0]
+    peak_row, peak_column = _peaks(maps)
+    fit = np.full((n_units, len(_FIT)), np.nan)
+    masked = np.full((n_units, 3), np.nan)
+    inverted = np.zeros(n_units, dtype=np.bool_)
+    for row in np.flatnonzero(~np.isnan(maps[:, 0, 0])).tolist():
+        inverted[row] = _covers_border(_mask(maps[row], parameters))
+        if significant[row]:
+            fit[row] = _fitted(_upright(maps[row], inverted[row] and not parameters.fit_offset), parameters)
+            inverted[row] |= fit[row, 0] < 0
+        masked[row] = _center_and_size(_mask(_upright(maps[row], inverted[row]), parameters))
+    center_y, center_x = positions[0] + step * masked[:, 0], positions[0] + step * masked[:, 1]
+    flag = pd.arrays.BooleanArray(_on_screen(fit, positions.size), np.isnan(fit[:, 2]))
+    fit[:, 2:4] = positions[0] + step * fit[:, 2:4]
+    fit[:, 4:6] *= step
+    return {
+        "peak_x_deg": positions[0] + step * peak_column,
+        "peak_y_deg": positions[0] + step * peak_row,
+        "peak_rate_hz": maps.max(axis=(1, 2)),
+        "center_x_deg": center_x,
+        "center_y_deg": center_y,
+        "azimuth_deg": center_x + AZIMUTH_OF_X_0,
+        "elevation_deg": center_y + ELEVATION_OF_Y_0,
+        "area_deg2": masked[:, 2] * step**2,
+        "is_inverted": inverted,
+        **dict(zip(_FIT, fit.T, strict=True)),
+        "is_on_screen": flag,
+    }
+
+
+def _peaks(maps: Floats) -> tuple[Floats, Floats]:
+    """(n_units,) row and column of the greatest value; NaN for a map of NaN."""
+    flat = maps.reshape(maps.shape[0], maps.shape[1] * maps.shape[2])
+    best = flat.argmax(axis=1)
+    missing = np.isnan(flat[:, 0])
+    row, column = (np.where(missing, np.nan, index) for index in divmod(best, maps.shape[2]))
+    return row, column
+
+
+def _upright(field: Floats, inverted: bool) -> Floats:
+    """Turn an inverted map upside down, so that what is suppressed is highest."""
+    return np.asarray(field.max() - field) if inverted else field
+
+
+def _center_and_size(mask: Booleans) -> tuple[float, float, float]:
+    """Row and column of a mask's centre, and its number of positions; NaN for an empty one."""
+    rows, columns = np.nonzero(mask)
+    if rows.size == 0:
+        return np.nan, np.nan, np.nan
+    return float(rows.mean()), float(columns.mean()), float(rows.size)
+
+
+def _mask(field: Floats, parameters: ReceptiveFieldParameters) -> Booleans:
+    """Mark the connected positions about the smoothed maximum; none for a map without any structure."""
+    from scipy import ndimage  # takes a tenth of a second
+
+    smooth = ndimage.gaussian_filter(field, parameters.smoothing_bins)
+    deviation = smooth.std()
+    if deviation <= 1e-9 * max(1.0, float(np.abs(smooth).max())):
+        return np.zeros(field.shape, dtype=np.bool_)
+    labels, _ = ndimage.label(smooth > smooth.max() - parameters.mask_deviations * deviation)
+    return np.asarray(labels == labels[np.unravel_index(smooth.argmax(), smooth.shape)], dtype=np.bool_)
+
+
+def _covers_border(mask: Booleans) -> bool:
+    border = np.ones(mask.shape, dtype=np.bool_)
+    border[1:-1, 1:-1] = False
+    return bool(np.count_nonzero(mask & border) > np.count_nonzero(border) / 2)
+
+
+def _on_screen(fit: Floats, n: int) -> Booleans:
+    """AllenSDK's rule, 0 < centre < 9 on both axes in its own map, whose rows go downwards."""
+    column, row = fit[:, 2], (n - 1) - fit[:, 3]
+    return np.asarray((column > 0) & (column < n) & (row > 0) & (row < n), dtype=np.bool_)
+
+
+def _fitted(field: Floats, parameters: ReceptiveFieldParameters) -> Floats:
+    """Amplitude, offset (NaN without), column, row and both widths of a Gaussian; all NaN if it fails.
+
+    On an offset the Gaussian may also be a dip: it is fitted from the map's top and from its bottom, and the
+    better one taken.
+    """
+    from scipy import ndimage  # takes a tenth of a second
+
+    smooth = ndimage.gaussian_filter(field, parameters.smoothing_bins)
+    top, bottom = int(smooth.argmax()), int(smooth.argmin())
+    if not parameters.fit_offset:
+        return _solved(field, [float(field.max()), *_place_and_width(top, field)])[0]
+    level = float(np.median(field))
+    starts = (
+        [float(extreme) - level, *_place_and_width(place, field), level]
+        for extreme, place in ((field.max(), top), (field.min(), bottom))
+    )
+    return min((_solved(field, start) for start in starts), key=lambda solution: solution[1])[0]
+
+
+def _place_and_width(place: int, field: Floats) -> list[float]:
+    """Column, row and widths of one bin to start a fit from."""
+    row, column = divmod(place, field.shape[1])
+    return [float(column), float(row), 1.0, 1.0]
+
+
+def _solved(field: Floats, start: list[float]) -> tuple[Floats, float]:
+    """Solve for the least squares from one start; with the sum of squares, infinite if the fit fails."""
+    from scipy.optimize import leastsq  # takes a tenth of a second
+
+    with_offset = len(start) == len(_FIT)
+    residuals, derivatives = _gaussian(field, with_offset)
+    with np.errstate(all="ignore"):  # a fit that runs away is reported as failed
+        solution, *_, status = leastsq(
+            residuals, start, Dfun=derivatives, col_deriv=True, full_output=True, maxfev=_MAX_CALLS
+        )
+        found = np.asarray(solution, dtype=np.float64)
+        cost = float((residuals(found) ** 2).sum())
+    if status not in (1, 2, 3, 4) or not np.isfinite([*found, cost]).all():
+        return np.full(len(_FIT), np.nan), np.inf
+    level = found[5] if with_offset else np.nan
+    return np.array([found[0], level, found[1], found[2], abs(found[3]), abs(found[4])]), cost
+
+
+def _gaussian(
+    field: Floats, with_offset: bool
+) -> tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]:
+    """Residuals of a Gaussian on the map, and their derivatives (one row per parameter)."""
+    row, column = (index.ravel().astype(np.float64) for index in np.indices(field.shape))
+    target = field.ravel()
+
+    def shape(p: Floats) -> tuple[Floats, Floats, Floats]:
+        u, v = (column - p[1]) / p[3], (row - p[2]) / p[4]
+        return np.exp(-(u**2 + v**2) / 2), u, v
+
+    def residuals(p: Floats) -> Floats:
+        return np.asarray(p[0] * shape(p)[0] + (p[5] if with_offset else 0.0) - target)
+
+    def derivatives(p: Floats) -> Floats:
+        bell, u, v = shape(p)
+        high = p[0] * bell
+        rows = [bell, high * u / p[3], high * v / p[4], high * u**2 / p[3], high * v**2 / p[4]]
+        return np.array(rows + ([np.ones_like(bell)] if with_offset else []))
+
+    return residuals, derivatives

@@ -1,0 +1,1 @@
+"""Spikes: trains, counts in windows and bins, averages around events, populations."""

@@ -1,0 +1,158 @@
+"""What the mouse did around events, on the time axis of the firing rates.
+
+Sampled traces (running speed, pupil) are interpolated linearly to each bin's centre, event by event; licks
+are counted in the bins, as spikes are. A trace says nothing before its first and after its last sample:
+those points are NaN and left out of the mean. This is the picture of the AllenSDK tutorial
+``visual_behavior_neuropixels_quickstart``, whose pupil trace also leaves out likely blinks and interpolates
+over the gaps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vbn.analysis.spikes.psth import TimeAxis, count_spikes, psth
+from vbn.analysis.spikes.trains import Floats, checked_events
+
+
+@dataclass(frozen=True)
+class AlignedBehavior:
+    """Running, licks and pupil around events: means over events with their standard errors (``_sem``).
+
+    Every array is (n_bins,). A mean is NaN where no event has a value, a standard error (ddof 1) where
+    fewer than two have. The pupil's are None when there was no eye tracking.
+
+    Attributes
+    ----------
+    time_s : centres of the bins, relative to the event.
+    running_speed_cm_s, running_speed_sem : cm/s.
+    lick_rate_hz, lick_rate_sem : licks per second.
+    pupil_area, pupil_area_sem : pixels squared.
+    pupil_x, pupil_x_sem : pixels, horizontal position of the pupil's centre in the camera's image.
+    n_events : number of events.
+    """
+
+    time_s: Floats
+    running_speed_cm_s: Floats
+    running_speed_sem: Floats
+    lick_rate_hz: Floats
+    lick_rate_sem: Floats
+    pupil_area: Floats | None
+    pupil_area_sem: Floats | None
+    pupil_x: Floats | None
+    pupil_x_sem: Floats | None
+    n_events: int
+
+
+def align_behavior(
+    event_times: ArrayLike,
+    axis: TimeAxis,
+    *,
+    running: tuple[ArrayLike, ArrayLike],
+    lick_times: ArrayLike,
+    pupil: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike] | None,
+) -> AlignedBehavior:
+    """Average running speed, lick rate and pupil around events.
+
+    Parameters
+    ----------
+    event_times : (n_events,) seconds, in any order.
+    axis : the bins.
+    running : times (n_samples,) in seconds, ascending, and speed (n_samples,) in cm/s.
+    lick_times : (n_licks,) seconds, in any order; may be empty.
+    pupil : None without eye tracking, else times (n_frames,) in seconds, ascending, area (n_frames,) in
+        pixels squared, horizontal centre (n_frames,) in pixels, and likely_blink (n_frames,) True where the
+        frame is not to be trusted. Frames in a blink or with NaN are dropped and interpolated over.
+
+    Returns
+    -------
+    AlignedBehavior
+
+    Raises
+    ------
+    ValueError
+        For NaN among the event times, and for traces whose arrays differ in length.
+    """
+    events = checked_events(event_times)
+    speed, speed_sem = align_trace(events, axis, *running)
+    licks, licks_sem = _lick_rate(events, axis, lick_times)
+    area, area_sem, x, x_sem = _align_pupil(events, axis, pupil)
+    return AlignedBehavior(
+        time_s=axis.centers_s,
+        running_speed_cm_s=speed,
+        running_speed_sem=speed_sem,
+        lick_rate_hz=licks,
+        lick_rate_sem=licks_sem,
+        pupil_area=area,
+        pupil_area_sem=area_sem,
+        pupil_x=x,
+        pupil_x_sem=x_sem,
+        n_events=events.size,
+    )
+
+
+def align_trace(
+    event_times: ArrayLike, axis: TimeAxis, times: ArrayLike, values: ArrayLike
+) -> tuple[Floats, Floats]:
+    """Average a sampled trace around events.
+
+    Parameters
+    ----------
+    event_times : (n_events,) seconds.
+    axis : the bins, at whose centres the trace is read.
+    times : (n_samples,) seconds, ascending.
+    values : (n_samples,) the trace; samples that are not finite are dropped and interpolated over.
+
+    Returns
+    -------
+    mean : (n_bins,) over events; NaN where none has a value.
+    standard_error : (n_bins,) ddof 1; NaN where fewer than two events have a value.
+    """
+    events = checked_events(event_times)
+    time, value = np.asarray(times, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if time.ndim != 1 or time.shape != value.shape:
+        raise ValueError(f"A trace needs times and values of one length, got {time.shape} and {value.shape}.")
+    keep = np.isfinite(time) & np.isfinite(value)
+    return _mean_and_sem(_interpolate(time[keep], value[keep], events[:, np.newaxis] + axis.centers_s))
+
+
+def _interpolate(times: Floats, values: Floats, at: Floats) -> Floats:
+    """Linear interpolation that is NaN outside the samples."""
+    if times.size == 0:
+        return np.full(at.shape, np.nan)
+    return np.asarray(np.interp(at, times, values, left=np.nan, right=np.nan))
+
+
+def _mean_and_sem(values: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard error over rows, leaving out NaN."""
+    known = np.isfinite(values)
+    n = known.sum(axis=0)
+    # A denominator of NaN in place of 0 keeps numpy quiet and gives NaN.
+    mean = np.where(known, values, 0.0).sum(axis=0) / np.where(n > 0, n, np.nan)
+    squares = np.where(known, (values - mean) ** 2, 0.0).sum(axis=0)
+    return mean, np.sqrt(squares / np.where(n > 1, n * (n - 1.0), np.nan))
+
+
+def _lick_rate(events: Floats, axis: TimeAxis, lick_times: ArrayLike) -> tuple[Floats, Floats]:
+    """Licks counted as the spikes of one unit."""
+    licks = np.sort(checked_events(lick_times, "lick_times"))
+    result = psth(count_spikes(licks, [0], [licks.size], events, axis), axis)
+    return result.rate_hz[0], result.sem_hz[0]
+
+
+def _align_pupil(
+    events: Floats, axis: TimeAxis, pupil: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike] | None
+) -> tuple[Floats | None, Floats | None, Floats | None, Floats | None]:
+    if pupil is None:
+        return None, None, None, None
+    times, area, center_x, likely_blink = (np.asarray(part) for part in pupil)
+    blink = likely_blink.astype(np.bool_)
+    if blink.shape != times.shape:
+        raise ValueError(f"likely_blink must be as long as the times, got {blink.shape} and {times.shape}.")
+    seen = ~blink
+    mean_area, sem_area = align_trace(events, axis, times[seen], area[seen])
+    mean_x, sem_x = align_trace(events, axis, times[seen], center_x[seen])
+    return mean_area, sem_area, mean_x, sem_x

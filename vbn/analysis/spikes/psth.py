@@ -1,0 +1,349 @@
+"""Peri-stimulus time histograms: spikes counted in time bins around events.
+
+A *bin* is half open: its left edge belongs to it, its right edge to the next one, the last edge to none.
+*Relative time* is a spike's time less the start of its event's window, ``spike - (event + start_s)``, and the
+edges it is compared with are ``k * bin_s``: never sums of bins, which drift. This is the binning of the
+AllenSDK tutorials' ``makePSTH`` (``numpy.histogram`` of the same differences), except that
+``numpy.histogram`` also counts a spike lying exactly on the last edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vbn.analysis.spikes.trains import Booleans, Floats, Integers, checked_events, unit_trains
+
+TOLERANCE = 1e-9  # bins, or seconds: what rounding may do to a sum of decimal fractions
+RESPONSE_WINDOW_S = (0.0, 0.25)  # one flash
+BLOCK_SIZE = 32_768  # spikes counted in one go: few enough for a core's cache, many for the cost of a call
+DENSE = 128  # spikes for each bound of a window
+
+Block = list[tuple[Floats, Integers]]  # of each unit its spikes, and the (n_events, 2) bounds of the windows
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """Time bins around an event.
+
+    Parameters
+    ----------
+    start_s, stop_s : seconds, first and last edge relative to the event.
+    bin_s : seconds, width of a bin.
+
+    Raises
+    ------
+    ValueError
+        When the window is not a positive, whole number of bins.
+
+    Examples
+    --------
+    >>> axis = TimeAxis(start_s=-0.2, stop_s=0.1, bin_s=0.1)
+    >>> axis.n_bins
+    3
+    >>> axis.centers_s.round(3).tolist()
+    [-0.15, -0.05, 0.05]
+    """
+
+    start_s: float
+    stop_s: float
+    bin_s: float
+
+    def __post_init__(self) -> None:
+        if not np.all(np.isfinite([self.start_s, self.stop_s, self.bin_s])):
+            raise ValueError(f"A time axis needs finite numbers, got {self}.")
+        if self.bin_s <= 0 or self.stop_s <= self.start_s:
+            raise ValueError(f"A time axis needs bin_s > 0 and stop_s > start_s, got {self}.")
+        n_bins = (self.stop_s - self.start_s) / self.bin_s
+        if round(n_bins) < 1 or abs(n_bins - round(n_bins)) > TOLERANCE * max(1.0, n_bins):
+            raise ValueError(f"The window must be a whole number of bins, got {n_bins:g} in {self}.")
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins."""
+        return round((self.stop_s - self.start_s) / self.bin_s)
+
+    @property
+    def edges_s(self) -> Floats:
+        """(n_bins + 1,) seconds relative to the event."""
+        return np.asarray(self.start_s + np.arange(self.n_bins + 1) * self.bin_s, dtype=np.float64)
+
+    @property
+    def centers_s(self) -> Floats:
+        """(n_bins,) seconds relative to the event."""
+        return np.asarray(self.start_s + (np.arange(self.n_bins) + 0.5) * self.bin_s, dtype=np.float64)
+
+    def bins_within(self, start_s: float, stop_s: float) -> Booleans:
+        """(n_bins,) True for the bins that lie wholly in start_s..stop_s (seconds, relative to the event)."""
+        edges_s = self.edges_s
+        return (edges_s[:-1] >= start_s - TOLERANCE) & (edges_s[1:] <= stop_s + TOLERANCE)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Spikes per bin, added up over events.
+
+    Attributes
+    ----------
+    total : (n_units, n_bins) spikes, sum over events.
+    sum_of_squares : (n_units, n_bins) spikes squared, sum over events of each event's count squared.
+    n_events : number of events.
+    """
+
+    total: Integers
+    sum_of_squares: Integers
+    n_events: int
+
+    def __add__(self, other: Counts) -> Counts:
+        """Count both sets of events together, for the same units and axis."""
+        return Counts(
+            self.total + other.total,
+            self.sum_of_squares + other.sum_of_squares,
+            self.n_events + other.n_events,
+        )
+
+
+def count_spikes(
+    spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike, event_times: ArrayLike, axis: TimeAxis
+) -> Counts:
+    """Count the spikes of every unit in the bins around events.
+
+    Parameters
+    ----------
+    spike_times : (n_all_spikes,) seconds, units one after the other, ascending within a unit; may be a
+        memory map: it is not copied, and what lies before the first window or after the last is hardly read.
+    offsets : (n_units,) index of each unit's first spike.
+    n_spikes : (n_units,) number of spikes of each unit.
+    event_times : (n_events,) seconds, in any order; the windows of two events may overlap, and a spike in
+        both counts for both.
+    axis : the bins.
+
+    Returns
+    -------
+    Counts
+        All zero where a unit has no spikes or there are no events.
+
+    Raises
+    ------
+    ValueError
+        For NaN or infinite event times, and for offsets that lie outside ``spike_times``.
+
+    Examples
+    --------
+    >>> counts = count_spikes([0.95, 1.01, 1.05], [0], [3], [1.0], TimeAxis(-0.1, 0.1, 0.1))
+    >>> counts.total.tolist()
+    [[1, 2]]
+    """
+    # Ascending windows keep the binary searches and the reads in one direction.
+    starts = np.sort(checked_events(event_times)) + axis.start_s
+    trains = unit_trains(spike_times, offsets, n_spikes)
+    total = np.zeros((np.size(offsets), axis.n_bins), dtype=np.int64)
+    sum_of_squares = np.zeros_like(total)
+    if starts.size:
+        row = 0
+        for block in _blocks(trains, starts, axis):
+            rows = slice(row, row := row + len(block))
+            total[rows], sum_of_squares[rows] = _count_block(block, starts, axis)
+    return Counts(total, sum_of_squares, starts.size)
+
+
+def _blocks(trains: Iterable[Floats], starts: Floats, axis: TimeAxis) -> Iterator[Block]:
+    """Find the windows' spikes, and put units together until there are enough for one go."""
+    # The search's end is a little late, since it compares a rounded sum; the bins decide exactly.
+    windows = np.stack([starts, starts + axis.n_bins * axis.bin_s + TOLERANCE], axis=1)
+    block: Block = []
+    size = 0
+    for train in trains:
+        bounds = _find_windows(train, windows)
+        block.append((train, bounds))
+        size += len(bounds) + int((bounds[:, 1] - bounds[:, 0]).sum())
+        if size >= BLOCK_SIZE:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
+
+
+def _find_windows(train: Floats, windows: Floats) -> Integers:
+    """Index of the first spike of each ascending window, and of the first one after it: (n_windows, 2)."""
+    first, last = train.searchsorted([windows[0, 0], windows[-1, 1]])
+    part = train[first:last]
+    # Where the windows are dense, reading once in order (a number of each cache line) beats their misses.
+    if part.size < DENSE * windows.size:
+        part[::8].max(initial=0.0)
+    bounds: Integers = part.searchsorted(windows) + first
+    return bounds
+
+
+def _count_block(block: Block, starts: Floats, axis: TimeAxis) -> tuple[Integers, Integers]:
+    """Count the spikes of some units, and the squares: (n_units, n_bins) each."""
+    n_units, n_cells = len(block), axis.n_bins + 1  # one more, for what lies past the last edge
+    first, last = np.stack([bounds for _, bounds in block]).reshape(-1, 2).T  # by unit, then by event
+    per_window = last - first
+    begin = np.cumsum(per_window) - per_window  # of each window, among the spikes of the block
+    of_unit = np.append(begin[:: starts.size], per_window.sum()).tolist()
+    spike = np.repeat(first - begin, per_window)
+    spike += np.arange(spike.size)
+    relative_s = np.empty(spike.size)
+    for (train, _), start, stop in zip(block, of_unit, of_unit[1:], strict=False):
+        train.take(spike[start:stop], out=relative_s[start:stop], mode="clip")  # "raise" would copy
+    relative_s -= np.repeat(np.tile(starts, n_units), per_window)
+    cell = _bin_of(relative_s, axis)
+    for unit in range(1, n_units):
+        cell[of_unit[unit] : of_unit[unit + 1]] += unit * n_cells
+    total = np.bincount(cell, minlength=n_units * n_cells)
+    squares = total + _beyond_total(cell, begin, total.size)
+    return total.reshape(n_units, -1)[:, :-1], squares.reshape(n_units, -1)[:, :-1]
+
+
+def _bin_of(relative_s: Floats, axis: TimeAxis) -> Integers:
+    """Bin of each relative time >= 0, by comparison with ``k * bin_s``; n_bins where it is past the last."""
+    quotient = relative_s / axis.bin_s
+    np.minimum(quotient, axis.n_bins, out=quotient)
+    whole = np.floor(quotient)
+    spike_bin = whole.astype(np.int64)
+    # The quotient is off by a few roundings, so only next to an edge can it be on the wrong side.
+    quotient -= whole
+    quotient -= 0.5
+    np.abs(quotient, out=quotient)
+    near = np.flatnonzero(quotient > 0.5 - (axis.n_bins + 2) * 4 * np.finfo(np.float64).eps)
+    spike_bin[near] = _bin_by_edges(relative_s[near], axis)
+    return spike_bin
+
+
+def _bin_by_edges(relative_s: Floats, axis: TimeAxis) -> Integers:
+    guess = (relative_s / axis.bin_s).astype(np.int64)  # off by at most one, from rounding
+    guess -= relative_s < guess * axis.bin_s
+    guess += relative_s >= (guess + 1) * axis.bin_s
+    return np.minimum(guess, axis.n_bins)
+
+
+def _beyond_total(cell: Integers, begin: Integers, n_cells: int) -> Integers:
+    """Sum over windows of ``count**2 - count`` in each cell, from spikes ordered by window and cell.
+
+    Most spikes are alone in their window's cell and add nothing: only the runs of others are looked at.
+    """
+    is_another = np.zeros(cell.size + 1, dtype=np.bool_)  # in the cell of the spike before it
+    np.equal(cell[1:], cell[:-1], out=is_another[1 : cell.size])
+    is_another[begin] = False
+    another = np.flatnonzero(is_another)
+    first = np.flatnonzero(np.diff(another, prepend=-2) != 1)
+    count = np.diff(first, append=another.size) + 1
+    weights = count**2 - count
+    return np.bincount(cell[another[first]], weights=weights, minlength=n_cells).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Psth:
+    """Mean firing rates around events, with the numbers one filters units by.
+
+    Attributes
+    ----------
+    rate_hz : (n_units, n_bins) mean over events; NaN without events.
+    sem_hz : (n_units, n_bins) standard error over events (ddof 1); NaN for fewer than two events.
+    n_events : number of events.
+    baseline_hz : (n_units,) mean rate of the bins wholly before the event; NaN when there is none.
+    response_hz : (n_units,) mean rate of the bins wholly in the response window; NaN when there is none.
+    peak_hz : (n_units,) highest rate of a bin in the response window.
+    peak_latency_s : (n_units,) centre of the first bin with that rate; NaN where the unit is silent there.
+    latency_s : (n_units,) when the rate last crosses, on its way to that peak, half the way from the
+        baseline to the peak; NaN where it is above half from the response window's first bin on, where the
+        peak is not above the baseline, and without baseline.
+
+    Notes
+    -----
+    The latency is the time to half maximum of Bennett et al. 2025 (``get_latency2``: the last time at or
+    below half of the normalised response), looked for before the peak only, and interpolated linearly between
+    the centres of the two bins. It says nothing of whether there is a response: noise has a peak, too.
+    """
+
+    rate_hz: Floats
+    sem_hz: Floats
+    n_events: int
+    baseline_hz: Floats
+    response_hz: Floats
+    peak_hz: Floats
+    peak_latency_s: Floats
+    latency_s: Floats
+
+
+def psth(counts: Counts, axis: TimeAxis, response_window_s: tuple[float, float] = RESPONSE_WINDOW_S) -> Psth:
+    """Turn spike counts into firing rates.
+
+    Parameters
+    ----------
+    counts : from `count_spikes` with the same axis.
+    axis : the bins.
+    response_window_s : seconds after the event, in which the response and its peak are looked for.
+
+    Returns
+    -------
+    Psth
+        All NaN when there are no events.
+    """
+    if counts.total.shape[1] != axis.n_bins:
+        raise ValueError(f"The counts have {counts.total.shape[1]} bins, the axis {axis.n_bins}.")
+    rate_hz = _mean_rate(counts, axis.bin_s)
+    in_response = axis.bins_within(*response_window_s)
+    baseline_hz = _mean_over_bins(rate_hz, axis.bins_within(axis.start_s, 0.0))
+    peak_hz, peak_latency_s = _peak(rate_hz[:, in_response], axis.centers_s[in_response])
+    return Psth(
+        rate_hz=rate_hz,
+        sem_hz=_standard_error(counts, axis.bin_s),
+        n_events=counts.n_events,
+        baseline_hz=baseline_hz,
+        response_hz=_mean_over_bins(rate_hz, in_response),
+        peak_hz=peak_hz,
+        peak_latency_s=peak_latency_s,
+        latency_s=_half_maximum(rate_hz[:, in_response], axis.centers_s[in_response], baseline_hz),
+    )
+
+
+def _mean_rate(counts: Counts, bin_s: float) -> Floats:
+    if counts.n_events == 0:
+        return np.full(counts.total.shape, np.nan)
+    return counts.total / counts.n_events / bin_s
+
+
+def _standard_error(counts: Counts, bin_s: float) -> Floats:
+    n = counts.n_events
+    if n < 2:
+        return np.full(counts.total.shape, np.nan)
+    # n * sum(x^2) - (sum x)^2 in integers: exact, so never negative.
+    variance = (n * counts.sum_of_squares - counts.total**2) / (n * (n - 1))
+    return np.asarray(np.sqrt(variance / n) / bin_s)
+
+
+def _mean_over_bins(rate_hz: Floats, bins: Booleans) -> Floats:
+    if not bins.any():
+        return np.full(rate_hz.shape[0], np.nan)
+    return np.asarray(rate_hz[:, bins].mean(axis=1))
+
+
+def _peak(rate_hz: Floats, centers_s: Floats) -> tuple[Floats, Floats]:
+    if centers_s.size == 0:
+        nothing = np.full(rate_hz.shape[0], np.nan)
+        return nothing, nothing.copy()
+    peak_hz = rate_hz.max(axis=1)
+    return peak_hz, np.where(peak_hz > 0, centers_s[rate_hz.argmax(axis=1)], np.nan)
+
+
+def _half_maximum(rate_hz: Floats, centers_s: Floats, baseline_hz: Floats) -> Floats:
+    """Last crossing, before the peak, of the middle between baseline and peak."""
+    n_bins = centers_s.size
+    if n_bins < 2:
+        return np.full(rate_hz.shape[0], np.nan)
+    peak_bin, peak_hz = rate_hz.argmax(axis=1), rate_hz.max(axis=1)
+    half_hz = (baseline_hz + peak_hz) / 2
+    below = (rate_hz <= half_hz[:, np.newaxis]) & (np.arange(n_bins) < peak_bin[:, np.newaxis])
+    found = below.any(axis=1) & (peak_hz > baseline_hz)
+    unit = np.flatnonzero(found)
+    last = n_bins - 1 - below[unit, ::-1].argmax(axis=1)
+    low_hz, high_hz = rate_hz[unit, last], rate_hz[unit, last + 1]
+    part = (half_hz[unit] - low_hz) / (high_hz - low_hz)
+    latency_s = np.full(rate_hz.shape[0], np.nan)
+    latency_s[unit] = centers_s[last] + part * (centers_s[last + 1] - centers_s[last])
+    return latency_s

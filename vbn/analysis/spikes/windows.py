@@ -1,0 +1,183 @@
+"""Spikes of many units in one window per event.
+
+A *window* is (start, stop) in seconds relative to an event, half open: a spike on its start counts, one on
+its stop does not. Edges are those of `vbn.analysis.spikes.psth.count_spikes`: relative time is
+``spike - (event + start)`` and is compared with ``stop - start``, so that a window counts exactly what the
+same single bin of a `vbn.analysis.spikes.psth.TimeAxis` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vbn.analysis.spikes.trains import Floats, Integers, checked_events, unit_trains
+
+Window = tuple[float, float]
+
+
+def checked_window(window: Sequence[float], name: str = "window") -> Window:
+    """Give a window as two floats.
+
+    Parameters
+    ----------
+    window : start and stop, seconds.
+    name : what to call it in an error.
+
+    Raises
+    ------
+    ValueError
+        Unless there are two finite numbers, the first below the second.
+    """
+    edges = tuple(float(edge) for edge in window)
+    if len(edges) != 2 or not np.all(np.isfinite(edges)) or not edges[0] < edges[1]:
+        raise ValueError(f"{name} must be (start, stop) in seconds with start < stop, got {window!r}.")
+    return edges[0], edges[1]
+
+
+def check_windows(parameters: Any, *names: str) -> None:
+    """Check windows of a frozen dataclass, and make tuples of the lists that JSON gives back."""
+    for name in names:
+        object.__setattr__(parameters, name, checked_window(getattr(parameters, name), name))
+
+
+def check_equal_lengths(parameters: Any, *names: str) -> None:
+    """Refuse windows of unequal length, whose counts no paired rank test may compare.
+
+    Counts of a random train are skewed, and the more so the shorter the window: the differences of two rates
+    from unequal windows are not symmetric about 0, which is what the signed-rank test tests.
+    """
+    lengths = [window_length_s(getattr(parameters, name)) for name in names]
+    if max(lengths) - min(lengths) > 1e-9:
+        raise ValueError(f"{', '.join(names)} must be equally long, got {lengths} s.")
+
+
+def window_length_s(window: Window) -> float:
+    """Length of a window in seconds."""
+    return window[1] - window[0]
+
+
+def count_in_windows(
+    spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike, event_times: ArrayLike, window: Window
+) -> NDArray[np.int32]:
+    """Count the spikes of every unit in a window around each event.
+
+    Parameters
+    ----------
+    spike_times : (n_all_spikes,) seconds, units one after the other, ascending within a unit.
+    offsets : (n_units,) index of each unit's first spike.
+    n_spikes : (n_units,) number of spikes of each unit.
+    event_times : (n_events,) seconds, in any order; windows may overlap.
+    window : start and stop in seconds relative to an event, half open.
+
+    Returns
+    -------
+    (n_units, n_events) int32
+        In the order of units and events.
+
+    Examples
+    --------
+    >>> count_in_windows([0.9, 1.0, 1.05, 1.1], [0], [4], [1.0, 5.0], (0.0, 0.1)).tolist()
+    [[2, 0]]
+    """
+    starts, order = _sorted_starts(event_times, window)
+    ends = _ends(starts, window_length_s(window))
+    trains = unit_trains(spike_times, offsets, n_spikes)
+    counts = np.zeros((np.size(offsets), starts.size), dtype=np.int32)
+    for row, train in enumerate(trains):
+        counts[row, order] = train.searchsorted(ends) - train.searchsorted(starts)
+    return counts
+
+
+def first_spikes_in_windows(
+    spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike, event_times: ArrayLike, window: Window
+) -> Floats:
+    """Find how long after each event every unit's first spike in a window comes.
+
+    Parameters
+    ----------
+    spike_times, offsets, n_spikes, event_times, window : as of `count_in_windows`.
+
+    Returns
+    -------
+    (n_units, n_events) seconds after the event (not after the window's start); NaN without a spike.
+    """
+    starts, order = _sorted_starts(event_times, window)
+    ends = _ends(starts, window_length_s(window))
+    trains = unit_trains(spike_times, offsets, n_spikes)
+    latency_s = np.full((np.size(offsets), starts.size), np.nan)
+    for row, train in enumerate(trains):
+        if train.size:
+            first = train.searchsorted(starts)
+            answered = train.searchsorted(ends) > first
+            latency_s[row, order[answered]] = train[first[answered]] - (starts[answered] - window[0])
+    return latency_s
+
+
+def _sorted_starts(event_times: ArrayLike, window: Window) -> tuple[Floats, Integers]:
+    """Ascending starts of the windows, and the event of each: ascending keys search several times faster."""
+    start, _ = checked_window(window)
+    events = checked_events(event_times)
+    order = np.argsort(events, kind="stable")
+    return np.asarray(events[order] + start), order
+
+
+def _ends(starts: Floats, length: float) -> Floats:
+    """(n_events,) the least number x of each window for which ``x - start < length`` is false.
+
+    The rounded sum ``start + length`` may be off by a last digit or two, which matters where spikes and edges
+    lie on one grid of decimal fractions. Rounding is monotonic, so the edge is found by halving between the
+    two nearest safe numbers.
+    """
+    near = starts + length
+    margin = 4 * np.spacing(np.maximum(np.maximum(np.abs(starts), np.abs(near)), length))
+    inside, outside = near - margin, near + margin
+    while True:
+        middle = inside + (outside - inside) / 2
+        unsettled = (middle > inside) & (middle < outside)
+        if not unsettled.any():
+            return np.asarray(outside)
+        is_inside = middle - starts < length
+        inside = np.where(unsettled & is_inside, middle, inside)
+        outside = np.where(unsettled & ~is_inside, middle, outside)
+
+
+def mean_in_windows(times: ArrayLike, values: ArrayLike, event_times: ArrayLike, window: Window) -> Floats:
+    """Average a sampled trace in a window around each event.
+
+    Parameters
+    ----------
+    times : (n_samples,) seconds, ascending.
+    values : (n_samples,); samples that are not finite are left out.
+    event_times : (n_events,) seconds, in any order.
+    window : start and stop in seconds relative to an event, half open.
+
+    Returns
+    -------
+    (n_events,) in the unit of the values; NaN where no sample lies in the window.
+    """
+    time, value = np.asarray(times, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if time.ndim != 1 or time.shape != value.shape:
+        raise ValueError(f"A trace needs times and values of one length, got {time.shape} and {value.shape}.")
+    start, stop = checked_window(window)
+    events = checked_events(event_times)
+    known = np.isfinite(time) & np.isfinite(value)
+    first, last = (np.searchsorted(time[known], events + edge) for edge in (start, stop))
+    total = np.concatenate(([0.0], np.cumsum(value[known])))
+    n = last - first
+    return np.asarray((total[last] - total[first]) / np.where(n > 0, n, np.nan))
+
+
+def check_max_q_value(parameters: Any) -> None:
+    """Refuse parameters whose ``max_q_value`` does not lie between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        With the value.
+    """
+    if not 0 < parameters.max_q_value < 1:
+        raise ValueError(f"max_q_value must lie between 0 and 1, got {parameters.max_q_value}.")

@@ -1,0 +1,246 @@
+"""When the mouse was engaged in the task, by the three definitions in use.
+
+Each definition is a named set of parameters in `ENGAGEMENT`:
+
+``allensdk``
+    Trials with a reward rate above 2 per minute (``Trials._get_engaged_trials``), see
+    `vbn.analysis.task.performance.reward_rate`. A flash is engaged if its trial is.
+``bennett_2025``
+    Flashes among whose 80 neighbours (the 40 before, itself, the 39 after) at least 2 are rewarded; 80
+    flashes take a minute (``build_master_stim_table``). The first 40 and the last 39 flashes of the session
+    are never engaged, since the sum needs all 80. A trial is engaged if its first flash is.
+``siegle_2021``
+    Moments with more than one hit less than 60 s before or after, a hit at that moment included (code of
+    Siegle et al. 2021, Fig. 4). A trial's moment is its change or sham change; an aborted trial, which the
+    source does not have, is judged at its start.
+
+What cannot be judged (the first 10 trials of the first definition) is not engaged, as in the sources. In
+the replay there is no task: flashes there are never engaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vbn.analysis.spikes.trains import Booleans, Floats
+from vbn.analysis.task.performance import SECONDS_PER_MINUTE, PerformanceParameters, reward_rate
+from vbn.analysis.task.presentations import (
+    NO_ROW,
+    change_flash_times,
+    change_flashes,
+    check_columns,
+    flags,
+    is_in_block,
+    start_times,
+    trial_rows,
+)
+
+METHODS = ("trial_reward_rate", "flash_rewards", "hits_nearby")
+CHANGE_TIMES = ("change_time_no_display_delay", "change_time")
+
+
+@dataclass(frozen=True)
+class EngagementParameters:
+    """One definition of engagement.
+
+    Parameters
+    ----------
+    method : ``trial_reward_rate``: rewards per minute around a trial; ``flash_rewards``: rewarded flashes
+        around a flash; ``hits_nearby``: hits around a moment.
+    threshold : rewards per minute, rewarded flashes, or hits, that engaged is more than.
+    threshold_is_engaged : whether the threshold itself is engaged.
+    n_flashes : of ``flash_rewards``, flashes in the window.
+    half_window_s : of ``hits_nearby``, seconds to each side, exclusive.
+    """
+
+    method: str
+    threshold: float
+    threshold_is_engaged: bool = False
+    n_flashes: int | None = None
+    half_window_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"Unknown method {self.method!r}. Known: {', '.join(map(repr, METHODS))}.")
+        if (self.method == "flash_rewards") != (self.n_flashes is not None) or (
+            self.n_flashes is not None and self.n_flashes < 1
+        ):
+            raise ValueError(f"flash_rewards, and no other method, needs n_flashes >= 1, got {self}.")
+        if (self.method == "hits_nearby") != (self.half_window_s is not None) or (
+            self.half_window_s is not None and not self.half_window_s > 0
+        ):
+            raise ValueError(f"hits_nearby, and no other method, needs half_window_s > 0, got {self}.")
+
+
+ENGAGEMENT: Mapping[str, EngagementParameters] = MappingProxyType(
+    {
+        "allensdk": EngagementParameters("trial_reward_rate", threshold=2.0),
+        "bennett_2025": EngagementParameters(
+            "flash_rewards", threshold=2.0, threshold_is_engaged=True, n_flashes=80
+        ),
+        "siegle_2021": EngagementParameters("hits_nearby", threshold=1.0, half_window_s=60.0),
+    }
+)
+ALLENSDK = ENGAGEMENT["allensdk"]
+
+
+def engaged_trials(
+    trials: pd.DataFrame, presentations: pd.DataFrame, parameters: EngagementParameters = ALLENSDK
+) -> Booleans:
+    """Tell in which trials the mouse was engaged.
+
+    Parameters
+    ----------
+    trials : one row per trial in order of time, with AllenSDK's columns: start_time, stop_time, the outcomes,
+        lick_times, reward_volume and the change time.
+    presentations : one row per presentation, in any order, with AllenSDK's columns.
+    parameters : the definition.
+
+    Returns
+    -------
+    (n_trials,) False where it cannot be judged, as for a trial without a flash.
+    """
+    check_columns(presentations)
+    if parameters.method == "trial_reward_rate":
+        return _above(reward_rate(trials, PerformanceParameters()), parameters)
+    if parameters.method == "hits_nearby":
+        return _hits_nearby(_moments(trials, presentations), trials, presentations, parameters)
+    return _at_first_flash(engaged_flashes(presentations, trials, parameters), presentations, trials)
+
+
+def engaged_flashes(
+    presentations: pd.DataFrame, trials: pd.DataFrame, parameters: EngagementParameters = ALLENSDK
+) -> Booleans:
+    """Tell during which flashes, omissions among them, the mouse was engaged.
+
+    Parameters
+    ----------
+    presentations, trials, parameters : as for `engaged_trials`.
+
+    Returns
+    -------
+    (n_presentations,) False outside the active block, and where it cannot be judged.
+    """
+    check_columns(presentations)
+    active = is_in_block(presentations, "active")
+    if parameters.method == "flash_rewards":
+        return _many_rewards(presentations, trials, parameters)
+    if parameters.method == "hits_nearby":
+        return active & _hits_nearby(start_times(presentations), trials, presentations, parameters)
+    row = trial_rows(presentations, trials)
+    engaged = np.append(engaged_trials(trials, presentations, parameters), False)  # False for row -1
+    return np.asarray(active & engaged[row])
+
+
+def _above(values: Floats, parameters: EngagementParameters) -> Booleans:
+    """Compare with the threshold; NaN is not above it."""
+    if parameters.threshold_is_engaged:
+        return np.asarray(values >= parameters.threshold)
+    return np.asarray(values > parameters.threshold)
+
+
+def _moments(trials: pd.DataFrame, presentations: pd.DataFrame) -> Floats:
+    """When each trial is judged: its change on screen, else by its own clock, else its start."""
+    moments = change_flash_times(presentations, trials)
+    for name in (*CHANGE_TIMES, "start_time"):
+        if name in trials:
+            moments = np.where(np.isnan(moments), trials[name].to_numpy(np.float64), moments)
+    return moments
+
+
+def _hits_nearby(
+    at: Floats, trials: pd.DataFrame, presentations: pd.DataFrame, parameters: EngagementParameters
+) -> Booleans:
+    assert parameters.half_window_s is not None
+    hits = np.sort(_moments(trials, presentations)[flags(trials, "hit")])
+    first = np.searchsorted(hits, at - parameters.half_window_s, side="right")
+    stop = np.searchsorted(hits, at + parameters.half_window_s, side="left")
+    return _above((stop - first).astype(np.float64), parameters)
+
+
+def rewarded_flashes(presentations: pd.DataFrame, trials: pd.DataFrame) -> Booleans:
+    """Tell which flashes of the active block were rewarded.
+
+    Parameters
+    ----------
+    presentations, trials : as for `engaged_trials`.
+
+    Returns
+    -------
+    (n_presentations,) the presentations' own ``rewarded`` where any is known: a changed image within a
+    second of a reward, free ones included. Behaviour-only sessions do not store it; there, the change of
+    each trial with a reward.
+    """
+    if "rewarded" in presentations and presentations["rewarded"].notna().any():
+        return is_in_block(presentations, "active") & flags(presentations, "rewarded")
+    trial, flash = change_flashes(presentations, trials)
+    rewarded = np.zeros(len(presentations), dtype=np.bool_)
+    rewarded[flash] = trials["reward_volume"].to_numpy(np.float64)[trial] > 0
+    return rewarded
+
+
+def _many_rewards(
+    presentations: pd.DataFrame, trials: pd.DataFrame, parameters: EngagementParameters
+) -> Booleans:
+    """Centred sum over flashes, as ``pandas.Series.rolling(n, center=True).sum()``."""
+    assert parameters.n_flashes is not None
+    order = np.argsort(start_times(presentations), kind="stable")
+    active = order[is_in_block(presentations, "active")[order]]
+    so_far = np.concatenate(([0], np.cumsum(rewarded_flashes(presentations, trials)[active])))
+    half = parameters.n_flashes // 2
+    first = np.arange(active.size) - half
+    stop = first + parameters.n_flashes
+    whole = (first >= 0) & (stop <= active.size)
+    n_rewards = np.full(active.size, np.nan)
+    n_rewards[whole] = so_far[stop[whole]] - so_far[first[whole]]
+    engaged = np.zeros(len(presentations), dtype=np.bool_)
+    engaged[active] = _above(n_rewards, parameters)
+    return engaged
+
+
+def _at_first_flash(engaged: Booleans, presentations: pd.DataFrame, trials: pd.DataFrame) -> Booleans:
+    row = np.where(is_in_block(presentations, "active"), trial_rows(presentations, trials), NO_ROW)
+    order = np.argsort(start_times(presentations), kind="stable")
+    order = order[row[order] != NO_ROW]
+    trial, first = np.unique(row[order], return_index=True)
+    result = np.zeros(len(trials), dtype=np.bool_)
+    result[trial] = engaged[order[first]]
+    return result
+
+
+def engagement_epochs(trials: pd.DataFrame, engaged: Booleans) -> pd.DataFrame:
+    """Join neighbouring trials of the same engagement.
+
+    Parameters
+    ----------
+    trials : one row per trial in order of time: start_time and stop_time (s), reward_volume (mL).
+    engaged : (n_trials,) of `engaged_trials`.
+
+    Returns
+    -------
+    One row per epoch in order of time: engaged, start_time (of its first trial, s), stop_time (of its last
+    trial, s), n_trials (aborted ones too), n_rewards (free ones too) and reward_rate (per minute of the
+    epoch; NaN for an epoch without duration). No rows without trials.
+    """
+    state = np.asarray(engaged, dtype=np.bool_)
+    if state.shape != (len(trials),):
+        raise ValueError(f"engaged must be of shape ({len(trials)},), one per trial, got {state.shape}.")
+    first = np.flatnonzero(np.append(True, state[1:] != state[:-1])) if state.size else np.empty(0, np.int64)
+    stop = np.append(first[1:], state.size)[: first.size]
+    rewards = np.append(0, np.cumsum(trials["reward_volume"].to_numpy(np.float64) > 0))
+    columns: dict[str, Any] = {
+        "engaged": state[first],
+        "start_time": start_times(trials)[first],
+        "stop_time": trials["stop_time"].to_numpy(np.float64)[stop - 1],
+        "n_trials": stop - first,
+        "n_rewards": rewards[stop] - rewards[first],
+    }
+    minutes = (columns["stop_time"] - columns["start_time"]) / SECONDS_PER_MINUTE
+    columns["reward_rate"] = columns["n_rewards"] / np.where(minutes > 0, minutes, np.nan)
+    return pd.DataFrame(columns)

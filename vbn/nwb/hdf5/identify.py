@@ -1,0 +1,424 @@
+"""Finding NWB files and telling their kind, by content and without pynwb.
+
+A *recording* holds the units and the behaviour of one session, an *LFP file* the field potential of
+one of its probes, a *behaviour-only file* a training session without probes. A file's name is never
+asked: downloads get renamed. The next function must keep opening cheap (attributes and a scalar, no
+column), because registration looks at every file of a release.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+
+from vbn.errors import FileError, NotFoundError, NotNwbError, NotReadableError, WrongKindError, quoted
+from vbn.nwb.hdf5 import scalars
+from vbn.nwb.hdf5.filters import use_installed_plugins
+from vbn.nwb.hdf5.harmless import HDF5_ERRORS, Read, require_harmless
+from vbn.web.client import is_url
+from vbn.web.remote_file import open_remote
+
+LFP_DESCRIPTION = "LFP data and associated info for one probe"
+"""The session description of an LFP file (AllenSDK, ``Probe.to_nwb``)."""
+
+OPHYS_GROUPS = ("general/optophysiology", "processing/ophys")
+
+_OPEN_ADVICE = {
+    errno.ENOENT: ("the file does not exist.", "Check the path."),
+    errno.EACCES: ("permission to read the file is refused.", "Ask its owner for read permission."),
+    errno.EPERM: ("permission to read the file is refused.", "Ask its owner for read permission."),
+    errno.EISDIR: ("this is a folder, and a file was expected.", "Name the file in it."),
+    errno.ENOTDIR: ("a part of the path is not a folder.", "Check the path."),
+}
+
+
+MOST_DIGITS = 18
+"""Of an identifier; more do not fit into 64 bits."""
+
+
+class FileKind(StrEnum):
+    """What a VBN NWB file holds."""
+
+    RECORDING = "recording"
+    LFP = "lfp"
+    BEHAVIOR_ONLY = "behavior_only"
+
+
+@dataclass(frozen=True)
+class FileIdentity:
+    """What a file is.
+
+    Parameters
+    ----------
+    path : the file, a path of this machine or a URL.
+    kind : what it holds.
+    identifier : the file's own number: ``ecephys_session_id`` of a recording, ``probe_id`` of an LFP
+        file, ``behavior_session_id`` of a behaviour-only file.
+    size_bytes : its size.
+    """
+
+    path: Path | str
+    kind: FileKind
+    identifier: int
+    size_bytes: int
+
+
+class Version(NamedTuple):
+    """A content of a file of this machine: the same file, of this size, last changed then."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    modified_ns: int
+
+
+def identify(path: str | Path) -> FileIdentity:
+    """Tell what a file is, from its content.
+
+    Parameters
+    ----------
+    path : the file, a path of this machine or a URL (http, https, s3), which is read by ranges.
+
+    Returns
+    -------
+    FileIdentity
+
+    Raises
+    ------
+    NotReadableError
+        The file is absent, a folder, forbidden, empty, cut short or not HDF5.
+    NotNwbError
+        The file is HDF5 without an NWB root.
+    WrongKindError
+        The file is NWB, but none of the three kinds of VBN files.
+
+    Notes
+    -----
+    VBN files carry ``/general/metadata`` with a ``behavior_session_id``. Among them an LFP file says so
+    in its session description; a behaviour-only file has neither units nor electrodes and is numbered
+    by its behaviour session; all others are recordings, also when a part of them is lost, so that the
+    reader of that part can name it.
+    """
+    with open_hdf5(path) as file:
+        return identity_of(path, file)
+
+
+def identity_of(path: str | Path, file: h5py.File) -> FileIdentity:
+    """Tell what an open file is; parameters, result and errors as of `identify`."""
+    place = path if is_url(path) else Path(path)
+    try:
+        _require_nwb(place, file)
+        _require_vbn(place, file)
+        return FileIdentity(place, _kind(file), _identifier(place, file), file.id.get_filesize())
+    except (OSError, RuntimeError) as error:  # what h5py raises for a damaged object
+        raise unreadable(place, error) from error
+
+
+def require_recording(identity: FileIdentity) -> None:
+    """Refuse what is not a recording.
+
+    Raises
+    ------
+    WrongKindError
+        Says what the file is and what to do instead.
+    """
+    if identity.kind is FileKind.LFP:
+        raise WrongKindError(
+            identity.path,
+            f"this is the LFP file of one probe (probe {identity.identifier}), not a recording.",
+            "Name the session's ecephys_session_<id>.nwb instead.",
+        )
+    if identity.kind is FileKind.BEHAVIOR_ONLY:
+        raise WrongKindError(
+            identity.path,
+            f"this is behaviour-only session {identity.identifier}, not a recording.",
+            "Name an ecephys_session_<id>.nwb instead.",
+        )
+
+
+def require_session(identity: FileIdentity) -> None:
+    """Refuse what is neither a recording nor a behaviour-only session.
+
+    Raises
+    ------
+    WrongKindError
+        Says what the file is and what to do instead.
+    """
+    if identity.kind is FileKind.LFP:
+        require_recording(identity)
+
+
+def require_lfp(identity: FileIdentity) -> None:
+    """Refuse what is not the LFP file of a probe.
+
+    Raises
+    ------
+    WrongKindError
+        Says what the file is and what to do instead.
+    """
+    if identity.kind is not FileKind.LFP:
+        words = "a recording" if identity.kind is FileKind.RECORDING else "a behaviour-only session"
+        raise WrongKindError(
+            identity.path,
+            f"this is {words} ({identity.identifier}), not the LFP file of a probe.",
+            "Name a probe_<name>_lfp.nwb instead; LFP files are found beside their recording.",
+        )
+
+
+def find_nwb_files(paths: Iterable[str | Path]) -> list[Path]:
+    """List the NWB files among files and folders.
+
+    Parameters
+    ----------
+    paths : files, taken as they are, and folders, searched with all their subfolders for ``*.nwb``.
+
+    Returns
+    -------
+    list of Path
+        In the order given, each folder's files sorted, no file twice. Hidden files and folders
+        (``.name``) and unfinished downloads (``*.part``) are passed over; links to folders are followed.
+
+    Raises
+    ------
+    NotReadableError
+        A path does not exist, or a folder cannot be listed.
+    NotFoundError
+        A folder holds no NWB file.
+    """
+    given = [paths] if isinstance(paths, str | Path) else paths
+    unique: dict[Path, Path] = {}
+    for path in given:
+        for file in _files_of(Path(path)):
+            unique.setdefault(file.resolve(), file)
+    return list(unique.values())
+
+
+@contextmanager
+def open_hdf5(path: Path | str) -> Iterator[Any]:
+    """Open an HDF5 file for reading and name what hinders it.
+
+    Parameters
+    ----------
+    path : the file, a path of this machine or a URL.
+
+    Yields
+    ------
+    h5py.File
+        Closed when the block ends.
+
+    Raises
+    ------
+    NotReadableError
+        The file is absent, a folder, a device, forbidden, empty, cut short, locked or not HDF5.
+    InvalidContentError
+        The file would read other files, or take more memory than its size justifies (`harmless`).
+    """
+    use_installed_plugins()
+    if is_url(path):
+        with open_remote(str(path)) as remote, _opened(path, remote) as file:
+            _require_harmless(path, file, remote.size_bytes, remote.read_at)
+            yield file
+        return
+    _require_regular(path)
+    with _opened(path, path, locking="best-effort") as file:
+        number = file.id.get_vfd_handle()
+        _require_harmless(path, file, os.fstat(number).st_size, lambda start, n: os.pread(number, n, start))
+        yield file
+
+
+def version_of(file: int | h5py.File) -> Version:
+    """Tell which content of which file of this machine is open.
+
+    Parameters
+    ----------
+    file : a file descriptor, or what `open_hdf5` gives for a path.
+    """
+    found = os.fstat(file if isinstance(file, int) else file.id.get_vfd_handle())
+    return Version(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _require_regular(path: Path | str) -> None:
+    """Refuse what is no file with an end: a pipe would be waited for, a device be read for ever."""
+    try:
+        found = Path(path).stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(found.st_mode):
+            raise NotReadableError(
+                path, "this is no regular file but a device, a pipe or a socket.", "Name an NWB file (*.nwb)."
+            )
+        Path(path).open("rb").close()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if found.st_size == 0:
+        raise NotReadableError(path, "the file is empty.", "Download it again.")
+
+
+def _require_harmless(path: Path | str, file: h5py.File, size_bytes: int, read: Read) -> None:
+    try:
+        require_harmless(path, file, size_bytes, read)
+    except HDF5_ERRORS as error:
+        raise unreadable(path, error) from error
+
+
+def _opened(path: Path | str, source: Any, **options: Any) -> Any:
+    """Open a path or a file object with h5py."""
+    try:
+        return h5py.File(source, "r", **options)
+    except (OSError, FileError) as error:
+        # h5py's frames hold a list of HDF5's that refers to a remote file. Kept alive by the traceback up to
+        # the end of the process, HDF5 would call into the Python that is gone, and crash.
+        traceback.clear_frames(error.__traceback__)
+        if isinstance(error, FileError):
+            raise
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: str | Path, error: Exception) -> NotReadableError:
+    """Say why the system or the HDF5 library could not read.
+
+    Parameters
+    ----------
+    path : the file or folder.
+    error : what was raised.
+
+    Returns
+    -------
+    NotReadableError
+        To be raised ``from error``.
+    """
+    advice = _OPEN_ADVICE.get(getattr(error, "errno", None) or 0)
+    if advice:
+        return NotReadableError(path, *advice)
+    text = str(error)
+    if "truncated file" in text:
+        return NotReadableError(path, f"the file is cut short ({text}).", "Download it again.")
+    if "file signature not found" in text:
+        return NotReadableError(path, "this is no HDF5 file.", "Name an NWB file (*.nwb).")
+    if "unable to lock file" in text:
+        return NotReadableError(
+            path,
+            f"the file is locked ({text}).",
+            "Wait until the program that writes it has ended; "
+            "on a file system without locks set HDF5_USE_FILE_LOCKING=FALSE.",
+        )
+    return NotReadableError(path, f"the file cannot be read ({text}).", "Check it, or download it again.")
+
+
+def _require_nwb(path: Path | str, file: Any) -> None:
+    """Refuse a file whose root is not that of an NWB 2 file."""
+    if _text(file.attrs.get("neurodata_type")) != "NWBFile" or "nwb_version" not in file.attrs:
+        raise NotNwbError(
+            path,
+            "this HDF5 file is no NWB file: its root has no neurodata_type 'NWBFile' with an nwb_version.",
+            "Name a Visual Behavior Neuropixels NWB file.",
+        )
+
+
+def _require_vbn(path: Path | str, file: Any) -> None:
+    """Refuse NWB files of other data sets."""
+    foreign = _foreign_reason(file)
+    if foreign:
+        raise WrongKindError(
+            path,
+            f"this NWB file is not of the Visual Behavior Neuropixels data set: {foreign}.",
+            "Name an ecephys_session_<id>.nwb of the release.",
+        )
+
+
+def _foreign_reason(file: Any) -> str:
+    """Say what marks a file as another data set's; empty for a VBN file."""
+    metadata = file.get("general/metadata")
+    if metadata is None or "behavior_session_id" not in metadata.attrs:
+        return "/general/metadata has no behavior_session_id"
+    if any(group in file for group in OPHYS_GROUPS):
+        return "it holds optical physiology"
+    electrodes = file.get("general/extracellular_ephys/electrodes")
+    if electrodes is not None and "probe_channel_number" not in electrodes:
+        return "/general/extracellular_ephys/electrodes has no probe_channel_number"
+    if not any(part in file for part in ("units", "intervals/trials", "general/extracellular_ephys")):
+        return "it holds neither units nor electrodes nor trials"
+    return ""
+
+
+def _kind(file: Any) -> FileKind:
+    """Tell the kind of a VBN file."""
+    if _scalar_text(file, "session_description") == LFP_DESCRIPTION:
+        return FileKind.LFP
+    if "units" in file or "general/extracellular_ephys/electrodes" in file:
+        return FileKind.RECORDING
+    behavior_session_id = _text(file["general/metadata"].attrs["behavior_session_id"])
+    numbered_by_behavior = _scalar_text(file, "identifier") == behavior_session_id
+    return FileKind.BEHAVIOR_ONLY if numbered_by_behavior else FileKind.RECORDING
+
+
+def _identifier(path: Path | str, file: Any) -> int:
+    """Read the root's identifier, which in VBN files is a whole number."""
+    text = _scalar_text(file, "identifier").strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+        raise WrongKindError(
+            path,
+            f"the identifier {quoted(text)} of this NWB file is not a whole number, as in VBN files.",
+            "Name an ecephys_session_<id>.nwb of the release.",
+        )
+    return int(text)
+
+
+def _scalar_text(file: Any, name: str) -> str:
+    """Read a text data set; empty when it is absent or not one text."""
+    found = file.get(name)
+    return _text(found) if isinstance(found, h5py.Dataset) else ""
+
+
+def _text(stored: Any) -> str:
+    """Give the text that HDF5 holds; empty for none, or for what is no text."""
+    try:
+        return "" if stored is None else scalars.text(stored)
+    except ValueError:
+        return ""
+
+
+def _files_of(path: Path) -> list[Path]:
+    """List the one file, or the folder's NWB files."""
+    try:
+        is_folder = path.is_dir()
+        if not is_folder and not path.exists():
+            raise NotReadableError(path, "the path does not exist.", "Check its spelling.")
+    except PermissionError as error:
+        raise unreadable(path, error) from error
+    if not is_folder:
+        return [path]
+    files = sorted(_walk(path))
+    if not files:
+        raise NotFoundError(f"{path}: no NWB file (*.nwb) in this folder or below it. Name another folder.")
+    return files
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Go through a folder's NWB files, each real folder once, so that circular links come to an end."""
+
+    def refuse(error: OSError) -> None:
+        raise unreadable(error.filename or folder, error) from error
+
+    seen: set[str] = set()
+    for here, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(here)
+        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
+        if real not in seen:
+            yield from (Path(here, name) for name in names if _is_nwb_name(name))
+        seen.add(real)
+
+
+def _is_nwb_name(name: str) -> bool:
+    """Tell whether a file of this name is taken for an NWB file."""
+    return name.lower().endswith(".nwb") and not name.startswith(".")

@@ -1,0 +1,1 @@
+"""Readers, one per concept: an open file in, data frames out."""

@@ -1,0 +1,406 @@
+"""Local field potential and current source density of one probe, from its own file.
+
+An LFP file holds some 12 million samples of up to 96 channels (4.7 GB): metadata cost a few bytes, and
+samples are read by slices. The next function must never read the whole `data` unasked. Times are seconds
+on the session clock of the recording; the sampling rate is measured, and not exactly 1250 Hz.
+"""
+
+from __future__ import annotations
+
+import bisect
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vbn.errors import shortened
+from vbn.nwb.hdf5.recording import RecordingFile, reads
+from vbn.nwb.hdf5.scalars import flat, text, whole
+from vbn.nwb.hdf5.walk import names_in
+from vbn.nwb.readers.columns import LONGEST_REASON, LONGEST_SESSION_S, floats, integers
+from vbn.nwb.readers.probes import DEVICES, ELECTRODES, EPHYS, read_channels
+from vbn.nwb.readers.session import METADATA, SUBJECT
+
+CSD = "processing/current_source_density/ecephys_csd"
+
+BLOCK_SAMPLES = 65_536
+"""How many times are read at once: 25 MB of 96 channels."""
+
+HALF_LENGTH = 10
+"""Half the length of the anti-aliasing filter, in samples after decimation."""
+
+
+@dataclass(frozen=True)
+class LfpMetadata:
+    """What an LFP file holds.
+
+    Parameters
+    ----------
+    probe_id : number of the probe in the data set.
+    probe_name : ``probeA`` .. ``probeF``; found by the probe's id, not by the file's name.
+    session_id : ``ecephys_session_id``; None where the file does not tell, as in the release.
+    behavior_session_id : of the same session; None where the file does not tell.
+    mouse_id : LabTracks number, as text; None where the file does not tell.
+    n_samples, n_channels : shape of the samples.
+    channel_ids : (n_channels,), in the order of the samples' columns.
+    sampling_rate_hz : measured, (n - 1) / (last time - first time); NaN for fewer than two samples.
+    start_s, stop_s : first and last sample; NaN without samples.
+    unit : of the samples, as stored.
+    dtype : of the samples, as stored.
+    """
+
+    probe_id: int
+    probe_name: str
+    session_id: int | None
+    behavior_session_id: int | None
+    mouse_id: str | None
+    n_samples: int
+    n_channels: int
+    channel_ids: tuple[int, ...]
+    sampling_rate_hz: float
+    start_s: float
+    stop_s: float
+    unit: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class CurrentSourceDensity:
+    """Mean current source density around a flash.
+
+    Parameters
+    ----------
+    values : (n_times, n_virtual_channels) float64, V/cm^2.
+    timestamps_s : (n_times,) float64, s from the flash.
+    virtual_x_um, virtual_y_um : (n_virtual_channels,) float64, position on the probe from its tip.
+
+    Notes
+    -----
+    AllenSDK's array is the transpose, (n_virtual_channels, n_times).
+    """
+
+    values: NDArray[np.float64]
+    timestamps_s: NDArray[np.float64]
+    virtual_x_um: NDArray[np.float64]
+    virtual_y_um: NDArray[np.float64]
+
+
+@reads("LFP metadata")
+def read_lfp_probe(file: RecordingFile) -> LfpMetadata:
+    """Read what an LFP file holds; no samples, and of the times only the first and the last.
+
+    Parameters
+    ----------
+    file : an open LFP file.
+
+    Returns
+    -------
+    LfpMetadata
+
+    Raises
+    ------
+    InvalidContentError
+        The probe, the samples or the times are missing, or do not fit each other.
+    """
+    probe_id = file.identity.identifier
+    samples, times = _samples_and_times(file)
+    start_s, stop_s = (float(times[0]), float(times[-1])) if len(times) else (np.nan, np.nan)
+    _require_possible(file, "LFP timestamps", np.array([start_s, stop_s]))
+    return LfpMetadata(
+        probe_id=probe_id,
+        probe_name=_probe_name(file, probe_id),
+        session_id=_whole_number(_dataset_text(file, "general/session_id")),
+        behavior_session_id=_whole_number(_attribute(file, METADATA, "behavior_session_id")),
+        mouse_id=_dataset_text(file, f"{SUBJECT}/subject_id") or None,
+        n_samples=samples.shape[0],
+        n_channels=samples.shape[1],
+        channel_ids=tuple(_channel_ids(file, samples.shape[1]).tolist()),
+        sampling_rate_hz=measured_rate_hz(len(times), start_s, stop_s),
+        start_s=start_s,
+        stop_s=stop_s,
+        unit=file.attribute(samples.name, "unit", text) if "unit" in samples.attrs else "",
+        dtype=str(samples.dtype),
+    )
+
+
+@reads("LFP channels")
+def read_lfp_channels(file: RecordingFile) -> pd.DataFrame:
+    """Read the channels of an LFP file.
+
+    Parameters
+    ----------
+    file : an open LFP file.
+
+    Returns
+    -------
+    DataFrame
+        As of `read_channels`, one row per column of the samples, in their order.
+
+    Raises
+    ------
+    InvalidContentError
+        The table or a column is missing, or does not fit the samples.
+    """
+    channels = read_channels(file)
+    ids = _channel_ids(file, _samples_and_times(file)[0].shape[1])
+    return channels.set_index("channel_id", drop=False).loc[ids].reset_index(drop=True)
+
+
+@reads("LFP samples")
+def read_lfp_samples(
+    file: RecordingFile,
+    start_s: float | None = None,
+    stop_s: float | None = None,
+    channel_ids: Sequence[int] | None = None,
+    decimate: int = 1,
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Read a piece of the LFP.
+
+    Parameters
+    ----------
+    file : an open LFP file.
+    start_s, stop_s : the piece is ``[start_s, stop_s)``; None for the first sample, and past the last one.
+    channel_ids : wanted channels, in the order of the columns returned; None for all.
+    decimate : keep each so-many-th sample, after a low-pass filter.
+
+    Returns
+    -------
+    timestamps : (n_times,) float64, s
+    samples : (n_times, n_channels) float32, V
+        Both empty when no sample lies in the piece.
+
+    Raises
+    ------
+    InvalidContentError
+        The samples or the times are missing, or do not fit each other.
+    ValueError
+        A channel is not one of the file's, `decimate` is less than 1, or `stop_s` is before `start_s`.
+
+    Notes
+    -----
+    The filter is that of ``scipy.signal.decimate(ftype="fir")``: a windowed sinc (Hamming) of ``20 q + 1``
+    taps that halves the amplitude at the new Nyquist frequency, without shift in time. It takes in the
+    samples around the piece; beyond the file's ends the outermost sample repeats. It presumes an even
+    sampling rate. Memory: the result and one block of `BLOCK_SAMPLES` times.
+    """
+    factor = operator.index(decimate)
+    if factor < 1:
+        raise ValueError(f"decimate must be 1 or more, and {decimate} came.")
+    if start_s is not None and stop_s is not None and not stop_s >= start_s:
+        raise ValueError(f"stop_s must not be before start_s, and {start_s} to {stop_s} came.")
+    samples, times = _samples_and_times(file)
+    columns = _columns(file, samples.shape[1], channel_ids)
+    first = 0 if start_s is None else bisect.bisect_left(times, start_s)
+    last = len(times) if stop_s is None else bisect.bisect_left(times, stop_s)
+    timestamps = np.asarray(times[first:last], dtype=np.float64)[::factor]
+    found = np.empty((len(timestamps), len(columns)), dtype=np.float32)
+    for begin, end in _blocks(len(timestamps), max(BLOCK_SAMPLES // factor, 1)):
+        start = first + begin * factor
+        if factor == 1:
+            found[begin:end] = _read_columns(samples, start, start + end - begin, columns)
+        else:
+            found[begin:end] = _decimated(samples, start, end - begin, factor, columns)
+    return timestamps, found
+
+
+@reads("current source density")
+def read_csd(file: RecordingFile) -> CurrentSourceDensity | None:
+    """Read the current source density that the release computed.
+
+    Parameters
+    ----------
+    file : an open LFP file.
+
+    Returns
+    -------
+    CurrentSourceDensity or None
+        None when the file has none.
+
+    Raises
+    ------
+    InvalidContentError
+        A part is missing, or their lengths differ.
+    """
+    if not file.has(CSD):
+        return None
+    parts = {
+        "values": f"{CSD}/current_source_density/data",
+        "timestamps_s": f"{CSD}/current_source_density/timestamps",
+        "virtual_x_um": f"{CSD}/virtual_electrode_x_positions",
+        "virtual_y_um": f"{CSD}/virtual_electrode_y_positions",
+    }
+    read = {name: _numbers(file, path) for name, path in parts.items()}
+    n_times, n_channels = len(read["timestamps_s"]), len(read["virtual_y_um"])
+    if read["values"].shape != (n_times, n_channels) or read["virtual_x_um"].shape != (n_channels,):
+        raise file.invalid(
+            f"/{parts['values']} has shape {read['values'].shape}, and there are {n_times} times, "
+            f"{len(read['virtual_x_um'])} and {n_channels} positions."
+        )
+    _require_possible(file, f"/{parts['timestamps_s']}", read["timestamps_s"])
+    return CurrentSourceDensity(**read)
+
+
+def measured_rate_hz(n_samples: int, start_s: float, stop_s: float) -> float:
+    """Measure a sampling rate.
+
+    Parameters
+    ----------
+    n_samples : number of samples.
+    start_s, stop_s : times of the first and the last.
+
+    Returns
+    -------
+    float, Hz
+        NaN for fewer than two samples, and for times that do not ascend.
+
+    Examples
+    --------
+    >>> measured_rate_hz(11, 2.0, 4.0)
+    5.0
+    """
+    return (n_samples - 1) / (stop_s - start_s) if n_samples > 1 and stop_s > start_s else float("nan")
+
+
+def anti_aliasing_filter(factor: int) -> NDArray[np.float64]:
+    """Make the low-pass filter for a decimation.
+
+    Parameters
+    ----------
+    factor : of the decimation, 2 or more.
+
+    Returns
+    -------
+    (20 * factor + 1,) float64
+        Symmetric; its sum is 1.
+    """
+    from scipy.signal import firwin  # takes half a second
+
+    taps: NDArray[np.float64] = firwin(2 * HALF_LENGTH * factor + 1, 1.0 / factor, window="hamming")
+    return taps
+
+
+def _decimated(samples: Any, start: int, n_out: int, factor: int, columns: NDArray[np.int64]) -> NDArray[Any]:
+    """Filter around every `factor`-th sample from `start` on."""
+    from scipy.signal import upfirdn  # takes half a second
+
+    half = HALF_LENGTH * factor
+    wanted_start, wanted_stop = start - half, start + (n_out - 1) * factor + half + 1
+    read_start, read_stop = max(wanted_start, 0), min(wanted_stop, samples.shape[0])
+    block = _read_columns(samples, read_start, read_stop, columns).astype(np.float64)
+    margins = ((read_start - wanted_start, wanted_stop - read_stop), (0, 0))
+    filtered = upfirdn(anti_aliasing_filter(factor), np.pad(block, margins, mode="edge"), down=factor, axis=0)
+    # The filter's middle is at the first wanted sample after 2 * half inputs, a multiple of the factor.
+    result: NDArray[Any] = filtered[2 * HALF_LENGTH : 2 * HALF_LENGTH + n_out]
+    return result
+
+
+def _read_columns(samples: Any, start: int, stop: int, columns: NDArray[np.int64]) -> NDArray[Any]:
+    """Read some columns: a contiguous range from the file, because HDF5 is slow at scattered ones."""
+    if len(columns) == 0:
+        return np.empty((stop - start, 0), dtype=np.float32)
+    low, high = int(columns.min()), int(columns.max()) + 1
+    block: NDArray[Any] = samples[start:stop, low:high]
+    return block[:, columns - low]
+
+
+def _blocks(n: int, size: int) -> list[tuple[int, int]]:
+    return [(begin, min(begin + size, n)) for begin in range(0, n, size)]
+
+
+def _samples_and_times(file: RecordingFile) -> tuple[Any, Any]:
+    """Find samples and times without reading them."""
+    series = f"acquisition/probe_{file.identity.identifier}_lfp/probe_{file.identity.identifier}_lfp_data"
+    samples, times = file.dataset(f"{series}/data"), file.dataset(f"{series}/timestamps")
+    if samples.ndim != 2 or times.shape != samples.shape[:1]:
+        raise file.invalid(
+            f"/{series} has data of shape {samples.shape} and timestamps of shape {times.shape}; "
+            f"(n, channels) and (n,) are expected."
+        )
+    for dataset in (samples, times):
+        if dataset.dtype.kind not in "iuf":
+            raise file.invalid(f"{dataset.name} holds no numbers but {dataset.dtype}.")
+    return samples, times
+
+
+def _require_possible(file: RecordingFile, name: str, times: NDArray[np.float64]) -> None:
+    """Refuse times that no session can have; NaN is a missing one."""
+    beyond = times[np.abs(times) > LONGEST_SESSION_S]
+    if len(beyond):
+        raise file.invalid(f"{name}: {beyond[0]} s is more than a day from the session's start.")
+
+
+def _probe_name(file: RecordingFile, probe_id: int) -> str:
+    """Find the probe by its id among the devices."""
+    devices = file.group(DEVICES)
+    found = {name: devices[name].attrs.get("probe_id") for name in names_in(devices)}
+    names = [name for name, number in found.items() if _whole_number(number) == probe_id]
+    if len(names) != 1:
+        others = {name: number for name, number in found.items() if number is not None}
+        raise file.invalid(
+            f"/{DEVICES}: one device with probe_id {probe_id}, the file's identifier, is expected; "
+            f"the probes are {shortened(others)}."
+        )
+    return str(names[0])
+
+
+def _channel_ids(file: RecordingFile, n_channels: int) -> NDArray[np.int64]:
+    """Read the channel of each column of the samples, through the series' own list of electrodes."""
+    ids = _converted(file, f"{ELECTRODES}/id")
+    probe_id = file.identity.identifier
+    path = f"acquisition/probe_{probe_id}_lfp/probe_{probe_id}_lfp_data/electrodes"
+    rows = _converted(file, path) if file.has(path) else np.arange(len(ids))
+    if len(rows) != n_channels or ((rows < 0) | (rows >= len(ids))).any():
+        raise file.invalid(
+            f"/{EPHYS}/electrodes has {len(ids)} channels and the LFP {n_channels} columns, "
+            f"which name {len(rows)} channels."
+        )
+    return ids[rows]
+
+
+def _columns(file: RecordingFile, n_channels: int, channel_ids: Sequence[int] | None) -> NDArray[np.int64]:
+    """Find the columns of channels."""
+    if channel_ids is None:
+        return np.arange(n_channels, dtype=np.int64)
+    column_of = {channel: column for column, channel in enumerate(_channel_ids(file, n_channels).tolist())}
+    unknown = [int(channel) for channel in channel_ids if int(channel) not in column_of]
+    if unknown:
+        raise ValueError(f"channels must be of this file: {len(unknown)} are not, the first is {unknown[0]}.")
+    return np.array([column_of[int(channel)] for channel in channel_ids], dtype=np.int64)
+
+
+def _converted(file: RecordingFile, path: str) -> NDArray[np.int64]:
+    """Read whole numbers."""
+    try:
+        return integers(flat(file.dataset(path)))
+    except (ValueError, TypeError) as error:
+        raise file.invalid(f"/{path}: {shortened(error, LONGEST_REASON)}.") from error
+
+
+def _numbers(file: RecordingFile, path: str) -> NDArray[np.float64]:
+    """Read numbers of any shape."""
+    dataset = file.dataset(path)
+    if dataset.dtype.kind not in "iuf":
+        raise file.invalid(f"/{path} holds no numbers but {dataset.dtype}.")
+    return floats(dataset[...])
+
+
+def _attribute(file: RecordingFile, group: str, name: str) -> Any:
+    return file.group(group).attrs.get(name) if file.has(group) else None
+
+
+def _dataset_text(file: RecordingFile, path: str) -> str:
+    """Read a text; empty when it is absent or the ``None`` that AllenSDK writes."""
+    stored = file.scalar(path, text) if file.has(path) else ""
+    return "" if stored == "None" else stored
+
+
+def _whole_number(stored: Any) -> int | None:
+    """Give a number for text or number, None for anything else."""
+    try:
+        return whole(stored)
+    except ValueError:
+        return None

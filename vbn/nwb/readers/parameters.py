@@ -1,0 +1,195 @@
+"""Parameters of the task, and where monitor, camera and light stood."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from vbn.errors import shortened
+from vbn.nwb.hdf5.recording import RecordingFile, reads
+from vbn.nwb.hdf5.scalars import number, text
+
+TASK_PARAMETERS = "general/task_parameters"
+RIG = "processing/eye_tracking_rig_metadata/eye_tracking_rig_metadata"
+
+Position = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class TaskParameters:
+    """Parameters of the change detection task; names as in AllenSDK.
+
+    Parameters
+    ----------
+    session_type : as ``EPHYS_1_images_G_3uL_reward``.
+    task : ``change detection``.
+    stimulus : ``images`` or ``grating``.
+    stimulus_name : name of the images; None in older files.
+    image_set : ``images_<letter>`` or ``gratings``, from the session type; None for any other type.
+    stimulus_distribution : of the time of the change, ``geometric`` or ``exponential``.
+    stimulus_duration_sec : s; None where the stimulus does not flash (the first training stages).
+    blank_duration_sec : s, shortest and longest gray between two flashes.
+    response_window_sec : s from the change, begin and end.
+    omitted_flash_fraction : share of flashes that are left out; None in training.
+    reward_volume, auto_reward_volume : mL.
+    n_stimulus_frames : frames of the behaviour block with a stimulus drawn, not frames of the session.
+    """
+
+    session_type: str
+    task: str
+    stimulus: str
+    stimulus_name: str | None
+    image_set: str | None
+    stimulus_distribution: str
+    stimulus_duration_sec: float | None
+    blank_duration_sec: tuple[float, ...]
+    response_window_sec: tuple[float, ...]
+    omitted_flash_fraction: float | None
+    reward_volume: float
+    auto_reward_volume: float
+    n_stimulus_frames: int
+
+
+@dataclass(frozen=True)
+class RigGeometry:
+    """Where monitor, camera and light stood, as (x, y, z).
+
+    Parameters
+    ----------
+    equipment : the rig.
+    monitor_position_mm, camera_position_mm, led_position_mm : mm.
+    monitor_rotation_deg, camera_rotation_deg : degrees.
+    """
+
+    equipment: str
+    monitor_position_mm: Position
+    monitor_rotation_deg: Position
+    camera_position_mm: Position
+    camera_rotation_deg: Position
+    led_position_mm: Position
+
+
+@reads("task parameters")
+def read_task_parameters(session: RecordingFile) -> TaskParameters:
+    """Read the parameters of the task.
+
+    Parameters
+    ----------
+    session : the open file.
+
+    Returns
+    -------
+    TaskParameters
+
+    Raises
+    ------
+    InvalidContentError
+        A parameter is missing (``stimulus_name`` may be) or no number.
+
+    Notes
+    -----
+    The file holds durations as text; AllenSDK gives numbers (``TaskParameters.from_nwb``).
+    """
+    session_type = _text(session, "session_type")
+    has_name = "stimulus_name" in session.group(TASK_PARAMETERS).attrs
+    return TaskParameters(
+        session_type=session_type,
+        task=_text(session, "task"),
+        stimulus=_text(session, "stimulus"),
+        stimulus_name=_text(session, "stimulus_name") if has_name else None,
+        image_set=stimulus_set(session_type),
+        stimulus_distribution=_text(session, "stimulus_distribution"),
+        stimulus_duration_sec=_known(_number(session, "stimulus_duration_sec")),
+        blank_duration_sec=_numbers(session, "blank_duration_sec"),
+        response_window_sec=_numbers(session, "response_window_sec"),
+        omitted_flash_fraction=_known(_number(session, "omitted_flash_fraction")),
+        reward_volume=_number(session, "reward_volume"),
+        auto_reward_volume=_number(session, "auto_reward_volume"),
+        n_stimulus_frames=_whole(session, "n_stimulus_frames"),
+    )
+
+
+@reads("rig geometry")
+def read_rig_geometry(session: RecordingFile) -> RigGeometry | None:
+    """Read where monitor, camera and light stood.
+
+    Parameters
+    ----------
+    session : the open file.
+
+    Returns
+    -------
+    RigGeometry or None
+        None when the file does not tell, as files without eye tracking.
+
+    Raises
+    ------
+    InvalidContentError
+        A position is missing, or is not three numbers.
+    """
+    if not session.has(RIG):
+        return None
+    rig = session.group(RIG).attrs
+    return RigGeometry(
+        equipment=session.attribute(RIG, "equipment", text) if "equipment" in rig else "",
+        monitor_position_mm=_position(session, "monitor_position"),
+        monitor_rotation_deg=_position(session, "monitor_rotation"),
+        camera_position_mm=_position(session, "camera_position"),
+        camera_rotation_deg=_position(session, "camera_rotation"),
+        led_position_mm=_position(session, "led_position"),
+    )
+
+
+def stimulus_set(session_type: str) -> str | None:
+    """Read the set of stimuli off a session type (AllenSDK, ``parse_stimulus_set``).
+
+    Examples
+    --------
+    >>> stimulus_set("TRAINING_3_images_G_10uL_reward")
+    'images_G'
+    >>> stimulus_set("TRAINING_1_gratings")
+    'gratings'
+    """
+    match = re.match(r"[^_]+_[^_]+_(images_[^_]+|gratings)(?:_|$)", session_type)
+    return match[1] if match else None
+
+
+def _text(session: RecordingFile, name: str) -> str:
+    return session.attribute(TASK_PARAMETERS, name, text)
+
+
+def _numbers(session: RecordingFile, name: str) -> tuple[float, ...]:
+    """Read one or more numbers, which may be stored as text."""
+    return session.attribute(
+        TASK_PARAMETERS, name, lambda stored: tuple(number(value) for value in np.ravel(stored))
+    )
+
+
+def _number(session: RecordingFile, name: str) -> float:
+    numbers = _numbers(session, name)
+    if len(numbers) != 1:
+        raise session.invalid(
+            f"/{TASK_PARAMETERS}@{name} is {shortened(list(numbers))}, and one number is expected."
+        )
+    return numbers[0]
+
+
+def _whole(session: RecordingFile, name: str) -> int:
+    number = _number(session, name)
+    if not number.is_integer():
+        raise session.invalid(f"/{TASK_PARAMETERS}@{name} is {number}, and a whole number is expected.")
+    return int(number)
+
+
+def _known(number: float) -> float | None:
+    return None if np.isnan(number) else number
+
+
+def _position(session: RecordingFile, name: str) -> Position:
+    stored = session.dataset(f"{RIG}/{name}")
+    if stored.size != 3 or stored.dtype.kind not in "iuf":
+        raise session.invalid(f"/{RIG}/{name} has shape {stored.shape}, and three numbers are expected.")
+    x, y, z = (float(value) for value in np.ravel(stored[()]))
+    return x, y, z

@@ -1,0 +1,216 @@
+"""Whose session, when, on which rig: the metadata of a recording or a behaviour-only session."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from vbn.errors import quoted
+from vbn.nwb.hdf5.identify import FileKind
+from vbn.nwb.hdf5.recording import RecordingFile, reads
+from vbn.nwb.hdf5.scalars import number, text, texts, whole
+from vbn.nwb.issue import Issue, issue
+
+METADATA = "general/metadata"
+SUBJECT = "general/subject"
+SEXES = ("M", "F")
+AGE = re.compile(
+    r"P(?:(?P<years>\d{1,9})Y)?(?:(?P<months>\d{1,9})M)?(?:(?P<weeks>\d{1,9}(?:\.\d+)?)W)?"
+    r"(?:(?P<days>\d{1,9}(?:\.\d+)?)D?)?(?:T[\d.HMS]*)?",
+    re.ASCII,
+)
+LONGEST_AGE_DAYS = 36525
+"""A hundred years; what is above is no age of a mouse."""
+
+
+@dataclass(frozen=True)
+class SessionMetadata:
+    """Metadata of one session.
+
+    Parameters
+    ----------
+    session_id : the root's identifier: ``ecephys_session_id`` of a recording, ``behavior_session_id`` of a
+        behaviour-only session.
+    behavior_session_id : the number of the same session among all behaviour sessions.
+    mouse_id : LabTracks number, as text.
+    sex : ``M`` or ``F``, None when unknown.
+    age_in_days : full days, None when unknown or no number of days.
+    genotype : full genotype.
+    driver_line : sorted; empty for a wild type.
+    reporter_line : None for a wild type.
+    cre_line : genotype up to the first ``;`` less ``/wt``, None without ``;`` (AllenSDK,
+        ``FullGenotype.parse_cre_line``).
+    species : None when not stated.
+    session_type : as ``EPHYS_1_images_G_3uL_reward``.
+    date_of_acquisition : start of the session, UTC.
+    equipment_name : the rig.
+    stimulus_frame_rate : Hz, nominal.
+    project_code : as stored, ``Not Available`` in the release's recordings; None when not stated.
+    image_set : the letter after ``images_`` in the session type, None when there is none.
+    kind : whether it is a recording or behaviour only.
+    behavior_session_uuid : the behaviour computer's own name of the session, None when not stated (as in the
+        release's recordings).
+    experiment_description : a sentence about the stage, None when not stated (only training sessions do).
+    """
+
+    session_id: int
+    behavior_session_id: int
+    mouse_id: str
+    sex: str | None
+    age_in_days: int | None
+    genotype: str
+    driver_line: tuple[str, ...]
+    reporter_line: str | None
+    cre_line: str | None
+    species: str | None
+    session_type: str
+    date_of_acquisition: datetime
+    equipment_name: str
+    stimulus_frame_rate: float
+    project_code: str | None
+    image_set: str | None
+    kind: FileKind = FileKind.RECORDING
+    behavior_session_uuid: str | None = None
+    experiment_description: str | None = None
+
+
+@reads("session metadata")
+def read_session(recording: RecordingFile) -> SessionMetadata:
+    """Read the metadata of a session.
+
+    Parameters
+    ----------
+    recording : the open file.
+
+    Returns
+    -------
+    SessionMetadata
+
+    Raises
+    ------
+    InvalidContentError
+        A required entry is missing or has no meaning.
+    """
+    session_type = recording.attribute(METADATA, "session_type", text)
+    genotype = recording.scalar(f"{SUBJECT}/genotype", text)
+    sex = _optional_dataset_text(recording, f"{SUBJECT}/sex")
+    return SessionMetadata(
+        session_id=recording.identity.identifier,
+        behavior_session_id=recording.attribute(METADATA, "behavior_session_id", whole),
+        mouse_id=recording.scalar(f"{SUBJECT}/subject_id", text),
+        sex=sex if sex in SEXES else None,
+        age_in_days=age_in_days(_optional_dataset_text(recording, f"{SUBJECT}/age")),
+        genotype=genotype,
+        driver_line=tuple(sorted(_text_list(recording, SUBJECT, "driver_line"))),
+        reporter_line=next(iter(_text_list(recording, SUBJECT, "reporter_line")), None),
+        cre_line=cre_line(genotype),
+        species=_optional_dataset_text(recording, f"{SUBJECT}/species"),
+        session_type=session_type,
+        date_of_acquisition=_start_time(recording),
+        equipment_name=recording.attribute(METADATA, "equipment_name", text),
+        stimulus_frame_rate=recording.attribute(METADATA, "stimulus_frame_rate", number),
+        project_code=_optional_attribute(recording, METADATA, "project_code"),
+        image_set=image_set(session_type),
+        kind=recording.identity.kind,
+        behavior_session_uuid=_known(_optional_attribute(recording, METADATA, "behavior_session_uuid")),
+        experiment_description=_optional_dataset_text(recording, "general/experiment_description"),
+    )
+
+
+def age_in_days(code: str | None) -> int | None:
+    """Read an age such as ``P119D`` or ``P17W``, an ISO 8601 duration; full days are counted.
+
+    Years and months have no number of days, and a range, as NWB allows, has two: both are None, as is any
+    other text. AllenSDK reads days only (``Age._age_code_to_days``).
+
+    Examples
+    --------
+    >>> age_in_days("P119D"), age_in_days("P17W"), age_in_days("P2W3DT12H")
+    (119, 119, 17)
+    >>> age_in_days("P90D/P120D") is age_in_days("P4M") is None
+    True
+    """
+    first, *others = {end.strip() for end in (code or "").upper().split("/")}
+    match = AGE.fullmatch(first)
+    if others or match is None or match["weeks"] is match["days"] is None:
+        return None
+    if int(match["years"] or 0) or int(match["months"] or 0):
+        return None
+    days = int(7 * float(match["weeks"] or 0) + float(match["days"] or 0))
+    return days if days <= LONGEST_AGE_DAYS else None
+
+
+def find_metadata_issues(recording: RecordingFile) -> list[Issue]:
+    """Find an age that is no number of days, and a sex that is not known.
+
+    Parameters
+    ----------
+    recording : an open recording or behaviour-only file.
+
+    Returns
+    -------
+    list of Issue
+        ``unclear_age`` and ``incomplete_mouse``.
+    """
+    age, sex = (_optional_dataset_text(recording, f"{SUBJECT}/{name}") for name in ("age", "sex"))
+    found = [] if sex in SEXES else [issue("incomplete_mouse", "session", f"sex {quoted(sex)}")]
+    if age_in_days(age) is None:
+        found.append(issue("unclear_age", "session", f"age {quoted(age)}"))
+    return found
+
+
+def cre_line(genotype: str) -> str | None:
+    """Read the Cre line off a genotype (AllenSDK, ``FullGenotype.parse_cre_line``).
+
+    Examples
+    --------
+    >>> cre_line("Sst-IRES-Cre/wt;Ai32(RCL-ChR2(H134R)_EYFP)/wt")
+    'Sst-IRES-Cre'
+    >>> cre_line("wt/wt") is None
+    True
+    """
+    return genotype.split(";")[0].replace("/wt", "") if ";" in genotype else None
+
+
+def image_set(session_type: str) -> str | None:
+    """Read the letter of the image set off a session type.
+
+    Examples
+    --------
+    >>> image_set("EPHYS_1_images_G_3uL_reward")
+    'G'
+    """
+    match = re.search(r"images_([A-Z])(?![A-Za-z])", session_type)
+    return match[1] if match else None
+
+
+def _start_time(recording: RecordingFile) -> datetime:
+    """Read the start of the session; a time without zone is UTC, as all times of the release are."""
+    stored = recording.scalar("session_start_time", text)
+    try:
+        start = datetime.fromisoformat(stored)
+        return start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise recording.invalid(f"/session_start_time {quoted(stored)} is no ISO date.") from error
+
+
+def _optional_attribute(recording: RecordingFile, group: str, name: str) -> str | None:
+    return recording.attribute(group, name, text) if name in recording.group(group).attrs else None
+
+
+def _optional_dataset_text(recording: RecordingFile, path: str) -> str | None:
+    """Read a text that may be absent."""
+    return _known(recording.scalar(path, text)) if recording.has(path) else None
+
+
+def _known(stored: str | None) -> str | None:
+    """Give None for the ``None`` that AllenSDK writes for an absent text."""
+    return None if stored in (None, "", "None") else stored
+
+
+def _text_list(recording: RecordingFile, group: str, name: str) -> list[str]:
+    """List the texts of an attribute; a wild type's is absent, ``None``, or an empty array of float."""
+    if name not in recording.group(group).attrs:
+        return []
+    return [each for each in recording.attribute(group, name, texts) if each not in ("", "None")]

@@ -1,0 +1,262 @@
+"""Stimulus presentations, of all stimuli and blocks in one table.
+
+The file has one table per stimulus name; AllenSDK joins them, sorts them by start and numbers the rows
+through (`presentation_id`). Blocks of a recording: 0 images with the mouse at work (active), 1 gray, 2
+gabors, 3 gray, 4 flashes, 5 replay of block 0; a behaviour-only session has block 0 alone, of images or of
+gratings. Times are when the stimulus was on screen: as measured in a recording, with a constant display
+delay else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vbn.nwb.hdf5.identify import FileKind
+from vbn.nwb.hdf5.recording import RecordingFile, reads
+from vbn.nwb.hdf5.walk import names_in
+from vbn.nwb.readers import replay
+from vbn.nwb.readers.columns import TEXT_MISSING, Table, frame, nullable_booleans, nullable_integers
+from vbn.nwb.readers.trials import read_trials
+
+INTERVALS = "intervals"
+SUFFIX = "_presentations"
+STIMULUS_TIMESTAMPS = "processing/stimulus/timestamps/timestamps"
+
+IMAGE_FLAGS = ("is_change", "is_image_novel", "omitted", "rewarded")
+TASK_FLAGS = ("active", "is_sham_change")
+NULLABLE_INTEGERS = ("flashes_since_change", "stimulus_index", "trials_id", "stimulus_block", "image_index")
+PARAMETERS = (
+    "color",
+    "contrast",
+    "orientation",
+    "phase",
+    "position_x",
+    "position_y",
+    "spatial_frequency",
+    "temporal_frequency",
+)
+
+COLUMNS = (
+    "presentation_id",
+    "stimulus_block",
+    "stimulus_name",
+    "start_time",
+    "end_time",
+    "duration",
+    "start_frame",
+    "end_frame",
+    "active",
+    "image_name",
+    *IMAGE_FLAGS,
+    "flashes_since_change",
+    "trials_id",
+    "is_sham_change",
+    "stimulus_index",
+    *PARAMETERS,
+    "image_set",
+    "image_index",
+)
+
+GRATING = "grating"
+"""What the tables of full-field gratings, of the first training stages, begin with."""
+
+
+@reads("stimulus presentations")
+def read_stimulus_presentations(recording: RecordingFile) -> pd.DataFrame:
+    """Read all stimulus presentations of a session.
+
+    Parameters
+    ----------
+    recording : the open file.
+
+    Returns
+    -------
+    DataFrame
+        One row per presentation, ascending in start_time; always all of `COLUMNS`: presentation_id,
+        stimulus_block, stimulus_name, start_time, end_time, duration (s), start_frame, end_frame
+        (into the stimulus timestamps; the end Int64, NA where missing), active, image_name (None without
+        image), is_change, is_image_novel, omitted, rewarded (boolean; NA where the stimulus is no image),
+        flashes_since_change, trials_id, stimulus_index (Int64; NA where missing), is_sham_change, the
+        parameters of gabors, gratings and flashes (NaN where they do not apply; positions and
+        orientation in degrees, phase in cycles), and what only behaviour-only files store: image_set
+        (the name of the set's templates; None elsewhere) and image_index (Int64, position in the set).
+        Gratings have an image_name as well, ``gratings_<orientation>``.
+
+    Raises
+    ------
+    InvalidContentError
+        There is no table of images or gratings, a required column is missing, or a start time is.
+
+    Notes
+    -----
+    What an older file does not store is found as AllenSDK does on load: ``active``, ``trials_id`` and
+    ``is_sham_change`` from the trials, ``is_change`` and ``flashes_since_change`` from the images.
+    Blocks, if not stored, are runs of one stimulus name. For a behaviour-only session ``is_change`` and
+    ``flashes_since_change`` are found anew even when stored, as AllenSDK does (``BehaviorSession.from_nwb``).
+    AllenSDK drops ``image_set``, and makes boolean any column of numbers that holds only 0 and 1.
+    """
+    tables = _tables(recording)
+    stored = {name for table in tables for name in recording.group(table.path)}
+    rows = pd.concat([_read_table(table) for table in tables], ignore_index=True)
+    known = np.isfinite(rows["start_time"])
+    if not known.all():
+        raise recording.invalid(
+            f"/{INTERVALS}: {(~known).sum()} start times are missing, infinite or more than a day from the "
+            f"session's start."
+        )
+    rows = rows.sort_values("start_time", kind="stable", ignore_index=True)
+    rows["presentation_id"] = np.arange(len(rows), dtype=np.int64)
+    return _with_derived(recording, rows, stored)[list(COLUMNS)]
+
+
+@reads("stimulus timestamps")
+def read_stimulus_timestamps(recording: RecordingFile) -> NDArray[np.float64]:
+    """Read the times of all frames of the session.
+
+    Parameters
+    ----------
+    recording : the open file.
+
+    Returns
+    -------
+    (n_frames,) float64, s
+        With the constant display delay that the release adds (0.02 s); frame numbers in other tables
+        are positions in it.
+    """
+    return Table(recording, STIMULUS_TIMESTAMPS.rsplit("/", 1)[0], "timestamps").times("timestamps")
+
+
+def runs_of(names: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Count through the runs of equal names.
+
+    Parameters
+    ----------
+    names : (n,), text.
+
+    Returns
+    -------
+    (n,) int64
+        0 for the first run.
+
+    Examples
+    --------
+    >>> runs_of(np.array(["a", "a", "b", "a"], dtype=object)).tolist()
+    [0, 0, 1, 2]
+    """
+    starts = np.ones(len(names), dtype=np.int64)
+    starts[1:] = names[1:] != names[:-1]
+    return np.cumsum(starts) - 1
+
+
+def _tables(recording: RecordingFile) -> list[Table]:
+    """List the tables of presentations, of which at least one must be of images or gratings."""
+    names = sorted(name for name in names_in(recording.group(INTERVALS)) if name.endswith(SUFFIX))
+    tables = [Table(recording, f"{INTERVALS}/{name}") for name in names]
+    if not any(table.has("image_name") or _is_grating(table) for table in tables):
+        raise recording.missing(f"{INTERVALS}/<image set>{SUFFIX}/image_name")
+    return tables
+
+
+def _read_table(table: Table) -> pd.DataFrame:
+    """Read one stimulus's table; columns that it does not have are all missing."""
+    images = _image_names(table)
+    columns: dict[str, Any] = {
+        "stimulus_name": _stimulus_names(table),
+        "start_time": table.times("start_time"),
+        "end_time": table.times("stop_time"),
+        "duration": table.times_or_nan("duration"),
+        "start_frame": table.integers("start_frame"),
+        "end_frame": table.column("end_frame", nullable_integers),
+        "image_name": images,
+        "image_set": _optional_texts(table, "image_set"),
+    }
+    columns |= {name: _optional_integers(table, name) for name in NULLABLE_INTEGERS}
+    columns |= {name: _optional_booleans(table, name) for name in TASK_FLAGS}
+    columns |= _image_flags(table, images)
+    columns |= {name: table.floats_or_nan(name) for name in PARAMETERS}
+    return frame(columns)
+
+
+def _image_flags(table: Table, images: NDArray[np.object_]) -> dict[str, Any]:
+    """Read the flags that have a meaning for images only.
+
+    Older files hold plain bool, where a missing value had become True: in the tables of other stimuli,
+    and for the novelty of an omitted image.
+    """
+    if not (images != None).any():  # noqa: E711 -- element by element
+        return {name: _missing_booleans(len(table)) for name in IMAGE_FLAGS}
+    flags = {name: _optional_booleans(table, name) for name in IMAGE_FLAGS}
+    omitted = flags["omitted"].fillna(False).to_numpy(dtype=bool) | (images == "omitted")
+    flags["is_image_novel"] = flags["is_image_novel"].mask(omitted)
+    return flags
+
+
+def _with_derived(recording: RecordingFile, rows: pd.DataFrame, stored: set[str]) -> pd.DataFrame:
+    """Add what the file does not store."""
+    if "stimulus_block" not in stored:
+        rows["stimulus_block"] = runs_of(rows["stimulus_name"].to_numpy(dtype=object))
+    elif rows["stimulus_block"].isna().any():
+        raise recording.invalid(f"/{INTERVALS}: some presentations have no stimulus_block.")
+    rows["stimulus_block"] = rows["stimulus_block"].astype(np.int64)
+    # AllenSDK finds both anew for a behaviour-only session, and takes a recording's as stored.
+    anew = recording.identity.kind is FileKind.BEHAVIOR_ONLY
+    if anew or "is_change" not in stored:
+        rows["is_change"] = replay.image_changes(rows)
+    if anew or "flashes_since_change" not in stored:
+        rows["flashes_since_change"] = replay.flashes_since_change(rows)
+    if not {*TASK_FLAGS, "trials_id"} <= stored:
+        trials = read_trials(recording)
+        if "active" not in stored:
+            rows["active"] = replay.active_presentations(rows, trials)
+        if "trials_id" not in stored:
+            rows["trials_id"] = replay.trials_of_presentations(rows, trials)
+        if "is_sham_change" not in stored:
+            rows["is_sham_change"] = replay.sham_changes(rows, trials)
+    for name in TASK_FLAGS:
+        rows[name] = rows[name].fillna(False).astype(np.bool_)
+    return rows
+
+
+def _stimulus_names(table: Table) -> NDArray[np.object_]:
+    """Read the stimulus's name, or take it from the table's where there is none."""
+    name = table.path.removeprefix(f"{INTERVALS}/").removesuffix(SUFFIX)
+    stored = _optional_texts(table, "stimulus_name")
+    return np.where(stored == None, name, stored)  # noqa: E711 -- element by element
+
+
+def _is_grating(table: Table) -> bool:
+    """Tell whether a table is of full-field gratings; gabors have an orientation, too."""
+    return table.path.startswith(f"{INTERVALS}/{GRATING}") and table.has("orientation")
+
+
+def _image_names(table: Table) -> NDArray[np.object_]:
+    """Read the images' names, or name gratings as AllenSDK does (``Presentations.from_stimulus_file``)."""
+    if table.has("image_name") or not _is_grating(table):
+        return _optional_texts(table, "image_name")
+    names = np.empty(len(table), dtype=object)
+    names[:] = [f"gratings_{orientation}" for orientation in table.floats("orientation").tolist()]
+    return names
+
+
+def _optional_texts(table: Table, name: str) -> NDArray[np.object_]:
+    if table.has(name):
+        return table.texts(name, missing=TEXT_MISSING)
+    return np.full(len(table), None, dtype=object)
+
+
+def _optional_integers(table: Table, name: str) -> pd.Series[Any]:
+    if table.has(name):
+        return table.column(name, nullable_integers)
+    return pd.Series(pd.array([pd.NA] * len(table), dtype="Int64"))
+
+
+def _optional_booleans(table: Table, name: str) -> pd.Series[Any]:
+    return table.column(name, nullable_booleans) if table.has(name) else _missing_booleans(len(table))
+
+
+def _missing_booleans(n_rows: int) -> pd.Series[Any]:
+    return pd.Series(pd.array([pd.NA] * n_rows, dtype="boolean"))

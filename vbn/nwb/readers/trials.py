@@ -1,0 +1,139 @@
+"""Trials of the change detection task.
+
+Trial times of a recording are frame times without display delay: a change is on screen some 20 to 45 ms
+after ``change_time_no_display_delay``. The ``change_time`` of a behaviour-only session is on another base:
+the frame time with a constant display delay. Align responses to the flash's ``start_time`` instead.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vbn.nwb.hdf5.identify import FileKind
+from vbn.nwb.hdf5.recording import RecordingFile, reads
+from vbn.nwb.hdf5.scalars import flat
+from vbn.nwb.readers.columns import TEXT_MISSING, Table, frame, integers, nullable_integers, times
+
+TRIALS = "intervals/trials"
+
+FLAGS = (
+    "is_change",
+    "go",
+    "catch",
+    "hit",
+    "miss",
+    "false_alarm",
+    "correct_reject",
+    "aborted",
+    "auto_rewarded",
+)
+
+CHANGE_TIME = {
+    FileKind.RECORDING: "change_time_no_display_delay",
+    FileKind.BEHAVIOR_ONLY: "change_time",
+}
+"""Each kind of session has its own name for the time of the change, because it is of another base."""
+
+OLD_NAMES = {"is_change": "stimulus_change"}
+"""Names of releases before 0.5.0."""
+
+
+@reads("trials")
+def read_trials(recording: RecordingFile) -> pd.DataFrame:
+    """Read the trials of a session.
+
+    Parameters
+    ----------
+    recording : the open file.
+
+    Returns
+    -------
+    DataFrame
+        One row per trial in the file's order: trial_id, start_time, stop_time, trial_length, the
+        images' names (None where missing), the nine flags, change_frame (Int64; NA without change),
+        change_time_no_display_delay, response_time (first lick), reward_time (s; NaN where there is
+        none), reward_volume (mL), lick_times (an array of s for each trial). A behaviour-only session
+        has change_time instead of change_time_no_display_delay, and response_latency (s from the change
+        to the first lick; infinite without a lick, NaN in aborted trials and where the file lacks it).
+
+    Raises
+    ------
+    InvalidContentError
+        The table or a required column is missing.
+    """
+    table = Table(recording, TRIALS)
+    columns: dict[str, Any] = {"trial_id": table.identifiers()}
+    for name in ("start_time", "stop_time", "trial_length"):
+        columns[name] = table.times(name)
+    for name in ("initial_image_name", "change_image_name"):
+        columns[name] = table.texts(name, missing=TEXT_MISSING)
+    for name in FLAGS:
+        columns[name] = table.booleans(_stored_name(table, name))
+    columns["change_frame"] = table.column("change_frame", nullable_integers)
+    kind = recording.identity.kind
+    for name in (CHANGE_TIME[kind], "response_time", "reward_time"):
+        columns[name] = table.times(name)
+    columns["reward_volume"] = table.floats("reward_volume")
+    if kind is FileKind.BEHAVIOR_ONLY:
+        columns["response_latency"] = table.times_or_nan("response_latency")
+    columns["lick_times"] = _lick_times(table, columns["start_time"])
+    return frame(columns)
+
+
+def split_by_trial(licks: NDArray[np.float64], starts: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Find where each trial's licks end, from times alone.
+
+    Parameters
+    ----------
+    licks : (n_licks,), s, ascending.
+    starts : (n_trials,), s, ascending; when the trials start.
+
+    Returns
+    -------
+    (n_trials,) int64
+        Ends, as in an index column.
+
+    Notes
+    -----
+    A lick belongs to the trial that started before it; a lick at a trial's very start belongs to the
+    trial before (AllenSDK, ``Trial._get_trial_data``: start < lick <= end, bounds without gaps).
+    """
+    return np.append(np.searchsorted(licks, starts[1:], side="right"), len(licks)).astype(np.int64)
+
+
+def _stored_name(table: Table, name: str) -> str:
+    old = OLD_NAMES.get(name, name)
+    return old if table.has(old) and not table.has(name) else name
+
+
+def _lick_times(table: Table, starts: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Read each trial's licks.
+
+    AllenSDK's writer makes a ragged column, with two accidents (``Trials.to_nwb``): without any lick
+    the column holds one empty text, and with as many licks as trials its index is left out.
+    """
+    if not len(table):
+        return np.empty(0, dtype=object)
+    stored = table.converted("lick_times", table.recording.dataset(f"{table.path}/lick_times"), flat)
+    is_text = stored.dtype.kind in "OSU"
+    licks = np.empty(0) if is_text else table.converted("lick_times", stored, times)
+    if is_text:
+        ends = np.zeros(len(table), dtype=np.int64)
+    elif table.has("lick_times_index"):
+        ends = table.column("lick_times_index", integers)
+    else:
+        ends = split_by_trial(licks, starts)
+    return _ragged(table, licks, ends)
+
+
+def _ragged(table: Table, values: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArray[np.object_]:
+    """Cut values into one array per row."""
+    bounds = table.require_bounds("lick_times_index", ends, len(values), "licks")
+    rows = np.empty(len(ends), dtype=object)
+    for row in range(len(ends)):
+        rows[row] = values[bounds[row] : bounds[row + 1]]
+    return rows

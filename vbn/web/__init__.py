@@ -1,0 +1,1 @@
+"""Web servers: requests that are tried again, and files read by ranges."""

@@ -1,0 +1,302 @@
+"""Reading a file on a web server in place: only the parts that are asked for travel.
+
+A `RemoteFile` behaves as a file that is open for reading, so ``h5py.File(remote, "r")`` and pynwb take
+it. What it reads comes in *blocks*, of which the most recently used are kept. The rule of `vbn.web.ranges`
+holds: every byte is of the one version of the file that the first answer was of, and at the place that
+was asked for; else there is an error. HTTP carries no checksum of parts, so a byte that a proxy or the
+server's disk has changed is not noticed here (https excludes the former): who needs to know compares a
+downloaded file's blake2b with the release's manifest.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from vbn.errors import FileError, NotReadableError
+from vbn.web.client import Patience
+from vbn.web.ranges import RangeReader
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+BLOCK_BYTES = 2**18
+"""HDF5 asks for a few hundred bytes at a time when it goes through a file's structure."""
+
+CACHE_BYTES = 2**26
+LONGEST_READ_AHEAD_BYTES = 2**22
+DIRECT_BYTES = 2**23
+"""A read of this size goes past the cache, which would lose everything else to it."""
+
+
+class RemoteFile(io.RawIOBase):
+    """A file on a web server, open for reading; may be shared among threads.
+
+    Parameters
+    ----------
+    url : ``https://``, ``http://``, or ``s3://bucket/key`` of a public bucket.
+    block_bytes : how much is asked for at least.
+    cache_bytes : how much is kept in memory at most.
+    patience : how long to insist.
+
+    Attributes
+    ----------
+    url : as given.
+    error : what made reading fail for good, None if nothing did. It is raised again by every later read,
+        because a library in between (HDF5) may take a failure for an absent part.
+
+    Raises
+    ------
+    NotReadableError
+        The file is absent, forbidden or empty, the server does not answer or ignores ranges.
+    ValueError
+        The URL is none, or a size is not positive.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        block_bytes: int = BLOCK_BYTES,
+        cache_bytes: int = CACHE_BYTES,
+        patience: Patience | None = None,
+    ) -> None:
+        super().__init__()
+        if block_bytes < 1 or cache_bytes < block_bytes:
+            raise ValueError(
+                f"block_bytes ({block_bytes}) must be positive and at most cache_bytes ({cache_bytes})."
+            )
+        self.url = url
+        self.error: FileError | None = None
+        self._lock = threading.RLock()
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._reader = RangeReader(url, patience)
+        self._block_bytes = block_bytes
+        self._cache_blocks = max(cache_bytes // block_bytes, 1)
+        self._longest_run = max(min(DIRECT_BYTES // block_bytes, self._cache_blocks // 2), 1)
+        self._position = 0
+        self._next_block = -1
+        self._read_ahead = 0
+        self._size_bytes = self._open()
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the file."""
+        return self._size_bytes
+
+    @property
+    def etag(self) -> str:
+        """The server's name for this version of the file, empty if it gave none."""
+        return self._reader.version.etag if self._reader.version else ""
+
+    @property
+    def bytes_transferred(self) -> int:
+        """How many bytes of the file have come so far, including those of failed tries."""
+        return self._reader.bytes_received
+
+    @property
+    def requests(self) -> int:
+        """How often the server was asked."""
+        return self._reader.requests
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Tell that it can be read from any place."""
+        return True
+
+    def tell(self) -> int:
+        """Give the place of the next read."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move the place of the next read, as `io.IOBase.seek`."""
+        origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}
+        if whence not in origins:
+            raise ValueError(f"whence must be 0, 1 or 2, not {whence}.")
+        if origins[whence] + offset < 0:
+            raise ValueError(f"the place {origins[whence] + offset} lies before the beginning of the file.")
+        self._position = origins[whence] + offset
+        return self._position
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Fill a buffer; only the end of the file leaves a part of it unfilled.
+
+        Returns
+        -------
+        int
+            How many bytes were read.
+
+        Raises
+        ------
+        NotReadableError
+            Reading failed for good, now or earlier.
+        """
+        view = memoryview(buffer).cast("B")
+        with self._lock:
+            if self.closed:
+                raise ValueError("read of a closed file.")
+            count = max(min(len(view), self._size_bytes - self._position), 0)
+            with self._remembering_errors():
+                if count >= DIRECT_BYTES:
+                    self._read_directly(view[:count])
+                else:
+                    self._read_blocks(view[:count])
+            self._position += count
+        return count
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """Give the bytes from a place on, as many as there are."""
+        with self._lock:
+            self.seek(offset)
+            return self.read(count)
+
+    def check(self) -> None:
+        """Raise what made reading fail, if anything did.
+
+        To be called when a library has read from the file, before its results are believed.
+        """
+        if self.error is not None:
+            raise self.error
+
+    def close(self) -> None:
+        """Close the connections and forget the blocks."""
+        if not self.closed and hasattr(self, "_reader"):  # not if the arguments were refused
+            with self._lock:
+                self._reader.close()
+                self._blocks.clear()
+        super().close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close, and raise what made reading fail in the block, if anything did."""
+        self.close()
+        is_ours_to_say = error is None or isinstance(error, Exception)
+        if self.error is not None and error is not self.error and is_ours_to_say:
+            raise self.error from error
+
+    def _open(self) -> int:
+        """Fetch the first block, which tells the file's version as well."""
+        try:
+            self._fetch(0, 1)
+            version = self._reader.version
+            if version is None or not version.size_bytes:
+                raise NotReadableError(self.url, "the file is empty.", "Check the URL.")
+        except BaseException:
+            self.close()
+            raise
+        return version.size_bytes
+
+    @contextmanager
+    def _remembering_errors(self) -> Iterator[None]:
+        """Refuse to read after a failure, and keep the first one."""
+        self.check()
+        try:
+            yield
+        except FileError as error:
+            self.error = error
+            raise
+
+    def _read_directly(self, view: memoryview) -> None:
+        """Fill a large buffer past the cache, exactly."""
+        filled = 0
+
+        def take(chunk: bytes) -> None:
+            nonlocal filled
+            view[filled : filled + len(chunk)] = chunk
+            filled += len(chunk)
+
+        self._reader.read(self._position, self._position + len(view), take)
+        self._require_length(filled, len(view))
+
+    def _read_blocks(self, view: memoryview) -> None:
+        """Fill a buffer from blocks."""
+        filled = 0
+        last = (self._position + len(view) - 1) // self._block_bytes
+        while filled < len(view):
+            index, offset = divmod(self._position + filled, self._block_bytes)
+            piece = self._block(index, last)[offset : offset + len(view) - filled]
+            view[filled : filled + len(piece)] = piece
+            filled += len(piece)
+
+    def _block(self, index: int, last: int) -> bytes:
+        """Give a block; when it has to be fetched, also those up to the last one and some ahead."""
+        if index not in self._blocks:
+            self._fetch(index, self._run_length(index, last))
+        self._blocks.move_to_end(index)
+        return self._blocks[index]
+
+    def _run_length(self, index: int, last: int) -> int:
+        """Tell how many blocks to fetch: those needed, and more the longer reads go straight on."""
+        goes_on = index == self._next_block
+        longest_ahead = LONGEST_READ_AHEAD_BYTES // self._block_bytes
+        self._read_ahead = min(2 * self._read_ahead + 1, longest_ahead) if goes_on else 0
+        wanted = min(last - index + 1 + self._read_ahead, self._longest_run)
+        length = 1
+        while length < wanted and index + length not in self._blocks:
+            length += 1
+        return length
+
+    def _fetch(self, index: int, count: int) -> None:
+        """Fetch blocks that lie one after another, and forget those that were not used for longest."""
+        received = bytearray()
+        start = index * self._block_bytes
+        self._reader.read(start, start + count * self._block_bytes, received.extend)
+        version = self._reader.version
+        size_bytes = version.size_bytes if version else 0
+        self._require_length(len(received), min(count * self._block_bytes, size_bytes - start))
+        for number, offset in enumerate(range(0, len(received), self._block_bytes)):
+            self._blocks[index + number] = bytes(received[offset : offset + self._block_bytes])
+        self._next_block = index + count
+        while len(self._blocks) > self._cache_blocks:
+            self._blocks.popitem(last=False)
+
+    def _require_length(self, found: int, wanted: int) -> None:
+        """Refuse to go on with fewer bytes than there should be."""
+        if found != wanted:
+            raise NotReadableError(
+                self.url, f"{wanted} bytes were asked for, and {found} came.", "Try again later."
+            )
+
+
+def open_remote(
+    url: str,
+    *,
+    block_bytes: int = BLOCK_BYTES,
+    cache_bytes: int = CACHE_BYTES,
+    patience: Patience | None = None,
+) -> RemoteFile:
+    """Open a file on a web server.
+
+    Parameters
+    ----------
+    url, block_bytes, cache_bytes, patience : as of `RemoteFile`.
+
+    Returns
+    -------
+    RemoteFile
+        To be used in a ``with`` statement. At its end a read that failed in it is raised, also when a
+        library in between has hidden that, or has made another error of it.
+
+    Raises
+    ------
+    NotReadableError, ValueError
+        As of `RemoteFile`.
+
+    Examples
+    --------
+    ::
+
+        with open_remote("https://.../ecephys_session_1053941483.nwb") as remote:
+            with h5py.File(remote, "r") as file:
+                speed = file["processing/running/speed/data"][:]
+    """
+    return RemoteFile(url, block_bytes=block_bytes, cache_bytes=cache_bytes, patience=patience)
