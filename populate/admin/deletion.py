@@ -7,7 +7,6 @@ Everything happens in one transaction, with the record in `administration.Deleti
 from __future__ import annotations
 
 import contextlib
-import difflib
 import getpass
 import math
 import platform
@@ -27,6 +26,7 @@ from schemas.bases.registry import modules, part_classes, tables
 from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint import dj
 from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError, shortened
+from vbn.nearest import nearest
 
 DEFAULT_THRESHOLD = 1  # sessions; who deletes more types their number
 LONGEST_REASON, LONGEST_RESTRICTION = 1000, 2000
@@ -209,16 +209,11 @@ def _table(name: str) -> Any:
         raise SettingError(
             f"{name} is a part of {master} and goes with its entries: delete those of {master}."
         )
-    raise NotFoundError(f"There is no table '{name}'. {_nearest(name, list(known))}")
+    raise NotFoundError(f"There is no table '{name}'.{nearest(name, known)}")
 
 
 def _records() -> set[type]:
     return {cls for cls, _ in administration.schema.declare_list}
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"Is '{nearest[0]}' meant?" if nearest else f"There are: {', '.join(known)}."
 
 
 def _condition(cls: Any, text: str) -> tuple[str, Any]:
@@ -233,9 +228,7 @@ def _condition(cls: Any, text: str) -> tuple[str, Any]:
 def _require_attribute(cls: Any, name: str) -> None:
     """Raise NotFoundError unless a table has an attribute; DataJoint passes over those that it has not."""
     if name not in cls.heading.names:
-        raise NotFoundError(
-            f"{cls.__name__} has no attribute '{name}'. {_nearest(name, list(cls.heading.names))}"
-        )
+        raise NotFoundError(f"{cls.__name__} has no attribute '{name}'.{nearest(name, cls.heading.names)}")
 
 
 def _typed(attribute: Any, value: str) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from schemas.bases.parameter_table import ParameterTable, as_json, parameter_tables
 from vbn.errors import NotFoundError, SettingError
+from vbn.nearest import nearest
 
 
 def parameter_table(name: str) -> type[ParameterTable]:
@@ -22,9 +22,7 @@ def parameter_table(name: str) -> type[ParameterTable]:
     known = parameter_tables()
     if name in known:
         return known[name]
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"Is '{nearest[0]}' meant?" if nearest else f"There are: {', '.join(known)}."
-    raise NotFoundError(f"There is no parameter table '{name}'. {hint}")
+    raise NotFoundError(f"There is no parameter table '{name}'.{nearest(name, known)}")
 
 
 def list_parameter_sets(table: str | None = None) -> list[dict[str, Any]]:

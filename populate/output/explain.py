@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
 from schemas.bases.registry import part_classes, tables
 from schemas.files.roots import resolve
 from vbn.errors import NotFoundError, SettingError, VbnError
+from vbn.nearest import nearest
 from vbn.visible import visible
 
 Step = dict[str, Any]
@@ -52,9 +52,7 @@ def find_table(name: str) -> Any:
         known |= {f"{cls.__name__}.{part.__name__}": part for part in part_classes(cls)}
     if name in known:
         return known[name]
-    nearest = difflib.get_close_matches(name, known, n=3)
-    hint = f" Near to it: {', '.join(nearest)}." if nearest else ""
-    raise NotFoundError(f"There is no table '{name}'.{hint} docs/tables.md lists all.")
+    raise NotFoundError(f"There is no table '{name}'.{nearest(name, known)} docs/tables.md lists all.")
 
 
 def _restriction(cls: Any, conditions: Sequence[str]) -> dict[str, str]:
@@ -65,9 +63,7 @@ def _restriction(cls: Any, conditions: Sequence[str]) -> dict[str, str]:
         if not separator:
             raise SettingError(f"'{condition}' is not attribute=value.")
         if name not in names:
-            nearest = difflib.get_close_matches(name, names, n=1)
-            hint = f" Is '{nearest[0]}' meant?" if nearest else f" It has: {', '.join(names)}."
-            raise SettingError(f"{cls.__name__} has no attribute '{name}'.{hint}")
+            raise SettingError(f"{cls.__name__} has no attribute '{name}'.{nearest(name, names)}")
         found[name] = value
     return found
 

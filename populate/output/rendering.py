@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from populate.output.spreadsheet import guarded
-from schemas.queries.checks import nearest
 from vbn.errors import SettingError
+from vbn.nearest import nearest
 from vbn.whole_files import whole_file
 
 FORMATS = ("table", "csv", "parquet", "json")

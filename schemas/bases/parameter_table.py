@@ -6,7 +6,6 @@ content under an old name would change what results mean without a trace; it is 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -20,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.bases.registry import tables
 from schemas.server.datajoint import dj
 from vbn.errors import ConflictError, NotFoundError, SettingError
+from vbn.nearest import nearest
 
 Content = dict[str, Any]
 
@@ -145,9 +145,7 @@ class ParameterTable(dj.Lookup):
         known = [field.name for field in fields(cls.settings)]
         for name in content:
             if name not in known:
-                nearest = difflib.get_close_matches(name, known, n=1)
-                hint = f" Is '{nearest[0]}' meant?" if nearest else f" There are: {', '.join(known)}."
-                raise SettingError(f"{cls.__name__} has no parameter '{name}'.{hint}")
+                raise SettingError(f"{cls.__name__} has no parameter '{name}'.{nearest(name, known)}")
         if missing := [name for name in known if name not in content]:
             raise SettingError(f"A set of {cls.__name__} needs {', '.join(missing)} too.")
         try:

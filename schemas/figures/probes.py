@@ -9,12 +9,12 @@ import pandas as pd
 
 from schemas import ecephys, session
 from schemas.figures.require_made import require_made
-from schemas.queries.checks import nearest
 from schemas.queries.located_units import names_or_none, session_key
 from schemas.rows.fetch import fetch_frame
 from schemas.selection import UnitCriteria, described_units
 from vbn.analysis.selection import passing_units
 from vbn.errors import NotFoundError
+from vbn.nearest import nearest
 from vbn.plots.probe import ProbeDepths, SessionProbes, SourceDensity
 
 Key = dict[str, Any]

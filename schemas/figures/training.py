@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from schemas import behavior, performance, session
-from schemas.queries.checks import nearest
 from schemas.rows.fetch import fetch_frame
 from vbn.errors import NotFoundError
+from vbn.nearest import nearest
 from vbn.plots.training import TrainingHistory
 
 COLUMNS = ["session_id", "date_of_acquisition", "session_type", "image_set", "experience_level", "file_kind"]

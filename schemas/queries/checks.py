@@ -6,7 +6,6 @@ an empty result; both look like answers.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,13 +15,9 @@ from schemas.bases.registry import part_classes, tables
 from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint import dj
 from vbn.errors import NotFoundError, SettingError, shortened
+from vbn.nearest import nearest
 
 Condition = str | Mapping[str, Any]
-
-LISTED = 12
-"""How many known values a message lists where none is near."""
-SEARCHED = 5000
-"""Among how many known values the nearest is looked for."""
 
 TOKEN = re.compile(
     r"""(?P<text>'(?:[^']|'')*') | (?P<quoted>["`]) | (?P<end>;|--|/\*) | (?P<name>[A-Za-z_]\w*)
@@ -106,21 +101,6 @@ def require_choice(what: str, value: str, known: Sequence[str]) -> None:
     """Raise a SettingError with the nearest choices unless a value is one of them."""
     if value not in known:
         raise SettingError(f"There is no {what} '{value}'.{nearest(value, known)}")
-
-
-def nearest(word: object, known: Sequence[Any]) -> str:
-    """Return a sentence with what is near to a word, or, of few, with all there is."""
-    words = sorted({str(each) for each in known})
-    if not words:
-        return " There is none yet."
-    near = []
-    if len(words) <= SEARCHED:
-        lower = {each.lower(): each for each in words}
-        near = [lower[each] for each in difflib.get_close_matches(str(word).lower(), lower, n=4, cutoff=0.6)]
-    if near:
-        return f" Near to it: {', '.join(near)}."
-    few = ", ".join(shortened(each) for each in words[:LISTED])
-    return f" There {'is' if len(words) == 1 else 'are'}: {few}{', ...' if len(words) > LISTED else ''}."
 
 
 def _restrict_by_value(query: Any, name: str, value: Any) -> Any:

@@ -17,12 +17,12 @@ from schemas import behavior, ecephys, psth, session
 from schemas.bases.parameter_table import as_json
 from schemas.bases.provenance import METHOD, PACKAGE, PARAMETERS, SOURCE
 from schemas.bases.registry import part_classes, tables
-from schemas.queries.checks import nearest
 from schemas.queries.column_comments import meanings
 from schemas.queries.located_units import located_units, session_key
 from schemas.rows.fetch import fetch_frame
 from schemas.server.datajoint import dj
 from vbn.errors import NotFoundError
+from vbn.nearest import nearest
 from vbn.nwb.write_derived import DerivedSession, DerivedTable
 
 Key = dict[str, Any]

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from schemas import ecephys, session
-from schemas.queries.checks import nearest
 from vbn.errors import NotFoundError
+from vbn.nearest import nearest
 
 # The units of AllenSDK's VBN quick-start notebook.
 GOOD_UNITS = "snr > 1 AND isi_violations < 1 AND unit_firing_rate > 0.1"

@@ -89,10 +89,10 @@ def test_rows_of_others_are_shown_and_left(filled: Any, sessions: list[int], tab
     [
         ((), "Which entries of Session? Name sessions"),
         (("--session", "77"), "has no entry with session_id = 77. There are: 9000000001, 9000000002."),
-        (("Sesion", "--session", "9000000001"), "There is no table 'Sesion'. Is 'Session' meant?"),
+        (("Sesion", "--session", "9000000001"), "There is no table 'Sesion'. Near to it: Session"),
         (("Recording.Unit", "--session", "9000000001"), "Recording.Unit is a part of Recording"),
         (("Deletion", "--where", "deleted_by=me"), "Deletion is the record of what was done, and is kept."),
-        (("--where", "sesion_id=9000000001"), "Session has no attribute 'sesion_id'. Is 'session_id' meant?"),
+        (("--where", "sesion_id=9000000001"), "Session has no attribute 'sesion_id'. Near to it: session_id"),
         (("--where", "session_id=nine"), "session_id is a number"),
         (("--where", "session_type"), "'session_type' is not attribute=value."),
         (("--where", "session_type=100% \"it's\""), "no entry with session_type = 100% \"it's\". There are:"),

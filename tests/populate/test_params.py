@@ -47,11 +47,11 @@ def test_a_new_set_is_computed_beside_the_old_one(make_database: Any, populated_
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("PerformanceParam", "x"), "no parameter table 'PerformanceParam'. Is 'PerformanceParams' meant"),
+        (("PerformanceParam", "x"), "no parameter table 'PerformanceParam'. Near to it: PerformanceParams"),
         (("PerformanceParams", "x", "--like", "allen"), "no parameter set 'allen'. There are: allensdk"),
         (
             ("PerformanceParams", "x", "--like", "allensdk", "--set", "sliding_windo=5"),
-            "Is 'sliding_window' meant",
+            "Near to it: sliding_window",
         ),
         (
             ("PerformanceParams", "x", "--like", "allensdk", "--set", "sliding_window"),

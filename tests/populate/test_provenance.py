@@ -127,7 +127,7 @@ def test_a_row_is_explained_down_to_its_file(populated_synthetic: Any, synthetic
     ("arguments", "message"),
     [
         (("Psthh", "unit_id=1"), "no table 'Psthh'. Near to it: Psth"),
-        (("Psth.Unit", "unit_idd=1"), "no attribute 'unit_idd'. Is 'unit_id' meant"),
+        (("Psth.Unit", "unit_idd=1"), "no attribute 'unit_idd'. Near to it: unit_id"),
         (("Psth.Unit", "unit_id"), "is not attribute=value"),
         (("Psth.Unit", "unit_id=1"), "no row with"),
         (("Psth", "alignment=change_active"), "2 rows of Psth are like that"),

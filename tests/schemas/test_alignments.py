@@ -289,7 +289,7 @@ def test_the_session_has_events_of_almost_every_kind(aligned: Any) -> None:
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        (("event=chang",), "Did you mean 'change'"),
+        (("event=chang",), "Near to it: change"),
         (("event=gabor", "block_condition=active"), "takes no block"),
         (("outcome_condition=correct_reject",), "correct_reject"),
         (("block_condition=passive", "engagement_condition=engaged"), "no engagement in the passive block"),

@@ -106,7 +106,7 @@ def test_whole_numbers_and_their_decimals_are_the_same_set(params: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sliding_windo": 5}, "no parameter 'sliding_windo'. Is 'sliding_window' meant"),
+        ({"sliding_windo": 5}, "no parameter 'sliding_windo'. Near to it: sliding_window"),
         ({"frequency": 5}, "no parameter 'frequency'. There are: sliding_window"),
         ({"sliding_window": "many"}, "sliding_window: .*integer"),
         ({"sliding_window": 2.5}, "sliding_window: .*integer"),

@@ -7,7 +7,6 @@ criterion may say otherwise (``null_passes``, ``absent_passes``).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from vbn.analysis.spikes.trains import Booleans
+from vbn.nearest import nearest
 
 Value = float | str | bool | tuple[str, ...] | None
 
@@ -122,9 +122,9 @@ def passing_units(units: pd.DataFrame, filters: UnitCriteria) -> Booleans:
 
 def _meets(units: pd.DataFrame, criterion: Criterion) -> Booleans:
     if criterion.column not in units:
-        nearest = difflib.get_close_matches(criterion.column, units.columns, n=3)
-        hint = f" Near to it: {', '.join(nearest)}." if nearest else ""
-        raise ValueError(f"Units have no column {criterion.column!r}.{hint}")
+        raise ValueError(
+            f"Units have no column {criterion.column!r}.{nearest(criterion.column, units.columns)}"
+        )
     column = units[criterion.column]
     if criterion.comparison.startswith("is"):
         return np.asarray(COMPARISONS[criterion.comparison](column, None), dtype=np.bool_)

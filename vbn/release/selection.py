@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from vbn.errors import NotFoundError
+from vbn.nearest import nearest
 from vbn.release.manifest import Manifest
 from vbn.release.names import BEHAVIOR_ONLY, LFP, RECORDING, parse_name
 from vbn.release.tables import NAMES
@@ -221,14 +221,9 @@ def _by_tuple(column: pd.Series, wanted: tuple[str, ...]) -> Matches:
     for pattern in map(str, wanted):
         found = {text for text in known if fnmatch.fnmatchcase(text.lower(), pattern.lower())}
         if not found:
-            unknown.append((pattern, _hint(pattern, known)))
+            unknown.append((pattern, f" ({nearest(pattern, known).strip(' .')})"))
         met |= found
     return column.map(lambda texts: not met.isdisjoint(texts)).astype(bool), unknown
-
-
-def _hint(text: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(text, known, n=3)
-    return f" (near: {', '.join(close)})" if close else ""
 
 
 def _rows(table: pd.DataFrame, kind: str, id_column: str, manifest: Manifest) -> pd.DataFrame:

@@ -73,7 +73,7 @@ def test_all_unknown_values_are_named_in_one_message(release):
     message = str(caught.value)
     assert "session '7'" in message
     assert "mouse '5277'" in message
-    assert "experience level 'Famliar' (near: Familiar)" in message
+    assert "experience level 'Famliar' (Near to it: Familiar)" in message
     assert "structure 'XX*'" in message
     assert "VISP'" not in message
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
@@ -43,6 +42,7 @@ from vbn.analysis.task.presentations import (
     start_times,
     trial_rows,
 )
+from vbn.nearest import nearest
 
 Chooser = Callable[[pd.DataFrame], Booleans]
 
@@ -417,6 +417,4 @@ def _check_name(kind: str, name: object, known: Iterable[str]) -> None:
     names = list(known)
     if name in names:
         return
-    near = get_close_matches(str(name), names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"Unknown {kind} {name!r}. Known: {', '.join(map(repr, names))}.{hint}")
+    raise ValueError(f"Unknown {kind} {name!r}.{nearest(name, names)}")

@@ -1,0 +1,46 @@
+"""What somebody may have meant by a word that is unknown."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+
+from vbn.errors import shortened
+
+LISTED = 12
+"""How many known words a sentence lists where none is near."""
+SEARCHED = 5000
+"""Among how many known words the nearest is looked for."""
+
+
+def nearest(word: object, known: Collection[object]) -> str:
+    """Return a sentence with what is near to a word or, where nothing is, with what there is.
+
+    Parameters
+    ----------
+    word : what was asked for.
+    known : what could have been asked for.
+
+    Returns
+    -------
+    str
+        It begins with a blank, to be put behind a message.
+
+    Examples
+    --------
+    >>> nearest("VISpp", ["VISp", "VISl", "LGd"])
+    ' Near to it: VISp, VISl.'
+    >>> nearest("hippocampus", ["VISp", "LGd"])
+    ' There are: LGd, VISp.'
+    """
+    words = sorted({str(each) for each in known})
+    if not words:
+        return " There is none yet."
+    near = []
+    if len(words) <= SEARCHED:
+        lower = {each.lower(): each for each in words}
+        near = [lower[each] for each in difflib.get_close_matches(str(word).lower(), lower, n=4)]
+    if near:
+        return f" Near to it: {', '.join(near)}."
+    few = ", ".join(shortened(each) for each in words[:LISTED])
+    return f" There {'is' if len(words) == 1 else 'are'}: {few}{', ...' if len(words) > LISTED else ''}."
