@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -80,10 +81,27 @@ def noticing_interruptions() -> Iterator[Interruptions]:
         if other != -1:
             signal.set_wakeup_fd(other)
         try:
-            yield Interruptions(reader)
+            with _swallowed_in_silence():
+                yield Interruptions(reader)
         finally:
             if other == -1:
                 signal.set_wakeup_fd(-1)
+
+
+@contextlib.contextmanager
+def _swallowed_in_silence() -> Iterator[None]:
+    """Print no interruption that came where none can be raised, as in a weak reference's callback."""
+    before = sys.unraisablehook
+
+    def say_others(unraisable: sys.UnraisableHookArgs) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            before(unraisable)
+
+    sys.unraisablehook = say_others
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextlib.contextmanager

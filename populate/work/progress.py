@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import queue
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,10 +11,10 @@ from tqdm import tqdm
 
 import schemas
 from populate.work import runner, status
+from populate.work.crew import collect, say, start
+from populate.work.interruption import terminated_by_signal
 from populate.work.runner import JobResult, Summary
-from vbn.errors import ServerError, VbnError
-
-POLL_S = 0.5
+from vbn.errors import VbnError
 
 
 def populate_with_progress(session_ids: Sequence[int], table_names: Sequence[str], processes: int) -> Summary:
@@ -49,70 +47,31 @@ def _run_in_processes(
 ) -> Iterator[JobResult]:
     """Share the work among processes of this machine through the job tables.
 
-    Each begins at another session, so that two seldom read the same file. New interpreters are
-    started, because neither a database connection nor an HDF5 file survives a fork.
+    Each begins at another session, so that two seldom read the same file.
     """
-    context = multiprocessing.get_context("spawn")
-    results: Any = context.Queue()
     prefix = schemas.connect().prefix
     shares = [_rotate(keys, len(keys) * number // processes) for number in range(processes)]
-    workers = [
-        context.Process(
-            target=_work, args=(prefix, share, list(table_names), results, os.getpid()), daemon=True
-        )
-        for share in shares
-    ]
-    for worker in workers:
-        worker.start()
-    try:
-        yield from _collect(results, workers)
-    finally:
-        for worker in workers:
-            worker.join()
-
-
-def _collect(results: Any, workers: Sequence[Any]) -> Iterator[JobResult]:
-    """Yield results until every worker has said that it is done, or has died."""
-    waiting = len(workers)
-    while waiting:
-        try:
-            item = results.get(timeout=POLL_S)
-        except queue.Empty:
-            if not any(worker.is_alive() for worker in workers):
-                raise ServerError(_how_they_died(workers)) from None
-            continue
-        if isinstance(item, JobResult):
-            yield item
-        elif isinstance(item, VbnError):
-            raise item
-        else:
-            waiting -= 1
-
-
-def _how_they_died(workers: Sequence[Any]) -> str:
-    """Say that workers ended without a word."""
-    codes = sorted({worker.exitcode for worker in workers if worker.exitcode})
-    return (
-        f"A worker process was killed (exit code {', '.join(map(str, codes))}), perhaps for lack of memory. "
-        "Nothing is lost: start again, with fewer --processes if memory is short."
-    )
+    return collect([start(_work, prefix, share, list(table_names)) for share in shares])
 
 
 def _rotate(items: Sequence[Any], start: int) -> list[Any]:
     return [*items[start:], *items[:start]]
 
 
-def _work(prefix: str, keys: list[dict[str, Any]], table_names: list[str], results: Any, parent: int) -> None:
-    """Work in a process of its own; end with None, after a VbnError if there was one."""
+def _work(
+    prefix: str, keys: list[dict[str, Any]], table_names: list[str], messages: Any, parent: int
+) -> None:
+    """Work in a process of its own; say None at the end, or the error."""
     try:
-        schemas.connect(prefix)
-        classes = runner.populated_tables(table_names)
-        for result in runner.run(keys, classes, should_stop=lambda: os.getppid() != parent):
-            results.put(result)
+        with terminated_by_signal():
+            schemas.connect(prefix)
+            classes = runner.populated_tables(table_names)
+            for result in runner.run(keys, classes, should_stop=lambda: os.getppid() != parent):
+                say(messages, result)
+        say(messages, None)
     except VbnError as error:
-        results.put(error)
+        say(messages, error)
     except KeyboardInterrupt:
-        pass  # the parent got it as well and reports it
+        say(messages, None)  # the parent got it as well, or sent it, and reports it
     finally:
-        results.put(None)
         schemas.disconnect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -93,3 +94,28 @@ def test_an_interruption_waits_for_the_end_of_a_rolling_back() -> None:
         roll_back()
     assert done == ["rolled back"]
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+class Interrupted:
+    """Somebody asks for an end just while this goes away, where no exception can be raised."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+
+    def __del__(self) -> None:
+        raise self.error
+
+
+def test_an_interruption_where_none_can_be_raised_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    hook = sys.unraisablehook
+    sys.unraisablehook = sys.__unraisablehook__
+    try:
+        with noticing_interruptions():
+            Interrupted(KeyboardInterrupt)
+            assert capsys.readouterr().err == ""
+            Interrupted(ValueError)
+            assert "ValueError" in capsys.readouterr().err
+        Interrupted(KeyboardInterrupt)
+        assert "KeyboardInterrupt" in capsys.readouterr().err
+    finally:
+        sys.unraisablehook = hook

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
+N_KILLS = 5
 PATIENCE_S = 300
 SEED = 20260
 PARAMETER_KEYS = ("alignment", "optotag_method", "unit_criteria")
@@ -252,6 +254,27 @@ def test_killed_parents_take_their_workers_along_and_a_killed_worker_is_reported
     assert process.returncode == 0 or "worker" in errors
     for words in ("Traceback", "may be a bug", "unexpected"):
         assert words not in errors
+    registered.call(*POPULATE)
+    assert_as_undisturbed(registered, undisturbed)
+
+
+def test_a_worker_killed_at_any_moment_leaves_no_other_waiting(
+    registered: Any, undisturbed: Any, populated_synthetic: Any
+) -> None:
+    """Also while it says what it has made; what it had reserved is made by the next command."""
+    moments = random.Random(5)
+    for _ in range(N_KILLS):
+        registered.empty()
+        registered.register_as(populated_synthetic)
+        with registered.start(*POPULATE, "--processes", "2") as process:
+            wait_for(lambda: workers_of(process) or process.poll() is not None, "the workers")  # noqa: B023
+            time.sleep(moments.uniform(0.0, 4.0))
+            for worker in workers_of(process)[:1]:
+                worker.kill()
+            _, errors = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode in (0, 1)
+        assert process.returncode == 0 or "A worker process was killed" in errors, errors
+        assert "Traceback" not in errors
     registered.call(*POPULATE)
     assert_as_undisturbed(registered, undisturbed)
 
