@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from types import SimpleNamespace
 
@@ -100,6 +101,29 @@ def test_what_files_describe_alike_is_parsed_once(mutated, monkeypatch):
         with nwb.open_recording(path) as recording:
             assert len(recording.nwbfile.units) == len(recording.file["units/id"])
     assert parsed == [str(one), str(other)]
+
+
+def soft_link(specifications):
+    specifications["core/9.9.9"] = h5py.SoftLink(f"/specifications/{next(iter(specifications))}")
+
+
+def second_name(specifications):
+    (version,) = specifications["hdmf-common"].values()
+    specifications["core/9.9.9"] = version
+
+
+@pytest.mark.parametrize("hide", [soft_link, second_name])
+def test_a_file_cannot_hide_what_it_describes_from_those_after_it(mutated, monkeypatch, hide):
+    """Its plain texts are those of others; what it has besides would be taken for theirs."""
+    monkeypatch.setattr(recording_module, "_known_types", {})
+    other = mutated(lambda file: hide(file["specifications"]))
+    with h5py.File(other) as file:
+        assert recording_module._digest_of_specifications(file) is None
+    with contextlib.suppress(InvalidContentError), nwb.open_recording(other):
+        pass
+    assert not recording_module._known_types
+    with nwb.open_recording(mutated(unchanged)) as recording:
+        assert len(recording.nwbfile.units)
 
 
 def test_the_types_of_few_descriptions_are_kept(mutated, monkeypatch):

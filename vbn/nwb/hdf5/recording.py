@@ -389,14 +389,22 @@ def _types_of(file: h5py.File) -> TypeMap:
 
 
 def _digest_of_specifications(file: h5py.File) -> bytes | None:
-    """Hash the specifications that a file holds; None where they are something else than text."""
-    hashed = hashlib.blake2b()
+    """Hash the specifications that a file holds; None where they are not plain, each text under one name.
+
+    By links, or under further names, a file could have others than another one of the same digest.
+    """
+    hashed, seen = hashlib.blake2b(), set()
     if SPECIFICATIONS_ATTRIBUTE in file.attrs:
-        for name, item in walk(file[file.attrs[SPECIFICATIONS_ATTRIBUTE]]):
+        specifications = file[file.attrs[SPECIFICATIONS_ATTRIBUTE]]
+        if unnameable(specifications):
+            return None
+        for path, link, group in walk_links(specifications):
+            item = group[path.rpartition("/")[2]] if isinstance(link, h5py.HardLink) else None
             text = item[()] if isinstance(item, h5py.Dataset) else b""
-            if not isinstance(text, bytes):
+            if item is None or item.id in seen or not isinstance(text, bytes):
                 return None
-            for part in (name.encode(), text):
+            seen.add(item.id)
+            for part in (path.encode(), text):
                 hashed.update(len(part).to_bytes(8, "big") + part)
     return hashed.digest()
 
