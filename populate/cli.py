@@ -64,8 +64,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     _collect_garbage_less_often()
     arguments = sys.argv[1:] if arguments is None else arguments
-    with visible_output():
-        _run(arguments, debug="--debug" in arguments)
+    try:
+        with visible_output():
+            _run(arguments, debug="--debug" in arguments)
+    finally:
+        _let_go_of_closed_pipes()
 
 
 def _run(arguments: list[str], *, debug: bool) -> None:
@@ -85,9 +88,7 @@ def _run(arguments: list[str], *, debug: bool) -> None:
         click.echo(f"vbn: {error}", err=True)
         sys.exit(1)
     except BrokenPipeError:
-        # The reader of our output has gone (vbn status | head): nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(1)  # the reader of our output has gone (vbn status | head): nobody to tell
     except Exception as error:  # noqa: BLE001 - the last resort: log it and say where
         if debug:
             traceback.print_exc()
@@ -98,6 +99,15 @@ def _run(arguments: list[str], *, debug: bool) -> None:
             err=True,
         )
         sys.exit(1)
+
+
+def _let_go_of_closed_pipes() -> None:
+    """Throw away what nobody reads any more, of which the interpreter would complain at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _collect_garbage_less_often() -> None:
