@@ -224,7 +224,7 @@ def test_corrected_filters_leave_the_results_of_the_old_ones_under_other_names(
     old_results: Any, shared_database: Any
 ) -> None:
     from populate.work.staleness import stale_rows
-    from schemas.bases import parameter_table as parameters
+    from schemas.deploy import seeds
     from schemas.selection import UnitCriteria
 
     before, filters = own_contents(old_results), filters_of(old_results)
@@ -252,7 +252,7 @@ def test_corrected_filters_leave_the_results_of_the_old_ones_under_other_names(
         assert UnitCriteria.add(name, settings) is False
     for name in OWN_FILTERS:
         assert UnitCriteria.add(name, UnitCriteria.get(name)) is False
-    assert parameters._tables_to_seed() == []
+    assert seeds._tables_to_seed() == []
     everything = old_results.contents()
     assert "Change" not in old_results.vbn("deploy").stdout
     assert old_results.contents() == everything
