@@ -611,20 +611,30 @@ def test_wrong_wishes_are_answered_in_words(shared_database: Any, make_database:
         assert bare.tables() == {}
 
 
+def read_to_the_end(screen: Any) -> None:
+    with contextlib.suppress(OSError):  # which is how a terminal says that nobody writes any more
+        while screen.read(65536):
+            pass
+
+
 def test_status_is_shown_again_and_again(populated_synthetic: Any) -> None:
     ours, theirs = pty.openpty()  # on anything but a terminal it is shown once, at the end
     environment = {"COLUMNS": "80", "TERM": "xterm"}
     watching = populated_synthetic.start("status", "--watch", "0.5", env=environment, stdout=theirs)
     with watching as process, os.fdopen(ours, "rb", buffering=0) as screen:
+        reader = threading.Thread(target=read_to_the_end, args=(screen,), daemon=True)
         try:
             shown = b""
             while shown.count(b"Recording") < 2 and process.poll() is None:
                 shown += screen.read(65536)
             process.send_signal(signal.SIGINT)
+            reader.start()  # a screen that nobody reads stops who writes on it
             _, errors = process.communicate(timeout=PATIENCE_S)
         finally:
             process.kill()
             os.close(theirs)
+            if reader.is_alive():
+                reader.join(PATIENCE_S)
     assert process.returncode == 130
     assert shown.count(b"Recording") >= 2
     assert "Traceback" not in errors

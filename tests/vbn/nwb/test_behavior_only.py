@@ -98,7 +98,7 @@ def gratings(file):
     group["image_name"][:] = [f"gratings_{value}" for value in orientation]
     group["stimulus_name"][:] = ["grating"] * n_rows
     group["image_set"][:] = ["grating"] * n_rows
-    group["omitted"][:] = np.zeros(n_rows)
+    group["omitted"][:] = np.zeros(n_rows, dtype=group["omitted"].dtype)
     file["general/task_parameters"].attrs["session_type"] = "TRAINING_1_gratings"
     file["general/task_parameters"].attrs["stimulus_duration_sec"] = np.nan
 
