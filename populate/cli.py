@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 something failed and was reported; 2 wrong usage; 130 inte
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import logging
 import os
@@ -68,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         with visible_output():
             _run(arguments, debug="--debug" in arguments)
     finally:
-        _let_go_of_closed_pipes()
+        _throw_unwritten_output_away()
 
 
 def _run(arguments: list[str], *, debug: bool) -> None:
@@ -93,6 +94,9 @@ def _run(arguments: list[str], *, debug: bool) -> None:
         if debug:
             traceback.print_exc()
             sys.exit(1)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            click.echo("vbn: No space is left where this writes, so it is not complete. Make room.", err=True)
+            sys.exit(1)
         click.echo(
             f"vbn: unexpected {type(error).__name__}: {error}\n"
             f"vbn: this may be a bug; --debug shows the details, which are also in {_write_log()}",
@@ -101,12 +105,15 @@ def _run(arguments: list[str], *, debug: bool) -> None:
         sys.exit(1)
 
 
-def _let_go_of_closed_pipes() -> None:
-    """Throw away what nobody reads any more, of which the interpreter would complain at its end."""
-    for stream in (sys.stdout, sys.stderr):
+def _throw_unwritten_output_away() -> None:
+    """Let go of what cannot be printed, of which the interpreter would complain at its end.
+
+    The reader of a pipe has gone, or the disk is full; which of the two, the command has said.
+    """
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

@@ -11,7 +11,24 @@
 
 from __future__ import annotations
 
-from schemas.deploy.connect import connect
+from typing import TYPE_CHECKING, Any
+
 from schemas.server.connection import Database, disconnect
 
+if TYPE_CHECKING:
+    from schemas.deploy.connect import connect
+
 __all__ = ["Database", "connect", "disconnect"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load `connect` when it is asked for: with it come tables and readers, which settings can do without."""
+    if name != "connect":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from schemas.deploy.connect import connect
+
+    return connect
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

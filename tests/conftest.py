@@ -47,10 +47,10 @@ MODULES = (
 # What these test is in files, on the web and in the documentation, not in the server.
 ABOUT_FILES = (
     "test_alignments", "test_bad_content", "test_bad_files", "test_catalogue",
-    "test_degenerate_sessions", "test_docs_commands", "test_empty_tables", "test_fuzz",
+    "test_degenerate_sessions", "test_docs_commands", "test_fuzz",
     "test_hostile_files", "test_images", "test_issues", "test_lfp_files", "test_older_release",
     "test_output", "test_release_command", "test_remote_import", "test_roots", "test_s3_store",
-    "test_serve", "test_times_out_of_range", "test_traps",
+    "test_traps",
 )  # fmt: skip
 # Where the data lie that no clone brings: sessions written by AllenSDK, and tables of the real release.
 CORPORA = ("VBN_CORPUS", "VBN_CORPUS_HARD", "VBN_REAL_RELEASE", "VBN_REAL_HEADS")

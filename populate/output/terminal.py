@@ -8,9 +8,11 @@ asks for the stream behind it, and makes visible itself what it takes from elsew
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from vbn.visible import visible
@@ -60,13 +62,14 @@ class VisibleStream:
 
 @contextlib.contextmanager
 def visible_output() -> Iterator[None]:
-    """Let the process write through `VisibleStream` within the block."""
+    """Let the process write through `VisibleStream` within the block; what was closed goes nowhere."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (cast(TextIO, VisibleStream(stream)) for stream in before)
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
+    with Path(os.devnull).open("w") as nowhere:
+        sys.stdout, sys.stderr = (cast(TextIO, VisibleStream(stream or nowhere)) for stream in before)
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
 
 
 def data_stream() -> TextIO:

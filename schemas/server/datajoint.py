@@ -14,9 +14,7 @@ from vbn.errors import SettingError
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="No datajoint.json found")
     warnings.filterwarnings("ignore", message="datajoint.migrate is deprecated")
-    warnings.filterwarnings(
-        "ignore", message="Failed to load config"
-    )  # schemas.server.settings raises an error
+    warnings.filterwarnings("ignore", message="Failed to load config")  # `settings` raises an error
     try:
         import datajoint as dj
         from datajoint.codecs import decode_attribute, get_codec

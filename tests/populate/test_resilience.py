@@ -9,6 +9,7 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -316,6 +317,27 @@ def test_output_into_a_closed_pipe_is_no_crash(
         process.stdout = None
         _, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, errors) == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_onto_a_full_disk_is_told_in_words(populated_synthetic: Any, unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = populated_synthetic.vbn(
+            "sessions", env={"PYTHONUNBUFFERED": unbuffered}, stdout=full, check=False
+        )
+    words = "vbn: No space is left where this writes, so it is not complete. Make room.\n"
+    assert (done.returncode, done.stderr) == (1, words)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("words", ["sessions", "--version"])
+def test_closed_streams_are_no_crash(populated_synthetic: Any, closed: str, words: str) -> None:
+    """As of a job that a scheduler starts without any."""
+    command = ["sh", "-c", f'exec "$0" -m populate {words} {closed}', sys.executable]
+    environment = populated_synthetic.environment
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_deploying_twice_at_once_succeeds_or_says_why(make_database: Callable[..., Any]) -> None:
