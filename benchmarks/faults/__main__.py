@@ -18,6 +18,7 @@ import contextlib
 import json
 import os
 import random
+import secrets
 import shutil
 import signal
 import subprocess
@@ -292,7 +293,7 @@ class Harness:
 
     def _new_database(self) -> str:
         """Deploy a database of its own, and register all sessions; the last file then turns bad."""
-        prefix = f"faults{self.chooser.randrange(16**6):06x}_"
+        prefix = f"faults{secrets.token_hex(3)}_"  # not by the seed: an earlier run may have left its own
         environment = self._environment(prefix)
         vbn(environment, "deploy")
         good = self.files[-1].with_suffix(".good")
