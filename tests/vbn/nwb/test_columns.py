@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,6 +81,17 @@ def test_numbers_stored_as_text_are_read():
     np.testing.assert_array_equal(found, [0.5, np.nan, np.nan])
     with pytest.raises(ValueError, match="numbers are expected"):
         columns.floats(np.array([b"left"], dtype=object))
+
+
+@pytest.mark.parametrize("read", [columns.floats, columns.integers, columns.times])
+@pytest.mark.parametrize(
+    "values",
+    [np.array([1 + 2j]), np.array([1], "M8[s]"), np.array([(1, 2)], "i4,i4"), np.array([b"ab"], "V2")],
+    ids=lambda values: str(values.dtype),
+)
+def test_what_is_no_real_number_is_refused_and_not_cast(read: Any, values: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="real numbers are expected, and the values are of type"):
+        read(values)
 
 
 def test_text_columns_are_objects_under_every_pandas():

@@ -81,10 +81,12 @@ def floats(values: NDArray[Any]) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        A text is no number.
+        A text is no number, or the column holds something else, complex numbers for example.
     """
     if _is_text(values):
         return np.array([np.nan if text is None else _number(text) for text in texts(values, TEXT_MISSING)])
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"real numbers are expected, and the values are of type {values.dtype}")
     return values.astype(np.float64, copy=False)
 
 
