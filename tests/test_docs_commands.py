@@ -31,6 +31,8 @@ from typing import Any
 import click
 import pytest
 
+pytestmark = pytest.mark.files
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 COLUMNS = "100"

@@ -1,12 +1,8 @@
-"""Files that are damaged in one place, databases to try them on, and a web server that fails now and then."""
+"""A web server that fails now and then."""
 
 from __future__ import annotations
 
-import itertools
-import os
 import re
-import shutil
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,81 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-import h5py
 import pytest
-
-from benchmarks.fuzz.mutants import replace_text, with_own_ids
-
-FIRST_DAMAGED_ID = 9_400_000_001
-
-
-@pytest.fixture(scope="session")
-def shared_database(make_lasting_database: Callable[..., Any]) -> Any:
-    """An empty database for tests that are expected to leave it empty."""
-    return make_lasting_database()
-
-
-@pytest.fixture(scope="session")
-def database_to_empty(make_lasting_database: Callable[..., Any]) -> Any:
-    return make_lasting_database()
-
-
-@pytest.fixture
-def empty_database(database_to_empty: Any) -> Any:
-    """A deployed and empty database, as ``database`` is, but made once and emptied before each test."""
-    database_to_empty.empty()
-    database_to_empty.connect()
-    return database_to_empty
-
-
-@pytest.fixture(scope="session")
-def open_folder() -> Iterator[Path]:
-    """A temporary folder that other users may enter; pytest's own are closed to them."""
-    folder = Path(tempfile.mkdtemp(prefix="vbn-test-files-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="session")
-def damaged_copy(synthetic_files: list[Path], open_folder: Path) -> Callable[..., Path]:
-    """Copy a recording, give it ids of its own and damage it.
-
-    ``damaged_copy(damage, session_id=None)``, where ``damage`` changes the open HDF5 file; the
-    copy's name ends with its session id. With a session id, the other ids are those of the original.
-    """
-    ids = itertools.count(FIRST_DAMAGED_ID)
-
-    def copy(damage: Callable[[h5py.File], None], session_id: int | None = None) -> Path:
-        is_new = session_id is None
-        session_id = next(ids) if session_id is None else session_id
-        path = open_folder / f"{damage.__name__}_{session_id}.nwb"
-        shutil.copyfile(synthetic_files[0], path)
-        with h5py.File(path, "r+") as file:
-            replace_text(file, "identifier", str(session_id))
-            if is_new:
-                with_own_ids(file, session_id - FIRST_DAMAGED_ID + 1)
-            damage(file)
-        return path
-
-    return copy
-
-
-@pytest.fixture(scope="session")
-def own_ids() -> Callable[[h5py.File, int], None]:
-    """The function `with_own_ids`, for copies that stand beside each other in one database."""
-    return with_own_ids
-
-
-@pytest.fixture
-def as_anybody() -> list[str]:
-    """Beginning of a command that runs it without root's right to open every file."""
-    if os.geteuid() != 0:
-        return []
-    program = shutil.which("setpriv")
-    if program is None:
-        pytest.skip("root may open every file, and setpriv, which could take that away, is not installed")
-    return [program, "--bounding-set=-dac_override,-dac_read_search"]
 
 
 @dataclass(frozen=True)

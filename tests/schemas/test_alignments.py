@@ -13,6 +13,8 @@ import pytest
 from schemas import behavior, performance, psth, stimulus
 from vbn.errors import ConflictError, SettingError
 
+pytestmark = pytest.mark.files
+
 Row = dict[str, Any]
 Chooser = Callable[["Facts"], int]
 

@@ -15,15 +15,6 @@ from vbn.synthetic import SyntheticSettings, session_path, write_sessions
 SETTINGS = SyntheticSettings(sessions=5, seed=11, units_per_probe=16, minutes=4)
 
 
-def own_setting(config: pytest.Config, name: str) -> str | None:
-    """Return a variable of the tester's environment, also after the root conftest has put it aside."""
-    for plugin in config.pluginmanager.get_plugins():
-        key = getattr(plugin, "OWN_SETTINGS", None)
-        if key is not None and name in config.stash.get(key, {}):
-            return str(config.stash[key][name])
-    return os.environ.get(name)
-
-
 @dataclass(frozen=True)
 class DataSet:
     """A written data set: sessions 0 and 1 are of one sst mouse, 2 and 3 of a vip one, 4 of a wild type."""
@@ -66,7 +57,7 @@ def corpus_recording(corpus: Path) -> Path:
 @pytest.fixture(scope="session")
 def allensdk_python(request: pytest.FixtureRequest) -> str:
     """An interpreter that has AllenSDK."""
-    python = own_setting(request.config, "VBN_ALLENSDK_PYTHON")
+    python = os.environ.get("VBN_ALLENSDK_PYTHON")
     if not python:
         pytest.skip("VBN_ALLENSDK_PYTHON names no Python interpreter with AllenSDK")
     return python

@@ -1,0 +1,369 @@
+"""A database of an earlier version: refused in words, upgraded by ``vbn deploy``, nothing lost."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LAYOUTS = Path(__file__).with_name("layouts")
+OLD_SESSION = 9000000001
+CHANGES = [1, 2, 3, 4]
+FILTERS, CRITERIA = "selection.#unit_criteria", "selection.#unit_criteria__criterion"
+# In the dump of layout 2 'good_0_1' and 'visual_coding_code' are somebody's own, as are these.
+OWN_FILTERS = ("own_snr", "good_0_1", "inclusive")
+RENAMED_FILTERS = {
+    "good": "good_0_1_2",
+    "visual_coding": "visual_coding_0_1",
+    "visual_coding_code": "visual_coding_code_0_1",
+}
+
+
+def load(database: Any, layout: int) -> None:
+    """Load a dump into an empty prefix, as a client of the server does."""
+    backend = "mysql" if database.server.backend == "mysql" else "embedded"
+    with gzip.open(LAYOUTS / f"layout_{layout}_{backend}.sql.gz", "rt") as file:
+        text = file.read().replace(f"layout{layout}_", database.prefix)
+    statements = text.split(";\n") if backend == "mysql" else [text]
+    with contextlib.closing(database.server.open_connection()) as connection, connection.cursor() as cursor:
+        for statement in filter(str.strip, statements):
+            cursor.execute(statement)
+
+
+def own_contents(database: Any) -> dict[str, Any]:
+    """Return the rows of all tables but those that a deploy fills."""
+    filled = ("administration.migration", "ecephys.#structure", FILTERS, CRITERIA)
+    return {name: rows for name, rows in database.contents().items() if name not in filled and rows}
+
+
+def layout_of(database: Any) -> dict[str, list[str]]:
+    return {name.replace(database.prefix, ""): columns for name, columns in database.tables().items()}
+
+
+@pytest.fixture
+def old_database(make_database: Callable[..., Any]) -> Any:
+    database = make_database(deployed=False)
+    load(database, 0)
+    yield database
+    database.drop()
+
+
+def test_an_upgrade_keeps_all_rows_and_gives_the_layout_of_a_new_database(
+    old_database: Any, shared_database: Any, synthetic_files: list[Path]
+) -> None:
+    before = own_contents(old_database)
+    assert len(before) > 15
+    if old_database.server.backend == "mysql":  # on the embedded server every command upgrades
+        refused = old_database.vbn("status", check=False)
+        assert refused.returncode == 1
+        assert "are of an earlier version of this package (text is compared with case" in refused.stderr
+        assert refused.stderr.strip().endswith("vbn backup DIR && vbn deploy")
+    checked = old_database.vbn("deploy", "--check", check=False)
+    assert checked.returncode == 1
+    assert "due: change 1 of the layout: text is compared with case" in checked.stdout
+    assert f"missing: {old_database.prefix}administration.migration" in checked.stdout
+    assert own_contents(old_database) == before
+
+    assert "Change 1 of the layout" in old_database.vbn("deploy").stdout
+
+    assert "are up to date" in old_database.vbn("deploy", "--check").stdout
+    assert own_contents(old_database) == before
+    assert layout_of(old_database) == layout_of(shared_database)
+    entered = old_database.server.query(
+        f'SELECT migration FROM "{old_database.prefix}administration"."migration"'
+    )
+    assert sorted(row[0] for row in entered) == CHANGES
+    structures = old_database.server.query(
+        f'SELECT count(*) FROM "{old_database.prefix}ecephys"."#structure"'
+        " WHERE structure_acronym IN ('cm', 'CM', 'Cm')"
+    )
+    assert structures == [(2,)]
+    # and it works on: the old session's rows stand beside a new one's
+    old_database.vbn("register", synthetic_files[1])
+    old_database.vbn("populate", "--table", "Recording", "--table", "ChangeDetection", check=False)
+    old_database.connect()
+    from schemas import behavior, ecephys
+
+    assert len(behavior.ChangeDetection & {"session_id": OLD_SESSION}) == 1
+    assert len(behavior.ChangeDetection()) == 2
+    assert len(ecephys.Recording()) == 1
+
+
+def test_an_upgrade_that_was_interrupted_is_made_again(old_database: Any) -> None:
+    """MySQL commits each table's change at once: some are of the new layout, and no entry says so."""
+    if old_database.server.backend != "mysql":
+        pytest.skip("PostgreSQL has nothing to change in this layout: run with --backend mysql")
+    for table in ("session.mouse", "ecephys.#structure"):
+        schema, name = table.split(".")
+        old_database.server.query("SET foreign_key_checks = 0")
+        old_database.server.query(
+            f'ALTER TABLE "{old_database.prefix}{schema}"."{name}" '
+            "CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin"
+        )
+    old_database.server.query("SET foreign_key_checks = 1")
+    before = own_contents(old_database)
+    old_database.vbn("deploy")
+    assert own_contents(old_database) == before
+    pattern = old_database.prefix.replace("_", "\\_") + "%"
+    collations = old_database.server.query(
+        "SELECT DISTINCT collation_name FROM information_schema.columns WHERE collation_name IS NOT NULL "
+        f"AND table_schema LIKE '{pattern}'"
+    )
+    assert collations == [("utf8mb4_0900_bin",)]
+
+
+def test_an_upgrade_leaves_a_prefix_that_begins_alike_alone(old_database: Any) -> None:
+    if old_database.server.backend != "mysql":
+        pytest.skip("PostgreSQL has nothing to change in this layout: run with --backend mysql")
+    neighbour = f"{old_database.prefix}other_session"
+    query = old_database.server.query
+    query(f'CREATE DATABASE "{neighbour}" COLLATE utf8mb4_0900_ai_ci')
+    try:
+        query(f'CREATE TABLE "{neighbour}"."mouse" (mouse_id varchar(32) PRIMARY KEY)')
+        old_database.vbn("deploy")
+        columns = f"SELECT collation_name FROM information_schema.columns WHERE table_schema = '{neighbour}'"
+        assert query(columns) == [("utf8mb4_0900_ai_ci",)]
+    finally:
+        query(f'DROP DATABASE "{neighbour}"')
+
+
+def indexes_of_units(database: Any) -> list[tuple[Any, ...]]:
+    """Return the indexes by which a unit is found by its id alone."""
+    schema = f"{database.prefix}ecephys"
+    if database.server.backend == "mysql":
+        return database.server.query(
+            f"SELECT index_name FROM information_schema.statistics WHERE table_schema = '{schema}' "
+            "AND table_name = '_recording__unit' AND column_name = 'unit_id' AND seq_in_index = 1"
+        )
+    return database.server.query(
+        f"SELECT indexname FROM pg_indexes WHERE schemaname = '{schema}' "
+        "AND tablename = '_recording__unit' AND indexdef LIKE '%(unit_id)'"
+    )
+
+
+def test_units_get_an_index_by_their_id_once(old_database: Any, shared_database: Any) -> None:
+    assert indexes_of_units(old_database) == []
+    old_database.vbn("deploy")
+    assert len(indexes_of_units(old_database)) == len(indexes_of_units(shared_database)) == 1
+    # entered, but not yet noted, when it was interrupted
+    migration = f'"{old_database.prefix}administration"."migration"'
+    old_database.server.query(f"DELETE FROM {migration} WHERE migration = 2")
+    assert "Change 2 of the layout" in old_database.vbn("deploy").stdout
+    assert len(indexes_of_units(old_database)) == 1
+
+
+def test_two_deploys_at_once_make_each_change_once(old_database: Any) -> None:
+    processes = [old_database.start("deploy") for _ in range(2)]
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert sum("Change 1 of the layout" in output for output, _ in outputs) == 1
+    assert len(old_database.contents()["administration.migration"]) == len(CHANGES)
+
+
+@pytest.fixture
+def old_results(make_database: Callable[..., Any]) -> Iterator[Any]:
+    """A database of version 0.1 with a session, its results, and filters of somebody's own."""
+    database = make_database(deployed=False)
+    load(database, 2)
+    for path in database.referenced_files():  # the dump has the rows, not the arrays
+        (database.store / path).parent.mkdir(parents=True, exist_ok=True)
+        (database.store / path).write_text(path.name)
+    yield database
+    database.drop()
+
+
+def place_of(database: Any, name: str) -> str:
+    """Return the full name of ``schema.table``."""
+    schema, table = name.split(".")
+    return f'"{database.prefix}{schema}"."{table}"'
+
+
+def with_other_names(database: Any, contents: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Return the rows of `own_contents` with other names of filters."""
+    columns = {name: sorted(of_table) for name, of_table in layout_of(database).items()}
+    changed = {}
+    for table, rows in contents.items():
+        place = [
+            name == "unit_criteria"
+            for name in columns[place_of(database, table).replace(database.prefix, "")]
+        ]
+        changed[table] = sorted(
+            (
+                tuple(
+                    names.get(value, value) if named else value
+                    for value, named in zip(row, place, strict=False)
+                )
+                for row in rows
+            ),
+            key=repr,
+        )
+    return changed
+
+
+def filters_of(database: Any) -> dict[str, tuple[Any, str]]:
+    """Return name -> content, without the field that came later where it says what was before, and hash."""
+    columns = "unit_criteria, unit_criteria_content, unit_criteria_hash"
+    rows = database.server.query(f"SELECT {columns} FROM {place_of(database, FILTERS)}")
+    found = {}
+    for name, held, digest in rows:
+        content = json.loads(held) if isinstance(held, str) else held
+        kept = [
+            {field: value for field, value in criterion.items() if (field, value) != ("absent_passes", False)}
+            for criterion in content["criteria"]
+        ]
+        found[name] = ({**content, "criteria": kept}, digest)
+    return found
+
+
+def test_corrected_filters_leave_the_results_of_the_old_ones_under_other_names(
+    old_results: Any, shared_database: Any
+) -> None:
+    from populate.work.staleness import stale_rows
+    from schemas.deploy import seeds
+    from schemas.selection import UnitCriteria
+
+    before, filters = own_contents(old_results), filters_of(old_results)
+    assert before["psth.__area_psth__structure"]
+    assert before["responses.__area_summary__structure"]
+    checked = old_results.vbn("deploy", "--check", check=False)
+    assert checked.returncode == 1
+    assert "due: change 3 of the layout: the filters 'good' and 'visual_coding'" in checked.stdout
+    assert filters_of(old_results) == filters
+
+    said = old_results.vbn("deploy").stdout
+    for name, other in RENAMED_FILTERS.items():
+        assert f"The filter of units '{name}' is named '{other}' now, with its results." in said
+    assert said.count("is named") == len(RENAMED_FILTERS)
+
+    assert own_contents(old_results) == with_other_names(old_results, before, RENAMED_FILTERS)
+    now = filters_of(old_results)
+    assert {RENAMED_FILTERS.get(name, name): held for name, held in filters.items()}.items() <= now.items()
+    assert now.keys() == {RENAMED_FILTERS.get(name, name) for name in filters} | UnitCriteria.defaults.keys()
+    assert layout_of(old_results) == layout_of(shared_database)
+    old_results.connect()
+    assert stale_rows() == []
+    for name, settings in UnitCriteria.defaults.items():
+        assert UnitCriteria.get(name) == settings
+        assert UnitCriteria.add(name, settings) is False
+    for name in OWN_FILTERS:
+        assert UnitCriteria.add(name, UnitCriteria.get(name)) is False
+    assert seeds._tables_to_seed() == []
+    everything = old_results.contents()
+    assert "Change" not in old_results.vbn("deploy").stdout
+    assert old_results.contents() == everything
+    assert "are up to date" in old_results.vbn("deploy", "--check").stdout
+
+
+def test_the_corrected_filters_are_computed_beside_the_old_ones(old_results: Any) -> None:
+    old_results.vbn("deploy")
+    old_results.vbn("populate", "--table", "UnitSelection")
+    old_results.connect()
+    from schemas import selection
+    from schemas.rows.fetch import fetch_frame
+
+    def passing(name: str) -> set[int]:
+        return set((selection.UnitSelection.Unit & {"unit_criteria": name}).to_arrays("unit_id").tolist())
+
+    units = fetch_frame(selection.ecephys.Recording.Unit.proj("quality", "peak_channel_id", *METRICS))
+    channels = fetch_frame(selection.ecephys.Recording.Channel.proj("valid_data", "structure_acronym"))
+    units = units.merge(channels, left_on="peak_channel_id", right_on="channel_id").set_index("unit_id")
+    valid = units.query("valid_data and quality == 'good'").index
+    limits = units.query("isi_violations <= 0.5 and amplitude_cutoff <= 0.1 and presence_ratio >= 0.9").index
+    assert passing("good") == set(valid)
+    assert passing("visual_coding") == passing("inclusive") == set(limits)
+    present = units.query("presence_ratio >= 0.95 and structure_acronym.notna()").index
+    assert passing("visual_coding_code") == set(valid) & set(limits) & set(present)
+    # The session was made so that each has units exactly on its bounds, on a bad site, and without a label.
+    assert len(passing("good_0_1_2") - passing("good")) == 2
+    assert len(passing("visual_coding") - passing("visual_coding_0_1")) == 3
+
+
+METRICS = ("isi_violations", "amplitude_cutoff", "presence_ratio")
+
+
+def test_filters_that_were_corrected_in_part_are_corrected_again(old_results: Any) -> None:
+    """After the column was added, which MySQL commits at once, and before the change was noted."""
+    mysql, query = old_results.server.backend == "mysql", old_results.server.query
+    kind = "tinyint NOT NULL DEFAULT 0" if mysql else "boolean NOT NULL DEFAULT false"
+    query(f"ALTER TABLE {place_of(old_results, CRITERIA)} ADD COLUMN absent_passes {kind}")
+    tables = [name for name, columns in old_results.tables().items() if "unit_criteria" in columns]
+    if mysql:
+        query("SET FOREIGN_KEY_CHECKS = 0")
+    for table in tables if mysql else [place_of(old_results, FILTERS)]:
+        query(f"UPDATE {table} SET unit_criteria = 'elsewhere' WHERE unit_criteria = 'good_0_1'")
+    if mysql:
+        query("SET FOREIGN_KEY_CHECKS = 1")
+    before = own_contents(old_results)
+    assert "'good' is named 'good_0_1' now" in old_results.vbn("deploy").stdout
+    names = {**RENAMED_FILTERS, "good": "good_0_1"}
+    after = old_results.contents()
+    assert own_contents(old_results) == with_other_names(old_results, before, names)
+    query(f"DELETE FROM {place_of(old_results, 'administration.migration')} WHERE migration = 3")
+    again = old_results.vbn("deploy").stdout
+    assert "Change 3 of the layout" in again
+    assert "is named" not in again
+    assert old_results.contents() == after
+
+
+def test_jobs_and_tables_of_others_follow_a_renamed_filter(old_results: Any) -> None:
+    query, filters = old_results.server.query, place_of(old_results, FILTERS)
+    job = place_of(old_results, "selection.~~unit_selection")
+    for name, status in (("good", "ignore"), ("good_0_1_2", "error")):  # the second is of a deleted filter
+        query(
+            f"INSERT INTO {job} (mouse_id, session_id, unit_criteria, status, priority) "
+            f"VALUES ('990001', {OLD_SESSION}, '{name}', '{status}', 5)"
+        )
+    selected = place_of(old_results, "selection.__unit_selection")
+    key = "mouse_id, session_id, unit_criteria"
+    schema = f"{old_results.prefix}lab"
+    mysql = old_results.server.backend == "mysql"
+    query(f'CREATE DATABASE "{schema}" COLLATE utf8mb4_0900_bin' if mysql else f'CREATE SCHEMA "{schema}"')
+    try:
+        query(
+            f'CREATE TABLE "{schema}"."mine" (mouse_id varchar(32), session_id bigint, '
+            f"unit_criteria varchar(64), again varchar(64), PRIMARY KEY ({key}), "
+            f"FOREIGN KEY ({key}) REFERENCES {selected} ({key}) ON UPDATE CASCADE ON DELETE RESTRICT, "
+            f"FOREIGN KEY (unit_criteria) REFERENCES {filters} (unit_criteria) ON UPDATE CASCADE, "
+            f"FOREIGN KEY (again) REFERENCES {filters} (unit_criteria) ON UPDATE CASCADE)"
+        )
+        query(f"INSERT INTO \"{schema}\".\"mine\" VALUES ('990001', {OLD_SESSION}, 'good', 'visual_coding')")
+        old_results.vbn("deploy")
+        assert query(f'SELECT unit_criteria, again FROM "{schema}"."mine"') == [
+            ("good_0_1_2", "visual_coding_0_1")
+        ]
+        assert query(f"SELECT unit_criteria, status FROM {job}") == [("good_0_1_2", "ignore")]
+    finally:
+        query(f'DROP DATABASE "{schema}"' if mysql else f'DROP SCHEMA "{schema}" CASCADE')
+
+
+def test_a_database_of_a_newer_version_is_left_alone(empty_database: Any) -> None:
+    migration = f'"{empty_database.prefix}administration"."migration"'
+    empty_database.server.query(
+        f"INSERT INTO {migration} VALUES (99, 'something new', '2030-01-01', 'somebody', '9.9')"
+    )
+    try:
+        for command in ("status", "deploy"):
+            done = empty_database.vbn(command, check=False)
+            assert done.returncode == 1
+            assert "are of a newer version of this package than" in done.stderr
+            assert "(change 99 of the layout)" in done.stderr
+    finally:
+        empty_database.server.query(f"DELETE FROM {migration} WHERE migration = 99")
+
+
+def test_a_table_that_somebody_changed_by_hand_is_named(make_database: Callable[..., Any]) -> None:
+    database = make_database()
+    try:
+        mouse = f'"{database.prefix}session"."mouse"'
+        database.server.query(f"ALTER TABLE {mouse} ADD COLUMN favourite_cheese varchar(32) NULL")
+        checked = database.vbn("deploy", "--check", check=False)
+        assert checked.returncode == 1
+        found = f"{database.prefix}session.mouse has columns that no definition names: favourite_cheese"
+        assert checked.stdout == f"differs: {found}\n"
+    finally:
+        database.drop()

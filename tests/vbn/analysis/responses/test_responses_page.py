@@ -1,0 +1,57 @@
+"""The page about responses names every column, and no column that there is not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from vbn.analysis.responses.change_response import change_response
+from vbn.analysis.responses.flash_response import flash_response
+from vbn.analysis.responses.image_selectivity import image_selectivity
+from vbn.analysis.responses.omission_response import omission_response
+from vbn.analysis.responses.receptive_field import receptive_field
+from vbn.analysis.responses.running_modulation import running_modulation
+
+PAGE = Path(__file__).parents[4] / "docs" / "responses.md"
+PLACES = {"condition": ("active", "passive"), "outcome": ("hit", "miss"), "color": ("white", "black")}
+
+
+def presentations():
+    columns = (
+        "start_time",
+        "image_name",
+        "active",
+        "is_change",
+        "omitted",
+        "color",
+        "position_x",
+        "position_y",
+    )
+    return pd.DataFrame(columns=list(columns), dtype=float).astype({"image_name": object})
+
+
+TABLES = {
+    "ChangeResponse": lambda: change_response([], [], [], presentations()),
+    "OmissionResponse": lambda: omission_response([], [], [], presentations()),
+    "ImageSelectivity": lambda: image_selectivity([], [], [], presentations())[0],
+    "FlashResponse": lambda: flash_response([], [], [], presentations()),
+    "RunningModulation, PupilModulation": lambda: running_modulation([], [], [], presentations(), ([], [])),
+    "ReceptiveField": lambda: receptive_field([], [], [], presentations(), seed=0)[0],
+}
+
+
+def named_columns(section):
+    """First cells of the section's tables, with every place filled in."""
+    text = PAGE.read_text(encoding="utf-8").split(f"## {section}\n")[1].split("\n## ")[0]
+    names = [name for row in re.findall(r"^\| (`.*?) \|", text, re.M) for name in re.findall(r"`(.+?)`", row)]
+    for place, values in PLACES.items():
+        names = [name.replace(f"{{{place}}}", value) for name in names for value in values]
+    return set(names)
+
+
+@pytest.mark.parametrize("section", list(TABLES))
+def test_the_page_names_all_columns(section):
+    assert named_columns(section) == set(TABLES[section]().columns)
