@@ -257,9 +257,9 @@ def _named_commands(page: Path) -> Iterator[tuple[int, list[str], bool]]:
             yield from ((block.line, words, True) for words in _commands_in(line))
     prose = BLOCK.sub(lambda match: "\n" * match[0].count("\n"), text)
     for match in re.finditer(r"`vbn ([^`]+)`", prose):
-        line = prose.count("\n", 0, match.start()) + 1
+        number = prose.count("\n", 0, match.start()) + 1
         for words in _commands_in("vbn " + match[1].replace("\\|", "|")):
-            yield line, words, False
+            yield number, words, False
 
 
 def _commands_in(line: str) -> Iterator[list[str]]:

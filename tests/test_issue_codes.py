@@ -32,7 +32,7 @@ class Module:
     def values(self, function: ast.FunctionDef, code: ast.expr) -> Iterator[str]:
         """Tell a code: a text, or the name that a loop gives to the keys of a dictionary."""
         if isinstance(code, ast.Constant):
-            yield code.value
+            yield str(code.value)
         elif isinstance(code, ast.Name):
             for loop in ast.walk(function):
                 if isinstance(loop, ast.For | ast.comprehension) and first_name(loop.target) == code.id:
@@ -41,7 +41,7 @@ class Module:
     def keys(self, function: ast.FunctionDef, mapping: ast.expr) -> Iterator[str]:
         """Tell the keys of a dictionary that is written out in the function or by one that calls it."""
         if isinstance(mapping, ast.Dict):
-            yield from (key.value for key in mapping.keys if isinstance(key, ast.Constant))
+            yield from (str(key.value) for key in mapping.keys if isinstance(key, ast.Constant))
         elif isinstance(mapping, ast.Call) and isinstance(mapping.func, ast.Attribute):
             yield from self.keys(function, mapping.func.value)  # .items()
         elif isinstance(mapping, ast.Name):

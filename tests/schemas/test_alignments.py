@@ -16,7 +16,7 @@ from vbn.errors import ConflictError, SettingError
 pytestmark = pytest.mark.files
 
 Row = dict[str, Any]
-Chooser = Callable[["Facts"], int]
+Chooser = Callable[..., int]  # of the facts
 
 OF_IMAGES = ("change", "omission", "pre_change", "flash", "sham_change")
 OUTCOMES = ("hit", "miss", "false_alarm", "correct_reject", "auto_rewarded", "aborted")

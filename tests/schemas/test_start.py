@@ -58,7 +58,7 @@ def test_structures_that_are_missing_or_otherwise_are_seeded(
 ) -> None:
     expected = structures().set_index("acronym")["name"].to_dict()
     used = set(ecephys.Recording.Channel.to_arrays("structure_acronym").tolist())
-    removed, changed = sorted(expected.keys() - used)[:2]
+    removed, changed = sorted(map(str, expected.keys() - used))[:2]
     (ecephys.Structure & {"structure_acronym": removed}).delete_quick()
     ecephys.Structure.update1({"structure_acronym": changed, "structure_name": "another"})
     seeds.seed_structures()

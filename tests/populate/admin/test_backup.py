@@ -152,7 +152,7 @@ def test_a_backup_while_others_work_is_of_one_moment(
 
 def counts_of_entries(database: Any) -> dict[tuple[str, int], int]:
     """Return how many rows each imported or computed table has of a session, where it has any."""
-    counts = {}
+    counts: dict[Any, Any] = {}
     for name, columns in database.tables().items():
         if "session_id" in columns and not name.startswith(f'"{database.prefix}session"'):
             table = name.replace(database.prefix, "")

@@ -241,7 +241,7 @@ def populated(
     make_database: Callable[..., Any], damaged_copy: Callable[..., Path], synthetic_files: list[Path]
 ) -> Populated:
     database = make_database()
-    paths = {}
+    paths: dict[str, Path] = {}
     for damages in FILES:
         path = damaged_copy(all_of(damages))
         paths |= {damage.name: path for damage in damages}

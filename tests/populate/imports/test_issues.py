@@ -138,7 +138,7 @@ class Oddity:
     """What is done to a file, and the issues that are then there besides those of the unchanged file."""
 
     apply: Callable[[h5py.File], None]
-    expected: frozenset[tuple[str, str, str, str]]  # importing table, table of the file, code, severity
+    expected: frozenset[tuple[str, ...]]  # importing table, table of the file, code, severity
     detail: str = ""
 
 

@@ -262,7 +262,8 @@ def _comparable(value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def imported(make_database: Callable[..., Any], damaged_copy: Callable[..., Path]) -> Imported:
-    database, ids = make_database(), {}
+    database = make_database()
+    ids: dict[str, int] = {}
     for changes in FILES:
 
         def changed(file: h5py.File, changes: Any = changes) -> None:

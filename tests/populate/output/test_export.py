@@ -190,7 +190,7 @@ def test_an_interruption_leaves_the_file_as_it_was(
     """The rows come in pieces of which the third is interrupted, when two have been written."""
     from populate.output import export
 
-    pieces = []
+    pieces: list[Any] = []
 
     def record_batch(*arguments: Any) -> Any:
         if len(pieces) == 2:

@@ -47,7 +47,7 @@ def registered(empty_database: Any, populated_synthetic: Any) -> Any:
     return empty_database.register_as(populated_synthetic)
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
+def wait_for(condition: Callable[..., bool], what: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {what}"
@@ -79,7 +79,7 @@ def assert_whole_or_empty(database: Any, reference: Any) -> None:
 
 def counts_by_parameters(database: Any, session_id: int) -> dict[tuple[Any, ...], int]:
     """Return how many rows each table has of a session by each parameter set."""
-    counts = {}
+    counts: dict[tuple[Any, ...], int] = {}
     for table, columns in database.tables().items():
         if "session_id" in columns and not table.startswith(f'"{database.prefix}session"'):
             names = [name for name in columns if name.endswith("_params") or name in PARAMETER_KEYS]
@@ -246,7 +246,7 @@ def test_killed_parents_take_their_workers_along_and_a_killed_worker_is_reported
     assert not alive
 
     with registered.start(*POPULATE, "--processes", "2") as process:
-        wait_for(lambda: workers_of(process) or process.poll() is not None, "the workers")
+        wait_for(lambda: bool(workers_of(process)) or process.poll() is not None, "the workers")
         time.sleep(1.5)  # past their imports
         for worker in workers_of(process)[:1]:
             worker.kill()
@@ -268,7 +268,7 @@ def test_a_worker_killed_at_any_moment_leaves_no_other_waiting(
         registered.empty()
         registered.register_as(populated_synthetic)
         with registered.start(*POPULATE, "--processes", "2") as process:
-            wait_for(lambda: workers_of(process) or process.poll() is not None, "the workers")
+            wait_for(lambda: bool(workers_of(process)) or process.poll() is not None, "the workers")
             time.sleep(moments.uniform(0.0, 4.0))
             for worker in workers_of(process)[:1]:
                 worker.kill()

@@ -67,7 +67,7 @@ def test_the_keys_read_from_the_definitions_are_those_of_the_tables(synthetic_da
 def test_a_table_has_the_parameters_whose_keys_are_in_its_own(synthetic_database: Any) -> None:
     for cls in tables(dj.Imported, dj.Computed):
         known = parameters.parameter_tables().values()
-        assert cls.parameters() == [each for each in known if each.key_name() in cls().primary_key]  # type: ignore[attr-defined]
+        assert cls.parameters() == [each for each in known if each.key_name() in cls().primary_key]
 
 
 def test_a_table_that_lacks_a_default_set_or_has_an_old_one_is_seeded_again(params: Any) -> None:

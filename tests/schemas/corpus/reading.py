@@ -121,7 +121,8 @@ class Expected:
     def catalogue(self) -> pd.Series:
         """The session's row of the release's table of recordings."""
         path = self.folder.parents[2] / "project_metadata" / "ecephys_sessions.csv"
-        return pd.read_csv(path, index_col="ecephys_session_id").loc[self.session_id]
+        table: Any = pd.read_csv(path, index_col="ecephys_session_id")
+        return table.loc[self.session_id]
 
     def table(self, name: str) -> pd.DataFrame:
         """What AllenSDK reads; where that was not kept, the file's own."""

@@ -107,8 +107,8 @@ def test_the_conditions_are_the_waveforms_and_levels_of_the_laser_table(recorded
         for rank, (level, chosen) in enumerate(of_waveform.groupby("level")):
             duration = (chosen["stop_time"] - chosen["start_time"]).median()
             expected.append((waveform, rank, pytest.approx(level), pytest.approx(duration), len(chosen)))
-        names = [row["laser_level_name"] for row in rows if row["laser_waveform"] == waveform]
-        assert (names[0], names[-1]) == ("low", "high")
+        levels = [row["laser_level_name"] for row in rows if row["laser_waveform"] == waveform]
+        assert (levels[0], levels[-1]) == ("low", "high")
     names = ("laser_waveform", "laser_level_rank", "laser_level", "laser_duration", "n_condition_pulses")
     assert [tuple(row[name] for name in names) for row in rows] == expected
 

@@ -94,7 +94,7 @@ def test_change_units_fire_in_the_trials_with_a_change(recorded: Any) -> None:
 
 def test_the_counts_are_read_when_they_are_used(recorded: Any) -> None:
     counts = psth.trial_response(recorded.key, "response")
-    data = counts.variable._data
+    data: Any = counts.variable._data
     while not isinstance(data, np.memmap) and getattr(data, "array", getattr(data, "base", None)) is not None:
         data = getattr(data, "array", getattr(data, "base", None))
     assert isinstance(data, np.memmap)

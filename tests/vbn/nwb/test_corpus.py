@@ -198,7 +198,10 @@ def test_tables_of_a_behaviour_only_session_are_those_of_allensdk(behavior_only,
     assert_same(raw, behavior_expected.table("raw_running_speed"))
     eye = nwb.read_eye_tracking(behavior_only)
     wanted = behavior_expected.table("eye_tracking")
-    assert wanted.empty if eye is None else assert_same(eye, wanted) is None
+    if eye is None:
+        assert wanted.empty
+    else:
+        assert_same(eye, wanted)
     np.testing.assert_array_equal(
         nwb.read_stimulus_timestamps(behavior_only),
         behavior_expected.arrays("timestamps")["stimulus_timestamps"],

@@ -65,7 +65,7 @@ def test_plain_values_come_back_with_their_types(written: Callable[..., pd.DataF
     assert as_lists(frame["count"]) == [2**62, -1]
     assert as_lists(frame["tagged"]) == [True, False]
     assert as_lists(frame["structure"]) == ["VISp", "LP"]
-    assert (frame["count"].dtype, frame["tagged"].dtype) == (np.int64, np.bool_)
+    assert (frame["count"].dtype, frame["tagged"].dtype) == (np.dtype(np.int64), np.dtype(np.bool_))
 
 
 def test_what_is_missing_is_nan_and_missing_text_is_empty(written: Callable[..., pd.DataFrame]) -> None:

@@ -43,7 +43,7 @@ def _drawn_texts(figure: Figure) -> list[Text]:
                 hidden.add(tick.label2)
                 if not axes.axison or not low - 1e-9 <= tick.get_loc() <= high + 1e-9:
                     hidden.add(tick.label1)
-    texts = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible())
+    texts = [artist for artist in figure.findobj(Text) if isinstance(artist, Text) and artist.get_visible()]
     return [text for text in texts if text.get_text().strip() and text not in hidden]
 
 

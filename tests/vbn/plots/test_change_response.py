@@ -85,7 +85,7 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+@pytest.fixture(params=[*CASES.values()], ids=[*CASES])
 def response(request) -> ChangeResponse:
     return make_response(**request.param)
 

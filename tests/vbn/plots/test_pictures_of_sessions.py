@@ -173,7 +173,7 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+@pytest.fixture(params=[*CASES.values()], ids=[*CASES])
 def figure(request) -> Figure:
     figure = request.param()
     FigureCanvasAgg(figure).draw()

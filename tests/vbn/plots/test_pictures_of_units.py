@@ -240,7 +240,7 @@ def test_the_field_is_drawn_as_on_the_screen_with_its_gaussian():
     panel = plot_unit(make_card()).axes[4]
     image, ellipse = panel.images[0], panel.patches[0]
     assert image.origin == "lower"
-    assert image.get_extent() == [-45, 45, -45, 45]
+    assert [*image.get_extent()] == [-45, 45, -45, 45]
     assert (ellipse.center, ellipse.width, ellipse.height) == ((10, -20), 24, 16)
     assert panel.get_title("left") == "Receptive field, p < 0.001"
 

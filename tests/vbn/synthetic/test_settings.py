@@ -35,7 +35,7 @@ from vbn.synthetic.settings import PROBE_LETTERS, generator, session_identity
 )
 def test_a_setting_that_cannot_be_used_is_named_with_its_value(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=rf"{name} must be .*not "):
-        SyntheticSettings(**{name: value})  # type: ignore[arg-type]
+        SyntheticSettings(**{name: value})
 
 
 def test_all_problems_stand_in_one_message() -> None:

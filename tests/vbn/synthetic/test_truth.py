@@ -37,7 +37,7 @@ def test_change_units_answer_changes_and_half_as_strongly_in_the_replay(
 ) -> None:
     images = session.stimuli.images
     changes = images[images["is_change"] == 1]
-    rates = {True: [], False: []}
+    rates: dict[bool, list[float]] = {True: [], False: []}
     for unit, train in of_role("change"):
         window = (unit.parameters["latency_s"], unit.parameters["latency_s"] + unit.parameters["duration_s"])
         for active in (True, False):

@@ -121,7 +121,7 @@ def test_the_peak_channel_is_the_largest() -> None:
         rng = np.random.default_rng(row)
         whole = spread_over_probe(rng, draw_waveform(rng, unit), unit.channel, x_um, y_um)
         assert whole.shape == (384, 82)
-        assert np.unravel_index(whole.argmin(), whole.shape) == (unit.channel, TROUGH_SAMPLE)
+        assert [*np.unravel_index(whole.argmin(), whole.shape)] == [unit.channel, TROUGH_SAMPLE]
 
 
 def test_some_metrics_are_missing_and_only_those_that_may() -> None:

@@ -256,8 +256,9 @@ class TestOnSimulatedUnits:
         for recording in recordings:
             truth = recording.content("ground_truth")
             roles = {unit["unit_id"]: unit["role"] for unit in truth["units"]}
-            unit_ids, *spikes = recording.spikes()
-            table = laser_evidence_by_condition(*spikes, recording.table("optotagging_table"), seed=0)
+            unit_ids, times, offsets, n_spikes = recording.spikes()
+            pulses = recording.table("optotagging_table")
+            table = laser_evidence_by_condition(times, offsets, n_spikes, pulses, seed=0)
             labels = labels_of(table, genotype=SST if truth["chr2"] else "wt/wt")
             expected = [roles[unit] == "opto" and truth["chr2"] for unit in unit_ids]
             assert labels["passes"].tolist() == expected

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from tests.vbn.analysis.responses.spike_trains import spikes_at
 from vbn.analysis.responses.flash_response import FlashResponseParameters, flash_response
 
 
@@ -19,12 +20,6 @@ def flash_table(colors, start_s=100.0):
     )
     image = pd.DataFrame({"start_time": [10.0], "color": [np.nan]})
     return pd.concat([image, flashes], ignore_index=True)
-
-
-def spikes_at(*trains):
-    trains = [np.sort(np.asarray(train, dtype=float)) for train in trains]
-    n_spikes = np.array([train.size for train in trains])
-    return np.concatenate([*trains, []]), np.cumsum(n_spikes) - n_spikes, n_spikes
 
 
 def at(table, color):

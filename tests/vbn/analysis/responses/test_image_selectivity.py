@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from tests.vbn.analysis.responses.spike_trains import spikes_at
 from vbn.analysis.responses import image_selectivity as module
 from vbn.analysis.responses.flash_selection import is_repeated_image
 from vbn.analysis.responses.image_selectivity import (
@@ -39,12 +40,6 @@ def image_table(images, novel=(), *, active=True, start_s=10.0):
             "is_image_novel": pd.array(is_novel, dtype="boolean"),
         }
     )
-
-
-def spikes_at(*trains):
-    trains = [np.sort(np.asarray(train, dtype=float)) for train in trains]
-    n_spikes = np.array([train.size for train in trains])
-    return np.concatenate([*trains, []]), np.cumsum(n_spikes) - n_spikes, n_spikes
 
 
 def test_only_flashes_that_repeat_an_image_are_used():

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from tests.vbn.analysis.responses.spike_trains import spikes_at
 from vbn.analysis.responses.omission_response import OmissionResponseParameters, omission_response
 
 PERIOD_S = 0.75
@@ -36,12 +37,6 @@ def session(n_active=8, n_passive=0):
 def omissions(table, active=True):
     chosen = table["omitted"].to_numpy(bool) & (table["active"].to_numpy(bool) == active)
     return table.loc[chosen, "start_time"].to_numpy()
-
-
-def spikes_at(*trains):
-    trains = [np.sort(np.asarray(train, dtype=float)) for train in trains]
-    n_spikes = np.array([train.size for train in trains])
-    return np.concatenate([*trains, []]), np.cumsum(n_spikes) - n_spikes, n_spikes
 
 
 def test_rates_and_indices_by_hand():
@@ -125,7 +120,7 @@ def test_an_omission_right_after_an_omission_has_no_flash_before_it():
 def test_no_omissions_and_no_spikes_are_nan_and_0():
     table = session(3)
     nothing = omission_response(*spikes_at([1.0, 2.0], []), table[~table["omitted"].to_numpy(bool)])
-    numbers = [name for name in nothing if name.endswith("_hz") or name[:2] in ("p_", "q_")]
+    numbers = [name for name in map(str, nothing) if name.endswith("_hz") or name[:2] in ("p_", "q_")]
     assert nothing[numbers].isna().all(axis=None)
     assert not nothing["is_responsive"].any()
     silent = omission_response(*spikes_at([]), table).iloc[0]

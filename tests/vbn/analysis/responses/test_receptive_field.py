@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.vbn.analysis.responses.spike_trains import spikes_at
 from vbn.analysis.responses.receptive_field import (
     ReceptiveFieldParameters,
     chi_square_p_values,
@@ -32,12 +33,6 @@ def gabor_table(n_repeats=3, seed=0):
     )
     image = pd.DataFrame({"start_time": [10.0], "position_x": [np.nan], "position_y": [np.nan]})
     return pd.concat([image, gabors], ignore_index=True)
-
-
-def spikes_at(*trains):
-    trains = [np.sort(np.asarray(train, dtype=float)) for train in trains]
-    n_spikes = np.array([train.size for train in trains])
-    return np.concatenate([*trains, []]), np.cumsum(n_spikes) - n_spikes, n_spikes
 
 
 def train_of(table, expected, seed=0):

@@ -6,6 +6,8 @@ The tables are AllenSDK's, the truth is that of the ``expected`` folders.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,21 +24,24 @@ from vbn.analysis.responses.running_modulation import pupil_modulation, running_
 MIN_FOUND_SHARE = 0.8
 MAX_FALSE_SHARE = 0.08
 
+Spikes = tuple[np.ndarray, np.ndarray, np.ndarray]
+Session = tuple[Spikes, Any, list[dict[str, Any]]]
+
 
 @pytest.fixture(scope="module")
-def sessions(recordings):
+def sessions(recordings) -> list[Session]:
     """Per session: spikes, presentations, trials, the injected units in order, and the folder's tables."""
     found = []
     for expected in recordings:
-        unit_ids, *spikes = expected.spikes()
+        unit_ids, times, offsets, n_spikes = expected.spikes()
         truth = json.loads((expected.folder / "ground_truth.json").read_text())["units"]
         by_id = {unit["unit_id"]: unit for unit in truth}
         units = [by_id[unit_id] for unit_id in unit_ids.tolist()]
-        found.append((spikes, expected, units))
+        found.append(((times, offsets, n_spikes), expected, units))
     return found
 
 
-def measured(sessions, function):
+def measured(sessions: list[Session], function: Callable[[Spikes, Any], pd.DataFrame]) -> pd.DataFrame:
     """Rows of all sessions with what was injected, side by side."""
     parts = []
     for spikes, expected, units in sessions:
@@ -53,7 +58,7 @@ def false_share(table, found, *roles):
     return table.loc[~table["role"].isin(roles), found].astype(bool).mean()
 
 
-def test_change_units_prefer_changes_and_more_so_in_the_task(sessions):
+def test_change_units_prefer_changes_and_more_so_in_the_task(sessions: list[Session]):
     table = measured(
         sessions,
         lambda spikes, e: change_response(*spikes, presentations_of(e), e.table("trials")),
@@ -72,7 +77,7 @@ def test_change_units_prefer_changes_and_more_so_in_the_task(sessions):
     assert false_share(table, "is_change_modulated", "change") <= MAX_FALSE_SHARE
 
 
-def test_omission_units_answer_omissions(sessions):
+def test_omission_units_answer_omissions(sessions: list[Session]):
     table = measured(sessions, lambda spikes, e: omission_response(*spikes, presentations_of(e)))
     omission = table[table["role"] == "omission"]
     assert len(omission) > 0
@@ -82,7 +87,7 @@ def test_omission_units_answer_omissions(sessions):
     assert false_share(table, "is_responsive", "omission") <= MAX_FALSE_SHARE
 
 
-def test_visual_units_prefer_their_image_and_their_colour(sessions):
+def test_visual_units_prefer_their_image_and_their_colour(sessions: list[Session]):
     table = measured(sessions, lambda spikes, e: image_selectivity(*spikes, presentations_of(e))[0])
     rates = [image_selectivity(*spikes, presentations_of(e))[1] for spikes, e, _ in sessions]
     colors = measured(sessions, lambda spikes, e: flash_response(*spikes, presentations_of(e)))
@@ -97,7 +102,7 @@ def test_visual_units_prefer_their_image_and_their_colour(sessions):
     assert false_share(table, "is_selective", "visual", "running") <= MAX_FALSE_SHARE
 
 
-def test_fields_are_found_where_they_were_put(sessions):
+def test_fields_are_found_where_they_were_put(sessions: list[Session]):
     table = measured(sessions, lambda spikes, e: receptive_field(*spikes, presentations_of(e), seed=1)[0])
     field = table[table["role"] == "rf"]
     assert len(field) > 0
@@ -110,8 +115,8 @@ def test_fields_are_found_where_they_were_put(sessions):
     assert false_share(table, "is_significant", "rf") <= MAX_FALSE_SHARE
 
 
-def test_running_units_fire_more_while_the_mouse_runs(sessions):
-    def measure(spikes, e):
+def test_running_units_fire_more_while_the_mouse_runs(sessions: list[Session]):
+    def measure(spikes: Spikes, e):
         running = e.table("running_speed")
         trace = running["timestamps"].to_numpy(), running["speed"].to_numpy()
         result = running_modulation(*spikes, presentations_of(e), trace)
@@ -129,7 +134,7 @@ def test_running_units_fire_more_while_the_mouse_runs(sessions):
     assert false_share(table, "correlated", "running") <= MAX_FALSE_SHARE
 
 
-def test_the_pupil_is_measured_where_there_is_eye_tracking(sessions):
+def test_the_pupil_is_measured_where_there_is_eye_tracking(sessions: list[Session]):
     for spikes, expected, _ in sessions:
         eye = expected.table("eye_tracking")
         columns = (eye["timestamps"], eye["pupil_area"], eye["likely_blink"]) if len(eye) else None

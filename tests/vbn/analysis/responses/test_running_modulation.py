@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from tests.vbn.analysis.responses.spike_trains import spikes_at
 from vbn.analysis.responses.running_modulation import (
     StateModulationParameters,
     pupil_modulation,
@@ -32,12 +33,6 @@ def image_table(n, start_s=10.0):
             "omitted": pd.array(np.zeros(n, bool), dtype="boolean"),
         }
     )
-
-
-def spikes_at(*trains):
-    trains = [np.sort(np.asarray(train, dtype=float)) for train in trains]
-    n_spikes = np.array([train.size for train in trains])
-    return np.concatenate([*trains, []]), np.cumsum(n_spikes) - n_spikes, n_spikes
 
 
 def trace(times, values):

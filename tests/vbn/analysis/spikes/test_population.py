@@ -61,7 +61,10 @@ class TestAreaSummary:
     def test_by_hand(self):
         table = area_summary(
             ["VISp", "LP", "VISp", "VISp", None, "CA1"],
-            {"responsive": [True, False, None, False, True, NAN], "tagged": [False] * 6},
+            {
+                "responsive": np.array([True, False, None, False, True, NAN], dtype=object),
+                "tagged": np.zeros(6, dtype=bool),
+            },
         )
         assert table["group"].tolist() == ["CA1", "LP", "VISp"]
         assert table["n_units"].tolist() == [1, 1, 3]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import doctest
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ TIMES = st.integers(0, 300).map(lambda k: k / 100)
 EDGES = st.tuples(st.integers(-60, 60), st.integers(1, 60)).map(lambda e: (e[0] / 100, (e[0] + e[1]) / 100))
 
 
-def one_unit(times):
+def one_unit(times: Any) -> tuple[np.ndarray, list[int], list[int]]:
     return np.array(times, dtype=float), [0], [len(times)]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,7 @@ class TestThreeDefinitions:
         expected = bennett_by_pandas(session, n, threshold)
         assert flashes[active].tolist() == expected
         assert not flashes[~active].any()
-        first = {}
+        first: dict[Any, Any] = {}
         for flash, engaged in zip(active_flashes(session), expected, strict=True):
             first.setdefault(flash["trial"], engaged)
         trials = engaged_trials(session.trials, session.presentations, parameters)

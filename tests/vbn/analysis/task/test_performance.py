@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +63,8 @@ def rewards_of(trials: pd.DataFrame) -> pd.DataFrame:
 
 def by_loop(kinds: list[str], latencies: np.ndarray, starts: np.ndarray) -> pd.DataFrame:
     """The definitions in plain Python, one trial at a time."""
-    rows, recent = [], []
+    rows: list[Any] = []
+    recent: list[Any] = []
     for trial, kind in enumerate(kinds):
         row = dict.fromkeys(COLUMNS, np.nan)
         if trial >= 10:

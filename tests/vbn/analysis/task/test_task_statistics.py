@@ -82,7 +82,7 @@ class TestPooled:
         names = ("trial_count", "hit_rate", "false_alarm_rate", "dprime", "criterion")
         assert list(statistics) == [f"{trials}_{name}" for trials in TRIAL_SETS for name in names]
         for name, (definition, clip) in TRIAL_SETS.items():
-            chosen = [True] * len(kinds)
+            chosen = np.ones(len(kinds), dtype=bool)
             if definition:
                 chosen = engaged_trials(session.trials, session.presentations, ENGAGEMENT[definition])
             taken = [kind for kind, take in zip(kinds, chosen, strict=True) if take]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -52,7 +54,7 @@ class TestTrialEvents:
 
 
 class TestTrialCounts:
-    def spikes(self, seed: int, sizes=(0, 1, 30, 300)):
+    def spikes(self, seed: int, sizes=(0, 1, 30, 300)) -> tuple[Any, Any, Any, Any]:
         rng = np.random.default_rng(seed)
         trains = [np.sort(rng.integers(0, 30 * 64, size)) / 64 for size in sizes]  # binary: hits the edges
         n_spikes = np.array(sizes)
@@ -69,10 +71,10 @@ class TestTrialCounts:
     @given(SEEDS)
     @settings(max_examples=30)
     def test_agrees_with_counting_one_window_at_a_time(self, seed):
-        *spikes, trains = self.spikes(seed)
+        times, offsets, n_spikes, trains = self.spikes(seed)
         events = np.random.default_rng(seed + 1).integers(0, 30 * 64, 12) / 64
         windows = {"a": (-0.25, 0.0), "b": (0.0, 0.25), "c": (0.125, 2.0)}
-        counts = trial_counts(*spikes, events, windows)
+        counts = trial_counts(times, offsets, n_spikes, events, windows)
         expected = [
             [
                 [int(((train - event >= start) & (train - event < stop)).sum()) for event in events]
@@ -106,7 +108,7 @@ class TestTrialCounts:
         np.testing.assert_array_equal(counts[names.index("early")] + counts[names.index("late")], whole[0])
 
     def test_order_of_events_is_kept(self):
-        *spikes, _ = self.spikes(4)
+        spikes = self.spikes(4)[:3]
         events = np.array([20.0, 3.0, 11.0])
         order = [1, 2, 0]
         np.testing.assert_array_equal(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from types import SimpleNamespace
+from typing import Any
 
 import h5py
 import numpy as np
@@ -127,7 +128,7 @@ def test_a_file_cannot_hide_what_it_describes_from_those_after_it(mutated, monke
 
 
 def test_the_types_of_few_descriptions_are_kept(mutated, monkeypatch):
-    kept = {}
+    kept: dict[Any, Any] = {}
     monkeypatch.setattr(recording_module, "_known_types", kept)
     monkeypatch.setattr(recording_module, "MOST_KNOWN_TYPES", 1)
     for damage in (unchanged, describe_anew):
@@ -366,6 +367,7 @@ def test_a_failing_disk_is_not_a_bug(tmp_path):
 
 def test_a_file_that_a_reader_finds_cut_short_inside_is_not_readable(mutated):
     """A column whose compressed bytes are damaged."""
+    chunks = []
 
     def damage(file):
         n = len(file["processing/running/speed/data"])
@@ -374,12 +376,11 @@ def test_a_file_that_a_reader_finds_cut_short_inside_is_not_readable(mutated):
             "data", data=np.arange(float(n)), chunks=(500,), compression="gzip"
         )
         made.attrs.update({"unit": "cm/s", "conversion": 1.0, "offset": 0.0, "resolution": -1.0})
-        info = made.id.get_chunk_info(3)
-        damage.at, damage.size = info.byte_offset, info.size
+        chunks.append(made.id.get_chunk_info(3))
 
     path = mutated(damage)
     with path.open("r+b") as stream:
-        stream.seek(damage.at)
-        stream.write(b"\xff" * damage.size)
+        stream.seek(chunks[0].byte_offset)
+        stream.write(b"\xff" * chunks[0].size)
     with nwb.open_recording(path) as recording, pytest.raises(NotReadableError, match="cannot be read"):
         nwb.read_running(recording)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -154,7 +156,8 @@ def test_what_an_old_training_file_lacks_is_worked_out(mutated, open_plainly, be
 
 def slow_changes(names, blocks):
     """AllenSDK's rules, row by row, for each block by itself."""
-    changes, counts = [], []
+    changes: list[Any] = []
+    counts: list[Any] = []
     for k, (name, block) in enumerate(zip(names, blocks, strict=True)):
         earlier = [n for n, b in zip(names[:k], blocks[:k], strict=True) if b == block and n is not None]
         shown = [n for n in earlier if n != "omitted"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +23,7 @@ def frames(make_recording, task, stimuli):
     return nwb.read_trials(recording), nwb.read_stimulus_presentations(recording)
 
 
-def test_changes_are_joined_by_frame(frames):
+def test_changes_are_joined_by_frame(frames: tuple[Any, Any]):
     """Trial 0 changes in frame 130, trial 2 has a sham change in frame 220; trial 1 is aborted."""
     found = nwb.match_changes(*frames, FRAMES)
     assert found["trial_id"].tolist() == [0, 2]
@@ -33,7 +35,7 @@ def test_changes_are_joined_by_frame(frames):
     assert found["presentation_id"].dtype == "Int64"
 
 
-def test_the_replay_is_never_a_trials_change(frames):
+def test_the_replay_is_never_a_trials_change(frames: tuple[Any, Any]):
     trials, presentations = frames
     trials.loc[0, "change_frame"] = 330  # where the replay shows the same change
     found = nwb.match_changes(trials, presentations, FRAMES)
@@ -42,33 +44,33 @@ def test_the_replay_is_never_a_trials_change(frames):
     assert found["frame_time"][0] == 33.0
 
 
-def test_a_frame_beside_is_not_joined(frames):
+def test_a_frame_beside_is_not_joined(frames: tuple[Any, Any]):
     trials, presentations = frames
     trials["change_frame"] += 1
     assert nwb.match_changes(trials, presentations, FRAMES)["presentation_id"].isna().all()
 
 
-def test_a_frame_without_time_has_no_frame_residual(frames):
+def test_a_frame_without_time_has_no_frame_residual(frames: tuple[Any, Any]):
     found = nwb.match_changes(*frames, FRAMES[:200])
     assert np.isnan(found["frame_time"]).tolist() == [False, True]
     assert np.isnan(found["frame_residual"]).tolist() == [False, True]
     assert found["presentation_id"].tolist() == [1, 4]
 
 
-def test_training_is_joined_by_its_own_change_time(frames):
+def test_training_is_joined_by_its_own_change_time(frames: tuple[Any, Any]):
     trials, presentations = frames
     training = trials.rename(columns={"change_time_no_display_delay": "change_time"})
     wanted = nwb.match_changes(trials, presentations, FRAMES)
     pd.testing.assert_frame_equal(nwb.match_changes(training, presentations, FRAMES), wanted)
 
 
-def test_trials_need_a_change_time(frames):
+def test_trials_need_a_change_time(frames: tuple[Any, Any]):
     trials, presentations = frames
     with pytest.raises(ValueError, match="trials must have one of"):
         nwb.match_changes(trials.drop(columns="change_time_no_display_delay"), presentations, FRAMES)
 
 
-def test_the_inputs_stay_as_they_are(frames):
+def test_the_inputs_stay_as_they_are(frames: tuple[Any, Any]):
     trials, presentations = frames
     before = trials.copy(), presentations.copy()
     nwb.match_changes(trials, presentations, FRAMES)
@@ -77,9 +79,11 @@ def test_the_inputs_stay_as_they_are(frames):
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_without_trials_or_presentations_the_columns_stay(frames, which):
-    emptied = [frame.iloc[:0] if number == which else frame for number, frame in enumerate(frames)]
-    found = nwb.match_changes(*emptied, FRAMES)
+def test_without_trials_or_presentations_the_columns_stay(frames: tuple[Any, Any], which):
+    trials, presentations = (
+        frame.iloc[:0] if number == which else frame for number, frame in enumerate(frames)
+    )
+    found = nwb.match_changes(trials, presentations, FRAMES)
     assert len(found) == (0 if which == 0 else 2)
     assert list(found) == list(nwb.match_changes(*frames, FRAMES))
     assert found["presentation_id"].dtype == "Int64"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,7 +39,7 @@ def slow_blinks(eye, pupil, z_threshold, dilation_frames):
     st.sampled_from([0.71, 1.57, 2.93]),
     st.integers(0, 4),
 )
-def test_blinks_are_those_of_a_plain_loop(areas, z_threshold, dilation_frames):
+def test_blinks_are_those_of_a_plain_loop(areas: tuple[Any, Any], z_threshold, dilation_frames):
     found = likely_blinks(*areas, z_threshold, dilation_frames)
     assert found.tolist() == slow_blinks(*areas, z_threshold, dilation_frames)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import h5py
 import numpy as np
@@ -127,7 +128,7 @@ def test_channels_come_in_the_order_asked_for(make_lfp, contents):
 
 @pytest.mark.parametrize("piece", [(100.0, None), (None, 1.0), (6.0, 6.0)])
 @pytest.mark.parametrize("decimate", [1, 4])
-def test_a_piece_without_samples_is_empty(make_lfp, contents, piece, decimate):
+def test_a_piece_without_samples_is_empty(make_lfp, contents, piece: tuple[Any, Any], decimate):
     timestamps, samples = nwb.read_lfp_samples(make_lfp(contents), *piece, decimate=decimate)
     assert timestamps.shape == (0,)
     assert samples.shape == (0, 3)

@@ -125,7 +125,7 @@ def test_images_come_one_at_a_time(make_recording, images):
     found = nwb.read_stimulus_templates(make_recording(images))
     first = next(found)
     assert (first.image_set, first.image_name) == ("Images_G_2019.05.26", "im1_r")
-    assert (first.warped.dtype, first.unwarped.dtype) == (np.uint8, np.float64)
+    assert (first.warped.dtype, first.unwarped.dtype) == (np.dtype(np.uint8), np.dtype(np.float64))
     assert np.argwhere(np.isnan(first.unwarped)).tolist() == [[1, 1]]
     assert [image.image_name for image in found] == ["im2_r"]
 

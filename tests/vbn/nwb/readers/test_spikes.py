@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from typing import Any
 
 import h5py
 import numpy as np
@@ -120,7 +121,7 @@ def test_a_failure_of_ours_is_noted(make_recording, ephys, monkeypatch):
 
 def test_a_probe_is_let_go_before_the_next_one_is_read(make_recording, ephys):
     recording = make_recording(ephys)
-    probes = nwb.iterate_spike_times(recording, nwb.read_units(recording))
+    probes: Any = nwb.iterate_spike_times(recording, nwb.read_units(recording))
     next(probes)
     assert probes.gi_frame.f_locals["spike_times"] is not None
     next(probes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -150,7 +152,7 @@ def test_stimulus_timestamps_are_those_of_the_frames(make_recording):
 
 @given(st.lists(st.sampled_from("abc")))
 def test_runs_are_counted_as_in_a_plain_loop(names):
-    wanted = []
+    wanted: list[Any] = []
     for k, name in enumerate(names):
         wanted.append(0 if not k else wanted[-1] + (name != names[k - 1]))
     assert runs_of(np.array(names, dtype=object)).tolist() == wanted
