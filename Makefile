@@ -3,8 +3,11 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tests run on as many processes as the machine has cores, each with a server of its own: make test WORKERS=1
+WORKERS ?= logical
+TESTS = $(BIN)/pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile
 
-.PHONY: help demo test test-corpus test-mysql test-stack lint check docs bench bench-full faults fuzz notebooks screenshots clean clean-demo
+.PHONY: help demo test test-unit test-corpus test-mysql test-stack lint check docs bench bench-full faults fuzz notebooks screenshots clean clean-demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -13,13 +16,16 @@ demo: $(VENV)/.installed ## write, register, populate and draw two synthetic ses
 	$(BIN)/vbn demo --folder demo
 
 test: $(VENV)/.installed-test ## run the tests on the embedded server
-	$(BIN)/pytest $(PYTEST)
+	$(TESTS) $(PYTEST)
+
+test-unit: $(VENV)/.installed-test ## run the tests that need no database
+	$(TESTS) -m "not database" $(PYTEST)
 
 test-corpus: $(VENV)/.installed-test ## run the tests that read AllenSDK-written sessions and real tables (VBN_CORPUS ...)
-	$(BIN)/pytest -m corpus $(PYTEST)
+	$(TESTS) -m corpus $(PYTEST)
 
 test-mysql: $(VENV)/.installed-test ## run the database tests on MySQL (DJ_HOST ..., else Docker)
-	$(BIN)/pytest -m "database $(BUT)" --backend mysql
+	$(TESTS) -m "database $(BUT)" --backend mysql
 
 test-stack: $(VENV)/.installed-test ## build the images, run the lab's server and test it (needs Docker)
 	$(BIN)/pytest -m stack tests/test_stack.py
@@ -67,17 +73,17 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --editable .
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[test]'
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[docs]'
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
 	@touch $(VENV)/.installed $(VENV)/.installed-test $(VENV)/.installed-docs $@
