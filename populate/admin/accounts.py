@@ -30,12 +30,12 @@ from schemas.bases.registry import part_classes, schema_names, tables
 from schemas.server.access import ROLES, RefusedError, require_admin, role_name
 from schemas.server.connection import Database, server_lock
 from schemas.server.datajoint import dj
+from schemas.server.error_codes import ACCOUNT_EXISTS, code_of
 from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError
 
 PASSWORD_BYTES = 24
 LONGEST_NAME = {"mysql": 32, "postgresql": 63}
 ANY_HOST = "%"
-ACCOUNT_EXISTS = 1396  # MySQL's only word for what cannot be done with an account
 
 # What imports write beside their own tables. MySQL takes "insert unless it is there" for an update.
 WRITTEN_BY_IMPORTS: tuple[tuple[Any, tuple[str, ...]], ...] = (
@@ -440,7 +440,7 @@ def _explained_accounts(name: str) -> Iterator[None]:
     try:
         yield
     except (pymysql.err.MySQLError, psycopg2.Error) as error:
-        if getattr(error, "pgcode", None) == "42710" or error.args[:1] == (ACCOUNT_EXISTS,):
+        if code_of(error) in ACCOUNT_EXISTS:
             raise ConflictError(
                 f"The server has an account '{name}' that is not of this database. Choose another name."
             ) from error

@@ -11,13 +11,11 @@ from typing import Any
 
 from schemas.server import settings
 from schemas.server.datajoint import dj
+from schemas.server.error_codes import READ_ONLY, REFUSED, code_of
 from vbn.errors import ServerError
 
 ROLES = ("reader", "worker", "admin")
 
-# Of MySQL, on global privileges and accounts; DataJoint passes these on as they are.
-REFUSALS_OF_MYSQL = (1045, 1227, 1370, 1410)
-READ_ONLY_MYSQL = (1290, 1836)  # also what other options forbid
 VERBS = {
     "INSERT": "insert into",
     "REPLACE": "insert into",
@@ -82,7 +80,7 @@ def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
             )
             refused.__cause__ = error  # by which a worker knows that it may pass
             return refused
-        if not isinstance(translated, dj.errors.AccessError) and not _is_refusal(error):
+        if not isinstance(translated, dj.errors.AccessError) and code_of(error) not in REFUSED:
             return translated
         account = f"'{info['user']}'" + (f" ({role})" if role else "")
         lines = str(error.args[-1] if error.args else error).strip().splitlines()
@@ -97,13 +95,8 @@ def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
 
 def _is_read_only(error: Exception) -> bool:
     """Tell whether the server takes no changes from anybody: a replica, or one that is taken out of use."""
-    if error.args and error.args[0] in READ_ONLY_MYSQL:
-        return "read-only" in str(error)
-    return getattr(error, "pgcode", None) == "25006"
-
-
-def _is_refusal(error: Exception) -> bool:
-    return bool(error.args) and error.args[0] in REFUSALS_OF_MYSQL
+    code = code_of(error)
+    return code in READ_ONLY and ("read-only" in str(error) or not isinstance(code, int))
 
 
 def _deed(query: str, prefix: str) -> str:
