@@ -29,7 +29,7 @@ from schemas import administration, ecephys, session, stimulus
 from schemas.bases.registry import part_classes, schema_names, tables
 from schemas.server.access import ROLES, RefusedError, require_admin, role_name
 from schemas.server.connection import Database, server_lock
-from schemas.server.datajoint import dj
+from schemas.server.datajoint import dj, driver_of
 from schemas.server.error_codes import ACCOUNT_EXISTS, code_of
 from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError
 
@@ -410,7 +410,7 @@ class _PostgreSQL(_Server):
 
     def _hidden(self, name: str, password: str) -> str:
         """Return what the server keeps of a password, so that no log of statements has the password."""
-        connection = self.database.connection._conn
+        connection = driver_of(self.database.connection)
         return str(psycopg2.extensions.encrypt_password(password, name, connection, "scram-sha-256"))
 
     def _scalar(self, query: str, *args: Any) -> Any:

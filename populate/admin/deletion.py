@@ -211,7 +211,7 @@ def _table(name: str) -> Any:
 
 
 def _records() -> set[type]:
-    return {cls for cls, _ in administration.schema.declare_list}
+    return set(administration.schema.masters)
 
 
 def _condition(cls: Any, text: str) -> tuple[str, Any]:
@@ -287,7 +287,7 @@ def _require_whole(rows: dict[str, int]) -> None:
 
 
 def _with_parts(schema: Any) -> list[Any]:
-    return [table() for cls, _ in schema.declare_list for table in (cls, *part_classes(cls))]
+    return [table() for cls in schema.masters for table in (cls, *part_classes(cls))]
 
 
 def _plain_name(full_table_name: str) -> str:

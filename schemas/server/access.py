@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from schemas.server import settings
-from schemas.server.datajoint import dj
+from schemas.server.datajoint import dj, explain_errors
 from schemas.server.error_codes import READ_ONLY, REFUSED, code_of
 from vbn.errors import ServerError
 
@@ -67,15 +67,12 @@ def require_admin(database: Any, deed: str) -> None:
 
 def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
     """Make whatever the server refuses this connection's account a `RefusedError`, in words."""
-    adapter = connection.adapter
-    translate = type(adapter).translate_error
+    backend, info = connection.adapter.backend, connection.conn_info
 
-    def translate_in_words(error: Exception, query: str = "") -> Exception:
-        translated: Exception = translate(adapter, error, query)
-        info = connection.conn_info
+    def in_words(error: Exception, translated: Exception, query: str) -> Exception:
         if _is_read_only(error):
             refused = RefusedError(
-                f"The {adapter.backend} server {info['host']}:{info['port']} is read-only, as a replica for "
+                f"The {backend} server {info['host']}:{info['port']} is read-only, as a replica for "
                 "readers is. Set DJ_HOST to the server that is written to."
             )
             refused.__cause__ = error  # by which a worker knows that it may pass
@@ -85,12 +82,12 @@ def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
         account = f"'{info['user']}'" + (f" ({role})" if role else "")
         lines = str(error.args[-1] if error.args else error).strip().splitlines()
         return RefusedError(
-            f"The account {account} may not {_deed(query, prefix)} on the {adapter.backend} server "
+            f"The account {account} may not {_deed(query, prefix)} on the {backend} server "
             f"{info['host']}:{info['port']} ({lines[0] if lines else type(error).__name__}). "
             "Ask its administrator, or use an account that may."
         )
 
-    adapter.translate_error = translate_in_words
+    explain_errors(connection, in_words)
 
 
 def _is_read_only(error: Exception) -> bool:

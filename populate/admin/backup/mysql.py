@@ -16,6 +16,7 @@ from populate.admin.backup.programs import find_mysql_program, secret_file, stre
 from populate.admin.snapshot import Snapshot, open_another
 from schemas.bases.registry import schema_names
 from schemas.server.connection import Database
+from schemas.server.datajoint import driver_of
 from schemas.server.error_codes import MAY_NOT_LOCK, MYSQL
 from vbn.errors import ServerError
 
@@ -76,7 +77,7 @@ def load(database: Database, source: Path, program: str | None) -> None:
 def _writers_held_up(database: Database) -> Iterator[Callable[[], None]]:
     """Hold up everybody who writes, until the given function is called or the block ends."""
     with contextlib.closing(open_another(database)) as connection:
-        cursor = connection._conn.cursor()
+        cursor = driver_of(connection).cursor()
         cursor.execute(f"SET SESSION lock_wait_timeout = {LOCK_WAIT_S}")
         _hold_up(cursor, database)
         yield lambda: cursor.execute("UNLOCK TABLES")
