@@ -120,9 +120,8 @@ def _throw_unwritten_output_away() -> None:
 def _collect_garbage_less_often() -> None:
     """Keep Python from looking at all objects again and again while it imports, and once more at its end.
 
-    DataJoint and what it imports are 200,000 objects that stay; a third of its import goes into that. It
-    stands here, apart from what else makes DataJoint faster (`schemas.server.datajoint`), as the import of that
-    is what becomes faster.
+    DataJoint and what it imports are 200,000 objects that stay; a third of its import goes into that.
+    What else makes DataJoint faster stands in `schemas.server.datajoint`, which cannot be imported before.
     """
     gc.set_threshold(10_000, 10, 10)
     atexit.register(gc.freeze)
