@@ -56,7 +56,8 @@ class Schema(dj.Schema):
         create : whether schema and tables that are not there are made.
         """
         if self.database == name and self.connection is connection:
-            self._declare_absent(create)
+            if create:
+                self._declare_absent()
             return
         for cls in self.masters:  # DataJoint appends the definition on each activation
             cls.__doc__ = (cls.__doc__ or "").split("\nTable definition:\n")[0]
@@ -66,9 +67,9 @@ class Schema(dj.Schema):
         self.database = self.connection = None
         self.activate(name, connection=connection, create_schema=create, create_tables=create)
 
-    def _declare_absent(self, create: bool) -> None:
-        for cls, context in self.declare_list if create else ():
-            self.create_tables = True
+    def _declare_absent(self) -> None:
+        self.create_tables = True
+        for cls, context in self.declare_list:
             self._decorate_master(cls, context)
 
 
