@@ -30,30 +30,15 @@ with warnings.catch_warnings():
         from datajoint.heading import Heading
         from datajoint.settings import find_config_file
         from datajoint.utils import from_camel_case
+    except ImportError as error:
+        raise ImportError(f"{error}. Run: pip install --upgrade vbn-datajoint") from error
     except ValueError as error:  # pydantic's and DataJoint's own, on settings that cannot be used
         raise SettingError(f"DataJoint's settings (DJ_* variables) cannot be used: {error}") from error
 
 __all__ = [
-    "Heading",
-    "JobTable",
-    "condition_of",
-    "configuration_source",
-    "current_connection",
-    "decode_array",
-    "decode_attribute",
-    "dj",
-    "driver_of",
-    "explain_errors",
-    "find_config_file",
-    "from_camel_case",
-    "get_store_backend",
-    "open_stored",
+    "Heading", "decode_attribute", "dj", "find_config_file", "from_camel_case", "get_store_backend",
     "prepare_declare",
-    "reconnect",
-    "settings_of",
-    "takes_rows",
-    "use_jobs",
-]
+]  # fmt: skip
 
 Key = dict[str, Any]
 
