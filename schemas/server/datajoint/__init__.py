@@ -1,8 +1,8 @@
 """The only place that imports DataJoint, and that knows of it what its documentation does not promise.
 
 Every other module takes ``dj`` and the functions below from here, so that a new version is looked at in one
-place: ``tests/schemas/test_datajoint.py`` asks for each assumption by itself. `binding` ties table classes to
-a database, `headings` reads what the columns are.
+place: ``tests/schemas/server/test_datajoint.py`` asks for each assumption by itself. `binding` ties table
+classes to a database, `headings` reads what their columns are, `by_columns` takes rows in and out.
 
 DataJoint is imported without its notices: that ``datajoint.json`` is missing is a supported state here (the
 embedded server), and that one of DataJoint's own modules is deprecated concerns DataJoint.

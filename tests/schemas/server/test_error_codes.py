@@ -13,7 +13,7 @@ from psycopg2.errorcodes import lookup
 from schemas.server import error_codes
 from schemas.server.error_codes import LOCKED, READ_ONLY, code_of, is_away, is_lost
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 
 def test_codes_are_read_from_either_drivers_errors() -> None:

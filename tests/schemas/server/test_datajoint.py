@@ -18,7 +18,7 @@ from schemas.server import datajoint as fence
 from schemas.server.datajoint import binding, dj, find_config_file, headings
 from schemas.server.settings import STORE_NAME
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 FENCE = PROJECT / "schemas" / "server" / "datajoint"
 
 
@@ -165,14 +165,11 @@ def test_an_array_of_the_store_is_a_reference_and_a_file(connection: Any) -> Non
 
 
 def test_a_job_table_takes_no_questions_to_make_and_is_what_populate_uses(
-    connection: Any, monkeypatch: pytest.MonkeyPatch
+    connection: Any, questions: list[str]
 ) -> None:
-    table, asked = psth.Psth(), []
-    query = dj.Connection.query
-    with monkeypatch.context() as patch:
-        patch.setattr(dj.Connection, "query", lambda self, *a, **k: asked.append(a) or query(self, *a, **k))
-        jobs = fence.JobTable(table)
-    require(asked == [], "Job._generate_definition is all that asks the server", "__init__.py: JobTable")
+    table = psth.Psth()
+    jobs = fence.JobTable(table)
+    require(questions == [], "Job._generate_definition is all that asks the server", "__init__.py: JobTable")
     fence.use_jobs(table, jobs)
     require(table.jobs is jobs, "a table keeps its job table in _jobs", "__init__.py: use_jobs")
     key = dict.fromkeys(jobs.primary_key, "x")
@@ -226,17 +223,11 @@ def test_headings_read_at_once_are_those_that_datajoint_reads(
 
 
 def test_no_question_is_left_once_a_schemas_headings_are_read(
-    connection: Any, synthetic_database: Any, monkeypatch: pytest.MonkeyPatch
+    connection: Any, synthetic_database: Any, questions: list[str]
 ) -> None:
     headings.read_at_once(connection, schema_names(synthetic_database.prefix))
     described(behavior.Licks())
-    asked: list[str] = []
-    query = dj.Connection.query
-    monkeypatch.setattr(
-        dj.Connection, "query", lambda self, text, *a, **k: asked.append(text) or query(self, text, *a, **k)
-    )
+    questions.clear()
     described(behavior.ChangeDetection.Trial())
     described(fence.JobTable(behavior.Licks()))
-    require(
-        asked == [], f"a heading is read by other questions than before {asked[:1]}", "headings.py: QUESTIONS"
-    )
+    require(questions == [], f"other questions about a heading: {questions[:1]}", "headings.py: QUESTIONS")
