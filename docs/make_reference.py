@@ -167,7 +167,7 @@ def _tier(cls: type) -> str:
 
 def _masters() -> Iterator[tuple[str, type]]:
     for module in modules():
-        for cls, _ in module.schema.declare_list:
+        for cls in module.schema.masters:
             yield module.__name__.rpartition(".")[2], cls
 
 

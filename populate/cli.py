@@ -121,6 +121,7 @@ def _collect_garbage_less_often() -> None:
     """Keep Python from looking at all objects again and again while it imports, and once more at its end.
 
     DataJoint and what it imports are 200,000 objects that stay; a third of its import goes into that.
+    What else makes DataJoint faster stands in `schemas.server.datajoint`, which cannot be imported before.
     """
     gc.set_threshold(10_000, 10, 10)
     atexit.register(gc.freeze)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from schemas.server.datajoint import dj
+from schemas.server.datajoint.binding import Schema
 
-schema = dj.Schema()
+schema = Schema()
 
 
 @schema

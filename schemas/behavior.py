@@ -16,6 +16,7 @@ from schemas.bases.provenance import provenance_lines
 from schemas.files.open_file import registered_file
 from schemas.rows.insert import insert_rows, require_storable, rows_from_frame
 from schemas.server.datajoint import dj
+from schemas.server.datajoint.binding import Schema
 from vbn.nwb.checks.findings import (
     find_infinite_values,
     find_lick_issues,
@@ -25,7 +26,7 @@ from vbn.nwb.checks.findings import (
     find_unsorted_times,
 )
 
-schema = dj.Schema()
+schema = Schema()
 
 TRIAL_COLUMNS = {
     "trial_start_time": "start_time",

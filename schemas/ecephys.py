@@ -22,7 +22,8 @@ from schemas.files.array_store import mapped
 from schemas.files.open_file import registered_file
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, key_of_session, require_storable, rows_from_frame
-from schemas.server.datajoint import dj, get_codec
+from schemas.server.datajoint import decode_array, dj
+from schemas.server.datajoint.binding import Schema
 from vbn.analysis.spikes.trains import SpikePieces
 from vbn.anatomy import UNLISTED_GROUP
 from vbn.nwb.checks.findings import (
@@ -35,7 +36,7 @@ from vbn.nwb.issue import first_of, issue
 from vbn.nwb.readers.ends import last_recorded_time, last_spikes
 from vbn.nwb.readers.probes import CCF_COLUMNS
 
-schema = dj.Schema()
+schema = Schema()
 
 # Metrics whose names other tables use as well carry the table's name.
 UNIT_COLUMNS = {"unit_firing_rate": "firing_rate", "unit_amplitude": "amplitude", "pt_ratio": "PT_ratio"}
@@ -529,7 +530,7 @@ def _probe_spike_times(key: dict[str, Any]) -> np.ndarray:
     query = f"SELECT probe_spike_times FROM {Recording.Probe.full_table_name} WHERE {condition}"  # noqa: S608
     (stored,) = connection.query(query, args=tuple(key.values())).fetchone()
     stored = json.loads(stored) if isinstance(stored, str) else stored  # PostgreSQL's driver decodes it
-    return mapped(get_codec("npy").decode(stored, context={"config": connection._config}))
+    return mapped(decode_array(stored, connection))
 
 
 def session_spikes(key: dict[str, Any]) -> tuple[pd.DataFrame, SpikePieces]:

@@ -13,6 +13,7 @@ from schemas.reading.session_frames import pulses_frame
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, key_of_session, rows_from_frame
 from schemas.server.datajoint import dj
+from schemas.server.datajoint.binding import Schema
 from vbn.analysis.optotagging import (
     DEFAULT_METHOD,
     METHODS,
@@ -24,7 +25,7 @@ from vbn.analysis.optotagging import (
     laser_evidence_by_condition,
 )
 
-schema = dj.Schema()
+schema = Schema()
 
 Key = dict[str, Any]
 

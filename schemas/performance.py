@@ -19,6 +19,7 @@ from schemas.reading.session_frames import (
 )
 from schemas.rows.insert import insert_rows, plain, rows_from_frame
 from schemas.server.datajoint import dj
+from schemas.server.datajoint.binding import Schema
 from vbn.analysis.task.engagement import ENGAGEMENT, EngagementParameters, engaged_trials, engagement_epochs
 from vbn.analysis.task.licking import LICK_GAPS_S, lick_bouts
 from vbn.analysis.task.performance import PerformanceParameters, performance_metrics, rolling_performance
@@ -30,7 +31,7 @@ from vbn.analysis.task.task_statistics import (
     pooled_statistics,
 )
 
-schema = dj.Schema()
+schema = Schema()
 
 Key = dict[str, Any]
 

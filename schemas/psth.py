@@ -16,6 +16,7 @@ from schemas.reading.session_frames import licks_frame, presentations_frame, ses
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, plain, rows_from_frame
 from schemas.server.datajoint import dj
+from schemas.server.datajoint.binding import Schema
 from vbn.analysis.spikes.aligned_behavior import AlignedBehavior as Aligned
 from vbn.analysis.spikes.aligned_behavior import align_behavior
 from vbn.analysis.spikes.population import population_psth
@@ -26,7 +27,7 @@ from vbn.analysis.task.trial_response import WINDOWS_S, trial_counts, trial_even
 if TYPE_CHECKING:
     import xarray as xr
 
-schema = dj.Schema()
+schema = Schema()
 
 Key = dict[str, Any]
 

@@ -14,6 +14,7 @@ from schemas.reading.session_frames import presentations_frame, trials_frame
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, key_of_session, rows_from_frame
 from schemas.server.datajoint import dj
+from schemas.server.datajoint.binding import Schema
 from vbn.analysis.optotagging import CELL_CLASSES, DEFAULT_METHOD, cell_class
 from vbn.analysis.responses.change_response import ChangeResponseParameters, change_response
 from vbn.analysis.responses.flash_response import FlashResponseParameters, flash_response
@@ -27,7 +28,7 @@ from vbn.analysis.responses.running_modulation import (
 )
 from vbn.analysis.spikes.population import area_summary
 
-schema = dj.Schema()
+schema = Schema()
 
 Key = dict[str, Any]
 

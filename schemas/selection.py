@@ -13,11 +13,12 @@ from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import Computation, provenance_lines
 from schemas.rows.insert import insert_rows, key_of_session, rows_from_frame
 from schemas.server.datajoint import dj
+from schemas.server.datajoint.binding import Schema
 from vbn.analysis.selection import COMPARISONS, Criterion, passing_units
 from vbn.analysis.selection import UnitCriteria as Filters
 from vbn.errors import SettingError
 
-schema = dj.Schema()
+schema = Schema()
 
 Key = dict[str, Any]
 

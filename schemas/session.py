@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 from schemas.server.datajoint import dj
+from schemas.server.datajoint.binding import Schema
 
-schema = dj.Schema()
+schema = Schema()
 
 
 @schema

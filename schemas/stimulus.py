@@ -17,6 +17,7 @@ from schemas.files.open_file import registered_file
 from schemas.rows.insert import insert_rows, plain, rows_from_frame
 from schemas.server.connection import server_lock
 from schemas.server.datajoint import dj
+from schemas.server.datajoint.binding import Schema
 from vbn.errors import quoted
 from vbn.nwb.checks.findings import (
     find_change_issues,
@@ -30,7 +31,7 @@ from vbn.nwb.checks.findings import (
 from vbn.nwb.issue import first_of, issue
 from vbn.nwb.readers.templates import image_hashes, picture_hash
 
-schema = dj.Schema()
+schema = Schema()
 
 PRESENTATION_COLUMNS = {
     "block": "stimulus_block",

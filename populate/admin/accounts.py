@@ -29,13 +29,13 @@ from schemas import administration, ecephys, session, stimulus
 from schemas.bases.registry import part_classes, schema_names, tables
 from schemas.server.access import ROLES, RefusedError, require_admin, role_name
 from schemas.server.connection import Database, server_lock
-from schemas.server.datajoint import dj
+from schemas.server.datajoint import dj, driver_of
+from schemas.server.error_codes import ACCOUNT_EXISTS, code_of
 from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError
 
 PASSWORD_BYTES = 24
 LONGEST_NAME = {"mysql": 32, "postgresql": 63}
 ANY_HOST = "%"
-ACCOUNT_EXISTS = 1396  # MySQL's only word for what cannot be done with an account
 
 # What imports write beside their own tables. MySQL takes "insert unless it is there" for an update.
 WRITTEN_BY_IMPORTS: tuple[tuple[Any, tuple[str, ...]], ...] = (
@@ -410,7 +410,7 @@ class _PostgreSQL(_Server):
 
     def _hidden(self, name: str, password: str) -> str:
         """Return what the server keeps of a password, so that no log of statements has the password."""
-        connection = self.database.connection._conn
+        connection = driver_of(self.database.connection)
         return str(psycopg2.extensions.encrypt_password(password, name, connection, "scram-sha-256"))
 
     def _scalar(self, query: str, *args: Any) -> Any:
@@ -440,7 +440,7 @@ def _explained_accounts(name: str) -> Iterator[None]:
     try:
         yield
     except (pymysql.err.MySQLError, psycopg2.Error) as error:
-        if getattr(error, "pgcode", None) == "42710" or error.args[:1] == (ACCOUNT_EXISTS,):
+        if code_of(error) in ACCOUNT_EXISTS:
             raise ConflictError(
                 f"The server has an account '{name}' that is not of this database. Choose another name."
             ) from error

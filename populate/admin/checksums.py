@@ -18,6 +18,7 @@ from typing import Any
 import schemas
 from populate.admin.snapshot import ServerTable, Snapshot, is_array
 from schemas.server.connection import Database
+from schemas.server.datajoint import open_stored
 from schemas.server.settings import STORE_NAME
 from vbn.errors import StoreError
 
@@ -86,11 +87,8 @@ def hash_in_store(path: str) -> str:
     StoreError
         If it cannot be read.
     """
-    from datajoint.hash_registry import get_store_backend
-
-    backend = get_store_backend(STORE_NAME)
     try:
-        with backend.fs.open(backend._full_path(path), "rb") as file:
+        with open_stored(STORE_NAME, path) as file:
             return hash_stream(file)
     except OSError as error:
         raise StoreError(

@@ -25,6 +25,7 @@ from schemas import administration
 from schemas.bases.registry import modules, part_classes, tables
 from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint import dj
+from schemas.server.error_codes import LOCKED, code_of, is_lost
 from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError, shortened
 from vbn.nearest import nearest
 
@@ -33,9 +34,6 @@ LONGEST_REASON, LONGEST_RESTRICTION = 1000, 2000
 VALUES_SHOWN = 10
 LOCK_TIMEOUT_S = 30  # for workers to write what they are about to; PostgreSQL would wait for ever
 TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-LOST = (0, 2006, 2013, "57P01", "57P02", "57P03", "08006")  # the connection
-# Somebody else writes the same rows: MySQL's numbers of a lock's timeout and a deadlock, PostgreSQL's codes.
-CONTENTIONS = (1205, 1213, "55P03", "40P01", "40001")
 
 
 @dataclass(frozen=True)
@@ -149,10 +147,10 @@ def delete(planned: Plan, reason: str) -> str:
     except dj.errors.IntegrityError as error:
         raise ConflictError(_contention(planned)) from error
     except DRIVER_ERRORS as error:
-        codes = {*error.args[:1], getattr(error, "pgcode", None)}
-        if codes & set(CONTENTIONS):
+        code = code_of(error)
+        if code in LOCKED:
             raise ConflictError(_contention(planned)) from error
-        if isinstance(error, dj.errors.LostConnectionError | psycopg2.InterfaceError) or codes & set(LOST):
+        if isinstance(error, dj.errors.LostConnectionError | psycopg2.InterfaceError) or is_lost(code):
             raise ServerError(
                 "The connection to the database was lost. All was deleted or nothing: see vbn deletions."
             ) from error
@@ -213,7 +211,7 @@ def _table(name: str) -> Any:
 
 
 def _records() -> set[type]:
-    return {cls for cls, _ in administration.schema.declare_list}
+    return set(administration.schema.masters)
 
 
 def _condition(cls: Any, text: str) -> tuple[str, Any]:
@@ -289,7 +287,7 @@ def _require_whole(rows: dict[str, int]) -> None:
 
 
 def _with_parts(schema: Any) -> list[Any]:
-    return [table() for cls, _ in schema.declare_list for table in (cls, *part_classes(cls))]
+    return [table() for cls in schema.masters for table in (cls, *part_classes(cls))]
 
 
 def _plain_name(full_table_name: str) -> str:

@@ -14,7 +14,7 @@ from schemas.bases.registry import tables
 from schemas.files import roots
 from schemas.server import settings
 from schemas.server.connection import Database
-from schemas.server.datajoint import dj
+from schemas.server.datajoint import configuration_source, dj
 from vbn.errors import VbnError
 
 LOW_SPACE_GB = 5
@@ -56,7 +56,7 @@ def examine() -> list[Check]:
 
 def _check_configuration() -> Check:
     if settings.server_is_configured():
-        source = dj.config._config_path or "DJ_* variables"
+        source = configuration_source() or "DJ_* variables"
         info = dj.config.database
         return Check(
             "configuration", True, f"{info.backend} on {info.host}:{info.port}, user {info.user} ({source})"

@@ -16,7 +16,7 @@ import pymysql
 
 from schemas.bases.registry import schema_names
 from schemas.server.connection import Database
-from schemas.server.datajoint import dj
+from schemas.server.datajoint import dj, driver_of
 
 ROWS_AT_A_TIME = 500
 PATIENCE_OF_THE_SERVER_S = 7 * 24 * 3600  # while we are busy with what was read, and copy what it names
@@ -63,7 +63,7 @@ class Snapshot:
                     connection.query(f"SET SESSION {name} = {PATIENCE_OF_THE_SERVER_S}")
                 connection.query("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
             else:
-                connection._conn.set_session("REPEATABLE READ", readonly=True, autocommit=False)
+                driver_of(connection).set_session("REPEATABLE READ", readonly=True, autocommit=False)
                 connection.query("SET idle_in_transaction_session_timeout = 0")
                 connection.query("SELECT 1")  # the first query looks
             yield cls(connection, database.prefix)
@@ -115,7 +115,7 @@ class Snapshot:
 
     def _cursor(self) -> Any:
         """Return a cursor that leaves the rows with the server until they are asked for."""
-        driver = self.connection._conn
+        driver = driver_of(self.connection)
         if self.is_mysql:
             return driver.cursor(pymysql.cursors.SSCursor)
         return driver.cursor(name="vbn_rows", scrollable=False)

@@ -16,6 +16,7 @@ import psycopg2
 import pymysql
 
 from schemas.server.datajoint import dj
+from schemas.server.error_codes import LOCKED, Code, code_of, is_away
 from vbn.errors import FileError, SettingError, StoreError
 from vbn.web.client import Transient
 
@@ -28,14 +29,6 @@ AWAY_FOR_NOW = frozenset(
 # By name, as the library is there only where the store is on S3.
 S3_AWAY = frozenset({"botocore.exceptions.HTTPClientError", "botocore.exceptions.EndpointConnectionError"})
 
-# MySQL's numbers: the client's (2...) and the server's own.
-MYSQL_LOCKED = frozenset({1205, 1213, 1412, 1615, 3058, 3572})
-MYSQL_LOST = frozenset({0, 2000, 2002, 2003, 2005, 2006, 2012, 2013, 2014, 2027, 2055})
-MYSQL_AWAY = frozenset({1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1317, 1927, 3169, 4031})
-MYSQL_UNFIT = frozenset({1021, 1114, 1290, 1836})  # its disk is full, or it is read-only for now
-# PostgreSQL's SQLSTATEs, by their beginnings.
-POSTGRES_LOCKED = ("40001", "40P01", "55P03", "57014")
-POSTGRES_AWAY = ("08", "53", "57P01", "57P02", "57P03", "57P05", "58", "25006")
 REFUSALS = ("Access denied", "authentication failed", "no password supplied", "does not exist")
 
 
@@ -115,10 +108,8 @@ def _own_cause(error: BaseException) -> Cause | None:
         return Cause.DATA  # whatever came of the setting
     if isinstance(error, dj.errors.LostConnectionError):
         return Cause.SERVER
-    if isinstance(error, pymysql.err.MySQLError):
-        return _cause_by_mysql(error)
-    if isinstance(error, psycopg2.Error):
-        return _cause_by_postgres(error)
+    if isinstance(error, pymysql.err.MySQLError | psycopg2.Error):
+        return _cause_by_code(error)
     if isinstance(error, OSError) and error.errno in STORE_IS_FULL | STORE_IS_CLOSED:
         return Cause.STORE
     if any(f"{kind.__module__}.{kind.__name__}" in S3_AWAY for kind in type(error).__mro__):
@@ -126,19 +117,20 @@ def _own_cause(error: BaseException) -> Cause | None:
     return Cause.REMOTE_FILE if _is_away(error) else None
 
 
-def _cause_by_mysql(error: pymysql.err.MySQLError) -> Cause:
-    number = error.args[0] if error.args else 0
-    if number in MYSQL_LOCKED:
+def _cause_by_code(error: pymysql.err.MySQLError | psycopg2.Error) -> Cause:
+    code = code_of(error)
+    if code in LOCKED:
         return Cause.LOCK
-    # A driver that was interrupted in the middle of an answer has lost its place.
-    is_confused = isinstance(error, pymysql.err.InterfaceError) or "sequence" in str(number)
-    return Cause.SERVER if is_confused or number in MYSQL_LOST | MYSQL_AWAY | MYSQL_UNFIT else Cause.DATA
+    return Cause.SERVER if is_away(code) or _is_confused(error, code) else Cause.DATA
 
 
-def _cause_by_postgres(error: psycopg2.Error) -> Cause:
-    state = error.pgcode or ""
-    if state in POSTGRES_LOCKED:
-        return Cause.LOCK
-    if not state and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
-        return Cause.DATA if any(words in str(error) for words in REFUSALS) else Cause.SERVER
-    return Cause.SERVER if state.startswith(POSTGRES_AWAY) else Cause.DATA
+def _is_confused(error: Exception, code: Code) -> bool:
+    """Tell whether a driver has no code for what happened, such as an answer that was interrupted."""
+    if isinstance(error, pymysql.err.MySQLError):
+        return (
+            isinstance(error, pymysql.err.InterfaceError)
+            or not error.args
+            or "sequence" in str(error.args[0])
+        )
+    of_connection = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    return code is None and of_connection and not any(words in str(error) for words in REFUSALS)

@@ -18,12 +18,9 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datajoint.condition import Not, make_condition
-from datajoint.jobs import Job
-
 from populate.work.interruption import holding_interruptions
 from schemas.files.array_store import discard_leftovers
-from schemas.server.datajoint import dj
+from schemas.server.datajoint import JobTable, condition_of, dj, settings_of, use_jobs
 
 Key = dict[str, Any]
 
@@ -35,7 +32,7 @@ class ReservationLostError(Exception):
     """The job was given to another worker: this one had been taken for dead."""
 
 
-class OwnJobs(Job):
+class OwnJobs(JobTable):
     """A table's job table, whose reservations are changed by who made them only."""
 
     def __init__(self, target: Any) -> None:
@@ -50,7 +47,7 @@ class OwnJobs(Job):
         # DataJoint reconnects by itself, and would go on to name the first connection.
         self.connection.connection_id = int(self.connection.query(query).fetchone()[0])
         self.reservation = {
-            **self._get_pk(key),
+            **self.key_of(key),
             "host": platform.node(),
             "pid": os.getpid(),
             "connection_id": self.connection.connection_id,
@@ -65,7 +62,7 @@ class OwnJobs(Job):
         ours = {"host": platform.node(), "pid": os.getpid()}
         for row in (self.reserved & ours).proj("host", "pid", "connection_id").to_dicts():
             self.reservation = row
-            yield self._get_pk(row)
+            yield self.key_of(row)
 
     def error(self, key: Key, error_message: str, error_stack: str | None = None) -> None:  # noqa: ARG002
         """Keep the traceback. What becomes of the job is decided by `undo`, after its cause."""
@@ -100,7 +97,7 @@ class OwnJobs(Job):
         with self.connection.transaction:
             if not self._lock(self.reservation):
                 return
-            key = self._get_pk(self.reservation)
+            key = self.key_of(self.reservation)
             discard_leftovers(self.target, key)
             if is_final:
                 super().error(key, message, self.stack)
@@ -118,7 +115,7 @@ class OwnJobs(Job):
         with self.connection.transaction:
             if not self._lock({name: row[name] for name in names}, skip_locked=True):
                 return False
-            key = self._get_pk(row)
+            key = self.key_of(row)
             discard_leftovers(self.target, key)
             self._set_pending(key, row["error_message"], 0.0)
         return True
@@ -129,8 +126,8 @@ class OwnJobs(Job):
         DataJoint's ``refresh`` sends one statement per job.
         """
         missing = (self.target.key_source & restriction) - self.target.proj()
-        keys = missing.restrict(Not(self), semantic_check=False).proj().keys(order_by="KEY")
-        priority = self.connection._config.jobs.default_priority
+        keys = missing.restrict(dj.Not(self), semantic_check=False).proj().keys(order_by="KEY")
+        priority = settings_of(self.connection).jobs.default_priority
         rows = [{**key, "status": "pending", "priority": priority} for key in keys]
         if rows:
             self.insert(rows, skip_duplicates=True, ignore_extra_fields=True)
@@ -142,9 +139,9 @@ class OwnJobs(Job):
 
     def forget_vanished(self) -> None:
         """Remove the jobs whose entries cannot be made any more, as their session or parameters are gone."""
-        vanished = self.restrict(Not(self.target.key_source.proj()), semantic_check=False)
+        vanished = self.restrict(dj.Not(self.target.key_source.proj()), semantic_check=False)
         vanished &= "status IN ('pending', 'error', 'success')"
-        vanished = vanished.restrict(Not(self.target.proj()), semantic_check=False)
+        vanished = vanished.restrict(dj.Not(self.target.proj()), semantic_check=False)
         # By their keys: MySQL locks every row that a DELETE looks at, and would wait for jobs at work.
         keys: list[Key] = vanished.keys()
         for key in keys:
@@ -152,17 +149,17 @@ class OwnJobs(Job):
 
     def _lock(self, reservation: Key, *, skip_locked: bool = False) -> bool:
         """Lock the row of a reservation until the transaction ends; return False if there is none."""
-        if self.connection.adapter.backend != "mysql":
-            self.connection.query(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
-        condition = make_condition(self, {**reservation, "status": "reserved"}, set())
-        query = f"SELECT 1 FROM {self.full_table_name} WHERE {condition} FOR UPDATE"  # noqa: S608
+        is_mysql = self.connection.adapter.backend == "mysql"
+        limit = "" if is_mysql else f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'; "
+        condition = condition_of(self, {**reservation, "status": "reserved"})
+        query = f"{limit}SELECT 1 FROM {self.full_table_name} WHERE {condition} FOR UPDATE"  # noqa: S608
         return self.connection.query(query + " SKIP LOCKED" * skip_locked).fetchone() is not None
 
     def _set_pending(self, key: Key, message: str, wait_s: float) -> None:
         interval = self.adapter.interval_expr(round(wait_s, 3), "second")
         self.connection.query(
             f"UPDATE {self.full_table_name} SET status = 'pending', error_message = %s, "  # noqa: S608
-            f"scheduled_time = CURRENT_TIMESTAMP(3) + {interval} WHERE {make_condition(self, key, set())}",
+            f"scheduled_time = CURRENT_TIMESTAMP(3) + {interval} WHERE {condition_of(self, key)}",
             args=(message[:LONGEST_MESSAGE],),
         )
 
@@ -176,7 +173,7 @@ def job_table_name(table: Any) -> str:
 def prepared(table_class: type) -> Any:
     """Return a table whose jobs are made as this module's beginning says."""
     table: Any = table_class()
-    table._jobs = OwnJobs(table)
+    use_jobs(table, OwnJobs(table))
     make = table.make
 
     def make_holding(key: Key) -> Generator[Any, Any, None]:
@@ -235,10 +232,3 @@ def open_jobs(tables: Sequence[Any], session_ids: Sequence[int] = ()) -> dict[in
         int(number): OpenJobs(int(due), int(reserved), None if wait_s is None else float(wait_s))
         for number, due, reserved, wait_s in rows
     }
-
-
-def renew(connection: Any) -> None:
-    """Connect anew: a connection that was interrupted in the middle of an answer has lost its place."""
-    connection.close()
-    connection.connect()
-    connection._in_transaction = False

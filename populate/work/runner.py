@@ -26,7 +26,7 @@ from schemas import session
 from schemas.bases.registry import tables
 from schemas.files import open_file as files
 from schemas.server.connection import DRIVER_ERRORS
-from schemas.server.datajoint import dj
+from schemas.server.datajoint import dj, get_store_backend, reconnect
 from schemas.server.settings import STORE_NAME
 from vbn.errors import NotFoundError, ServerError, StoreError, VbnError, shortened
 
@@ -267,7 +267,7 @@ def _give_back(table: Any) -> None:
     If the server does not answer, the reservation stays, and is found to be a dead worker's later.
     """
     with holding_interruptions(), contextlib.suppress(*DRIVER_ERRORS):
-        jobs.renew(table.connection)
+        reconnect(table.connection)
         table.jobs.undo()
 
 
@@ -352,8 +352,6 @@ def require_writable_store() -> None:
 
 def _require_writable_bucket(name: str) -> None:
     """Raise StoreError unless a file of that name can be put into a store that is no folder."""
-    from datajoint.hash_registry import get_store_backend
-
     store = schemas.connect().store
     try:
         backend = get_store_backend(STORE_NAME)

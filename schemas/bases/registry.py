@@ -6,7 +6,9 @@ import importlib
 from types import ModuleType
 from typing import Any
 
-from schemas.server.datajoint import dj
+from schemas.server.datajoint.binding import part_classes
+
+__all__ = ["MODULES", "modules", "part_classes", "schema_module_name", "schema_names", "tables"]
 
 # In dependency order: a module's tables refer to those of the modules before it.
 MODULES = (
@@ -27,15 +29,8 @@ def modules() -> list[ModuleType]:
 
 def tables(*tiers: type) -> list[type]:
     """Return the master table classes in dependency order, of the given tiers (default: all)."""
-    found = (cls for module in modules() for cls, _ in module.schema.declare_list)
+    found = (cls for module in modules() for cls in module.schema.masters)
     return [cls for cls in found if not tiers or issubclass(cls, tiers)]
-
-
-def part_classes(cls: type) -> list[Any]:
-    """Return the part tables that a master class defines."""
-    return [
-        member for member in vars(cls).values() if isinstance(member, type) and issubclass(member, dj.Part)
-    ]
 
 
 def schema_module_name(schema: Any) -> str:

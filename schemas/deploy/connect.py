@@ -8,13 +8,15 @@ from typing import Any
 
 from schemas import administration
 from schemas.bases.provenance import SOURCE, MadeWith
-from schemas.bases.registry import MODULES, modules, part_classes, schema_module_name, tables
+from schemas.bases.registry import MODULES, modules, schema_module_name, schema_names, tables
 from schemas.bases.unique_ids import shared_ids
 from schemas.deploy import migrations
 from schemas.deploy.seeds import seed_defaults
 from schemas.server import access, connection, settings
 from schemas.server.connection import Database, open_database, quiet_datajoint, server_lock
 from schemas.server.datajoint import dj, from_camel_case
+from schemas.server.datajoint.binding import Schema, part_classes, tables_known_to_exist
+from schemas.server.datajoint.headings import read_at_once
 from vbn.errors import ConflictError, NotFoundError
 
 
@@ -61,6 +63,7 @@ def connect(
 
 def _activate(database: Database, *, create: bool, report: Callable[[str], None]) -> None:
     """Bind every module's classes to the database's schemas; create and upgrade them if asked to."""
+    read_at_once(None, ())  # layouts may change
     with quiet_datajoint():
         absent, changes = absent_tables(database), migrations.pending(database)
         _require_layout(database, absent, changes, create=create)
@@ -68,9 +71,10 @@ def _activate(database: Database, *, create: bool, report: Callable[[str], None]
         with server_lock("deploy", database) if create else contextlib.nullcontext():
             if create:
                 _bring_up_to_date(database, report)
-            with contextlib.nullcontext() if create else _tables_known_to_exist():
+            with contextlib.nullcontext() if create else tables_known_to_exist():
                 for module in modules():
-                    _rebind(module.schema, database, create=create)
+                    _bind(module.schema, database, create=create)
+            read_at_once(database.connection, schema_names(database.prefix))
             if create:
                 _create_job_tables()
             if create or database.embedded:
@@ -106,7 +110,7 @@ def _require_layout(
 def _bring_up_to_date(database: Database, report: Callable[[str], None]) -> None:
     """Create the table of changes, and make the changes that are due before any new table is created."""
     made = migrations.made_changes(database)
-    _rebind(administration.schema, database, create=True)
+    _bind(administration.schema, database, create=True)
     if made is None:
         migrations.enter(list(migrations.CHANGES), database)
     else:
@@ -124,7 +128,7 @@ def absent_tables(database: Database) -> list[str]:
     wanted = [
         f"{database.prefix}{name}.{table}"
         for name, module in zip(MODULES, modules(), strict=True)
-        for cls, _ in module.schema.declare_list
+        for cls in module.schema.masters
         for table in _table_names(cls)
     ]
     return [name for name in wanted if name not in existing]
@@ -143,7 +147,7 @@ def _outdated_tables(database: Database) -> list[str]:
     wanted = [
         f"{database.prefix}{name}.{cls.table_name}"
         for name, module in zip(MODULES, modules(), strict=True)
-        for cls, _ in module.schema.declare_list
+        for cls in module.schema.masters
         if issubclass(cls, MadeWith)
     ]
     return [name for name in wanted if name in without]
@@ -158,34 +162,11 @@ def _table_names(cls: Any) -> Iterator[str]:
         yield f"~~{cls.table_name.lstrip('_')}"
 
 
-@contextlib.contextmanager
-def _tables_known_to_exist() -> Iterator[None]:
-    """Bind classes to tables that were all found by one question: DataJoint asks for each of them again."""
-    asking = dj.Table.is_declared
-    dj.Table.is_declared = property(lambda _table: True)
-    try:
-        yield
-    finally:
-        dj.Table.is_declared = asking
-
-
-def _rebind(schema: Any, database: Database, *, create: bool) -> None:
+def _bind(schema: Schema, database: Database, *, create: bool) -> None:
     name = database.prefix + schema_module_name(schema)
     if create:
         _create_schema(name, database)
-    if schema.database != name or schema.connection is not database.connection:
-        for cls, _ in schema.declare_list:  # DataJoint appends the definition on each activation
-            cls.__doc__ = (cls.__doc__ or "").split("\nTable definition:\n")[0]
-        if schema.connection is not None:
-            # DataJoint reads the dependencies of all schemas that were ever activated, each time anew.
-            schema.connection.schemas.pop(schema.database, None)
-        schema.database = None
-        schema.connection = None
-        schema.activate(name, connection=database.connection, create_schema=create, create_tables=create)
-    elif create:
-        for cls, context in schema.declare_list:
-            schema.create_tables = True
-            schema._decorate_master(cls, context)
+    schema.bind(name, database.connection, create=create)
 
 
 def _create_schema(name: str, database: Database) -> None:

@@ -22,7 +22,7 @@ def table_diagram(modules: Sequence[str] = MODULES) -> TableDiagram:
     chosen: dict[str, Any] = {}
     named: dict[str, str] = {}
     for module in modules:
-        for cls, _ in found[module].schema.declare_list:
+        for cls in found[module].schema.masters:
             if not issubclass(cls, ParameterTable):
                 chosen |= {table().full_table_name: cls for table in (cls, *part_classes(cls))}
                 named[cls.__name__] = module

@@ -1,8 +1,4 @@
-"""Fetching many rows as a data frame.
-
-DataJoint looks up the type of every single value of a fetch, which takes ten times as long as the query
-itself; here each column is looked up once. ``benchmarks/fetching.py`` shows it.
-"""
+"""Fetching many rows as a data frame."""
 
 from __future__ import annotations
 
@@ -11,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from schemas.server.datajoint import decode_attribute, dj
+from schemas.server.datajoint import dj
+from schemas.server.datajoint.by_columns import decoded
 
 INTEGERS = ("int16", "int32", "int64", "smallint", "integer", "int", "bigint")
 
@@ -40,7 +37,7 @@ def fetch_frame(
     columns = zip(*rows, strict=True) if rows else ((),) * len(names)
     frame = pd.DataFrame(
         {
-            name: _decoded(attributes[name], values, ordered.connection)
+            name: decoded(attributes[name], values, ordered.connection)
             for name, values in zip(names, columns, strict=True)
         }
     )
@@ -53,13 +50,3 @@ def fetch_frame(
     if not nullable_integers:
         return frame
     return frame.astype({name: "Int64" for name in integers if frame[name].dtype.kind != "i"})
-
-
-def _decoded(attribute: Any, values: Sequence[Any], connection: Any) -> Sequence[Any]:
-    if attribute.original_type == "bool":  # a number on MySQL
-        return [None if value is None else bool(value) for value in values]
-    if not (attribute.codec or attribute.json or attribute.uuid):
-        return values
-    if attribute.json and not attribute.codec and connection.adapter.backend == "postgresql":
-        return values  # the driver has decoded them; DataJoint would fail at plain text
-    return [decode_attribute(attribute, value, connection=connection) for value in values]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +11,7 @@ import pandas as pd
 from schemas.files.open_file import place_of_session
 from schemas.rows.column_limits import find_refusal
 from schemas.server.connection import DRIVER_ERRORS
+from schemas.server.datajoint.by_columns import insert_by_columns, is_plain
 from vbn.errors import InvalidContentError, SettingError, quoted
 
 Row = dict[str, Any]
@@ -20,8 +19,6 @@ Row = dict[str, Any]
 POSTGRES_STATEMENT = 2**30
 BYTES_PER_VALUE = 24  # what a number, a flag or a short text takes in an INSERT statement
 LARGEST_STATEMENT = 16 * 2**20  # more gains nothing; servers allow 64 MiB (MySQL) to 1 GiB (PostgreSQL)
-
-ESCAPED_BY_COPY = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def rows_from_frame(
@@ -156,8 +153,8 @@ def insert_rows(table: Any, rows: Iterable[Row]) -> None:
     allowed = _allowed_statement(table.connection)
     for chunk in _chunks(rows, min(LARGEST_STATEMENT, allowed // 2)):
         try:
-            if _is_plain(table, chunk):
-                _insert_plain(table, chunk)
+            if is_plain(table, chunk):
+                insert_by_columns(table, chunk)
             else:
                 table.insert(chunk)
         except DRIVER_ERRORS as error:
@@ -167,84 +164,6 @@ def insert_rows(table: Any, rows: Iterable[Row]) -> None:
                 f"A row of {_name_of(table)} takes up to {size / 2**20:.0f} MiB, and the server accepts "
                 f"{allowed / 2**20:.0f} MiB at once. Let an administrator raise its max_allowed_packet."
             ) from error
-
-
-def _is_plain(table: Any, rows: list[Row]) -> bool:
-    """Say whether rows hold nothing that DataJoint would put into the store, default, note or refuse."""
-    if not getattr(table, "_allow_insert", True) or table.connection._config.provenance.capture:
-        return False  # an auto-populated table, outside of its make
-    names, attributes = rows[0].keys(), table.heading.attributes
-    return (
-        all(row.keys() == names for row in rows)
-        and all(name in attributes for name in names)
-        and not any(
-            ((attribute.codec or attribute.is_blob) and not _is_packed(attribute))
-            or attribute.uuid
-            or (not attribute.nullable and any(row[name] is None for row in rows))
-            for name, attribute in attributes.items()
-            if name in names
-        )
-    )
-
-
-def _is_packed(attribute: Any) -> bool:
-    """Say whether an attribute is a ``<blob>`` within the row, whose codec needs the value alone."""
-    return attribute.codec is not None and attribute.codec.name == "blob" and not attribute.store
-
-
-def _insert_plain(table: Any, rows: list[Row]) -> None:
-    """Insert what ``table.insert(rows)`` would."""
-    connection, attributes = table.connection, table.heading.attributes
-    columns = [_sent(attributes[name], [row[name] for row in rows]) for name in rows[0]]
-    names = ",".join(map(connection.adapter.quote_identifier, rows[0]))
-    into = f"{table.full_table_name} ({names})"
-    if connection.adapter.backend == "postgresql":
-        lines = "\n".join(map("\t".join, zip(*map(_copied, columns), strict=True)))
-        _copy(connection, f"COPY {into} FROM STDIN", lines)
-    else:
-        texts = (_literals(values, connection._conn) for values in columns)
-        values = "),(".join(map(",".join, zip(*texts, strict=True))).replace("%", "%%")
-        connection.query(f"INSERT INTO {into} VALUES ({values})")  # noqa: S608
-
-
-def _sent(attribute: Any, values: list[Any]) -> list[Any]:
-    """Return a column's values as DataJoint hands them to the driver; None is NULL."""
-    if attribute.codec is not None:
-        return [None if value is None else attribute.codec.encode(value) for value in values]
-    if attribute.json:
-        return [None if value is None else json.dumps(value) for value in values]
-    if attribute.numeric:
-        return [
-            None if value is None or value != value else str(+value)  # NaN is NULL, True is 1
-            for value in values
-        ]
-    return values
-
-
-def _copied(values: list[Any]) -> list[str]:
-    """Return a column's values in the text format of PostgreSQL's COPY."""
-    texts = {value: _copied_value(value) for value in set(values)}  # most values of a column are repeated
-    return [texts[value] for value in values]
-
-
-def _copied_value(value: Any) -> str:
-    if value is None:
-        return "\\N"
-    return f"\\\\x{value.hex()}" if isinstance(value, bytes) else str(value).translate(ESCAPED_BY_COPY)
-
-
-def _copy(connection: Any, statement: str, lines: str) -> None:
-    """Insert by PostgreSQL's COPY, which takes half the time of a statement with values."""
-    with connection.adapter.get_cursor(connection._conn) as cursor:
-        try:
-            cursor.copy_expert(statement, io.BytesIO(lines.encode()))
-        except DRIVER_ERRORS as error:
-            raise connection.adapter.translate_error(error, statement) from error
-
-
-def _literals(values: list[Any], driver: Any) -> list[str]:
-    """Return a column's values as PyMySQL writes them, slower, in a statement with arguments."""
-    return ["NULL" if value is None else driver.escape(value, driver.encoders) for value in values]
 
 
 def _allowed_statement(connection: Any) -> int:

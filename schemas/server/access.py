@@ -10,14 +10,12 @@ import re
 from typing import Any
 
 from schemas.server import settings
-from schemas.server.datajoint import dj
+from schemas.server.datajoint import dj, explain_errors
+from schemas.server.error_codes import READ_ONLY, REFUSED, code_of
 from vbn.errors import ServerError
 
 ROLES = ("reader", "worker", "admin")
 
-# Of MySQL, on global privileges and accounts; DataJoint passes these on as they are.
-REFUSALS_OF_MYSQL = (1045, 1227, 1370, 1410)
-READ_ONLY_MYSQL = (1290, 1836)  # also what other options forbid
 VERBS = {
     "INSERT": "insert into",
     "REPLACE": "insert into",
@@ -69,41 +67,33 @@ def require_admin(database: Any, deed: str) -> None:
 
 def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
     """Make whatever the server refuses this connection's account a `RefusedError`, in words."""
-    adapter = connection.adapter
-    translate = type(adapter).translate_error
+    backend, info = connection.adapter.backend, connection.conn_info
 
-    def translate_in_words(error: Exception, query: str = "") -> Exception:
-        translated: Exception = translate(adapter, error, query)
-        info = connection.conn_info
+    def in_words(error: Exception, translated: Exception, query: str) -> Exception:
         if _is_read_only(error):
             refused = RefusedError(
-                f"The {adapter.backend} server {info['host']}:{info['port']} is read-only, as a replica for "
+                f"The {backend} server {info['host']}:{info['port']} is read-only, as a replica for "
                 "readers is. Set DJ_HOST to the server that is written to."
             )
             refused.__cause__ = error  # by which a worker knows that it may pass
             return refused
-        if not isinstance(translated, dj.errors.AccessError) and not _is_refusal(error):
+        if not isinstance(translated, dj.errors.AccessError) and code_of(error) not in REFUSED:
             return translated
         account = f"'{info['user']}'" + (f" ({role})" if role else "")
         lines = str(error.args[-1] if error.args else error).strip().splitlines()
         return RefusedError(
-            f"The account {account} may not {_deed(query, prefix)} on the {adapter.backend} server "
+            f"The account {account} may not {_deed(query, prefix)} on the {backend} server "
             f"{info['host']}:{info['port']} ({lines[0] if lines else type(error).__name__}). "
             "Ask its administrator, or use an account that may."
         )
 
-    adapter.translate_error = translate_in_words
+    explain_errors(connection, in_words)
 
 
 def _is_read_only(error: Exception) -> bool:
     """Tell whether the server takes no changes from anybody: a replica, or one that is taken out of use."""
-    if error.args and error.args[0] in READ_ONLY_MYSQL:
-        return "read-only" in str(error)
-    return getattr(error, "pgcode", None) == "25006"
-
-
-def _is_refusal(error: Exception) -> bool:
-    return bool(error.args) and error.args[0] in REFUSALS_OF_MYSQL
+    code = code_of(error)
+    return code in READ_ONLY and ("read-only" in str(error) or not isinstance(code, int))
 
 
 def _deed(query: str, prefix: str) -> str:

@@ -12,7 +12,7 @@ import psycopg2
 import pymysql
 
 from schemas.server import access, settings
-from schemas.server.datajoint import dj
+from schemas.server.datajoint import current_connection, dj
 from schemas.server.embedded import PORT, EmbeddedServer
 from vbn.errors import ServerError, SettingError, StoreError
 
@@ -136,9 +136,7 @@ def _open_connection() -> Any:
 
 
 def _is_connected_to(info: Any) -> bool:
-    from datajoint import instance
-
-    connection = instance._singleton_connection
+    connection = current_connection()
     if connection is None or not connection.is_connected:
         return False
     known = connection.conn_info

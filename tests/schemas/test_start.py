@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 import schemas
 from populate.work.status import table_status
 from schemas import ecephys, session
@@ -13,20 +11,6 @@ from schemas.deploy import seeds
 from schemas.files import open_file as files
 from schemas.server.datajoint import dj
 from vbn.anatomy import structures
-
-
-@pytest.fixture
-def questions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collect what DataJoint's connections send from here on."""
-    asked: list[str] = []
-    query = dj.Connection.query
-
-    def noting(self: Any, statement: str, *arguments: Any, **options: Any) -> Any:
-        asked.append(statement)
-        return query(self, statement, *arguments, **options)
-
-    monkeypatch.setattr(dj.Connection, "query", noting)
-    return asked
 
 
 def test_connecting_does_not_ask_for_every_table(synthetic_database: Any, questions: list[str]) -> None:

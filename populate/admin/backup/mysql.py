@@ -16,6 +16,8 @@ from populate.admin.backup.programs import find_mysql_program, secret_file, stre
 from populate.admin.snapshot import Snapshot, open_another
 from schemas.bases.registry import schema_names
 from schemas.server.connection import Database
+from schemas.server.datajoint import driver_of
+from schemas.server.error_codes import MAY_NOT_LOCK, MYSQL
 from vbn.errors import ServerError
 
 SUFFIX = ".sql.gz"
@@ -30,7 +32,6 @@ HAS_BEGUN = b"\nUSE `"  # in the dump; its transaction is open by then
 LONGEST_HOLD_S = 60
 LOCK_WAIT_S = 5  # all writers wait behind us
 LOCK_ATTEMPTS, LOCK_PAUSE_S = 12, 5
-ACCESS_DENIED, LOCK_WAIT_TIMEOUT = (1044, 1045, 1227), 1205
 
 
 @contextlib.contextmanager
@@ -76,7 +77,7 @@ def load(database: Database, source: Path, program: str | None) -> None:
 def _writers_held_up(database: Database) -> Iterator[Callable[[], None]]:
     """Hold up everybody who writes, until the given function is called or the block ends."""
     with contextlib.closing(open_another(database)) as connection:
-        cursor = connection._conn.cursor()
+        cursor = driver_of(connection).cursor()
         cursor.execute(f"SET SESSION lock_wait_timeout = {LOCK_WAIT_S}")
         _hold_up(cursor, database)
         yield lambda: cursor.execute("UNLOCK TABLES")
@@ -88,12 +89,12 @@ def _hold_up(cursor: Any, database: Database) -> None:
         try:
             cursor.execute("FLUSH TABLES WITH READ LOCK")
         except pymysql.err.MySQLError as error:
-            if error.args[0] in ACCESS_DENIED:
+            if error.args[0] in MAY_NOT_LOCK:
                 raise ServerError(
                     f"The user '{user}' may not hold up writers for a moment, which a backup needs. "
                     f"Use an administrator's account, or: GRANT FLUSH_TABLES ON *.* TO '{user}'"
                 ) from error
-            if error.args[0] != LOCK_WAIT_TIMEOUT:
+            if error.args[0] != MYSQL.LOCK_WAIT_TIMEOUT:
                 raise
             time.sleep(LOCK_PAUSE_S)
         else:

@@ -25,6 +25,8 @@ def test_causes_are_told_apart() -> None:
         (pymysql.err.OperationalError(2006, "gone away"), "server"),
         (pymysql.err.OperationalError(1053, "shutdown"), "server"),
         (pymysql.err.InterfaceError(0, ""), "server"),
+        (pymysql.err.InternalError("Packet sequence number wrong - got 3 expected 1"), "server"),
+        (pymysql.err.IntegrityError(1062, "Duplicate entry 'sequence' for key 'PRIMARY'"), "data"),
         (pymysql.err.OperationalError(1213, "deadlock"), "lock"),
         (pymysql.err.OperationalError(1205, "lock wait"), "lock"),
         (pymysql.err.OperationalError(1045, "Access denied"), "data"),

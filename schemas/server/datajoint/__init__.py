@@ -1,0 +1,128 @@
+"""The only place that imports DataJoint, and that knows of it what its documentation does not promise.
+
+Every other module takes ``dj`` and the functions below from here, so that a new version is looked at in one
+place: ``tests/schemas/server/test_datajoint.py`` asks for each assumption by itself. `binding` ties table
+classes to a database, `headings` reads what their columns are, `by_columns` takes rows in and out.
+
+DataJoint is imported without its notices: that ``datajoint.json`` is missing is a supported state here (the
+embedded server), and that one of DataJoint's own modules is deprecated concerns DataJoint.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from vbn.errors import SettingError
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="No datajoint.json found")
+    warnings.filterwarnings("ignore", message="datajoint.migrate is deprecated")
+    warnings.filterwarnings("ignore", message="Failed to load config")  # `settings` raises an error
+    try:
+        import datajoint as dj
+        from datajoint import instance
+        from datajoint.codecs import decode_attribute, get_codec
+        from datajoint.condition import make_condition
+        from datajoint.declare import prepare_declare
+        from datajoint.hash_registry import get_store_backend
+        from datajoint.heading import Heading
+        from datajoint.settings import find_config_file
+        from datajoint.utils import from_camel_case
+    except ImportError as error:
+        raise ImportError(f"{error}. Run: pip install --upgrade vbn-datajoint") from error
+    except ValueError as error:  # pydantic's and DataJoint's own, on settings that cannot be used
+        raise SettingError(f"DataJoint's settings (DJ_* variables) cannot be used: {error}") from error
+
+__all__ = [
+    "Heading", "decode_attribute", "dj", "find_config_file", "from_camel_case", "get_store_backend",
+    "prepare_declare",
+]  # fmt: skip
+
+Key = dict[str, Any]
+
+
+def current_connection() -> Any:
+    """Return the connection that ``dj.conn()`` would return, None if it would open one."""
+    return instance._singleton_connection
+
+
+def driver_of(connection: Any) -> Any:
+    """Return the driver's connection, of PyMySQL or psycopg2."""
+    return connection._conn
+
+
+def settings_of(connection: Any) -> Any:
+    """Return the settings that a connection was made with."""
+    return connection._config
+
+
+def configuration_source() -> str | None:
+    """Return the configuration file that was read."""
+    path = dj.config._config_path
+    return None if path is None else str(path)
+
+
+def reconnect(connection: Any) -> None:
+    """Connect anew: a connection that was interrupted in the middle of an answer has lost its place."""
+    connection.close()
+    connection.connect()
+    connection._in_transaction = False
+
+
+def explain_errors(connection: Any, explain: Callable[[Exception, Exception, str], Exception]) -> None:
+    """Let a function say what a connection raises.
+
+    Parameters
+    ----------
+    connection : the connection.
+    explain : given the driver's exception, DataJoint's for it, and the statement.
+    """
+    adapter = connection.adapter
+    translate = type(adapter).translate_error
+
+    def translate_in_words(error: Exception, query: str = "") -> Exception:
+        return explain(error, translate(adapter, error, query), query)
+
+    adapter.translate_error = translate_in_words
+
+
+def condition_of(table: Any, restriction: Any) -> str:
+    """Return the condition on a table's rows that a restriction is in SQL."""
+    return str(make_condition(table, restriction, set()))
+
+
+def takes_rows(table: Any) -> bool:
+    """Tell whether DataJoint inserts into a table: not into an auto-populated one outside of its make."""
+    return bool(getattr(table, "_allow_insert", True))
+
+
+def decode_array(stored: Any, connection: Any) -> Any:
+    """Return the reference to an array in the store that the value of a ``<npy@vbn>`` column is."""
+    return get_codec("npy").decode(stored, context={"config": settings_of(connection)})
+
+
+def open_stored(store: str, path: str) -> BinaryIO:
+    """Open a file of a store."""
+    backend = get_store_backend(store)
+    file: BinaryIO = backend.fs.open(backend._full_path(path), "rb")
+    return file
+
+
+class JobTable(dj.Job):
+    """A job table that is there."""
+
+    def _generate_definition(self) -> str:
+        """Return nothing: DataJoint reads the foreign keys of all schemas for what only a new table needs."""
+        return ""
+
+    def key_of(self, row: Key) -> Key:
+        """Return the primary key in a row."""
+        key: Key = self._get_pk(row)
+        return key
+
+
+def use_jobs(table: Any, jobs: JobTable) -> None:
+    """Let ``table.populate`` and ``table.jobs`` use a job table."""
+    table._jobs = jobs

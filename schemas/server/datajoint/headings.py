@@ -1,0 +1,143 @@
+"""Headings, read for all tables of a schema at once.
+
+DataJoint asks the server seven questions about a table when its heading is first used, and forgets a job
+table's from one object to the next. Here the answers for all tables of a schema are fetched together when the
+first is needed, and given to DataJoint in the form that it asks for; what is made of them is its own doing.
+What it asks otherwise goes to the server.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, ClassVar
+
+from schemas.server.datajoint import Heading
+
+# DataJoint's questions about one table, and the same about all tables of a schema.
+TABLES, COLUMNS = "get_table_info_sql", "get_columns_sql"
+KEYS, INDEXES = "get_primary_key_sql", "get_indexes_sql"
+QUESTIONS = {
+    "postgresql": {
+        TABLES: "SELECT t.*, table_name AS of_table, obj_description((quote_ident(table_schema) || '.' || "
+        "quote_ident(table_name))::regclass, 'pg_class') AS table_comment "
+        "FROM information_schema.tables t WHERE table_schema = %s",
+        COLUMNS: "SELECT column_name, data_type, udt_name, is_nullable, column_default, "
+        "character_maximum_length, numeric_precision, numeric_scale, col_description((quote_ident("
+        "table_schema) || '.' || quote_ident(table_name))::regclass, ordinal_position) AS column_comment, "
+        "table_name AS of_table FROM information_schema.columns WHERE table_schema = %s "
+        "ORDER BY ordinal_position",
+        KEYS: "SELECT a.attname AS column_name, c.relname AS of_table "
+        "FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY(i.indkey) "
+        "WHERE i.indisprimary AND n.nspname = %s",
+        INDEXES: "SELECT indexname, indexdef, tablename AS of_table FROM pg_indexes WHERE schemaname = %s",
+    },
+    "mysql": {
+        TABLES: "SELECT t.*, table_name AS of_table FROM information_schema.tables t WHERE table_schema = %s",
+        COLUMNS: "SELECT column_name AS `Field`, column_type AS `Type`, is_nullable AS `Null`, "
+        "column_default AS `Default`, column_comment AS `Comment`, column_key AS `Key`, extra AS `Extra`, "
+        "table_name AS of_table "
+        "FROM information_schema.columns WHERE table_schema = %s ORDER BY ordinal_position",
+        KEYS: "SELECT column_name AS column_name, table_name AS of_table "
+        "FROM information_schema.key_column_usage WHERE constraint_name = 'PRIMARY' AND table_schema = %s",
+        INDEXES: "SELECT index_name AS index_name, column_name AS column_name, non_unique AS non_unique, "
+        "seq_in_index AS seq_in_index, table_name AS of_table FROM information_schema.statistics "
+        "WHERE index_name <> 'PRIMARY' AND table_schema = %s ORDER BY index_name, seq_in_index",
+    },
+}
+LINEAGE = "~lineage"  # DataJoint's table of where a schema's attributes come from
+ASKS_FOR_LINEAGE = re.compile(r"\s*SELECT attribute_name, lineage FROM (\S+)\s+WHERE table_name = %s\s*")
+
+
+class _Answer:
+    """Rows, as a driver's cursor gives them."""
+
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows = rows
+
+    def fetchone(self) -> Any:
+        return self._rows[0] if self._rows else None
+
+    def fetchall(self) -> list[Any]:
+        return self._rows
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
+
+class _Answering:
+    """A connection that knows what DataJoint is about to ask about the tables of a schema."""
+
+    def __init__(self, connection: Any, schema: str) -> None:
+        self.adapter = connection.adapter
+        self._connection = connection
+        self._tables: set[str] = set()
+        self._answers: dict[Any, list[Any]] = {}
+        for question, statement in QUESTIONS[self.adapter.backend].items():
+            rows = connection.query(statement, args=(schema,), as_dict=True).fetchall()
+            asked = functools.partial(getattr(self.adapter, question), schema)
+            self._keep(((row.pop("of_table"), row) for row in rows), asked)
+        if LINEAGE in self._tables:
+            table = ".".join(map(self.adapter.quote_identifier, (schema, LINEAGE)))
+            lineages = f"SELECT table_name, attribute_name, lineage FROM {table}"  # noqa: S608
+            rows = connection.query(lineages).fetchall()
+            self._keep(((name, row) for name, *row in rows), lambda name: (table, name))
+
+    def _keep(self, rows: Iterable[tuple[str, Any]], asked: Callable[[str], Any]) -> None:
+        """Keep rows, each with its table's name, as the answers to a question; no rows are one as well."""
+        found: dict[str, list[Any]] = {name: [] for name in self._tables}
+        for name, row in rows:
+            found.setdefault(name, []).append(row)
+        self._tables |= found.keys()
+        self._answers |= {asked(name): answer for name, answer in found.items()}
+
+    def query(self, statement: str, args: Sequence[Any] = (), **options: Any) -> Any:
+        """Answer DataJoint's question, from what is known where it is known."""
+        lineage = ASKS_FOR_LINEAGE.fullmatch(statement)
+        known = self._answers.get((lineage[1], *args) if lineage else statement)
+        if known is None:
+            return self._connection.query(statement, args=args, **options)
+        return _Answer(known)
+
+
+class _Shared:
+    """Of which schemas headings are read at once, and what was read."""
+
+    connection: Any = None
+    schemas: Collection[str] = ()
+    read: ClassVar[dict[str, _Answering]] = {}
+
+
+def read_at_once(connection: Any, schemas: Collection[str]) -> None:
+    """Read the headings of the tables of these schemas at once from now on, and anew.
+
+    Parameters
+    ----------
+    connection : the tables' connection; others, and tables that are made later, are asked for by themselves.
+    schemas : names of the schemas on the server.
+    """
+    _Shared.connection, _Shared.schemas = connection, schemas
+    _Shared.read.clear()
+
+
+_read_by_itself = Heading._init_from_database
+
+
+def _read(heading: Any) -> None:
+    info = heading.table_info
+    connection, schema = info["conn"], info["database"]
+    if connection is not _Shared.connection or schema not in _Shared.schemas:
+        _read_by_itself(heading)
+        return
+    if schema not in _Shared.read:
+        _Shared.read[schema] = _Answering(connection, schema)
+    heading.table_info = {**info, "conn": _Shared.read[schema]}
+    try:
+        _read_by_itself(heading)
+    finally:
+        heading.table_info = info
+
+
+Heading._init_from_database = _read
