@@ -15,7 +15,7 @@ from vbn.nwb import RecordingFile, open_lfp, open_session
 from vbn.nwb.hdf5.identify import Version, version_of
 from vbn.release.cache import content_hash
 from vbn.web.client import is_url
-from vbn.web.remote_file import open_remote
+from vbn.web.remote_file import RemoteFile
 
 
 class _OpenFile:
@@ -139,7 +139,7 @@ def size_of(place: Place) -> int:
         If it is not there.
     """
     if is_url(place):
-        with open_remote(str(place)) as remote:
+        with RemoteFile(str(place)) as remote:
             return int(remote.size_bytes)
     try:
         return Path(place).stat().st_size

@@ -6,16 +6,19 @@ manifest's. Parts survive whatever ends the program; the next call goes on from 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from vbn.errors import FileError, NotReadableError, SettingError, VbnError
 from vbn.release.cache import Record, content_hash
@@ -64,17 +67,21 @@ class Download:
         """Where it grows."""
         return self.target.with_name(self.target.name + ".part")
 
+    @property
+    def bytes_there(self) -> int:
+        """How much of it is there, in a file or a part whose length may be right."""
+        if _size_of(self.target) == self.size_bytes:
+            return self.size_bytes
+        part_bytes = _size_of(self.part) or 0
+        return part_bytes if part_bytes <= self.size_bytes else 0
+
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one file is.
+    """How far one file is: ``done_bytes`` of it are on the disk, or are checked.
 
-    Parameters
-    ----------
-    download : the file.
-    status : ``downloading``, ``checking`` (its hash), and at last ``present`` (it was there), ``downloaded``
-        or ``failed``.
-    done_bytes : how much of it is on the disk, or is checked.
+    The status is ``downloading``, ``checking`` (its hash), and at last ``present`` (it was there),
+    ``downloaded`` or ``failed``.
     """
 
     download: Download
@@ -102,18 +109,6 @@ class Result:
 
 class _Stopped(Exception):  # noqa: N818 - nothing went wrong
     """Another thread wants this one to end."""
-
-
-class _Source(Protocol):
-    """What a file is copied from; as of `vbn.web.ranges.RangeReader`."""
-
-    bytes_received: int
-
-    def read_version(self) -> Version: ...
-
-    def read(self, start: int, stop: int, write: Callable[[bytes], object]) -> None: ...
-
-    def close(self) -> None: ...
 
 
 def download(
@@ -160,27 +155,19 @@ def download(
     hash is wrong is deleted and repeated once, from its beginning; one that went on from an old part may be
     repeated once more, because that part may have been the fault.
     """
-    targets = [job.target for job in downloads]
-    if len(set(targets)) != len(targets):
+    if len({job.target for job in downloads}) != len(downloads):
         raise ValueError("two downloads have the same target.")
     if workers < 1:
         raise ValueError(f"workers must be 1 or more, not {workers}.")
     _require_space(downloads, margin_bytes)
     record = Record(cache_folder) if cache_folder else None
-    crew = _Crew(downloads, progress, patience or Patience(), record, check_again)
-    return crew.run(min(workers, len(downloads)))
+    recorded = record.read() if record and not check_again else {}
+    return _Crew(progress, patience or Patience(), record, recorded).run(downloads, workers)
 
 
 def missing_bytes(downloads: Sequence[Download]) -> int:
     """Say how many bytes are still to come, not counting what parts and files of the right length hold."""
-    return sum(job.size_bytes - _bytes_there(job) for job in downloads)
-
-
-def _bytes_there(job: Download) -> int:
-    if _size_of(job.target) == job.size_bytes:
-        return job.size_bytes
-    part_bytes = _size_of(job.part) or 0
-    return part_bytes if part_bytes <= job.size_bytes else 0
+    return sum(job.size_bytes - job.bytes_there for job in downloads)
 
 
 def _size_of(path: Path) -> int | None:
@@ -200,102 +187,77 @@ def _require_space(downloads: Sequence[Download], margin_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed + margin_bytes:
         raise SettingError(
-            f"{folder}: {_gigabytes(needed)} are to be downloaded, and only {_gigabytes(free)} are free (of "
-            f"which {_gigabytes(margin_bytes)} must stay so). Choose fewer files, or another folder."
+            f"{folder}: {needed / 1e9:.2f} GB are to be downloaded, and only {free / 1e9:.2f} GB are free "
+            f"(of which {margin_bytes / 1e9:.2f} GB must stay so). Choose fewer files, or another folder."
         )
 
 
-def _gigabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e9:.2f} GB"
-
-
+@dataclass
 class _Crew:
-    """Threads that work through a list of files."""
+    """Threads that work through a list of files; ``recorded`` are the hashes that need no other witness."""
 
-    def __init__(
-        self,
-        downloads: Sequence[Download],
-        progress: Callable[[Progress], object] | None,
-        patience: Patience,
-        record: Record | None,
-        check_again: bool,
-    ) -> None:
-        self._downloads = downloads
-        self._progress = progress
-        self._patience = patience
-        self._record = record
-        self._recorded = {} if record is None or check_again else dict(record.read())
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[tuple[int, Result | BaseException]] = queue.SimpleQueue()
+    progress: Callable[[Progress], object] | None
+    patience: Patience
+    record: Record | None
+    recorded: Mapping[str, str]
+    stop: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    reported: dict[Path, float] = field(default_factory=dict)
 
-    def run(self, workers: int) -> list[Result]:
+    def run(self, downloads: Sequence[Download], workers: int) -> list[Result]:
         """Work through the list; give the results in its order."""
-        for number in range(len(self._downloads)):
-            self._waiting.put(number)
+        waiting: queue.SimpleQueue[tuple[Download, Future[Result]]] = queue.SimpleQueue()
+        results: list[Future[Result]] = [Future() for _ in downloads]
+        for pair in zip(downloads, results, strict=True):
+            waiting.put(pair)
         # Daemons, because a thread that waits for a server must not hold up the program's end.
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
+        threads = [
+            threading.Thread(target=self._work, args=(waiting,), daemon=True)
+            for _ in range(min(workers, len(downloads)))
+        ]
         for thread in threads:
             thread.start()
-        results: dict[int, Result] = {}
         try:
-            while len(results) < len(self._downloads):
-                number, result = self._next_ended()
-                if isinstance(result, BaseException):
-                    raise result
-                results[number] = result
+            pending = set(results)
+            while pending:  # with a timeout, as Ctrl-C interrupts nothing else on Windows
+                ended, pending = wait(pending, POLL_S, FIRST_COMPLETED)
+                for result in ended:
+                    result.result()
         finally:
-            self._stop.set()
+            self.stop.set()
             deadline = time.monotonic() + STOP_S
             for thread in threads:
                 thread.join(max(deadline - time.monotonic(), 0))
-        return [results[number] for number in range(len(self._downloads))]
+        return [result.result() for result in results]
 
-    def _next_ended(self) -> tuple[int, Result | BaseException]:
-        """Wait for a result, in a way that Ctrl-C interrupts on every system."""
-        while True:
-            try:
-                return self._ended.get(timeout=POLL_S)
-            except queue.Empty:
-                continue
-
-    def _work(self) -> None:
+    def _work(self, waiting: queue.SimpleQueue[tuple[Download, Future[Result]]]) -> None:
         """Get one file after another until there are no more."""
-        while not self._stop.is_set():
-            try:
-                number = self._waiting.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                self._ended.put((number, self._get_or_fail(self._downloads[number])))
-            except _Stopped:
-                return
-            except BaseException as error:  # noqa: BLE001 - raised again where the caller sees it
-                self._ended.put((number, error))
-                return
+        with contextlib.suppress(queue.Empty):
+            while not self.stop.is_set():
+                job, result = waiting.get_nowait()
+                try:
+                    result.set_result(self._get_or_fail(job))
+                except BaseException as error:  # noqa: BLE001 - raised again where the caller sees it
+                    result.set_exception(error)
 
     def _get_or_fail(self, job: Download) -> Result:
         """Get a file; what hinders only this one becomes a result."""
-        source: _Source = self._open_source(job.url)
-        try:
-            status = self._get(job, source)
-            result = Result(job, status, source.bytes_received)
-        except VbnError as error:
-            result = Result(job, FAILED, source.bytes_received, error)
-        except OSError as error:
-            failure = NotReadableError(
-                error.filename or job.part,
-                f"the download cannot be written ({error.strerror or error}).",
-                "Check the disk's space and the folder's permissions, then start again.",
-            )
-            result = Result(job, FAILED, source.bytes_received, failure)
-        finally:
-            source.close()
-        self._report(job, result.status, job.size_bytes if result.error is None else _bytes_there(job))
+        with closing(self._open_source(job.url)) as source:
+            try:
+                result = Result(job, self._get(job, source), source.bytes_received)
+            except VbnError as error:
+                result = Result(job, FAILED, source.bytes_received, error)
+            except OSError as error:
+                failure = NotReadableError(
+                    error.filename or job.part,
+                    f"the download cannot be written ({error.strerror or error}).",
+                    "Check the disk's space and the folder's permissions, then start again.",
+                )
+                result = Result(job, FAILED, source.bytes_received, failure)
+        self._report(job, result.status, job.size_bytes if result.error is None else job.bytes_there)
         return result
 
-    def _get(self, job: Download, source: _Source) -> str:
+    def _get(self, job: Download, source: RangeReader | _LocalFile) -> str:
         """Get a file, and say whether it was there."""
         if self._is_present(job):
             return PRESENT
@@ -303,18 +265,23 @@ class _Crew:
         with _locked_part(job) as file:
             if self._is_present(job):  # another process has just got it
                 return PRESENT
-            _require_same_size(job, source)
+            size_bytes = source.read_version().size_bytes
+            if size_bytes != job.size_bytes:
+                raise NotReadableError(
+                    job.url,
+                    f"the file has {size_bytes} bytes, not {job.size_bytes} as before.",
+                    "Start again.",
+                )
             fresh_tries = 0
             while fresh_tries < 2:
                 went_on = self._fill(job, source, file)
-                found = content_hash(job.part, self._reporter(job, CHECKING))
+                found = content_hash(job.part, partial(self._report_some, job, CHECKING))
                 if found == job.blake2b:
                     job.part.replace(job.target)
                     self._enter(job)
                     return DOWNLOADED
                 file.truncate(0)
                 fresh_tries += not went_on
-            job.part.unlink(missing_ok=True)
         raise NotReadableError(
             job.url,
             f"what was downloaded is not what the manifest says (blake2b {found[:12]}... instead of "
@@ -326,32 +293,27 @@ class _Crew:
         """Tell whether the file is there, with the right content."""
         if _size_of(job.target) != job.size_bytes:
             return False
-        if self._recorded.get(str(job.target.resolve())) == job.blake2b:
+        if self.recorded.get(str(job.target.resolve())) == job.blake2b:
             return True
-        if content_hash(job.target, self._reporter(job, CHECKING)) != job.blake2b:
+        if content_hash(job.target, partial(self._report_some, job, CHECKING)) != job.blake2b:
             return False
         self._enter(job)
         return True
 
     def _enter(self, job: Download) -> None:
-        if self._record:
-            self._record.add(job.target, job.blake2b)
+        if self.record:
+            self.record.add(job.target, job.blake2b)
 
-    def _fill(self, job: Download, source: _Source, file: BinaryIO) -> bool:
+    def _fill(self, job: Download, source: RangeReader | _LocalFile, file: BinaryIO) -> bool:
         """Bring the part to its full length, and say whether it went on from an old one."""
-        start = os.fstat(file.fileno()).st_size
+        start = file.seek(0, os.SEEK_END)
         if start > job.size_bytes:
             file.truncate(0)
-            start = 0
-        report, done = self._reporter(job, DOWNLOADING), start
+            start = file.seek(0)
 
         def write(chunk: bytes) -> None:
-            nonlocal done
-            if self._stop.is_set():
-                raise _Stopped
+            self._report_some(job, DOWNLOADING, file.tell())
             file.write(chunk)
-            done += len(chunk)
-            report(done)
 
         try:
             if start < job.size_bytes:
@@ -361,44 +323,29 @@ class _Crew:
         os.fsync(file.fileno())
         return start > 0
 
-    def _open_source(self, url: str) -> _Source:
+    def _open_source(self, url: str) -> RangeReader | _LocalFile:
         if is_url(url):
-            return RangeReader(url, self._patience, allow_whole=True, sleep=self._sleep)
+            return RangeReader(url, self.patience, allow_whole=True, sleep=self._sleep)
         return _LocalFile(Path(url))
 
     def _sleep(self, seconds: float) -> None:
         """Wait, but not when the end is wanted."""
-        if self._stop.wait(seconds):
+        if self.stop.wait(seconds):
             raise _Stopped
 
-    def _reporter(self, job: Download, status: str) -> Callable[[int], None]:
-        """Make a function that reports now and then, and ends the thread when that is wanted."""
-        last = 0.0
-
-        def report(done_bytes: int) -> None:
-            nonlocal last
-            if self._stop.is_set():
-                raise _Stopped
-            now = time.monotonic()
-            if now - last >= REPORT_S:
-                last = now
-                self._report(job, status, done_bytes)
-
-        return report
+    def _report_some(self, job: Download, status: str, done_bytes: int) -> None:
+        """Report now and then, and end the thread when that is wanted."""
+        if self.stop.is_set():
+            raise _Stopped
+        now = time.monotonic()
+        if now - self.reported.get(job.target, 0.0) >= REPORT_S:
+            self.reported[job.target] = now
+            self._report(job, status, done_bytes)
 
     def _report(self, job: Download, status: str, done_bytes: int) -> None:
-        if self._progress:
-            with self._lock:
-                self._progress(Progress(job, status, done_bytes))
-
-
-def _require_same_size(job: Download, source: _Source) -> None:
-    """Refuse a file of another length than was planned, before any of it is read."""
-    size_bytes = source.read_version().size_bytes
-    if size_bytes != job.size_bytes:
-        raise NotReadableError(
-            job.url, f"the file has {size_bytes} bytes, not {job.size_bytes} as before.", "Start again."
-        )
+        if self.progress:
+            with self.lock:
+                self.progress(Progress(job, status, done_bytes))
 
 
 @contextmanager
@@ -426,21 +373,19 @@ def _locked_part(job: Download) -> Iterator[BinaryIO]:
 
 
 class _LocalFile:
-    """A file in a folder that holds the release, read as a `vbn.web.ranges.RangeReader` is."""
+    """A file in a folder that holds the release, read as a `RangeReader` reads; open only meanwhile."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.bytes_received = 0
 
     def close(self) -> None:
-        """Do nothing: it is open only while it is read."""
+        pass
 
     def read_version(self) -> Version:
-        """Look up the length."""
         return Version(local_size(self._path))
 
     def read(self, start: int, stop: int, write: Callable[[bytes], object]) -> None:
-        """Read a stretch."""
         try:
             file = self._path.open("rb")
         except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 
@@ -265,7 +266,7 @@ class Release:
         location = self.place.file_location(self.manifest, file)
         if not is_url(location):
             return local_size(Path(location))
-        with RangeReader(location, self._patience, allow_whole=True) as reader:
+        with closing(RangeReader(location, self._patience, allow_whole=True)) as reader:
             return reader.read_version().size_bytes
 
     def _fetch_small(self, file: ManifestFile, target: Path) -> None:

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 from vbn.errors import NotReadableError
-from vbn.web.client import Client, Patience, Reply, Transient, http_url, refused, with_retries
+from vbn.web.client import Patience, Transient, http_url, refused, with_retries
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
 
 PROGRESS_BYTES = 2**14
 """A try that brought fewer bytes counts as failed; after one that brought more the count starts anew."""
+
+_NUMBER = r"(\d{1,18})"
 
 
 @dataclass(frozen=True)
@@ -48,9 +54,7 @@ class Version:
 
 
 class RangeReader:
-    """Reads stretches of one file on a server.
-
-    Not to be shared among threads.
+    """Reads stretches of one file on a server; not to be shared among threads.
 
     Parameters
     ----------
@@ -69,39 +73,26 @@ class RangeReader:
         allow_whole: bool = False,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
+        from vbn.web.connections import Client
+
         self.url = url
         self.version: Version | None = None
         self.bytes_received = 0
         self.requests = 0
         self._address = http_url(url)
-        self._patience = patience or Patience()
         self._allow_whole = allow_whole
         self._sleep = sleep
-        self._client = Client(self._patience)
-
-    def __enter__(self) -> RangeReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self._client = Client(patience or Patience())
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     def read_version(self) -> Version:
-        """Ask for one byte to learn the file's version.
-
-        Raises
-        ------
-        NotReadableError
-            As of `read`.
-        """
+        """Ask for one byte to learn the file's version; errors as of `read`."""
         # Not HEAD, which some servers answer otherwise than GET, or not at all.
         if self.version is None:
-            with_retries(self._ask_version, self.url, self._patience, self._sleep)
+            self.read(0, 1, lambda _: None)
         assert self.version is not None
         return self.version
 
@@ -121,75 +112,51 @@ class RangeReader:
         """
         position = start
 
-        def take(chunk: bytes) -> None:
-            nonlocal position
-            write(chunk)
-            position += len(chunk)
-
         def go_on() -> None:
+            nonlocal position
             before = position
             try:
-                self._receive(position, stop, take)
+                with closing(self._try(position, stop)) as chunks:
+                    for chunk in chunks:
+                        write(chunk)
+                        position += len(chunk)
             except Transient as error:
                 error.progressed = position - before >= PROGRESS_BYTES
                 raise
 
-        with_retries(go_on, self.url, self._patience, self._sleep)
+        with_retries(go_on, self.url, self._client.patience, self._sleep)
 
-    def _ask_version(self) -> None:
-        """Learn the version from the head of an answer."""
-        self.requests += 1
-        with self._client.get(self._address, {"Range": "bytes=0-0"}) as reply:
-            if reply.status == 416:
-                self._require_version(self._empty_version(reply))
-            elif reply.status == 206:
-                self._require_version(self._ranged_version(reply, 0, 1))
-                self._read_out(reply)
-            else:
-                self._require_version(self._whole_version(reply))
-
-    def _read_out(self, reply: Reply) -> None:
-        """Read what is left of a small answer, so that its connection can be used again."""
-        for chunk in reply.chunks():
-            self.bytes_received += len(chunk)
-
-    def _receive(self, start: int, stop: int, take: Callable[[bytes], None]) -> None:
+    def _try(self, start: int, stop: int) -> Generator[bytes]:
         """Make one try to read a stretch."""
         if self.version is not None and start >= min(stop, self.version.size_bytes):
             return
         self.requests += 1
-        with self._client.get(self._address, {"Range": f"bytes={start}-{stop - 1}"}) as reply:
-            if reply.status == 416:
-                version = self._empty_version(reply)
-                self._require_version(version)
-                if start < version.size_bytes:
-                    raise Transient(f"the server refuses the bytes from {start} of {version.size_bytes} on")
-                return
-            if reply.status == 206:
-                version, passed_over = self._ranged_version(reply, start, stop), 0
-            else:
-                version, passed_over = self._whole_version(reply), start
+        with self._client.get(self._address, {"Range": f"bytes={start}-{stop - 1}"}) as response:
+            first, size_bytes = self._place(response, start, stop)
+            headers = response.headers
+            version = Version(size_bytes, headers.get("ETag", ""), headers.get("Last-Modified", ""))
             self._require_version(version)
-            self._hand_on(reply, passed_over, min(stop, version.size_bytes) - start, take)
+            yield from self._stretch(response, start - first, min(stop, size_bytes) - start)
 
-    def _hand_on(self, reply: Reply, passed_over: int, wanted: int, take: Callable[[bytes], None]) -> None:
-        """Hand on the wanted bytes of a body, no more and no fewer."""
-        for chunk in reply.chunks():
+    def _stretch(self, response: BaseHTTPResponse, passed_over: int, wanted: int) -> Generator[bytes]:
+        """Give the wanted bytes of a body, no more and no fewer."""
+        if wanted <= 0:
+            return
+        for chunk in self._client.chunks(response):
             self.bytes_received += len(chunk)
             useful = chunk[passed_over : passed_over + wanted]
             passed_over = max(passed_over - len(chunk), 0)
             wanted -= len(useful)
             if useful:
-                take(useful)
-            if wanted == 0 and reply.status == 200:
-                return  # the rest of a whole file is of no use
+                yield useful
+            if not wanted and response.length_remaining != 0:
+                return  # the rest of a whole file is of no use, nor is what should not be there
         if wanted:
             raise Transient(f"the answer ended {wanted} bytes early")
 
     def _require_version(self, version: Version) -> None:
         """Refuse bytes of another version than the first answer's."""
-        if self.version is None:
-            self.version = version
+        self.version = self.version or version
         difference = self.version.difference(version)
         if difference:
             raise NotReadableError(
@@ -198,42 +165,31 @@ class RangeReader:
                 "Start again, when nobody writes it.",
             )
 
-    def _ranged_version(self, reply: Reply, start: int, stop: int) -> Version:
-        """Read the version off a partial answer, which must be of exactly the stretch asked for."""
-        match = re.fullmatch(r"\s*bytes\s+(\d+)-(\d+)/(\d+)\s*", reply.header("Content-Range"))
-        if not match or reply.header("Content-Encoding").lower() not in ("", "identity"):
-            raise self._misunderstood(reply)
-        first, last, size_bytes = (int(number) for number in match.groups())
-        length = reply.header("Content-Length")
-        expected = (start, min(stop, size_bytes) - 1)
-        if (first, last) != expected or (length and length != str(last - first + 1)):
-            raise Transient(
-                f"the server sent bytes {first}-{last} ('Content-Length: {length}'), "
-                f"not {expected[0]}-{expected[1]} as asked"
+    def _place(self, response: BaseHTTPResponse, start: int, stop: int) -> tuple[int, int]:
+        """Give where in the file an answer begins, and the file's length; refuse what was not asked for."""
+        described = response.headers.get("Content-Range", "")
+        length = response.headers.get("Content-Length", "")
+        whole = re.fullmatch(rf"\s*bytes\s+\*/{_NUMBER}\s*", described)
+        part = re.fullmatch(rf"\s*bytes\s+{_NUMBER}-{_NUMBER}/{_NUMBER}\s*", described)
+        if response.status == 206 and part:
+            first, last, size_bytes = map(int, part.groups())
+            if (first, last) == (start, min(stop, size_bytes) - 1) and length in ("", str(last - first + 1)):
+                return first, size_bytes
+        elif response.status == 416 and whole:
+            if start >= int(whole[1]):
+                return start, int(whole[1])
+        elif response.status == 200 and self._allow_whole and re.fullmatch(_NUMBER, length):
+            return 0, int(length)
+        elif response.status not in (200, 206):
+            raise refused(self.url, response)
+        elif response.status == 200 or described:
+            raise NotReadableError(
+                self.url,
+                f"the server ignores ranges (it answered {response.status} {response.reason} to a request "
+                "for a part), so that the file can only be downloaded as a whole.",
+                "Download it first, or use a server that honours ranges (S3, nginx, Apache).",
             )
-        return Version(size_bytes, reply.header("ETag"), reply.header("Last-Modified"))
-
-    def _whole_version(self, reply: Reply) -> Version:
-        """Read the version off an answer that is the whole file."""
-        if reply.status != 200:
-            raise refused(self.url, reply)
-        length = reply.header("Content-Length")
-        is_plain = reply.header("Content-Encoding").lower() in ("", "identity")
-        if not self._allow_whole or not length.isdigit() or not is_plain:
-            raise self._misunderstood(reply)
-        return Version(int(length), reply.header("ETag"), reply.header("Last-Modified"))
-
-    def _empty_version(self, reply: Reply) -> Version:
-        """Read the version off the refusal of a range beyond the file's end."""
-        match = re.fullmatch(r"\s*bytes\s+\*/(\d+)\s*", reply.header("Content-Range"))
-        if not match:
-            raise refused(self.url, reply)
-        return Version(int(match.group(1)), reply.header("ETag"), reply.header("Last-Modified"))
-
-    def _misunderstood(self, reply: Reply) -> NotReadableError:
-        return NotReadableError(
-            self.url,
-            f"the server ignores ranges (it answered {reply.status} {reply.reason} to a request for a part), "
-            "so that the file can only be downloaded as a whole.",
-            "Download it first, or use a server that honours ranges (S3, nginx, Apache).",
+        raise Transient(
+            f"the server sent {response.status} '{described}' ('Content-Length: {length}'), not the bytes "
+            f"{start}-{stop - 1} as asked"
         )

@@ -13,8 +13,6 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -37,6 +35,9 @@ DIRECT_BYTES = 2**23
 class RemoteFile(io.RawIOBase):
     """A file on a web server, open for reading; may be shared among threads.
 
+    At the end of a ``with`` statement a read that failed in it is raised, also when a library in between
+    has hidden that, or has made another error of it.
+
     Parameters
     ----------
     url : ``https://``, ``http://``, or ``s3://bucket/key`` of a public bucket.
@@ -46,7 +47,8 @@ class RemoteFile(io.RawIOBase):
 
     Attributes
     ----------
-    url : as given.
+    size_bytes : length of the file.
+    reader : what asks the server; knows the file's version, and what has travelled.
     error : what made reading fail for good, None if nothing did. It is raised again by every later read,
         because a library in between (HDF5) may take a failure for an absent part.
 
@@ -56,6 +58,14 @@ class RemoteFile(io.RawIOBase):
         The file is absent, forbidden or empty, the server does not answer or ignores ranges.
     ValueError
         The URL is none, or a size is not positive.
+
+    Examples
+    --------
+    ::
+
+        with RemoteFile("https://.../ecephys_session_1053941483.nwb") as remote:
+            with h5py.File(remote, "r") as file:
+                speed = file["processing/running/speed/data"][:]
     """
 
     def __init__(
@@ -71,38 +81,24 @@ class RemoteFile(io.RawIOBase):
             raise ValueError(
                 f"block_bytes ({block_bytes}) must be positive and at most cache_bytes ({cache_bytes})."
             )
-        self.url = url
         self.error: FileError | None = None
         self._lock = threading.RLock()
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self._reader = RangeReader(url, patience)
+        self.reader = RangeReader(url, patience)
         self._block_bytes = block_bytes
-        self._cache_blocks = max(cache_bytes // block_bytes, 1)
+        self._cache_blocks = cache_bytes // block_bytes
         self._longest_run = max(min(DIRECT_BYTES // block_bytes, self._cache_blocks // 2), 1)
         self._position = 0
         self._next_block = -1
         self._read_ahead = 0
-        self._size_bytes = self._open()
-
-    @property
-    def size_bytes(self) -> int:
-        """Length of the file."""
-        return self._size_bytes
-
-    @property
-    def etag(self) -> str:
-        """The server's name for this version of the file, empty if it gave none."""
-        return self._reader.version.etag if self._reader.version else ""
-
-    @property
-    def bytes_transferred(self) -> int:
-        """How many bytes of the file have come so far, including those of failed tries."""
-        return self._reader.bytes_received
-
-    @property
-    def requests(self) -> int:
-        """How often the server was asked."""
-        return self._reader.requests
+        try:
+            self._fetch(0, 1)  # which tells the file's version as well
+            self.size_bytes = self.reader.read_version().size_bytes
+            if not self.size_bytes:
+                raise NotReadableError(url, "the file is empty.", "Check the URL.")
+        except BaseException:
+            self.close()
+            raise
 
     def readable(self) -> bool:
         """Tell that it can be read."""
@@ -112,13 +108,9 @@ class RemoteFile(io.RawIOBase):
         """Tell that it can be read from any place."""
         return True
 
-    def tell(self) -> int:
-        """Give the place of the next read."""
-        return self._position
-
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move the place of the next read, as `io.IOBase.seek`."""
-        origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}
+        """Move the place of the next read, as `io.IOBase.seek`; `tell` is a move by nothing."""
+        origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size_bytes}
         if whence not in origins:
             raise ValueError(f"whence must be 0, 1 or 2, not {whence}.")
         if origins[whence] + offset < 0:
@@ -129,11 +121,6 @@ class RemoteFile(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill a buffer; only the end of the file leaves a part of it unfilled.
 
-        Returns
-        -------
-        int
-            How many bytes were read.
-
         Raises
         ------
         NotReadableError
@@ -143,12 +130,14 @@ class RemoteFile(io.RawIOBase):
         with self._lock:
             if self.closed:
                 raise ValueError("read of a closed file.")
-            count = max(min(len(view), self._size_bytes - self._position), 0)
-            with self._remembering_errors():
-                if count >= DIRECT_BYTES:
-                    self._read_directly(view[:count])
-                else:
-                    self._read_blocks(view[:count])
+            count = max(min(len(view), self.size_bytes - self._position), 0)
+            if self.error is not None:
+                raise self.error
+            try:
+                (self._read_directly if count >= DIRECT_BYTES else self._read_blocks)(view[:count])
+            except FileError as error:
+                self.error = error
+                raise
             self._position += count
         return count
 
@@ -158,64 +147,32 @@ class RemoteFile(io.RawIOBase):
             self.seek(offset)
             return self.read(count)
 
-    def check(self) -> None:
-        """Raise what made reading fail, if anything did.
-
-        To be called when a library has read from the file, before its results are believed.
-        """
-        if self.error is not None:
-            raise self.error
-
     def close(self) -> None:
         """Close the connections and forget the blocks."""
-        if not self.closed and hasattr(self, "_reader"):  # not if the arguments were refused
+        if not self.closed and hasattr(self, "reader"):  # not if the arguments were refused
             with self._lock:
-                self._reader.close()
+                self.reader.close()
                 self._blocks.clear()
         super().close()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close, and raise what made reading fail in the block, if anything did."""
         self.close()
         is_ours_to_say = error is None or isinstance(error, Exception)
         if self.error is not None and error is not self.error and is_ours_to_say:
             raise self.error from error
 
-    def _open(self) -> int:
-        """Fetch the first block, which tells the file's version as well."""
-        try:
-            self._fetch(0, 1)
-            version = self._reader.version
-            if version is None or not version.size_bytes:
-                raise NotReadableError(self.url, "the file is empty.", "Check the URL.")
-        except BaseException:
-            self.close()
-            raise
-        return version.size_bytes
-
-    @contextmanager
-    def _remembering_errors(self) -> Iterator[None]:
-        """Refuse to read after a failure, and keep the first one."""
-        self.check()
-        try:
-            yield
-        except FileError as error:
-            self.error = error
-            raise
-
     def _read_directly(self, view: memoryview) -> None:
-        """Fill a large buffer past the cache, exactly."""
-        filled = 0
+        """Fill a large buffer past the cache."""
+        rest = view
 
         def take(chunk: bytes) -> None:
-            nonlocal filled
-            view[filled : filled + len(chunk)] = chunk
-            filled += len(chunk)
+            nonlocal rest
+            rest[: len(chunk)] = chunk
+            rest = rest[len(chunk) :]
 
-        self._reader.read(self._position, self._position + len(view), take)
-        self._require_length(filled, len(view))
+        self.reader.read(self._position, self._position + len(view), take)
 
     def _read_blocks(self, view: memoryview) -> None:
         """Fill a buffer from blocks."""
@@ -223,80 +180,28 @@ class RemoteFile(io.RawIOBase):
         last = (self._position + len(view) - 1) // self._block_bytes
         while filled < len(view):
             index, offset = divmod(self._position + filled, self._block_bytes)
-            piece = self._block(index, last)[offset : offset + len(view) - filled]
+            if index not in self._blocks:
+                self._fetch(index, self._run_length(index, last))
+            self._blocks.move_to_end(index)
+            piece = self._blocks[index][offset : offset + len(view) - filled]
             view[filled : filled + len(piece)] = piece
             filled += len(piece)
 
-    def _block(self, index: int, last: int) -> bytes:
-        """Give a block; when it has to be fetched, also those up to the last one and some ahead."""
-        if index not in self._blocks:
-            self._fetch(index, self._run_length(index, last))
-        self._blocks.move_to_end(index)
-        return self._blocks[index]
-
     def _run_length(self, index: int, last: int) -> int:
         """Tell how many blocks to fetch: those needed, and more the longer reads go straight on."""
-        goes_on = index == self._next_block
         longest_ahead = LONGEST_READ_AHEAD_BYTES // self._block_bytes
+        goes_on = index == self._next_block
         self._read_ahead = min(2 * self._read_ahead + 1, longest_ahead) if goes_on else 0
         wanted = min(last - index + 1 + self._read_ahead, self._longest_run)
-        length = 1
-        while length < wanted and index + length not in self._blocks:
-            length += 1
-        return length
+        return next((n for n in range(1, wanted) if index + n in self._blocks), wanted)
 
     def _fetch(self, index: int, count: int) -> None:
         """Fetch blocks that lie one after another, and forget those that were not used for longest."""
         received = bytearray()
         start = index * self._block_bytes
-        self._reader.read(start, start + count * self._block_bytes, received.extend)
-        version = self._reader.version
-        size_bytes = version.size_bytes if version else 0
-        self._require_length(len(received), min(count * self._block_bytes, size_bytes - start))
+        self.reader.read(start, start + count * self._block_bytes, received.extend)
         for number, offset in enumerate(range(0, len(received), self._block_bytes)):
             self._blocks[index + number] = bytes(received[offset : offset + self._block_bytes])
         self._next_block = index + count
         while len(self._blocks) > self._cache_blocks:
             self._blocks.popitem(last=False)
-
-    def _require_length(self, found: int, wanted: int) -> None:
-        """Refuse to go on with fewer bytes than there should be."""
-        if found != wanted:
-            raise NotReadableError(
-                self.url, f"{wanted} bytes were asked for, and {found} came.", "Try again later."
-            )
-
-
-def open_remote(
-    url: str,
-    *,
-    block_bytes: int = BLOCK_BYTES,
-    cache_bytes: int = CACHE_BYTES,
-    patience: Patience | None = None,
-) -> RemoteFile:
-    """Open a file on a web server.
-
-    Parameters
-    ----------
-    url, block_bytes, cache_bytes, patience : as of `RemoteFile`.
-
-    Returns
-    -------
-    RemoteFile
-        To be used in a ``with`` statement. At its end a read that failed in it is raised, also when a
-        library in between has hidden that, or has made another error of it.
-
-    Raises
-    ------
-    NotReadableError, ValueError
-        As of `RemoteFile`.
-
-    Examples
-    --------
-    ::
-
-        with open_remote("https://.../ecephys_session_1053941483.nwb") as remote:
-            with h5py.File(remote, "r") as file:
-                speed = file["processing/running/speed/data"][:]
-    """
-    return RemoteFile(url, block_bytes=block_bytes, cache_bytes=cache_bytes, patience=patience)

@@ -223,6 +223,16 @@ def test_progress_grows_and_ends_with_the_status(job, served, fault):
     assert Counter(progress.status for progress in seen)["downloaded"] == 2
 
 
+def test_progress_begins_anew_with_a_download_that_is_repeated(job, served, fault, monkeypatch):
+    monkeypatch.setattr(sys.modules["vbn.release.download"], "REPORT_S", 0)
+    served.faults.extend([fault("corrupt"), fault("corrupt")])
+    seen: list[Progress] = []
+    get(job(), progress=seen.append)
+    done = [progress.done_bytes for progress in seen if progress.status == "downloading"]
+    assert done.count(0) == 2
+    assert max(done) < job().size_bytes
+
+
 def test_an_error_in_the_progress_is_the_callers(job):
     def fail(progress: Progress) -> None:
         raise RuntimeError("the bar broke")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from vbn.errors import NotReadableError
 from vbn.web import remote_file as remote
 from vbn.web.client import Patience
-from vbn.web.remote_file import RemoteFile, open_remote
+from vbn.web.remote_file import RemoteFile
 
 BLOCK = 1024
 CONTENT = np.random.default_rng(1).bytes(100 * BLOCK + 321)
@@ -38,7 +38,7 @@ def open_served(served: Any) -> Iterator[Callable[..., RemoteFile]]:
 
     def open_file(**options: Any) -> RemoteFile:
         options = {"block_bytes": BLOCK, "cache_bytes": 16 * BLOCK, "patience": QUICK, **options}
-        opened.append(open_remote(f"{served.url}/f.nwb", **options))
+        opened.append(RemoteFile(f"{served.url}/f.nwb", **options))
         return opened[-1]
 
     yield open_file
@@ -82,8 +82,8 @@ def test_it_is_readable_and_seekable_but_not_writable(open_served):
 def test_opening_takes_one_request_for_one_block(open_served, served):
     file = open_served()
     assert file.size_bytes == len(CONTENT)
-    assert file.etag
-    assert (file.requests, file.bytes_transferred) == (1, BLOCK)
+    assert file.reader.read_version().etag
+    assert (file.reader.requests, file.reader.bytes_received) == (1, BLOCK)
     assert [request.range for request in served.requests] == [(0, BLOCK)]
 
 
@@ -99,20 +99,20 @@ def test_a_block_that_was_read_is_not_asked_for_again(open_served):
     file = open_served()
     for _ in range(3):
         assert read_at(file, 5 * BLOCK + 3, 100) == CONTENT[5 * BLOCK + 3 :][:100]
-    assert file.requests == 2
+    assert file.reader.requests == 2
 
 
 def test_neighbouring_blocks_are_asked_for_at_once(open_served):
     file = open_served()
     assert read_at(file, 20 * BLOCK, 6 * BLOCK) == CONTENT[20 * BLOCK : 26 * BLOCK]
-    assert file.requests == 2
+    assert file.reader.requests == 2
 
 
 def test_the_longer_a_read_goes_straight_on_the_more_is_asked_for(open_served):
     file = open_served(cache_bytes=64 * BLOCK)
     for index in range(1, 60):
         assert read_at(file, index * BLOCK, BLOCK) == CONTENT[index * BLOCK : (index + 1) * BLOCK]
-    assert file.requests < 10
+    assert file.reader.requests < 10
 
 
 def test_the_cache_stays_within_its_bound(open_served):
@@ -128,7 +128,7 @@ def test_a_large_read_goes_past_the_cache_and_is_exact(open_served, monkeypatch)
     cached = set(file._blocks)
     assert read_at(file, 5, 50 * BLOCK) == CONTENT[5 : 5 + 50 * BLOCK]
     assert set(file._blocks) == cached
-    assert file.bytes_transferred == BLOCK + 50 * BLOCK
+    assert file.reader.bytes_received == BLOCK + 50 * BLOCK
 
 
 @pytest.mark.parametrize("kind", ["drop", "status", "stall", "shift", "short"])
@@ -136,7 +136,7 @@ def test_passing_failures_are_repeated_and_change_no_byte(open_served, served, f
     file = open_served()
     served.faults.extend([fault(kind), fault(kind, part=0.0)])
     assert read_at(file, 30 * BLOCK, 3 * BLOCK) == CONTENT[30 * BLOCK : 33 * BLOCK]
-    assert file.requests == 4
+    assert file.reader.requests == 4
     assert not served.faults
 
 
@@ -160,7 +160,7 @@ def test_a_connection_that_breaks_on_every_try_still_brings_the_file(open_served
     served.faults.extend([fault("drop")] * 12)
     assert read_at(file, 10 * BLOCK, 50 * BLOCK) == CONTENT[10 * BLOCK : 60 * BLOCK]
     assert not served.faults
-    assert file.requests > 3 * QUICK.tries
+    assert file.reader.requests > 3 * QUICK.tries
 
 
 def test_a_server_that_fails_again_and_again_is_given_up(open_served, served, fault):
@@ -210,7 +210,7 @@ def test_packed_answers_are_refused(open_served, served, fault):
 
 def test_an_absent_file_is_named(served):
     with pytest.raises(NotReadableError, match=r"there is no such file .*404") as caught:
-        open_remote(f"{served.url}/none.nwb", patience=QUICK)
+        RemoteFile(f"{served.url}/none.nwb", patience=QUICK)
     assert caught.value.path == f"{served.url}/none.nwb"
 
 
@@ -228,19 +228,19 @@ def test_an_empty_file_is_refused(open_served, served):
 
 def test_a_server_that_is_not_there_is_given_up():
     with pytest.raises(NotReadableError, match="tries failed"):
-        open_remote("http://127.0.0.1:9/f.nwb", patience=QUICK)
+        RemoteFile("http://127.0.0.1:9/f.nwb", patience=QUICK)
 
 
 @pytest.mark.parametrize("url", ["/a/path.nwb", "ftp://host/f.nwb", "http://", "C:/f.nwb"])
 def test_what_is_no_url_is_refused(url):
     with pytest.raises(ValueError, match=r"a URL .* was expected"):
-        open_remote(url)
+        RemoteFile(url)
 
 
 @pytest.mark.parametrize("options", [{"block_bytes": 0}, {"block_bytes": 10, "cache_bytes": 9}])
 def test_impossible_sizes_are_refused(options):
     with pytest.raises(ValueError, match="block_bytes"):
-        open_remote("http://127.0.0.1:9/f.nwb", **options)
+        RemoteFile("http://127.0.0.1:9/f.nwb", **options)
 
 
 def test_a_closed_file_is_not_read(open_served):
@@ -252,14 +252,14 @@ def test_a_closed_file_is_not_read(open_served):
 
 def test_redirects_are_followed(served):
     served.redirects["/here.nwb"] = "/f.nwb"
-    with open_remote(f"{served.url}/here.nwb", patience=QUICK) as file:
+    with RemoteFile(f"{served.url}/here.nwb", patience=QUICK) as file:
         assert read_at(file, 7, 9) == CONTENT[7:16]
 
 
 def test_redirects_without_end_are_refused(served):
     served.redirects["/a.nwb"] = "/a.nwb"
     with pytest.raises(NotReadableError, match="redirected more than"):
-        open_remote(f"{served.url}/a.nwb", patience=QUICK)
+        RemoteFile(f"{served.url}/a.nwb", patience=QUICK)
 
 
 def test_threads_may_share_a_file(open_served):
@@ -288,7 +288,7 @@ def test_h5py_reads_through_it(site, tmp_path):
         file.create_dataset("g/packed", data=values, chunks=(100, 7), compression="gzip")
         file["g/plain"] = values
     with (
-        open_remote(f"{site.url}/a.h5", block_bytes=BLOCK, patience=QUICK) as opened,
+        RemoteFile(f"{site.url}/a.h5", block_bytes=BLOCK, patience=QUICK) as opened,
         h5py.File(opened) as file,
     ):
         np.testing.assert_array_equal(file["g/packed"][:], values)
@@ -305,7 +305,7 @@ def test_a_failure_that_a_library_hides_is_raised_at_the_end(site, fault):
 
     def look() -> bool:
         options = {"block_bytes": BLOCK, "cache_bytes": 2 * BLOCK, "patience": QUICK}
-        with open_remote(url, **options) as opened, h5py.File(opened) as file:
+        with RemoteFile(url, **options) as opened, h5py.File(opened) as file:
             site.fault = lambda _: fault("status")
             with contextlib.suppress(Exception):  # whatever the library makes of it
                 return name in file
@@ -318,5 +318,5 @@ def test_a_failure_that_a_library_hides_is_raised_at_the_end(site, fault):
 def test_s3_urls_are_read_from_the_endpoint_that_is_set(served, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", served.url)
     served.files["/some-bucket/a b/f.nwb"] = CONTENT
-    with open_remote("s3://some-bucket/a b/f.nwb", patience=QUICK) as file:
+    with RemoteFile("s3://some-bucket/a b/f.nwb", patience=QUICK) as file:
         assert read_at(file, 100, 5) == CONTENT[100:105]

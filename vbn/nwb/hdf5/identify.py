@@ -26,7 +26,7 @@ from vbn.nwb.hdf5 import scalars
 from vbn.nwb.hdf5.filters import use_installed_plugins
 from vbn.nwb.hdf5.harmless import HDF5_ERRORS, Read, require_harmless
 from vbn.web.client import is_url
-from vbn.web.remote_file import open_remote
+from vbn.web.remote_file import RemoteFile
 
 LFP_DESCRIPTION = "LFP data and associated info for one probe"
 """The session description of an LFP file (AllenSDK, ``Probe.to_nwb``)."""
@@ -225,7 +225,7 @@ def open_hdf5(path: Path | str) -> Iterator[Any]:
     """
     use_installed_plugins()
     if is_url(path):
-        with open_remote(str(path)) as remote, _opened(path, remote) as file:
+        with RemoteFile(str(path)) as remote, _opened(path, remote) as file:
             _require_harmless(path, file, remote.size_bytes, remote.read_at)
             yield file
         return

@@ -1,0 +1,220 @@
+"""Requests and answers, by urllib3: connections kept open, certificates, proxies, bodies that end early.
+
+The only module here that knows it, and imported when something is asked for: `vbn status` asks for nothing.
+What it adds are the rules of this project: where redirects may lead, how slow is too slow, which failures
+are worth another try.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+import ssl
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from urllib3 import BaseHTTPResponse, HTTPResponse, PoolManager, ProxyManager
+from urllib3 import exceptions as problems
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util import parse_url
+
+from vbn.errors import NotReadableError
+from vbn.web.client import Patience, Transient, http_url
+
+CHUNK_BYTES = 2**18
+MAXIMUM_REDIRECTS = 5
+SLOW_WINDOW_S = 15.0
+TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+HEADERS = {"User-Agent": "vbn-datajoint", "Accept-Encoding": "identity"}
+
+
+class _Connection(HTTPConnection):
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        """Wait for an answer's head, but not for ever: the timeout bounds the wait for each byte alone."""
+        assert self.sock is not None
+        longest_s = (self.sock.gettimeout() or 0.0) + SLOW_WINDOW_S
+        end = threading.Timer(longest_s, self.sock.shutdown, [socket.SHUT_RD])
+        end.daemon = True
+        end.start()
+        try:
+            return super().getresponse()
+        finally:
+            end.cancel()
+            end.join()
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class Client:
+    """Asks servers, one question after another, over connections that stay open in between.
+
+    Not to be shared among threads.
+
+    Parameters
+    ----------
+    patience : how long an answer may take.
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        self.patience = patience
+        self._pools: dict[str, PoolManager] = {}
+
+    def close(self) -> None:
+        """Close all connections."""
+        for pools in self._pools.values():
+            pools.clear()
+
+    @contextmanager
+    def get(self, url: str, headers: dict[str, str] | None = None) -> Iterator[BaseHTTPResponse]:
+        """Ask for a URL, following redirects.
+
+        Yields
+        ------
+        BaseHTTPResponse
+            Of whatever status, but none that asks to come again later. What is left unread when the block
+            ends is not waited for.
+
+        Raises
+        ------
+        Transient
+            The server does not answer, or asks to come again later.
+        NotReadableError
+            The certificate is wrong, or the redirects do not end or lead to where they must not.
+        """
+        here = url
+        for _ in range(MAXIMUM_REDIRECTS + 1):
+            response = self._ask(here, {**HEADERS, **(headers or {})})
+            try:
+                location = response.get_redirect_location()
+                if not location:
+                    _require_usable(url, response)
+                    yield response
+                    return
+                here = _redirected(url, here, location)
+            finally:
+                response.close()  # and the connection, unless the body was read to its end
+        raise NotReadableError(
+            url, f"the server redirected more than {MAXIMUM_REDIRECTS} times.", "Check the URL."
+        )
+
+    def chunks(self, response: BaseHTTPResponse) -> Iterator[bytes]:
+        """Go through the body as it comes.
+
+        Raises
+        ------
+        Transient
+            The connection broke, stalled or crawls, or the body ended before its announced length.
+        """
+        since, received = time.monotonic(), 0
+        while True:
+            with _failures_sorted(response.url or ""):
+                chunk = response.read1(CHUNK_BYTES, decode_content=False)
+            if not chunk:
+                return
+            received += len(chunk)
+            yield chunk
+            elapsed = time.monotonic() - since
+            if elapsed > SLOW_WINDOW_S:
+                if received < elapsed * self.patience.slowest_bytes_per_s:
+                    raise Transient(f"only {received} bytes came in {elapsed:.0f} s")
+                since, received = time.monotonic(), 0
+
+    def _ask(self, url: str, headers: dict[str, str]) -> BaseHTTPResponse:
+        """Send a request and wait for the head of its answer."""
+        plain: dict[str, Any] = {"redirect": False, "retries": False, "preload_content": False}
+        with _failures_sorted(url):
+            pools = self._pools_for(url)
+            try:
+                return pools.urlopen("GET", url, headers=headers, **plain)
+            except problems.ProtocolError:
+                # The server may have closed a connection that was idle: that is no failure yet.
+                return pools.urlopen("GET", url, headers=headers, **plain)
+
+    def _pools_for(self, url: str) -> PoolManager:
+        """Give the connections through the proxy that the system or the environment names for a URL."""
+        parts = urllib.parse.urlsplit(url)
+        proxy = urllib.request.getproxies().get(parts.scheme, "")
+        if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
+            proxy = ""
+        if proxy not in self._pools:
+            self._pools[proxy] = _new_pools(proxy, self.patience.timeout_s)
+        return self._pools[proxy]
+
+
+def _new_pools(proxy: str, timeout_s: float) -> PoolManager:
+    """Prepare connections, through a proxy unless that is empty."""
+    pools = PoolManager(timeout=timeout_s)
+    if proxy:
+        proxy = proxy if "://" in proxy else f"http://{proxy}"
+        user = urllib.parse.unquote(parse_url(proxy).auth or "")
+        login = {"Proxy-Authorization": "Basic " + base64.b64encode(user.encode()).decode()} if user else {}
+        pools = ProxyManager(proxy, proxy_headers=login, timeout=timeout_s)
+    pools.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+    return pools
+
+
+def _redirected(url: str, here: str, location: str) -> str:
+    """Give where a redirect leads; never from https to http, or to anything else."""
+    there = location
+    try:
+        there = urllib.parse.urljoin(here, location)
+        if there.lower().startswith(("https://",) if here.startswith("https:") else ("https://", "http://")):
+            return http_url(there)
+    except ValueError:
+        pass
+    raise NotReadableError(
+        url, f"the server redirects to '{there}', which is not safe to follow.", "Check the URL."
+    )
+
+
+def _require_usable(url: str, response: BaseHTTPResponse) -> None:
+    """Refuse an answer that asks to come again later, and one whose bytes are not the file's own."""
+    if response.status in TRANSIENT_STATUSES:
+        asked = response.headers.get("Retry-After", "").strip()
+        wait_s = float(asked) if asked.isascii() and asked.isdigit() else None
+        raise Transient(f"the server answered {response.status} {response.reason}", wait_s)
+    packing = response.headers.get("Content-Encoding", "identity").lower()
+    if response.status in (200, 206) and packing not in ("", "identity"):
+        raise NotReadableError(
+            url,
+            f"the server sends it packed (Content-Encoding: {packing}), which was not asked for.",
+            "Use a server that sends files as they are.",
+        )
+
+
+@contextmanager
+def _failures_sorted(url: str) -> Iterator[None]:
+    """Make what a network does now and then a `Transient`, and what repeating does not better an error."""
+    try:
+        yield
+    except problems.LocationValueError as error:
+        raise NotReadableError(
+            url, f"it cannot be asked for ({error}).", "Check the URL or proxy."
+        ) from error
+    except (problems.HTTPError, OSError) as error:
+        cause = error.args[0] if isinstance(error, problems.SSLError) else error.__cause__ or error
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise NotReadableError(
+                url,
+                f"the server's certificate is not trusted ({cause.verify_message}).",
+                "Check the URL and this machine's certificates (SSL_CERT_FILE).",
+            ) from error
+        if isinstance(cause, TimeoutError):
+            raise Transient("no answer came in time") from error
+        raise Transient(f"the connection failed ({type(cause).__name__}: {cause})") from error
