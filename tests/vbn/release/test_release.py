@@ -12,7 +12,7 @@ from vbn.errors import ConflictError, NotFoundError, NotReadableError
 from vbn.release import Release, Selection, find_caches
 from vbn.web.client import Patience
 
-QUICK = Patience(tries=3, timeout_s=1.0, first_wait_s=0.001, longest_wait_s=0.01)
+QUICK = Patience(tries=3, timeout_s=10.0, first_wait_s=0.001, longest_wait_s=0.01)
 PROJECT = "visual-behavior-neuropixels"
 
 

@@ -11,7 +11,7 @@ from vbn.release import Manifest, ManifestPlace, find_manifests
 from vbn.release.sources import choose_version
 from vbn.web.client import Patience
 
-QUICK = Patience(tries=2, timeout_s=0.5, first_wait_s=0.001, longest_wait_s=0.01)
+QUICK = Patience(tries=2, timeout_s=10.0, first_wait_s=0.001, longest_wait_s=0.01)
 PROJECT = "visual-behavior-neuropixels"
 NAME = f"{PROJECT}_project_manifest_v0.5.0.json"
 
