@@ -20,6 +20,7 @@ COPY pyproject.toml README.md LICENSE /source/
 COPY vbn /source/vbn
 COPY schemas /source/schemas
 COPY populate /source/populate
+COPY vbn_datajoint /source/vbn_datajoint
 RUN pip --python /opt/vbn/bin/python install --no-cache-dir --no-deps --prefix /package /source
 
 FROM dependencies AS vbn

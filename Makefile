@@ -33,7 +33,7 @@ test-stack: $(VENV)/.installed-test ## build the images, run the lab's server an
 lint: $(VENV)/.installed-dev ## style, types and the import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy vbn schemas populate tests
+	$(BIN)/mypy vbn schemas populate vbn_datajoint tests
 	$(BIN)/lint-imports
 
 check: lint test ## what must pass before a commit

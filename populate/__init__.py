@@ -1,1 +1,1 @@
-"""How rows come to be: registering files, populating, status, and the command line ``vbn``."""
+"""How rows of the Visual Behavior Neuropixels database come to be, and the command line ``vbn``."""

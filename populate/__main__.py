@@ -1,5 +1,5 @@
 """``python -m populate`` is ``vbn``."""
 
-from populate.cli import main
+from vbn_datajoint.__main__ import main
 
 main()

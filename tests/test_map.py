@@ -7,7 +7,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
 TEXT = (PROJECT / "CONTRIBUTING.md").read_text()
-PACKAGES = ("populate", "schemas", "vbn")
+PACKAGES = ("populate", "schemas", "vbn", "vbn_datajoint")
 
 
 def test_every_folder_of_the_packages_has_one_line_and_every_line_a_folder() -> None:

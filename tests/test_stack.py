@@ -30,7 +30,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 IN_THE_IMAGES = ("Dockerfile", ".dockerignore", "docker-compose.yml", "docker", "notebooks", "pyproject.toml",
-                 "README.md", "LICENSE", "vbn", "schemas", "populate")  # fmt: skip
+                 "README.md", "LICENSE", "vbn", "schemas", "populate", "vbn_datajoint")  # fmt: skip
 SECRETS = {"root_password", "admin_password", "worker_password", "reader_password", "jupyter_token"}
 WORKERS = 2
 UP_TIMEOUT_S = 900  # the first time, packages are downloaded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from schemas.server import settings
 from schemas.server.connection import Database
 from schemas.server.datajoint import configuration_source, dj
 from vbn.errors import VbnError
+from vbn_datajoint import HOME, NAMES, in_front_of
 
 LOW_SPACE_GB = 5
 OLDEST = {"mysql": (8, 0), "postgresql": (15, 0)}
@@ -37,8 +39,8 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """Look at the settings, the server, the schemas, the store, the files and the queue, in this order."""
-    checks = [_check_configuration()]
+    """Look at names, settings, server, privileges, schemas, store, files and jobs, in this order."""
+    checks = [_check_names(), _check_configuration()]
     try:
         database = schemas.connect()
     except VbnError as error:
@@ -52,6 +54,16 @@ def examine() -> list[Check]:
         _check_files(),
         _check_jobs(),
     ]
+
+
+def _check_names() -> Check:
+    """Look what a notebook or a script in this folder would import; the command itself has found ours."""
+    others = {name: other for name in NAMES if (other := in_front_of(name, ["", *sys.path]))}
+    if not others:
+        return Check("names", True, f"{', '.join(NAMES)} are those in {HOME}")
+    found = ", ".join(f"{name} is {other!r}" for name, other in others.items())
+    advice = "Rename it, work in another folder, or write: from vbn_datajoint import schemas"
+    return Check("names", False, f"for Python in this folder, {found}", advice)
 
 
 def _check_configuration() -> Check:

@@ -389,6 +389,7 @@ def test_synthetic_settings_that_cannot_be_used_are_all_named(shared_database: A
 def test_doctor_finds_nothing_wrong_with_a_good_setup(populated_synthetic: Any) -> None:
     checks = populated_synthetic.json("doctor")
     assert {check["name"] for check in checks} >= {
+        "names",
         "configuration",
         "server",
         "privileges",
@@ -400,6 +401,18 @@ def test_doctor_finds_nothing_wrong_with_a_good_setup(populated_synthetic: Any) 
     assert all(check["is_good"] for check in checks), checks
     shown = populated_synthetic.vbn("doctor").stdout
     assert all(check["finding"] in shown for check in checks if check["name"] != "store")
+
+
+def test_doctor_finds_what_a_notebook_in_this_folder_would_import(
+    populated_synthetic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "schemas.py"
+    file.touch()
+    monkeypatch.chdir(tmp_path)
+    names = next(check for check in populated_synthetic.json("doctor", check=False) if not check["is_good"])
+    assert names["name"] == "names"
+    assert f"schemas is '{file}'" in names["finding"]
+    assert "from vbn_datajoint import schemas" in names["advice"]
 
 
 def test_doctor_changes_nothing(populated_synthetic: Any) -> None:
