@@ -33,8 +33,8 @@ from vbn.nwb.checks.findings import (
     find_unit_issues,
 )
 from vbn.nwb.issue import first_of, issue
-from vbn.nwb.readers.ends import last_recorded_time, last_spikes
 from vbn.nwb.readers.probes import CCF_COLUMNS
+from vbn.nwb.readers.recording_end import last_recorded_time, last_spikes
 
 schema = Schema()
 

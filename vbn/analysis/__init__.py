@@ -1,7 +1,7 @@
 """Numbers from arrays: responses of units, behaviour, task performance, optotagging.
 
-Nothing here knows files or databases. Times are seconds on the session's clock. Spikes come as three arrays,
-see `vbn.analysis.spikes.trains`. The functions of the responses are in modules of their own names, such as
+Nothing here reads files or databases. Times are seconds on the session clock. Spikes come as three arrays,
+see `vbn.analysis.spikes.trains`. Each response metric has a module of its own name, such as
 ``vbn.analysis.responses.change_response.change_response``.
 """
 

@@ -1,4 +1,4 @@
-"""Measures of units over the structures of the visual hierarchy, and over all other structures."""
+"""Unit measures summarised by structure, in the order of the visual hierarchy."""
 
 from __future__ import annotations
 
@@ -25,21 +25,24 @@ HIERARCHY_SCORES: Mapping[str, float] = MappingProxyType(
         "VISam": 0.441,
     }
 )
-"""Anatomical hierarchy scores of Siegle et al. 2021 (Nature 592:86, Figs. 2 and 3), from the layers in which
-projections between the structures begin and end (Harris et al. 2019, Nature 575:195), ascending."""
+"""Anatomical hierarchy scores of Siegle et al. 2021 (Nature 592:86, Figs. 2 and 3), ascending.
+
+Derived from the layers in which projections between the structures originate and terminate (Harris et al.
+2019, Nature 575:195).
+"""
 
 
 @dataclass(frozen=True)
 class StructureMedians:
-    """One measure of the units of each structure.
+    """Medians of one measure over the units of each structure.
 
     Attributes
     ----------
-    n_units : (n_structures,) units that have the measure.
-    median, low, high : (n_structures,) over these units, and the ends of its 95 % interval; NaN where there
-        are too few units, infinite ends where there are too few for an interval.
-    point_structure : (n_points,) place of the structure of each median of a session.
-    point_median : (n_points,) these medians.
+    n_units : (n_structures,) number of units with a value.
+    median, low, high : (n_structures,) the median over these units and its 95 % confidence interval; NaN
+        where there are too few units, infinite limits where there are too few for an interval.
+    point_structure : (n_points,) for each session median, the index of its structure.
+    point_median : (n_points,) the session medians.
     """
 
     n_units: Integers
@@ -59,56 +62,59 @@ def structure_medians(
     min_units: int = 5,
     min_session_units: int = 3,
 ) -> StructureMedians:
-    """Return the median of a measure over the units of each structure, and of each of its sessions.
+    """Return the median of a measure over the units of each structure, overall and per session.
 
     Parameters
     ----------
-    values : (n_units,) the measure; units with NaN are left out.
-    structure, session_id : (n_units,) of each unit; units of other structures are left out.
-    structures : (n_structures,) which ones, in their order.
-    min_units : structures with fewer units have no median.
-    min_session_units : sessions with fewer units of a structure have none there.
+    values : (n_units,) the measure; units with NaN are ignored.
+    structure, session_id : (n_units,) structure and session of each unit; units in other structures are
+        ignored.
+    structures : (n_structures,) the structures to summarise, in order.
+    min_units : structures with fewer units get no median.
+    min_session_units : sessions with fewer units in a structure get no median there.
 
     Notes
     -----
-    The interval is that of the order statistics (`median_interval`): it takes the units as independent, which
-    units of one session are not; the sessions' medians show how far they differ.
+    The interval is based on order statistics (`median_interval`) and treats units as independent, which units
+    of one session are not; the session medians show how much sessions differ.
     """
-    places = {name: at for at, name in enumerate(structures)}
-    place = [places.get(name, -1) for name in np.asarray(structure, dtype=object)]
+    index_of = {name: index for index, name in enumerate(structures)}
+    index = [index_of.get(name, -1) for name in np.asarray(structure, dtype=object)]
     frame = pd.DataFrame(
-        {"value": np.asarray(values, dtype=np.float64), "place": place, "session": session_id}
+        {"value": np.asarray(values, dtype=np.float64), "structure": index, "session": session_id}
     )
-    frame = frame[(frame["place"] >= 0) & frame["value"].notna()]
-    counts = np.bincount(frame["place"], minlength=len(structures))
+    frame = frame[(frame["structure"] >= 0) & frame["value"].notna()]
+    counts = np.bincount(frame["structure"], minlength=len(structures))
     median, low, high = np.full((3, len(structures)), np.nan)
-    for at in np.flatnonzero(counts >= min_units):
-        of_structure = frame.loc[frame["place"] == at, "value"]
-        median[at] = of_structure.median()
-        low[at], high[at] = median_interval(of_structure)
-    sessions = frame.groupby(["place", "session"])["value"].agg(["size", "median"]).reset_index()
-    sessions = sessions[(sessions["size"] >= min_session_units) & (counts >= min_units)[sessions["place"]]]
+    for row in np.flatnonzero(counts >= min_units):
+        of_structure = frame.loc[frame["structure"] == row, "value"]
+        median[row] = of_structure.median()
+        low[row], high[row] = median_interval(of_structure)
+    sessions = frame.groupby(["structure", "session"])["value"].agg(["size", "median"]).reset_index()
+    sessions = sessions[
+        (sessions["size"] >= min_session_units) & (counts >= min_units)[sessions["structure"]]
+    ]
     return StructureMedians(
         counts,
         median,
         low,
         high,
-        sessions["place"].to_numpy(np.int64),
+        sessions["structure"].to_numpy(np.int64),
         sessions["median"].to_numpy(np.float64),
     )
 
 
 def median_interval(values: ArrayLike, coverage: float = 0.95) -> tuple[float, float]:
-    """Give an interval of the median that supposes no distribution (Thompson 1936).
+    """Return a distribution-free confidence interval of the median (Thompson 1936).
 
     Parameters
     ----------
     values : (n,) finite, independent.
-    coverage : at least so probable it is that the interval holds the median.
+    coverage : minimum probability that the interval contains the median.
 
     Returns
     -------
-    Two of the values: how many of n values lie below the median is binomial with probability one half. Minus
+    Two of the values, chosen so because the number of values below the median is binomial with p = 1/2. Minus
     and plus infinity where n is too small (below 6 for 95 %).
 
     Examples
@@ -118,31 +124,31 @@ def median_interval(values: ArrayLike, coverage: float = 0.95) -> tuple[float, f
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     cumulative = scipy.special.bdtr(np.arange(ordered.size + 1.0), ordered.size, 0.5)
-    left_out = int(np.searchsorted(cumulative, (1 - coverage) / 2)) - 1  # on either side
-    if left_out < 0:
+    n_outside = int(np.searchsorted(cumulative, (1 - coverage) / 2)) - 1  # on either side
+    if n_outside < 0:
         return -np.inf, np.inf
-    return float(ordered[left_out]), float(ordered[-1 - left_out])
+    return float(ordered[n_outside]), float(ordered[-1 - n_outside])
 
 
 def structure_order(
     structures: Sequence[str], groups: Sequence[str], group_order: Sequence[str]
 ) -> list[int]:
-    """Return the order of structures in figures.
+    """Return the order in which figures show structures.
 
     Parameters
     ----------
     structures, groups : (n,) acronyms and their groups.
-    group_order : the groups in their order; others come last, by name.
+    group_order : order of the groups; groups not listed come last, by name.
 
     Returns
     -------
-    (n,) places: first the visual hierarchy by score, then all others by group and acronym.
+    (n,) indices into ``structures``: the visual hierarchy by score, then all others by group and acronym.
     """
 
-    def rank(at: int) -> tuple[float, int, str, str]:
-        score = HIERARCHY_SCORES.get(structures[at], np.inf)
-        group = groups[at]
-        place = group_order.index(group) if group in group_order else len(group_order)
-        return score, place, group, structures[at]
+    def rank(index: int) -> tuple[float, int, str, str]:
+        score = HIERARCHY_SCORES.get(structures[index], np.inf)
+        group = groups[index]
+        group_rank = group_order.index(group) if group in group_order else len(group_order)
+        return score, group_rank, group, structures[index]
 
     return sorted(range(len(structures)), key=rank)

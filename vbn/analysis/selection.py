@@ -1,8 +1,8 @@
-"""Which units pass a quality filter, the filter being data.
+"""Quality filters of units.
 
-A filter is a set of criteria that a unit must all meet, each about one column. A missing value (NULL, NaN)
-meets no comparison, as in AllenSDK's ``get_units``, whose limits drop units without the metric; a
-criterion may say otherwise (``null_passes``, ``absent_passes``).
+A filter is a set of criteria, each on one column; a unit passes if it meets all of them. A missing value
+(NULL, NaN) meets no comparison, as in AllenSDK's ``get_units``, which drops units without the metric, unless
+the criterion says otherwise (``null_passes``, ``absent_passes``).
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Criterion:
     ----------
     column : name of the column.
     comparison : ``<``, ``<=``, ``>``, ``>=``, ``==``, ``!=``, ``in``, ``is null`` or ``is not null``.
-    value : what the column is compared with; a tuple of texts for ``in``, None for the null tests.
-    null_passes : whether a unit without a value meets a comparison.
-    absent_passes : whether all units meet it where none has a value: their file does not have the column.
+    value : value to compare with; a tuple of strings for ``in``, None for the null tests.
+    null_passes : whether units without a value meet the criterion.
+    absent_passes : whether all units meet it if none has a value, because the file lacks the column.
 
     Raises
     ------
     ValueError
-        For an unknown comparison, or a value that does not go with it.
+        For an unknown comparison, or a value that does not fit it.
     """
 
     column: str
@@ -74,19 +74,19 @@ class Criterion:
             raise ValueError(f"{self.comparison!r} needs a finite number, got {self.value!r}.")
 
     def __str__(self) -> str:
-        """Return the criterion as people write it."""
+        """Return the criterion as one would write it."""
         value = "" if self.value is None else f" {self.value}"
         return f"{self.column} {self.comparison}{value}"
 
 
 @dataclass(frozen=True)
 class UnitCriteria:
-    """A quality filter: a unit passes when it meets every criterion; without any, all pass.
+    """A quality filter: a unit passes if it meets every criterion; without criteria all pass.
 
     Parameters
     ----------
-    criteria : the conditions, in no particular order; kept sorted, so that equal filters are equal.
-    for_populations : whether populations are averaged over the units that pass.
+    criteria : in any order; stored sorted, so that equal filters compare equal.
+    for_populations : whether population averages are computed over the units that pass.
     """
 
     criteria: tuple[Criterion, ...] = ()
@@ -102,8 +102,8 @@ def passing_units(units: pd.DataFrame, filters: UnitCriteria) -> Booleans:
 
     Parameters
     ----------
-    units : all units of one recording, a row each, with the columns that the criteria name.
-    filters : the criteria.
+    units : all units of one recording, one row each, with the columns that the criteria name.
+    filters : the filter.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def passing_units(units: pd.DataFrame, filters: UnitCriteria) -> Booleans:
     Raises
     ------
     ValueError
-        For a column that is not there; the message names the nearest.
+        For an unknown column; the message names the closest ones.
     """
     passing = np.ones(len(units), dtype=np.bool_)
     for criterion in filters.criteria:

@@ -1,12 +1,12 @@
-"""Which units answer the laser, and so belong to the labelled cell class.
+"""Optotagging: which units respond to the laser and so belong to the labelled cell class.
 
 In Sst and Vip mice, cells of that class carry channelrhodopsin and fire a few milliseconds after a pulse of
-blue light begins. The light also makes an *artefact* at both edges of a pulse, in every mouse, which the
+blue light begins. The light also causes an *artefact* at both edges of a pulse, in every mouse, which the
 sorter takes for spikes. Laser levels are control voltages that differ from session to session.
 
-`laser_evidence_by_condition` measures each unit's answers to each waveform and level;
-`label_units_by_method` labels units by one of several published rules in `METHODS`; wild types, which get the
-same pulses, show how often a rule is wrong.
+`laser_evidence_by_condition` measures each unit's response to each waveform and level;
+`label_units_by_method` labels units by one of the rules in `METHODS`, most of them published. Wild-type mice
+receive the same pulses, so the share of their units that pass is a rule's false positive rate.
 """
 
 from vbn.analysis.optotagging.conditions import condition_onsets, laser_conditions

@@ -1,7 +1,7 @@
-"""Time without light, cut into windows of equal length.
+"""Light-free time, cut into windows of equal length.
 
-Two ways to a baseline: bins drawn at random from the gaps between pulses (Bennett 2025), and, for
-the latency test, the windows that last came before each pulse.
+There are two kinds of baseline: bins drawn at random from the gaps between pulses (Bennett 2025), and, for
+the latency test, the last windows before each pulse.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from vbn.analysis.spikes.trains import Floats, Integers
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows without overlap: (n_windows,) ``start_s`` ascending, all of ``length_s``; half open."""
+    """Half-open windows of equal length that do not overlap: ``start_s`` is (n_windows,), ascending."""
 
     start_s: Floats
     length_s: float
 
-    def place(self, spike_times: Floats) -> tuple[Integers, Floats]:
-        """Find the spikes that lie in a window: (n,) its index and the time since its start, in order."""
+    def locate(self, spike_times: Floats) -> tuple[Integers, Floats]:
+        """Return, for each spike inside a window, (n,) the window's index and the time since its start."""
         if self.start_s.size == 0:
             return np.empty(0, dtype=np.int64), np.empty(0)
         index = np.searchsorted(self.start_s, spike_times, side="right") - 1
@@ -32,17 +32,17 @@ class Windows:
 
 @dataclass(frozen=True)
 class DrawnBins:
-    """Bins drawn with replacement: ``windows`` and, (n_windows,), how often each was drawn."""
+    """Bins drawn with replacement: the windows, and (n_windows,) how often each was drawn."""
 
     windows: Windows
     multiplicity: Floats
 
     def histogram(self, spike_times: Floats) -> Floats:
-        """Count the drawn bins by their number of spikes: entry k is how many hold k; empty without bins."""
+        """Return how many of the drawn bins hold 0, 1, 2 ... spikes; empty if there are no bins."""
         if self.windows.start_s.size == 0:
             return np.empty(0)
-        index, _ = self.windows.place(spike_times)
-        # Spikes come in order, so that those of one window are neighbours; most windows hold none.
+        index, _ = self.windows.locate(spike_times)
+        # Spikes are sorted, so those of one window are adjacent; most windows hold none.
         first = np.flatnonzero(np.diff(index, prepend=-1))
         counts = np.diff(first, append=index.size)
         drawn = self.multiplicity[index[first]]
@@ -52,7 +52,7 @@ class DrawnBins:
 
     @property
     def n_drawn(self) -> int:
-        """How many bins were drawn."""
+        """Number of bins drawn."""
         return int(self.multiplicity.sum())
 
 
@@ -61,14 +61,14 @@ def gap_windows(start_s: Floats, stop_s: Floats, length_s: float, margin_s: floa
 
     Parameters
     ----------
-    start_s, stop_s : (n_pulses,) of the pulses, in order of their start.
-    length_s : of a window; they lie end to end from the beginning of a gap.
-    margin_s : gaps begin so much after a pulse and end so much before the next.
+    start_s, stop_s : (n_pulses,) start and stop of the pulses, sorted by start.
+    length_s : length of a window; windows lie end to end from the start of a gap.
+    margin_s : a gap begins this long after a pulse and ends this long before the next.
 
     Notes
     -----
-    Half of the shortest gap is taken from the beginning of every gap. Where pulses overlap or nearly touch
-    there is no gap, and none is counted as the shortest.
+    Half the duration of the shortest gap is removed from the start of every gap. Pulses that overlap or
+    nearly touch have no gap between them.
     """
     begin = np.maximum.accumulate(stop_s)[:-1] + margin_s
     end = start_s[1:] - margin_s
@@ -80,10 +80,10 @@ def gap_windows(start_s: Floats, stop_s: Floats, length_s: float, margin_s: floa
 
 
 def _end_to_end(begin: Floats, end: Floats, length_s: float) -> Floats:
-    """Start as many windows as fit between each begin and end."""
+    """Return the starts of as many windows as fit between each begin and end."""
     n = np.maximum(np.ceil((end - begin) / length_s - 1e-9).astype(np.int64) - 1, 0)
-    place = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
-    return np.asarray(np.repeat(begin, n) + place * length_s)
+    number = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
+    return np.asarray(np.repeat(begin, n) + number * length_s)
 
 
 def draw_bins(rng: np.random.Generator, windows: Windows, n_bins: int) -> DrawnBins:
@@ -96,7 +96,7 @@ def draw_bins(rng: np.random.Generator, windows: Windows, n_bins: int) -> DrawnB
 
 
 def mean_and_deviation(histogram: Floats) -> tuple[float, float]:
-    """Mean and (population) standard deviation of counts, from their histogram; NaN if it is empty."""
+    """Return the mean and population standard deviation of counts, given their histogram; NaN if empty."""
     n = histogram.sum()
     if n == 0:
         return np.nan, np.nan
@@ -108,26 +108,26 @@ def mean_and_deviation(histogram: Floats) -> tuple[float, float]:
 def preceding_windows(
     start_s: Floats, stop_s: Floats, length_s: float, n_windows: int, *, margin_s: float, recovery_s: float
 ) -> tuple[Windows, Integers]:
-    """Find the windows without light that last came before each pulse.
+    """Find the last light-free windows before each pulse.
 
     Parameters
     ----------
-    start_s, stop_s : (n_pulses,) of all pulses, in order of their start.
-    length_s : of a window.
-    n_windows : how many before each pulse; where the time since the light before is too short, those before
-        that light are taken as well, so that every pulse has as many.
-    margin_s, recovery_s : time before and after a pulse that does not count as without light.
+    start_s, stop_s : (n_pulses,) start and stop of all pulses, sorted by start.
+    length_s : length of a window.
+    n_windows : number of windows per pulse; where the time since the previous pulse is too short, windows
+        from before that pulse are added, so that every pulse has the same number.
+    margin_s, recovery_s : time before and after a pulse that does not count as light-free.
 
     Returns
     -------
-    The windows, and (n_windows, n_pulses) their indices, the nearest first.
+    The windows, and (n_windows, n_pulses) the indices of those of each pulse, nearest first.
     """
     light_end = np.maximum.accumulate(stop_s) + recovery_s
     end = start_s - margin_s
     begin = np.concatenate([end[:1] - (n_windows + 0.5) * length_s, light_end[:-1]])
-    # The half window more and the small share make the number of windows safe from rounding.
+    # The extra half window and the 1e-9 keep the number of windows safe from rounding.
     n = np.maximum(np.floor((end - begin) / length_s + 1e-9).astype(np.int64), 0)
-    place = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
-    starts = np.repeat(end - n * length_s, n) + place * length_s
+    number = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
+    starts = np.repeat(end - n * length_s, n) + number * length_s
     windows = Windows(starts, length_s)
     return windows, np.cumsum(n) - 1 - np.arange(n_windows)[:, np.newaxis]

@@ -1,4 +1,4 @@
-"""What the laser did: its pulses by waveform and level, and the time without light between them.
+"""Laser pulses by waveform and level.
 
 A *condition* is one waveform at one level. Levels are control voltages that differ from session to session:
 they are ranked within a session and never compared across sessions.
@@ -21,8 +21,8 @@ CONDITION_COLUMNS = ("waveform", "level", "level_rank", "level_name", "duration_
 class Pulses:
     """The pulses of a session in order of time.
 
-    Each array is (n_pulses,): ``start_s`` and ``stop_s``; ``condition``, the row in ``conditions``, -1 for a
-    pulse without a level, which is light but no condition.
+    Arrays are (n_pulses,). ``condition`` is a row of ``conditions``, or -1 for a pulse without a level: it is
+    light, but belongs to no condition.
     """
 
     start_s: Floats
@@ -31,26 +31,26 @@ class Pulses:
     conditions: pd.DataFrame
 
     def onsets(self, condition: int) -> Floats:
-        """Onsets of the pulses of one condition: (n_pulses,) seconds, ascending."""
+        """Return the onsets of one condition's pulses: (n_pulses,) seconds, ascending."""
         return np.asarray(self.start_s[self.condition == condition])
 
 
 def laser_conditions(pulses: pd.DataFrame) -> pd.DataFrame:
-    """Sort the laser's pulses into waveforms and levels.
+    """Group the laser pulses by waveform and level.
 
     Parameters
     ----------
-    pulses : one row per pulse: start_time (s), stop_time (s) or duration (s) or both, level (control
-        voltage; NaN for pulses that belong nowhere), stimulus_name.
+    pulses : one row per pulse: start_time (s), stop_time (s) or duration (s) or both, level (control voltage;
+        NaN for pulses of no condition), stimulus_name.
 
     Returns
     -------
-    One row per waveform and level that occur, by waveform, then level:
+    One row per waveform and level, sorted by waveform, then level:
 
     * waveform: the stimulus_name; level;
-    * level_rank: 0 for the session's lowest level of the waveform;
-    * level_name: ``high`` the highest, ``low`` the lowest of two or more, ``medium`` the one below the
-      highest of three or more (Bennett 2025), further ones ``level_1`` and so on by rank;
+    * level_rank: 0 for the waveform's lowest level in this session;
+    * level_name: ``high`` for the highest, ``low`` for the lowest of two or more, ``medium`` for the second
+      highest of three or more (Bennett 2025), ``level_1`` and so on, by rank, for any others;
     * duration_s: median length of the pulses; n_pulses.
 
     Raises
@@ -62,13 +62,13 @@ def laser_conditions(pulses: pd.DataFrame) -> pd.DataFrame:
 
 
 def condition_onsets(pulses: pd.DataFrame) -> list[Floats]:
-    """Onsets of the pulses of each row of `laser_conditions`: (n_pulses,) seconds, ascending."""
+    """Return the pulse onsets of each row of `laser_conditions`: (n_pulses,) seconds, ascending."""
     table = sorted_pulses(pulses)
     return [table.onsets(row) for row in range(len(table.conditions))]
 
 
 def level_name(rank: int, n_levels: int) -> str:
-    """Name a level by its rank among ``n_levels``, as `laser_conditions` says.
+    """Return a level's name, given its rank among ``n_levels``; see `laser_conditions`.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def level_name(rank: int, n_levels: int) -> str:
 
 
 def sorted_pulses(pulses: pd.DataFrame) -> Pulses:
-    """Give the pulses in order of time with their conditions; see `laser_conditions`."""
+    """Return the pulses in order of time with their conditions; see `laser_conditions`."""
     start, stop = _times(pulses)
     order = np.argsort(start, kind="stable")
     level = np.round(pulses["level"].to_numpy(np.float64)[order], 9)
@@ -120,12 +120,12 @@ def _grouped(waveform: NDArray[np.object_], level: Floats, duration: Floats) -> 
     condition = np.full(level.size, -1, dtype=np.int64)
     rows: list[tuple[object, ...]] = []
     for name in sorted({str(name) for name in waveform}):
-        at_waveform = (waveform == name) & np.isfinite(level)
-        levels = np.unique(level[at_waveform])
+        has_waveform = (waveform == name) & np.isfinite(level)
+        levels = np.unique(level[has_waveform])
         for rank, value in enumerate(levels.tolist()):
-            here = at_waveform & (level == value)
+            here = has_waveform & (level == value)
             condition[here] = len(rows)
-            length = round(float(np.median(duration[here])), 6)  # to the microsecond: a difference of times
+            length = round(float(np.median(duration[here])), 6)  # to the microsecond
             rows.append((name, value, rank, level_name(rank, levels.size), length, int(here.sum())))
     table = pd.DataFrame(rows, columns=list(CONDITION_COLUMNS))
     types = {"level": np.float64, "level_rank": np.int64, "duration_s": np.float64, "n_pulses": np.int64}

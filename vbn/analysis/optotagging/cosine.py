@@ -1,4 +1,4 @@
-"""Which part of a raised-cosine pulse a unit answers (Bennett 2025)."""
+"""The fraction of a raised-cosine pulse in which a unit responds (Bennett 2025)."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from vbn.analysis.spikes.trains import Floats, Integers
 
 
 def binned_counts(spike_times: Floats, onsets: Floats, bin_s: float, n_bins: int) -> Integers:
-    """Count spikes in bins from each onset on: (n_pulses, n_bins); pulses may overlap."""
+    """Count spikes in bins after each onset: (n_pulses, n_bins); pulses may overlap."""
     first = np.searchsorted(spike_times, onsets)
     n = np.searchsorted(spike_times, onsets + n_bins * bin_s) - first
     pulse = np.repeat(np.arange(onsets.size), n)
     spike = np.repeat(first - np.cumsum(n) + n, n) + np.arange(n.sum())
-    place = np.floor((spike_times[spike] - onsets[pulse]) / bin_s).astype(np.int64)
-    flat = pulse * n_bins + np.clip(place, 0, n_bins - 1)
+    bin_index = np.floor((spike_times[spike] - onsets[pulse]) / bin_s).astype(np.int64)
+    flat = pulse * n_bins + np.clip(bin_index, 0, n_bins - 1)
     return np.bincount(flat, minlength=onsets.size * n_bins).reshape(onsets.size, n_bins)
 
 
 def responsive_fraction(counts: Integers, baseline: Floats, alpha: float, min_observations: int) -> float:
-    """Share of the bins with more spikes than without light.
+    """Return the fraction of bins with significantly more spikes than the light-free baseline.
 
     Parameters
     ----------
-    counts : (n_pulses, n_bins) spikes per bin of the pulse.
-    baseline : (n_counts,) how many bins without light hold 0, 1, 2 ... spikes.
-    alpha : a bin is responsive if a two-sided Mann-Whitney test against the baseline bins gives p < alpha,
-        and its mean is above theirs.
-    min_observations : with fewer pulses than this, neighbouring bins are tested together, the fewest that
-        give so many counts.
+    counts : (n_pulses, n_bins) spikes in each bin of each pulse.
+    baseline : (n_counts,) number of light-free bins with 0, 1, 2 ... spikes.
+    alpha : a bin is responsive if a two-sided Mann-Whitney test against the baseline bins gives p < alpha and
+        its mean is above theirs.
+    min_observations : with fewer pulses than this, neighbouring bins are pooled, as few as give this many
+        counts.
 
     Returns
     -------
-    Responsive bins / bins; NaN without pulses, bins or baseline.
+    Responsive bins divided by all bins; NaN without pulses, bins or baseline.
 
     Notes
     -----
-    In Bennett 2025 every bin of 10 ms is tested alone, on 50 pulses. On ten pulses such a test has hardly any
-    power for a unit that fires at more than a few Hz, whatever it does in the light: at 15 Hz five of
-    the ten pulses would have to have a spike in those 10 ms.
+    Bennett 2025 tests every 10 ms bin by itself, on 50 pulses. With ten pulses such a test has hardly any
+    power for a unit that fires at more than a few Hz: at 15 Hz, five of the ten pulses would need a spike in
+    those 10 ms.
     """
     n_pulses, n_bins = counts.shape
     if n_pulses == 0 or n_bins == 0 or baseline.sum() == 0:
@@ -51,7 +51,7 @@ def responsive_fraction(counts: Integers, baseline: Floats, alpha: float, min_ob
 
 
 def _histograms(counts: Integers, together: int, least_values: int) -> Floats:
-    """(n_groups, n_values): how many counts of 0, 1, 2 ... spikes in each run of ``together`` bins."""
+    """Return (n_groups, n_values) histograms of spike counts, one for each run of ``together`` bins."""
     n_bins = counts.shape[1]
     group = np.arange(n_bins) // together
     n_values = max(int(counts.max()) + 1, least_values)
@@ -62,10 +62,10 @@ def _histograms(counts: Integers, together: int, least_values: int) -> Floats:
 
 
 def _tests(samples: Floats, baseline: Floats) -> tuple[Floats, np.ndarray]:
-    """Two-sided Mann-Whitney p-value of each sample against the baseline; whether its mean is higher.
+    """Return two-sided Mann-Whitney p-values of samples against the baseline; whether their means are higher.
 
-    All are histograms of counts. Normal approximation with correction for ties and continuity, as
-    ``scipy.stats.mannwhitneyu(..., method="asymptotic")``; 1 where all counts are equal.
+    Samples and baseline are histograms of counts. Normal approximation with correction for ties and
+    continuity, as in ``scipy.stats.mannwhitneyu(..., method="asymptotic")``; 1 where all counts are equal.
     """
     n_values = samples.shape[1]
     base = np.zeros(n_values)
@@ -76,7 +76,7 @@ def _tests(samples: Floats, baseline: Floats) -> tuple[Floats, np.ndarray]:
     tied = samples + base
     ties = (tied * (tied * tied - 1)).sum(axis=1) / (total * (total - 1))
     deviation = np.sqrt(np.maximum(n_sample * n_base / 12 * (total + 1 - ties), 0))
-    # Rounding leaves a tiny deviation where every count is the same.
+    # Where all counts are equal, rounding may leave a tiny deviation.
     testable = tied.max(axis=1) < total
     off_centre = np.abs(u - n_sample * n_base / 2) - 0.5
     z = np.divide(off_centre, deviation, out=np.full(total.shape, -np.inf), where=testable & (deviation > 0))

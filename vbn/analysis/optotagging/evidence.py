@@ -1,7 +1,7 @@
-"""How each unit answers each kind of light: one row per unit and condition.
+"""Evidence for laser responses: one row per unit and condition.
 
-Rates, tests and times over the pulses of a condition, of what `vbn.analysis.optotagging.measure` found; for
-all units at once.
+Turns the spike counts and times of `vbn.analysis.optotagging.measure` into rates, tests and latencies over
+the pulses of a condition, for all units at once.
 """
 
 from __future__ import annotations
@@ -78,48 +78,50 @@ def laser_evidence_by_condition(
     *,
     seed: int,
 ) -> pd.DataFrame:
-    """Measure how each unit answers the pulses of each waveform and level.
+    """Measure how each unit responds to the pulses of each waveform and level.
 
     Parameters
     ----------
     spike_times : (n_all_spikes,) seconds, units one after the other, ascending within a unit.
     offsets, n_spikes : (n_units,) index of each unit's first spike, and their number.
-    pulses : all pulses of the session in any order; see `laser_conditions`.
-    parameters : the windows.
-    seed : of the bins drawn from the gaps, 0 or more. They depend on pulses, parameters and seed, not on the
-        units: a session's units may come in parts.
+    pulses : all pulses of the session, in any order; see `laser_conditions`.
+    parameters : windows and other settings.
+    seed : 0 or more; seeds the draw of bins from the gaps. The draw does not depend on the units, so a
+        session's units may be measured in parts.
 
     Returns
     -------
-    One row per unit and condition (unit by unit, in the order of `laser_conditions`); without pulses no
-    rows. ``unit`` is the unit's place in the input. Rates are Hz, times s after the onset. The evoked window
-    lies ``censor_s`` inside the pulse.
+    One row per unit and condition, unit by unit, in the order of `laser_conditions`; no rows without pulses.
+    ``unit`` is the unit's index in the input. Rates are in Hz, times in s after pulse onset. The evoked
+    window excludes ``censor_s`` at each edge of the pulse.
 
-    * n_epoch_spikes: the unit's spikes from a second before the first pulse to a second after the last;
-    * n_evoked_spikes, n_baseline_spikes: in the evoked windows, in the baseline windows; n_artifact_spikes:
-      within ``censor_s`` of the edges; p_artifact: that these are no denser than in the baseline (exact);
+    * n_epoch_spikes: the unit's spikes from one second before the first pulse to one second after the last;
+    * n_evoked_spikes, n_baseline_spikes: spikes in the evoked and in the baseline windows; n_artifact_spikes:
+      spikes within ``censor_s`` of the pulse edges; p_artifact: exact test that their rate exceeds that of
+      the baseline;
     * baseline_rate_hz, evoked_rate_hz; fold: evoked / (baseline + 1 Hz);
-    * z: (evoked rate - mean rate of the bins from the gaps) / their standard deviation, which is taken
-      as that of one spike in all bins where they hold none; NaN without gaps;
-    * p_wilcoxon: signed-rank test over pulses, evoked against a window of the same length before the
-      pulse, one-sided; censored_p_wilcoxon: evoked rate against the rate in the baseline window;
-    * p_salt, salt_information: `salt` of the evoked window; NaN for raised cosines, which begin
-      slowly;
-    * first_spike_latency_s, first_spike_jitter_s: median and median absolute deviation of the first spike
-      in the evoked window, over the pulses that have one (their share is reliability);
+    * z: (evoked rate - mean rate of the gap bins) / their standard deviation; if they hold no spike, the
+      deviation that a single spike would give is used; NaN without gaps;
+    * p_wilcoxon: one-sided signed-rank test over pulses of the evoked window against a window of the same
+      length before the pulse; censored_p_wilcoxon: of the evoked rate against the rate in the baseline
+      window;
+    * p_salt, salt_information: `salt` of the evoked window; NaN for raised cosines, which have no sharp
+      onset;
+    * first_spike_latency_s, first_spike_jitter_s: median and median absolute deviation of the first spike's
+      time in the evoked window, over the pulses that have one; reliability is the fraction of pulses that do;
     * cosine_fraction: `responsive_fraction` of a raised cosine; NaN for other waveforms;
-    * bennett_*: mean and standard deviation over the bins from the gaps; z as published, NaN where the
-      deviation is 0; median latency and its median absolute deviation of the next spike after the onset's
-      artefact, however late; the fraction with every bin tested alone. ``bennett_code_*``: the times with
-      the censored time added twice and counted from its first end, as their code does;
-    * swdb_*, tutorial_*: in their windows, as they are; NaN for raised cosines.
+    * bennett_*: mean and standard deviation over the gap bins; z as published, NaN where the deviation is 0;
+      median and median absolute deviation of the time of the next spike after the onset artefact, however
+      late; the responsive fraction with every bin tested by itself. ``bennett_code_*``: the same times with
+      the censored time added twice and subtracted once, as in the published code;
+    * swdb_*, tutorial_*: rates in those methods' uncensored windows; NaN for raised cosines.
 
-    Where a unit has no spike to measure a time on, it is NaN.
+    Latencies and jitters are NaN where no pulse has such a spike.
 
     Raises
     ------
     ValueError
-        Arrays that do not describe units, pulses without times, a negative seed.
+        If the arrays do not describe units, a pulse has no times, or the seed is negative.
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"seed must be a whole number of 0 or more, not {seed!r}.")
@@ -134,7 +136,7 @@ def laser_evidence_by_condition(
 
 
 def _columns_of_condition(plan: Plan, found: Measured, row: int) -> _Columns:
-    """Every column of one condition's rows, each (n_units,)."""
+    """Return every column of one condition's rows, each (n_units,)."""
     here = plan.pulses.condition == row
     counts = found.counts[:, :, here]
     spikes = dict(zip(plan.names, counts.sum(axis=2, dtype=np.int64).T, strict=True))
@@ -166,7 +168,7 @@ def _columns_of_condition(plan: Plan, found: Measured, row: int) -> _Columns:
 
 
 def _ratio(counts: Integers, seconds: float) -> Floats:
-    """Divide counts by seconds; NaN in no time, as when a pulse is too short to have a clean window."""
+    """Divide counts by seconds; NaN for zero seconds, as when a pulse is shorter than its artefacts."""
     return counts / seconds if seconds > 0 else np.full(counts.shape, np.nan)
 
 
@@ -176,9 +178,9 @@ def _fold(evoked_hz: Floats, baseline_hz: Floats) -> Floats:
 
 def _paired_tests(plan: Plan, counts: Integers, row: int) -> _Columns:
     def rates(name: str) -> Floats:
-        place = plan.names.index(name)
-        length = float(plan.lengths_s[row, place])
-        return counts[:, place] / length if length > 0 else np.zeros(counts[:, place].shape)
+        window = plan.names.index(name)
+        length = float(plan.lengths_s[row, window])
+        return counts[:, window] / length if length > 0 else np.zeros(counts[:, window].shape)
 
     evoked = rates("evoked")
     return {
@@ -191,7 +193,7 @@ def _gap_columns(plan: Plan, found: Measured, evoked_hz: Floats) -> _Columns:
     bin_s, n_bins = plan.parameters.gap_bin_s, max(plan.gap_bins.windows.start_s.size, 2)
     mean, deviation = found.gap.T / bin_s
     published = np.where(deviation == 0, np.nan, deviation)
-    # A unit that is silent in the gaps has no z-score as published, and so could never be tagged.
+    # As published, a unit silent in the gaps has no z-score, and so could never be tagged.
     one_spike = np.sqrt((1 - 1 / n_bins) / n_bins) / bin_s
     return {
         "z": (evoked_hz - mean) / np.where(deviation == 0, one_spike, deviation),
@@ -223,7 +225,7 @@ def _source_columns(rate: dict[str, Floats], *, is_cosine: bool) -> _Columns:
 
 
 def _as_table(columns: list[_Columns], n_units: int, conditions: pd.DataFrame) -> pd.DataFrame:
-    """Put the conditions' columns together, unit by unit."""
+    """Combine the columns of all conditions into one table, sorted by unit."""
     names = ["waveform", "level", "level_rank", "level_name"]
     frames = [
         pd.DataFrame(

@@ -1,10 +1,10 @@
-"""Which mice carry channelrhodopsin in a cell class."""
+"""Which mice express channelrhodopsin in a cell class."""
 
 from __future__ import annotations
 
 
 def is_cre_positive(genotype: str | None) -> bool:
-    """Tell whether a genotype or a Cre line names a Cre driver: not so ``wt/wt``, empty or missing text.
+    """Return whether a genotype or Cre line names a Cre driver; False for ``wt/wt`` and where it is missing.
 
     Examples
     --------

@@ -1,7 +1,8 @@
-"""Look up every unit's spikes around the laser's pulses, once.
+"""Spike counts and times around laser pulses, in one pass over each unit's train.
 
-What is the same for all units of a session (windows, bins drawn from the gaps) is a `Plan`; what is found is
-`Measured`, numbers per unit and pulse, of which `vbn.analysis.optotagging.evidence` makes rates and tests.
+What is the same for all units of a session (windows, bins drawn from the gaps) is in a `Plan`; the result,
+`Measured`, has numbers per unit and pulse, from which `vbn.analysis.optotagging.evidence` computes rates and
+tests.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from vbn.analysis.spikes.trains import Booleans, Floats, Integers
 
 @dataclass(frozen=True)
 class SaltWindows:
-    """The windows without light of one condition: ``before`` (n_windows, n_pulses) which came before each."""
+    """Light-free windows of one condition; ``before`` (n_windows, n_pulses): indices of those before each."""
 
     windows: Windows
     before: Integers
@@ -37,11 +38,11 @@ class SaltWindows:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is looked up in every train.
+    """What to look up in every train.
 
-    ``edges_s`` is flat, over (n_windows, 2, n_pulses) with the windows in the order of ``names``;
-    ``lengths_s`` (n_conditions, n_windows); no spike before ``from_s`` matters, and only the next spike of a
-    pulse may be later than ``until_s``.
+    ``edges_s`` is a flattened (n_windows, 2, n_pulses) array, with the windows in the order of ``names``;
+    ``lengths_s`` is (n_conditions, n_windows). Spikes before ``from_s`` are not needed; after ``until_s``,
+    only the next spike after a pulse is.
     """
 
     parameters: EvidenceParameters
@@ -59,19 +60,19 @@ class Plan:
 
 
 def make_plan(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> Plan:
-    """Lay out a session's windows, and draw its bins from the gaps.
+    """Lay out a session's windows, and draw the baseline bins from its gaps.
 
     Parameters
     ----------
-    pulses : at least one, and at least one condition.
-    parameters : lengths of the windows.
-    seed : of the draws.
+    pulses : at least one pulse, of at least one condition.
+    parameters : windows and other settings.
+    seed : seed of the draws.
     """
     waveforms = pulses.conditions["waveform"].to_numpy(dtype=object)
     is_cosine = np.asarray(waveforms == parameters.cosine_waveform, dtype=np.bool_)
     windows = [condition_windows(parameters, s) for s in pulses.conditions["duration_s"].tolist()]
     relative = np.array([list(of.values()) for of in windows])  # (n_conditions, n_windows, 2)
-    # Pulses without a condition are looked up with the first one's windows, and never used.
+    # Pulses without a condition get the first condition's windows; their counts are never used.
     edges = relative[np.maximum(pulses.condition, 0)].transpose(1, 2, 0) + pulses.start_s
     margin = parameters.epoch_margin_s
     epoch = (float(pulses.start_s[0]) - margin, float(pulses.stop_s.max()) + margin)
@@ -95,7 +96,7 @@ def make_plan(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> Plan
 
 
 def condition_windows(parameters: EvidenceParameters, duration_s: float) -> dict[str, Window]:
-    """List all windows of a pulse of this length by name, in seconds relative to its onset."""
+    """Return all windows of a pulse of this length by name, in seconds relative to its onset."""
     censor, middle = parameters.censor_s, duration_s / 2
     return {
         "evoked": parameters.evoked_window_s(duration_s),
@@ -107,13 +108,13 @@ def condition_windows(parameters: EvidenceParameters, duration_s: float) -> dict
         "swdb_evoked": parameters.swdb_evoked_window_s,
         "tutorial_baseline": parameters.tutorial_baseline_window_s,
         "tutorial_evoked": parameters.tutorial_evoked_window_s,
-        # From where Bennett's code looks for the first spike; it has no end.
+        # Where Bennett's code begins to look for the first spike; it looks without limit.
         "twice_censored": (2 * censor, 2 * censor),
     }
 
 
 def _gap_bins(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> tuple[DrawnBins, DrawnBins]:
-    # A stream for each: neither changes with the length of the other's bins.
+    # Separate streams, so that neither draw depends on the other's bin length.
     of_rates, of_cosine = np.random.default_rng(seed).spawn(2)
     start, stop, margin = pulses.start_s, pulses.stop_s, parameters.gap_margin_s
     rates = gap_windows(start, stop, parameters.gap_bin_s, margin)
@@ -125,7 +126,7 @@ def _gap_bins(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> tupl
 def _salt_windows(
     pulses: Pulses, parameters: EvidenceParameters, is_cosine: Booleans
 ) -> dict[int, SaltWindows]:
-    """Of each condition with a sharp onset, the windows without light before its pulses."""
+    """Return the light-free windows before the pulses of each condition with a sharp onset."""
     found = {}
     for row, duration in enumerate(pulses.conditions["duration_s"].tolist()):
         start, stop = parameters.evoked_window_s(duration)
@@ -146,19 +147,19 @@ def _salt_windows(
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found in each unit's train.
+    """Measurements of each unit's train.
 
     Attributes
     ----------
-    n_epoch_spikes : (n_units,).
+    n_epoch_spikes : (n_units,) spikes in the laser epoch.
     counts : (n_units, n_windows, n_pulses) spikes in each window of each pulse.
-    first_s : (n_units, n_pulses) the first spike in the evoked window, s after the onset; NaN if none.
-    next_s : (n_units, n_pulses) the next spike after the onset's artefact, however late; NaN if none.
-    next_code_s : (n_units, n_pulses) the same, looked for and counted as Bennett's code does.
-    gap : (n_units, 2) mean and standard deviation of the counts in the bins drawn; NaN without gaps.
-    salt : (n_units, n_conditions, 2) p and information; NaN where not tested.
-    cosine : (n_units, n_conditions, 2) responsive fraction with bins tested together where pulses are few,
-        and with each bin alone; NaN but for raised cosines.
+    first_s : (n_units, n_pulses) time of the first spike in the evoked window, s after onset; NaN if none.
+    next_s : (n_units, n_pulses) time of the next spike after the onset artefact, however late; NaN if none.
+    next_code_s : (n_units, n_pulses) the same as computed by Bennett's code.
+    gap : (n_units, 2) mean and standard deviation of the counts in the gap bins; NaN without gaps.
+    salt : (n_units, n_conditions, 2) p-value and information; NaN where not tested.
+    cosine : (n_units, n_conditions, 2) responsive fraction with bins pooled where pulses are few, and with
+        each bin tested by itself; NaN except for raised cosines.
     """
 
     n_epoch_spikes: Integers
@@ -172,7 +173,7 @@ class Measured:
 
 
 def measure(plan: Plan, trains: Iterable[Floats]) -> Measured:
-    """Look up every train, one after the other."""
+    """Measure all trains."""
     rows = [_measure_unit(plan, train) for train in trains]
     n_pulses, n_conditions = plan.pulses.start_s.size, len(plan.pulses.conditions)
     shapes = ((), (len(plan.names), n_pulses), *[(n_pulses,)] * 3, (2,), *[(n_conditions, 2)] * 2)
@@ -204,7 +205,7 @@ def _measure_unit(plan: Plan, train: Floats) -> tuple[object, ...]:
 
 
 def _spikes_at(train: Floats, index: Integers) -> Floats:
-    """Look up the times of these spikes; NaN beyond the last."""
+    """Return the times of the spikes with these indices; NaN past the last spike."""
     if train.size == 0:
         return np.full(index.shape, np.nan)
     return np.where(index < train.size, train[np.minimum(index, train.size - 1)], np.nan)
@@ -212,24 +213,24 @@ def _spikes_at(train: Floats, index: Integers) -> Floats:
 
 def _salt_of_conditions(plan: Plan, train: Floats) -> Floats:
     found = np.full((len(plan.is_cosine), 2), np.nan)
-    placed: dict[tuple[float, int], Integers] = {}
+    first_bins: dict[tuple[float, int], Integers] = {}
     for row, light_free in plan.salt_windows.items():
-        # Conditions with pulses of one length have the same windows: place the spikes once.
+        # Conditions with equally long pulses share their windows: locate the spikes once.
         key = (light_free.windows.length_s, light_free.n_bins)
-        if key not in placed:
-            placed[key] = _first_bins(light_free.windows, light_free.n_bins, train)
+        if key not in first_bins:
+            first_bins[key] = _first_bins(light_free.windows, light_free.n_bins, train)
         start, _ = plan.parameters.evoked_window_s(float(plan.pulses.conditions["duration_s"].iloc[row]))
         test_windows = Windows(plan.pulses.onsets(row) + start, light_free.windows.length_s)
         test = _first_bins(test_windows, light_free.n_bins, train)
-        baseline = latency_histogram(placed[key][light_free.before], light_free.n_bins)
+        baseline = latency_histogram(first_bins[key][light_free.before], light_free.n_bins)
         found[row] = salt(baseline, latency_histogram(test[np.newaxis], light_free.n_bins)[0])
     return found
 
 
 def _first_bins(windows: Windows, n_bins: int, train: Floats) -> Integers:
-    """(n_windows,) the bin of each window's first spike, 1 to ``n_bins``; 0 where there is none."""
+    """Return (n_windows,) the bin of each window's first spike, 1 to ``n_bins``; 0 where there is none."""
     found = np.zeros(windows.start_s.size, dtype=np.int64)
-    index, since = windows.place(train)
+    index, since = windows.locate(train)
     bins = np.minimum((since * (n_bins / windows.length_s)).astype(np.int64), n_bins - 1) + 1
     is_first = np.diff(index, prepend=-1) > 0
     found[index[is_first]] = bins[is_first]

@@ -1,11 +1,11 @@
-"""Rules by which units are labelled from their answers to the laser.
+"""Rules for labelling units from their laser responses.
 
 A *method* is a named list of criteria on the columns of `laser_evidence_by_condition`, all at the highest
-level of their waveform, and the least evidence on which it says anything. Methods never change; a new rule is
-a new method. ``bennett_2025``, the published one, is the default.
+level of their waveform, plus the minimum evidence it needs to label a unit. Methods never change; a new rule
+is a new method. The default is ``bennett_2025``, the published one.
 
-Whether a unit *passes* does not depend on the mouse: in wild types, whose cells have no opsin, the share
-that passes is the method's rate of false positives.
+Whether a unit *passes* does not depend on the genotype: in wild-type mice, whose cells have no opsin, the
+fraction of units that pass is the method's false positive rate.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _COMPARISONS = MappingProxyType({">": np.greater, ">=": np.greater_equal, "<": n
 
 @dataclass(frozen=True)
 class Criterion:
-    """One condition that a unit must meet: ``column comparison value`` at a waveform's highest level.
+    """A condition that a unit must meet: ``column comparison value`` at a waveform's highest level.
 
     Parameters
     ----------
-    column : of `laser_evidence_by_condition`; a unit whose value is NaN does not meet the criterion.
+    column : a column of `laser_evidence_by_condition`; NaN does not meet the criterion.
     comparison : ``>``, ``>=``, ``<`` or ``<=``.
-    value : what to compare with, in the column's unit.
+    value : threshold, in the column's unit.
     waveform : stimulus_name of the pulses.
     """
 
@@ -59,27 +59,28 @@ class Criterion:
             raise ValueError(f"comparison must be one of {', '.join(_COMPARISONS)}, not {self.comparison!r}.")
 
     def met(self, evidence: pd.DataFrame) -> Booleans:
-        """Tell which rows meet it, (n_rows,)."""
+        """Return which rows meet the criterion, (n_rows,)."""
         values = evidence[self.column].to_numpy(np.float64)
         return np.asarray(_COMPARISONS[self.comparison](values, self.value), dtype=np.bool_)
 
 
 @dataclass(frozen=True)
 class LabelMethod:
-    """A rule, and the least evidence it needs.
+    """A labelling rule and the minimum evidence it needs.
 
     Parameters
     ----------
-    name : readable, unique.
-    source : where the rule comes from, and what is our own in it.
-    criteria : all of which a tagged unit meets.
-    p_column : the p-value on which it rests, of 10 ms pulses; empty if on none.
-    max_q : if not None, the p-value adjusted for the session's units must be at most this.
-    min_pulses : with fewer pulses of any waveform in the criteria (at the highest level) none is labelled.
-    min_spikes : units with fewer spikes in the laser's epoch are not labelled: they may not have been there.
-    max_artifact_p : a unit that does not pass is not labelled if its spikes at the pulses' edges are denser
-        than chance at this level,
-    min_answer_p : and its spikes between the edges are not at this one.
+    name : unique, human-readable name.
+    source : publication or code that defines the rule, and our changes to it.
+    criteria : a tagged unit meets all of them.
+    p_column : column with the rule's p-value for 10 ms pulses; empty if it uses none.
+    max_q : if not None, the p-value adjusted over the session's units must be at most this.
+    min_pulses : no unit is labelled with fewer highest-level pulses than this of any waveform in the
+        criteria.
+    min_spikes : units with fewer spikes in the laser epoch are not labelled: they may have been lost by then.
+    max_artifact_p, min_answer_p : a unit that does not pass is not labelled if its spikes at the pulse edges
+        are significant at ``max_artifact_p`` while its evoked spikes are not at ``min_answer_p``: it may fire
+        artefacts only.
     """
 
     name: str
@@ -93,16 +94,16 @@ class LabelMethod:
     min_answer_p: float = 0.05
 
     def __post_init__(self) -> None:
-        made = tuple(c if isinstance(c, Criterion) else Criterion(**c) for c in self.criteria)
-        object.__setattr__(self, "criteria", made)  # JSON gives lists of objects
-        if not made:
+        criteria = tuple(c if isinstance(c, Criterion) else Criterion(**c) for c in self.criteria)
+        object.__setattr__(self, "criteria", criteria)  # from JSON, criteria come as dicts
+        if not criteria:
             raise ValueError(f"method {self.name!r} must have one criterion or more.")
         if self.max_q is not None and not self.p_column:
             raise ValueError(f"method {self.name!r} limits q, so it must name the column of its p-value.")
 
     @property
     def waveforms(self) -> tuple[str, ...]:
-        """Waveforms that the criteria look at; the first is that of the short pulses."""
+        """Waveforms used by the criteria; the short pulses come first."""
         return tuple(dict.fromkeys((PULSE, *(criterion.waveform for criterion in self.criteria))))
 
 
@@ -158,7 +159,7 @@ _ALL = (
         ),
         p_column="p_wilcoxon",
         max_q=0.05,
-        # Even if all pulses are answered, fewer than eight cannot give a p-value that survives correction.
+        # Even if all pulses evoke spikes, fewer than eight cannot give a p-value that survives correction.
         min_pulses=8,
     ),
     LabelMethod(
@@ -192,24 +193,23 @@ def label_units_by_method(
 
     Parameters
     ----------
-    evidence : all units of the session, from `laser_evidence_by_condition`, whose ``unit`` may have been
-        replaced by any unique name.
-    method : the rule.
+    evidence : all units of the session, from `laser_evidence_by_condition`; ``unit`` may be any unique id.
+    method : the rule to apply.
     genotype : the mouse's genotype or Cre line; None, empty or ``wt/wt`` for a wild type.
     has_laser_table : whether the session has one.
-    units : (n_units,) the units to label, in this order, for sessions in which the evidence has no rows; the
-        evidence's by default.
+    units : (n_units,) units to label, in this order; needed for sessions without evidence. By default the
+        units of the evidence.
 
     Returns
     -------
     One row per unit, indexed by ``unit``:
 
     * label: ``tagged``, ``untagged`` or ``unlabelled``;
-    * reason: empty if tagged, ``no_response`` if untagged; if unlabelled the first that holds of
-      ``not_cre``, ``no_laser_table``, ``too_few_pulses``, ``too_few_spikes`` (in the laser's epoch),
-      ``artifact_only`` (does not pass, has spikes at the edges of the pulses and no answer between them);
-    * passes: whether the rule is met on enough evidence, whatever the genotype;
-    * q_value: the method's p-value, adjusted by Benjamini and Hochberg over the session's units with enough
+    * reason: empty if tagged, ``no_response`` if untagged; if unlabelled, the first that applies of
+      ``not_cre``, ``no_laser_table``, ``too_few_pulses``, ``too_few_spikes`` (in the laser epoch),
+      ``artifact_only`` (does not pass, and fires at the pulse edges but not between them);
+    * passes: whether the unit meets the rule with enough evidence, whatever the genotype;
+    * q_value: the method's p-value adjusted by Benjamini and Hochberg over the session's units with enough
       evidence; NaN for others, and for methods without a p-value.
     """
     names = _unit_names(evidence, units)
@@ -220,17 +220,17 @@ def label_units_by_method(
     q = _q_values(rows[PULSE], method, enough)
     met = np.all([c.met(rows[c.waveform]) for c in method.criteria], axis=0).reshape(len(names))
     passes = enough & met & (q <= method.max_q if method.max_q is not None else True)
-    answer = rows[PULSE]["p_wilcoxon"].to_numpy() <= method.min_answer_p
-    artifact = ~passes & ~answer & (rows[PULSE]["p_artifact"].to_numpy() < method.max_artifact_p)
-    doubts = {
+    responds = rows[PULSE]["p_wilcoxon"].to_numpy() <= method.min_answer_p
+    artifact = ~passes & ~responds & (rows[PULSE]["p_artifact"].to_numpy() < method.max_artifact_p)
+    reasons = {
         "not_cre": np.full(len(names), not is_cre_positive(genotype)),
         "no_laser_table": np.full(len(names), not has_laser_table),
         "too_few_pulses": ~enough_pulses,
         "too_few_spikes": ~enough_spikes,
         "artifact_only": artifact,
     }
-    unlabelled = np.any(list(doubts.values()), axis=0)
-    reason = np.select(list(doubts.values()), list(doubts), np.where(passes, "", "no_response"))
+    unlabelled = np.any(list(reasons.values()), axis=0)
+    reason = np.select(list(reasons.values()), list(reasons), np.where(passes, "", "no_response"))
     label = np.where(unlabelled, UNLABELLED, np.where(passes, TAGGED, UNTAGGED))
     columns = {"label": label, "reason": reason, "passes": passes, "q_value": q}
     return pd.DataFrame(columns, index=pd.Index(names, name="unit"))
@@ -239,7 +239,7 @@ def label_units_by_method(
 def _unit_names(evidence: pd.DataFrame, units: ArrayLike | None) -> list[Hashable]:
     names = list(pd.unique(evidence["unit"])) if units is None else np.asarray(units).tolist()
     if len(set(names)) < len(names):
-        raise ValueError(f"units must be unique: {len(names) - len(set(names))} names come again.")
+        raise ValueError(f"units must be unique: {len(names) - len(set(names))} names are repeated.")
     unknown = set(evidence["unit"]) - set(names)
     if unknown:
         raise ValueError(f"evidence has {len(unknown)} units that are not among the {len(names)} to label.")
@@ -247,7 +247,7 @@ def _unit_names(evidence: pd.DataFrame, units: ArrayLike | None) -> list[Hashabl
 
 
 def _strongest(evidence: pd.DataFrame, method: LabelMethod, names: list[Hashable]) -> dict[str, pd.DataFrame]:
-    """Of each waveform one row per unit at the highest level; NaN, with 0 pulses, where there is none."""
+    """Return each waveform's rows at the highest level, one per unit; NaN and 0 pulses if there is none."""
     found = {}
     for waveform in method.waveforms:
         here = evidence[evidence["waveform"] == waveform]

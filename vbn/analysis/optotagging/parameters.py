@@ -1,4 +1,4 @@
-"""Where and how the answer to the laser is measured."""
+"""Parameters of the laser response measurements."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ Window = tuple[float, float]
 
 @dataclass(frozen=True)
 class EvidenceParameters:
-    """Windows and numbers of the measurements; JSON-able, and valid once made.
+    """Windows and other settings of the measurements; checked on construction, serialisable as JSON.
 
-    Windows are half open, seconds relative to a pulse's onset. Fields named ``swdb_*`` and ``tutorial_*``
-    are those of other people's methods, measured as they measured: nothing is censored in them.
+    Windows are half open, in seconds relative to pulse onset. The ``swdb_*`` and ``tutorial_*`` windows
+    reproduce published methods, which censor nothing.
 
     Parameters
     ----------
-    censor_s : light makes artefacts as far as this from both edges of a pulse; the evoked window is what is
-        left of it between them, +1.5 to +8.5 ms of a 10 ms pulse (Bennett 2025).
-    baseline_window_s : before each pulse: ours, of the rate and the fold.
+    censor_s : reach of the light artefact around both edges of a pulse; the evoked window is the rest of the
+        pulse, +1.5 to +8.5 ms of a 10 ms pulse (Bennett 2025).
+    baseline_window_s : baseline of rate and fold, before each pulse (our choice).
     paired_baseline_stop_s : the paired test compares the evoked window with one of the same length that ends
-        here (but no longer than ``baseline_window_s``, of which a raised cosine's is 1 s).
-    gap_margin_s : the gaps between pulses begin so much after one and end so much before the next (Bennett
-        2025); then half of the shortest gap is taken from the beginning of each.
+        here, but is no longer than ``baseline_window_s`` (raised cosines last 1 s).
+    gap_margin_s : gaps begin this long after a pulse and end this long before the next (Bennett 2025); then
+        half the duration of the shortest gap is removed from the start of each.
     n_gap_bins : bins drawn with replacement from the gaps (Bennett 2025).
     gap_bin_s : length of these bins for the z-score (Bennett 2025).
-    cosine_waveform : name of the pulses that have a raised-cosine modulation.
-    cosine_bin_s, cosine_alpha : bins of the raised cosine, and the level at which each is tested against the
-        bins from the gaps (Bennett 2025).
-    cosine_observations : a test rests on so many counts at least: with fewer pulses, neighbouring bins are
-        tested together. 50 is the number of pulses in the release, in which every bin is tested alone.
-    salt_baseline_s : stimulus-free time before each pulse, cut into windows as long as the evoked one.
+    cosine_waveform : name of the raised-cosine waveform.
+    cosine_bin_s, cosine_alpha : bin width for raised cosines, and significance level of each bin's test
+        against the gap bins (Bennett 2025).
+    cosine_observations : minimum number of counts per test; with fewer pulses, neighbouring bins are pooled.
+        The release has 50 pulses, so there every bin is tested by itself.
+    salt_baseline_s : light-free time before each pulse, cut into windows as long as the evoked one.
     salt_bin_s : resolution of first-spike latencies (Kvitsiani 2013).
-    salt_recovery_s : time after a pulse that does not count as stimulus-free.
-    swdb_baseline_window_s, swdb_evoked_window_s : of the Summer Workshop 2022 and of AllenSDK's tutorial on
-        optotagging in Visual Coding.
-    tutorial_baseline_window_s, tutorial_evoked_window_s : of AllenSDK's VBN quick-start notebook.
-    epoch_margin_s : the laser's epoch begins so much before the first pulse and ends so much after the last.
+    salt_recovery_s : time after a pulse that does not count as light-free.
+    swdb_baseline_window_s, swdb_evoked_window_s : windows of the Summer Workshop 2022 and of AllenSDK's
+        optotagging tutorial for Visual Coding.
+    tutorial_baseline_window_s, tutorial_evoked_window_s : windows of AllenSDK's VBN quick-start notebook.
+    epoch_margin_s : the laser epoch extends this far before the first and after the last pulse.
     """
 
     censor_s: float = 0.0015
@@ -68,11 +68,11 @@ class EvidenceParameters:
             raise ValueError("These parameters cannot be used: " + "; ".join(problems) + ".")
 
     def evoked_window_s(self, duration_s: float) -> Window:
-        """Return where an answer is looked for in a pulse of this length; empty in one of artefacts only."""
+        """Return the evoked window of a pulse of this length; empty if artefacts cover the whole pulse."""
         return (self.censor_s, max(self.censor_s, duration_s - self.censor_s))
 
     def paired_window_s(self, duration_s: float) -> Window:
-        """Return the window before a pulse that the paired test compares the evoked one with."""
+        """Return the window before a pulse with which the paired test compares the evoked window."""
         start, stop = self.evoked_window_s(duration_s)
         longest = self.baseline_window_s[1] - self.baseline_window_s[0]
         return (self.paired_baseline_stop_s - min(stop - start, longest), self.paired_baseline_stop_s)

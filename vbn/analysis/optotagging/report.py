@@ -1,4 +1,4 @@
-"""What follows from the labels: cell classes, and how often a method is wrong where nothing can answer."""
+"""Cell classes from labels, and the false positive rates of the methods."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ FAST_SPIKING_MS = 0.4
 
 
 def cell_class(label: ArrayLike, waveform_duration_ms: ArrayLike, cre_line: str | None) -> NDArray[np.str_]:
-    """Put units into the cell classes of Bennett 2025.
+    """Assign units to the cell classes of Bennett 2025.
 
     Parameters
     ----------
     label : (n_units,) from `label_units_by_method`.
-    waveform_duration_ms : (n_units,) trough to peak; NaN if unknown.
+    waveform_duration_ms : (n_units,) trough-to-peak duration; NaN if unknown.
     cre_line : genotype or Cre line of the mouse.
 
     Returns
     -------
-    (n_units,) ``Sst`` or ``Vip`` for tagged units, by the mouse (``unlabelled`` in one of neither line);
-    of all others, of wild types too, ``RS`` (regular-spiking) above 0.4 ms and ``FS`` (fast-spiking) below;
-    ``unlabelled`` at exactly 0.4 ms, as in their code, and where the duration is NaN.
+    (n_units,) ``Sst`` or ``Vip`` for tagged units, depending on the mouse (``unlabelled`` in a mouse of
+    neither line). All other units, also of wild types, are ``RS`` (regular-spiking) above 0.4 ms and ``FS``
+    (fast-spiking) below; ``unlabelled`` at exactly 0.4 ms, as in their code, and where the duration is NaN.
 
     Notes
     -----
-    A unit that no method can label, for want of pulses or of a laser table, is RS or FS by its waveform: in
-    a Cre mouse there may be cells of the labelled class among these.
+    Units that cannot be labelled, for lack of pulses or of a laser table, are classed by waveform: in a Cre
+    mouse, the RS and FS units may then include cells of the labelled class.
     """
     duration = np.asarray(waveform_duration_ms, dtype=np.float64)
     by_waveform = np.select(
@@ -44,7 +44,7 @@ def cell_class(label: ArrayLike, waveform_duration_ms: ArrayLike, cre_line: str 
 
 
 def line_of(genotype: str | None, otherwise: str = "other") -> str:
-    """Name the labelled class of a mouse: ``Sst``, ``Vip``, or ``otherwise``.
+    """Return the labelled cell class of a mouse: ``Sst``, ``Vip``, or ``otherwise``.
 
     Examples
     --------
@@ -58,16 +58,16 @@ def line_of(genotype: str | None, otherwise: str = "other") -> str:
 
 
 def false_positive_rate(passes: ArrayLike, genotype: ArrayLike) -> float:
-    """Share of the wild types' units that pass a method's rule.
+    """Return the fraction of wild-type units that pass a method's rule.
 
     Parameters
     ----------
-    passes : (n_units,) from `label_units_by_method`, of one method.
-    genotype : (n_units,) of each unit's mouse.
+    passes : (n_units,) from `label_units_by_method`, for one method.
+    genotype : (n_units,) genotype of each unit's mouse.
 
     Returns
     -------
-    In [0, 1]; NaN without units of wild types.
+    Between 0 and 1; NaN without wild-type units.
     """
     wild = np.array(
         [not is_cre_positive(name) for name in np.asarray(genotype, dtype=object)], dtype=np.bool_
@@ -77,17 +77,17 @@ def false_positive_rate(passes: ArrayLike, genotype: ArrayLike) -> float:
 
 
 def tagged_shares(labels: pd.DataFrame) -> pd.DataFrame:
-    """Count how many units pass each method, by the mice's line.
+    """Count the units that pass each method, by mouse line.
 
     Parameters
     ----------
-    labels : one row per unit and method, of any number of sessions: method, session_id, genotype, passes.
+    labels : one row per unit and method, from any number of sessions: method, session_id, genotype, passes.
 
     Returns
     -------
     One row per method and line (``Sst``, ``Vip``, ``other``, ``wild type``), in this order: n_sessions,
-    n_units, n_passing, share, share_low and share_high (Wilson's 95 % interval). For wild types the share
-    is the rate of false positives. Empty without rows.
+    n_units, n_passing, share, share_low and share_high (95 % Wilson interval). For wild types the share is
+    the false positive rate. Empty if ``labels`` is.
     """
     lines = [
         WILD_TYPE if not is_cre_positive(name) else line_of(name)
@@ -104,16 +104,16 @@ def tagged_shares(labels: pd.DataFrame) -> pd.DataFrame:
 
 
 def wilson_interval(n_true: ArrayLike, n: ArrayLike, coverage: float = 0.95) -> tuple[Floats, Floats]:
-    """Give an interval of a share (Wilson 1927).
+    """Return the Wilson score interval of a proportion (Wilson 1927).
 
     Parameters
     ----------
-    n_true, n : (n_groups,) how many of how many.
-    coverage : of the interval.
+    n_true, n : (n_groups,) number of successes, and of all.
+    coverage : confidence level.
 
     Returns
     -------
-    (n_groups,) its ends, with the share between them; 0 and 1 where n is 0.
+    (n_groups,) lower and upper limits, which include the proportion itself; 0 and 1 where n is 0.
     """
     total = np.asarray(n, dtype=np.float64)
     safe = np.maximum(total, 1)
@@ -122,6 +122,6 @@ def wilson_interval(n_true: ArrayLike, n: ArrayLike, coverage: float = 0.95) -> 
     middle = (share + z**2 / (2 * safe)) / (1 + z**2 / safe)
     half = z / (1 + z**2 / safe) * np.sqrt(share * (1 - share) / safe + z**2 / (4 * safe**2))
     known = total > 0
-    # An end may come out beside the share by rounding, where none or all are true.
+    # Where none or all are true, rounding may put a limit on the wrong side of the proportion.
     low, high = np.clip(middle - half, 0, share), np.clip(middle + half, share, 1)
     return np.where(known, low, 0.0), np.where(known, high, 1.0)

@@ -1,14 +1,14 @@
 """The stimulus-associated spike latency test (SALT; Kvitsiani et al. 2013, Nature 498:363).
 
-Is the distribution of first-spike latencies after the light farther from those of windows without light
-than these are from one another? The distance is the square root of twice the Jensen-Shannon divergence, a
-metric (Endres & Schindelin 2003, IEEE Trans. Inf. Theory 49:1858).
+The test asks whether the distribution of first-spike latencies after a pulse is farther from those of
+light-free windows than these are from one another. The distance is the square root of twice the
+Jensen-Shannon divergence, a metric (Endres & Schindelin 2003, IEEE Trans. Inf. Theory 49:1858).
 
 Notes
 -----
-The authors' ``salt.m`` restricts both distributions to their common support and scales them to 1 before each
-divergence; two distributions without overlap then have distance 0, and a unit that is silent but for its
-answer to each pulse is not found. Here the divergence is that of the two papers.
+The authors' ``salt.m`` restricts both distributions to their common support and renormalises them before
+computing a divergence. Two distributions without overlap then have distance 0, and a unit that fires only in
+response to the pulses is missed. Here the divergence is that of the two papers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vbn.analysis.spikes.trains import Floats, Integers
 
 
 def latency_histogram(first_bins: NDArray[np.integer], n_bins: int) -> Integers:
-    """Count trials by their first spike.
+    """Count trials by the bin of their first spike.
 
     Parameters
     ----------
@@ -39,22 +39,23 @@ def latency_histogram(first_bins: NDArray[np.integer], n_bins: int) -> Integers:
 
 
 def salt(baseline: Integers, test: Integers) -> tuple[float, float]:
-    """Compare one latency histogram with those of windows without light.
+    """Compare one latency histogram with those of light-free windows.
 
     Parameters
     ----------
-    baseline : (n_windows, n_bins + 1) numbers of trials, `latency_histogram`.
-    test : (n_bins + 1,), of as many trials.
+    baseline : (n_windows, n_bins + 1) numbers of trials, from `latency_histogram`.
+    test : (n_bins + 1,) the same for the evoked window, with as many trials.
 
     Returns
     -------
     p
-        Share of the pairs of baseline windows that are at least as far apart as the test is, by the median,
-        from the baseline windows. 0 stands for less than 1 / number of pairs.
+        Fraction of pairs of baseline windows whose distance is at least the median distance of the test from
+        the baseline windows. 0 means less than 1 / number of pairs.
     information
-        The median distance of the test from the baseline windows less that among these (nats ** 0.5).
+        Median distance of the test from the baseline windows minus that between baseline windows (nats **
+        0.5).
 
-    NaN for both without trials or with fewer than two baseline windows.
+    Both are NaN without trials or with fewer than two baseline windows.
     """
     n_trials = int(test.sum())
     if n_trials == 0 or len(baseline) < 2:
@@ -64,7 +65,7 @@ def salt(baseline: Integers, test: Integers) -> tuple[float, float]:
     among = _distances(both, first, second, n_trials)
     every = np.arange(len(baseline))
     middle = float(np.median(_distances(both, every, np.full_like(every, -1), n_trials)))
-    # Equal distances may differ in the last digit, as the sums' order does.
+    # Equal distances may differ in the last digit, because their sums are in different orders.
     p = float(np.mean(among >= middle - 1e-12))
     return p, middle - float(np.median(among))
 
@@ -76,7 +77,7 @@ def _pairs(n: int) -> tuple[Integers, Integers]:
 
 
 def _distances(histograms: Integers, first: Integers, second: Integers, n_trials: int) -> Floats:
-    """Metric of Endres & Schindelin between pairs of histograms of ``n_trials`` each."""
+    """Return the Endres-Schindelin distance between pairs of histograms of ``n_trials`` each."""
     steps = np.arange(2 * n_trials + 1) / (2 * n_trials)
     surprise = -scipy.special.xlogy(steps, steps)
     # Twice the divergence: 2 H((P + Q) / 2) - H(P) - H(Q); all shares are multiples of 1 / 2n.

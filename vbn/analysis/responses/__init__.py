@@ -1,1 +1,1 @@
-"""What units respond to: changes, omissions, images, flashes, running, places on the screen."""
+"""What units respond to: image changes, omissions, images, flashes, running, positions on the screen."""

@@ -1,8 +1,8 @@
-"""How units answer a change of image.
+"""Responses of units to image changes.
 
-A *change* is a flash that shows another image than the flash before, its *pre-change flash*. Both are
-measured by the start of the presentation on screen. Changes whose pre-change flash was left out, or that
-begin a block, have no pair: they count for the response, not for the modulation.
+A *change* is a flash that shows a different image from the flash before, its *pre-change flash*. Both are
+aligned to the start of the presentation on screen. A change that follows an omission or begins a block has no
+pre-change flash: it counts for the response, but not for the modulation.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from vbn.analysis.task.presentations import NO_ROW, image_names, is_change, is_f
 
 Counter = Callable[[Floats, Window], NDArray[np.int32]]
 _CURVE_BIN_S = 0.001
-_NOTHING_HZ = 1e-9  # a sum of rates below this is rounding
+_ROUNDING_HZ = 1e-9  # a sum of rates below this is rounding error
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class ChangeResponseParameters:
 
     Parameters
     ----------
-    baseline_window_s, response_window_s : of the response to the change: the last 80 ms before the
-        flash against 20 to 100 ms after it (Bennett 2025, ``make_unit_responsiveness_table``).
-    modulation_baseline_window_s, modulation_window_s : of the change modulation index: 250 ms before
-        the flash, and the 250 ms of the flash (Siegle 2021).
-    first_spike_window_s : where the first spike of a change is looked for (Siegle 2021, Fig. 4).
-    half_maximum_window_s : where the peak is looked for, whose half maximum gives the latency.
-    smoothing_s : standard deviation of the Gaussian that smooths the curve for it (our choice).
-    max_q_value : below or at this q a unit is responsive, or change-modulated.
+    baseline_window_s, response_window_s : windows of the response to the change: the last 80 ms before the
+        flash, and 20 to 100 ms after its start (Bennett 2025, ``make_unit_responsiveness_table``).
+    modulation_baseline_window_s, modulation_window_s : windows of the change modulation index: the 250 ms
+        before the flash, and the 250 ms of the flash (Siegle 2021).
+    first_spike_window_s : search window for the first spike after a change (Siegle 2021, Fig. 4).
+    half_maximum_window_s : search window for the peak, whose half maximum gives the latency.
+    smoothing_s : standard deviation of the Gaussian that smooths the response for this latency (our choice).
+    max_q_value : units with at most this q are responsive, or change-modulated.
     """
 
     baseline_window_s: Window = (-0.08, 0.0)
@@ -85,7 +85,7 @@ def change_response(
     trials: pd.DataFrame | None = None,
     parameters: ChangeResponseParameters = DEFAULT,
 ) -> pd.DataFrame:
-    """Measure how each unit answers image changes, in the task, in the replay, in hits and in misses.
+    """Measure each unit's response to image changes, in the task and in the replay, in hits and in misses.
 
     Parameters
     ----------
@@ -93,38 +93,39 @@ def change_response(
     offsets : (n_units,) index of each unit's first spike.
     n_spikes : (n_units,) number of spikes of each unit.
     presentations : start_time (s), active, image_name, is_change, omitted, and trials_id if known.
-    trials : for hits and misses, as of `vbn.analysis.outcome_of_change`; None: not known.
-    parameters : the windows.
+    trials : table for `vbn.analysis.outcome_of_change`, needed for hits and misses; None if there is none.
+    parameters : windows and threshold.
 
     Returns
     -------
     DataFrame
-        One row per unit, in their order. For each condition C of active and passive:
+        One row per unit, in input order. For each condition C, active and passive:
 
-        * n_changes_C, n_pairs_C: changes, and those with a pre-change flash;
+        * n_changes_C, n_pairs_C: number of changes, and of those with a pre-change flash;
         * baseline_rate_C_hz, evoked_rate_C_hz: mean rates in the two windows;
-        * p_response_C, q_response_C: two-sided paired Wilcoxon test of the two, and its q over units;
+        * p_response_C, q_response_C: two-sided paired Wilcoxon test between the two, and its q-value over
+          units;
         * change_rate_C_hz, pre_change_rate_C_hz: mean rates in the modulation window after the change and
           after its pre-change flash;
-        * p_modulation_C, q_modulation_C: two-sided paired Wilcoxon test of these two;
+        * p_modulation_C, q_modulation_C: two-sided paired Wilcoxon test between these two;
         * change_modulation_C: the index of Siegle 2021, image by image;
-        * change_modulation_pooled_C: the same with all images pooled, less noisy for few changes.
+        * change_modulation_pooled_C: the same with all images pooled, less noisy when changes are few.
 
         Then p_response, q_response, p_modulation, q_modulation: the two tests over the changes of both
         conditions; n_pairs_hit, change_modulation_hit, n_pairs_miss, change_modulation_miss: active changes
-        by outcome, auto-rewarded ones in neither; first_spike_latency_s (median over active changes with a
-        spike in the window) and half_maximum_latency_s (active changes); is_responsive and
-        is_change_modulated: q_response, q_modulation at most max_q_value, in whichever direction.
+        by outcome, without auto-rewarded ones; first_spike_latency_s (median over active changes with a spike
+        in the window) and half_maximum_latency_s (active changes); is_responsive and is_change_modulated:
+        q_response or q_modulation at most max_q_value, in either direction.
 
-        Rates, indices, latencies and p are NaN without events; an index also where response and pre-change
-        response cancel; p is 1 where nothing differs (a unit that is silent in both windows).
+        Rates, indices, latencies and p are NaN without events; an index also where c_i + p_i (see Notes) is
+        0; p is 1 where all differences are 0, as for a unit silent in both windows.
 
     Notes
     -----
-    Change modulation index (Siegle 2021; ``ephys_behavior``): of image i, c_i is the mean rate to
-    changes into it and p_i that to pre-change flashes of it, in the 250 ms of the flash, each less the mean
-    of the 250 ms before over all flashes of its kind; clip((c_i - p_i) / (c_i + p_i), -1, 1) is averaged
-    over the images that have both.
+    Change modulation index (Siegle 2021; ``ephys_behavior``): for image i, c_i is the mean rate in the 250 ms
+    of the flash over changes to it, and p_i that over pre-change flashes of it, each minus the mean rate in
+    the 250 ms before all flashes of its kind; clip((c_i - p_i) / (c_i + p_i), -1, 1) is averaged over the
+    images that have both.
     """
     count = partial(count_in_windows, spike_times, offsets, n_spikes)
     times = start_times(presentations)
@@ -158,7 +159,7 @@ def change_response(
 
 
 def _named(columns: dict[str, object], condition: str) -> dict[str, object]:
-    """Put the condition into the columns' names, before the unit."""
+    """Insert the condition into the column names, before a unit of Hz."""
     return {
         f"{name[:-3]}_{condition}_hz" if name.endswith("_hz") else f"{name}_{condition}": values
         for name, values in columns.items()
@@ -166,14 +167,14 @@ def _named(columns: dict[str, object], condition: str) -> dict[str, object]:
 
 
 def _changes(presentations: pd.DataFrame, condition: str) -> tuple[Integers, Integers]:
-    """Rows of a condition's changes, and of those that follow a flash."""
+    """Return the rows of a condition's changes, and of those that have a pre-change flash."""
     changes = np.flatnonzero(is_change(presentations) & is_in_condition(presentations, condition))
     before = image_before(presentations)[changes]
     return changes, changes[(before != NO_ROW) & is_flash(presentations)[before]]
 
 
 def _tested(name: str, differences: NDArray[np.int32]) -> dict[str, object]:
-    """Paired test of (n_units, n_events) differences."""
+    """Return p and q of a paired test, given (n_units, n_events) differences."""
     p = signed_rank_p_values(differences)
     return {f"p_{name}": p, f"q_{name}": benjamini_hochberg(p)}
 
@@ -193,7 +194,7 @@ def _response(
 class _Pairs:
     """Changes with their pre-change flashes.
 
-    Counts are (n_units, n_pairs), in the flash and in the baseline before it; the rest is (n_pairs,).
+    Counts, in the flash and in the baseline before it, are (n_units, n_pairs); other arrays are (n_pairs,).
     """
 
     rows: Integers
@@ -206,7 +207,7 @@ class _Pairs:
     parameters: ChangeResponseParameters
 
     def only(self, chosen: Booleans) -> _Pairs:
-        """Keep some of the pairs."""
+        """Return the chosen pairs."""
         return _Pairs(
             self.rows[chosen],
             self.change[:, chosen],
@@ -219,15 +220,15 @@ class _Pairs:
         )
 
     def index_by_image(self) -> Floats:
-        """(n_units,) modulation averaged over the images that have both kinds of flash."""
+        """Return (n_units,) the index averaged over the images that have both kinds of flash."""
         shown = sorted(set(self.change_image) & set(self.pre_image))
         indices = np.full((self.change.shape[0], len(shown)), np.nan)
-        for place, name in enumerate(shown):
-            indices[:, place] = self._index(self.change_image == name, self.pre_image == name)
+        for column, name in enumerate(shown):
+            indices[:, column] = self._index(self.change_image == name, self.pre_image == name)
         return mean_of_known(indices)
 
     def index_pooled(self) -> Floats:
-        """(n_units,) modulation of all images together."""
+        """Return (n_units,) the index of all images pooled."""
         every = np.ones(self.rows.size, dtype=np.bool_)
         return self._index(every, every)
 
@@ -270,28 +271,28 @@ def _modulation(pairs: _Pairs) -> dict[str, object]:
 
 
 def mean_rate_hz(counts: NDArray[np.int32], window: Window) -> Floats:
-    """(n_units,) mean over events of counts (n_units, n_events), in Hz; NaN without events."""
+    """Return (n_units,) mean rates in Hz, given counts (n_units, n_events); NaN without events."""
     if counts.shape[1] == 0:
         return np.full(counts.shape[0], np.nan)
     return np.asarray(counts.mean(axis=1) / window_length_s(window))
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Divide element by element; NaN where the denominator is no more than rounding."""
+    """Divide element-wise; NaN where the denominator is 0 or a rounding error."""
     result = np.full(numerator.shape, np.nan)
-    np.divide(numerator, denominator, out=result, where=np.abs(denominator) > _NOTHING_HZ)
+    np.divide(numerator, denominator, out=result, where=np.abs(denominator) > _ROUNDING_HZ)
     return result
 
 
 def mean_of_known(values: Floats) -> Floats:
-    """(n_units,) mean over columns, NaN left out; NaN where there is none."""
+    """Return (n_units,) means over columns, ignoring NaN; NaN where all are."""
     known = ~np.isnan(values)
     n = known.sum(axis=1)
     return np.asarray(np.where(known, values, 0.0).sum(axis=1) / np.where(n > 0, n, np.nan))
 
 
 def median_of_known(values: Floats) -> Floats:
-    """(n_units,) median over columns, NaN left out; NaN where there is none."""
+    """Return (n_units,) medians over columns, ignoring NaN; NaN where all are."""
     result = np.full(values.shape[0], np.nan)
     known = ~np.isnan(values).all(axis=1)
     if known.any():
@@ -306,16 +307,16 @@ def _half_maximum(
     events: Floats,
     parameters: ChangeResponseParameters,
 ) -> Floats:
-    """(n_units,) seconds from the change to half of the peak, on the smoothed mean rate less the baseline."""
+    """Return (n_units,) seconds from the change to half the peak of the smoothed rate above baseline."""
     (base_start, base_stop), (start, stop) = parameters.baseline_window_s, parameters.half_maximum_window_s
-    # Some more on both sides, so that smoothing does not see the ends.
+    # A margin on both sides keeps edge effects of the smoothing out of the windows.
     margin = np.ceil(4 * parameters.smoothing_s / _CURVE_BIN_S)
     first = np.floor(min(base_start, start) / _CURVE_BIN_S + 1e-6) - margin
     last = np.ceil(max(base_stop, stop) / _CURVE_BIN_S - 1e-6) + margin
     axis = TimeAxis(first * _CURVE_BIN_S, last * _CURVE_BIN_S, _CURVE_BIN_S)
     rate = count_spikes(spike_times, offsets, n_spikes, events, axis).total.astype(np.float64)
     if parameters.smoothing_s > 0 and rate.size:
-        from scipy.ndimage import gaussian_filter1d  # takes a tenth of a second
+        from scipy.ndimage import gaussian_filter1d  # the import takes a tenth of a second
 
         rate = gaussian_filter1d(rate, parameters.smoothing_s / _CURVE_BIN_S, axis=1, truncate=4)
     evoked = rate - rate[:, axis.bins_within(base_start, base_stop)].mean(axis=1, keepdims=True)
@@ -324,28 +325,28 @@ def _half_maximum(
 
 
 def half_maximum_latency(curves: Floats, times_s: Floats) -> Floats:
-    """Find when curves last rise through half of their peak.
+    """Find when curves last rise through half of their peak, before the peak.
 
     Parameters
     ----------
-    curves : (n_units, n_bins), baseline 0.
+    curves : (n_units, n_bins) rates minus the baseline.
     times_s : (n_bins,) seconds.
 
     Returns
     -------
     (n_units,) seconds
-        Between the last bin before the peak that is at or below half of it and the next one, by linear
-        interpolation. NaN where the peak is not above 0, or everything before it is above half.
+        Interpolated linearly between the last bin before the peak that is at or below half of it and the next
+        bin. NaN where the peak is not above 0, or every bin before it is above half.
 
     Notes
     -----
-    The rule of Bennett 2025 (``get_latency2``): the last time at or below 50 % of the normalised curve. We
-    look before the peak only, since a response falls again.
+    The rule of Bennett 2025 (``get_latency2``) is the last time at or below 50 % of the normalised curve. We
+    search only before the peak, since a response falls again.
     """
     peak = curves.argmax(axis=1) if curves.shape[1] else np.zeros(curves.shape[0], dtype=np.int64)
     latency = np.full(curves.shape[0], np.nan)
     for row, (curve, top) in enumerate(zip(curves, peak.tolist(), strict=True)):
-        if not curve.size or not curve[top] > _NOTHING_HZ:
+        if not curve.size or not curve[top] > _ROUNDING_HZ:
             continue
         half = curve[top] / 2
         below = np.flatnonzero(curve[:top] <= half)

@@ -1,4 +1,4 @@
-"""How units answer full-field flashes: white ones (on, colour 1) and black ones (off, colour -1)."""
+"""Responses of units to full-field flashes: white (on, color 1) and black (off, color -1)."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class FlashResponseParameters:
     Parameters
     ----------
     response_window_s : the 250 ms of the flash (AllenSDK ``Flashes``, ``trial_duration``).
-    baseline_window_s : as long before, on gray.
-    max_q_value : below or at this q a unit is responsive.
+    baseline_window_s : the 250 ms before, on gray.
+    max_q_value : units with at most this q are responsive.
     """
 
     response_window_s: Window = (0.0, 0.25)
@@ -55,7 +55,7 @@ def flash_response(
     presentations: pd.DataFrame,
     parameters: FlashResponseParameters = DEFAULT,
 ) -> pd.DataFrame:
-    """Measure how each unit answers white and black full-field flashes.
+    """Measure each unit's response to white and black full-field flashes.
 
     Parameters
     ----------
@@ -63,27 +63,27 @@ def flash_response(
     offsets : (n_units,) index of each unit's first spike.
     n_spikes : (n_units,) number of spikes of each unit.
     presentations : start_time (s) and color, 1 for white, -1 for black, missing for other stimuli.
-    parameters : the windows.
+    parameters : windows and threshold.
 
     Returns
     -------
     DataFrame
-        One row per unit, in their order. For each colour C of white and black:
+        One row per unit, in input order. For each color C, white and black:
 
-        * n_C: flashes;
+        * n_C: number of flashes;
         * baseline_rate_C_hz, evoked_rate_C_hz: mean rates in the windows;
-        * p_C, q_C: two-sided paired Wilcoxon test of the two over flashes, and its q over units.
+        * p_C, q_C: two-sided paired Wilcoxon test between the two over flashes, and its q-value over units.
 
         Then p_color, q_color (two-sided rank-sum test of white against black), on_off_ratio (white / black),
         on_off_index ((white - black) / (white + black), -1 to 1), preferred_color (1 or -1, the greater
         evoked rate; NaN where equal) and is_responsive (q_white or q_black at most max_q_value).
 
-        Rates and p are NaN without flashes of the colour; p is 1 where nothing differs; the ratio is NaN
-        where black gives no spike, the index where neither does.
+        Rates and p are NaN without flashes of the color; p is 1 where all differences are 0; the ratio is NaN
+        where black flashes evoke no spike, the index where neither color does.
 
     Notes
     -----
-    The ratio is AllenSDK's ``on_off_ratio_fl``, of mean counts in the flash.
+    The ratio is AllenSDK's ``on_off_ratio_fl``, based on mean counts in the flash.
     """
     color = presentations["color"].to_numpy(np.float64, na_value=np.nan)
     count = partial(count_in_windows, spike_times, offsets, n_spikes)
@@ -110,7 +110,7 @@ def flash_response(
 
 
 def _compared(table: pd.DataFrame, parameters: FlashResponseParameters) -> pd.DataFrame:
-    """Add what compares the colours."""
+    """Add the columns that compare the two colors."""
     white, black = (table[f"evoked_rate_{name}_hz"].to_numpy(np.float64) for name in COLORS)
     greater = np.sign(white - black)
     return table.assign(

@@ -1,7 +1,7 @@
-"""Which flashes the responses to images, changes and omissions are measured on.
+"""Selection of the flashes on which responses to images, changes and omissions are measured.
 
-Words are those of `vbn.analysis.task.presentations`: a *flash* shows an image, an *omission* leaves one out.
-Rows are positions in the presentations table, not labels of its index.
+Terms are those of `vbn.analysis.task.presentations`: a *flash* shows an image, an *omission* does not. Rows
+are positions in the presentations table, not labels of its index.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ EITHER = "either"
 
 
 def check_condition(condition: str) -> None:
-    """Refuse what is neither ``active``, ``passive`` nor ``either``."""
+    """Raise ``ValueError`` unless the condition is ``active``, ``passive`` or ``either``."""
     if condition not in (*CONDITIONS, EITHER):
         raise ValueError(f"Unknown condition {condition!r}. Known: 'active', 'passive', 'either'.")
 
 
 def is_in_condition(presentations: pd.DataFrame, condition: str) -> Booleans:
-    """(n_presentations,) True for flashes and omissions of one condition, or of ``either``."""
+    """Return (n_presentations,) True for the flashes and omissions of a condition."""
     check_condition(condition)
     return is_image(presentations) if condition == EITHER else is_in_block(presentations, condition)
 
 
 def image_before(presentations: pd.DataFrame) -> Integers:
-    """Find the flash or omission right before each flash or omission, in the same condition.
+    """Find the flash or omission directly before each flash or omission, in the same condition.
 
     Parameters
     ----------
@@ -49,20 +49,20 @@ def image_before(presentations: pd.DataFrame) -> Integers:
     Returns
     -------
     (n_presentations,) int64
-        -1 for the first one of a condition, and for other stimuli.
+        Row; -1 for the first one of a condition, and for other stimuli.
     """
     before = np.full(len(presentations), NO_ROW, dtype=np.int64)
     image = np.flatnonzero(is_image(presentations))
     image = image[np.argsort(start_times(presentations)[image], kind="stable")]
     active = flags(presentations, "active")
     earlier, later = image[:-1], image[1:]
-    same = active[earlier] == active[later]  # the replay does not follow the task's end
+    same = active[earlier] == active[later]  # the replay's first image has no predecessor
     before[later[same]] = earlier[same]
     return before
 
 
 def is_repeated_image(presentations: pd.DataFrame, condition: str = "active") -> Booleans:
-    """Mark the flashes by which the responses to images are measured: those that repeat the image before.
+    """Mark the flashes on which image responses are measured: those that repeat the previous image.
 
     Parameters
     ----------
@@ -72,8 +72,8 @@ def is_repeated_image(presentations: pd.DataFrame, condition: str = "active") ->
     Returns
     -------
     (n_presentations,) bool
-        False for changes and for the flash after an omission, which are answered otherwise, for omissions and
-        other stimuli. A block's first flash, which follows none, is taken.
+        False for changes and for the flash after an omission, whose responses differ, and for omissions and
+        other stimuli. True for a block's first flash.
     """
     before = image_before(presentations)
     after_omission = (before != NO_ROW) & is_omission(presentations)[before]
@@ -82,7 +82,7 @@ def is_repeated_image(presentations: pd.DataFrame, condition: str = "active") ->
 
 
 def outcome_of_change(presentations: pd.DataFrame, trials: pd.DataFrame) -> np.ndarray:
-    """Tell what became of the trial of each image change.
+    """Return the trial outcome of each image change.
 
     Parameters
     ----------
@@ -93,12 +93,12 @@ def outcome_of_change(presentations: pd.DataFrame, trials: pd.DataFrame) -> np.n
     Returns
     -------
     (n_presentations,) object
-        ``hit``, ``miss``, ``auto_rewarded``, ...; None for what is no change of image, and where no trial
-        is found. A change of the replay has the outcome of the change it replays.
+        ``hit``, ``miss``, ``auto_rewarded``, ...; None for anything but an image change, and where no trial
+        is found. A change in the replay has the outcome of the change it replays.
 
     Notes
     -----
-    Trials are found by trials_id, and where the file has none, by time
+    Trials are found by trials_id or, if the file has none, by time
     (`vbn.analysis.task.presentations.trial_rows`).
     """
     of_trial = np.full(len(trials), None, dtype=object)

@@ -1,7 +1,7 @@
-"""Which of the images a unit answers, how selectively, and whether novel ones more than familiar ones.
+"""Which images a unit responds to, how selectively, and whether more to novel than to familiar ones.
 
-Measured on the flashes that repeat the image before (`flash_selection.is_repeated_image`): no change, no
-omission and no flash right after one, whose responses differ for other reasons than the image.
+Measured on flashes that repeat the previous image (`flash_selection.is_repeated_image`), since responses to
+changes, to omissions and to the flash after an omission differ for reasons other than the image.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class ImageSelectivityParameters:
     Parameters
     ----------
     response_window_s : the 250 ms of the flash (AllenSDK's ``trial_duration``).
-    baseline_window_s : as long before, in the gray between two flashes.
+    baseline_window_s : the 250 ms before, in the gray between flashes.
     condition : ``active``, ``passive`` or ``either``.
-    max_q_value : below or at this q a unit is responsive, or selective.
+    max_q_value : units with at most this q are responsive, or selective.
     """
 
     response_window_s: Window = (0.0, 0.25)
@@ -62,7 +62,7 @@ def image_selectivity(
     presentations: pd.DataFrame,
     parameters: ImageSelectivityParameters = DEFAULT,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure how each unit answers each image.
+    """Measure each unit's response to each image.
 
     Parameters
     ----------
@@ -70,29 +70,28 @@ def image_selectivity(
     offsets : (n_units,) index of each unit's first spike.
     n_spikes : (n_units,) number of spikes of each unit.
     presentations : start_time (s), active, image_name, is_change, omitted, is_image_novel.
-    parameters : windows and condition.
+    parameters : windows, condition and threshold.
 
     Returns
     -------
-    selectivity : DataFrame
-        One row per unit, in their order:
+    selectivity : DataFrame One row per unit, in input order:
 
-        * n_flashes, n_images, n_novel_flashes, n_familiar_flashes: what was measured on;
+        * n_flashes, n_images, n_novel_flashes, n_familiar_flashes: numbers of flashes and images used;
         * baseline_rate_hz, evoked_rate_hz: mean over flashes;
-        * p_response, q_response: two-sided paired Wilcoxon test of the two over flashes;
-        * preferred_image, preferred_rate_hz: the image with the highest mean rate (of equal ones the first
-          by name); None and NaN where the unit is silent in all windows;
-        * lifetime_sparseness: 0 where all images are answered alike, 1 where only one is; NaN for fewer
-          than two images or a silent unit;
+        * p_response, q_response: two-sided paired Wilcoxon test between the two over flashes;
+        * preferred_image, preferred_rate_hz: the image with the highest mean rate (ties: first by name); None
+          and NaN where the unit is silent in all windows;
+        * lifetime_sparseness: 0 for equal responses to all images, 1 for a response to one only; NaN for
+          fewer than two images or a silent unit;
         * p_selectivity, q_selectivity: Kruskal-Wallis test of the counts between images;
-        * novelty_index: (novel - familiar) / max(abs(novel), abs(familiar)) of the mean responses less
+        * novelty_index: (novel - familiar) / max(abs(novel), abs(familiar)) of the mean responses above
           baseline, -2 to 2;
         * p_novelty, q_novelty: two-sided rank-sum test of the counts of novel and familiar flashes;
         * is_responsive, is_selective: q_response, q_selectivity at most max_q_value.
 
-        NaN without flashes of the kind; p is 1 where nothing differs.
-    rates : DataFrame
-        (n_units, n_images) Hz, mean rate in the response window; one column per image, by name.
+        NaN without flashes of the kind; p is 1 where all values are equal.
+    rates : DataFrame (n_units, n_images) mean rate in the response window in Hz; one column per image, sorted
+        by name.
 
     Notes
     -----
@@ -120,7 +119,7 @@ def image_selectivity(
 
 
 def lifetime_sparseness(responses: ArrayLike) -> Floats:
-    """Lifetime sparseness of the responses of every unit (Vinje & Gallant 2000; AllenSDK's function).
+    """Return the lifetime sparseness of every unit (Vinje & Gallant 2000; as in AllenSDK).
 
     Parameters
     ----------
@@ -146,10 +145,10 @@ def lifetime_sparseness(responses: ArrayLike) -> Floats:
 def _rates_per_image(
     counts: NDArray[np.int32], image: NDArray[np.int64], n_images: int, window: Window
 ) -> Floats:
-    """(n_units, n_images) Hz."""
+    """Return (n_units, n_images) Hz."""
     rates = np.zeros((counts.shape[0], n_images))
-    for place in range(n_images):
-        rates[:, place] = mean_rate_hz(counts[:, image == place], window)
+    for column in range(n_images):
+        rates[:, column] = mean_rate_hz(counts[:, image == column], window)
     return rates
 
 
@@ -171,8 +170,8 @@ def _selectivity(
     best = rates_hz.argmax(axis=1) if names.size else np.zeros(rates_hz.shape[0], dtype=np.int64)
     best_hz = rates_hz.max(axis=1, initial=0.0)
     preferred = [
-        str(names[place]) if rate > 0 else None
-        for place, rate in zip(best.tolist(), best_hz.tolist(), strict=True)
+        str(names[column]) if rate > 0 else None
+        for column, rate in zip(best.tolist(), best_hz.tolist(), strict=True)
     ]
     p = kruskal_wallis_p_values(evoked, image)
     return {

@@ -1,7 +1,7 @@
-"""How units answer a flash that is left out.
+"""Responses of units to omitted flashes.
 
-The image would have come at the omission's start_time. A unit that answers images is silent then; one that
-answers omissions fires, early or late in the 750 ms before the next flash.
+An omission's start_time is when the image would have appeared. A unit that responds to images is silent then;
+one that responds to omissions fires, early or late in the 750 ms before the next flash.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class OmissionResponseParameters:
     Parameters
     ----------
     early_window_s : first half of the time until the next flash (our choice).
-    late_window_s : 400 to 750 ms, in which omissions are decoded best from VISp (Zidaric,
+    late_window_s : 400 to 750 ms, from which omissions are decoded best in VISp (Zidaric,
         visual-omission-decoding).
-    baseline_window_s : as long before; it is the time from 400 to 750 ms after the flash before, the same
-        phase as the late window.
-    max_q_value : below or at this q a unit is responsive.
+    baseline_window_s : the 350 ms before, which are 400 to 750 ms after the previous flash: the same phase as
+        the late window.
+    max_q_value : units with at most this q are responsive.
     """
 
     early_window_s: Window = (0.05, 0.4)
@@ -64,7 +64,7 @@ def omission_response(
     presentations: pd.DataFrame,
     parameters: OmissionResponseParameters = DEFAULT,
 ) -> pd.DataFrame:
-    """Measure how each unit answers omitted flashes.
+    """Measure each unit's response to omitted flashes.
 
     Parameters
     ----------
@@ -72,31 +72,31 @@ def omission_response(
     offsets : (n_units,) index of each unit's first spike.
     n_spikes : (n_units,) number of spikes of each unit.
     presentations : start_time (s), active, image_name, is_change, omitted.
-    parameters : the windows.
+    parameters : windows and threshold.
 
     Returns
     -------
     DataFrame
-        One row per unit, in their order. For each condition C of active and passive:
+        One row per unit, in input order. For each condition C, active and passive:
 
-        * n_omissions_C;
+        * n_omissions_C: number of omissions;
         * baseline_rate_C_hz, early_rate_C_hz, late_rate_C_hz: mean rates in the windows;
-        * flash_rate_C_hz: mean rate in the early window after the flash before the omission;
+        * flash_rate_C_hz: mean rate in the early window of the flash before the omission;
         * early_index_C, late_index_C: (rate - baseline) / (rate + baseline);
-        * flash_index_C: (early - flash) / (early + flash), below 0 where the image is what is answered;
+        * flash_index_C: (early - flash) / (early + flash), below 0 where the unit responds to the image;
         * p_early_C, p_late_C: two-sided paired Wilcoxon tests against the baseline.
 
-        Then p_value (both conditions together, the smaller p of the two windows, doubled), q_value (over
-        units), sign (1 where the rate rises in the window of the smaller p, -1 where it falls, 0 where it
-        does neither) and is_responsive (q at most max_q_value; a fall counts).
+        Then p_value (both conditions together; the smaller p of the two windows, doubled), q_value (over
+        units), sign (1 if the rate rises in the window with the smaller p, -1 if it falls, 0 if neither) and
+        is_responsive (q at most max_q_value, in either direction).
 
-        Rates, indices and p are NaN without omissions, indices also where both rates are 0; p is 1 where
-        nothing differs.
+        Rates, indices and p are NaN without omissions, indices also where both rates are 0; p is 1 where all
+        differences are 0.
 
     Notes
     -----
-    Both conditions are pooled for q, because a session has few omissions (3 % of the flashes) and tests
-    of few pairs cannot be significant over many units.
+    Both conditions are pooled for q because a session has few omissions (3 % of the flashes), and tests on
+    few pairs cannot reach significance once corrected for many units.
     """
     count = partial(count_in_windows, spike_times, offsets, n_spikes)
     times = start_times(presentations)
@@ -108,8 +108,8 @@ def omission_response(
         flash_hz = mean_rate_hz(count(times[before], parameters.early_window_s), parameters.early_window_s)
         windows = _Windows.counted(count, times[rows], parameters)
         columns |= {f"n_omissions_{condition}": rows.size, **windows.columns(condition, flash_hz)}
-    everything = _Windows.counted(count, times[_omissions(presentations, EITHER)], parameters)
-    p, sign = everything.combined()
+    pooled = _Windows.counted(count, times[_omissions(presentations, EITHER)], parameters)
+    p, sign = pooled.combined()
     q = benjamini_hochberg(p)
     columns |= {"p_value": p, "q_value": q, "sign": sign, "is_responsive": q <= parameters.max_q_value}
     return pd.DataFrame(columns)
@@ -121,7 +121,7 @@ def _omissions(presentations: pd.DataFrame, condition: str) -> Integers:
 
 @dataclass(frozen=True)
 class _Windows:
-    """Counts (n_units, n_omissions) in the three windows."""
+    """Spike counts (n_units, n_omissions) in the three windows."""
 
     baseline: NDArray[np.int32]
     early: NDArray[np.int32]
@@ -155,7 +155,7 @@ class _Windows:
         }
 
     def combined(self) -> tuple[Floats, Integers]:
-        """(n_units,) p of both windows (Bonferroni), and the direction in the one with the smaller p."""
+        """Return (n_units,) Bonferroni-corrected p, and the sign of the change where p is smaller."""
         early, late = self.early - self.baseline, self.late - self.baseline
         p_early, p_late = signed_rank_p_values(early), signed_rank_p_values(late)
         change = np.where(p_early <= p_late, early.sum(axis=1), late.sum(axis=1))

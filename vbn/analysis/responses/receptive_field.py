@@ -1,11 +1,12 @@
-"""Where on the screen a unit answers gabors.
+"""Receptive fields, mapped with Gabor patches.
 
-A *map* holds one number per position of the gabor: rows are y ascending, columns x ascending, so the first
-row is the bottom of the screen (show it with ``origin="lower"``). AllenSDK's maps have the top row first.
+A *map* holds one number per Gabor position: rows are y ascending, columns x ascending, so the first row is
+the bottom of the screen (plot it with ``origin="lower"``). AllenSDK's maps have the top row first.
 
-Two frames. In the *screen* frame, x and y are those of the file, in degrees about the screen's centre, y
-upwards. In *AllenSDK's* frame azimuth = 10 * column + 10 and elevation = 10 * (8 - row) - 30, counted from
-the left and from the top row; with positions of -40 to 40 that is azimuth = x + 50, elevation = y + 10.
+There are two coordinate frames. In the *screen* frame, x and y are those of the file, in degrees from the
+screen's centre, y upwards. In *AllenSDK's* frame, azimuth = 10 * column + 10 and elevation = 10 * (8 - row) -
+30, with columns counted from the left and rows from the top; for positions from -40 to 40 this is azimuth = x
++ 50, elevation = y + 10.
 """
 
 from __future__ import annotations
@@ -32,23 +33,24 @@ _MAX_CALLS = 400
 
 @dataclass(frozen=True)
 class ReceptiveFieldParameters:
-    """How a receptive field is measured.
+    """Parameters of receptive field mapping.
 
-    The defaults are those of AllenSDK's ``ReceptiveFieldMapping``, the Gaussian that of its port for this
+    The defaults are those of AllenSDK's ``ReceptiveFieldMapping``; the Gaussian is that of its port to this
     data set.
 
     Parameters
     ----------
-    response_window_s : seconds relative to the start of a gabor, half open, in which spikes are counted.
-    positions_deg : the positions of gabors on either axis, ascending and evenly spaced.
-    min_spikes : units with fewer spikes in all windows get no result.
-    n_shuffles : resamples of the chi-square test.
-    max_p_value : below this p a field is significant, and fitted.
-    smoothing_bins : standard deviation of the Gaussian that smooths a map before it is cut.
-    mask_deviations : the field is where the smoothed map exceeds its maximum less so many standard
-        deviations of the map.
-    fit_offset : whether the Gaussian stands on a constant, as in ``ReceptiveFieldMapping_VBN`` of
-        ``brain_observatory_utilities``. AllenSDK's own does not, and takes a unit's spontaneous rate for the
+    response_window_s : window in which spikes are counted, in seconds relative to the start of a Gabor, half
+        open.
+    positions_deg : the Gabor positions on either axis, ascending and evenly spaced.
+    min_spikes : units with fewer spikes in all windows together get no result.
+    n_shuffles : number of shuffles of the chi-square test.
+    max_p_value : fields with a smaller p are significant, and are fitted.
+    smoothing_bins : standard deviation of the Gaussian that smooths a map before it is thresholded.
+    mask_deviations : the field is where the smoothed map exceeds its maximum minus this many of its standard
+        deviations.
+    fit_offset : whether the fitted Gaussian has a constant offset, as in ``ReceptiveFieldMapping_VBN`` of
+        ``brain_observatory_utilities``. AllenSDK's has none, so it takes a unit's spontaneous rate for the
         flanks of a wide field.
     """
 
@@ -75,7 +77,7 @@ class ReceptiveFieldParameters:
 
     @property
     def step_deg(self) -> float:
-        """Distance of neighbouring positions."""
+        """Distance between neighbouring positions in degrees."""
         return self.positions_deg[1] - self.positions_deg[0]
 
 
@@ -90,7 +92,7 @@ def receptive_field(
     seed: int | np.random.Generator,
     parameters: ReceptiveFieldParameters = DEFAULT,
 ) -> tuple[pd.DataFrame, NDArray[np.int32]]:
-    """Map where gabors drive each unit.
+    """Map each unit's receptive field.
 
     Parameters
     ----------
@@ -98,60 +100,59 @@ def receptive_field(
     offsets : (n_units,) index of each unit's first spike.
     n_spikes : (n_units,) number of spikes of each unit.
     presentations : start_time (s), position_x and position_y (degrees; missing for other stimuli).
-    seed : of the shuffles, or their generator. Equal seeds give a unit equal p-values, whatever other units
-        there are.
-    parameters : window, positions, test and mask.
+    seed : seed or generator of the shuffles. With equal seeds a unit gets equal p-values, whatever other
+        units there are.
+    parameters : window, positions, test, mask and fit.
 
     Returns
     -------
-    fields : DataFrame
-        One row per unit, in their order:
+    fields : DataFrame One row per unit, in input order:
 
-        * n_gabors, n_field_spikes: presentations, and spikes in all windows;
-        * p_value: share of shuffles with a greater chi-square; where none has one, 1 / n_shuffles and
+        * n_gabors, n_field_spikes: number of presentations, and of spikes in all windows;
+        * p_value: fraction of shuffles with a greater chi-square; if there is none, 1 / n_shuffles, and
           p_is_upper_bound is True;
-        * q_value: Benjamini-Hochberg over units, of p_value;
+        * q_value: p_value adjusted over units (Benjamini-Hochberg);
         * is_significant: p_value below max_p_value;
-        * peak_x_deg, peak_y_deg: position with the most spikes per gabor (of equal ones the first, by
-          rows); peak_rate_hz its rate;
+        * peak_x_deg, peak_y_deg: position with the most spikes per Gabor (ties: the first, row by row);
+          peak_rate_hz: its rate;
         * center_x_deg, center_y_deg (screen) and azimuth_deg, elevation_deg (AllenSDK): centre of the mask;
-        * area_deg2: of the mask;
-        * is_inverted: the unit is suppressed in its field: the mask covers more than half of the border, or
-          the fitted amplitude is negative; centre and area are then those of the map upside down;
-        * fit_amplitude_hz, fit_offset_hz, fit_x_deg, fit_y_deg, fit_width_deg, fit_height_deg: the
-          Gaussian of significant units (widths are standard deviations); without an offset, that of the
-          map upside down for inverted fields;
-        * is_on_screen: the Gaussian's centre lies on the screen; NA without fit.
+        * area_deg2: area of the mask;
+        * is_inverted: True for a suppressive field, where the mask covers more than half of the border or the
+          fitted amplitude is negative; centre and area are then those of the inverted map;
+        * fit_amplitude_hz, fit_offset_hz, fit_x_deg, fit_y_deg, fit_width_deg, fit_height_deg: the Gaussian
+          fitted to significant fields (width and height are standard deviations); for inverted fields without
+          an offset it is fitted to the inverted map;
+        * is_on_screen: whether the Gaussian's centre lies on the screen; NA without a fit.
 
-        All numbers but the first two are NaN for units with fewer than min_spikes spikes, flags False or NA.
-        Without gabors everything is. Peak, centre, area and fit need every position to have been shown.
-    counts : (n_units, n_y, n_x) int32
-        Spikes per position, y and x ascending; all orientations together.
+        For units with fewer than min_spikes spikes, and for all units if there are no Gabors, all numbers but
+        the first two are NaN and flags are False or NA. Peak, centre, area and fit require that every
+        position was shown.
+    counts : (n_units, n_y, n_x) int32 Spikes per position, y and x ascending, all orientations together.
 
     Raises
     ------
     ValueError
-        For a gabor at a position that is not among ``positions_deg``.
+        If a Gabor's position is not among ``positions_deg``.
 
     Notes
     -----
-    The test is AllenSDK's ``chisq_from_stim_table``: the shuffles draw presentations with replacement. The
-    map is smoothed with its fractions, where AllenSDK smooths whole numbers to whole numbers. AllenSDK counts
-    250 ms for the test and 249 ms for the map; here it is 249 ms for both. Centre and area of an inverted
-    field are those of the suppressed place, as in ``brain_observatory_utilities``; AllenSDK's are of its
+    The test is AllenSDK's ``chisq_from_stim_table``: shuffles draw presentations with replacement. Maps are
+    smoothed as floating-point numbers, where AllenSDK smooths integers and rounds. AllenSDK counts 250 ms for
+    the test and 249 ms for the map; here it is 249 ms for both. Centre and area of an inverted field are
+    those of the suppressed region, as in ``brain_observatory_utilities``; AllenSDK's are those of its
     surround.
     """
     gabors = presentations[presentations["position_x"].notna() & presentations["position_y"].notna()]
-    place = _places(gabors, parameters)
+    position = _position_indices(gabors, parameters)
     per_gabor = count_in_windows(
         spike_times, offsets, n_spikes, start_times(gabors), parameters.response_window_s
     )
     n_positions = len(parameters.positions_deg) ** 2
-    shown = np.bincount(place, minlength=n_positions)
-    counts = _sum_per_place(per_gabor, place, n_positions)
-    columns = {"n_gabors": place.size, "n_field_spikes": counts.sum(axis=1)}
+    shown = np.bincount(position, minlength=n_positions)
+    counts = _sum_per_position(per_gabor, position, n_positions)
+    columns = {"n_gabors": position.size, "n_field_spikes": counts.sum(axis=1)}
     enough = counts.sum(axis=1) >= parameters.min_spikes
-    p, is_bound = _tested(per_gabor, place, enough, np.random.default_rng(seed), parameters)
+    p, is_bound = _tested(per_gabor, position, enough, np.random.default_rng(seed), parameters)
     significant = p < parameters.max_p_value
     test = {
         "p_value": p,
@@ -168,8 +169,8 @@ def receptive_field(
     return table, counts.reshape(-1, side, side)
 
 
-def _places(gabors: pd.DataFrame, parameters: ReceptiveFieldParameters) -> Integers:
-    """(n_gabors,) place of each gabor in a flattened map."""
+def _position_indices(gabors: pd.DataFrame, parameters: ReceptiveFieldParameters) -> Integers:
+    """Return (n_gabors,) the index of each Gabor's position in a flattened map."""
     positions = np.array(parameters.positions_deg)
     indices = []
     for axis in ("position_y", "position_x"):
@@ -186,9 +187,11 @@ def _places(gabors: pd.DataFrame, parameters: ReceptiveFieldParameters) -> Integ
     return np.asarray(indices[0] * positions.size + indices[1], dtype=np.int64)
 
 
-def _sum_per_place(per_gabor: NDArray[np.int32], place: Integers, n_positions: int) -> NDArray[np.int32]:
-    """(n_units, n_positions) spikes."""
-    order = np.argsort(place, kind="stable")
+def _sum_per_position(
+    per_gabor: NDArray[np.int32], position: Integers, n_positions: int
+) -> NDArray[np.int32]:
+    """Return (n_units, n_positions) spikes."""
+    order = np.argsort(position, kind="stable")
     total = np.concatenate(
         (
             np.zeros((per_gabor.shape[0], 1), dtype=np.int64),
@@ -196,8 +199,8 @@ def _sum_per_place(per_gabor: NDArray[np.int32], place: Integers, n_positions: i
         ),
         axis=1,
     )
-    ends = np.cumsum(np.bincount(place, minlength=n_positions))
-    return np.diff(total[:, ends], axis=1, prepend=0).astype(np.int32)
+    last = np.cumsum(np.bincount(position, minlength=n_positions))
+    return np.diff(total[:, last], axis=1, prepend=0).astype(np.int32)
 
 
 # --- The chi-square test
@@ -205,14 +208,14 @@ def _sum_per_place(per_gabor: NDArray[np.int32], place: Integers, n_positions: i
 
 def _tested(
     per_gabor: NDArray[np.int32],
-    place: Integers,
+    position: Integers,
     enough: Booleans,
     rng: np.random.Generator,
     parameters: ReceptiveFieldParameters,
 ) -> tuple[Floats, Booleans]:
-    """(n_units,) p-values, and whether they are upper bounds; NaN for units without enough spikes."""
+    """Return (n_units,) p-values and whether they are upper bounds; NaN for units with too few spikes."""
     p = np.full(per_gabor.shape[0], np.nan)
-    p[enough] = chi_square_p_values(per_gabor[enough], place, rng, parameters.n_shuffles)
+    p[enough] = chi_square_p_values(per_gabor[enough], position, rng, parameters.n_shuffles)
     is_bound = p == 0
     p[is_bound] = 1 / parameters.n_shuffles
     return p, is_bound
@@ -221,29 +224,29 @@ def _tested(
 def chi_square_p_values(
     counts: NDArray[np.int32], category: ArrayLike, rng: np.random.Generator, n_shuffles: int
 ) -> Floats:
-    """Test whether spike counts depend on the category of the presentation, against shuffles.
+    """Test by shuffling whether spike counts depend on the category of the presentation.
 
     Parameters
     ----------
     counts : (n_units, n_presentations) spikes.
     category : (n_presentations,) whole numbers >= 0.
-    rng : draws the shuffles, which are the same for all units.
-    n_shuffles : how many.
+    rng : generator of the shuffles, which are the same for all units.
+    n_shuffles : number of shuffles.
 
     Returns
     -------
-    (n_units,) share of shuffles whose chi-square is greater than the observed one; may be 0. NaN for units
-    without spikes, 1 for equal counts throughout.
+    (n_units,) fraction of shuffles with a chi-square greater than the observed one; may be 0. NaN for units
+    without spikes, 1 where all counts are equal.
 
     Notes
     -----
-    AllenSDK's ``compute_chi_shuffle``: chi-square is the sum over categories of (observed - expected)^2 /
-    expected, where expected is the category's presentations times the mean count; a shuffle replaces
-    every presentation's count by that of one drawn at random, with replacement.
+    As in AllenSDK's ``compute_chi_shuffle``, chi-square is the sum over categories of (observed - expected)^2
+    / expected, where expected is the category's number of presentations times the mean count. A shuffle
+    replaces the count of every presentation by that of one drawn at random, with replacement.
 
-    A category of n presentations then gets the sum of n independent draws from the unit's own
-    distribution of counts. We draw that sum at once, from its distribution (the n-th power of
-    the characteristic function): the same law, thousands of times faster than drawing presentations.
+    A category of n presentations thus gets the sum of n independent draws from the unit's own distribution of
+    counts. We draw this sum directly from its distribution (via the n-th power of the characteristic
+    function), which is equivalent and thousands of times faster than drawing presentations.
     """
     _, label, sizes = np.unique(np.asarray(category), return_inverse=True, return_counts=True)
     values = np.asarray(counts, dtype=np.int64)
@@ -256,9 +259,9 @@ def chi_square_p_values(
 
 @dataclass(frozen=True)
 class _Draws:
-    """Uniform numbers for (n_shuffles, n_categories) sums, sorted once for every size of category.
+    """Uniform random numbers for (n_shuffles, n_categories) sums, sorted once for each size of category.
 
-    Looking sorted numbers up in a distribution takes one search per value instead of one per number.
+    Looking up sorted numbers in a distribution takes one search per value instead of one per number.
     """
 
     sizes: Integers  # (n_categories,) presentations
@@ -278,12 +281,12 @@ class _Draws:
         return cls(sizes, tuple(groups), n_shuffles)
 
     def sums(self, counts: Integers) -> Floats:
-        """(n_shuffles, n_categories) shuffled spikes of one unit."""
+        """Return (n_shuffles, n_categories) shuffled spike sums of one unit."""
         share = np.bincount(counts) / counts.size
         sums = np.empty((self.n_shuffles, self.sizes.size))
         for size, categories, uniform, rank in self.groups:
             cumulative = np.cumsum(_distribution_of_sum(share, size))
-            # A number past the last cumulative value, which rounding may leave below 1, is the greatest sum.
+            # Rounding may leave the last cumulative value below 1; numbers past it give the greatest sum.
             edges = np.append(np.searchsorted(uniform, cumulative[:-1]), uniform.size)
             drawn = np.repeat(np.arange(edges.size, dtype=np.float64), np.diff(edges, prepend=0))
             sums[:, categories] = drawn[rank].reshape(self.n_shuffles, categories.size)
@@ -291,7 +294,7 @@ class _Draws:
 
 
 def _distribution_of_sum(share: Floats, n: int) -> Floats:
-    """(n * (len(share) - 1) + 1,) probabilities of the sum of n independent draws from ``share``."""
+    """Return (n * (len(share) - 1) + 1,) probabilities of the sum of n independent draws from ``share``."""
     length = n * (share.size - 1) + 1
     padded = scipy.fft.next_fast_len(length, real=True)
     power = np.fft.irfft(np.fft.rfft(share, padded) ** n, padded)[:length]
@@ -300,17 +303,17 @@ def _distribution_of_sum(share: Floats, n: int) -> Floats:
 
 def _chi_square_p_value(counts: Integers, label: Integers, draws: _Draws) -> float:
     if counts.min() == counts.max():
-        return 1.0  # all shuffles are alike, so that none is greater
+        return 1.0  # all shuffles are alike, so none is greater
     observed = np.bincount(label, weights=counts, minlength=draws.sizes.size).astype(np.float64)
     found = _chi_square(observed[np.newaxis], draws.sizes)[0]
     return float(np.mean(found < _chi_square(draws.sums(counts), draws.sizes)))
 
 
 def _chi_square(observed: Floats, sizes: Integers) -> Floats:
-    """(n,) chi-square of (n, n_categories) spikes; 0 where there is none.
+    """Return (n,) chi-squares of (n, n_categories) spike counts; 0 where there is no spike.
 
-    With E_c = n_c * T / N this is sum(O_c^2 / n_c) * N / T - T. Weights are relative to the greatest n_c, and
-    so whole numbers when all are equal: then equal tables give equal values, to the last bit.
+    With E_c = n_c * T / N this is sum(O_c^2 / n_c) * N / T - T. Weights are relative to the greatest n_c, so
+    that they are integers if all n_c are equal; then equal tables give equal values, to the last bit.
     """
     total = observed.sum(axis=1)
     weighted = (observed**2) @ (sizes.max() / sizes)
@@ -323,7 +326,7 @@ def _chi_square(observed: Floats, sizes: Integers) -> Floats:
 
 
 def _geometry(maps: Floats, significant: Booleans, parameters: ReceptiveFieldParameters) -> dict[str, Any]:
-    """Peak, centre, area and fit of (n_units, n_y, n_x) maps in Hz, of which some are NaN."""
+    """Return peak, centre, area and fit of (n_units, n_y, n_x) maps in Hz, some of which are NaN."""
     positions, step = np.array(parameters.positions_deg), parameters.step_deg
     n_units = maps.shape[0]
     peak_row, peak_column = _peaks(maps)
@@ -356,7 +359,7 @@ def _geometry(maps: Floats, significant: Booleans, parameters: ReceptiveFieldPar
 
 
 def _peaks(maps: Floats) -> tuple[Floats, Floats]:
-    """(n_units,) row and column of the greatest value; NaN for a map of NaN."""
+    """Return (n_units,) row and column of the greatest value; NaN for a map of NaN."""
     flat = maps.reshape(maps.shape[0], maps.shape[1] * maps.shape[2])
     best = flat.argmax(axis=1)
     missing = np.isnan(flat[:, 0])
@@ -365,12 +368,12 @@ def _peaks(maps: Floats) -> tuple[Floats, Floats]:
 
 
 def _upright(field: Floats, inverted: bool) -> Floats:
-    """Turn an inverted map upside down, so that what is suppressed is highest."""
+    """Invert the values of an inverted map, so that its most suppressed position becomes the peak."""
     return np.asarray(field.max() - field) if inverted else field
 
 
 def _center_and_size(mask: Booleans) -> tuple[float, float, float]:
-    """Row and column of a mask's centre, and its number of positions; NaN for an empty one."""
+    """Return row and column of a mask's centre, and its number of positions; NaN for an empty mask."""
     rows, columns = np.nonzero(mask)
     if rows.size == 0:
         return np.nan, np.nan, np.nan
@@ -378,8 +381,8 @@ def _center_and_size(mask: Booleans) -> tuple[float, float, float]:
 
 
 def _mask(field: Floats, parameters: ReceptiveFieldParameters) -> Booleans:
-    """Mark the connected positions about the smoothed maximum; none for a map without any structure."""
-    from scipy import ndimage  # takes a tenth of a second
+    """Mark the connected region around the smoothed maximum; empty for a uniform map."""
+    from scipy import ndimage  # the import takes a tenth of a second
 
     smooth = ndimage.gaussian_filter(field, parameters.smoothing_bins)
     deviation = smooth.std()
@@ -396,44 +399,44 @@ def _covers_border(mask: Booleans) -> bool:
 
 
 def _on_screen(fit: Floats, n: int) -> Booleans:
-    """AllenSDK's rule, 0 < centre < 9 on both axes in its own map, whose rows go downwards."""
+    """Apply AllenSDK's rule: 0 < centre < 9 on both axes of its own map, whose rows go downwards."""
     column, row = fit[:, 2], (n - 1) - fit[:, 3]
     return np.asarray((column > 0) & (column < n) & (row > 0) & (row < n), dtype=np.bool_)
 
 
 def _fitted(field: Floats, parameters: ReceptiveFieldParameters) -> Floats:
-    """Amplitude, offset (NaN without), column, row and both widths of a Gaussian; all NaN if it fails.
+    """Fit a Gaussian: amplitude, offset (NaN if none), column, row and both widths; all NaN if it fails.
 
-    On an offset the Gaussian may also be a dip: it is fitted from the map's top and from its bottom, and the
-    better one taken.
+    With an offset the Gaussian may also be a dip: the fit is started from the map's maximum and from its
+    minimum, and the better fit is returned.
     """
-    from scipy import ndimage  # takes a tenth of a second
+    from scipy import ndimage  # the import takes a tenth of a second
 
     smooth = ndimage.gaussian_filter(field, parameters.smoothing_bins)
     top, bottom = int(smooth.argmax()), int(smooth.argmin())
     if not parameters.fit_offset:
-        return _solved(field, [float(field.max()), *_place_and_width(top, field)])[0]
+        return _solved(field, [float(field.max()), *_position_and_width(top, field)])[0]
     level = float(np.median(field))
     starts = (
-        [float(extreme) - level, *_place_and_width(place, field), level]
-        for extreme, place in ((field.max(), top), (field.min(), bottom))
+        [float(extreme) - level, *_position_and_width(index, field), level]
+        for extreme, index in ((field.max(), top), (field.min(), bottom))
     )
     return min((_solved(field, start) for start in starts), key=lambda solution: solution[1])[0]
 
 
-def _place_and_width(place: int, field: Floats) -> list[float]:
-    """Column, row and widths of one bin to start a fit from."""
-    row, column = divmod(place, field.shape[1])
+def _position_and_width(index: int, field: Floats) -> list[float]:
+    """Return column, row and widths of one bin, from which to start a fit."""
+    row, column = divmod(index, field.shape[1])
     return [float(column), float(row), 1.0, 1.0]
 
 
 def _solved(field: Floats, start: list[float]) -> tuple[Floats, float]:
-    """Solve for the least squares from one start; with the sum of squares, infinite if the fit fails."""
-    from scipy.optimize import leastsq  # takes a tenth of a second
+    """Fit by least squares from one start; return the result and its sum of squares, infinite if it fails."""
+    from scipy.optimize import leastsq  # the import takes a tenth of a second
 
     with_offset = len(start) == len(_FIT)
     residuals, derivatives = _gaussian(field, with_offset)
-    with np.errstate(all="ignore"):  # a fit that runs away is reported as failed
+    with np.errstate(all="ignore"):  # a fit that diverges is reported as failed
         solution, *_, status = leastsq(
             residuals, start, Dfun=derivatives, col_deriv=True, full_output=True, maxfev=_MAX_CALLS
         )
@@ -448,7 +451,7 @@ def _solved(field: Floats, start: list[float]) -> tuple[Floats, float]:
 def _gaussian(
     field: Floats, with_offset: bool
 ) -> tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]:
-    """Residuals of a Gaussian on the map, and their derivatives (one row per parameter)."""
+    """Return the residuals of a Gaussian on the map, and their derivatives (one row per parameter)."""
     row, column = (index.ravel().astype(np.float64) for index in np.indices(field.shape))
     target = field.ravel()
 

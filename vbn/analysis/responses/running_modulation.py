@@ -1,9 +1,9 @@
-"""Whether units fire otherwise while the mouse runs, or while its pupil is wide.
+"""Modulation of firing by running and by pupil size.
 
-Two measures. On flashes: rates of the flashes with a high state against those with a low one (AllenSDK's
-``running_modulation``). Over time: the correlation of firing rate and state in bins of one second, which
-also sees units that no image drives. A *state* is a number per flash or bin: running speed, pupil area; NaN
-where it is not known, and such flashes and bins are left out.
+There are two measures. Over flashes: rates during flashes in a high state against those in a low state
+(AllenSDK's ``running_modulation``). Over time: the correlation of firing rate and state in bins of one
+second, which also works for units that no image drives. A *state* is a number per flash or bin, running speed
+or pupil area; flashes and bins where it is unknown (NaN) are ignored.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from vbn.analysis.spikes.windows import (
 from vbn.analysis.statistics import benjamini_hochberg
 from vbn.analysis.task.presentations import start_times
 
-_NOTHING = 1e-9
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class StateModulationParameters:
-    """How firing is compared between states.
+    """Parameters of the comparison of firing between states.
 
     Parameters
     ----------
-    response_window_s : seconds relative to the start of a flash, half open, in which spikes are counted
-        and the state is averaged.
+    response_window_s : window in which spikes are counted and the state is averaged, in seconds relative to
+        the start of a flash, half open.
     condition : flashes of the ``active`` block, the ``passive`` one, or ``either``.
-    running_threshold_cm_s : from this mean speed on the mouse runs (AllenSDK: 1 cm/s).
-    min_events : with fewer flashes of either kind there is no index and no test (AllenSDK: 2).
-    bin_s : width of the bins of the correlation (our choice).
-    min_shift_s : shifts of at least this much make up the correlation's null distribution (our choice).
+    running_threshold_cm_s : the mouse is running at or above this mean speed (AllenSDK: 1 cm/s).
+    min_events : with fewer flashes in either state there is no index and no test (AllenSDK: 2).
+    bin_s : bin width of the correlation (our choice).
+    min_shift_s : minimum circular shift in the correlation's null distribution (our choice).
     """
 
     response_window_s: Window = (0.0, 0.25)
@@ -79,7 +79,7 @@ def running_modulation(
     running: tuple[ArrayLike, ArrayLike],
     parameters: StateModulationParameters = DEFAULT,
 ) -> pd.DataFrame:
-    """Compare firing while the mouse runs and while it stands.
+    """Compare firing between running and standing.
 
     Parameters
     ----------
@@ -88,13 +88,13 @@ def running_modulation(
     n_spikes : (n_units,) number of spikes of each unit.
     presentations : start_time (s), active, image_name, is_change, omitted.
     running : times (n_samples,) in seconds, ascending, and speed (n_samples,) in cm/s; may be empty.
-    parameters : window, condition, threshold.
+    parameters : window, condition, threshold and bins.
 
     Returns
     -------
     DataFrame
-        Columns of `state_modulation` and `state_correlation`; *high* is running (mean speed over the flash at
-        or above the threshold).
+        Columns of `state_modulation` and `state_correlation`. The state is *high* if the mean speed over the
+        flash is at or above the threshold.
     """
     return _modulation(
         spike_times,
@@ -115,21 +115,21 @@ def pupil_modulation(
     pupil: tuple[ArrayLike, ArrayLike, ArrayLike] | None,
     parameters: StateModulationParameters = DEFAULT,
 ) -> pd.DataFrame:
-    """Compare firing while the pupil is wide and while it is narrow.
+    """Compare firing between a wide and a narrow pupil.
 
     Parameters
     ----------
-    spike_times, offsets, n_spikes, presentations : as of `running_modulation`.
+    spike_times, offsets, n_spikes, presentations : as for `running_modulation`.
     pupil : times (n_frames,) in seconds, ascending, area (n_frames,) in pixels squared, and likely_blink
-        (n_frames,) True for frames to leave out; None without eye tracking.
-    parameters : window and condition.
+        (n_frames,) True for frames to ignore; None without eye tracking.
+    parameters : window, condition and bins.
 
     Returns
     -------
     DataFrame
-        Columns of `state_modulation` and `state_correlation`; *high* is a mean area over the flash above the
-        median of the flashes that have one. All NaN (and n_high and n_low 0) without eye tracking or with
-        nothing but blinks.
+        Columns of `state_modulation` and `state_correlation`. The state is *high* if the mean area over the
+        flash is above the median of all flashes that have one. All NaN (n_high and n_low 0) without eye
+        tracking or if all frames are blinks.
     """
     times, area = _without_blinks(pupil)
     return _modulation(spike_times, offsets, n_spikes, presentations, (times, area), None, parameters)
@@ -157,7 +157,7 @@ def _modulation(
     threshold: float | None,
     parameters: StateModulationParameters,
 ) -> pd.DataFrame:
-    """Both measures; without a threshold, split above the median."""
+    """Return both measures; without a threshold, states above the median are high."""
     window, bin_window = parameters.response_window_s, (0.0, parameters.bin_s)
     events = start_times(presentations)[is_repeated_image(presentations, parameters.condition)]
     state = mean_in_windows(*trace, events, window)
@@ -178,7 +178,7 @@ def _median(values: Floats) -> float:
 
 
 def _bins(presentations: pd.DataFrame, bin_s: float) -> Floats:
-    """Cut the time from the first to the last presentation, of whatever stimulus, into bins; their starts."""
+    """Return the starts of the bins from the first to the last presentation of any stimulus."""
     starts = start_times(presentations)
     if starts.size == 0:
         return np.empty(0)
@@ -189,33 +189,33 @@ def _bins(presentations: pd.DataFrame, bin_s: float) -> Floats:
 def state_modulation(
     counts: ArrayLike, is_high: ArrayLike, duration_s: float, min_events: int = 2
 ) -> pd.DataFrame:
-    """Compare spike counts of events in a high and in a low state.
+    """Compare spike counts between events in a high and in a low state.
 
     Parameters
     ----------
     counts : (n_units, n_events) spikes.
-    is_high : (n_events,) bool.
-    duration_s : seconds in which they were counted.
-    min_events : with fewer events of either kind there is no index and no test; 2 or more.
+    is_high : (n_events,) True for events in the high state.
+    duration_s : length of the counting window in seconds.
+    min_events : with fewer events in either state there is no index and no test; 2 or more.
 
     Returns
     -------
     DataFrame
-        One row per unit, in their order:
+        One row per unit, in input order:
 
-        * n_high, n_low: events of either kind;
-        * high_rate_hz, low_rate_hz: mean rates, NaN without events of the kind;
+        * n_high, n_low: number of events in each state;
+        * high_rate_hz, low_rate_hz: mean rates; NaN without events in the state;
         * modulation_index: (high - low) / high where high is greater, else -(low - high) / low: -1 to 1;
-        * p_value, q_value: Welch's t-test, two-sided, and its q over units;
-        * p_rank_sum, q_rank_sum: rank-sum test, two-sided, and its q over units.
+        * p_value, q_value: two-sided Welch's t-test, and its q-value over units;
+        * p_rank_sum, q_rank_sum: two-sided rank-sum test, and its q-value over units.
 
-        Index and p are NaN with fewer than min_events events of either kind; the index also where the unit is
-        silent in all, p_value where the counts do not vary within either kind. p_rank_sum is then 1.
+        Index and p are NaN with fewer than min_events events in either state; the index also for a silent
+        unit, p_value also where counts vary in neither state. p_rank_sum is 1 where all counts are equal.
 
     Notes
     -----
-    Index and Welch's test are those of AllenSDK, ``stimulus_analysis.running_modulation``. With a handful
-    of events of one kind, which may by chance all have no spike and so no variance, Welch's test is
+    Index and Welch's test are those of AllenSDK's ``stimulus_analysis.running_modulation``. With only a
+    handful of events in one state, which by chance may all have no spike and so no variance, Welch's test is
     significant far too often; the rank-sum test (our choice) is not.
     """
     values, high = np.asarray(counts), np.asarray(is_high, dtype=np.bool_)
@@ -247,7 +247,7 @@ def state_modulation(
 
 
 def welch_p_values(first: NDArray[np.int32], second: NDArray[np.int32]) -> Floats:
-    """Welch's t-test, two-sided, for every unit.
+    """Return the two-sided p-value of Welch's t-test for every unit.
 
     Parameters
     ----------
@@ -255,12 +255,12 @@ def welch_p_values(first: NDArray[np.int32], second: NDArray[np.int32]) -> Float
 
     Returns
     -------
-    (n_units,) p-values; NaN where the values vary in neither group (`scipy.stats.ttest_ind` with
-    ``equal_var=False`` elsewhere).
+    (n_units,) p-values, as `scipy.stats.ttest_ind` with ``equal_var=False`` gives them; NaN where the values
+    vary in neither group.
     """
     errors = [group.var(axis=1, ddof=1) / group.shape[1] for group in (first, second)]
     total = errors[0] + errors[1]
-    varies = total > _NOTHING
+    varies = total > _ROUNDING
     total, errors = total[varies], [error[varies] for error in errors]
     t = (first.mean(axis=1) - second.mean(axis=1))[varies] / np.sqrt(total)
     # Welch-Satterthwaite
@@ -271,13 +271,13 @@ def welch_p_values(first: NDArray[np.int32], second: NDArray[np.int32]) -> Float
 
 
 def state_correlation(counts: ArrayLike, state: ArrayLike, min_shift: int = 10) -> pd.DataFrame:
-    """Correlate the firing of every unit with a state.
+    """Correlate the spike counts of every unit with a state.
 
     Parameters
     ----------
     counts : (n_units, n_bins) spikes.
-    state : (n_bins,) of finite numbers.
-    min_shift : bins, 1 or more; shifts of fewer are not part of the null distribution.
+    state : (n_bins,) finite numbers.
+    min_shift : minimum shift in the null distribution, in bins; 1 or more.
 
     Returns
     -------
@@ -288,11 +288,10 @@ def state_correlation(counts: ArrayLike, state: ArrayLike, min_shift: int = 10) 
 
     Notes
     -----
-    Neighbouring bins are alike in firing and in state, so that slow drifts correlate by chance far more often
-    than tests of independent bins allow for. The p-value therefore is the share of circular
-    shifts of the state against the spikes, the true one among them, with a correlation at least as
-    strong (a session has no other trials of itself to compare with; Harris 2020, "Nonsense correlations
-    in neuroscience").
+    Firing and state are autocorrelated, so slow drifts correlate by chance far more often than a test of
+    independent bins allows for (Harris 2020, "Nonsense correlations in neuroscience"). The p-value is
+    therefore the fraction of circular shifts of the state against the spikes, including no shift, with a
+    correlation at least as strong.
     """
     values, x = np.asarray(counts), np.asarray(state, dtype=np.float64)
     if values.ndim != 2 or x.shape != values.shape[1:] or not np.isfinite(x).all():
@@ -318,30 +317,32 @@ def state_correlation(counts: ArrayLike, state: ArrayLike, min_shift: int = 10) 
 
 @dataclass(frozen=True)
 class _Trace:
-    """A state, prepared for correlating it with many units."""
+    """A state, prepared for correlation with many units."""
 
     deviation: Floats  # (n_bins,) from the mean
     ranks: Floats  # (n_bins,) less their mean
-    spectrum: NDArray[np.complex128]  # of the ranks, twice in a row, padded to a length quick to transform
+    spectrum: NDArray[
+        np.complex128
+    ]  # of the ranks, repeated once and padded to a length that is fast to transform
     padded: int
 
     @classmethod
     def of(cls, state: Floats) -> _Trace:
-        from scipy.stats import rankdata  # takes half a second
+        from scipy.stats import rankdata  # the import takes half a second
 
         ranks = rankdata(state) - (state.size + 1) / 2
         padded = int(scipy.fft.next_fast_len(2 * state.size, real=True))
         return cls(state - state.mean(), ranks, scipy.fft.rfft(np.tile(ranks, 2), padded), padded)
 
     def shifted_products(self, values: Floats) -> Floats:
-        """(n_bins,) sum over bins of values and ranks, these shifted circularly by 0, 1, ... bins."""
+        """Return (n_bins,) the sums over bins of values times ranks shifted circularly by 0, 1, ... bins."""
         spectrum = scipy.fft.rfft(values, self.padded).conj() * self.spectrum
         return np.asarray(scipy.fft.irfft(spectrum, self.padded)[: values.size])
 
 
 def _correlations(counts: NDArray[np.int64], trace: _Trace, min_shift: int) -> tuple[float, float, float]:
-    """Pearson's and Spearman's r of one unit, and the p-value of the latter."""
-    # Counts are few different numbers: ranks by looking up instead of sorting.
+    """Return Pearson's and Spearman's r of one unit, and the p-value of the latter."""
+    # Counts take few different values, so a look-up table of ranks is faster than sorting.
     ties = np.bincount(counts)
     ranks = (np.cumsum(ties) - (ties - 1) / 2)[counts] - (counts.size + 1) / 2
     spearman = _correlation(ranks, trace.ranks)
@@ -350,15 +351,15 @@ def _correlations(counts: NDArray[np.int64], trace: _Trace, min_shift: int) -> t
 
 
 def _correlation(first: Floats, second: Floats) -> float:
-    """Pearson's r of deviations from the mean; NaN where either is constant."""
+    """Return Pearson's r, given deviations from the mean; NaN where either is constant."""
     size = np.sqrt((first @ first) * (second @ second))
-    return float(np.clip(first @ second / size, -1, 1)) if size > _NOTHING else np.nan
+    return float(np.clip(first @ second / size, -1, 1)) if size > _ROUNDING else np.nan
 
 
 def _shifted_p_value(products: Floats, min_shift: int) -> float:
-    """Share of the circular shifts, the true one (0) among them, with a correlation at least as strong."""
+    """Return the fraction of circular shifts, including 0, with a correlation at least as strong."""
     strength, n = np.abs(products), products.size
     if n < 2 * min_shift:
         return np.nan
     others = strength[min_shift : n - min_shift + 1]
-    return float((1 + np.count_nonzero(others >= strength[0] * (1 - _NOTHING))) / (1 + others.size))
+    return float((1 + np.count_nonzero(others >= strength[0] * (1 - _ROUNDING))) / (1 + others.size))

@@ -1,1 +1,1 @@
-"""Spikes: trains, counts in windows and bins, averages around events, populations."""
+"""Spike trains, counts in windows and bins, averages around events, populations."""

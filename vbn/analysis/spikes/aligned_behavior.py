@@ -1,10 +1,9 @@
-"""What the mouse did around events, on the time axis of the firing rates.
+"""Behavior around events, on the time axis of the firing rates.
 
-Sampled traces (running speed, pupil) are interpolated linearly to each bin's centre, event by event; licks
-are counted in the bins, as spikes are. A trace says nothing before its first and after its last sample:
-those points are NaN and left out of the mean. This is the picture of the AllenSDK tutorial
-``visual_behavior_neuropixels_quickstart``, whose pupil trace also leaves out likely blinks and interpolates
-over the gaps.
+Sampled traces (running speed, pupil) are interpolated linearly to the bin centres, event by event; licks are
+counted in bins, as spikes are. A trace is NaN before its first and after its last sample; NaN is ignored in
+the mean. This follows the AllenSDK tutorial ``visual_behavior_neuropixels_quickstart``, whose pupil trace
+also leaves out likely blinks and interpolates over the gaps.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from vbn.analysis.spikes.trains import Floats, checked_events
 
 @dataclass(frozen=True)
 class AlignedBehavior:
-    """Running, licks and pupil around events: means over events with their standard errors (``_sem``).
+    """Running, licks and pupil around events: means over events and their standard errors (``_sem``).
 
-    Every array is (n_bins,). A mean is NaN where no event has a value, a standard error (ddof 1) where
-    fewer than two have. The pupil's are None when there was no eye tracking.
+    Every array is (n_bins,). A mean is NaN where no event has a value, a standard error (ddof 1) where fewer
+    than two have one. The pupil arrays are None without eye tracking.
 
     Attributes
     ----------
@@ -31,7 +30,7 @@ class AlignedBehavior:
     running_speed_cm_s, running_speed_sem : cm/s.
     lick_rate_hz, lick_rate_sem : licks per second.
     pupil_area, pupil_area_sem : pixels squared.
-    pupil_x, pupil_x_sem : pixels, horizontal position of the pupil's centre in the camera's image.
+    pupil_x, pupil_x_sem : horizontal position of the pupil's centre in the camera image, pixels.
     n_events : number of events.
     """
 
@@ -63,9 +62,9 @@ def align_behavior(
     axis : the bins.
     running : times (n_samples,) in seconds, ascending, and speed (n_samples,) in cm/s.
     lick_times : (n_licks,) seconds, in any order; may be empty.
-    pupil : None without eye tracking, else times (n_frames,) in seconds, ascending, area (n_frames,) in
-        pixels squared, horizontal centre (n_frames,) in pixels, and likely_blink (n_frames,) True where the
-        frame is not to be trusted. Frames in a blink or with NaN are dropped and interpolated over.
+    pupil : times (n_frames,) in seconds, ascending, area (n_frames,) in pixels squared, horizontal centre
+        (n_frames,) in pixels, and likely_blink (n_frames,); None without eye tracking. Frames with a likely
+        blink or NaN are dropped and interpolated over.
 
     Returns
     -------
@@ -74,7 +73,7 @@ def align_behavior(
     Raises
     ------
     ValueError
-        For NaN among the event times, and for traces whose arrays differ in length.
+        If event times are not finite, or the arrays of a trace differ in length.
     """
     events = checked_events(event_times)
     speed, speed_sem = align_trace(events, axis, *running)
@@ -102,14 +101,14 @@ def align_trace(
     Parameters
     ----------
     event_times : (n_events,) seconds.
-    axis : the bins, at whose centres the trace is read.
+    axis : the bins, at whose centres the trace is sampled.
     times : (n_samples,) seconds, ascending.
-    values : (n_samples,) the trace; samples that are not finite are dropped and interpolated over.
+    values : (n_samples,) the trace; non-finite samples are dropped and interpolated over.
 
     Returns
     -------
-    mean : (n_bins,) over events; NaN where none has a value.
-    standard_error : (n_bins,) ddof 1; NaN where fewer than two events have a value.
+    mean : (n_bins,) mean over events; NaN where none has a value.
+    standard_error : (n_bins,) with ddof 1; NaN where fewer than two events have a value.
     """
     events = checked_events(event_times)
     time, value = np.asarray(times, dtype=np.float64), np.asarray(values, dtype=np.float64)
@@ -119,25 +118,25 @@ def align_trace(
     return _mean_and_sem(_interpolate(time[keep], value[keep], events[:, np.newaxis] + axis.centers_s))
 
 
-def _interpolate(times: Floats, values: Floats, at: Floats) -> Floats:
-    """Linear interpolation that is NaN outside the samples."""
+def _interpolate(times: Floats, values: Floats, new_times: Floats) -> Floats:
+    """Interpolate linearly; NaN outside the samples."""
     if times.size == 0:
-        return np.full(at.shape, np.nan)
-    return np.asarray(np.interp(at, times, values, left=np.nan, right=np.nan))
+        return np.full(new_times.shape, np.nan)
+    return np.asarray(np.interp(new_times, times, values, left=np.nan, right=np.nan))
 
 
 def _mean_and_sem(values: Floats) -> tuple[Floats, Floats]:
-    """Mean and standard error over rows, leaving out NaN."""
+    """Return mean and standard error over rows, ignoring NaN."""
     known = np.isfinite(values)
     n = known.sum(axis=0)
-    # A denominator of NaN in place of 0 keeps numpy quiet and gives NaN.
+    # NaN instead of 0 as the denominator avoids numpy's warning and gives NaN.
     mean = np.where(known, values, 0.0).sum(axis=0) / np.where(n > 0, n, np.nan)
     squares = np.where(known, (values - mean) ** 2, 0.0).sum(axis=0)
     return mean, np.sqrt(squares / np.where(n > 1, n * (n - 1.0), np.nan))
 
 
 def _lick_rate(events: Floats, axis: TimeAxis, lick_times: ArrayLike) -> tuple[Floats, Floats]:
-    """Licks counted as the spikes of one unit."""
+    """Return mean and standard error of the lick rate, counting licks like the spikes of one unit."""
     licks = np.sort(checked_events(lick_times, "lick_times"))
     result = psth(count_spikes(licks, [0], [licks.size], events, axis), axis)
     return result.rate_hz[0], result.sem_hz[0]
@@ -152,7 +151,7 @@ def _align_pupil(
     blink = likely_blink.astype(np.bool_)
     if blink.shape != times.shape:
         raise ValueError(f"likely_blink must be as long as the times, got {blink.shape} and {times.shape}.")
-    seen = ~blink
-    mean_area, sem_area = align_trace(events, axis, times[seen], area[seen])
-    mean_x, sem_x = align_trace(events, axis, times[seen], center_x[seen])
+    valid = ~blink
+    mean_area, sem_area = align_trace(events, axis, times[valid], area[valid])
+    mean_x, sem_x = align_trace(events, axis, times[valid], center_x[valid])
     return mean_area, sem_area, mean_x, sem_x

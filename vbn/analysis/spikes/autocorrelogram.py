@@ -1,4 +1,4 @@
-"""How soon a unit fires again after each of its spikes."""
+"""Autocorrelograms of spike trains."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from vbn.analysis.spikes.trains import Floats
 
 
 def autocorrelogram(spike_times: ArrayLike, *, window_s: float = 0.05, bin_s: float = 0.001) -> Floats:
-    """Return the rate at which a unit fires at each time after a spike of its own.
+    """Return the autocorrelogram of a unit as a firing rate, at positive lags.
 
     Parameters
     ----------
     spike_times : (n_spikes,) seconds, ascending.
-    window_s : longest time after a spike.
-    bin_s : seconds, width of a bin.
+    window_s : longest lag in seconds.
+    bin_s : bin width in seconds.
 
     Returns
     -------
-    (n_bins,) Hz: later spikes per spike and second, bin k from ``k * bin_s`` to ``(k + 1) * bin_s``, half
-    open; the other half, before the spike, is its mirror image. 0 for fewer than two spikes.
+    (n_bins,) Hz: later spikes per spike and second; bin k is half open, from ``k * bin_s`` to ``(k + 1) *
+    bin_s``. Negative lags are the mirror image. 0 for fewer than two spikes.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def autocorrelogram(spike_times: ArrayLike, *, window_s: float = 0.05, bin_s: fl
     for later in range(1, train.size):
         lag_bin = ((train[later:] - train[:-later]) / bin_s).astype(np.int64)
         near = lag_bin[lag_bin < n_bins]
-        if near.size == 0:  # then the spikes after those are further away still
+        if near.size == 0:  # then all spikes further on are too far away as well
             break
         counts += np.bincount(near, minlength=n_bins)
     return counts / (max(train.size, 1) * bin_s)

@@ -1,6 +1,6 @@
-"""Long signals in equal bins of time: rates of units, means of traces, counts of events.
+"""Long signals in time bins: rates of units, means of traces, counts of events.
 
-A bin holds what comes at its start or later and before its end; the last one holds its end, too.
+A bin includes its start and excludes its end; the last bin also includes its end.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from vbn.analysis.spikes.trains import Floats, unit_trains
 
 
 def equal_bins(start_s: float, stop_s: float, bin_s: float) -> Floats:
-    """Divide a stretch of time into equal bins, as near as can be to a length.
+    """Divide an interval into equal bins whose length is as close as possible to the one given.
 
     Parameters
     ----------
     start_s, stop_s : seconds.
-    bin_s : wanted length of a bin in seconds.
+    bin_s : desired bin length in seconds.
 
     Returns
     -------
-    (n_bins + 1,) seconds, the edges; at least one bin.
+    (n_bins + 1,) bin edges in seconds; at least one bin.
 
     Raises
     ------
@@ -43,7 +43,8 @@ def rates_in_bins(spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLik
 
     Parameters
     ----------
-    spike_times, offsets, n_spikes : spikes of the units, see `trains`; memory maps are searched, not copied.
+    spike_times, offsets, n_spikes : spikes of the units, see `vbn.analysis.spikes.trains`; memory maps are
+        searched, not copied.
     edges_s : (n_bins + 1,) seconds, ascending.
 
     Returns
@@ -62,7 +63,7 @@ def mean_in_bins(times_s: ArrayLike, values: ArrayLike, edges_s: Floats) -> Floa
     Parameters
     ----------
     times_s : (n_samples,) seconds, in any order.
-    values : (n_samples,) of any unit; NaN is left out.
+    values : (n_samples,) in any unit; NaN is ignored.
     edges_s : (n_bins + 1,) seconds, ascending.
 
     Returns
@@ -79,13 +80,13 @@ def mean_in_bins(times_s: ArrayLike, values: ArrayLike, edges_s: Floats) -> Floa
 
 
 def event_rates_in_bins(times_s: ArrayLike, edges_s: Floats) -> Floats:
-    """Return how often events come in bins: (n_bins,) per second, of (n_events,) times in seconds."""
+    """Return the rate of events in bins: (n_bins,) per second, given (n_events,) times in seconds."""
     counts, _ = np.histogram(np.asarray(times_s, dtype=np.float64), edges_s)
     return np.asarray(counts / np.diff(edges_s), dtype=np.float64)
 
 
 def z_scores(rates: Floats) -> Floats:
-    """Return each row in standard deviations from its mean: (n_rows, n_bins); 0 in rows that do not vary."""
+    """Return the z-scores of each row: (n_rows, n_bins); 0 in rows that do not vary."""
     deviations = rates - rates.mean(axis=1, keepdims=True)
     varies = np.ptp(rates, axis=1, keepdims=True) > 0
     scores: Floats = np.zeros(rates.shape)

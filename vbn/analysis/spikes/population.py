@@ -1,6 +1,6 @@
-"""Units taken together, by structure or any other label.
+"""Population averages over groups of units, by structure or any other label.
 
-Every unit counts the same, whatever its rate. Units without a label are in no group. Groups come in
+Every unit has the same weight, whatever its rate. Units without a label are in no group. Groups are in
 alphabetical order.
 """
 
@@ -22,8 +22,8 @@ class PopulationPsth:
 
     Attributes
     ----------
-    groups : (n_groups,) labels, ascending.
-    n_units : (n_groups,) units averaged; those with NaN are left out.
+    groups : (n_groups,) labels, sorted.
+    n_units : (n_groups,) number of units averaged, without those with NaN.
     mean_hz : (n_groups, n_bins) mean over units; NaN without units.
     std_hz : (n_groups, n_bins) standard deviation over units (ddof 1); NaN for fewer than two.
     sem_hz : (n_groups, n_bins) standard error over units, ``std_hz / sqrt(n_units)``.
@@ -41,19 +41,19 @@ def population_psth(rate_hz: ArrayLike, groups: ArrayLike) -> PopulationPsth:
 
     Parameters
     ----------
-    rate_hz : (n_units, n_bins) mean rate of each unit, as of `vbn.analysis.psth`. A unit with a NaN in
-        any bin is left out of its group, which stays, be it empty.
+    rate_hz : (n_units, n_bins) mean rate of each unit, as from `vbn.analysis.psth`. A unit with NaN in any
+        bin is excluded from its group; the group is kept even if no unit remains.
     groups : (n_units,) labels, such as structure acronyms; None and NaN for units in no group.
 
     Returns
     -------
     PopulationPsth
-        Without groups, arrays of no rows.
+        With no rows if there are no groups.
 
     Raises
     ------
     ValueError
-        When there is not one label per unit.
+        Unless there is one label per unit.
     """
     rates = np.asarray(rate_hz, dtype=np.float64)
     if rates.ndim != 2:
@@ -74,7 +74,7 @@ def population_psth(rate_hz: ArrayLike, groups: ArrayLike) -> PopulationPsth:
 
 
 def _grouped(groups: ArrayLike, n_units: int) -> tuple[tuple[str, ...], Integers]:
-    """Names of the groups, and each unit's place among them, -1 for none."""
+    """Return the group names, and each unit's index among them, -1 for none."""
     labels = pd.Series(np.asarray(groups, dtype=object), dtype=object)
     if len(labels) != n_units:
         raise ValueError(f"There must be one group per unit: {len(labels)} groups, {n_units} units.")
@@ -92,23 +92,23 @@ def _std(rows: Floats) -> Floats:
 
 
 def area_summary(groups: ArrayLike, flags: Mapping[str, ArrayLike]) -> pd.DataFrame:
-    """Count the units of each group, and those with a property.
+    """Count the units of each group, and those with each property.
 
     Parameters
     ----------
     groups : (n_units,) labels, such as structure acronyms; None and NaN for units in no group.
-    flags : name of a property, such as ``responsive`` or ``tagged``, and (n_units,) booleans, of which
-        missing ones (None, NaN, ``<NA>``) are not known.
+    flags : for each property, such as ``responsive`` or ``tagged``, (n_units,) booleans; None, NaN and
+        ``<NA>`` mean unknown.
 
     Returns
     -------
     One row per group: group, n_units, and for each property n_known_<name>, n_<name> and share_<name>, the
-    latter of the units for which it is known (NaN where it is for none).
+    fraction among units for which it is known (NaN if there are none).
 
     Raises
     ------
     ValueError
-        When there is not one label, or one flag, per unit.
+        Unless there is one label, and one value of each property, per unit.
     """
     labels = np.asarray(groups, dtype=object)
     names, group = _grouped(labels, len(labels))

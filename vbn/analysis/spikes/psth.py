@@ -1,10 +1,10 @@
 """Peri-stimulus time histograms: spikes counted in time bins around events.
 
-A *bin* is half open: its left edge belongs to it, its right edge to the next one, the last edge to none.
-*Relative time* is a spike's time less the start of its event's window, ``spike - (event + start_s)``, and the
-edges it is compared with are ``k * bin_s``: never sums of bins, which drift. This is the binning of the
-AllenSDK tutorials' ``makePSTH`` (``numpy.histogram`` of the same differences), except that
-``numpy.histogram`` also counts a spike lying exactly on the last edge.
+A *bin* is half open: it includes its left edge, but not its right edge. *Relative time* is a spike's time
+minus the start of the event's window, ``spike - (event + start_s)``; it is compared with edges ``k * bin_s``,
+never with cumulated bin widths, which drift. This is the binning of the AllenSDK tutorials' ``makePSTH``
+(``numpy.histogram`` of the same differences), except that ``numpy.histogram`` also counts a spike exactly on
+the last edge.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from numpy.typing import ArrayLike
 
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers, checked_events, unit_trains
 
-TOLERANCE = 1e-9  # bins, or seconds: what rounding may do to a sum of decimal fractions
+TOLERANCE = 1e-9  # bins or seconds: rounding error of a sum of decimal fractions
 RESPONSE_WINDOW_S = (0.0, 0.25)  # one flash
-BLOCK_SIZE = 32_768  # spikes counted in one go: few enough for a core's cache, many for the cost of a call
-DENSE = 128  # spikes for each bound of a window
+BLOCK_SIZE = 32_768  # spikes per batch: few enough for a core's cache, enough to amortise the calls
+DENSE = 128  # spikes per window edge, above which windows are sparse
 
-Block = list[tuple[Floats, Integers]]  # of each unit its spikes, and the (n_events, 2) bounds of the windows
+Block = list[tuple[Floats, Integers]]  # each unit's spikes, and (n_events, 2) indices of its windows' bounds
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class TimeAxis:
 
     Parameters
     ----------
-    start_s, stop_s : seconds, first and last edge relative to the event.
-    bin_s : seconds, width of a bin.
+    start_s, stop_s : first and last edge, in seconds relative to the event.
+    bin_s : bin width in seconds.
 
     Raises
     ------
     ValueError
-        When the window is not a positive, whole number of bins.
+        If the window is not a positive, whole number of bins.
 
     Examples
     --------
@@ -68,28 +68,28 @@ class TimeAxis:
 
     @property
     def edges_s(self) -> Floats:
-        """(n_bins + 1,) seconds relative to the event."""
+        """Bin edges: (n_bins + 1,) seconds relative to the event."""
         return np.asarray(self.start_s + np.arange(self.n_bins + 1) * self.bin_s, dtype=np.float64)
 
     @property
     def centers_s(self) -> Floats:
-        """(n_bins,) seconds relative to the event."""
+        """Bin centres: (n_bins,) seconds relative to the event."""
         return np.asarray(self.start_s + (np.arange(self.n_bins) + 0.5) * self.bin_s, dtype=np.float64)
 
     def bins_within(self, start_s: float, stop_s: float) -> Booleans:
-        """(n_bins,) True for the bins that lie wholly in start_s..stop_s (seconds, relative to the event)."""
+        """Return (n_bins,) True for bins wholly within start_s..stop_s (seconds, relative to the event)."""
         edges_s = self.edges_s
         return (edges_s[:-1] >= start_s - TOLERANCE) & (edges_s[1:] <= stop_s + TOLERANCE)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Spikes per bin, added up over events.
+    """Spikes per bin, summed over events.
 
     Attributes
     ----------
-    total : (n_units, n_bins) spikes, sum over events.
-    sum_of_squares : (n_units, n_bins) spikes squared, sum over events of each event's count squared.
+    total : (n_units, n_bins) sum over events of the spike counts.
+    sum_of_squares : (n_units, n_bins) sum over events of the squared spike counts.
     n_events : number of events.
     """
 
@@ -98,7 +98,7 @@ class Counts:
     n_events: int
 
     def __add__(self, other: Counts) -> Counts:
-        """Count both sets of events together, for the same units and axis."""
+        """Pool two sets of events, for the same units and axis."""
         return Counts(
             self.total + other.total,
             self.sum_of_squares + other.sum_of_squares,
@@ -113,23 +113,22 @@ def count_spikes(
 
     Parameters
     ----------
-    spike_times : (n_all_spikes,) seconds, units one after the other, ascending within a unit; may be a
-        memory map: it is not copied, and what lies before the first window or after the last is hardly read.
+    spike_times : (n_all_spikes,) seconds, units one after the other, ascending within a unit; may be a memory
+        map: it is not copied, and little is read outside the windows.
     offsets : (n_units,) index of each unit's first spike.
     n_spikes : (n_units,) number of spikes of each unit.
-    event_times : (n_events,) seconds, in any order; the windows of two events may overlap, and a spike in
-        both counts for both.
+    event_times : (n_events,) seconds, in any order; windows may overlap, and a spike in two counts in both.
     axis : the bins.
 
     Returns
     -------
     Counts
-        All zero where a unit has no spikes or there are no events.
+        Zero for units without spikes and if there are no events.
 
     Raises
     ------
     ValueError
-        For NaN or infinite event times, and for offsets that lie outside ``spike_times``.
+        If event times are not finite, or offsets lie outside ``spike_times``.
 
     Examples
     --------
@@ -137,7 +136,7 @@ def count_spikes(
     >>> counts.total.tolist()
     [[1, 2]]
     """
-    # Ascending windows keep the binary searches and the reads in one direction.
+    # With ascending windows, searches and reads go in one direction.
     starts = np.sort(checked_events(event_times)) + axis.start_s
     trains = unit_trains(spike_times, offsets, n_spikes)
     total = np.zeros((np.size(offsets), axis.n_bins), dtype=np.int64)
@@ -151,8 +150,8 @@ def count_spikes(
 
 
 def _blocks(trains: Iterable[Floats], starts: Floats, axis: TimeAxis) -> Iterator[Block]:
-    """Find the windows' spikes, and put units together until there are enough for one go."""
-    # The search's end is a little late, since it compares a rounded sum; the bins decide exactly.
+    """Find the spikes in the windows, and yield batches of units with enough spikes to count at once."""
+    # The search compares a rounded sum, so it ends a little late; the binning is exact.
     windows = np.stack([starts, starts + axis.n_bins * axis.bin_s + TOLERANCE], axis=1)
     block: Block = []
     size = 0
@@ -168,10 +167,10 @@ def _blocks(trains: Iterable[Floats], starts: Floats, axis: TimeAxis) -> Iterato
 
 
 def _find_windows(train: Floats, windows: Floats) -> Integers:
-    """Index of the first spike of each ascending window, and of the first one after it: (n_windows, 2)."""
+    """Return, for ascending windows, (n_windows, 2) the indices of the first spike in and after each."""
     first, last = train.searchsorted([windows[0, 0], windows[-1, 1]])
     part = train[first:last]
-    # Where the windows are dense, reading once in order (a number of each cache line) beats their misses.
+    # Where windows are dense, reading one number of each cache line in order avoids cache misses.
     if part.size < DENSE * windows.size:
         part[::8].max(initial=0.0)
     bounds: Integers = part.searchsorted(windows) + first
@@ -179,11 +178,11 @@ def _find_windows(train: Floats, windows: Floats) -> Integers:
 
 
 def _count_block(block: Block, starts: Floats, axis: TimeAxis) -> tuple[Integers, Integers]:
-    """Count the spikes of some units, and the squares: (n_units, n_bins) each."""
-    n_units, n_cells = len(block), axis.n_bins + 1  # one more, for what lies past the last edge
+    """Return total and sum of squares, (n_units, n_bins) each, for a batch of units."""
+    n_units, n_cells = len(block), axis.n_bins + 1  # one more for spikes past the last edge
     first, last = np.stack([bounds for _, bounds in block]).reshape(-1, 2).T  # by unit, then by event
     per_window = last - first
-    begin = np.cumsum(per_window) - per_window  # of each window, among the spikes of the block
+    begin = np.cumsum(per_window) - per_window  # of each window, within the spikes of the block
     of_unit = np.append(begin[:: starts.size], per_window.sum()).tolist()
     spike = np.repeat(first - begin, per_window)
     spike += np.arange(spike.size)
@@ -200,12 +199,12 @@ def _count_block(block: Block, starts: Floats, axis: TimeAxis) -> tuple[Integers
 
 
 def _bin_of(relative_s: Floats, axis: TimeAxis) -> Integers:
-    """Bin of each relative time >= 0, by comparison with ``k * bin_s``; n_bins where it is past the last."""
+    """Return the bin of each relative time >= 0, by comparison with ``k * bin_s``; n_bins past the end."""
     quotient = relative_s / axis.bin_s
     np.minimum(quotient, axis.n_bins, out=quotient)
     whole = np.floor(quotient)
     spike_bin = whole.astype(np.int64)
-    # The quotient is off by a few roundings, so only next to an edge can it be on the wrong side.
+    # Rounding errors of the quotient can put it on the wrong side of an edge only very near that edge.
     quotient -= whole
     quotient -= 0.5
     np.abs(quotient, out=quotient)
@@ -215,49 +214,49 @@ def _bin_of(relative_s: Floats, axis: TimeAxis) -> Integers:
 
 
 def _bin_by_edges(relative_s: Floats, axis: TimeAxis) -> Integers:
-    guess = (relative_s / axis.bin_s).astype(np.int64)  # off by at most one, from rounding
+    guess = (relative_s / axis.bin_s).astype(np.int64)  # off by at most one, due to rounding
     guess -= relative_s < guess * axis.bin_s
     guess += relative_s >= (guess + 1) * axis.bin_s
     return np.minimum(guess, axis.n_bins)
 
 
 def _beyond_total(cell: Integers, begin: Integers, n_cells: int) -> Integers:
-    """Sum over windows of ``count**2 - count`` in each cell, from spikes ordered by window and cell.
+    """Return the sum over windows of ``count**2 - count`` in each cell, for spikes sorted by window and cell.
 
-    Most spikes are alone in their window's cell and add nothing: only the runs of others are looked at.
+    Most spikes are alone in their window's cell and add nothing: only runs of several are evaluated.
     """
-    is_another = np.zeros(cell.size + 1, dtype=np.bool_)  # in the cell of the spike before it
-    np.equal(cell[1:], cell[:-1], out=is_another[1 : cell.size])
-    is_another[begin] = False
-    another = np.flatnonzero(is_another)
-    first = np.flatnonzero(np.diff(another, prepend=-2) != 1)
-    count = np.diff(first, append=another.size) + 1
+    is_repeat = np.zeros(cell.size + 1, dtype=np.bool_)  # in the cell of the spike before it
+    np.equal(cell[1:], cell[:-1], out=is_repeat[1 : cell.size])
+    is_repeat[begin] = False
+    repeat = np.flatnonzero(is_repeat)
+    first = np.flatnonzero(np.diff(repeat, prepend=-2) != 1)
+    count = np.diff(first, append=repeat.size) + 1
     weights = count**2 - count
-    return np.bincount(cell[another[first]], weights=weights, minlength=n_cells).astype(np.int64)
+    return np.bincount(cell[repeat[first]], weights=weights, minlength=n_cells).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class Psth:
-    """Mean firing rates around events, with the numbers one filters units by.
+    """Mean firing rates around events, with summary values for filtering units.
 
     Attributes
     ----------
     rate_hz : (n_units, n_bins) mean over events; NaN without events.
     sem_hz : (n_units, n_bins) standard error over events (ddof 1); NaN for fewer than two events.
     n_events : number of events.
-    baseline_hz : (n_units,) mean rate of the bins wholly before the event; NaN when there is none.
-    response_hz : (n_units,) mean rate of the bins wholly in the response window; NaN when there is none.
+    baseline_hz : (n_units,) mean rate of the bins wholly before the event; NaN if there are none.
+    response_hz : (n_units,) mean rate of the bins wholly in the response window; NaN if there are none.
     peak_hz : (n_units,) highest rate of a bin in the response window.
     peak_latency_s : (n_units,) centre of the first bin with that rate; NaN where the unit is silent there.
-    latency_s : (n_units,) when the rate last crosses, on its way to that peak, half the way from the
-        baseline to the peak; NaN where it is above half from the response window's first bin on, where the
-        peak is not above the baseline, and without baseline.
+    latency_s : (n_units,) last time before the peak at which the rate rises through the midpoint between
+        baseline and peak; NaN where it is above the midpoint in all bins of the response window before the
+        peak, where the peak is not above the baseline, and without a baseline.
 
     Notes
     -----
     The latency is the time to half maximum of Bennett et al. 2025 (``get_latency2``: the last time at or
-    below half of the normalised response), looked for before the peak only, and interpolated linearly between
-    the centres of the two bins. It says nothing of whether there is a response: noise has a peak, too.
+    below half of the normalised response), searched only before the peak, and interpolated linearly between
+    bin centres. It does not imply a response: noise has a peak, too.
     """
 
     rate_hz: Floats
@@ -277,12 +276,12 @@ def psth(counts: Counts, axis: TimeAxis, response_window_s: tuple[float, float] 
     ----------
     counts : from `count_spikes` with the same axis.
     axis : the bins.
-    response_window_s : seconds after the event, in which the response and its peak are looked for.
+    response_window_s : start and stop of the response window, in seconds after the event.
 
     Returns
     -------
     Psth
-        All NaN when there are no events.
+        All NaN if there are no events.
     """
     if counts.total.shape[1] != axis.n_bins:
         raise ValueError(f"The counts have {counts.total.shape[1]} bins, the axis {axis.n_bins}.")
@@ -325,14 +324,14 @@ def _mean_over_bins(rate_hz: Floats, bins: Booleans) -> Floats:
 
 def _peak(rate_hz: Floats, centers_s: Floats) -> tuple[Floats, Floats]:
     if centers_s.size == 0:
-        nothing = np.full(rate_hz.shape[0], np.nan)
-        return nothing, nothing.copy()
+        missing = np.full(rate_hz.shape[0], np.nan)
+        return missing, missing.copy()
     peak_hz = rate_hz.max(axis=1)
     return peak_hz, np.where(peak_hz > 0, centers_s[rate_hz.argmax(axis=1)], np.nan)
 
 
 def _half_maximum(rate_hz: Floats, centers_s: Floats, baseline_hz: Floats) -> Floats:
-    """Last crossing, before the peak, of the middle between baseline and peak."""
+    """Return the last time before the peak at which rates cross the midpoint between baseline and peak."""
     n_bins = centers_s.size
     if n_bins < 2:
         return np.full(rate_hz.shape[0], np.nan)

@@ -1,4 +1,4 @@
-"""Single spikes around events, to be drawn one row per event."""
+"""Spikes around events, for raster plots."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def spikes_around(
     ----------
     spike_times : (n_spikes,) seconds, ascending.
     event_times : (n_events,) seconds, in any order; a spike near several of them is returned for each.
-    start_s, stop_s : seconds relative to an event, half open.
+    start_s, stop_s : window in seconds relative to an event, half open.
 
     Returns
     -------
     time_s : (n,) seconds from the event to each spike, event by event.
-    event : (n,) place of that event in ``event_times``.
+    event : (n,) index of that event in ``event_times``.
 
     Examples
     --------

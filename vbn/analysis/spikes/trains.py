@@ -1,8 +1,8 @@
 """The spike trains of many units in one array.
 
-All functions of this package that take spikes take the same three arrays: ``spike_times``, the spikes
-of one unit after the other; ``offsets``, where each unit begins in it; and ``n_spikes``, how many it has.
-Within a unit the times ascend. ``spike_times`` may be a memory map: nothing here copies it as a whole.
+All functions of this package that take spikes take the same three arrays: ``spike_times``, the spikes of one
+unit after the other, ascending within a unit; ``offsets``, the index of each unit's first spike; and
+``n_spikes``, their number. ``spike_times`` may be a memory map: it is never copied as a whole.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Booleans = NDArray[np.bool_]
 
 
 class SpikePieces:
-    """The spike times of several probes as if they were one array, without copying them into one.
+    """The spike times of several probes, used like one array without copying them.
 
-    Offsets count through the pieces in their order. A unit lies in one piece.
+    Offsets run through the pieces in order. All spikes of a unit are in one piece.
 
     Parameters
     ----------
@@ -29,18 +29,18 @@ class SpikePieces:
     """
 
     def __init__(self, pieces: Sequence[ArrayLike]) -> None:
-        # Plain arrays over the same memory: slicing a np.memmap object costs ten times as much.
+        # Plain arrays on the same memory: slicing an np.memmap object takes ten times as long.
         self.pieces = [np.asarray(piece, dtype=np.float64) for piece in pieces] or [np.empty(0)]
         sizes = [piece.size for piece in self.pieces]
         self.starts = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        """Copy the pieces into one array."""
+        """Concatenate the pieces into one array."""
         whole = np.concatenate(self.pieces)
         return whole.astype(dtype) if dtype is not None else whole
 
     def part(self, start: int, stop: int) -> Floats:
-        """Return spikes start to stop, as a view; they must lie in one piece."""
+        """Return a view of the spikes from start to stop, which must lie in one piece."""
         number = int(np.searchsorted(self.starts[1:-1], start, side="right"))
         first = int(self.starts[number])
         if stop > self.starts[number + 1]:
@@ -49,7 +49,7 @@ class SpikePieces:
 
 
 def unit_trains(spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike) -> Iterator[Floats]:
-    """Yield each unit's spike times, as a view wherever the input allows it.
+    """Yield each unit's spike times, as a view where possible.
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ def unit_trains(spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike)
 
     Yields
     ------
-    (n_spikes[unit],) seconds.
+    Spike times of a unit: (n_spikes,) seconds.
 
     Raises
     ------
     ValueError
-        When the arrays do not describe parts of ``spike_times``.
+        If offsets and numbers do not describe parts of ``spike_times``.
     """
     whole = spike_times if isinstance(spike_times, SpikePieces) else SpikePieces([spike_times])
     first, last = _checked_bounds(whole, offsets, n_spikes)
@@ -93,12 +93,12 @@ def _checked_bounds(whole: SpikePieces, offsets: ArrayLike, n_spikes: ArrayLike)
 
 
 def checked_events(event_times: ArrayLike, name: str = "event_times") -> Floats:
-    """Give event times as float64, in the order they came.
+    """Return event times as float64, in the given order.
 
     Parameters
     ----------
     event_times : (n_events,) seconds, in any order.
-    name : what to call them in an error.
+    name : name of the argument, for error messages.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def checked_events(event_times: ArrayLike, name: str = "event_times") -> Floats:
     Raises
     ------
     ValueError
-        For NaN or infinite times, and for anything but one dimension.
+        If times are not finite, or the array is not one-dimensional.
     """
     events = np.asarray(event_times, dtype=np.float64)
     if events.ndim != 1:

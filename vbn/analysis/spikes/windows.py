@@ -1,9 +1,9 @@
-"""Spikes of many units in one window per event.
+"""Spike counts, first spikes and trace means in a window around each event.
 
-A *window* is (start, stop) in seconds relative to an event, half open: a spike on its start counts, one on
-its stop does not. Edges are those of `vbn.analysis.spikes.psth.count_spikes`: relative time is
-``spike - (event + start)`` and is compared with ``stop - start``, so that a window counts exactly what the
-same single bin of a `vbn.analysis.spikes.psth.TimeAxis` does.
+A *window* is (start, stop) in seconds relative to an event, half open: a spike at its start counts, one at
+its stop does not. Edges are treated as in `vbn.analysis.spikes.psth.count_spikes`: relative time is ``spike -
+(event + start)`` and is compared with ``stop - start``, so a window counts exactly the spikes of the
+corresponding single bin of a `vbn.analysis.spikes.psth.TimeAxis`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Window = tuple[float, float]
 
 
 def checked_window(window: Sequence[float], name: str = "window") -> Window:
-    """Give a window as two floats.
+    """Return a window as two floats.
 
     Parameters
     ----------
-    window : start and stop, seconds.
-    name : what to call it in an error.
+    window : start and stop in seconds.
+    name : name of the argument, for error messages.
 
     Raises
     ------
     ValueError
-        Unless there are two finite numbers, the first below the second.
+        Unless it has two finite numbers, the first less than the second.
     """
     edges = tuple(float(edge) for edge in window)
     if len(edges) != 2 or not np.all(np.isfinite(edges)) or not edges[0] < edges[1]:
@@ -39,16 +39,16 @@ def checked_window(window: Sequence[float], name: str = "window") -> Window:
 
 
 def check_windows(parameters: Any, *names: str) -> None:
-    """Check windows of a frozen dataclass, and make tuples of the lists that JSON gives back."""
+    """Check the named windows of a frozen dataclass; lists, as read from JSON, become tuples."""
     for name in names:
         object.__setattr__(parameters, name, checked_window(getattr(parameters, name), name))
 
 
 def check_equal_lengths(parameters: Any, *names: str) -> None:
-    """Refuse windows of unequal length, whose counts no paired rank test may compare.
+    """Raise ``ValueError`` for windows of unequal length, whose counts a paired rank test cannot compare.
 
-    Counts of a random train are skewed, and the more so the shorter the window: the differences of two rates
-    from unequal windows are not symmetric about 0, which is what the signed-rank test tests.
+    Spike counts of a random train are skewed, the more so the shorter the window. Differences of rates from
+    unequal windows are therefore not symmetric about 0, as the signed-rank test assumes.
     """
     lengths = [window_length_s(getattr(parameters, name)) for name in names]
     if max(lengths) - min(lengths) > 1e-9:
@@ -56,7 +56,7 @@ def check_equal_lengths(parameters: Any, *names: str) -> None:
 
 
 def window_length_s(window: Window) -> float:
-    """Length of a window in seconds."""
+    """Return the length of a window in seconds."""
     return window[1] - window[0]
 
 
@@ -76,7 +76,6 @@ def count_in_windows(
     Returns
     -------
     (n_units, n_events) int32
-        In the order of units and events.
 
     Examples
     --------
@@ -84,53 +83,53 @@ def count_in_windows(
     [[2, 0]]
     """
     starts, order = _sorted_starts(event_times, window)
-    ends = _ends(starts, window_length_s(window))
+    stops = _stops(starts, window_length_s(window))
     trains = unit_trains(spike_times, offsets, n_spikes)
     counts = np.zeros((np.size(offsets), starts.size), dtype=np.int32)
     for row, train in enumerate(trains):
-        counts[row, order] = train.searchsorted(ends) - train.searchsorted(starts)
+        counts[row, order] = train.searchsorted(stops) - train.searchsorted(starts)
     return counts
 
 
 def first_spikes_in_windows(
     spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike, event_times: ArrayLike, window: Window
 ) -> Floats:
-    """Find how long after each event every unit's first spike in a window comes.
+    """Return the latency of every unit's first spike in a window around each event.
 
     Parameters
     ----------
-    spike_times, offsets, n_spikes, event_times, window : as of `count_in_windows`.
+    spike_times, offsets, n_spikes, event_times, window : as for `count_in_windows`.
 
     Returns
     -------
     (n_units, n_events) seconds after the event (not after the window's start); NaN without a spike.
     """
     starts, order = _sorted_starts(event_times, window)
-    ends = _ends(starts, window_length_s(window))
+    stops = _stops(starts, window_length_s(window))
     trains = unit_trains(spike_times, offsets, n_spikes)
     latency_s = np.full((np.size(offsets), starts.size), np.nan)
     for row, train in enumerate(trains):
         if train.size:
             first = train.searchsorted(starts)
-            answered = train.searchsorted(ends) > first
-            latency_s[row, order[answered]] = train[first[answered]] - (starts[answered] - window[0])
+            has_spike = train.searchsorted(stops) > first
+            latency_s[row, order[has_spike]] = train[first[has_spike]] - (starts[has_spike] - window[0])
     return latency_s
 
 
 def _sorted_starts(event_times: ArrayLike, window: Window) -> tuple[Floats, Integers]:
-    """Ascending starts of the windows, and the event of each: ascending keys search several times faster."""
+    """Return the window starts, sorted because searching for ascending keys is faster, and their events."""
     start, _ = checked_window(window)
     events = checked_events(event_times)
     order = np.argsort(events, kind="stable")
     return np.asarray(events[order] + start), order
 
 
-def _ends(starts: Floats, length: float) -> Floats:
-    """(n_events,) the least number x of each window for which ``x - start < length`` is false.
+def _stops(starts: Floats, length: float) -> Floats:
+    """Return (n_events,) the least number x of each window for which ``x - start < length`` is false.
 
     The rounded sum ``start + length`` may be off by a last digit or two, which matters where spikes and edges
-    lie on one grid of decimal fractions. Rounding is monotonic, so the edge is found by halving between the
-    two nearest safe numbers.
+    lie on the same grid of decimal fractions. Rounding is monotonic, so the edge is found by bisection
+    between two safe bounds.
     """
     near = starts + length
     margin = 4 * np.spacing(np.maximum(np.maximum(np.abs(starts), np.abs(near)), length))
@@ -151,13 +150,13 @@ def mean_in_windows(times: ArrayLike, values: ArrayLike, event_times: ArrayLike,
     Parameters
     ----------
     times : (n_samples,) seconds, ascending.
-    values : (n_samples,); samples that are not finite are left out.
+    values : (n_samples,) the trace; non-finite samples are ignored.
     event_times : (n_events,) seconds, in any order.
     window : start and stop in seconds relative to an event, half open.
 
     Returns
     -------
-    (n_events,) in the unit of the values; NaN where no sample lies in the window.
+    (n_events,) means in the unit of the values; NaN where no sample lies in the window.
     """
     time, value = np.asarray(times, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if time.ndim != 1 or time.shape != value.shape:
@@ -172,12 +171,6 @@ def mean_in_windows(times: ArrayLike, values: ArrayLike, event_times: ArrayLike,
 
 
 def check_max_q_value(parameters: Any) -> None:
-    """Refuse parameters whose ``max_q_value`` does not lie between 0 and 1.
-
-    Raises
-    ------
-    ValueError
-        With the value.
-    """
+    """Raise ``ValueError`` unless ``max_q_value`` lies between 0 and 1."""
     if not 0 < parameters.max_q_value < 1:
         raise ValueError(f"max_q_value must lie between 0 and 1, got {parameters.max_q_value}.")

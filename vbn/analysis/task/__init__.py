@@ -1,1 +1,1 @@
-"""The task: trials, flashes, licks, engagement, performance, and the events to align to."""
+"""The change detection task: trials, flashes, licks, engagement, performance, events for alignment."""

@@ -1,21 +1,21 @@
-"""When the mouse was engaged in the task, by the three definitions in use.
+"""When the mouse was engaged in the task, by three published definitions.
 
 Each definition is a named set of parameters in `ENGAGEMENT`:
 
 ``allensdk``
-    Trials with a reward rate above 2 per minute (``Trials._get_engaged_trials``), see
+    Trials with a reward rate above 2 per minute (``Trials._get_engaged_trials``); see
     `vbn.analysis.task.performance.reward_rate`. A flash is engaged if its trial is.
 ``bennett_2025``
-    Flashes among whose 80 neighbours (the 40 before, itself, the 39 after) at least 2 are rewarded; 80
-    flashes take a minute (``build_master_stim_table``). The first 40 and the last 39 flashes of the session
-    are never engaged, since the sum needs all 80. A trial is engaged if its first flash is.
+    Flashes with at least 2 rewarded flashes among the 80 around them (the 40 before, itself, the 39 after),
+    which take a minute (``build_master_stim_table``). The first 40 and the last 39 flashes of the session are
+    never engaged, since the sum needs all 80. A trial is engaged if its first flash is.
 ``siegle_2021``
-    Moments with more than one hit less than 60 s before or after, a hit at that moment included (code of
-    Siegle et al. 2021, Fig. 4). A trial's moment is its change or sham change; an aborted trial, which the
-    source does not have, is judged at its start.
+    Times with more than one hit less than 60 s before or after, including a hit at that time (code of Siegle
+    et al. 2021, Fig. 4). A trial is judged at its change or sham change; an aborted trial, which the source
+    does not cover, at its start.
 
-What cannot be judged (the first 10 trials of the first definition) is not engaged, as in the sources. In
-the replay there is no task: flashes there are never engaged.
+Where a definition does not apply (the first 10 trials for ``allensdk``), the mouse is not engaged, as in the
+sources. The replay has no task: its flashes are never engaged.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class EngagementParameters:
     Parameters
     ----------
     method : ``trial_reward_rate``: rewards per minute around a trial; ``flash_rewards``: rewarded flashes
-        around a flash; ``hits_nearby``: hits around a moment.
-    threshold : rewards per minute, rewarded flashes, or hits, that engaged is more than.
-    threshold_is_engaged : whether the threshold itself is engaged.
-    n_flashes : of ``flash_rewards``, flashes in the window.
-    half_window_s : of ``hits_nearby``, seconds to each side, exclusive.
+        around a flash; ``hits_nearby``: hits around a time.
+    threshold : rewards per minute, rewarded flashes, or hits, above which the mouse is engaged.
+    threshold_is_engaged : whether the mouse is engaged at the threshold itself.
+    n_flashes : for ``flash_rewards``, number of flashes in the window.
+    half_window_s : for ``hits_nearby``, seconds to each side, exclusive.
     """
 
     method: str
@@ -93,7 +93,7 @@ ALLENSDK = ENGAGEMENT["allensdk"]
 def engaged_trials(
     trials: pd.DataFrame, presentations: pd.DataFrame, parameters: EngagementParameters = ALLENSDK
 ) -> Booleans:
-    """Tell in which trials the mouse was engaged.
+    """Return in which trials the mouse was engaged.
 
     Parameters
     ----------
@@ -104,20 +104,20 @@ def engaged_trials(
 
     Returns
     -------
-    (n_trials,) False where it cannot be judged, as for a trial without a flash.
+    (n_trials,) False where the definition does not apply, such as for a trial without a flash.
     """
     check_columns(presentations)
     if parameters.method == "trial_reward_rate":
         return _above(reward_rate(trials, PerformanceParameters()), parameters)
     if parameters.method == "hits_nearby":
-        return _hits_nearby(_moments(trials, presentations), trials, presentations, parameters)
+        return _hits_nearby(_judged_at(trials, presentations), trials, presentations, parameters)
     return _at_first_flash(engaged_flashes(presentations, trials, parameters), presentations, trials)
 
 
 def engaged_flashes(
     presentations: pd.DataFrame, trials: pd.DataFrame, parameters: EngagementParameters = ALLENSDK
 ) -> Booleans:
-    """Tell during which flashes, omissions among them, the mouse was engaged.
+    """Return during which flashes and omissions the mouse was engaged.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def engaged_flashes(
 
     Returns
     -------
-    (n_presentations,) False outside the active block, and where it cannot be judged.
+    (n_presentations,) False outside the active block, and where the definition does not apply.
     """
     check_columns(presentations)
     active = is_in_block(presentations, "active")
@@ -145,27 +145,27 @@ def _above(values: Floats, parameters: EngagementParameters) -> Booleans:
     return np.asarray(values > parameters.threshold)
 
 
-def _moments(trials: pd.DataFrame, presentations: pd.DataFrame) -> Floats:
-    """When each trial is judged: its change on screen, else by its own clock, else its start."""
-    moments = change_flash_times(presentations, trials)
+def _judged_at(trials: pd.DataFrame, presentations: pd.DataFrame) -> Floats:
+    """Return when each trial is judged: its change on screen, else its change time, else its start."""
+    times = change_flash_times(presentations, trials)
     for name in (*CHANGE_TIMES, "start_time"):
         if name in trials:
-            moments = np.where(np.isnan(moments), trials[name].to_numpy(np.float64), moments)
-    return moments
+            times = np.where(np.isnan(times), trials[name].to_numpy(np.float64), times)
+    return times
 
 
 def _hits_nearby(
-    at: Floats, trials: pd.DataFrame, presentations: pd.DataFrame, parameters: EngagementParameters
+    times: Floats, trials: pd.DataFrame, presentations: pd.DataFrame, parameters: EngagementParameters
 ) -> Booleans:
     assert parameters.half_window_s is not None
-    hits = np.sort(_moments(trials, presentations)[flags(trials, "hit")])
-    first = np.searchsorted(hits, at - parameters.half_window_s, side="right")
-    stop = np.searchsorted(hits, at + parameters.half_window_s, side="left")
+    hits = np.sort(_judged_at(trials, presentations)[flags(trials, "hit")])
+    first = np.searchsorted(hits, times - parameters.half_window_s, side="right")
+    stop = np.searchsorted(hits, times + parameters.half_window_s, side="left")
     return _above((stop - first).astype(np.float64), parameters)
 
 
 def rewarded_flashes(presentations: pd.DataFrame, trials: pd.DataFrame) -> Booleans:
-    """Tell which flashes of the active block were rewarded.
+    """Return which flashes of the active block were rewarded.
 
     Parameters
     ----------
@@ -173,8 +173,8 @@ def rewarded_flashes(presentations: pd.DataFrame, trials: pd.DataFrame) -> Boole
 
     Returns
     -------
-    (n_presentations,) the presentations' own ``rewarded`` where any is known: a changed image within a
-    second of a reward, free ones included. Behaviour-only sessions do not store it; there, the change of
+    (n_presentations,) the column ``rewarded`` of the presentations, if it has any value: a change within a
+    second of a reward, earned or free. Behavior-only sessions do not store it; there, the change flash of
     each trial with a reward.
     """
     if "rewarded" in presentations and presentations["rewarded"].notna().any():
@@ -188,7 +188,10 @@ def rewarded_flashes(presentations: pd.DataFrame, trials: pd.DataFrame) -> Boole
 def _many_rewards(
     presentations: pd.DataFrame, trials: pd.DataFrame, parameters: EngagementParameters
 ) -> Booleans:
-    """Centred sum over flashes, as ``pandas.Series.rolling(n, center=True).sum()``."""
+    """Compare the centred rolling sum of rewarded flashes with the threshold.
+
+    The sum is that of ``pandas.Series.rolling(n, center=True).sum()``.
+    """
     assert parameters.n_flashes is not None
     order = np.argsort(start_times(presentations), kind="stable")
     active = order[is_in_block(presentations, "active")[order]]
@@ -215,18 +218,18 @@ def _at_first_flash(engaged: Booleans, presentations: pd.DataFrame, trials: pd.D
 
 
 def engagement_epochs(trials: pd.DataFrame, engaged: Booleans) -> pd.DataFrame:
-    """Join neighbouring trials of the same engagement.
+    """Merge consecutive trials with the same engagement into epochs.
 
     Parameters
     ----------
     trials : one row per trial in order of time: start_time and stop_time (s), reward_volume (mL).
-    engaged : (n_trials,) of `engaged_trials`.
+    engaged : (n_trials,) from `engaged_trials`.
 
     Returns
     -------
     One row per epoch in order of time: engaged, start_time (of its first trial, s), stop_time (of its last
-    trial, s), n_trials (aborted ones too), n_rewards (free ones too) and reward_rate (per minute of the
-    epoch; NaN for an epoch without duration). No rows without trials.
+    trial, s), n_trials (including aborted ones), n_rewards (including free ones) and reward_rate (per minute
+    of the epoch; NaN for an epoch of zero duration). No rows without trials.
     """
     state = np.asarray(engaged, dtype=np.bool_)
     if state.shape != (len(trials),):

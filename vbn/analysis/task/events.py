@@ -1,13 +1,14 @@
-"""The moments that responses are aligned to.
+"""Events to which responses are aligned.
 
-An *event* is something on the screen, a laser pulse, or something the mouse does; a *condition* is where and
-when it happens. `EventSelection` names one kind of event under chosen conditions, `find_events` finds it in
-a session. The time of an event on the screen is the ``start_time`` of its presentation, when light reached
+An *event* is a stimulus on the screen, a laser pulse, or an action of the mouse; a *condition* restricts the
+events of one kind. `EventSelection` specifies one kind of event and its conditions, `find_events` finds them
+in a session. The time of an event on the screen is the ``start_time`` of its presentation, when light reached
 the mouse; a trial's ``change_time_no_display_delay`` is some 44 ms earlier and must not be used for
 alignment.
 
-Rule for a further event or condition: events that a condition has no meaning for refuse it; those for which
-it is merely not known (a flash in no trial, an image of unknown novelty) are in none of its groups.
+A new event or condition must follow this rule: a condition that makes no sense for an event raises an error;
+an event for which the condition is merely unknown (a flash in no trial, an image of unknown novelty) is in
+none of its groups.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from vbn.analysis.task.presentations import (
 )
 from vbn.nearest import nearest
 
-Chooser = Callable[[pd.DataFrame], Booleans]
+RowSelector = Callable[[pd.DataFrame], Booleans]
 
 BLOCKS = ("active", "passive")
 NOVELTIES = ("novel", "familiar")
@@ -83,7 +84,7 @@ EVENT_CONDITIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "reward": ("outcome", "engagement"),
     }
 )
-"""The conditions that have a meaning for each event."""
+"""The conditions that apply to each event."""
 
 _AFTER_CHANGE = ("hit", "miss", "auto_rewarded")
 EVENT_OUTCOMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -94,33 +95,33 @@ EVENT_OUTCOMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "reward": ("hit", "auto_rewarded"),
     }
 )
-"""The outcomes of trials in which an event can happen, where these are not all."""
+"""The trial outcomes with which an event can occur, for events that cannot occur with all of them."""
 
 
 @dataclass(frozen=True)
 class EventSelection:
-    """One kind of event, under the conditions that are not None.
+    """One kind of event, restricted by the conditions that are not None.
 
     Parameters
     ----------
     event : a key of `EVENT_CONDITIONS`.
     block : ``active``, or ``passive`` for the replay.
-    outcome : of the trial in which the event falls; in the replay, of the trial that is replayed.
-    image : name of the image that is shown; for an omission, of the one left out.
-    novelty : ``novel`` or ``familiar``, of that image to that mouse.
-    engagement : ``engaged`` or ``disengaged``, by AllenSDK's reward rate of the trial in which the event
-        falls. There is none in the replay.
-    repeat : ``first``: the image's first flash; ``later``: all others; or the number of flashes since the
-        first.
-    waveform : ``pulse`` or ``raised_cosine``, of the laser.
-    level : ``low``, ``medium`` or ``high``, rank of the laser's level among the session's of that waveform.
-    bout_gap_s : seconds without a lick between two lick bouts; 0.7 where not given.
+    outcome : outcome of the trial in which the event occurs; in the replay, of the trial being replayed.
+    image : name of the image shown; for an omission, of the omitted image.
+    novelty : ``novel`` or ``familiar``: whether the image is new to the mouse.
+    engagement : ``engaged`` or ``disengaged``, by AllenSDK's reward rate in the trial in which the event
+        occurs. Not defined in the replay.
+    repeat : ``first`` for the first flash of an image, ``later`` for all others, or the number of flashes
+        since the first.
+    waveform : laser waveform, ``pulse`` or ``raised_cosine``.
+    level : laser level, ``low``, ``medium`` or ``high``, by rank among the session's levels of that waveform.
+    bout_gap_s : minimum pause between two lick bouts in seconds; 0.7 by default.
 
     Raises
     ------
     ValueError
-        For an unknown event or value, with the known ones; and for a condition that has no meaning for
-        the event, with those that have.
+        For an unknown event or value, and for a condition that does not apply to the event; the message lists
+        what is allowed.
 
     Examples
     --------
@@ -143,7 +144,7 @@ class EventSelection:
         _check_name("event", self.event, EVENT_CONDITIONS)
         if self.event == "lick_bout" and self.bout_gap_s is None:
             object.__setattr__(self, "bout_gap_s", DEFAULT_GAP_S)
-        self._check_meaning()
+        self._check_conditions()
         for condition, known in CONDITION_VALUES.items():
             value = getattr(self, condition)
             if value is not None:
@@ -157,8 +158,8 @@ class EventSelection:
         given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "event"}
         return {name: value for name, value in given.items() if value is not None}
 
-    def _check_meaning(self) -> None:
-        """Refuse conditions that the event does not have."""
+    def _check_conditions(self) -> None:
+        """Raise ``ValueError`` for conditions that do not apply to the event."""
         accepted = EVENT_CONDITIONS[self.event]
         wrong = [name for name in self.conditions if name not in accepted]
         if wrong:
@@ -191,18 +192,18 @@ class EventSelection:
 
 @dataclass(frozen=True)
 class SessionEvents:
-    """What a session's events are found in.
+    """The tables of a session in which events are found.
 
     Parameters
     ----------
     presentations : one row per presentation of any stimulus, with AllenSDK's columns: start_time (s), active,
-        image_name, is_change and omitted; is_sham_change, is_image_novel, flashes_since_change, trials_id,
-        stimulus_block, color and position_x, each where the session has such a thing. Missing flags count
-        as not set, missing integers may be <NA> or -99.
-    trials : one row per trial: start_time, stop_time, the six outcomes, and for the engagement lick_times and
-        the change time. None: no trials.
-    pulses : one row per laser pulse: start_time (s), stimulus_name (the waveform), level. None: no laser.
-    licks, rewards : one row each, with timestamps (s). None: none.
+        image_name, is_change and omitted; if available also is_sham_change, is_image_novel,
+        flashes_since_change, trials_id, stimulus_block, color and position_x. Missing flags count as not set,
+        missing integers may be <NA> or -99.
+    trials : one row per trial: start_time, stop_time, the six outcomes, and for engagement lick_times and the
+        change time. None if there are no trials.
+    pulses : one row per laser pulse: start_time (s), stimulus_name (the waveform), level. None without laser.
+    licks, rewards : one row per lick or reward, with timestamps (s). None if there are none.
     """
 
     presentations: pd.DataFrame
@@ -213,7 +214,7 @@ class SessionEvents:
 
 
 def find_events(session: SessionEvents, selection: EventSelection) -> Floats:
-    """Find when the selected events happened.
+    """Return the times of the selected events.
 
     Parameters
     ----------
@@ -222,17 +223,16 @@ def find_events(session: SessionEvents, selection: EventSelection) -> Floats:
 
     Returns
     -------
-    (n_events,) seconds, ascending; empty when there is none, or no table that could hold it.
+    (n_events,) seconds, ascending; empty if there are none, or no table for them.
 
     Raises
     ------
     ValueError
-        When the presentations lack a column that every session has.
+        If the presentations lack a required column.
 
     Notes
     -----
-    Where the presentations have no ``trials_id`` (older files), they are matched with the trials by time.
-    Licks and rewards always are.
+    Presentations without ``trials_id`` (older files), licks and rewards are assigned to trials by time.
     """
     if selection.event == "laser_pulse":
         times = _laser_times(session.pulses, selection)
@@ -265,24 +265,24 @@ def _is_pre_change(presentations: pd.DataFrame) -> Booleans:
 
 
 def _is_gabor(presentations: pd.DataFrame) -> Booleans:
-    """Only Gabors have a position."""
+    """Select Gabors: only they have a position."""
     if "position_x" not in presentations:
         return np.zeros(len(presentations), dtype=np.bool_)
     return presentations["position_x"].notna().to_numpy(np.bool_)
 
 
-def _has_color(color: float) -> Chooser:
-    """Only full-field flashes have a color."""
+def _has_color(color: float) -> RowSelector:
+    """Return a selector of full-field flashes of a color; no other stimulus has one."""
 
-    def chooser(presentations: pd.DataFrame) -> Booleans:
+    def is_of_color(presentations: pd.DataFrame) -> Booleans:
         if "color" not in presentations:
             return np.zeros(len(presentations), dtype=np.bool_)
         return np.asarray(presentations["color"].to_numpy(np.float64, na_value=np.nan) == color)
 
-    return chooser
+    return is_of_color
 
 
-_SHOWN: Mapping[str, Chooser] = MappingProxyType(
+_SHOWN: Mapping[str, RowSelector] = MappingProxyType(
     {
         "change": is_change,
         "omission": is_omission,
@@ -307,7 +307,7 @@ def _has_image(presentations: pd.DataFrame, selection: EventSelection) -> Boolea
 
 
 def _is_of_novelty(presentations: pd.DataFrame, novelty: str) -> Booleans:
-    """(n_presentations,) False where the novelty is not known."""
+    """Return (n_presentations,) whether the image has this novelty; False where it is unknown."""
     if "is_image_novel" not in presentations:
         return np.zeros(len(presentations), dtype=np.bool_)
     novel = presentations["is_image_novel"].astype("boolean")
@@ -315,7 +315,7 @@ def _is_of_novelty(presentations: pd.DataFrame, novelty: str) -> Booleans:
 
 
 def _is_repeat(presentations: pd.DataFrame, repeat: str | int) -> Booleans:
-    """Compare the flashes since the change; unknown ones (NA, -99, no such column) are in no group."""
+    """Compare the flashes since the change; False where unknown (NA, -99, no such column)."""
     if "flashes_since_change" not in presentations:
         return np.zeros(len(presentations), dtype=np.bool_)
     since = presentations["flashes_since_change"].astype("Int64").to_numpy(np.int64, na_value=NO_ROW)
@@ -325,7 +325,7 @@ def _is_repeat(presentations: pd.DataFrame, repeat: str | int) -> Booleans:
 def _event_trials(
     presentations: pd.DataFrame, trials: pd.DataFrame | None, selection: EventSelection
 ) -> Integers:
-    """Row of the trial that each presentation belongs to; a flash before a change belongs to the change's."""
+    """Return the row of each presentation's trial; a pre-change flash belongs to the trial of the change."""
     if trials is None:
         return np.full(len(presentations), NO_ROW, dtype=np.int64)
     rows = trial_rows(presentations, trials)
@@ -338,7 +338,7 @@ def _event_trials(
 def _in_trial(
     rows: Integers, active: Booleans, session: SessionEvents, selection: EventSelection
 ) -> Booleans:
-    """Tell which events fall in a trial of the wanted outcome and engagement."""
+    """Return which events are in a trial of the selected outcome and engagement."""
     chosen = np.asarray(rows != NO_ROW)
     if session.trials is None:
         return chosen
@@ -351,12 +351,12 @@ def _in_trial(
 
 
 def _at_rows(values: Booleans, rows: Integers) -> Booleans:
-    """Look up the trials' values; False where there is no trial."""
+    """Return each event's trial value; False where there is no trial."""
     return np.asarray(np.append(values, False)[rows], dtype=np.bool_)
 
 
 def _engaged(session: SessionEvents, trials: pd.DataFrame) -> Booleans:
-    """By AllenSDK's definition, for trials in any order."""
+    """Return AllenSDK's engagement, for trials in any order."""
     ordered = in_order_of_time(trials)
     engaged = np.zeros(len(trials), dtype=np.bool_)
     engaged[ordered.index.to_numpy()] = engaged_trials(ordered, session.presentations)
@@ -392,19 +392,19 @@ def _laser_times(pulses: pd.DataFrame | None, selection: EventSelection) -> Floa
 
 
 def level_names(pulses: pd.DataFrame) -> Any:
-    """Rank the laser's levels within each waveform of a session.
+    """Name the laser levels by rank within each waveform of a session.
 
     Parameters
     ----------
-    pulses : one row per pulse: stimulus_name (the waveform) and level (control voltage, of a meaning
-        within the session only).
+    pulses : one row per pulse: stimulus_name (the waveform) and level (control voltage, comparable only
+        within a session).
 
     Returns
     -------
-    (n_pulses,) object: as `vbn.analysis.optotagging.laser_conditions` names them, ``low``, ``medium`` and
-        ``high`` where there are three; None for a NaN.
+    (n_pulses,) object: names as in `vbn.analysis.optotagging.laser_conditions`: ``low``, ``medium`` and
+    ``high`` if there are three; None for NaN.
     """
-    level = np.round(pulses["level"].to_numpy(np.float64), 9)  # (V) rounding of the file's floats
+    level = np.round(pulses["level"].to_numpy(np.float64), 9)  # (V) rounding errors of the file
     names = np.full(len(pulses), None, dtype=object)
     for waveform in pulses["stimulus_name"].dropna().unique():
         known = (pulses["stimulus_name"] == waveform).to_numpy(np.bool_) & ~np.isnan(level)

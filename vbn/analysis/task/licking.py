@@ -1,7 +1,7 @@
-"""Lick bouts: licks that follow each other without a pause.
+"""Lick bouts: licks without a long pause between them.
 
-A bout begins with a lick that comes more than ``gap_s`` after the last one (strictly more, in both of the
-sources), and ends with the last lick before the next such pause. Lick times are those of the licks table.
+A bout begins with a lick more than ``gap_s`` after the last one (strictly more, in both sources), and ends
+with the last lick before the next such pause. Lick times are those of the licks table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers, checked_events
 
 LICK_GAPS_S: Mapping[str, float] = MappingProxyType({"piet_2023": 0.7, "bennett_2025": 0.5})
-"""Pauses between bouts in use: Piet et al. 2023 (``annotate_licks``), Bennett et al. 2025."""
+"""Published minimum pauses between bouts: Piet et al. 2023 (``annotate_licks``), Bennett et al. 2025."""
 
 DEFAULT_GAP_S = LICK_GAPS_S["piet_2023"]
 
@@ -24,15 +24,13 @@ DEFAULT_GAP_S = LICK_GAPS_S["piet_2023"]
 def lick_bouts(
     lick_times: ArrayLike, rewards: pd.DataFrame | None = None, gap_s: float = DEFAULT_GAP_S
 ) -> pd.DataFrame:
-    """Group licks into bouts.
-
-    Piet et al. 2023: ``annotate_licks``.
+    """Group licks into bouts (Piet et al. 2023, ``annotate_licks``).
 
     Parameters
     ----------
     lick_times : (n_licks,) seconds, in any order.
-    rewards : one row per reward, with timestamps (s) and auto_rewarded; None counts no rewards.
-    gap_s : seconds; a longer pause separates two bouts.
+    rewards : one row per reward, with timestamps (s) and auto_rewarded; with None no rewards are counted.
+    gap_s : pause in seconds; longer pauses separate bouts.
 
     Returns
     -------
@@ -42,13 +40,13 @@ def lick_bouts(
     Raises
     ------
     ValueError
-        For a gap that is not positive, and lick times that are not finite.
+        If the gap is not positive, or lick times are not finite.
 
     Notes
     -----
-    An earned reward belongs to the last lick at or before it, which triggered it; a free one to the nearest
-    lick, however far (the earlier of two equally near). An earned reward before the first lick belongs
-    to no bout.
+    An earned reward is assigned to the last lick at or before it, which triggered it; a free reward to the
+    nearest lick, however far (ties: the earlier one). An earned reward before the first lick belongs to no
+    bout.
     """
     licks, first = _bout_starts(lick_times, gap_s)
     last = np.append(first[1:], licks.size)[: first.size] - 1
@@ -73,7 +71,7 @@ def bout_onsets(lick_times: ArrayLike, gap_s: float = DEFAULT_GAP_S) -> Floats:
     Parameters
     ----------
     lick_times : (n_licks,) seconds, in any order.
-    gap_s : seconds; a longer pause separates two bouts.
+    gap_s : pause in seconds; longer pauses separate bouts.
 
     Returns
     -------
@@ -82,7 +80,7 @@ def bout_onsets(lick_times: ArrayLike, gap_s: float = DEFAULT_GAP_S) -> Floats:
     Raises
     ------
     ValueError
-        As `lick_bouts`.
+        As for `lick_bouts`.
 
     Examples
     --------
@@ -94,7 +92,7 @@ def bout_onsets(lick_times: ArrayLike, gap_s: float = DEFAULT_GAP_S) -> Floats:
 
 
 def _bout_starts(lick_times: ArrayLike, gap_s: float) -> tuple[Floats, Integers]:
-    """Licks in order of time, and which of them begin a bout."""
+    """Return the licks in order of time, and the indices of those that begin a bout."""
     if not (np.isfinite(gap_s) and gap_s > 0):
         raise ValueError(f"gap_s must be a positive number of seconds, got {gap_s!r}.")
     licks = np.sort(checked_events(lick_times, "lick_times"))
@@ -104,12 +102,12 @@ def _bout_starts(lick_times: ArrayLike, gap_s: float) -> tuple[Floats, Integers]
 
 
 def _licks_of_rewards(licks: Floats, rewards: pd.DataFrame) -> Integers:
-    """Index of the lick that each reward belongs to; rewards that belong to none are left out."""
+    """Return the index of each reward's lick, without rewards that have none."""
     times = checked_events(rewards["timestamps"].to_numpy(np.float64), "reward times")
     automatic = rewards["auto_rewarded"].to_numpy(np.bool_)
     before = np.searchsorted(licks, times, side="right") - 1
     after = np.minimum(before + 1, licks.size - 1)
     after_is_nearer = (before < 0) | (licks[after] - times < times - licks[np.maximum(before, 0)])
-    # At or after the last lick, "after" is that lick itself, and not nearer.
+    # For a reward at or after the last lick, both indices are that lick.
     lick = np.where(automatic & after_is_nearer, after, before)
     return lick[lick >= 0].astype(np.int64)

@@ -1,14 +1,14 @@
-"""How well the mouse did the change detection task, trial by trial and as a whole.
+"""Performance in the change detection task, trial by trial and for the session.
 
 The numbers are those of AllenSDK 2.16.2 (``BehaviorSession.get_rolling_performance_df`` and
-``get_performance_metrics``), including where they surprise:
+``get_performance_metrics``), including what may surprise:
 
-* The rates look back over the last 100 trials that were not *aborted* (by a lick before the change), the
-  present one among them. *Auto-rewarded* trials take a place among the 100, though they count for no rate.
-* The reward rate looks both ways, over the 25 trials before and the 24 after, and counts every trial whose
-  first lick after 0.15 s came before 0.75 s, be it rewarded or not.
-* Times are on the clock without display delay: licks as they stand in the trials table, and
-  ``change_time_no_display_delay`` (``change_time`` in behaviour-only sessions, delayed like its licks).
+* The rates are computed over the last 100 trials that were not *aborted* (by a lick before the change),
+  including the current one. *Auto-rewarded* trials are among the 100, but count for no rate.
+* The reward rate is centred: it uses the 25 trials before and the 24 after, and counts every trial whose
+  first lick later than 0.15 s came before 0.75 s, whether it was rewarded or not.
+* Times are without display delay: licks as in the trials table, and ``change_time_no_display_delay`` (in
+  behavior-only sessions ``change_time``, which includes the delay, as do their licks).
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ SECONDS_PER_MINUTE = 60
 
 @dataclass(frozen=True)
 class PerformanceParameters:
-    """What the performance is computed with; the defaults are AllenSDK's.
+    """Parameters of the performance metrics; the defaults are AllenSDK's.
 
     Parameters
     ----------
-    sliding_window : trials, not counting aborted ones, that the rates look back over.
-    reward_rate_half_window : trials to each side that the reward rate looks at.
-    reward_rate_first_trial : the reward rate of earlier trials is not defined.
+    sliding_window : number of trials, not counting aborted ones, over which rates are computed.
+    reward_rate_half_window : number of trials to each side over which the reward rate is computed.
+    reward_rate_first_trial : the reward rate is undefined before this trial.
     response_window_s : seconds after the change, both limits exclusive, in which a lick is a response.
-    engaged_threshold : rewards per minute, above which the mouse is engaged.
-    rate_clip : d' takes rates nearer to 0 or 1 than this as being this near.
+    engaged_threshold : rewards per minute above which the mouse is engaged.
+    rate_clip : for d', rates are clipped to ``rate_clip .. 1 - rate_clip``.
     """
 
     sliding_window: int = 100
@@ -47,7 +47,7 @@ class PerformanceParameters:
     rate_clip: float = 0.01
 
     def __post_init__(self) -> None:
-        # JSON gives a list back.
+        # From JSON it is a list.
         object.__setattr__(self, "response_window_s", tuple(self.response_window_s))
         if self.sliding_window < 1 or self.reward_rate_half_window < 1 or self.reward_rate_first_trial < 0:
             raise ValueError(f"The windows must be at least one trial long, got {self}.")
@@ -61,14 +61,14 @@ ALLEN = PerformanceParameters()
 
 
 def response_latencies(trials: pd.DataFrame, parameters: PerformanceParameters = ALLEN) -> Floats:
-    """Time from the change to the first lick that can be a response.
+    """Return the time from the change to the first lick that can be a response.
 
-    AllenSDK: ``Trials._calculate_response_latency_list``.
+    As AllenSDK's ``Trials._calculate_response_latency_list``.
 
     Parameters
     ----------
     trials : one row per trial, with lick_times (arrays, s) and change_time_no_display_delay (s).
-    parameters : of which the start of the response window is used: earlier licks do not count.
+    parameters : only the start of the response window is used: earlier licks do not count.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def _change_times(trials: pd.DataFrame) -> Floats:
 
 
 def _licks(licks: object) -> Floats:
-    """Lick times of one trial; a file in which no trial has a lick holds empty text, or nothing, instead."""
+    """Return the lick times of one trial; files in which no trial has a lick store empty text or nothing."""
     if licks is None or (isinstance(licks, str) and not licks):
         return np.empty(0)
     times = np.atleast_1d(np.asarray(licks, dtype=np.float64))
@@ -98,11 +98,11 @@ def _licks(licks: object) -> Floats:
 
 
 def reward_rate(trials: pd.DataFrame, parameters: PerformanceParameters = ALLEN) -> Floats:
-    """Rewards per minute around each trial.
+    """Return the rewards per minute around each trial.
 
-    AllenSDK: ``Trials.calculate_reward_rate``. The trials i - 25 to i + 24 (fewer at either end, aborted ones
-    included): those with a response latency below 0.75 s, divided by the time between the first one's
-    start and the last one's start.
+    As AllenSDK's ``Trials.calculate_reward_rate``: the number of trials with a response latency below 0.75 s
+    among trials i - 25 to i + 24 (including aborted ones, fewer at either end), divided by the time between
+    the starts of the first and the last of these trials.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def reward_rate(trials: pd.DataFrame, parameters: PerformanceParameters = ALLEN)
 
     Returns
     -------
-    (n_trials,) rewards per minute; NaN on the first 10 trials and where no time passes.
+    (n_trials,) rewards per minute; NaN on the first 10 trials and where that time is 0.
     """
     n, half = len(trials), parameters.reward_rate_half_window
     responded = response_latencies(trials, parameters) < parameters.response_window_s[1]
@@ -133,27 +133,26 @@ def rolling_performance(
     licks: pd.DataFrame | None = None,  # noqa: ARG001
     parameters: PerformanceParameters = ALLEN,
 ) -> pd.DataFrame:
-    """Rates and d' as they develop over the session.
+    """Return hit rate, false alarm rate and d' in a window sliding over the session.
 
-    AllenSDK: ``Trials.rolling_performance``. Hit rate: share of hits among the hits and misses of the
-    window; false alarm rate: of false alarms among those and correct rejects. Each also corrected for the
-    number of trials N, to 1/(2N) .. 1 - 1/(2N) (Macmillan & Creelman; VBN whitepaper).
-    d' = z(hit rate) - z(false alarm rate), of the corrected rates.
+    As AllenSDK's ``Trials.rolling_performance``. The hit rate is the fraction of hits among the hits and
+    misses in the window, the false alarm rate that of false alarms among false alarms and correct rejects;
+    both are also given corrected for the number of trials N, limited to 1/(2N) .. 1 - 1/(2N) (Macmillan &
+    Creelman; VBN whitepaper). d' = z(hit rate) - z(false alarm rate), of the corrected rates.
 
     Parameters
     ----------
     trials : one row per trial in order of time: aborted, hit, miss, false_alarm, correct_reject, start_time,
         lick_times, change_time_no_display_delay, reward_volume.
-    rewards, licks : not looked at, since the trials hold theirs; here so that all functions of a
-        session's performance are called alike.
+    rewards, licks : not used, since the trials contain them; for a signature like `performance_metrics`.
     parameters : the windows.
 
     Returns
     -------
     One row per trial, with the trials' index: reward_rate (1/min), hit_rate_raw, hit_rate,
-    false_alarm_rate_raw, false_alarm_rate, rolling_dprime. NaN on aborted trials, save the reward rate,
-    and where the window holds no trial of the kind. d' is 0 throughout in a passive session, in
-    which there was neither a lick nor a reward.
+    false_alarm_rate_raw, false_alarm_rate, rolling_dprime. NaN on aborted trials, except the reward rate, and
+    where the window has no trial of the kind. d' is 0 throughout in a passive session, which has neither
+    licks nor rewards.
     """
     counted = ~_flag(trials, "aborted")
     hit, n_go = _trailing_counts(trials, "hit", "miss", parameters.sliding_window)
@@ -171,8 +170,8 @@ def rolling_performance(
         "false_alarm_rate": false_alarm_rate,
         "rolling_dprime": d_prime,
     }
-    spread = {name: _spread(values, counted) for name, values in columns.items()}
-    return pd.DataFrame({"reward_rate": reward_rate(trials, parameters), **spread}, index=trials.index)
+    per_trial = {name: _fill_rows(values, counted) for name, values in columns.items()}
+    return pd.DataFrame({"reward_rate": reward_rate(trials, parameters), **per_trial}, index=trials.index)
 
 
 def _flag(trials: pd.DataFrame, column: str) -> Booleans:
@@ -182,7 +181,7 @@ def _flag(trials: pd.DataFrame, column: str) -> Booleans:
 def _trailing_counts(
     trials: pd.DataFrame, success: str, failure: str, window: int
 ) -> tuple[Integers, Integers]:
-    """For each trial not aborted: successes, and successes plus failures, in the window that ends with it."""
+    """Return, per trial not aborted, successes, and successes plus failures, in the window ending with it."""
     counted = ~_flag(trials, "aborted")
     succeeded, failed = _flag(trials, success)[counted], _flag(trials, failure)[counted]
     return _trailing_sum(succeeded, window), _trailing_sum(succeeded | failed, window)
@@ -199,13 +198,13 @@ def _share(part: Integers, whole: Integers) -> Floats:
 
 
 def _corrected(part: Integers, whole: Integers) -> Floats:
-    """Share of part in whole, kept half a trial away from 0 and 1 (AllenSDK: ``trial_number_limit``)."""
-    nearest = 1 / (2 * np.where(whole > 0, whole, np.nan))
-    return np.asarray(np.minimum(np.maximum(_share(part, whole), nearest), 1 - nearest))
+    """Return part / whole, kept half a trial away from 0 and 1 (AllenSDK's ``trial_number_limit``)."""
+    lowest = 1 / (2 * np.where(whole > 0, whole, np.nan))
+    return np.asarray(np.minimum(np.maximum(_share(part, whole), lowest), 1 - lowest))
 
 
 def _d_prime(hit_rate: Floats, false_alarm_rate: Floats, clip: float) -> Floats:
-    """AllenSDK: ``get_dprime``."""
+    """Return d', as AllenSDK's ``get_dprime``."""
     return np.asarray(
         scipy.special.ndtri(np.clip(hit_rate, clip, 1 - clip))
         - scipy.special.ndtri(np.clip(false_alarm_rate, clip, 1 - clip))
@@ -217,11 +216,11 @@ def _is_passive(trials: pd.DataFrame) -> bool:
     return no_reward and all(_licks(licks).size == 0 for licks in trials["lick_times"])
 
 
-def _spread(values: Floats, rows: Booleans) -> Floats:
-    """Put values into the chosen rows, NaN into the others."""
-    spread = np.full(rows.size, np.nan)
-    spread[rows] = values
-    return spread
+def _fill_rows(values: Floats, rows: Booleans) -> Floats:
+    """Return the values in the chosen rows, and NaN in the others."""
+    filled = np.full(rows.size, np.nan)
+    filled[rows] = values
+    return filled
 
 
 def performance_metrics(
@@ -230,22 +229,22 @@ def performance_metrics(
     licks: pd.DataFrame | None = None,
     parameters: PerformanceParameters = ALLEN,
 ) -> Metrics:
-    """Sum up a session's performance in 23 numbers.
+    """Summarise a session's performance in 23 numbers.
 
-    AllenSDK: ``BehaviorSession.get_performance_metrics``, whose keys these are.
+    As AllenSDK's ``BehaviorSession.get_performance_metrics``, with the same keys.
 
     Parameters
     ----------
-    trials : as for `rolling_performance`, and go, catch and auto_rewarded.
+    trials : as for `rolling_performance`, with go, catch and auto_rewarded.
     rewards : one row per reward, with volume (mL); may be empty.
-    licks : not looked at, see `rolling_performance`.
+    licks : not used, see `rolling_performance`.
     parameters : the windows.
 
     Returns
     -------
-    Counts are int. Means and maxima, float, are over the trials' values of the rolling performance that are
-    not NaN, ``..._engaged`` over those of engaged trials (reward rate above 2 per minute); NaN when there
-    is none, as in a session without trials.
+    Counts are int. Means and maxima are float, taken over the non-NaN values of the rolling performance, and
+    those named ``..._engaged`` only over engaged trials (reward rate above 2 per minute); NaN if there is no
+    value, as in a session without trials.
     """
     rolling = rolling_performance(trials, rewards, licks, parameters)
     engaged = rolling["reward_rate"].to_numpy() > parameters.engaged_threshold

@@ -1,9 +1,9 @@
-"""The presentations table, read by meaning: what each row shows, in which block, in which trial.
+"""Interpretation of the presentations table: what each row shows, in which block, in which trial.
 
-A *flash* is a presentation of an image that was not left out, an *omission* one that was; gratings of the
-first training stages have names as images do and count as images. An image presentation is *active* while
-the mouse does the task, *passive* in the replay. Column names are AllenSDK's. Missing flags (``<NA>``, None,
-NaN) are not set; flags may be numbers, as some databases return them.
+A *flash* is a presentation of an image, an *omission* an omitted one; the gratings of the first training
+stages are named as images are and count as images. An image presentation is *active* during the task,
+*passive* during the replay. Column names are AllenSDK's. Missing flags (``<NA>``, None, NaN) count as not
+set; flags may be numbers, as some databases return them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REQUIRED = ("start_time", "active", "image_name", "is_change", "omitted")
 
 
 def flags(table: pd.DataFrame, column: str) -> Booleans:
-    """Tell where a flag is set.
+    """Return where a flag is set.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def flags(table: pd.DataFrame, column: str) -> Booleans:
 
     Returns
     -------
-    (n_rows,) True where the flag is set; all False when there is no such column.
+    (n_rows,) True where the flag is set; all False if there is no such column.
     """
     if column not in table:
         return np.zeros(len(table), dtype=np.bool_)
@@ -39,23 +39,23 @@ def flags(table: pd.DataFrame, column: str) -> Booleans:
 
 
 def start_times(table: pd.DataFrame) -> Floats:
-    """(n_rows,) seconds."""
+    """Return (n_rows,) start times in seconds."""
     return table["start_time"].to_numpy(np.float64)
 
 
 def in_order_of_time(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort the rows by start_time; a new table, whose index is the place in the given one."""
+    """Return the table sorted by start_time; its index holds the row numbers in the input."""
     order = np.argsort(start_times(table), kind="stable")
     return table.iloc[order].set_axis(order, axis=0)
 
 
 def check_columns(presentations: pd.DataFrame) -> None:
-    """Refuse a table of presentations that lacks what every question about it needs.
+    """Check that the presentations have all required columns.
 
     Raises
     ------
     ValueError
-        Naming the missing columns among start_time, active, image_name, is_change and omitted.
+        If start_time, active, image_name, is_change or omitted is missing.
     """
     missing = [name for name in REQUIRED if name not in presentations]
     if missing:
@@ -66,53 +66,53 @@ def check_columns(presentations: pd.DataFrame) -> None:
 
 
 def image_names(presentations: pd.DataFrame) -> pd.Series[Any]:
-    """Name the image of each presentation.
+    """Return the image name of each presentation.
 
     Returns
     -------
-    (n_presentations,) object; ``omitted`` for an omission, None where there is no image.
+    (n_presentations,) object; ``omitted`` for an omission, None for other stimuli.
     """
     names = presentations["image_name"].astype(object)
     return names.where(names.notna() & (names != ""), None)
 
 
 def is_image(presentations: pd.DataFrame) -> Booleans:
-    """(n_presentations,) True for flashes and omissions."""
+    """Return (n_presentations,) True for flashes and omissions."""
     return image_names(presentations).notna().to_numpy(np.bool_)
 
 
 def is_omission(presentations: pd.DataFrame) -> Booleans:
-    """(n_presentations,) True where an image was left out, by flag or by name."""
+    """Return (n_presentations,) True for omissions, identified by flag or by name."""
     named = (image_names(presentations) == OMITTED).to_numpy(np.bool_)
     return is_image(presentations) & (flags(presentations, "omitted") | named)
 
 
 def is_flash(presentations: pd.DataFrame) -> Booleans:
-    """(n_presentations,) True where an image was shown."""
+    """Return (n_presentations,) True where an image was shown."""
     return is_image(presentations) & ~is_omission(presentations)
 
 
 def is_change(presentations: pd.DataFrame) -> Booleans:
-    """(n_presentations,) True for a flash of another image than the flash before."""
+    """Return (n_presentations,) True for a flash that shows a different image from the flash before."""
     return is_flash(presentations) & flags(presentations, "is_change")
 
 
 def is_sham_change(presentations: pd.DataFrame) -> Booleans:
-    """(n_presentations,) True for the flash of a catch trial at which the image could have changed."""
+    """Return (n_presentations,) True for the flash of a catch trial at which the image could have changed."""
     return is_flash(presentations) & flags(presentations, "is_sham_change")
 
 
 def is_in_block(presentations: pd.DataFrame, block: str) -> Booleans:
-    """(n_presentations,) True for the images of the ``active`` block, or of the ``passive`` one."""
+    """Return (n_presentations,) True for flashes and omissions of the ``active`` or the ``passive`` block."""
     active = flags(presentations, "active")
     return is_image(presentations) & (active if block == "active" else ~active)
 
 
 def image_rows(presentations: pd.DataFrame) -> Integers:
-    """Find the flash whose image each flash showed, and each omission would have shown.
+    """Find the flash that shows each presentation's image, or for an omission the omitted image.
 
-    The file calls an omission's image ``omitted``. The change flash is never left out, so the image would
-    have been that of the flash before (VBN whitepaper).
+    Files name an omission's image ``omitted``. Changes are never omitted, so the omitted image is that of the
+    flash before (VBN whitepaper).
 
     Parameters
     ----------
@@ -120,8 +120,8 @@ def image_rows(presentations: pd.DataFrame) -> Integers:
 
     Returns
     -------
-    (n_presentations,) row of a flash itself, or of the flash before an omission in the same block; -1 without
-    image, and for omissions at a block's begin.
+    (n_presentations,) the row itself for a flash, the row of the flash before in the same block for an
+    omission; -1 for other stimuli, and for omissions at the start of a block.
     """
     row = np.arange(len(presentations))
     if row.size == 0:
@@ -133,7 +133,7 @@ def image_rows(presentations: pd.DataFrame) -> Integers:
 
 
 def _blocks(presentations: pd.DataFrame) -> Any:
-    """(n_presentations,) something that differs between the active block and the replay."""
+    """Return (n_presentations,) a value that differs between the active block and the replay."""
     if "stimulus_block" in presentations and presentations["stimulus_block"].notna().all():
         return presentations["stimulus_block"].to_numpy(np.int64)
     return flags(presentations, "active")
@@ -148,13 +148,13 @@ def row_before_change(presentations: pd.DataFrame) -> Integers:
 
     Returns
     -------
-    (n_presentations,) row of the change whose flash before is this one; -1 for all others, for an
-    omission, and where the block ends in between.
+    (n_presentations,) for a pre-change flash, the row of the change; -1 for all other presentations, for
+    omissions, and at the end of a block.
     """
     image = np.flatnonzero(is_image(presentations))
     flash, following = image[:-1], image[1:]
     block = _blocks(presentations)
-    same_block = block[flash] == block[following]  # the replay does not follow the task's end
+    same_block = block[flash] == block[following]  # the replay's first image has no predecessor
     before = is_change(presentations)[following] & is_flash(presentations)[flash] & same_block
     rows = np.full(len(presentations), NO_ROW, dtype=np.int64)
     rows[flash[before]] = following[before]
@@ -162,7 +162,7 @@ def row_before_change(presentations: pd.DataFrame) -> Integers:
 
 
 def trial_ids(trials: pd.DataFrame) -> Integers:
-    """(n_trials,) from the column ``trials_id`` or ``trial_id``, else from the index."""
+    """Return (n_trials,) ids from the column ``trials_id`` or ``trial_id``, else from the index."""
     for name in ("trials_id", "trial_id"):
         if name in trials:
             return trials[name].to_numpy(np.int64)
@@ -172,9 +172,9 @@ def trial_ids(trials: pd.DataFrame) -> Integers:
 def trial_rows(presentations: pd.DataFrame, trials: pd.DataFrame) -> Integers:
     """Find the trial of each image presentation.
 
-    By ``trials_id``, if the presentations have one; else by time, as AllenSDK does
-    (``compute_trials_id_for_stimulus``): the last trial that started before, up to the last trial's stop,
-    and in the replay the trial of the same image of the active block.
+    Uses ``trials_id`` if the presentations have it, else time, as AllenSDK does
+    (``compute_trials_id_for_stimulus``): the last trial that started before the presentation, up to the stop
+    of the last trial. Presentations of the replay get the trial of the presentation they repeat.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def _all_missing(ids: pd.Series[Any]) -> bool:
 
 
 def rows_at_times(times: Floats, trials: pd.DataFrame) -> Integers:
-    """Find the trial in which each moment falls.
+    """Find the trial at each time.
 
     Parameters
     ----------
@@ -208,9 +208,8 @@ def rows_at_times(times: Floats, trials: pd.DataFrame) -> Integers:
 
     Returns
     -------
-    (n,) position in ``trials`` of the last trial that started before; -1 before the first start and after
-    the last stop. Trials have gaps between them, which belong to the trial before (AllenSDK,
-    ``Trial._get_trial_data``).
+    (n,) position in ``trials`` of the last trial that started before; -1 before the first start and after the
+    last stop. Gaps between trials belong to the trial before (AllenSDK, ``Trial._get_trial_data``).
     """
     starts = start_times(trials)
     if starts.size == 0:
@@ -222,7 +221,7 @@ def rows_at_times(times: Floats, trials: pd.DataFrame) -> Integers:
 
 
 def _copied_to_replay(rows: Integers, presentations: pd.DataFrame) -> Integers:
-    """Give the replay the active block's values, if it shows the same images in the same order."""
+    """Copy the values of the active block to the replay, if it shows the same images in the same order."""
     names, order = image_names(presentations).to_numpy(object), np.argsort(start_times(presentations))
     active, passive = (order[is_in_block(presentations, name)[order]] for name in ("active", "passive"))
     copied = rows.copy()
@@ -234,16 +233,16 @@ def _copied_to_replay(rows: Integers, presentations: pd.DataFrame) -> Integers:
 def change_flashes(
     presentations: pd.DataFrame, trials: pd.DataFrame, block: str = "active"
 ) -> tuple[Integers, Integers]:
-    """Pair the trials with the flash at which the image changed, or could have changed.
+    """Pair each trial with the flash at which the image changed, or could have changed.
 
     Parameters
     ----------
     presentations, trials : in any order.
-    block : ``active``, or ``passive`` for the flashes that replay the trials.
+    block : ``active``, or ``passive`` for the replay of the trials.
 
     Returns
     -------
-    trial, flash : (n,) positions in ``trials`` and in ``presentations``, ascending in time of the flash.
+    trial, flash : (n,) positions in ``trials`` and in ``presentations``, sorted by the time of the flash.
         Aborted trials have none. Go and auto-rewarded trials have a change, catch trials a sham change.
     """
     row = trial_rows(presentations, trials)
@@ -254,13 +253,13 @@ def change_flashes(
     fits = (is_sham_change(presentations)[flash] == sham_expected) & ~flags(trials, "aborted")[trial]
     flash = flash[fits]
     flash = flash[np.argsort(start_times(presentations)[flash], kind="stable")]
-    # A trial has one change; were there two, the first would count.
+    # A trial has one change; if a file has two, the first counts.
     first = np.sort(np.unique(row[flash], return_index=True)[1])
     return row[flash[first]], flash[first]
 
 
 def change_flash_times(presentations: pd.DataFrame, trials: pd.DataFrame) -> Floats:
-    """(n_trials,) seconds, start of the flash of each trial's change or sham change; NaN without one."""
+    """Return (n_trials,) seconds, start of each trial's change or sham change flash; NaN without one."""
     times = np.full(len(trials), np.nan)
     trial, flash = change_flashes(presentations, trials)
     times[trial] = start_times(presentations)[flash]

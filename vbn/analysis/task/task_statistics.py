@@ -1,8 +1,8 @@
-"""How well the mouse did the task, beside AllenSDK's 23 numbers of `vbn.analysis.task.performance`.
+"""Task statistics beyond AllenSDK's 23 numbers in `vbn.analysis.task.performance`.
 
 A *go* trial has a change and is a hit or a miss; a *catch* trial has a sham change and is a false alarm or a
-correct reject. Free (auto-rewarded) and aborted trials are neither. *Pooled* numbers come from the counts of
-all trials at once, where AllenSDK averages rates that roll over the session.
+correct reject. Auto-rewarded and aborted trials are neither. *Pooled* numbers are computed from the counts
+over all trials, where AllenSDK averages rolling rates.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TRIAL_SETS: Mapping[str, tuple[str | None, float | None]] = {
     "bennett_2025": ("bennett_2025", None),
     "siegle_2021": ("siegle_2021", None),
 }
-"""Which trials are pooled (None: all; else the engaged ones of a definition), and the clip of the rates."""
+"""The definition of engagement whose trials are pooled (None: all trials), and the clip of the rates."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,14 @@ class OutcomeCounts:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What outcome counts say of the mouse.
+    """Rates, sensitivity and bias from outcome counts.
 
     Attributes
     ----------
-    hit_rate, false_alarm_rate : shares of the go and of the catch trials, uncorrected; NaN without such
-        trials.
+    hit_rate, false_alarm_rate : fractions of go and of catch trials, uncorrected; NaN without such trials.
     d_prime : z(hit rate) - z(false alarm rate), of the corrected rates; NaN where a rate is.
     criterion : -(z(hit rate) + z(false alarm rate)) / 2, of the corrected rates; NaN where a rate is.
-        Negative for a mouse that licks readily.
+        Negative for a bias towards licking.
     """
 
     hit_rate: float
@@ -81,22 +80,22 @@ def count_outcomes(trials: pd.DataFrame, chosen: ArrayLike | None = None) -> Out
     trials : one row per trial: hit, miss, false_alarm, correct_reject.
     chosen : (n_trials,) True for the trials to count; None counts all.
     """
-    taken = np.ones(len(trials), dtype=np.bool_) if chosen is None else np.asarray(chosen, dtype=np.bool_)
-    return OutcomeCounts(*(int((flags(trials, name) & taken).sum()) for name in GO_AND_CATCH))
+    counted = np.ones(len(trials), dtype=np.bool_) if chosen is None else np.asarray(chosen, dtype=np.bool_)
+    return OutcomeCounts(*(int((flags(trials, name) & counted).sum()) for name in GO_AND_CATCH))
 
 
 def sensitivity(counts: OutcomeCounts, rate_clip: float | None = ALLENSDK_RATE_CLIP) -> Sensitivity:
     """Compute d' and criterion from counts.
 
-    Rates are corrected for the number of trials N to lie in 1/(2N) .. 1 - 1/(2N) (Macmillan & Creelman 2005;
-    AllenSDK ``trial_number_limit``; ``calcHitRate`` of Bennett et al. 2025 and Siegle et al. 2021, which
-    replace 0 and 1 only, comes to the same, since no other rate is nearer to them than 1/N). Criterion:
+    Rates are corrected for the number of trials N, limited to 1/(2N) .. 1 - 1/(2N) (Macmillan & Creelman
+    2005; AllenSDK ``trial_number_limit``). ``calcHitRate`` of Bennett et al. 2025 and Siegle et al. 2021
+    replaces only 0 and 1, which is equivalent, since no other rate is closer to them than 1/N. Criterion:
     Macmillan & Creelman 2005, eq. 2.1.
 
     Parameters
     ----------
-    counts : of `count_outcomes`.
-    rate_clip : rates nearer to 0 or 1 are taken as being this near (AllenSDK ``get_dprime``: 0.01); None for
+    counts : counts from `count_outcomes`.
+    rate_clip : rates are clipped to ``rate_clip .. 1 - rate_clip`` (AllenSDK ``get_dprime``: 0.01); None for
         no clip (``calcDprime``).
     """
     n_go, n_catch = counts.hit + counts.miss, counts.false_alarm + counts.correct_reject
@@ -123,7 +122,7 @@ def _z(rate: float, clip: float | None) -> float:
 
 
 def pooled_statistics(trials: pd.DataFrame, presentations: pd.DataFrame) -> dict[str, int | float]:
-    """Sum up the go and catch trials of a session, all and engaged ones.
+    """Summarise the go and catch trials of a session, all and engaged ones.
 
     Parameters
     ----------
@@ -158,15 +157,15 @@ class FlashResponseParameters:
 
     Parameters
     ----------
-    bout_gap_s : seconds without a lick between two bouts.
-    window_s : seconds after the flash, both limits exclusive, in which a bout has to begin.
+    bout_gap_s : minimum pause between two lick bouts in seconds.
+    window_s : seconds after the flash, both limits exclusive, in which a bout must begin.
     """
 
     bout_gap_s: float = LICK_GAPS_S["bennett_2025"]
     window_s: tuple[float, float] = (0.1, 0.75)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "window_s", tuple(self.window_s))  # JSON gives a list back
+        object.__setattr__(self, "window_s", tuple(self.window_s))  # from JSON it is a list
         if len(self.window_s) != 2 or not 0 <= self.window_s[0] < self.window_s[1]:
             raise ValueError(f"window_s must be (start, stop) with 0 <= start < stop, got {self.window_s}.")
         if not self.bout_gap_s > 0:
@@ -179,16 +178,16 @@ FLASH_RESPONSE = FlashResponseParameters()
 def flash_responses(
     presentations: pd.DataFrame, lick_times: ArrayLike, parameters: FlashResponseParameters = FLASH_RESPONSE
 ) -> Booleans:
-    """Tell which image presentations the mouse responded to.
+    """Return which flashes and omissions the mouse responded to.
 
-    A bout belongs to the last presentation, flash or omission, that started before it (Bennett et al. 2025,
+    A bout belongs to the last flash or omission that started before it (Bennett et al. 2025,
     ``lickbout_for_flash_during_response_window``, without its pause of two seconds).
 
     Parameters
     ----------
     presentations : one row per presentation, in any order, with AllenSDK's columns.
     lick_times : (n_licks,) seconds.
-    parameters : pause and window.
+    parameters : pause between bouts, and response window.
 
     Returns
     -------
@@ -213,23 +212,23 @@ def image_statistics(
     lick_times: ArrayLike,
     parameters: FlashResponseParameters = FLASH_RESPONSE,
 ) -> pd.DataFrame:
-    """Count trials and flashes, and the responses to them, image by image.
+    """Count trials and flashes, and responses to them, by image.
 
     Parameters
     ----------
-    trials : one row per trial, with change_image_name (of a catch trial: the image that stayed) and the
+    trials : one row per trial, with change_image_name (for a catch trial, the image that stayed) and the
         outcomes.
     presentations : one row per presentation, in any order, with AllenSDK's columns.
     lick_times : (n_licks,) seconds, of the licks table; may be empty.
-    parameters : when a flash counts as responded to.
+    parameters : definition of a response to a flash.
 
     Returns
     -------
-    One row per image, by name: image_name; trials changing to it: n_go, n_hit, n_miss, hit_rate,
+    One row per image, sorted by name: image_name; trials changing to it: n_go, n_hit, n_miss, hit_rate,
     n_auto_rewarded; catch trials with it: n_catch, n_false_alarm, n_correct_reject, false_alarm_rate; its
-    flashes in the active block: n_flashes, n_flash_responses, flash_response_rate, and of those that were no
-    change n_nonchange_flashes, n_nonchange_responses, nonchange_response_rate. Rates are uncorrected shares,
-    NaN where there is nothing to take a share of. No rows without images.
+    flashes in the active block: n_flashes, n_flash_responses, flash_response_rate; and those that are not
+    changes: n_nonchange_flashes, n_nonchange_responses, nonchange_response_rate. Rates are uncorrected
+    fractions, NaN where the denominator is 0. No rows without images.
     """
     check_columns(presentations)
     trial_image = _images_of_trials(trials)
@@ -259,7 +258,7 @@ IMAGE_COLUMNS = (
 
 
 def _images_of_trials(trials: pd.DataFrame) -> Any:
-    """(n_trials,) object; None for aborted trials, and where the image is not known."""
+    """Return (n_trials,) image names; None for aborted trials, and where the image is unknown."""
     names = trials["change_image_name"].astype(object)
     known = names.notna() & (names != "") & ~flags(trials, "aborted")
     return names.where(known, None).to_numpy(object)
@@ -286,21 +285,21 @@ def _flash_columns(
 
 
 def lick_latencies(trials: pd.DataFrame, presentations: pd.DataFrame, lick_times: ArrayLike) -> pd.DataFrame:
-    """Measure how long after the change the mouse licked, on both clocks.
+    """Return each trial's lick latency, from the change on screen and from the trial's change time.
 
     Parameters
     ----------
     trials : one row per trial, in any order: start_time, stop_time, the outcomes, lick_times and the change
         time.
     presentations : one row per presentation, in any order, with AllenSDK's columns.
-    lick_times : (n_licks,) seconds, of the licks table (times of the sensor); may be empty.
+    lick_times : (n_licks,) seconds, of the licks table (sensor times); may be empty.
 
     Returns
     -------
     One row per trial: trial_id; flash_time (s, start of the change or sham change on screen);
-    latency_from_flash (s), of the first lick of the licks table after that and before the next trial starts;
-    latency_from_change_time (s), of the first lick of the trial after its change time, which knows no
-    display lag. NaN without change and without lick.
+    latency_from_flash (s), to the first lick of the licks table after it and before the next trial;
+    latency_from_change_time (s), from the change time, which does not include the display lag, to the trial's
+    first lick after it. NaN without a change or without a lick.
     """
     check_columns(presentations)
     flash_time = change_flash_times(presentations, trials)
@@ -318,7 +317,7 @@ def lick_latencies(trials: pd.DataFrame, presentations: pd.DataFrame, lick_times
 
 
 def _next_starts(trials: pd.DataFrame) -> Floats:
-    """(n_trials,) seconds; infinite for the last one."""
+    """Return (n_trials,) the start of the next trial in seconds; infinite for the last trial."""
     ordered = in_order_of_time(trials)
     following = np.full(len(trials), np.inf)
     following[ordered.index.to_numpy()[:-1]] = start_times(ordered)[1:]
@@ -326,22 +325,23 @@ def _next_starts(trials: pd.DataFrame) -> Floats:
 
 
 def lick_latency_statistics(latencies: pd.DataFrame, chosen: ArrayLike) -> dict[str, int | float]:
-    """Sum up the lick latencies of some trials, such as the hits.
+    """Summarise the lick latencies of chosen trials, such as hits.
 
     Parameters
     ----------
-    latencies : of `lick_latencies`.
-    chosen : (n_trials,) True for the trials to take.
+    latencies : table from `lick_latencies`.
+    chosen : (n_trials,) True for the trials to use.
 
     Returns
     -------
-    For each of latency_from_flash and latency_from_change_time: <name>_count, trials with a lick, and (s)
-    _median, _mean, _std (ddof 1), _min and _max; NaN without a lick, the deviation with a single one.
+    For each of latency_from_flash and latency_from_change_time: <name>_count, the number of trials with a
+    lick, and in seconds <name>_median, _mean, _std (ddof 1), _min and _max; NaN without a lick, _std also
+    with a single one.
     """
-    taken = np.asarray(chosen, dtype=np.bool_)
+    used = np.asarray(chosen, dtype=np.bool_)
     statistics: dict[str, int | float] = {}
     for name in ("latency_from_flash", "latency_from_change_time"):
-        values = latencies[name].to_numpy(np.float64)[taken]
+        values = latencies[name].to_numpy(np.float64)[used]
         values = values[np.isfinite(values)]
         statistics[f"{name}_count"] = values.size
         for measure, function in _MEASURES.items():

@@ -1,8 +1,8 @@
-"""Spikes of every unit in every trial, in named windows around the trial's change.
+"""Spike counts of every unit in every trial, in named windows around the trial's change.
 
-A trial's *event* is the flash at which the image changed, or in a catch trial could have changed; time 0 is
-the ``start_time`` of that flash. Aborted trials have no event and are left out, so the arrays have a
-column for each row of `trial_events`, not for each trial of the session.
+A trial's *event* is the flash at which the image changed or, in a catch trial, could have changed; time 0 is
+the ``start_time`` of that flash. Aborted trials have no event, so the arrays have one column per row of
+`trial_events`, not per trial of the session.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ from vbn.analysis.task.presentations import (
 
 WINDOWS_S: Mapping[str, Window] = MappingProxyType(
     {
-        # Siegle et al. 2021, change modulation: the 250 ms before the flash, and those of the flash
+        # Siegle et al. 2021, change modulation: the 250 ms before the flash, and the 250 ms of the flash
         "baseline": (-0.25, 0.0),
         "response": (0.0, 0.25),
         # Bennett et al. 2025, make_unit_responsiveness_table: 80 ms before the flash, 20 to 100 ms after
         "baseline_80ms": (-0.08, 0.0),
         "early": (0.02, 0.1),
-        # what follows: the rest of the flash, and the gray until the next one (VBN whitepaper)
+        # the rest of the flash, and the gray until the next one (VBN whitepaper)
         "late": (0.1, 0.25),
         "gray": (0.25, 0.75),
     }
 )
-"""Seconds after the change flash, half open. The last two are our choice, the others their sources'."""
+"""Windows in seconds after the change flash, half open; the last two are our choice."""
 
 
 def trial_events(presentations: pd.DataFrame, trials: pd.DataFrame, block: str = "active") -> pd.DataFrame:
-    """Find the moment of each trial that its responses are aligned to.
+    """Find the event of each trial to which responses are aligned.
 
     Parameters
     ----------
     presentations : one row per presentation, in any order, with AllenSDK's columns, see
         `vbn.analysis.task.events.SessionEvents`.
     trials : one row per trial, in any order: start_time and stop_time (s) and the six outcomes.
-    block : ``active``, or ``passive`` for the flashes of the replay that show the trials again.
+    block : ``active``, or ``passive`` for the replay of the trials.
 
     Returns
     -------
-    One row per trial with an event, in order of time: trial_id, event_time (s) and is_sham_change. No rows
-    where all trials were aborted.
+    One row per trial with an event, in order of time: trial_id, event_time (s) and is_sham_change. No rows if
+    all trials were aborted.
 
     Raises
     ------
     ValueError
-        For another block, and when the presentations lack a column that every session has.
+        For any other block, or if the presentations lack a required column.
     """
     if block not in ("active", "passive"):
         raise ValueError(f"block must be 'active' or 'passive', got {block!r}.")
@@ -87,21 +87,21 @@ def trial_counts(
         memory map.
     offsets : (n_units,) index of each unit's first spike.
     n_spikes : (n_units,) number of spikes of each unit.
-    event_times : (n_trials,) seconds, of `trial_events`.
-    windows_s : name and (start, stop) in seconds after the event, half open as the bins of
+    event_times : (n_trials,) seconds, from `trial_events`.
+    windows_s : windows by name, (start, stop) in seconds after the event, half open as the bins of
         `vbn.analysis.spikes.psth.count_spikes`.
 
     Returns
     -------
     (n_windows, n_units, n_trials) int32
-        Windows in the mapping's order; 0 for units without spikes. 4 bytes a count: 27 MB for 2,160 units,
-        500 trials and 6 windows.
+        Windows in the order of the mapping; 0 for units without spikes. At 4 bytes per count, 2,160 units,
+        500 trials and 6 windows take 26 MB.
 
     Raises
     ------
     ValueError
-        For windows or event times that are not finite, a window that ends before it starts, and offsets
-        outside the spikes.
+        If windows or event times are not finite, a window ends before it starts, or offsets lie outside the
+        spikes.
 
     Examples
     --------

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vbn.nwb.hdf5.identify import FileKind
 from vbn.nwb.hdf5.recording import RecordingFile, reads
 from vbn.nwb.hdf5.walk import names_in
-from vbn.nwb.readers import replay
+from vbn.nwb.readers import derived_columns
 from vbn.nwb.readers.columns import TEXT_MISSING, Table, frame, nullable_booleans, nullable_integers
 from vbn.nwb.readers.trials import read_trials
 
@@ -205,17 +205,17 @@ def _with_derived(recording: RecordingFile, rows: pd.DataFrame, stored: set[str]
     # AllenSDK finds both anew for a behaviour-only session, and takes a recording's as stored.
     anew = recording.identity.kind is FileKind.BEHAVIOR_ONLY
     if anew or "is_change" not in stored:
-        rows["is_change"] = replay.image_changes(rows)
+        rows["is_change"] = derived_columns.image_changes(rows)
     if anew or "flashes_since_change" not in stored:
-        rows["flashes_since_change"] = replay.flashes_since_change(rows)
+        rows["flashes_since_change"] = derived_columns.flashes_since_change(rows)
     if not {*TASK_FLAGS, "trials_id"} <= stored:
         trials = read_trials(recording)
         if "active" not in stored:
-            rows["active"] = replay.active_presentations(rows, trials)
+            rows["active"] = derived_columns.active_presentations(rows, trials)
         if "trials_id" not in stored:
-            rows["trials_id"] = replay.trials_of_presentations(rows, trials)
+            rows["trials_id"] = derived_columns.trials_of_presentations(rows, trials)
         if "is_sham_change" not in stored:
-            rows["is_sham_change"] = replay.sham_changes(rows, trials)
+            rows["is_sham_change"] = derived_columns.sham_changes(rows, trials)
     for name in TASK_FLAGS:
         rows[name] = rows[name].fillna(False).astype(np.bool_)
     return rows

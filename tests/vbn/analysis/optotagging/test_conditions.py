@@ -122,7 +122,9 @@ class TestGaps:
         assert deviation == pytest.approx(drawn.std())
 
     def test_the_edges_of_windows(self):
-        index, since = Windows(np.array([1.0, 3.0]), 1.0).place(np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.5, 4.0]))
+        index, since = Windows(np.array([1.0, 3.0]), 1.0).locate(
+            np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.5, 4.0])
+        )
         assert index.tolist() == [0, 0, 1]
         assert since.tolist() == [0.0, 0.5, 0.5]
 

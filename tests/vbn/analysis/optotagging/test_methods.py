@@ -175,7 +175,7 @@ class TestReasons:
         assert labels["reason"].tolist() == ["no_response", "", "too_few_pulses"]
 
     def test_refuses_units_that_are_unclear(self):
-        with pytest.raises(ValueError, match="1 names come again"):
+        with pytest.raises(ValueError, match="1 names are repeated"):
             label_units_by_method(evidence({}), METHODS["salt"], SST, units=[0, 0])
         with pytest.raises(ValueError, match="1 units that are not among the 1 to label"):
             label_units_by_method(evidence({}, {}), METHODS["salt"], SST, units=[0])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vbn import nwb
 from vbn.errors import InvalidContentError, WrongKindError
-from vbn.nwb.readers import replay
+from vbn.nwb.readers import derived_columns
 
 BEHAVIOR_ONLY = nwb.FileKind.BEHAVIOR_ONLY
 
@@ -185,8 +185,8 @@ def test_changes_and_flashes_are_those_of_a_plain_loop(rows):
             "stimulus_block": np.array(blocks, dtype=np.int64),
         }
     )
-    frame["is_change"] = replay.image_changes(frame)
-    frame["flashes_since_change"] = replay.flashes_since_change(frame)
+    frame["is_change"] = derived_columns.image_changes(frame)
+    frame["flashes_since_change"] = derived_columns.flashes_since_change(frame)
     changes, counts = slow_changes(names, blocks)
     assert [None if pd.isna(value) else value for value in frame["is_change"]] == changes
     assert [None if pd.isna(value) else value for value in frame["flashes_since_change"]] == counts

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vbn import nwb
 from vbn.errors import InvalidContentError
-from vbn.nwb.readers import replay
+from vbn.nwb.readers import derived_columns
 from vbn.nwb.readers.stimulus import COLUMNS, runs_of
 
 IMAGE = "intervals/Natural_Images_presentations"
@@ -191,7 +191,7 @@ def test_trials_of_presentations_are_those_of_a_plain_loop(shown, starts):
     )
     starts = np.sort(np.array(starts, dtype=float))
     trials = pd.DataFrame({"trial_id": range(len(starts)), "start_time": starts, "stop_time": starts + 3})
-    found = replay.trials_of_presentations(rows, trials)
+    found = derived_columns.trials_of_presentations(rows, trials)
     assert [None if pd.isna(value) else value for value in found] == slow_trials_ids(rows, trials)
 
 
@@ -204,19 +204,19 @@ def test_only_a_replay_of_the_same_images_gets_the_values():
         [True, True, False, False, False, False, False, False, False],
     )
     values = pd.Series([10, 11, 0, 0, 0, 0, 0, 0, 0])
-    assert replay.copied_to_replay(values, rows).tolist() == [10, 11, 10, 11, 0, 0, 0, 0, 0]
+    assert derived_columns.copied_to_replay(values, rows).tolist() == [10, 11, 10, 11, 0, 0, 0, 0, 0]
     assert values.tolist() == [10, 11, 0, 0, 0, 0, 0, 0, 0]
 
 
 def test_nothing_is_active_without_trials():
     rows = presentations([1, 2], ["a", "b"], [0, 0], [False, False])
     none = pd.DataFrame({"trial_id": [], "start_time": [], "stop_time": []}, dtype=float)
-    assert not replay.active_presentations(rows, none).any()
-    assert replay.trials_of_presentations(rows, none).isna().all()
+    assert not derived_columns.active_presentations(rows, none).any()
+    assert derived_columns.trials_of_presentations(rows, none).isna().all()
 
 
 def test_a_block_is_active_as_a_whole():
     """Its first image comes before the first trial."""
     rows = presentations([1, 3, 9], ["a", "b", "c"], [0, 0, 1], [False] * 3)
     trials = pd.DataFrame({"trial_id": [0], "start_time": [2.0], "stop_time": [5.0]})
-    assert replay.active_presentations(rows, trials).tolist() == [True, True, False]
+    assert derived_columns.active_presentations(rows, trials).tolist() == [True, True, False]

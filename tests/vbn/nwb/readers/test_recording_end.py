@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from vbn.nwb.readers.ends import last_spikes
+from vbn.nwb.readers.recording_end import last_spikes
 
 
 def test_last_spikes_are_found_per_unit_and_silent_units_have_none() -> None:
