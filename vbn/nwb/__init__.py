@@ -1,10 +1,10 @@
-"""Reads Visual Behavior Neuropixels NWB files: one function per concept, pandas frames out.
+"""Readers of Visual Behavior Neuropixels NWB files: one function per concept, returning pandas frames.
 
-What comes out agrees with what AllenSDK's own reader gives, except that missing integers (-99) and
-missing text (``''``, ``N/A``) are missing values here. Times are seconds on the session clock.
+Values agree with those of AllenSDK's own reader, except that missing integers (-99) and missing text (``''``,
+``N/A``) are missing values here. Times are seconds on the session clock.
 
-`open_session` opens recordings and behaviour-only sessions, `open_recording` recordings only, `open_lfp`
-the LFP file of a probe. What is odd in a file is told by `session_issues`.
+`open_session` opens recordings and behaviour-only sessions, `open_recording` recordings only, `open_lfp` the
+LFP file of a probe. `session_issues` reports anomalies of a file.
 """
 
 from vbn.nwb.checks.survey import CODES, Issue, session_issues

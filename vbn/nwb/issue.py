@@ -1,7 +1,7 @@
-"""What an issue is, and the codes there are.
+"""Issues of imported files, and their codes.
 
-An issue tells of something odd in a file, so that nothing is lost or changed silently. One of severity
-``error`` stops the import of its table; ``warning`` and ``info`` do not.
+An issue records an anomaly of a file, so that nothing is lost or changed silently. One of severity ``error``
+stops the import of its table; ``warning`` and ``info`` do not.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _KNOWN: dict[str, tuple[Severity, str]] = {
     "missing_structure": ("info", "Channels without a structure acronym."),
     "spikes_after_recording": (
         "info",
-        "Spikes after the last time that anything else was recorded; a warning when by more than a minute.",
+        "Spikes after everything else had stopped recording; a warning if by more than a minute.",
     ),
-    "unsorted_times": ("warning", "Times that go back."),
+    "unsorted_times": ("warning", "Times that are not ascending."),
     "missing_times": (
         "warning",
-        "Times that are no numbers, infinite, or more than a day from the session's start.",
+        "Times that are NaN, infinite, or more than a day from the session's start.",
     ),
     "trial_outcome_not_one": (
         "warning",
@@ -54,21 +54,21 @@ _KNOWN: dict[str, tuple[Severity, str]] = {
     ),
     "change_beside_presentation": (
         "info",
-        "Changes or sham changes one frame beside the start of an active presentation; they are not joined.",
+        "Changes or sham changes one frame off the start of an active presentation; they are not joined.",
     ),
     "overlapping_presentations": ("warning", "Presentations that start before an earlier one has ended."),
     "unknown_trial": (
         "warning",
-        "Presentations that name a trial which the file does not hold; their trial is stored as missing.",
+        "Presentations that refer to a trial missing from the file; their trial is stored as missing.",
     ),
-    "frame_without_time": ("warning", "Frame numbers for which there is no stimulus timestamp."),
-    "licks_out_of_order": ("warning", "Licks whose time or frame goes back."),
+    "frame_without_time": ("warning", "Frame numbers without a stimulus timestamp."),
+    "licks_out_of_order": ("warning", "Licks whose time or frame is earlier than that of the lick before."),
     "reward_without_lick": ("warning", "Earned rewards without a lick in the second before them."),
     "no_licks": ("info", "The file has no licks; the mouse may not have licked."),
     "no_rewards": ("info", "The file has no rewards; the mouse may not have earned any."),
     "not_checked": (
         "info",
-        "A sound file that pynwb cannot read: without cached specifications, or written as MATLAB does.",
+        "A valid file that pynwb cannot read: without cached specifications, or written as MATLAB does.",
     ),
     "unknown_column": (
         "warning",
@@ -78,15 +78,15 @@ _KNOWN: dict[str, tuple[Severity, str]] = {
     "unknown_attribute": ("warning", "Metadata outside the known layout; not imported."),
     "derived_column": (
         "info",
-        "Columns that an older release does not store, worked out from trials, images or names.",
+        "Columns that an older release does not store, derived from trials, images or names.",
     ),
-    "missing_column": ("info", "Columns that the file does not store and that cannot be worked out."),
-    "no_quality": ("info", "The units have no quality label, which came with release 0.5.0."),
+    "missing_column": ("info", "Columns that the file does not store and that cannot be derived."),
+    "no_quality": ("info", "The units have no quality label, which was introduced with release 0.5.0."),
     "missing_waveforms": ("info", "The file has no mean waveforms."),
     "missing_amplitudes": ("info", "The file has no spike amplitudes."),
     "image_differs": (
         "warning",
-        "Images whose pixels differ from those entered before under the same name; the first are kept.",
+        "Images whose pixels differ from those entered earlier under the same name; the first are kept.",
     ),
     "missing_templates": ("info", "The file has no images."),
     "abnormal_session": (
@@ -95,44 +95,44 @@ _KNOWN: dict[str, tuple[Severity, str]] = {
     ),
     "incomplete_mouse": (
         "info",
-        "The file does not state the mouse's sex, or lines that another file does; what is known stays.",
+        "The file does not state the mouse's sex, or lines that another file states; known values are kept.",
     ),
     "unclear_age": (
         "info",
-        "The mouse's age is missing, or no number of days, as a range or months; stored as missing.",
+        "The mouse's age is missing or not a number of days (such as a range or months); stored as missing.",
     ),
-    "catalogue_disagrees": ("warning", "The release's CSV tables say something else than the file."),
+    "catalogue_disagrees": ("warning", "The release's CSV tables disagree with the file."),
     "unlisted_structure": (
         "info",
         "Acronyms that are not among the known structures; entered without a name.",
     ),
-    "lfp_of_no_probe": ("warning", "LFP files whose probe is none of the recording's; not imported."),
+    "lfp_of_no_probe": ("warning", "LFP files whose probe does not belong to the recording; not imported."),
     "missing_csd": ("info", "The LFP file has no current source density."),
 }
 
 CODES: dict[str, str] = {code: explanation for code, (_, explanation) in _KNOWN.items()}
-"""Code -> what it means, in a sentence."""
+"""Code -> its explanation."""
 
 SEVERITIES: dict[str, Severity] = {code: severity for code, (severity, _) in _KNOWN.items()}
-"""Code -> how grave it is, unless the finder says otherwise."""
+"""Code -> its default severity."""
 
 N_NAMED = 5
-"""How many rows are named in an issue."""
+"""Number of rows named in an issue."""
 
 LONGEST_NAME = 150
-"""How much of a name an issue shows, in characters; paths in a file have up to a hundred."""
+"""Longest name shown in an issue, in characters; paths in a file have up to a hundred."""
 
 
 @dataclass(frozen=True)
 class Issue:
-    """Something odd in one table of one file.
+    """An anomaly in one table of one file.
 
     Parameters
     ----------
     code : one of `CODES`.
     severity : ``error`` stops the import of the table, ``warning`` and ``info`` do not.
-    table : as the reader is called, without ``read_``: ``units``, ``trials`` ...; ``file`` for the layout.
-    detail : how many rows, and which are the first.
+    table : name of the reader without ``read_``: ``units``, ``trials`` ...; ``file`` for the layout.
+    detail : number of rows, and the first of them.
     """
 
     code: str
@@ -142,18 +142,18 @@ class Issue:
 
 
 def issue(code: str, table: str, detail: str, severity: Severity | None = None) -> Issue:
-    """Make an issue of a known code.
+    """Create an issue with a known code.
 
     Raises
     ------
     KeyError
-        The code is not one of `CODES`.
+        If the code is not one of `CODES`.
     """
     return Issue(code, severity or SEVERITIES[code], table, detail)
 
 
 def first_of(rows: Collection[Any]) -> str:
-    """Say how many there are and which are the first.
+    """Return the number of rows and the first of them, as text.
 
     Examples
     --------
@@ -164,5 +164,5 @@ def first_of(rows: Collection[Any]) -> str:
     """
     listed: Sequence[Any] = list(rows)
     more = len(listed) - N_NAMED
-    named = ", ".join(shortened(row, LONGEST_NAME) for row in listed[:N_NAMED])
-    return f"{len(listed)}: {named}" + (f" and {more} more" if more > 0 else "")
+    first = ", ".join(shortened(row, LONGEST_NAME) for row in listed[:N_NAMED])
+    return f"{len(listed)}: {first}" + (f" and {more} more" if more > 0 else "")

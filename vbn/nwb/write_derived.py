@@ -1,10 +1,10 @@
-"""Writes a small NWB file of results that were computed from one session's file.
+"""Derived NWB files: results computed from one session's file.
 
-It holds no recorded data: units and trials have the ids of the source file, which it names with its size
-and hash, so that rows of both can be joined. Results are tables of the processing modules ``ecephys`` and
-``behavior``; what they were made from and with is in ``/analysis``.
+A derived file holds no recorded data. It names its source file with size and hash, and uses its unit and
+trial ids, so that rows of both can be joined. Results are tables in the processing modules ``ecephys`` and
+``behavior``; their provenance is in ``/analysis``.
 
-NWB has no missing values: numbers and flags with missing ones are float64 with NaN, missing text is empty.
+NWB has no missing values: numbers and flags with missing values are float64 with NaN, missing text is empty.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ MODULES = {
 }
 KEYWORDS = ("visual behavior", "change detection", "Neuropixels", "mouse", "derived results")
 COMPRESSED_BYTES = 2**16
-"""Columns from this size are compressed."""
+"""Columns of at least this size are compressed."""
 
 
 @dataclass(frozen=True)
 class DerivedTable:
-    """One table.
+    """One table of a derived file.
 
     Parameters
     ----------
     name : letters, digits and underscores.
     description : what one row is.
-    frame : one row per row; values are numbers, flags, text, times (UTC), or arrays: 1-D of any lengths, or
-        all of one shape. None, NaN or NA is missing. With columns ``start_time`` and ``stop_time`` (s) it
-        becomes a table of time intervals, in the order of their starts.
-    columns : column -> what it means.
-    place : ``ecephys`` or ``behavior``, a processing module; ``analysis``; or ``trials``.
-    ids : column with the ids of the rows, if they are unique; else rows are numbered.
+    frame : the rows; values are numbers, flags, text, times (UTC), or arrays: 1-D of any length, or all of
+        one shape. None, NaN and NA are missing. With columns ``start_time`` and ``stop_time`` (s) it becomes
+        a table of time intervals, sorted by start.
+    columns : column -> its description.
+    place : processing module, ``ecephys`` or ``behavior``; or ``analysis``, or ``trials``.
+    ids : column with the row ids, used if they are unique; otherwise rows are numbered.
     """
 
     name: str
@@ -59,20 +59,20 @@ class DerivedTable:
 
 @dataclass(frozen=True)
 class DerivedSession:
-    """What a derived file says.
+    """Content of a derived file.
 
     Parameters
     ----------
     session_id : id of the session, as in the name of the source file.
     start : start of the session, with time zone.
-    session_type : protocol.
+    session_type : name of the protocol, such as ``EPHYS_1_images_G_3uL_reward``.
     mouse_id : LabTracks id.
-    sex : ``M`` or ``F``, None when unknown.
-    age_in_days : None when unknown.
+    sex : ``M`` or ``F``, None if unknown.
+    age_in_days : None if unknown.
     genotype : full genotype.
     source : name of the source file.
     generated_by : program and its version.
-    tables : what was computed, and from what; tables without rows are left out.
+    tables : results and their provenance; tables without rows are omitted.
     """
 
     session_id: int
@@ -88,11 +88,11 @@ class DerivedSession:
 
 
 def write_derived(path: str | Path, session: DerivedSession) -> None:
-    """Write a derived NWB file, overwriting one that is there.
+    """Write a derived NWB file, overwriting an existing one.
 
     Parameters
     ----------
-    path : the file.
+    path : the file to write.
     session : its content.
 
     Raises
@@ -160,7 +160,7 @@ def _nwb_table(table: DerivedTable) -> DynamicTable:
 
 
 def _columns(name: str, description: str, values: pd.Series[Any]) -> list[VectorData]:
-    """Return the column, and its index if its rows are lists of several lengths."""
+    """Return the column, with its index if its rows are lists of different lengths."""
     lists = [value for value in values if isinstance(value, np.ndarray | list)]
     if not lists:
         return [VectorData(name=name, description=description, data=_stored(_plain(values)))]
@@ -173,8 +173,8 @@ def _columns(name: str, description: str, values: pd.Series[Any]) -> list[Vector
         raise ValueError(f"The matrices of {name} differ in shape: {sorted(shapes)}.")
     rows = [np.asarray(value) if np.ndim(value) else np.empty(0) for value in values]
     data = VectorData(name=name, description=description, data=_stored(np.concatenate(rows)))
-    ends = np.cumsum([len(row) for row in rows])
-    return [VectorIndex(name=f"{name}_index", data=ends, target=data), data]
+    index = np.cumsum([len(row) for row in rows])
+    return [VectorIndex(name=f"{name}_index", data=index, target=data), data]
 
 
 def _plain(values: pd.Series[Any]) -> Any:

@@ -151,17 +151,17 @@ def run(
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("text", "this is no HDF5 file"),
+        ("text", "this is not an HDF5 file"),
         ("empty", "the file is empty"),
-        ("zeros", "this is no HDF5 file"),
-        ("html", "this is no HDF5 file"),
-        ("hdf5", "this HDF5 file is no NWB file"),
+        ("zeros", "this is not an HDF5 file"),
+        ("html", "this is not an HDF5 file"),
+        ("hdf5", "this HDF5 file is not an NWB file"),
         ("foreign", "not of the Visual Behavior Neuropixels data set"),
         ("foreign-ephys", "not of the Visual Behavior Neuropixels data set"),
         ("as_lfp_file", "is missing, which a VBN LFP file must hold"),
         ("identifier_in_words", "the identifier 'session one' of this NWB file is not a whole number"),
         *LOST_PARTS.items(),
-        *((f"cut-{cut}", "this is no HDF5 file|cut short|cannot be read") for cut in CUTS),
+        *((f"cut-{cut}", "this is not an HDF5 file|cut short|cannot be read") for cut in CUTS),
     ],
 )
 def test_a_bad_file_is_named_with_its_problem_and_what_to_do(run: Run, name: str, problem: str) -> None:

@@ -1,1 +1,1 @@
-"""What is odd in a file: the codes of issues, and what finds them."""
+"""Checks that find issues in a file."""

@@ -1,7 +1,7 @@
-"""What can be odd in a session, one function per concept, on the frames that the readers give.
+"""Checks of a session's data, one function per concept, on frames returned by the readers.
 
-Every function returns at most one issue for each code: with the number of rows, and the first of them.
-None of them raises for odd values, and none changes its frames.
+Every function returns at most one issue per code, with the number of rows and the first of them. None of them
+raises for anomalous values or changes its frames.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from vbn.nwb.readers.units import METRICS
 OUTCOMES = ("hit", "miss", "false_alarm", "correct_reject", "aborted", "auto_rewarded")
 
 OVERLAP_TOLERANCE_S = 1e-3
-"""Presentations without a gap may overlap by rounding."""
+"""Presentations without a gap may overlap by this much, due to rounding."""
 
 LICK_WINDOW_S = 1.0
-"""How long before an earned reward its lick may be."""
+"""Longest time from a lick to the reward it earns."""
 
 LONG_AFTER_S = 60.0
-"""Probes may record somewhat longer than everything else, but not by this much."""
+"""Probes may record longer than everything else by up to this time."""
 
 
 def find_channel_issues(channels: pd.DataFrame) -> list[Issue]:
@@ -35,7 +35,7 @@ def find_channel_issues(channels: pd.DataFrame) -> list[Issue]:
 
     Parameters
     ----------
-    channels : frame of `read_channels`.
+    channels : frame from `read_channels`.
 
     Returns
     -------
@@ -54,18 +54,18 @@ def find_channel_issues(channels: pd.DataFrame) -> list[Issue]:
 
 
 def find_unit_issues(units: pd.DataFrame, channels: pd.DataFrame) -> list[Issue]:
-    """Find units on invalid channels, and metrics that are NaN.
+    """Find units on invalid channels, and NaN metrics.
 
     Parameters
     ----------
-    units : frame of `read_units`.
-    channels : frame of `read_channels`.
+    units : frame from `read_units`.
+    channels : frame from `read_channels`.
 
     Returns
     -------
     list of Issue
-        ``unit_on_invalid_channel`` and ``nan_metrics``; a metric that no unit has is not counted, because
-        it is a missing column.
+        ``unit_on_invalid_channel`` and ``nan_metrics``. A metric that is NaN for all units is not counted: it
+        counts as a missing column.
     """
     invalid = channels.loc[~channels["valid_data"], "channel_id"]
     on_invalid = units["peak_channel_id"].isin(invalid)
@@ -85,9 +85,9 @@ def find_infinite_values(frame: pd.DataFrame, table: str, but: Iterable[str] = (
 
     Parameters
     ----------
-    frame : any; the first column names the rows.
+    frame : any frame whose first column identifies the rows.
     table : its name.
-    but : columns in which infinity has a meaning.
+    but : columns in which infinity is meaningful.
 
     Returns
     -------
@@ -105,12 +105,12 @@ def find_infinite_values(frame: pd.DataFrame, table: str, but: Iterable[str] = (
 
 
 def find_unsorted_times(times: NDArray[np.float64], table: str) -> list[Issue]:
-    """Find times that go back or are no numbers.
+    """Find times that are not ascending, or not finite.
 
     Parameters
     ----------
-    times : (n,), s; equal ones are allowed.
-    table : whose they are.
+    times : (n,), s; equal times are allowed.
+    table : table to which they belong.
 
     Returns
     -------
@@ -127,11 +127,11 @@ def find_unsorted_times(times: NDArray[np.float64], table: str) -> list[Issue]:
 
 
 def find_trial_issues(trials: pd.DataFrame) -> list[Issue]:
-    """Find trials that do not have exactly one outcome.
+    """Find trials without exactly one outcome.
 
     Parameters
     ----------
-    trials : frame of `read_trials`.
+    trials : frame from `read_trials`.
 
     Returns
     -------
@@ -143,12 +143,12 @@ def find_trial_issues(trials: pd.DataFrame) -> list[Issue]:
 
 
 def find_change_issues(trials: pd.DataFrame, presentations: pd.DataFrame) -> list[Issue]:
-    """Find changes, and sham changes, that no active presentation belongs to.
+    """Find changes and sham changes without a matching active presentation.
 
     Parameters
     ----------
-    trials : frame of `read_trials`.
-    presentations : frame of `read_stimulus_presentations`.
+    trials : frame from `read_trials`.
+    presentations : frame from `read_stimulus_presentations`.
 
     Returns
     -------
@@ -169,12 +169,12 @@ def find_change_issues(trials: pd.DataFrame, presentations: pd.DataFrame) -> lis
 
 
 def find_unknown_trials(trials: pd.DataFrame, presentations: pd.DataFrame) -> list[Issue]:
-    """Find presentations that name a trial which there is not.
+    """Find presentations that refer to a trial missing from the file.
 
     Parameters
     ----------
-    trials : frame of `read_trials`.
-    presentations : frame of `read_stimulus_presentations`.
+    trials : frame from `read_trials`.
+    presentations : frame from `read_stimulus_presentations`.
 
     Returns
     -------
@@ -186,17 +186,17 @@ def find_unknown_trials(trials: pd.DataFrame, presentations: pd.DataFrame) -> li
 
 
 def find_presentation_issues(presentations: pd.DataFrame) -> list[Issue]:
-    """Find presentations that overlap, and blocks of several stimuli.
+    """Find overlapping presentations, and blocks with several stimuli.
 
     Parameters
     ----------
-    presentations : frame of `read_stimulus_presentations`.
+    presentations : frame from `read_stimulus_presentations`.
 
     Returns
     -------
     list of Issue
-        ``overlapping_presentations`` names those that start more than a millisecond before an earlier one
-        has ended; an end that is not known is passed over. ``mixed_block`` names blocks.
+        ``overlapping_presentations`` for those that start more than a millisecond before an earlier one has
+        ended; unknown ends are ignored. ``mixed_block`` for blocks with several stimuli.
     """
     ends = presentations["end_time"].fillna(-np.inf).cummax().shift(fill_value=-np.inf)
     overlapping = presentations["start_time"] < ends - OVERLAP_TOLERANCE_S
@@ -216,17 +216,17 @@ def find_frame_issues(
     licks: pd.DataFrame,
     stimulus_timestamps: NDArray[np.float64],
 ) -> list[Issue]:
-    """Find frame numbers for which there is no time.
+    """Find frame numbers without a stimulus timestamp.
 
     Parameters
     ----------
-    trials, presentations, licks : frames of their readers.
+    trials, presentations, licks : frames from their readers.
     stimulus_timestamps : (n_frames,), s.
 
     Returns
     -------
     list of Issue
-        ``frame_without_time``, one for each table.
+        ``frame_without_time``, one per table.
     """
     frames = {
         "trials": trials["change_frame"],
@@ -243,11 +243,11 @@ def find_frame_issues(
 
 
 def find_lick_issues(licks: pd.DataFrame) -> list[Issue]:
-    """Find licks out of order.
+    """Find licks that are out of order.
 
     Parameters
     ----------
-    licks : frame of `read_licks`.
+    licks : frame from `read_licks`.
 
     Returns
     -------
@@ -261,17 +261,17 @@ def find_lick_issues(licks: pd.DataFrame) -> list[Issue]:
 
 
 def find_reward_issues(rewards: pd.DataFrame, licks: pd.DataFrame) -> list[Issue]:
-    """Find rewards that were earned without a lick.
+    """Find earned rewards without a lick.
 
     Parameters
     ----------
-    rewards : frame of `read_rewards`.
-    licks : frame of `read_licks`.
+    rewards : frame from `read_rewards`.
+    licks : frame from `read_licks`.
 
     Returns
     -------
     list of Issue
-        ``reward_without_lick`` where no lick is within ``[time - 1 s, time]``, auto rewards excepted;
+        ``reward_without_lick`` for earned rewards without a lick within ``[time - 1 s, time]``;
         ``no_rewards``.
     """
     if rewards.empty:
@@ -285,18 +285,18 @@ def find_reward_issues(rewards: pd.DataFrame, licks: pd.DataFrame) -> list[Issue
 
 
 def find_late_spikes(last_spikes: Mapping[int, float], last_time_s: float) -> list[Issue]:
-    """Find spikes after everything else that was recorded.
+    """Find spikes after the end of everything else recorded.
 
     Parameters
     ----------
     last_spikes : unit -> time of its last spike, s.
-    last_time_s : the last of all other times of the file; NaN when there is none.
+    last_time_s : latest time of anything else in the file; NaN if there is none.
 
     Returns
     -------
     list of Issue
-        ``spikes_after_recording``: ``info``, because probes record somewhat longer, but ``warning`` when
-        by more than a minute.
+        ``spikes_after_recording``: ``info``, because probes record somewhat longer, but ``warning`` if by
+        more than a minute.
     """
     late = {unit: time for unit, time in last_spikes.items() if time > last_time_s}
     if not late:
@@ -309,11 +309,11 @@ def find_late_spikes(last_spikes: Mapping[int, float], last_time_s: float) -> li
 
 
 def find_missing_pupil(eye_tracking: pd.DataFrame | None) -> list[Issue]:
-    """Find that a recording lacks its pupil.
+    """Report a recording without eye tracking or without a pupil.
 
     Parameters
     ----------
-    eye_tracking : of `read_eye_tracking`.
+    eye_tracking : frame from `read_eye_tracking`, or None.
 
     Returns
     -------
@@ -328,11 +328,11 @@ def find_missing_pupil(eye_tracking: pd.DataFrame | None) -> list[Issue]:
 
 
 def find_missing_laser_table(pulses: pd.DataFrame | None) -> list[Issue]:
-    """Find that a recording lacks its laser pulses.
+    """Report a recording without laser pulses.
 
     Parameters
     ----------
-    pulses : of `read_optotagging`.
+    pulses : frame from `read_optotagging`, or None.
 
     Returns
     -------
@@ -345,7 +345,7 @@ def find_missing_laser_table(pulses: pd.DataFrame | None) -> list[Issue]:
 
 
 def _marked(rows: Mapping[str, Any], table: str, ids: pd.Series[Any]) -> list[Issue]:
-    """Make an issue for each code that marks a row."""
+    """Create an issue for each code that marks at least one row."""
     values = ids.to_numpy()
     found = []
     for code, marked in rows.items():

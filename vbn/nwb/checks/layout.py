@@ -1,7 +1,7 @@
-"""The known layout of VBN files, and what in a file is not part of it.
+"""The known layout of VBN files, and the parts of a file outside it.
 
-A pattern is an HDF5 path in which ``*`` stands for one name. Everything that some release holds is known,
-also what no reader takes because it repeats something else.
+A pattern is an HDF5 path in which ``*`` stands for one name. The layout includes everything that any release
+stores, even what no reader uses because it is redundant.
 """
 
 from __future__ import annotations
@@ -169,9 +169,9 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "processing/stimulus": ("timestamps",),
     "processing/stimulus/timestamps": TIME_SERIES,
 }
-"""Group -> names that it may hold; of two patterns for a group, the one without ``*`` holds."""
+"""Group -> names that it may hold; a path without ``*`` takes precedence over a pattern."""
 
-OF_NWB = ("namespace", "neurodata_type", "object_id", "help", "description")
+NWB_ATTRIBUTES = ("namespace", "neurodata_type", "object_id", "help", "description")
 
 KNOWN_ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "general/metadata": (
@@ -201,7 +201,7 @@ KNOWN_ATTRIBUTES: dict[str, tuple[str, ...]] = {
 
 
 def find_unknown_parts(file: RecordingFile) -> list[Issue]:
-    """Find what is in a file but not in the known layout.
+    """Find parts of a file outside the known layout.
 
     Parameters
     ----------
@@ -210,8 +210,8 @@ def find_unknown_parts(file: RecordingFile) -> list[Issue]:
     Returns
     -------
     list of Issue
-        ``unknown_table`` for groups, ``unknown_column`` for data sets, ``unknown_attribute`` for metadata;
-        of an unknown group, the group alone is named.
+        ``unknown_table`` for groups, ``unknown_column`` for data sets, ``unknown_attribute`` for metadata.
+        The content of an unknown group is not listed.
     """
     groups: list[str] = []
     datasets: list[str] = []
@@ -224,7 +224,7 @@ def find_unknown_parts(file: RecordingFile) -> list[Issue]:
 
 
 def unknown_objects(group: Any, path: str = "") -> Iterator[tuple[str, bool]]:
-    """Walk through the known groups of a file.
+    """Yield the unknown objects in the known groups of a file.
 
     Parameters
     ----------
@@ -233,10 +233,8 @@ def unknown_objects(group: Any, path: str = "") -> Iterator[tuple[str, bool]]:
 
     Yields
     ------
-    path : str
-        Of an object, or a link, that its group is not known to hold.
-    is_group : bool
-        Whether it is a group; a link that leads nowhere is not.
+    path : str HDF5 path of an object or link outside the known layout.
+    is_group : bool Whether it is a group; False for a dangling link.
     """
     known = _known_names(path)
     for name in names_in(group):
@@ -250,19 +248,19 @@ def unknown_objects(group: Any, path: str = "") -> Iterator[tuple[str, bool]]:
 
 
 def unknown_attributes(file: Any) -> list[str]:
-    """List the attributes of the metadata groups that are not known, as ``group@name``."""
+    """List the unknown attributes of the metadata groups, as ``group@name``."""
     return [
         f"{group}@{name}"
         for group, known in KNOWN_ATTRIBUTES.items()
         if group in file
         for name in file[group].attrs
-        if name not in known and name not in OF_NWB
+        if name not in known and name not in NWB_ATTRIBUTES
     ]
 
 
 @cache
 def _known_names(path: str) -> tuple[str, ...]:
-    """List what a group may hold; nothing when the group is a known leaf."""
+    """Return the names that a group may hold; none for a group without known content."""
     if path in KNOWN:
         return KNOWN[path]
     for pattern, names in KNOWN.items():

@@ -1,4 +1,4 @@
-"""What a file's release does not store: what is worked out instead, and what stays missing."""
+"""Columns that older releases do not store: derived by the readers, or missing."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ DERIVED = (
     "is_change",
     "flashes_since_change",
 )
-"""Columns of presentations that the reader works out when no table has them."""
+"""Columns of presentations that the reader derives if no table stores them."""
 
 NOT_DERIVED = ("duration", "omitted", "is_image_novel")
 NOT_DERIVED_OF_RECORDINGS = ("rewarded", "stimulus_index")
-OF_A_STIMULUS = {"gabor": ("position_x", "position_y", "orientation"), "flash": ("color",)}
-"""How a table of a stimulus begins, and the columns without which its presentations cannot be told apart."""
+STIMULUS_COLUMNS = {"gabor": ("position_x", "position_y", "orientation"), "flash": ("color",)}
+"""Prefix of a stimulus table's name -> the columns that distinguish its presentations."""
 
 
 def find_release_issues(session: RecordingFile) -> list[Issue]:
-    """Find columns that newer releases store and this file does not.
+    """Find columns that the newest release stores but this file does not.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ def find_release_issues(session: RecordingFile) -> list[Issue]:
     Returns
     -------
     list of Issue
-        ``derived_column``, ``missing_column``, ``no_quality``, ``missing_waveforms``,
-        ``missing_amplitudes`` and ``missing_templates``; nothing for a table that is absent as a whole.
+        ``derived_column``, ``missing_column``, ``no_quality``, ``missing_waveforms``, ``missing_amplitudes``
+        and ``missing_templates``; no issue for a table that is entirely absent.
     """
     found = [*_presentation_issues(session), *_trial_issues(session)]
     if session.identity.kind is FileKind.RECORDING and session.has(UNITS):
@@ -55,7 +55,7 @@ def find_release_issues(session: RecordingFile) -> list[Issue]:
 
 
 def _presentation_issues(session: RecordingFile) -> list[Issue]:
-    """Compare the union of the presentation tables' columns with the newest release's."""
+    """Compare the columns of all presentation tables together with those of the newest release."""
     if not session.has(INTERVALS):
         return []
     tables = [name for name in names_in(session.group(INTERVALS)) if name.endswith(SUFFIX)]
@@ -66,13 +66,13 @@ def _presentation_issues(session: RecordingFile) -> list[Issue]:
     if "image_name" not in stored:
         derived.append("image_name")
     is_recording = session.identity.kind is FileKind.RECORDING
-    wanted = (*NOT_DERIVED, *NOT_DERIVED_OF_RECORDINGS) if is_recording else NOT_DERIVED
-    missing = [name for name in wanted if name not in stored]
+    expected = (*NOT_DERIVED, *NOT_DERIVED_OF_RECORDINGS) if is_recording else NOT_DERIVED
+    missing = [name for name in expected if name not in stored]
     missing += [
         f"{column} of {name}"
         for name in tables
-        for begin, columns in OF_A_STIMULUS.items()
-        if name.startswith(begin)
+        for prefix, columns in STIMULUS_COLUMNS.items()
+        if name.startswith(prefix)
         for column in columns
         if column not in session.group(f"{INTERVALS}/{name}")
     ]
@@ -80,7 +80,7 @@ def _presentation_issues(session: RecordingFile) -> list[Issue]:
 
 
 def _trial_issues(session: RecordingFile) -> list[Issue]:
-    """Find renamed columns of the trials."""
+    """Find renamed and missing columns of the trials."""
     if not session.has(TRIALS):
         return []
     stored = set(session.group(TRIALS))
@@ -91,7 +91,7 @@ def _trial_issues(session: RecordingFile) -> list[Issue]:
 
 
 def _unit_issues(session: RecordingFile) -> list[Issue]:
-    """Find columns of the units that the file does not have."""
+    """Find missing columns of the units."""
     stored = set(session.group(UNITS))
     missing = [name for name in (*SORTER_NUMBERS, *METRICS) if name not in stored]
     found = _absent("units", [], missing)

@@ -1,1 +1,1 @@
-"""Opening HDF5 files that are not trusted: kind, structure, filters, single values."""
+"""Opening untrusted HDF5 files: kind, structure, filters, scalar values."""

@@ -1,7 +1,8 @@
-"""Compression that HDF5 cannot undo by itself: which filters a file needs and this machine lacks.
+"""HDF5 filters (compression) that a file needs and this machine lacks.
 
-HDF5 has deflate, shuffle, Fletcher32 and mostly SZIP in itself; all others are plugins. HDF5's own error
-names a folder of plugins and not the filter, so the filter is looked for here when a file cannot be read.
+HDF5 has built-in filters for deflate, shuffle, Fletcher32 and usually SZIP; all others are plugins. HDF5's
+own error message names the plugin folder but not the filter, so this module identifies the filter when a file
+cannot be read.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ FILTERS = {
     32026: "Blosc2",
     32028: "SPERR",
 }
-"""Numbers that The HDF Group gave to filters, of those that NWB files are met with."""
+"""Filter numbers registered with The HDF Group, for filters found in NWB files."""
 
 ADVICE = (
     "In the environment of vbn, on each machine with workers: pip install hdf5plugin (it is used by itself). "
@@ -43,13 +44,13 @@ ADVICE = (
 
 @cache
 def use_installed_plugins() -> None:
-    """Give HDF5 the filters of ``hdf5plugin``, if that is installed: they work once it was imported."""
+    """Import ``hdf5plugin`` if it is installed, which registers its filters with HDF5."""
     if importlib.util.find_spec("hdf5plugin") is not None:
         importlib.import_module("hdf5plugin")
 
 
 def missing_filters(file: h5py.File) -> dict[str, list[str]]:
-    """Find the filters that are needed to read a file, and that are not there.
+    """Find the filters that are needed to read a file but not available.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def missing_filters(file: h5py.File) -> dict[str, list[str]]:
     Returns
     -------
     dict
-        Name of the filter with its number -> HDF5 paths of the data sets that were written with it.
+        Name and number of the filter -> HDF5 paths of the data sets that use it.
     """
     found: dict[str, list[str]] = {}
     for name, item in walk(file):
@@ -69,37 +70,37 @@ def missing_filters(file: h5py.File) -> dict[str, list[str]]:
 
 
 def explain_missing(path: Path | str, file: h5py.File) -> NotReadableError | None:
-    """Say which filters a file needs that are not there; None if it lacks none.
+    """Return an error that names the missing filters; None if there are none.
 
     Parameters
     ----------
-    path : where the file is, for the message.
-    file : the same, open.
+    path : path or URL of the file, for the message.
+    file : the open file.
     """
     missing = missing_filters(file)
     if not missing:
         return None
-    words = [f"{name} for {_first_of(places)}" for name, places in sorted(missing.items())]
+    parts = [f"{name} for {_first_of(paths)}" for name, paths in sorted(missing.items())]
     return NotReadableError(
-        path, f"it is compressed with an HDF5 filter that is not installed: {'; '.join(words)}.", ADVICE
+        path, f"it is compressed with an HDF5 filter that is not installed: {'; '.join(parts)}.", ADVICE
     )
 
 
 def _missing_of(dataset: h5py.Dataset) -> list[str]:
-    """Name the filters of a data set that its first chunk needs and that are not there."""
+    """Return the filters that a data set's first chunk needs but that are not available."""
     if not dataset.id.get_num_chunks():
         return []
     pipeline, skipped = dataset.id.get_create_plist(), dataset.id.get_chunk_info(0).filter_mask
-    filters = [pipeline.get_filter(place) for place in range(pipeline.get_nfilters())]
+    filters = [pipeline.get_filter(index) for index in range(pipeline.get_nfilters())]
     return [
         _name(number, stored)
-        for place, (number, _, _, stored) in enumerate(filters)
-        if not skipped & (1 << place) and not _is_there(number)
+        for index, (number, _, _, stored) in enumerate(filters)
+        if not skipped & (1 << index) and not _can_decode(number)
     ]
 
 
-def _is_there(number: int) -> bool:
-    """Tell whether a filter can undo what it did; HDF5 looks for its plugin."""
+def _can_decode(number: int) -> bool:
+    """Return whether a filter is available for decoding; HDF5 looks for its plugin."""
     return bool(h5z.filter_avail(number)) and bool(
         h5z.get_filter_info(number) & h5z.FILTER_CONFIG_DECODE_ENABLED
     )
@@ -110,6 +111,6 @@ def _name(number: int, stored: bytes) -> str:
     return f"{name} ({number})" if name else f"filter {number}"
 
 
-def _first_of(places: list[str]) -> str:
-    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-    return shortened(places[0], 150) + more
+def _first_of(paths: list[str]) -> str:
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return shortened(paths[0], 150) + more

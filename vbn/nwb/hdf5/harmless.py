@@ -1,21 +1,21 @@
-"""What an HDF5 file may be made of: a file from elsewhere is not trusted.
+"""Safety checks of untrusted HDF5 files.
 
-HDF5 lets a file name other files whose bytes are read as its own, say that it holds more than any memory, or
-nest groups until a reader's stack is used up. `require_harmless` goes through the structure once, on the same
-open handle that is read afterwards, and refuses all of that; no value of a column is read for it. A real
-recording has some 300 objects, which takes a twentieth of a second.
+An HDF5 file can refer to other files, whose bytes are then read as its own, claim to hold more data than fits
+into memory, or nest groups until a reader's stack overflows. `require_harmless` inspects the structure once,
+on the same open handle that is read afterwards, and rejects all of this, without reading column values. A
+real recording has some 300 objects, which takes a twentieth of a second.
 
-The bounds, which hold for every file that is opened:
+The limits, which apply to every file that is opened:
 
 ==================  =========================================================================================
-groups              nested `DEEPEST` deep at most; `MOST_OBJECTS` objects, `MOST_ATTRIBUTES` attributes in all
-attributes          `LONGEST_ATTRIBUTE` bytes each
-stored data         what all data sets say that they have stored is not more than the file
-one data set        unpacks to `FREE_BYTES`, else to `RATIO` times what it has stored; up to `PACKED_BYTES` a
-                    thousand times that much (zeros pack so well) are taken as well
-all data sets       unpack to `ALL_BYTES`, or to `RATIO` times the file's size if that is more
-texts               are not longer, taken together, than the file
-attributes' names   are UTF-8, which is all that h5py can say
+groups              at most `DEEPEST` levels; at most `MOST_OBJECTS` objects and `MOST_ATTRIBUTES` attributes
+attributes          at most `LONGEST_ATTRIBUTE` bytes each
+stored data         all data sets together claim no more storage than the file's size
+one data set        unpacks to at most `FREE_BYTES` or `RATIO` times its storage, whichever is more; or to
+                    `PACKED_RATIO` times its storage (zeros compress that well), up to `PACKED_BYTES`
+all data sets       unpack to at most `ALL_BYTES` or `RATIO` times the file's size, whichever is more
+texts               together are no longer than the file
+attribute names     are UTF-8, which is all that h5py supports
 ==================  =========================================================================================
 """
 
@@ -46,41 +46,41 @@ PACKED_BYTES = 2**28
 ALL_BYTES = 2**30
 MOST_MAPPINGS = 1000
 TEXT_BYTES = 64
-"""What a text takes in memory, beside its characters."""
+"""Memory overhead of a text, on top of its characters."""
 
 HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
-"""What h5py makes of the library's errors."""
+"""Exceptions that h5py raises for errors of the HDF5 library."""
 
 ADVICE = "Do not import this file; ask whoever made it, or download it again."
 ON_DISK = np.dtype([("length", "<u4"), ("address", "<u8"), ("number", "<u4")])
-"""A text or list of variable length, as a data set stores it."""
+"""Storage format of a variable-length text or list in a data set."""
 
 Read = Callable[[int, int], bytes]
 
 
 def require_harmless(path: Path | str, file: h5py.File, size_bytes: int, read: Read) -> None:
-    """Refuse a file that would read another one, or take more memory than its size justifies.
+    """Reject a file that would read another one, or take more memory than its size justifies.
 
     Parameters
     ----------
-    path : the file, for the message.
-    file : the same, open.
-    size_bytes : its size.
-    read : gives the bytes of the file from an offset on, so many.
+    path : path or URL of the file, for the message.
+    file : the open file.
+    size_bytes : size of the file.
+    read : called with an offset and a number, returns that many bytes of the file.
 
     Raises
     ------
     InvalidContentError
-        Names what is refused, with the bound.
+        If a limit is exceeded; the message says which.
     OSError, RuntimeError, KeyError, ValueError, TypeError
-        The HDF5 library cannot make sense of an object.
+        If the HDF5 library cannot interpret an object.
     """
     _Inspection(path, file.id, size_bytes, read).run()
 
 
 @dataclass
 class _Inspection:
-    """A walk through one file, and what it has met so far."""
+    """The inspection of one file: what has been seen and counted so far."""
 
     path: Path | str
     file: Any
@@ -93,13 +93,13 @@ class _Inspection:
     claimed_bytes: int = 0
 
     def run(self) -> None:
-        """Look at every object that a name or a reference leads to.
+        """Check every object that can be reached by name or by reference.
 
-        A group that is linked twice is walked through twice, as by whoever follows names: so circles and
-        bundles of links meet the same bounds.
+        A group that is linked twice is visited twice, as by any reader that follows names, so circular and
+        multiple links run into the limits.
         """
         root = h5o.open(self.file, b"/")
-        self._look_at(root, "", h5o.get_info(root).addr)
+        self._check_object(root, "", h5o.get_info(root).addr)
         pending: list[tuple[Any, str, int]] = [(root, "", 0)]
         known: list[tuple[Any, str]] = [(root, "")]
         while pending:
@@ -107,20 +107,20 @@ class _Inspection:
             for name, address in self._children(group, path):
                 inner = f"{path}/{name.decode('utf-8', 'backslashreplace')}"
                 found = self._counted(h5o.open(group, name), inner, depth + 1)
-                if self._look_at(found, inner, address):
+                if self._check_object(found, inner, address):
                     known.append((found, inner))
                 if isinstance(found, h5g.GroupID):
                     pending.append((found, inner, depth + 1))
             if not pending:
-                known = list(self._nameless(known))
+                known = list(self._unnamed(known))
                 pending = [(found, name, 0) for found, name in known if isinstance(found, h5g.GroupID)]
 
-    def _nameless(self, known: list[tuple[Any, str]]) -> Iterator[tuple[Any, str]]:
-        """Look at the objects that references alone lead to, and yield the groups among them."""
+    def _unnamed(self, known: list[tuple[Any, str]]) -> Iterator[tuple[Any, str]]:
+        """Check and yield the objects that can be reached by reference only."""
         for holder, path in known:
             for found, name in referred_to(holder, path, self.file, self.seen):
                 address = h5o.get_info(found).addr
-                if self._look_at(self._counted(found, name, 1), name, address):
+                if self._check_object(self._counted(found, name, 1), name, address):
                     yield found, name
 
     def _children(self, group: Any, path: str) -> list[tuple[bytes, int]]:
@@ -145,7 +145,7 @@ class _Inspection:
         self._refuse(f"{inner} is a link of an unknown kind ({kind}), and may lead into another file.")
 
     def _counted(self, found: Any, path: str, depth: int) -> Any:
-        """Count an object that a name leads to."""
+        """Count an object, and return it."""
         self.n_objects += 1
         if depth > DEEPEST:
             self._refuse(f"its groups are nested more than {DEEPEST} deep, at {shortened(path, 100)}.")
@@ -153,17 +153,17 @@ class _Inspection:
             self._refuse(f"it holds more than {MOST_OBJECTS:,} objects, or links that make it so many.")
         return found
 
-    def _look_at(self, found: Any, path: str, address: int) -> bool:
-        """Look at an object itself, once; return whether this was the first time."""
+    def _check_object(self, found: Any, path: str, address: int) -> bool:
+        """Check an object if it was not seen before; return whether it is new."""
         if address in self.seen:
             return False
         self.seen.add(address)
-        self._look_at_attributes(found, path)
+        self._check_attributes(found, path)
         if isinstance(found, h5d.DatasetID):
-            self._look_at_data(found, path)
+            self._check_data(found, path)
         return True
 
-    def _look_at_attributes(self, found: Any, path: str) -> None:
+    def _check_attributes(self, found: Any, path: str) -> None:
         n_attributes = h5a.get_num_attrs(found)
         self.n_attributes += n_attributes
         if self.n_attributes > MOST_ATTRIBUTES:
@@ -181,7 +181,7 @@ class _Inspection:
                 )
 
     def _require_utf8(self, name: bytes, path: str) -> None:
-        """Refuse a name that h5py cannot say: it fails in the middle of something else."""
+        """Reject a name that h5py cannot decode: it would fail later, in the middle of something else."""
         try:
             name.decode()
         except UnicodeDecodeError:
@@ -190,33 +190,33 @@ class _Inspection:
                 f"{path or '/'}@ holds a name that is not UTF-8 ({shown}), as names of HDF5 must be."
             )
 
-    def _look_at_data(self, found: Any, path: str) -> None:
-        made = found.get_create_plist()
-        if made.get_external_count():
-            other = made.get_external(0)[0].decode("utf-8", "backslashreplace")
+    def _check_data(self, found: Any, path: str) -> None:
+        properties = found.get_create_plist()
+        if properties.get_external_count():
+            other = properties.get_external(0)[0].decode("utf-8", "backslashreplace")
             self._refuse(f"the values of {path} lie in another file ({quoted(other)}), which is never read.")
-        if made.get_layout() == h5d.VIRTUAL:
-            self._look_at_mappings(made, path)
-        self._look_at_size(found, made, path)
-        self._look_at_texts(found, made, path)
+        if properties.get_layout() == h5d.VIRTUAL:
+            self._check_mappings(properties, path)
+        self._check_size(found, properties, path)
+        self._check_texts(found, properties, path)
 
-    def _look_at_mappings(self, made: Any, path: str) -> None:
-        """Let a virtual data set show data sets of this file, if these are none themselves."""
-        n_mappings = made.get_virtual_count()
+    def _check_mappings(self, properties: Any, path: str) -> None:
+        """Check that a virtual data set maps only data sets of this file that are not virtual themselves."""
+        n_mappings = properties.get_virtual_count()
         if n_mappings > MOST_MAPPINGS:
             self._refuse(f"the virtual data set {path} has more than {MOST_MAPPINGS:,} sources.")
         for number in range(n_mappings):
-            other = _as_text(made.get_virtual_filename(number))
+            other = _as_text(properties.get_virtual_filename(number))
             if other != ".":
                 self._refuse(f"the virtual data set {path} shows another file ({quoted(other)}).")
-            source = _as_text(made.get_virtual_dsetname(number))
+            source = _as_text(properties.get_virtual_dsetname(number))
             if "%" in source or not _is_plain_data(self.file, source):
                 self._refuse(
                     f"the virtual data set {path} shows {quoted(source)}, which is no plain data set."
                 )
 
-    def _look_at_size(self, found: Any, made: Any, path: str) -> None:
-        """Compare what a data set says that it holds with what is stored of it."""
+    def _check_size(self, found: Any, properties: Any, path: str) -> None:
+        """Compare the size that a data set claims with what it has stored."""
         stored = found.get_storage_size()
         self.stored_bytes += stored
         if self.stored_bytes > self.size_bytes:
@@ -225,13 +225,13 @@ class _Inspection:
                 f"{self.stored_bytes:,}; the file has {self.size_bytes:,}."
             )
         item_bytes, n_values = _stored_size_of(found.get_type()), math.prod(found.shape or ())
-        is_as_stored = n_values * item_bytes <= stored and not made.get_nfilters()
+        is_as_stored = n_values * item_bytes <= stored and not properties.get_nfilters()
         if found.shape is None or is_as_stored:
             self.claimed_bytes += stored
             return
         n_bytes = n_values * _memory_of(found.get_type())
-        if made.get_layout() == h5d.CHUNKED:
-            n_bytes = max(n_bytes, math.prod(made.get_chunk()) * item_bytes)
+        if properties.get_layout() == h5d.CHUNKED:
+            n_bytes = max(n_bytes, math.prod(properties.get_chunk()) * item_bytes)
         self._require_plausible(path, found.shape, n_bytes, stored)
 
     def _require_plausible(self, path: str, shape: tuple[int, ...], n_bytes: int, stored: int) -> None:
@@ -249,14 +249,14 @@ class _Inspection:
                 f"{self.size_bytes:,} bytes at most {most:,} are allowed."
             )
 
-    def _look_at_texts(self, found: Any, made: Any, path: str) -> None:
-        """Add up the lengths of texts and lists: any number of rows may name the same long text."""
+    def _check_texts(self, found: Any, properties: Any, path: str) -> None:
+        """Sum up the lengths of texts and lists: many rows may refer to the same long text."""
         kind, n_values = found.get_type(), math.prod(found.shape or ())
         if not _varies_in_length(kind) or n_values < 2 or n_values * self.size_bytes <= FREE_BYTES:
             return
         width = 1 if kind.get_class() == h5t.STRING else kind.get_super().get_size()
         n_bytes = 0
-        for lengths in _lengths(found, made, self.read):
+        for lengths in _lengths(found, properties, self.read):
             n_bytes += int(lengths.sum(dtype=np.uint64)) * width
             if n_bytes > self.size_bytes:
                 self._refuse(
@@ -273,7 +273,7 @@ def _as_text(value: Any) -> str:
 
 
 def _is_plain_data(file: Any, name: str) -> bool:
-    """Tell whether a name is of a data set that is not virtual."""
+    """Return whether a name is that of a data set that is not virtual."""
     try:
         found = h5o.open(file, name.encode())
     except HDF5_ERRORS:
@@ -286,21 +286,21 @@ def _varies_in_length(kind: Any) -> bool:
 
 
 def _stored_size_of(kind: Any) -> int:
-    """Give what a value of a type takes in a data set; HDF5 tells the size of a pointer to a text."""
+    """Return the storage size of a value; for variable length, HDF5's own size is that of a pointer."""
     return ON_DISK.itemsize if _varies_in_length(kind) else int(kind.get_size())
 
 
 def _memory_of(kind: Any) -> int:
-    """Give what a value of a type takes in memory when it is read; a text without its characters."""
+    """Return the size of a value in memory; for a text, without its characters."""
     is_text = kind.get_class() in (h5t.STRING, h5t.VLEN)
     return _stored_size_of(kind) + TEXT_BYTES if is_text else max(int(kind.get_size()), 8)
 
 
-def _lengths(found: Any, made: Any, read: Read) -> Iterator[NDArray[Any]]:
-    """Give the lengths of a data set's texts or lists, without reading these."""
-    if made.get_nfilters():
+def _lengths(found: Any, properties: Any, read: Read) -> Iterator[NDArray[Any]]:
+    """Yield the lengths of a data set's texts or lists, without reading them where possible."""
+    if properties.get_nfilters():
         yield from _lengths_of_packed(found)
-    elif made.get_layout() == h5d.CHUNKED:
+    elif properties.get_layout() == h5d.CHUNKED:
         for number in range(found.get_num_chunks()):
             chunk = found.get_chunk_info(number)
             yield _stored_lengths(read(chunk.byte_offset, chunk.size))
@@ -314,7 +314,7 @@ def _stored_lengths(stored: bytes) -> NDArray[Any]:
 
 
 def _lengths_of_packed(found: Any) -> Iterator[NDArray[Any]]:
-    """Read texts that are compressed one by one: where they lie is not to be seen from outside."""
+    """Read compressed texts one by one: their stored lengths cannot be read directly."""
     dataset = h5py.Dataset(found)
-    for place in np.ndindex(found.shape):
-        yield np.array([len(dataset[place])])
+    for index in np.ndindex(found.shape):
+        yield np.array([len(dataset[index])])

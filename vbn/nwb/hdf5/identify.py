@@ -1,9 +1,9 @@
-"""Finding NWB files and telling their kind, by content and without pynwb.
+"""Finding NWB files and identifying their kind, by content and without pynwb.
 
-A *recording* holds the units and the behaviour of one session, an *LFP file* the field potential of
-one of its probes, a *behaviour-only file* a training session without probes. A file's name is never
-asked: downloads get renamed. The next function must keep opening cheap (attributes and a scalar, no
-column), because registration looks at every file of a release.
+A *recording* holds the units and the behavior of one session, an *LFP file* the field potential of one of its
+probes, a *behavior-only file* a training session without probes. File names are not used: downloads get
+renamed. Opening must stay cheap (attributes and a scalar, no column), because registration opens every file
+of a release.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from vbn.web.client import is_url
 from vbn.web.remote_file import RemoteFile
 
 LFP_DESCRIPTION = "LFP data and associated info for one probe"
-"""The session description of an LFP file (AllenSDK, ``Probe.to_nwb``)."""
+"""Session description of LFP files (AllenSDK, ``Probe.to_nwb``)."""
 
 OPHYS_GROUPS = ("general/optophysiology", "processing/ophys")
 
@@ -43,7 +43,7 @@ _OPEN_ADVICE = {
 
 
 MOST_DIGITS = 18
-"""Of an identifier; more do not fit into 64 bits."""
+"""Longest identifier, in digits; more do not fit into 64 bits."""
 
 
 class FileKind(StrEnum):
@@ -56,14 +56,14 @@ class FileKind(StrEnum):
 
 @dataclass(frozen=True)
 class FileIdentity:
-    """What a file is.
+    """Kind and identifier of a file.
 
     Parameters
     ----------
-    path : the file, a path of this machine or a URL.
-    kind : what it holds.
-    identifier : the file's own number: ``ecephys_session_id`` of a recording, ``probe_id`` of an LFP
-        file, ``behavior_session_id`` of a behaviour-only file.
+    path : local path or URL of the file.
+    kind : its kind.
+    identifier : ``ecephys_session_id`` of a recording, ``probe_id`` of an LFP file, ``behavior_session_id``
+        of a behavior-only file.
     size_bytes : its size.
     """
 
@@ -74,7 +74,7 @@ class FileIdentity:
 
 
 class Version(NamedTuple):
-    """A content of a file of this machine: the same file, of this size, last changed then."""
+    """Version of a local file's content, by inode, size and time of modification."""
 
     device: int
     inode: int
@@ -83,11 +83,11 @@ class Version(NamedTuple):
 
 
 def identify(path: str | Path) -> FileIdentity:
-    """Tell what a file is, from its content.
+    """Identify a file by its content.
 
     Parameters
     ----------
-    path : the file, a path of this machine or a URL (http, https, s3), which is read by ranges.
+    path : local path or URL (http, https, s3), which is read by ranges.
 
     Returns
     -------
@@ -96,41 +96,41 @@ def identify(path: str | Path) -> FileIdentity:
     Raises
     ------
     NotReadableError
-        The file is absent, a folder, forbidden, empty, cut short or not HDF5.
+        The file does not exist, is a folder, unreadable, empty, truncated or not HDF5.
     NotNwbError
         The file is HDF5 without an NWB root.
     WrongKindError
-        The file is NWB, but none of the three kinds of VBN files.
+        The file is NWB, but not one of the three kinds of VBN files.
 
     Notes
     -----
-    VBN files carry ``/general/metadata`` with a ``behavior_session_id``. Among them an LFP file says so
-    in its session description; a behaviour-only file has neither units nor electrodes and is numbered
-    by its behaviour session; all others are recordings, also when a part of them is lost, so that the
-    reader of that part can name it.
+    VBN files have ``/general/metadata`` with a ``behavior_session_id``. LFP files are recognised by their
+    session description; behavior-only files have neither units nor electrodes, and their behavior session id
+    as identifier. All others are recordings, even if a part is missing, so that the reader of that part can
+    report it.
     """
     with open_hdf5(path) as file:
         return identity_of(path, file)
 
 
 def identity_of(path: str | Path, file: h5py.File) -> FileIdentity:
-    """Tell what an open file is; parameters, result and errors as of `identify`."""
-    place = path if is_url(path) else Path(path)
+    """Identify an open file; otherwise like `identify`."""
+    path = path if is_url(path) else Path(path)
     try:
-        _require_nwb(place, file)
-        _require_vbn(place, file)
-        return FileIdentity(place, _kind(file), _identifier(place, file), file.id.get_filesize())
+        _require_nwb(path, file)
+        _require_vbn(path, file)
+        return FileIdentity(path, _kind(file), _identifier(path, file), file.id.get_filesize())
     except (OSError, RuntimeError) as error:  # what h5py raises for a damaged object
-        raise unreadable(place, error) from error
+        raise unreadable(path, error) from error
 
 
 def require_recording(identity: FileIdentity) -> None:
-    """Refuse what is not a recording.
+    """Raise an error unless the file is a recording.
 
     Raises
     ------
     WrongKindError
-        Says what the file is and what to do instead.
+        The message says what the file is and what to do instead.
     """
     if identity.kind is FileKind.LFP:
         raise WrongKindError(
@@ -147,30 +147,30 @@ def require_recording(identity: FileIdentity) -> None:
 
 
 def require_session(identity: FileIdentity) -> None:
-    """Refuse what is neither a recording nor a behaviour-only session.
+    """Raise an error unless the file is a recording or a behavior-only session.
 
     Raises
     ------
     WrongKindError
-        Says what the file is and what to do instead.
+        The message says what the file is and what to do instead.
     """
     if identity.kind is FileKind.LFP:
         require_recording(identity)
 
 
 def require_lfp(identity: FileIdentity) -> None:
-    """Refuse what is not the LFP file of a probe.
+    """Raise an error unless the file is the LFP file of a probe.
 
     Raises
     ------
     WrongKindError
-        Says what the file is and what to do instead.
+        The message says what the file is and what to do instead.
     """
     if identity.kind is not FileKind.LFP:
-        words = "a recording" if identity.kind is FileKind.RECORDING else "a behaviour-only session"
+        kind = "a recording" if identity.kind is FileKind.RECORDING else "a behaviour-only session"
         raise WrongKindError(
             identity.path,
-            f"this is {words} ({identity.identifier}), not the LFP file of a probe.",
+            f"this is {kind} ({identity.identifier}), not the LFP file of a probe.",
             "Name a probe_<name>_lfp.nwb instead; LFP files are found beside their recording.",
         )
 
@@ -180,20 +180,20 @@ def find_nwb_files(paths: Iterable[str | Path]) -> list[Path]:
 
     Parameters
     ----------
-    paths : files, taken as they are, and folders, searched with all their subfolders for ``*.nwb``.
+    paths : files, taken as they are, and folders, searched recursively for ``*.nwb``.
 
     Returns
     -------
     list of Path
-        In the order given, each folder's files sorted, no file twice. Hidden files and folders
-        (``.name``) and unfinished downloads (``*.part``) are passed over; links to folders are followed.
+        In the order given, each folder's files sorted, without duplicates. Hidden files and folders
+        (``.name``) and unfinished downloads (``*.part``) are skipped; links to folders are followed.
 
     Raises
     ------
     NotReadableError
         A path does not exist, or a folder cannot be listed.
     NotFoundError
-        A folder holds no NWB file.
+        A folder contains no NWB file.
     """
     given = [paths] if isinstance(paths, str | Path) else paths
     unique: dict[Path, Path] = {}
@@ -205,11 +205,11 @@ def find_nwb_files(paths: Iterable[str | Path]) -> list[Path]:
 
 @contextmanager
 def open_hdf5(path: Path | str) -> Iterator[Any]:
-    """Open an HDF5 file for reading and name what hinders it.
+    """Open an HDF5 file for reading; errors say why it cannot be opened.
 
     Parameters
     ----------
-    path : the file, a path of this machine or a URL.
+    path : local path or URL of the file.
 
     Yields
     ------
@@ -219,7 +219,7 @@ def open_hdf5(path: Path | str) -> Iterator[Any]:
     Raises
     ------
     NotReadableError
-        The file is absent, a folder, a device, forbidden, empty, cut short, locked or not HDF5.
+        The file does not exist, is a folder or device, unreadable, empty, truncated, locked or not HDF5.
     InvalidContentError
         The file would read other files, or take more memory than its size justifies (`harmless`).
     """
@@ -237,25 +237,27 @@ def open_hdf5(path: Path | str) -> Iterator[Any]:
 
 
 def version_of(file: int | h5py.File) -> Version:
-    """Tell which content of which file of this machine is open.
+    """Return the version of an open local file.
 
     Parameters
     ----------
-    file : a file descriptor, or what `open_hdf5` gives for a path.
+    file : a file descriptor, or a file opened with `open_hdf5`.
     """
     found = os.fstat(file if isinstance(file, int) else file.id.get_vfd_handle())
     return Version(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _require_regular(path: Path | str) -> None:
-    """Refuse what is no file with an end: a pipe would be waited for, a device be read for ever."""
+    """Reject anything but a regular, non-empty file: reading a pipe or device might never end."""
     try:
         found = Path(path).stat()
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(found.st_mode):
             raise NotReadableError(
-                path, "this is no regular file but a device, a pipe or a socket.", "Name an NWB file (*.nwb)."
+                path,
+                "this is not a regular file but a device, a pipe or a socket.",
+                "Name an NWB file (*.nwb).",
             )
         Path(path).open("rb").close()
     except OSError as error:
@@ -276,8 +278,8 @@ def _opened(path: Path | str, source: Any, **options: Any) -> Any:
     try:
         return h5py.File(source, "r", **options)
     except (OSError, FileError) as error:
-        # h5py's frames hold a list of HDF5's that refers to a remote file. Kept alive by the traceback up to
-        # the end of the process, HDF5 would call into the Python that is gone, and crash.
+        # h5py's frames hold an HDF5 property list that refers to a remote file. If the traceback kept it
+        # alive until the process ends, HDF5 would call into the finalised Python, and crash.
         traceback.clear_frames(error.__traceback__)
         if isinstance(error, FileError):
             raise
@@ -285,12 +287,12 @@ def _opened(path: Path | str, source: Any, **options: Any) -> Any:
 
 
 def unreadable(path: str | Path, error: Exception) -> NotReadableError:
-    """Say why the system or the HDF5 library could not read.
+    """Return an error that explains why a file could not be read.
 
     Parameters
     ----------
     path : the file or folder.
-    error : what was raised.
+    error : error of the system or the HDF5 library.
 
     Returns
     -------
@@ -304,7 +306,7 @@ def unreadable(path: str | Path, error: Exception) -> NotReadableError:
     if "truncated file" in text:
         return NotReadableError(path, f"the file is cut short ({text}).", "Download it again.")
     if "file signature not found" in text:
-        return NotReadableError(path, "this is no HDF5 file.", "Name an NWB file (*.nwb).")
+        return NotReadableError(path, "this is not an HDF5 file.", "Name an NWB file (*.nwb).")
     if "unable to lock file" in text:
         return NotReadableError(
             path,
@@ -316,17 +318,17 @@ def unreadable(path: str | Path, error: Exception) -> NotReadableError:
 
 
 def _require_nwb(path: Path | str, file: Any) -> None:
-    """Refuse a file whose root is not that of an NWB 2 file."""
+    """Raise an error unless the file's root is that of an NWB 2 file."""
     if _text(file.attrs.get("neurodata_type")) != "NWBFile" or "nwb_version" not in file.attrs:
         raise NotNwbError(
             path,
-            "this HDF5 file is no NWB file: its root has no neurodata_type 'NWBFile' with an nwb_version.",
+            "this HDF5 file is not an NWB file: its root lacks neurodata_type 'NWBFile' or an nwb_version.",
             "Name a Visual Behavior Neuropixels NWB file.",
         )
 
 
 def _require_vbn(path: Path | str, file: Any) -> None:
-    """Refuse NWB files of other data sets."""
+    """Raise an error for NWB files of other data sets."""
     foreign = _foreign_reason(file)
     if foreign:
         raise WrongKindError(
@@ -337,7 +339,7 @@ def _require_vbn(path: Path | str, file: Any) -> None:
 
 
 def _foreign_reason(file: Any) -> str:
-    """Say what marks a file as another data set's; empty for a VBN file."""
+    """Return why a file belongs to another data set; empty for a VBN file."""
     metadata = file.get("general/metadata")
     if metadata is None or "behavior_session_id" not in metadata.attrs:
         return "/general/metadata has no behavior_session_id"
@@ -352,14 +354,14 @@ def _foreign_reason(file: Any) -> str:
 
 
 def _kind(file: Any) -> FileKind:
-    """Tell the kind of a VBN file."""
+    """Return the kind of a VBN file."""
     if _scalar_text(file, "session_description") == LFP_DESCRIPTION:
         return FileKind.LFP
     if "units" in file or "general/extracellular_ephys/electrodes" in file:
         return FileKind.RECORDING
     behavior_session_id = _text(file["general/metadata"].attrs["behavior_session_id"])
-    numbered_by_behavior = _scalar_text(file, "identifier") == behavior_session_id
-    return FileKind.BEHAVIOR_ONLY if numbered_by_behavior else FileKind.RECORDING
+    has_behavior_id = _scalar_text(file, "identifier") == behavior_session_id
+    return FileKind.BEHAVIOR_ONLY if has_behavior_id else FileKind.RECORDING
 
 
 def _identifier(path: Path | str, file: Any) -> int:
@@ -375,13 +377,13 @@ def _identifier(path: Path | str, file: Any) -> int:
 
 
 def _scalar_text(file: Any, name: str) -> str:
-    """Read a text data set; empty when it is absent or not one text."""
+    """Read a text data set; empty if it is absent or not a single text."""
     found = file.get(name)
     return _text(found) if isinstance(found, h5py.Dataset) else ""
 
 
 def _text(stored: Any) -> str:
-    """Give the text that HDF5 holds; empty for none, or for what is no text."""
+    """Return a stored text; empty if it is absent or not text."""
     try:
         return "" if stored is None else scalars.text(stored)
     except ValueError:
@@ -389,7 +391,7 @@ def _text(stored: Any) -> str:
 
 
 def _files_of(path: Path) -> list[Path]:
-    """List the one file, or the folder's NWB files."""
+    """Return the file itself, or the NWB files of a folder."""
     try:
         is_folder = path.is_dir()
         if not is_folder and not path.exists():
@@ -405,7 +407,7 @@ def _files_of(path: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Go through a folder's NWB files, each real folder once, so that circular links come to an end."""
+    """Yield a folder's NWB files, visiting each real folder once, so that circular links end."""
 
     def refuse(error: OSError) -> None:
         raise unreadable(error.filename or folder, error) from error
@@ -420,5 +422,5 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _is_nwb_name(name: str) -> bool:
-    """Tell whether a file of this name is taken for an NWB file."""
+    """Return whether a file of this name is taken for an NWB file."""
     return name.lower().endswith(".nwb") and not name.startswith(".")

@@ -1,8 +1,8 @@
-"""One open file (a recording, a behaviour-only or an LFP file), and what every reader of it does alike.
+"""An open file (a recording, a behavior-only or an LFP file), and what all readers have in common.
 
-A reader gets a `RecordingFile`, reads only the columns it returns, and lets errors out in three ways:
-a missing or contradictory part is an `InvalidContentError` that names the HDF5 path; data that the
-system cannot deliver are a `NotReadableError`; everything else keeps its type and gains a note.
+A reader gets a `RecordingFile`, reads only the columns it returns, and reports errors in three ways: a
+missing or contradictory part is an `InvalidContentError` that names the HDF5 path; data that the system
+cannot read are a `NotReadableError`; any other exception keeps its type and gains a note.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LONGEST_REASON = 300
-"""How much of pynwb's words a message shows, in characters."""
+"""Longest quote of a pynwb message, in characters."""
 
 SPECIFICATIONS_ATTRIBUTE = ".specloc"
-"""Of the root: refers to the group that holds the file's specifications."""
+"""Attribute of the root that refers to the group with the file's specifications."""
 
 MOST_KNOWN_TYPES = 4
-"""How many descriptions of types are kept: some 10 MB each."""
+"""Number of type maps kept in memory: some 10 MB each."""
 
 INCOMPLETE_ADVICE = "Compare the file with the release's, or download it again."
 
@@ -62,43 +62,43 @@ KIND_WORDS = {
 }
 
 HARMLESS_WARNINGS = (
-    # The file brings the schema it was written with; the installed, newer one reads it as well.
+    # The file includes the schema it was written with; the installed, newer one reads it as well.
     r"Ignoring (the following )?cached namespace",
-    # Written by AllenSDK for each device; newer NWB schemas keep the maker elsewhere.
+    # Written by AllenSDK for each device; newer NWB schemas store it elsewhere.
     r"The 'manufacturer' field is deprecated",
-    # Said with a path into pynwb; the readers say it in words, with the file.
+    # pynwb's message lacks the file; the readers report these themselves.
     r".*Length of data does not match length of timestamps",
     r".*second dimension of data does not match the length of electrodes",
     r"DynamicTableRegion values",
     r"Path to Group altered/broken at",
-    # The readers take it for UTC, as all times of the release are.
+    # The readers treat it as UTC, as all times of the release are.
     r"Date is missing timezone information",
 )
 
 NWB_ROOT = ("identifier", "session_description", "session_start_time", "timestamps_reference_time")
-"""What pynwb cannot do without."""
+"""Data sets of the root that pynwb requires."""
 
 EYE_PARTS = ("eye_tracking", "pupil_tracking", "corneal_reflection_tracking", "likely_blink")
 
 
 LISTS = ("colnames", "driver_line", "file_create_date")
-"""Attributes and data sets that are arrays, also with one element."""
+"""Attributes and data sets that are arrays even with one element."""
 
 RAGGED = frozenset({"spike_times", "spike_amplitudes", "waveform_mean"})
-"""Columns that are of no use without their index."""
+"""Columns that are useless without their index."""
 
 
 @dataclass(frozen=True)
 class RecordingFile:
-    """A file that is open for reading: a recording, or one of another kind that `identity` names.
+    """A file open for reading: a recording, or another kind given by `identity`.
 
     Parameters
     ----------
-    path : the file.
-    nwbfile : the file as pynwb sees it; None if it was opened without pynwb.
-    file : the same file as h5py sees it; columns are read here, because a data frame of pynwb is slow.
-    identity : what the file is.
-    unchecked : why pynwb cannot read the file although it is sound; empty where it can, or was not asked.
+    path : path or URL of the file.
+    nwbfile : pynwb's view of the file; None if it was opened without pynwb.
+    file : h5py's view of the same file, from which columns are read, because pynwb's data frames are slow.
+    identity : kind and identifier of the file.
+    unchecked : why pynwb cannot read the file although it is valid; empty if it can, or was not used.
     """
 
     path: Path | str
@@ -108,25 +108,25 @@ class RecordingFile:
     unchecked: str = ""
 
     def has(self, hdf5_path: str) -> bool:
-        """Tell whether a group or data set is there."""
+        """Return whether a group or data set exists."""
         return self.file.get(hdf5_path) is not None
 
     def group(self, hdf5_path: str) -> Any:
-        """Give a group, or raise `InvalidContentError`."""
+        """Return a group, or raise `InvalidContentError`."""
         found = self.file.get(hdf5_path)
         if not isinstance(found, h5py.Group):
             raise self.missing(hdf5_path)
         return found
 
     def dataset(self, hdf5_path: str) -> Any:
-        """Give a data set without reading it, or raise `InvalidContentError`."""
+        """Return a data set without reading it, or raise `InvalidContentError`."""
         found = self.file.get(hdf5_path)
         if not isinstance(found, h5py.Dataset):
             raise self.missing(hdf5_path)
         return found
 
     def length(self, hdf5_path: str) -> int:
-        """Count the values of a column without reading it, or raise `InvalidContentError`."""
+        """Return the length of a column without reading it, or raise `InvalidContentError`."""
         column = self.dataset(hdf5_path)
         n_values = length_of(column)
         if n_values is None:
@@ -134,40 +134,40 @@ class RecordingFile:
         return n_values
 
     def scalar(self, hdf5_path: str, convert: Callable[[Any], R]) -> R:
-        """Read a data set of one value by a function of `scalars`, or raise `InvalidContentError`."""
+        """Read a scalar data set with a function of `scalars`, or raise `InvalidContentError`."""
         dataset = self.dataset(hdf5_path)
         return self._converted(hdf5_path, lambda: convert(dataset))
 
     def attribute(self, holder: str, name: str, convert: Callable[[Any], R]) -> R:
-        """Read an attribute by a function of `scalars`, or raise `InvalidContentError`."""
+        """Read an attribute with a function of `scalars`, or raise `InvalidContentError`."""
         held = self.file.get(holder)
         if held is None or name not in held.attrs:
             raise self.missing(holder if held is None else f"{holder}@{name}")
         return self._converted(f"{holder}@{name}", lambda: convert(held.attrs[name]))
 
-    def _converted(self, place: str, read: Callable[[], R]) -> R:
+    def _converted(self, hdf5_path: str, read: Callable[[], R]) -> R:
         try:
             return read()
-        except (ValueError, TypeError) as error:  # the latter h5py raises for types that NumPy has not
-            raise self.invalid(f"{_absolute(place)}: {shortened(error, LONGEST_REASON)}.") from error
+        except (ValueError, TypeError) as error:  # h5py raises the latter for types that NumPy lacks
+            raise self.invalid(f"{_absolute(hdf5_path)}: {shortened(error, LONGEST_REASON)}.") from error
 
     def missing(self, hdf5_path: str) -> InvalidContentError:
-        """Make the error for a required part that is not there."""
+        """Return the error for a missing required part."""
         holder = KIND_WORDS[self.identity.kind]
         return self.invalid(f"{_absolute(hdf5_path)} is missing, which {holder} must hold.")
 
     def invalid(self, problem: str) -> InvalidContentError:
-        """Make the error for content that contradicts itself or misses a part."""
+        """Return the error for content that is contradictory or incomplete."""
         return InvalidContentError(self.path, problem, INCOMPLETE_ADVICE)
 
 
 @contextmanager
 def open_recording(path: str | Path) -> Iterator[RecordingFile]:
-    """Open a recording; nothing but its structure is read.
+    """Open a recording; only its structure is read.
 
     Parameters
     ----------
-    path : the file.
+    path : path or URL of the file.
 
     Yields
     ------
@@ -177,9 +177,9 @@ def open_recording(path: str | Path) -> Iterator[RecordingFile]:
     Raises
     ------
     NotReadableError, NotNwbError, WrongKindError
-        As of `identify` and `require_recording`.
+        As for `identify` and `require_recording`.
     InvalidContentError
-        pynwb cannot make sense of the file.
+        If pynwb cannot read the file.
     """
     with _open(path, require_recording) as recording:
         yield recording
@@ -187,25 +187,25 @@ def open_recording(path: str | Path) -> Iterator[RecordingFile]:
 
 @contextmanager
 def open_session(path: str | Path, *, with_pynwb: bool = True) -> Iterator[RecordingFile]:
-    """Open a recording or a behaviour-only file; nothing but its structure is read.
+    """Open a recording or a behavior-only file; only its structure is read.
 
     Parameters
     ----------
-    path : the file.
-    with_pynwb : whether pynwb reads its structure, and refuses what it cannot make sense of. That takes a
-        second or two, and is to no purpose for a file that it has read before.
+    path : path or URL of the file.
+    with_pynwb : whether pynwb reads and checks the structure. This takes a second or two, and is unnecessary
+        for a file that it has read before.
 
     Yields
     ------
     RecordingFile
-        Closed when the block ends; ``identity.kind`` tells which of the two it is.
+        Closed when the block ends; ``identity.kind`` says which of the two it is.
 
     Raises
     ------
     NotReadableError, NotNwbError, WrongKindError
-        As of `identify` and `require_session`.
+        As for `identify` and `require_session`.
     InvalidContentError
-        pynwb cannot make sense of the file.
+        If pynwb cannot read the file.
     """
     with _open(path, require_session, with_pynwb) as session:
         yield session
@@ -213,13 +213,13 @@ def open_session(path: str | Path, *, with_pynwb: bool = True) -> Iterator[Recor
 
 @contextmanager
 def open_lfp(path: str | Path, *, with_pynwb: bool = True) -> Iterator[RecordingFile]:
-    """Open the LFP file of one probe; nothing but its structure is read.
+    """Open the LFP file of one probe; only its structure is read.
 
     Parameters
     ----------
-    path : the file.
-    with_pynwb : whether pynwb reads its structure, and refuses what it cannot make sense of. That takes a
-        second or two, and is to no purpose for a file that it has read before.
+    path : path or URL of the file.
+    with_pynwb : whether pynwb reads and checks the structure. This takes a second or two, and is unnecessary
+        for a file that it has read before.
 
     Yields
     ------
@@ -229,9 +229,9 @@ def open_lfp(path: str | Path, *, with_pynwb: bool = True) -> Iterator[Recording
     Raises
     ------
     NotReadableError, NotNwbError, WrongKindError
-        As of `identify` and `require_lfp`.
+        As for `identify` and `require_lfp`.
     InvalidContentError
-        pynwb cannot make sense of the file.
+        If pynwb cannot read the file.
     """
     with _open(path, require_lfp, with_pynwb) as lfp:
         yield lfp
@@ -241,7 +241,7 @@ def open_lfp(path: str | Path, *, with_pynwb: bool = True) -> Iterator[Recording
 def _open(
     path: str | Path, require: Callable[[FileIdentity], None], with_pynwb: bool = True
 ) -> Iterator[RecordingFile]:
-    """Open a file whose kind is wanted."""
+    """Open a file of the required kind."""
     with open_hdf5(path) as file:
         identity = identity_of(path, file)
         require(identity)
@@ -255,19 +255,19 @@ def _open(
 
 
 def _require_filters(path: Path | str, file: h5py.File) -> None:
-    """Refuse a file with data that this machine cannot decompress."""
+    """Raise an error if the file needs filters that this machine lacks."""
     try:
-        lacking = explain_missing(path, file)
+        problem = explain_missing(path, file)
     except (OSError, RuntimeError) as damaged:  # what h5py raises for a damaged object
         raise unreadable(path, damaged) from damaged
-    if lacking:
-        raise lacking
+    if problem:
+        raise problem
 
 
 def _structure(
     path: Path | str, file: h5py.File, stack: contextlib.ExitStack
 ) -> tuple[pynwb.NWBFile | None, str]:
-    """Let pynwb read the structure; a sound file that it cannot read is read without it, and why is said."""
+    """Let pynwb read the structure; for a valid file that it cannot read, return None and the reason."""
     try:
         return _read_structure(path, file, stack.enter_context(_open_nwb(path, file))), ""
     except InvalidContentError:
@@ -282,19 +282,19 @@ def _structure(
 
 @contextmanager
 def reading(recording: RecordingFile, concept: str) -> Iterator[None]:
-    """Map failures inside a reader.
+    """Translate the exceptions of a reader.
 
     Parameters
     ----------
-    recording : the file that is read.
+    recording : the file being read.
     concept : what is being read, for the note.
 
     Raises
     ------
     NotReadableError
-        For an error of the system or the HDF5 library.
+        For errors of the system or the HDF5 library.
     Exception
-        Everything else, unchanged but for a note that names file and concept.
+        Any other exception, with a note that names file and concept.
     """
     try:
         yield
@@ -302,7 +302,7 @@ def reading(recording: RecordingFile, concept: str) -> Iterator[None]:
         raise
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and type(error) is not RuntimeError:
-            raise  # a kind of its own is no damaged object of HDF5
+            raise  # a subclass does not come from a damaged HDF5 object
         refused = _without_filter(recording) or unreadable(recording.path, error)
         refused.add_note(f"while reading the {concept} of {recording.path}")
         raise refused from error
@@ -315,7 +315,7 @@ def reading(recording: RecordingFile, concept: str) -> Iterator[None]:
 
 
 def _without_filter(recording: RecordingFile) -> NotReadableError | None:
-    """Say that a filter is missing, if that is why a file could not be read."""
+    """Return an error about a missing filter, if that is why the file could not be read."""
     try:
         return explain_missing(recording.path, recording.file)
     except (OSError, RuntimeError):  # the file is damaged, and that is the cause
@@ -325,7 +325,7 @@ def _without_filter(recording: RecordingFile) -> NotReadableError | None:
 def reads(
     concept: str,
 ) -> Callable[[Callable[Concatenate[RecordingFile, P], R]], Callable[Concatenate[RecordingFile, P], R]]:
-    """Decorate the reader of one concept with `reading`."""
+    """Decorate a reader with `reading`."""
 
     def decorate(
         function: Callable[Concatenate[RecordingFile, P], R],
@@ -342,7 +342,7 @@ def reads(
 
 @contextmanager
 def _harmless_warnings_silenced() -> Iterator[None]:
-    """Silence what pynwb always says about these files, and nothing else."""
+    """Silence the warnings that pynwb always issues for these files, and no others."""
     with warnings.catch_warnings():
         for message in HARMLESS_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
@@ -354,8 +354,8 @@ _known_types: dict[bytes | None, TypeMap] = {}
 
 @contextmanager
 def _open_nwb(path: Path | str, file: h5py.File) -> Iterator[pynwb.NWBHDF5IO]:
-    """Give pynwb an open HDF5 file, with the extensions that the file itself describes."""
-    import pynwb  # takes half a second, which commands that open no file need not wait for
+    """Open an HDF5 file with pynwb, using the extensions cached in the file."""
+    import pynwb  # takes half a second, which only commands that open files should pay
     from hdmf.build import BuildManager
 
     try:
@@ -370,28 +370,28 @@ def _open_nwb(path: Path | str, file: h5py.File) -> Iterator[pynwb.NWBHDF5IO]:
 
 
 def _types_of(file: h5py.File) -> TypeMap:
-    """Return the types that a file describes; those of the last few different descriptions are kept.
+    """Return the types specified in a file, from a cache of the last few specifications.
 
-    To make them takes two seconds, and the files of a release describe the same.
+    Loading them takes two seconds, and the files of a release share one specification.
     """
     import pynwb
 
-    described = _digest_of_specifications(file)
-    types = _known_types.pop(described, None)
+    digest = _digest_of_specifications(file)
+    types = _known_types.pop(digest, None)
     if types is None:
         types = pynwb.get_type_map()
         pynwb.NWBHDF5IO.load_namespaces(types, file=file)
-    if described is not None:
-        _known_types[described] = types  # as the last used
+    if digest is not None:
+        _known_types[digest] = types  # as the most recently used
         while len(_known_types) > MOST_KNOWN_TYPES:
             _known_types.pop(next(iter(_known_types)))
     return types
 
 
 def _digest_of_specifications(file: h5py.File) -> bytes | None:
-    """Hash the specifications that a file holds; None where they are not plain, each text under one name.
+    """Hash the specifications of a file; None unless they are plain texts, each with a single name.
 
-    By links, or under further names, a file could have others than another one of the same digest.
+    With links or further names, files of the same digest could have different specifications.
     """
     hashed, seen = hashlib.blake2b(), set()
     if SPECIFICATIONS_ATTRIBUTE in file.attrs:
@@ -410,7 +410,7 @@ def _digest_of_specifications(file: h5py.File) -> bytes | None:
 
 
 def _read_structure(path: Path | str, file: h5py.File, nwb_io: pynwb.NWBHDF5IO) -> pynwb.NWBFile:
-    """Let pynwb build its objects; columns stay in the file."""
+    """Let pynwb build its objects, without reading columns."""
     try:
         with _harmless_warnings_silenced():
             return nwb_io.read()
@@ -419,9 +419,9 @@ def _read_structure(path: Path | str, file: h5py.File, nwb_io: pynwb.NWBHDF5IO) 
 
 
 def _refused_by_pynwb(path: Path | str, file: h5py.File, error: Exception) -> FileError:
-    """Make the error for a file that pynwb, which raises many types, cannot take.
+    """Return the error for a file that pynwb, which raises many types of exceptions, cannot read.
 
-    pynwb shows the whole table but not what is wrong with it, so lost columns are looked for here.
+    pynwb prints the whole table but not what is wrong with it, so missing columns are looked for here.
     """
     if isinstance(error, FileError):
         return error
@@ -433,12 +433,12 @@ def _refused_by_pynwb(path: Path | str, file: h5py.File, error: Exception) -> Fi
         return damaged
     if lost:
         return InvalidContentError(path, f"{', '.join(lost)} missing from the file.", INCOMPLETE_ADVICE)
-    reason = shortened(f"{type(error).__name__}: {_words_of(error)}", LONGEST_REASON)
+    reason = shortened(f"{type(error).__name__}: {_reason_of(error)}", LONGEST_REASON)
     return InvalidContentError(path, f"pynwb cannot read the file ({reason}).", INCOMPLETE_ADVICE)
 
 
 def _lost(path: Path | str, file: h5py.File) -> list[str]:
-    """List what pynwb needs, or a table announces, and the file does not hold."""
+    """List the parts that pynwb requires, or that a table lists as its columns, but the file lacks."""
     try:
         return lost_columns(file) + lost_parts(file)
     except RuntimeError as damaged:  # what h5py raises for a damaged object
@@ -446,7 +446,7 @@ def _lost(path: Path | str, file: h5py.File) -> list[str]:
 
 
 def beyond_pynwb(file: h5py.File) -> str:
-    """Say what hinders pynwb in a file that may be sound all the same; empty for nothing.
+    """Return why pynwb cannot read a file that may be valid nevertheless; empty if there is no such reason.
 
     Parameters
     ----------
@@ -455,10 +455,10 @@ def beyond_pynwb(file: h5py.File) -> str:
     Returns
     -------
     str
-        That specifications are not cached, that scalars are stored as arrays of one element, that there are
-        data sets without a data space, as MATLAB has both, or names and texts that are not UTF-8. The
-        readers of this package need no specifications, take such an array for its element, such a data set
-        for no rows, and write bytes out that are not UTF-8.
+        Specifications are not cached, scalars are stored as arrays of one element or data sets have no data
+        space (MATLAB writes both), or names or texts are not UTF-8. The readers of this package need no
+        specifications, accept such arrays as scalars and such data sets as empty, and escape bytes that are
+        not UTF-8.
     """
     cached = set(file["specifications"]) if isinstance(file.get("specifications"), h5py.Group) else set()
     needed: set[str] = set()
@@ -485,8 +485,8 @@ def beyond_pynwb(file: h5py.File) -> str:
             not_utf8.append(f"/{name}")
         if is_text and name not in LISTS and _is_array_of_one(item.shape):
             arrays.append(f"/{name}")
-    if lacking := sorted(needed - cached):
-        return f"it holds no cached specifications of {shortened(', '.join(lacking), LONGEST_REASON)}"
+    if missing := sorted(needed - cached):
+        return f"it holds no cached specifications of {shortened(', '.join(missing), LONGEST_REASON)}"
     if not_utf8:
         return f"it holds texts that are not UTF-8: {first_of(not_utf8)}"
     if names := unnameable(file):
@@ -501,7 +501,7 @@ def _is_array_of_one(shape: tuple[int, ...] | None) -> bool:
 
 
 def _is_utf8(read: Callable[[Any], Any], what: Any) -> bool:
-    """Tell whether texts can be decoded; not of what is no text, or cannot be read."""
+    """Return whether texts can be decoded; True for anything that is not text or cannot be read."""
     try:
         for value in np.ravel(np.asarray(read(what), dtype=object)):
             _ = value.decode() if isinstance(value, bytes) else str(value).encode()
@@ -513,23 +513,23 @@ def _is_utf8(read: Callable[[Any], Any], what: Any) -> bool:
 
 
 def _texts_of(item: Any, name: str) -> list[str]:
-    """Give the texts of an attribute; none where it is absent or no text."""
+    """Return the texts of an attribute; none if it is absent or not text."""
     try:
         return texts(item.attrs[name]) if name in item.attrs else []
-    except (ValueError, TypeError):  # the latter h5py raises for types that NumPy has not
+    except (ValueError, TypeError):  # h5py raises the latter for types that NumPy lacks
         return []
 
 
-def _words_of(error: Exception) -> str:
-    """Take the reason out of an error of hdmf, which shows the whole object before it."""
+def _reason_of(error: Exception) -> str:
+    """Extract the reason from an hdmf error, which puts the whole object before it."""
     *objects, reason = error.args or ("",)
-    place = str(getattr(objects[0], "path", "")) if objects else ""
-    words = str(reason if objects else error).strip()
-    return " ".join(part for part in (place, words.splitlines()[0] if words else "") if part)
+    path = str(getattr(objects[0], "path", "")) if objects else ""
+    text = str(reason if objects else error).strip()
+    return " ".join(part for part in (path, text.splitlines()[0] if text else "") if part)
 
 
 def lost_parts(file: h5py.File) -> list[str]:
-    """List what pynwb needs of a file and does not find.
+    """List the parts that pynwb requires but the file lacks.
 
     Parameters
     ----------
@@ -538,7 +538,7 @@ def lost_parts(file: h5py.File) -> list[str]:
     Returns
     -------
     list of str
-        HDF5 paths: of the root's data sets, of parts of the eye tracking, and links that lead nowhere.
+        HDF5 paths of data sets of the root, of parts of the eye tracking, and of dangling links.
     """
     lost = [f"/{name}" for name in NWB_ROOT if name not in file]
     eye = "acquisition/EyeTracking"
@@ -553,7 +553,7 @@ def lost_parts(file: h5py.File) -> list[str]:
 
 
 def lost_columns(file: h5py.File) -> list[str]:
-    """List the columns that a table announces but does not hold.
+    """List the columns that a table lists in ``colnames`` but lacks.
 
     Parameters
     ----------
@@ -562,15 +562,14 @@ def lost_columns(file: h5py.File) -> list[str]:
     Returns
     -------
     list of str
-        HDF5 paths, sorted; of tables anywhere but under ``/specifications``, and of the index that
-        makes the spikes' column ragged.
+        HDF5 paths, sorted, including missing indices of ragged columns.
     """
     lost: list[str] = []
 
     for name, item in walk(file):
-        announced = _texts_of(item, "colnames") if isinstance(item, h5py.Group) else []
-        if announced:
-            columns = {"id", *announced}
+        listed = _texts_of(item, "colnames") if isinstance(item, h5py.Group) else []
+        if listed:
+            columns = {"id", *listed}
             lost.extend(f"/{name}/{column}" for column in columns if column not in item)
             lost.extend(
                 f"/{name}/{column}_index" for column in columns & RAGGED if f"{column}_index" not in item
@@ -579,5 +578,5 @@ def lost_columns(file: h5py.File) -> list[str]:
 
 
 def _absolute(hdf5_path: str) -> str:
-    """Write an HDF5 path from the root."""
+    """Return an absolute HDF5 path."""
     return "/" + hdf5_path.strip("/")

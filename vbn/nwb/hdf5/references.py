@@ -1,6 +1,6 @@
-"""What the references in an HDF5 file lead to, beside the names.
+"""Objects of an HDF5 file that can be reached by reference.
 
-A reference may lead to an object that no group holds. Columns of references are long (each presentation
+A reference may point to an object that is in no group. Columns of references are long (each presentation
 refers to its time series), so addresses are compared before anything is opened.
 """
 
@@ -14,25 +14,23 @@ import numpy as np
 from h5py import h5a, h5d, h5r, h5s, h5t
 
 MOST_ODD_REFERENCES = 10_000
-"""In one data set whose references are no plain addresses; NWB has none such."""
+"""Limit for a data set of references that are not plain object references, which NWB does not use."""
 
 
 def referred_to(holder: Any, path: str, file: Any, seen: set[int]) -> Iterator[tuple[Any, str]]:
-    """Open what the references in an object and in its attributes lead to.
+    """Open the targets of the references in an object and its attributes.
 
     Parameters
     ----------
     holder : the object's h5py id.
     path : its name, for messages.
     file : the file's h5py id.
-    seen : addresses of objects that are known already; they are passed over, where that is cheap.
+    seen : addresses of known objects, which are skipped where that is cheap.
 
     Yields
     ------
-    found : h5py id
-        Of an object that can be opened; a reference to one that is gone leads nowhere.
-    name : str
-        Of what holds the reference.
+    found : h5py id The target; dangling references are ignored.
+    name : str Name of the object or attribute with the reference.
     """
     if isinstance(holder, h5d.DatasetID) and _holds_references(holder.get_type()):
         for reference in _references_of_data(holder, seen):
@@ -46,17 +44,17 @@ def referred_to(holder: Any, path: str, file: Any, seen: set[int]) -> Iterator[t
 
 
 def _opened(reference: Any, name: str, file: Any) -> Iterator[tuple[Any, str]]:
-    """Follow a reference; one that is empty, or to what is gone, leads nowhere."""
+    """Yield the target of a reference; nothing for an empty or dangling one."""
     try:
         found = h5r.dereference(reference, file)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError):  # what h5py makes of HDF5's errors
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError):  # what h5py raises for HDF5 errors
         return
     if found is not None:
         yield found, name
 
 
 def _holds_references(kind: Any) -> bool:
-    """Tell whether values of a type are references, or have some in them."""
+    """Return whether values of a type are, or contain, references."""
     cls = kind.get_class()
     if cls == h5t.COMPOUND:
         return any(_holds_references(kind.get_member_type(n)) for n in range(kind.get_nmembers()))
@@ -66,7 +64,7 @@ def _holds_references(kind: Any) -> bool:
 
 
 def _references_of_data(data: Any, seen: set[int]) -> Iterator[Any]:
-    """Give the references of a data set; of plain ones only those to unknown addresses, each once."""
+    """Yield the references of a data set; of plain references only those to unseen addresses, each once."""
     memory_types = _plain_types(data.get_type()) if data.shape is not None else None
     if memory_types is None:
         yield from _flat(_values(data))
@@ -81,7 +79,7 @@ def _references_of_data(data: Any, seen: set[int]) -> Iterator[Any]:
 
 
 def _plain_types(kind: Any) -> list[Any] | None:
-    """Give memory types that read references as addresses; None where that cannot be."""
+    """Return memory types that read references as addresses; None if that is impossible."""
     if _is_plain(kind):
         return [h5t.STD_REF_OBJ]
     if kind.get_class() != h5t.COMPOUND:
@@ -115,7 +113,7 @@ def _values(holder: Any) -> Any:
 
 
 def _flat(values: Any) -> Iterator[Any]:
-    """Give the references in nested arrays, tuples and records."""
+    """Yield the references in nested arrays, tuples and records."""
     if isinstance(values, h5r.Reference):
         yield values
     elif isinstance(values, np.ndarray):

@@ -1,9 +1,8 @@
-"""One value, or one column, however a file holds it.
+"""Scalar values and columns, in any form in which a file may store them.
 
-NWB asks for a scalar; MATLAB writes an array of one element, text of fixed length filled up with spaces, an
-array of character codes, or a whole number as a float. All of these mean the same value. None of the
-functions guesses: what is not one such value is a `ValueError`, which the readers turn into an
-`InvalidContentError` with the HDF5 path.
+NWB requires scalars; MATLAB writes arrays of one element, space-padded text of fixed length, arrays of
+character codes, or whole numbers as floats. The functions accept all of these but do not guess: anything else
+raises a `ValueError`, which the readers turn into an `InvalidContentError` with the HDF5 path.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from numpy.typing import NDArray
 from vbn.errors import quoted
 
 MOST_CHARACTERS = 10_000
-"""Of a text that is stored as an array of character codes."""
+"""Longest text that may be stored as an array of character codes."""
 
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
 
 
 def single(stored: Any) -> Any:
-    """Give the value of a scalar, or of an array of one element of any number of dimensions.
+    """Return the value of a scalar, or of an array of one element with any number of dimensions.
 
     Parameters
     ----------
-    stored : an attribute's value, or a data set, which is read only if it holds one value.
+    stored : value of an attribute, or a data set, which is read only if it holds one value.
 
     Raises
     ------
@@ -49,12 +48,12 @@ def single(stored: Any) -> Any:
 
 
 def text(stored: Any) -> str:
-    """Give a text, without the spaces and zeros that fill it up; a number as its digits.
+    """Return a text without padding spaces and zeros; a number as its digits.
 
     Raises
     ------
     ValueError
-        It is not one value, or neither text nor number.
+        It is not a single value, or neither text nor number.
 
     Examples
     --------
@@ -72,12 +71,12 @@ def text(stored: Any) -> str:
 
 
 def texts(stored: Any) -> list[str]:
-    """Give the texts of an attribute that holds any number of them.
+    """Return all texts of an attribute.
 
     Raises
     ------
     ValueError
-        One of them is no text.
+        One of them is not text.
 
     Examples
     --------
@@ -88,11 +87,11 @@ def texts(stored: Any) -> list[str]:
 
 
 def decoded(value: bytes | str) -> str:
-    r"""Decode text; bytes that are not UTF-8 are written out, so that the rest of the file can be read.
+    r"""Decode text, escaping bytes that are not UTF-8, so that the rest of the file can be read.
 
     Parameters
     ----------
-    value : as h5py gives it, which hands over such bytes as halves of characters.
+    value : text as returned by h5py, which represents such bytes as lone surrogates.
 
     Examples
     --------
@@ -106,17 +105,17 @@ def decoded(value: bytes | str) -> str:
 def _encoded(value: str) -> bytes:
     try:
         return value.encode(errors="surrogateescape")
-    except UnicodeEncodeError:  # halves of other characters, as MATLAB's codes may be
+    except UnicodeEncodeError:  # other lone surrogates, possible in MATLAB's codes
         return value.encode(errors="backslashreplace")
 
 
 def number(stored: Any) -> float:
-    """Give a number, also from text.
+    """Return a number, also from text.
 
     Raises
     ------
     ValueError
-        It is not one number.
+        It is not a single number.
 
     Examples
     --------
@@ -126,20 +125,20 @@ def number(stored: Any) -> float:
     value = single(stored)
     if isinstance(value, np.number) and not isinstance(value, np.complexfloating):
         return float(value)
-    words = text(value)
+    digits = text(value)
     try:
-        return float(words)
+        return float(digits)
     except ValueError:
-        raise ValueError(f"a number is expected, and it is {quoted(words)}") from None
+        raise ValueError(f"a number is expected, and it is {quoted(digits)}") from None
 
 
 def whole(stored: Any) -> int:
-    """Give a whole number of 64 bits, also from a float or from text.
+    """Return a 64-bit integer, also from a float or from text.
 
     Raises
     ------
     ValueError
-        It is not one whole number.
+        It is not a single whole number.
 
     Examples
     --------
@@ -160,12 +159,12 @@ def whole(stored: Any) -> int:
 
 
 def flag(stored: Any) -> bool:
-    """Give True or False for a flag, or for 0 or 1.
+    """Return a flag as bool, also from 0 or 1.
 
     Raises
     ------
     ValueError
-        It is not one flag.
+        It is not a single flag.
 
     Examples
     --------
@@ -179,10 +178,10 @@ def flag(stored: Any) -> bool:
 
 
 def length_of(column: Any) -> int | None:
-    """Give the number of rows of a column; None for what is no column.
+    """Return the number of rows of a column; None if it is not a column.
 
-    A column of one row may be stored as a scalar, one of no rows as a data set without content, and MATLAB
-    has no arrays of one dimension: all dimensions but one are 1.
+    A column of one row may be stored as a scalar, an empty one as a data set without a data space. MATLAB has
+    no 1-D arrays, so all dimensions but one may be 1.
     """
     if column.shape is None:
         return 0
@@ -204,13 +203,13 @@ def flat(column: Any) -> NDArray[Any]:
 
 
 def _is_matlab_text(stored: Any) -> bool:
-    """Tell whether a data set is text in MATLAB's own way, an array of character codes."""
+    """Return whether a data set is text in MATLAB's format, an array of character codes."""
     is_codes = isinstance(stored, h5py.Dataset) and stored.dtype.kind == "u" and stored.size
     return bool(is_codes) and stored.attrs.get("MATLAB_class") in (b"char", "char")
 
 
 def _joined(codes: h5py.Dataset) -> str:
-    """Put a text together that MATLAB stored as an array of UTF-16 codes."""
+    """Decode a text that MATLAB stored as an array of UTF-16 codes."""
     if codes.size > MOST_CHARACTERS:
         raise ValueError(f"text is expected, and there are {codes.size} character codes")
     raw: bytes = codes[()].astype("<u2").tobytes()

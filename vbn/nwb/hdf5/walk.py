@@ -1,7 +1,7 @@
-"""Going through all objects of a file, whatever their names are.
+"""Walking through all objects of a file, whatever their names.
 
-h5py lists a name that is not UTF-8 as bytes, but cannot look it up, and its own ``visititems`` fails inside.
-Such objects are passed over here, and `unnameable` lists them.
+h5py lists names that are not UTF-8 as bytes but cannot look them up, and its own ``visititems`` fails on
+them. The functions here skip such objects; `unnameable` lists them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import h5py
 
 
 def walk_links(file: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Go through the links of all groups, each group once.
+    """Yield the links of all groups, visiting each group once.
 
     Parameters
     ----------
@@ -21,11 +21,9 @@ def walk_links(file: Any) -> Iterator[tuple[str, Any, Any]]:
 
     Yields
     ------
-    path : str
-        From `file`, without leading slash.
+    path : str Relative to `file`, without leading slash.
     link : h5py.HardLink, SoftLink or ExternalLink
-    group : h5py.Group
-        Which holds the link.
+    group : h5py.Group The group with the link.
     """
     seen = {_address(file)}
     left = [("", file)]
@@ -42,7 +40,7 @@ def walk_links(file: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def walk(file: Any) -> Iterator[tuple[str, Any]]:
-    """Go through the groups and data sets, those with several names by the first of them.
+    """Yield all groups and data sets, each once, by the first name found.
 
     Parameters
     ----------
@@ -50,8 +48,7 @@ def walk(file: Any) -> Iterator[tuple[str, Any]]:
 
     Yields
     ------
-    path : str
-        From `file`, without leading slash.
+    path : str Relative to `file`, without leading slash.
     item : h5py.Group, Dataset or Datatype
     """
     seen = {_address(file)}
@@ -65,12 +62,12 @@ def walk(file: Any) -> Iterator[tuple[str, Any]]:
 
 
 def names_in(group: Any) -> list[str]:
-    """List what a group holds under names that are UTF-8."""
+    """List the UTF-8 names in a group."""
     return [name for name in group if isinstance(name, str)]
 
 
 def unnameable(file: Any) -> list[str]:
-    """List the paths of objects whose name is not UTF-8."""
+    """List the paths of objects whose names are not UTF-8."""
     groups = [("", file), *((path, item) for path, item in walk(file) if isinstance(item, h5py.Group))]
     return [
         f"{path}/{name.decode(errors='surrogateescape')}"

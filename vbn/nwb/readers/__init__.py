@@ -1,1 +1,1 @@
-"""Readers, one per concept: an open file in, data frames out."""
+"""Readers, one per concept, that take an open file and return data frames."""

@@ -1,4 +1,4 @@
-"""Rewards, licks and running, beside the trials."""
+"""Rewards, licks and running speed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LICKS = "processing/licking/licks"
 RUNNING = "processing/running"
 
 REVERSED_BELOW_CM_S = -1.0
-"""A mean speed below this tells a wheel whose polarity was reversed (AllenSDK, ``RunningSpeed``)."""
+"""A mean speed below this indicates a wheel with reversed polarity (AllenSDK, ``RunningSpeed``)."""
 
 
 @reads("rewards")
@@ -30,7 +30,7 @@ def read_rewards(recording: RecordingFile) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per reward: timestamps (s), volume (mL), auto_rewarded. No rows when the file has none.
+        One row per reward: timestamps (s), volume (mL), auto_rewarded. No rows if the file has none.
     """
     if not recording.has(REWARDS):
         return frame({"timestamps": np.empty(0), "volume": np.empty(0), "auto_rewarded": np.empty(0, bool)})
@@ -48,7 +48,7 @@ def read_rewards(recording: RecordingFile) -> pd.DataFrame:
 
 @reads("licks")
 def read_licks(recording: RecordingFile) -> pd.DataFrame:
-    """Read the licks of the behaviour block.
+    """Read the licks of the behavior block.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def read_licks(recording: RecordingFile) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per lick: timestamps (s, of the sensor), frame (the first frame at or after it). No rows
-        when the file has none.
+        One row per lick: timestamps (s, of the sensor), frame (the first frame at or after it). No rows if
+        the file has none.
     """
     if not recording.has(LICKS):
         return frame({"timestamps": np.empty(0), "frame": np.empty(0, np.int64)})
@@ -83,11 +83,11 @@ def read_running(recording: RecordingFile) -> pd.DataFrame:
     Raises
     ------
     InvalidContentError
-        A trace is missing, or the two are not of the same times.
+        A trace is missing, or the timestamps of the two differ.
 
     Notes
     -----
-    Each trace is turned round by itself when its mean is below -1 cm/s (AllenSDK,
+    The sign of each trace is inverted if its mean is below -1 cm/s (AllenSDK,
     ``RunningSpeed._fix_polarity``).
     """
     filtered = _series(recording, f"{RUNNING}/speed")
@@ -105,17 +105,17 @@ def read_running(recording: RecordingFile) -> pd.DataFrame:
 
 
 def with_forward_positive(speed: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn a trace round whose wheel was reversed.
+    """Invert the sign of a trace from a wheel with reversed polarity.
 
     Parameters
     ----------
-    speed : (n,), cm/s; NaN is left out of the mean.
+    speed : (n,), cm/s; NaN is ignored in the mean.
 
     Returns
     -------
     (n,), cm/s
-        The negative of the trace when its mean is below -1 cm/s, else the trace; an empty or all-NaN
-        trace has no mean and stays.
+        The negative of the trace if its mean is below -1 cm/s, otherwise the trace; an empty or all-NaN trace
+        is unchanged.
     """
     known = speed[~np.isnan(speed)]
     is_reversed = len(known) > 0 and known.mean() < REVERSED_BELOW_CM_S
@@ -123,7 +123,7 @@ def with_forward_positive(speed: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _series(recording: RecordingFile, path: str) -> Table:
-    """Take a time series as a table of its timestamps and data."""
+    """Return a time series as a table of its timestamps and data."""
     return Table(recording, path, length_column="timestamps")
 
 

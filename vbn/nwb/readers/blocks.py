@@ -1,4 +1,4 @@
-"""Stimulus blocks: the contiguous stretches of one stimulus, from the presentations."""
+"""Stimulus blocks: contiguous presentations of one stimulus."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ def summarise_blocks(presentations: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    presentations : frame of `read_stimulus_presentations`.
+    presentations : frame from `read_stimulus_presentations`.
 
     Returns
     -------
     pandas.DataFrame
-        ``block``, ``stimulus_name``, ``block_start_time`` (s, of the first presentation),
-        ``block_stop_time`` (s, the latest end that is known), ``block_is_active``,
-        ``n_presentations``; by ascending block. Empty without presentations.
+        ``block``, ``stimulus_name``, ``block_start_time`` (s, of the first presentation), ``block_stop_time``
+        (s, the latest known end), ``block_is_active``, ``n_presentations``; sorted by block. Empty without
+        presentations.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Trials and presentations, which tell of a change on two clocks.
+"""Matching image changes between trials and presentations, which use two clocks.
 
-A trial knows the frame of its change and a time without display delay; a presentation knows when the image
-was on screen. Both know the frame, so they are joined by it, never by equal times.
+A trial has the frame of its change and a time without display delay; a presentation has the time when the
+image was on screen. Both have the frame, so they are matched by frame, never by time.
 """
 
 from __future__ import annotations
@@ -18,29 +18,28 @@ from vbn.nwb.readers.trials import CHANGE_TIME
 def match_changes(
     trials: pd.DataFrame, presentations: pd.DataFrame, stimulus_timestamps: NDArray[np.float64]
 ) -> pd.DataFrame:
-    """Find the presentation at which each trial's image changed, or might have changed.
+    """Find the presentation at which each trial's image changed, or could have changed.
 
     Parameters
     ----------
-    trials : frame of `read_trials`, of a recording or a behaviour-only session.
-    presentations : frame of `read_stimulus_presentations`.
-    stimulus_timestamps : (n_frames,), s; of `read_stimulus_timestamps`.
+    trials : frame from `read_trials`, of a recording or a behavior-only session.
+    presentations : frame from `read_stimulus_presentations`.
+    stimulus_timestamps : (n_frames,), s; from `read_stimulus_timestamps`.
 
     Returns
     -------
     DataFrame
         One row per trial with a change_frame (go, auto-rewarded, and catch with its sham change), in the
-        order of `trials`: trial_id, is_sham_change, change_frame, presentation_id (Int64; NA where no
-        active image starts in the frame), change_time (s, the trial's own), frame_time (s, of the stimulus
+        order of `trials`: trial_id, is_sham_change, change_frame, presentation_id (Int64; NA where no active
+        image starts in the frame), change_time (s, the trial's own), frame_time (s, of the stimulus
         timestamps; NaN for a frame beyond them), presentation_start_time (s; NaN without presentation),
-        residual (s, presentation_start_time - change_time) and frame_residual (s,
-        presentation_start_time - frame_time).
+        residual (s, presentation_start_time - change_time) and frame_residual (s, presentation_start_time -
+        frame_time).
 
     Notes
     -----
-    In the recordings the residual is the display lag as measured, about 0.044 s; in behaviour-only sessions,
-    whose presentations are not measured, it is 0. The
-    way back, from a presentation to its trial, is its trials_id.
+    In recordings the residual is the measured display lag, about 0.044 s; in behavior-only sessions, whose
+    presentations are not measured, it is 0. To find the trial of a presentation, use its trials_id.
     """
     rows = trials[trials["change_frame"].notna()]
     frames = rows["change_frame"].to_numpy(dtype=np.int64)
@@ -64,12 +63,12 @@ def match_changes(
 
 
 def change_time_column(trials: pd.DataFrame) -> str:
-    """Name the column with the time of the change, which is another for each kind of session.
+    """Return the name of the column with the change time, which depends on the kind of session.
 
     Raises
     ------
     ValueError
-        There is none.
+        If there is none.
     """
     for name in CHANGE_TIME.values():
         if name in trials:
@@ -78,23 +77,23 @@ def change_time_column(trials: pd.DataFrame) -> str:
 
 
 def active_images(presentations: pd.DataFrame) -> NDArray[np.bool_]:
-    """Mark the presentations of an image, also a left-out one, while the mouse did the task."""
+    """Mark the flashes and omissions during the task."""
     images = presentations["image_name"].notna() & presentations["active"]
     return images.to_numpy(dtype=np.bool_)
 
 
 def frame_times(frames: NDArray[np.int64], stimulus_timestamps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Look up the times of frames.
+    """Return the times of frames.
 
     Parameters
     ----------
-    frames : (n,).
+    frames : (n,) frame numbers.
     stimulus_timestamps : (n_frames,), s.
 
     Returns
     -------
     (n,) float64, s
-        NaN for a frame that there is no time for.
+        NaN for a frame without a timestamp.
     """
     times = np.full(len(frames), np.nan)
     inside = (frames >= 0) & (frames < len(stimulus_timestamps))

@@ -1,9 +1,9 @@
-"""Columns of HDF5 tables as arrays of one fixed type each.
+"""Columns of HDF5 tables as arrays of a fixed type.
 
-The release's files changed over time: the same column may be stored as bool, integer or float, and a
-missing value as NaN, -99, ``'N/A'``, ``''`` or not at all. The functions here read by meaning; none
-of them guesses: what has no such meaning is a `ValueError`, which `Table` turns into an
-`InvalidContentError` with the column's HDF5 path.
+The format of the release's files changed over time: the same column may be stored as bool, integer or float,
+and a missing value as NaN, -99, ``'N/A'``, ``''`` or not at all. The functions here convert all of these but
+do not guess: anything else raises a `ValueError`, which `Table` turns into an `InvalidContentError` with the
+column's HDF5 path.
 """
 
 from __future__ import annotations
@@ -23,29 +23,30 @@ from vbn.nwb.hdf5.scalars import decoded, flat, length_of
 T = TypeVar("T")
 
 MOST_ROWS = 1_000_000
-"""Of a table of units, channels, trials or presentations; a session of some hours has 15,000 at most."""
+"""Limit for a table of units, channels, trials or presentations; real sessions have at most 15,000 rows."""
 
 LARGEST_INTEGER = 2**63 - 1
 LARGEST_WHOLE = float(2**63 - 1024)
-"""The largest float that is a whole number of 64 bits."""
+"""The largest float that fits into a 64-bit integer."""
 
 LONGEST_SESSION_S = 86_400.0
-"""No time is further than this from the zero of the session's clock: real recordings take 3 hours.
+"""Times must be within this distance of the session clock's zero; real recordings last 3 hours.
 
-Otherwise one damaged value would decide how much is computed, as of bins from the first time to the last.
+Without this limit, a single damaged value could cause huge computations, such as binning from the first time
+to the last.
 """
 
 INTEGER_MISSING = -99
 """What AllenSDK writes for a missing integer (``INT_NULL``)."""
 
 LONGEST_REASON = 200
-"""How much of another library's words a message shows, in characters."""
+"""Longest quote of another library's message, in characters."""
 
 TEXT_MISSING = ("", "N/A")
-"""What AllenSDK writes, or older writers wrote, for missing text in a column that has some."""
+"""What AllenSDK, or older writers, store for missing text."""
 
 NAME_MISSING = (*TEXT_MISSING, "None", "nan", "NaN")
-"""The same, and what Python makes of a missing value that is written as text."""
+"""The same, and missing values that Python converted to text."""
 
 
 def texts(values: NDArray[Any], missing: Collection[str] = ()) -> NDArray[np.object_]:
@@ -54,7 +55,7 @@ def texts(values: NDArray[Any], missing: Collection[str] = ()) -> NDArray[np.obj
     Parameters
     ----------
     values : (n,), bytes or text.
-    missing : texts that mean a missing value.
+    missing : texts that stand for a missing value.
 
     Returns
     -------
@@ -64,11 +65,11 @@ def texts(values: NDArray[Any], missing: Collection[str] = ()) -> NDArray[np.obj
     Raises
     ------
     ValueError
-        The column holds something other than text.
+        The column contains something other than text.
     """
-    filling = "\0 " if values.dtype.kind == "S" else ""  # of text of fixed length
+    padding = "\0 " if values.dtype.kind == "S" else ""  # of text of fixed length
     # Columns repeat a few names: each is decoded once.
-    known = {value: _text(value).rstrip(filling) for value in set(values.tolist())}
+    known = {value: _text(value).rstrip(padding) for value in set(values.tolist())}
     empty = {value for value, text in known.items() if text in missing}
     found = np.empty(len(values), dtype=object)
     found[:] = [None if value in empty else known[value] for value in values.tolist()]
@@ -76,12 +77,12 @@ def texts(values: NDArray[Any], missing: Collection[str] = ()) -> NDArray[np.obj
 
 
 def floats(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Give a column as float64; text that means missing becomes NaN.
+    """Return a column as float64; text that stands for a missing value becomes NaN.
 
     Raises
     ------
     ValueError
-        A text is no number, or the column holds something else, complex numbers for example.
+        A text is not a number, or the column holds something else, such as complex numbers.
     """
     if _is_text(values):
         return np.array([np.nan if text is None else _number(text) for text in texts(values, TEXT_MISSING)])
@@ -91,9 +92,9 @@ def floats(values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def times(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Give a column of times or durations as float64; what is out of reach becomes infinite.
+    """Return a column of times or durations as float64; values beyond `LONGEST_SESSION_S` become infinite.
 
-    Infinite numbers are issues, and missing in the database.
+    Infinite numbers are reported as issues, and stored as missing.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def times(values: NDArray[Any]) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        A text is no number.
+        A text is not a number.
     """
     found = floats(values)
     is_beyond = np.abs(found) > LONGEST_SESSION_S
@@ -110,12 +111,12 @@ def times(values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def integers(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Give a column as int64.
+    """Return a column as int64.
 
     Raises
     ------
     ValueError
-        A value is missing or not whole.
+        A value is missing or not a whole number.
     """
     if values.dtype.kind in "iub":
         if values.dtype == np.uint64 and (values > LARGEST_INTEGER).any():
@@ -130,12 +131,12 @@ def integers(values: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def nullable_integers(values: NDArray[Any]) -> pd.Series[Any]:
-    """Give a column as Int64, where -99 and NaN are missing.
+    """Return a column as Int64, with -99 and NaN as missing.
 
     Raises
     ------
     ValueError
-        A value is not whole.
+        A value is not a whole number.
     """
     stored = values if values.dtype.kind in "iu" else floats(values)
     missing = np.isnan(stored) | (stored == INTEGER_MISSING)
@@ -143,7 +144,7 @@ def nullable_integers(values: NDArray[Any]) -> pd.Series[Any]:
 
 
 def nullable_booleans(values: NDArray[Any]) -> pd.Series[Any]:
-    """Give a column of bool or of 0, 1 and NaN as boolean.
+    """Return a column of bool, or of 0, 1 and NaN, as nullable boolean.
 
     Raises
     ------
@@ -152,15 +153,15 @@ def nullable_booleans(values: NDArray[Any]) -> pd.Series[Any]:
     """
     numbers = floats(values)
     missing = np.isnan(numbers)
-    strange = ~(missing | (numbers == 0) | (numbers == 1))
-    if strange.any():
-        position = int(np.argmax(strange))
+    invalid = ~(missing | (numbers == 0) | (numbers == 1))
+    if invalid.any():
+        position = int(np.argmax(invalid))
         raise ValueError(f"0 and 1 are expected, and row {position} holds {numbers[position]}")
     return pd.Series(pd.arrays.BooleanArray(numbers == 1, missing))
 
 
 def booleans(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Give a column of bool or of 0 and 1 as bool.
+    """Return a column of bool, or of 0 and 1, as bool.
 
     Raises
     ------
@@ -176,11 +177,11 @@ def booleans(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def bounds_of(ends: NDArray[np.int64], n_values: int) -> NDArray[np.int64] | None:
-    """Give where each row of a ragged column begins and ends.
+    """Return where each row of a ragged column begins and ends.
 
     Parameters
     ----------
-    ends : (n_rows,), as an index column holds them.
+    ends : (n_rows,), the index column.
     n_values : length of the column itself.
 
     Returns
@@ -196,13 +197,13 @@ def bounds_of(ends: NDArray[np.int64], n_values: int) -> NDArray[np.int64] | Non
     True
     """
     bounds = np.concatenate([np.zeros(1, dtype=np.int64), ends])
-    # Not by differences, which of numbers as large as these may wrap.
+    # Compared rather than subtracted: differences of very large numbers may overflow.
     ascends = (bounds[1:] >= bounds[:-1]).all() and bounds[-1] == n_values
     return bounds if ascends else None
 
 
 def frame(columns: Mapping[str, Any]) -> pd.DataFrame:
-    """Make a data frame whose text columns are of type object under every pandas."""
+    """Return a data frame whose text columns are of type object in every version of pandas."""
     return pd.DataFrame({name: _as_series(values) for name, values in columns.items()})
 
 
@@ -214,7 +215,7 @@ class Table:
     ----------
     recording : the open file.
     path : HDF5 path of the group.
-    length_column : the column that tells the number of rows.
+    length_column : the column that gives the number of rows.
     """
 
     recording: RecordingFile
@@ -232,11 +233,11 @@ class Table:
         return self.recording.length(f"{self.path}/{self.length_column}")
 
     def has(self, name: str) -> bool:
-        """Tell whether the table has a column."""
+        """Return whether the table has a column."""
         return self.recording.has(f"{self.path}/{name}")
 
     def values(self, name: str) -> NDArray[Any]:
-        """Read a required column as it is stored, (n_rows,); a table without rows may lack it."""
+        """Read a required column as stored, (n_rows,); an empty table may lack it."""
         if not self.has(name) and not len(self):
             return np.empty(0)
         column = self.recording.dataset(f"{self.path}/{name}")
@@ -247,13 +248,13 @@ class Table:
         return flat(column)
 
     def bounds(self, name: str, n_values: int, what: str) -> NDArray[np.int64]:
-        """Read a required index column, and give the bounds of its rows; see `bounds_of`."""
+        """Read a required index column, and return the bounds of its rows; see `bounds_of`."""
         return self.require_bounds(name, self.integers(name), n_values, what)
 
     def require_bounds(
         self, name: str, ends: NDArray[np.int64], n_values: int, what: str
     ) -> NDArray[np.int64]:
-        """Give the bounds of the rows of a ragged column, or refuse its index."""
+        """Return the bounds of the rows of a ragged column, or raise an error for an invalid index."""
         bounds = bounds_of(ends, n_values)
         if bounds is None:
             last = ends[-1] if len(ends) else 0
@@ -263,11 +264,11 @@ class Table:
         return bounds
 
     def column(self, name: str, convert: Callable[[NDArray[Any]], T]) -> T:
-        """Read a required column through one of the functions of this module."""
+        """Read a required column and convert it with a function of this module."""
         return self.converted(name, self.values(name), convert)
 
     def converted(self, name: str, values: NDArray[Any], convert: Callable[[NDArray[Any]], T]) -> T:
-        """Convert values of a column, and name the column when that fails."""
+        """Convert values of a column; an error names the column."""
         try:
             return convert(values)
         except (ValueError, TypeError) as error:
@@ -284,7 +285,7 @@ class Table:
         return self.column(name, floats)
 
     def floats_or_nan(self, name: str) -> NDArray[np.float64]:
-        """Read a column of numbers; all NaN when the file does not have it."""
+        """Read a column of numbers; all NaN if the file lacks it."""
         return self.floats(name) if self.has(name) else np.full(len(self), np.nan)
 
     def times(self, name: str) -> NDArray[np.float64]:
@@ -292,7 +293,7 @@ class Table:
         return self.column(name, times)
 
     def times_or_nan(self, name: str) -> NDArray[np.float64]:
-        """Read a column of times or durations; all NaN when the file does not have it."""
+        """Read a column of times or durations; all NaN if the file lacks it."""
         return self.times(name) if self.has(name) else np.full(len(self), np.nan)
 
     def integers(self, name: str) -> NDArray[np.int64]:
@@ -304,7 +305,7 @@ class Table:
         return self.column(name, booleans)
 
     def identifiers(self, name: str = "id") -> NDArray[np.int64]:
-        """Read a required column of whole numbers that must not repeat."""
+        """Read a required column of unique whole numbers."""
         found = self.integers(name)
         unique, counts = np.unique(found, return_counts=True)
         if (counts > 1).any():
@@ -320,7 +321,7 @@ def _is_text(values: NDArray[Any]) -> bool:
 
 
 def _number(text: str) -> float:
-    """Read a number that is stored as text."""
+    """Convert a number stored as text."""
     try:
         return float(text)
     except ValueError:

@@ -1,7 +1,7 @@
-"""What newer files store with each presentation, worked out from trials and images for older ones.
+"""Presentation columns that older files lack, derived from trials and images.
 
-The replay shows the images of the active block again. Whatever belongs to a presentation of the
-active block belongs, by AllenSDK's rule, also to its copy: same block length, same images in order.
+The replay repeats the images of the active block. By AllenSDK's rule, values of a presentation in the active
+block also apply to its copy in the replay, if both blocks show the same images in the same order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 
 def active_presentations(presentations: pd.DataFrame, trials: pd.DataFrame) -> NDArray[np.bool_]:
-    """Mark the presentations of the blocks in which the mouse did the task.
+    """Mark the presentations of the blocks with the task.
 
     Parameters
     ----------
@@ -24,11 +24,11 @@ def active_presentations(presentations: pd.DataFrame, trials: pd.DataFrame) -> N
     Returns
     -------
     (n_presentations,) bool
-        True for all presentations of a block that shows an image between the first trial's start and
-        the last trial's stop (AllenSDK, ``add_active_flag``). All False without trials.
+        True for all presentations of a block that shows an image between the start of the first and the stop
+        of the last trial (AllenSDK, ``add_active_flag``). All False without trials.
     """
     starts = presentations["start_time"].to_numpy(dtype=float)
-    # The minimum and maximum of no trials are NaN, which no time is above or below.
+    # Without trials, minimum and maximum are NaN, and no time is above or below NaN.
     within = (starts > trials["start_time"].min()) & (starts < trials["stop_time"].max())
     shown = presentations["image_name"].notna().to_numpy() & within
     blocks = presentations["stimulus_block"].to_numpy()
@@ -46,9 +46,8 @@ def trials_of_presentations(presentations: pd.DataFrame, trials: pd.DataFrame) -
     Returns
     -------
     (n_presentations,) Int64
-        The last trial that started before the presentation, also when that trial is over, up to the
-        last trial's stop; copied to the replay; NA elsewhere (AllenSDK,
-        ``compute_trials_id_for_stimulus``).
+        The last trial that started before the presentation, even if it is over, up to the stop of the last
+        trial; copied to the replay; NA elsewhere (AllenSDK, ``compute_trials_id_for_stimulus``).
     """
     starts = presentations["start_time"].to_numpy(dtype=float)
     position = np.searchsorted(trials["start_time"].to_numpy(dtype=float), starts, side="left") - 1
@@ -61,7 +60,7 @@ def trials_of_presentations(presentations: pd.DataFrame, trials: pd.DataFrame) -
 
 
 def sham_changes(presentations: pd.DataFrame, trials: pd.DataFrame) -> NDArray[np.bool_]:
-    """Mark the presentations at which a catch trial's image might have changed.
+    """Mark the presentations at which a catch trial's image could have changed.
 
     Parameters
     ----------
@@ -71,8 +70,8 @@ def sham_changes(presentations: pd.DataFrame, trials: pd.DataFrame) -> NDArray[n
     Returns
     -------
     (n_presentations,) bool
-        True where the presentation starts in the change_frame of a catch trial, and in the replay of
-        such a presentation (AllenSDK, ``compute_is_sham_change``).
+        True where the presentation starts in the change_frame of a catch trial, and for its replay (AllenSDK,
+        ``compute_is_sham_change``).
     """
     shown = trials["trial_id"].isin(presentations["trials_id"].dropna())
     frames = trials.loc[trials["catch"] & shown, "change_frame"].dropna()
@@ -81,7 +80,7 @@ def sham_changes(presentations: pd.DataFrame, trials: pd.DataFrame) -> NDArray[n
 
 
 def image_changes(presentations: pd.DataFrame) -> pd.Series[Any]:
-    """Mark the presentations that show another image than the one before.
+    """Mark the presentations that show a different image from the one before.
 
     Parameters
     ----------
@@ -90,9 +89,9 @@ def image_changes(presentations: pd.DataFrame) -> pd.Series[Any]:
     Returns
     -------
     (n_presentations,) boolean
-        Omissions are passed over and are no change; nor is the first image of a block. NA where there is
-        no image (AllenSDK, ``is_change_event``, which looks at a whole session and so also takes a
-        block's first image for a change).
+        Omissions are skipped and are not changes; nor is the first image of a block. NA where there is no
+        image (AllenSDK, ``is_change_event``, which runs over a whole session, so that a block's first image
+        may count as a change).
     """
     names = presentations["image_name"]
     shown = names[names.notna() & ~_omitted(presentations)]
@@ -113,7 +112,7 @@ def flashes_since_change(presentations: pd.DataFrame) -> pd.Series[Any]:
     Returns
     -------
     (n_presentations,) Int64
-        0 at a change and at a block's first image, kept by an omission, NA where there is no image
+        0 at a change and at a block's first image, unchanged by an omission, NA where there is no image
         (AllenSDK, ``get_flashes_since_change``).
     """
     has_image = presentations["image_name"].notna()
@@ -132,18 +131,18 @@ def _omitted(presentations: pd.DataFrame) -> pd.Series[Any]:
 
 
 def copied_to_replay(values: pd.Series[Any], presentations: pd.DataFrame) -> pd.Series[Any]:
-    """Copy values of active presentations to the same presentations in the replay.
+    """Copy the values of active presentations to their copies in the replay.
 
     Parameters
     ----------
-    values : (n_presentations,), left unchanged.
+    values : (n_presentations,), not modified.
     presentations : image_name, stimulus_block and active, in the same order.
 
     Returns
     -------
     (n_presentations,)
-        A block that is not active and shows exactly the images of an active block has that block's
-        values.
+        The values, where a block that is not active and shows exactly the images of an active block gets that
+        block's values.
     """
     copied = values.copy()
     blocks = presentations["stimulus_block"].to_numpy()

@@ -1,7 +1,7 @@
 """Eye tracking: ellipses fitted to the eye, the pupil and the corneal reflection.
 
-Lengths are pixels of the camera, areas pixels squared, whatever the file's ``unit`` says; width and
-height are half axes, phi is in radians. ``*_area_raw`` is as fitted; ``*_area`` is NaN in likely blinks.
+Lengths are in camera pixels, areas in pixels squared, whatever the file's ``unit`` says; width and height are
+semi-axes, phi is in radians. ``*_area_raw`` is as fitted; ``*_area`` is NaN in likely blinks.
 """
 
 from __future__ import annotations
@@ -27,31 +27,30 @@ SHAPES = {"width": "width", "height": "height", "phi": "angle"}
 def read_eye_tracking(
     recording: RecordingFile, z_threshold: float = 3.0, dilation_frames: int = 2
 ) -> pd.DataFrame | None:
-    """Read the eye tracking, with likely blinks found anew.
+    """Read the eye tracking, and recompute likely blinks.
 
     Parameters
     ----------
     recording : the open file.
-    z_threshold : how many standard deviations make an area an outlier; see `likely_blinks`.
-    dilation_frames : how many frames on both sides of a blink are taken for blinks too.
+    z_threshold : number of standard deviations beyond which an area is an outlier; see `likely_blinks`.
+    dilation_frames : number of frames on either side of a blink that are marked as well.
 
     Returns
     -------
     DataFrame or None
-        One row per camera frame: timestamps (s), the three areas, likely_blink, the three raw areas,
-        and centre, width, height and phi of each ellipse. Areas, and width, height and phi of eye and
-        pupil, are NaN in likely blinks; everything is NaN where no ellipse was fitted. None when the
-        file has no eye tracking.
+        One row per camera frame: timestamps (s), the three areas, likely_blink, the three raw areas, and
+        centre, width, height and phi of each ellipse. Areas, and width, height and phi of eye and pupil, are
+        NaN in likely blinks; everything is NaN where no ellipse was fitted. None if the file has no eye
+        tracking.
 
     Raises
     ------
     InvalidContentError
-        A part is missing or of another length.
+        A part is missing, or lengths differ.
 
     Notes
     -----
-    Follows AllenSDK's ``EyeTrackingTable.from_nwb``, which does not use the stored blinks and areas
-    either.
+    Follows AllenSDK's ``EyeTrackingTable.from_nwb``, which does not use the stored blinks and areas either.
     """
     if not recording.has(EYE_TRACKING):
         return None
@@ -65,7 +64,7 @@ def read_eye_tracking(
     columns["likely_blink"] = blinks
     columns |= {f"{name}_area_raw": area for name, area in areas.items()}
     for name, table in tables.items():
-        # The corneal reflection's shape stays in blinks (AllenSDK, ``filter_on_blinks``).
+        # The shape of the corneal reflection is kept in blinks (AllenSDK, ``filter_on_blinks``).
         columns |= _shape(name, table, hidden=None if name == "cr" else blinks)
     return frame(columns)
 
@@ -76,20 +75,20 @@ def likely_blinks(
     z_threshold: float = 3.0,
     dilation_frames: int = 2,
 ) -> NDArray[np.bool_]:
-    """Mark frames in which the mouse likely blinks, or the fit failed.
+    """Mark frames in which the mouse likely blinked, or the fit failed.
 
     Parameters
     ----------
     eye_area, pupil_area : (n_frames,), pixels squared; NaN where nothing was fitted.
-    z_threshold : an area further than this many standard deviations (of the population) from its mean,
-        both over all fitted frames, is an outlier.
-    dilation_frames : how many frames before and after are marked too; 0 for none.
+    z_threshold : an area more than this many (population) standard deviations from its mean, both over all
+        fitted frames, is an outlier.
+    dilation_frames : number of frames before and after that are marked as well; 0 for none.
 
     Returns
     -------
     (n_frames,) bool
-        True where either area is NaN or an outlier, or a neighbour's is. An area that never changes has
-        no outliers.
+        True where either area is NaN or an outlier, and in neighbouring frames. A constant area has no
+        outliers.
 
     Raises
     ------
@@ -98,17 +97,17 @@ def likely_blinks(
 
     Notes
     -----
-    AllenSDK, ``determine_outliers`` and ``determine_likely_blinks``.
+    As AllenSDK's ``determine_outliers`` and ``determine_likely_blinks``.
     """
     frames = operator.index(dilation_frames)
     if eye_area.shape != pupil_area.shape:
-        raise ValueError(f"areas must be of equal length: {eye_area.shape} and {pupil_area.shape} came.")
+        raise ValueError(f"areas must be of equal length, got {eye_area.shape} and {pupil_area.shape}.")
     if frames < 0 or not z_threshold >= 0:
-        raise ValueError(f"threshold and frames must not be negative: {z_threshold} and {frames} came.")
+        raise ValueError(f"threshold and frames must not be negative, got {z_threshold} and {frames}.")
     marked: NDArray[np.bool_] = np.isnan(eye_area) | np.isnan(pupil_area)
     marked |= is_outlier(eye_area, z_threshold) | is_outlier(pupil_area, z_threshold)
-    if frames and len(marked):  # no iterations would mean "until nothing changes" to SciPy
-        from scipy import ndimage  # takes a tenth of a second
+    if frames and len(marked):  # for SciPy, 0 iterations mean "until nothing changes"
+        from scipy import ndimage  # the import takes a tenth of a second
 
         marked = ndimage.binary_dilation(marked, iterations=frames)
     return marked
@@ -119,13 +118,13 @@ def is_outlier(values: NDArray[np.float64], z_threshold: float) -> NDArray[np.bo
 
     Parameters
     ----------
-    values : (n,); NaN and infinite values are left out of mean and deviation.
+    values : (n,); NaN and infinite values are ignored in mean and deviation.
     z_threshold : in standard deviations of the population (divided by n).
 
     Returns
     -------
     (n,) bool
-        False for NaN, and everywhere when all values are equal; True for infinite values.
+        False for NaN, and for all finite values if they are equal; True for infinite values.
     """
     known = values[np.isfinite(values)]
     if len(known) == 0 or known.min() == known.max():
@@ -135,7 +134,7 @@ def is_outlier(values: NDArray[np.float64], z_threshold: float) -> NDArray[np.bo
 
 
 def _ellipses(recording: RecordingFile) -> dict[str, Table]:
-    """Take each ellipse series as a table; all must be of the eye's length."""
+    """Return each ellipse series as a table; all must be as long as that of the eye."""
     tables = {
         name: Table(recording, f"{EYE_TRACKING}/{stored}", length_column="area_raw")
         for name, stored in ELLIPSES.items()
@@ -148,7 +147,7 @@ def _ellipses(recording: RecordingFile) -> dict[str, Table]:
 
 
 def _timestamps(recording: RecordingFile, n_frames: int) -> NDArray[np.float64]:
-    """Read the times, which are stored with the eye and linked from the others."""
+    """Read the timestamps, which are stored with the eye and linked from the other series."""
     path = f"{EYE_TRACKING}/{ELLIPSES['eye']}"
     times = Table(recording, path, length_column="timestamps").times("timestamps")
     if len(times) != n_frames:

@@ -1,8 +1,8 @@
 """Local field potential and current source density of one probe, from its own file.
 
-An LFP file holds some 12 million samples of up to 96 channels (4.7 GB): metadata cost a few bytes, and
-samples are read by slices. The next function must never read the whole `data` unasked. Times are seconds
-on the session clock of the recording; the sampling rate is measured, and not exactly 1250 Hz.
+An LFP file holds some 12 million samples of up to 96 channels (4.7 GB). Reading metadata takes a few bytes,
+samples are read in slices; no function may read all of `data` unless asked to. Times are seconds on the
+session clock of the recording; the sampling rate is measured, and is not exactly 1250 Hz.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vbn.nwb.readers.session import METADATA, SUBJECT
 CSD = "processing/current_source_density/ecephys_csd"
 
 BLOCK_SAMPLES = 65_536
-"""How many times are read at once: 25 MB of 96 channels."""
+"""Number of time points read at once: 25 MB for 96 channels."""
 
 HALF_LENGTH = 10
 """Half the length of the anti-aliasing filter, in samples after decimation."""
@@ -36,21 +36,21 @@ HALF_LENGTH = 10
 
 @dataclass(frozen=True)
 class LfpMetadata:
-    """What an LFP file holds.
+    """Metadata of an LFP file.
 
     Parameters
     ----------
-    probe_id : number of the probe in the data set.
+    probe_id : id of the probe, unique in the data set.
     probe_name : ``probeA`` .. ``probeF``; found by the probe's id, not by the file's name.
-    session_id : ``ecephys_session_id``; None where the file does not tell, as in the release.
-    behavior_session_id : of the same session; None where the file does not tell.
-    mouse_id : LabTracks number, as text; None where the file does not tell.
+    session_id : ``ecephys_session_id``; None if not stated, as in the release.
+    behavior_session_id : ``behavior_session_id`` of the same session; None if not stated.
+    mouse_id : LabTracks number, as text; None if not stated.
     n_samples, n_channels : shape of the samples.
     channel_ids : (n_channels,), in the order of the samples' columns.
     sampling_rate_hz : measured, (n - 1) / (last time - first time); NaN for fewer than two samples.
-    start_s, stop_s : first and last sample; NaN without samples.
-    unit : of the samples, as stored.
-    dtype : of the samples, as stored.
+    start_s, stop_s : times of the first and the last sample; NaN without samples.
+    unit : unit of the samples, as stored.
+    dtype : type of the samples, as stored.
     """
 
     probe_id: int
@@ -76,7 +76,7 @@ class CurrentSourceDensity:
     ----------
     values : (n_times, n_virtual_channels) float64, V/cm^2.
     timestamps_s : (n_times,) float64, s from the flash.
-    virtual_x_um, virtual_y_um : (n_virtual_channels,) float64, position on the probe from its tip.
+    virtual_x_um, virtual_y_um : (n_virtual_channels,) float64, position on the probe relative to its tip.
 
     Notes
     -----
@@ -91,7 +91,7 @@ class CurrentSourceDensity:
 
 @reads("LFP metadata")
 def read_lfp_probe(file: RecordingFile) -> LfpMetadata:
-    """Read what an LFP file holds; no samples, and of the times only the first and the last.
+    """Read the metadata of an LFP file; of the data, only the first and the last time are read.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def read_lfp_probe(file: RecordingFile) -> LfpMetadata:
     Raises
     ------
     InvalidContentError
-        The probe, the samples or the times are missing, or do not fit each other.
+        The probe, the samples or the times are missing or inconsistent.
     """
     probe_id = file.identity.identifier
     samples, times = _samples_and_times(file)
@@ -138,12 +138,12 @@ def read_lfp_channels(file: RecordingFile) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As of `read_channels`, one row per column of the samples, in their order.
+        Columns as in `read_channels`, one row per column of the samples, in their order.
 
     Raises
     ------
     InvalidContentError
-        The table or a column is missing, or does not fit the samples.
+        The table or a column is missing, or inconsistent with the samples.
     """
     channels = read_channels(file)
     ids = _channel_ids(file, _samples_and_times(file)[0].shape[1])
@@ -158,40 +158,40 @@ def read_lfp_samples(
     channel_ids: Sequence[int] | None = None,
     decimate: int = 1,
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Read a piece of the LFP.
+    """Read an interval of the LFP.
 
     Parameters
     ----------
     file : an open LFP file.
-    start_s, stop_s : the piece is ``[start_s, stop_s)``; None for the first sample, and past the last one.
-    channel_ids : wanted channels, in the order of the columns returned; None for all.
-    decimate : keep each so-many-th sample, after a low-pass filter.
+    start_s, stop_s : the interval is ``[start_s, stop_s)``; None to begin with the first, or end with the
+        last sample.
+    channel_ids : channels to read, in the order of the columns returned; None for all.
+    decimate : keep every ``decimate``-th sample, after a low-pass filter.
 
     Returns
     -------
     timestamps : (n_times,) float64, s
-    samples : (n_times, n_channels) float32, V
-        Both empty when no sample lies in the piece.
+    samples : (n_times, n_channels) float32, V Both are empty if no sample lies in the interval.
 
     Raises
     ------
     InvalidContentError
-        The samples or the times are missing, or do not fit each other.
+        The samples or the times are missing or inconsistent.
     ValueError
-        A channel is not one of the file's, `decimate` is less than 1, or `stop_s` is before `start_s`.
+        A channel is not in the file, `decimate` is less than 1, or `stop_s` is before `start_s`.
 
     Notes
     -----
     The filter is that of ``scipy.signal.decimate(ftype="fir")``: a windowed sinc (Hamming) of ``20 q + 1``
-    taps that halves the amplitude at the new Nyquist frequency, without shift in time. It takes in the
-    samples around the piece; beyond the file's ends the outermost sample repeats. It presumes an even
-    sampling rate. Memory: the result and one block of `BLOCK_SAMPLES` times.
+    taps that halves the amplitude at the new Nyquist frequency, without time shift. It uses the samples
+    around the interval; at the edges of the file, the outermost sample is repeated. It assumes a constant
+    sampling rate. Memory use is the result plus one block of `BLOCK_SAMPLES` time points.
     """
     factor = operator.index(decimate)
     if factor < 1:
-        raise ValueError(f"decimate must be 1 or more, and {decimate} came.")
+        raise ValueError(f"decimate must be 1 or more, got {decimate}.")
     if start_s is not None and stop_s is not None and not stop_s >= start_s:
-        raise ValueError(f"stop_s must not be before start_s, and {start_s} to {stop_s} came.")
+        raise ValueError(f"stop_s must not be before start_s, got {start_s} to {stop_s}.")
     samples, times = _samples_and_times(file)
     columns = _columns(file, samples.shape[1], channel_ids)
     first = 0 if start_s is None else bisect.bisect_left(times, start_s)
@@ -209,7 +209,7 @@ def read_lfp_samples(
 
 @reads("current source density")
 def read_csd(file: RecordingFile) -> CurrentSourceDensity | None:
-    """Read the current source density that the release computed.
+    """Read the current source density stored in an LFP file.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def read_csd(file: RecordingFile) -> CurrentSourceDensity | None:
     Returns
     -------
     CurrentSourceDensity or None
-        None when the file has none.
+        None if the file has none.
 
     Raises
     ------
@@ -245,17 +245,17 @@ def read_csd(file: RecordingFile) -> CurrentSourceDensity | None:
 
 
 def measured_rate_hz(n_samples: int, start_s: float, stop_s: float) -> float:
-    """Measure a sampling rate.
+    """Return the measured sampling rate.
 
     Parameters
     ----------
     n_samples : number of samples.
-    start_s, stop_s : times of the first and the last.
+    start_s, stop_s : times of the first and the last sample.
 
     Returns
     -------
     float, Hz
-        NaN for fewer than two samples, and for times that do not ascend.
+        NaN for fewer than two samples, and if times do not ascend.
 
     Examples
     --------
@@ -266,40 +266,40 @@ def measured_rate_hz(n_samples: int, start_s: float, stop_s: float) -> float:
 
 
 def anti_aliasing_filter(factor: int) -> NDArray[np.float64]:
-    """Make the low-pass filter for a decimation.
+    """Return the low-pass filter for decimation.
 
     Parameters
     ----------
-    factor : of the decimation, 2 or more.
+    factor : decimation factor, 2 or more.
 
     Returns
     -------
     (20 * factor + 1,) float64
-        Symmetric; its sum is 1.
+        Symmetric, with a sum of 1.
     """
-    from scipy.signal import firwin  # takes half a second
+    from scipy.signal import firwin  # the import takes half a second
 
     taps: NDArray[np.float64] = firwin(2 * HALF_LENGTH * factor + 1, 1.0 / factor, window="hamming")
     return taps
 
 
 def _decimated(samples: Any, start: int, n_out: int, factor: int, columns: NDArray[np.int64]) -> NDArray[Any]:
-    """Filter around every `factor`-th sample from `start` on."""
-    from scipy.signal import upfirdn  # takes half a second
+    """Return every `factor`-th sample of the filtered signal, from `start` on."""
+    from scipy.signal import upfirdn  # the import takes half a second
 
     half = HALF_LENGTH * factor
-    wanted_start, wanted_stop = start - half, start + (n_out - 1) * factor + half + 1
-    read_start, read_stop = max(wanted_start, 0), min(wanted_stop, samples.shape[0])
+    first, stop = start - half, start + (n_out - 1) * factor + half + 1  # what the filter needs
+    read_start, read_stop = max(first, 0), min(stop, samples.shape[0])
     block = _read_columns(samples, read_start, read_stop, columns).astype(np.float64)
-    margins = ((read_start - wanted_start, wanted_stop - read_stop), (0, 0))
+    margins = ((read_start - first, stop - read_stop), (0, 0))
     filtered = upfirdn(anti_aliasing_filter(factor), np.pad(block, margins, mode="edge"), down=factor, axis=0)
-    # The filter's middle is at the first wanted sample after 2 * half inputs, a multiple of the factor.
+    # The filter is centred on the first output sample after 2 * half inputs, a multiple of the factor.
     result: NDArray[Any] = filtered[2 * HALF_LENGTH : 2 * HALF_LENGTH + n_out]
     return result
 
 
 def _read_columns(samples: Any, start: int, stop: int, columns: NDArray[np.int64]) -> NDArray[Any]:
-    """Read some columns: a contiguous range from the file, because HDF5 is slow at scattered ones."""
+    """Read columns, as a contiguous range, because HDF5 reads scattered columns slowly."""
     if len(columns) == 0:
         return np.empty((stop - start, 0), dtype=np.float32)
     low, high = int(columns.min()), int(columns.max()) + 1
@@ -312,7 +312,7 @@ def _blocks(n: int, size: int) -> list[tuple[int, int]]:
 
 
 def _samples_and_times(file: RecordingFile) -> tuple[Any, Any]:
-    """Find samples and times without reading them."""
+    """Return the data sets of samples and times, without reading them."""
     series = f"acquisition/probe_{file.identity.identifier}_lfp/probe_{file.identity.identifier}_lfp_data"
     samples, times = file.dataset(f"{series}/data"), file.dataset(f"{series}/timestamps")
     if samples.ndim != 2 or times.shape != samples.shape[:1]:
@@ -327,14 +327,14 @@ def _samples_and_times(file: RecordingFile) -> tuple[Any, Any]:
 
 
 def _require_possible(file: RecordingFile, name: str, times: NDArray[np.float64]) -> None:
-    """Refuse times that no session can have; NaN is a missing one."""
+    """Raise an error for impossible times; NaN stands for a missing one."""
     beyond = times[np.abs(times) > LONGEST_SESSION_S]
     if len(beyond):
         raise file.invalid(f"{name}: {beyond[0]} s is more than a day from the session's start.")
 
 
 def _probe_name(file: RecordingFile, probe_id: int) -> str:
-    """Find the probe by its id among the devices."""
+    """Return the name of the device with the probe's id."""
     devices = file.group(DEVICES)
     found = {name: devices[name].attrs.get("probe_id") for name in names_in(devices)}
     names = [name for name, number in found.items() if _whole_number(number) == probe_id]
@@ -348,7 +348,7 @@ def _probe_name(file: RecordingFile, probe_id: int) -> str:
 
 
 def _channel_ids(file: RecordingFile, n_channels: int) -> NDArray[np.int64]:
-    """Read the channel of each column of the samples, through the series' own list of electrodes."""
+    """Return the channel of each column of the samples, from the series' electrodes."""
     ids = _converted(file, f"{ELECTRODES}/id")
     probe_id = file.identity.identifier
     path = f"acquisition/probe_{probe_id}_lfp/probe_{probe_id}_lfp_data/electrodes"
@@ -362,7 +362,7 @@ def _channel_ids(file: RecordingFile, n_channels: int) -> NDArray[np.int64]:
 
 
 def _columns(file: RecordingFile, n_channels: int, channel_ids: Sequence[int] | None) -> NDArray[np.int64]:
-    """Find the columns of channels."""
+    """Return the columns of the given channels."""
     if channel_ids is None:
         return np.arange(n_channels, dtype=np.int64)
     column_of = {channel: column for column, channel in enumerate(_channel_ids(file, n_channels).tolist())}
@@ -373,7 +373,7 @@ def _columns(file: RecordingFile, n_channels: int, channel_ids: Sequence[int] | 
 
 
 def _converted(file: RecordingFile, path: str) -> NDArray[np.int64]:
-    """Read whole numbers."""
+    """Read a column of whole numbers."""
     try:
         return integers(flat(file.dataset(path)))
     except (ValueError, TypeError) as error:
@@ -381,7 +381,7 @@ def _converted(file: RecordingFile, path: str) -> NDArray[np.int64]:
 
 
 def _numbers(file: RecordingFile, path: str) -> NDArray[np.float64]:
-    """Read numbers of any shape."""
+    """Read an array of numbers of any shape."""
     dataset = file.dataset(path)
     if dataset.dtype.kind not in "iuf":
         raise file.invalid(f"/{path} holds no numbers but {dataset.dtype}.")
@@ -393,13 +393,13 @@ def _attribute(file: RecordingFile, group: str, name: str) -> Any:
 
 
 def _dataset_text(file: RecordingFile, path: str) -> str:
-    """Read a text; empty when it is absent or the ``None`` that AllenSDK writes."""
+    """Read a text; empty if it is absent or the ``None`` that AllenSDK writes."""
     stored = file.scalar(path, text) if file.has(path) else ""
     return "" if stored == "None" else stored
 
 
 def _whole_number(stored: Any) -> int | None:
-    """Give a number for text or number, None for anything else."""
+    """Return a whole number, also from text; None for anything else."""
     try:
         return whole(stored)
     except ValueError:

@@ -1,7 +1,7 @@
 """The laser pulses at the end of a recording.
 
-``level`` is the laser's command voltage; its values differ between rigs and sessions, so that only
-``level_rank``, the rank within the session, can be compared.
+``level`` is the laser's command voltage. Its values differ between rigs and sessions, so only ``level_rank``,
+the rank within the session, can be compared.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def read_optotagging(recording: RecordingFile) -> pd.DataFrame | None:
     Returns
     -------
     DataFrame or None
-        One row per pulse in the file's order: pulse_id, start_time, stop_time, duration (s), condition,
-        level (V), stimulus_name, level_rank (0 for the session's lowest level). None when the file has
-        no table or an empty one.
+        One row per pulse, in file order: pulse_id, start_time, stop_time, duration (s), condition, level (V),
+        stimulus_name, level_rank (0 for the session's lowest level). None if the file has no table or an
+        empty one.
 
     Raises
     ------
     InvalidContentError
-        A column is missing, or a level is, or a pulse ends before it starts.
+        A column or a level is missing, or a pulse ends before it starts.
     """
     if not recording.has(OPTOTAGGING):
         return None

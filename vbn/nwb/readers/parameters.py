@@ -1,4 +1,4 @@
-"""Parameters of the task, and where monitor, camera and light stood."""
+"""Task parameters, and the geometry of the rig."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class TaskParameters:
 
     Parameters
     ----------
-    session_type : as ``EPHYS_1_images_G_3uL_reward``.
+    session_type : such as ``EPHYS_1_images_G_3uL_reward``.
     task : ``change detection``.
     stimulus : ``images`` or ``grating``.
     stimulus_name : name of the images; None in older files.
-    image_set : ``images_<letter>`` or ``gratings``, from the session type; None for any other type.
-    stimulus_distribution : of the time of the change, ``geometric`` or ``exponential``.
-    stimulus_duration_sec : s; None where the stimulus does not flash (the first training stages).
+    image_set : ``images_<letter>`` or ``gratings``, from the session type; None for other types.
+    stimulus_distribution : distribution of change times, ``geometric`` or ``exponential``.
+    stimulus_duration_sec : s; None if the stimulus does not flash (the first training stages).
     blank_duration_sec : s, shortest and longest gray between two flashes.
-    response_window_sec : s from the change, begin and end.
-    omitted_flash_fraction : share of flashes that are left out; None in training.
+    response_window_sec : s from the change, start and end.
+    omitted_flash_fraction : fraction of flashes omitted; None in training.
     reward_volume, auto_reward_volume : mL.
-    n_stimulus_frames : frames of the behaviour block with a stimulus drawn, not frames of the session.
+    n_stimulus_frames : number of frames of the behavior block with a stimulus drawn, not of the session.
     """
 
     session_type: str
@@ -54,11 +54,11 @@ class TaskParameters:
 
 @dataclass(frozen=True)
 class RigGeometry:
-    """Where monitor, camera and light stood, as (x, y, z).
+    """Positions and rotations of monitor, camera and LED, as (x, y, z).
 
     Parameters
     ----------
-    equipment : the rig.
+    equipment : name of the rig.
     monitor_position_mm, camera_position_mm, led_position_mm : mm.
     monitor_rotation_deg, camera_rotation_deg : degrees.
     """
@@ -73,7 +73,7 @@ class RigGeometry:
 
 @reads("task parameters")
 def read_task_parameters(session: RecordingFile) -> TaskParameters:
-    """Read the parameters of the task.
+    """Read the task parameters.
 
     Parameters
     ----------
@@ -86,11 +86,11 @@ def read_task_parameters(session: RecordingFile) -> TaskParameters:
     Raises
     ------
     InvalidContentError
-        A parameter is missing (``stimulus_name`` may be) or no number.
+        A parameter other than ``stimulus_name`` is missing, or not a number.
 
     Notes
     -----
-    The file holds durations as text; AllenSDK gives numbers (``TaskParameters.from_nwb``).
+    Files store durations as text; as in AllenSDK, they are returned as numbers (``TaskParameters.from_nwb``).
     """
     session_type = _text(session, "session_type")
     has_name = "stimulus_name" in session.group(TASK_PARAMETERS).attrs
@@ -113,7 +113,7 @@ def read_task_parameters(session: RecordingFile) -> TaskParameters:
 
 @reads("rig geometry")
 def read_rig_geometry(session: RecordingFile) -> RigGeometry | None:
-    """Read where monitor, camera and light stood.
+    """Read the positions and rotations of monitor, camera and LED.
 
     Parameters
     ----------
@@ -122,12 +122,12 @@ def read_rig_geometry(session: RecordingFile) -> RigGeometry | None:
     Returns
     -------
     RigGeometry or None
-        None when the file does not tell, as files without eye tracking.
+        None if the file does not have them, as files without eye tracking.
 
     Raises
     ------
     InvalidContentError
-        A position is missing, or is not three numbers.
+        A position is missing, or does not consist of three numbers.
     """
     if not session.has(RIG):
         return None
@@ -143,7 +143,7 @@ def read_rig_geometry(session: RecordingFile) -> RigGeometry | None:
 
 
 def stimulus_set(session_type: str) -> str | None:
-    """Read the set of stimuli off a session type (AllenSDK, ``parse_stimulus_set``).
+    """Parse the stimulus set from a session type (AllenSDK, ``parse_stimulus_set``).
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Probes and their channels.
 
-A probe's *name* (``probeA`` .. ``probeF``) is unique within a session, its *id* over the data set. A
+A probe's *name* (``probeA`` .. ``probeF``) is unique within a session, its *id* within the data set. A
 channel is one of a probe's 384 sites; positions are in um from the tip, CCF coordinates in um.
 """
 
@@ -49,8 +49,8 @@ def read_probes(recording: RecordingFile) -> pd.DataFrame:
 
     Notes
     -----
-    The LFP attributes are the file's own, as AllenSDK gives them with ``probe_meta``; without that
-    argument it reports no LFP for any probe.
+    The LFP attributes are those of the file, as in AllenSDK with ``probe_meta``; without that argument,
+    AllenSDK reports no LFP for any probe.
     """
     groups = recording.group(EPHYS)
     names = sorted(name for name in names_in(groups) if "probe_id" in groups[name].attrs)
@@ -73,7 +73,7 @@ KINDS: tuple[tuple[str, Any], ...] = (
 
 @reads("channels")
 def read_channels(recording: RecordingFile) -> pd.DataFrame:
-    """Read all channels of a recording, invalid ones too.
+    """Read all channels of a recording, including invalid ones.
 
     Parameters
     ----------
@@ -82,10 +82,10 @@ def read_channels(recording: RecordingFile) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per channel in the file's order: channel_id, probe_name, probe_id, probe_channel_number,
-        probe_vertical_position and probe_horizontal_position (um), the three CCF coordinates (um; NaN
-        where the channel is not registered), structure_acronym (None where missing; ``root`` is not
-        missing), valid_data, filtering.
+        One row per channel, in file order: channel_id, probe_name, probe_id, probe_channel_number,
+        probe_vertical_position and probe_horizontal_position (um), the three CCF coordinates (um; NaN where
+        the channel is not registered), structure_acronym (None where missing; ``root`` is not missing),
+        valid_data, filtering.
 
     Raises
     ------
@@ -116,20 +116,20 @@ def _probe(recording: RecordingFile, name: str) -> dict[str, Any]:
     if "sampling_rate" not in device.attrs:
         raise recording.missing(f"{DEVICES}/{name}@sampling_rate")
     has_lfp = "has_lfp_data" in group.attrs and recording.attribute(group.name, "has_lfp_data", flag)
-    knows_rate = has_lfp and "lfp_sampling_rate" in group.attrs
+    has_rate = has_lfp and "lfp_sampling_rate" in group.attrs
     return {
         "probe_name": name,
         "probe_id": recording.attribute(group.name, "probe_id", whole),
         "sampling_rate": recording.attribute(device.name, "sampling_rate", number),
         "has_lfp_data": has_lfp,
         "lfp_sampling_rate": recording.attribute(group.name, "lfp_sampling_rate", number)
-        if knows_rate
+        if has_rate
         else np.nan,
     }
 
 
 def _probe_names(recording: RecordingFile, probe_ids: NDArray[np.int64]) -> NDArray[np.object_]:
-    """Name each channel's probe."""
+    """Return the name of each channel's probe."""
     probes = read_probes(recording)
     names = dict(zip(probes["probe_id"].tolist(), probes["probe_name"], strict=True))
     unknown = sorted(set(probe_ids.tolist()) - set(names))

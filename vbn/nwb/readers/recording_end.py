@@ -1,4 +1,4 @@
-"""When a recording ends: the last spikes, and the last of all other times."""
+"""The end of a recording: the last spikes, and the last time of everything else."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 from vbn.nwb.hdf5.recording import RecordingFile, reads
 from vbn.nwb.readers.columns import LONGEST_SESSION_S
 
-ENDS = (
+LAST_SERIES = (
     "processing/stimulus/timestamps/timestamps",
     "processing/running/speed/timestamps",
     "processing/licking/licks/timestamps",
     "acquisition/EyeTracking/eye_tracking/timestamps",
     "processing/optotagging/optogenetic_stimulation/stop_time",
 )
-"""Series that end with, or near, the recording; their last times are their latest."""
+"""Ascending series that end with the recording, or close to its end."""
 
 
 def last_spikes(units: pd.DataFrame, spike_times: NDArray[np.float64]) -> dict[int, float]:
-    """Find the last spike of each unit that has one.
+    """Return the last spike of each unit that has spikes.
 
     Parameters
     ----------
     units : unit_id, spike_offset and n_spikes of one probe's units.
-    spike_times : (n_spikes,) s, the probe's units one after the other.
+    spike_times : (n_spikes,) s, the spikes of the probe's units one after the other.
 
     Returns
     -------
@@ -39,18 +39,18 @@ def last_spikes(units: pd.DataFrame, spike_times: NDArray[np.float64]) -> dict[i
 
 @reads("end of the recording")
 def last_recorded_time(recording: RecordingFile) -> float:
-    """Give the last time of everything but the spikes: frames, running, eye tracking, licks and laser.
+    """Return the last time of everything but spikes: frames, running, eye tracking, licks and laser.
 
     Parameters
     ----------
-    recording : the open file; of each series only the last time is read.
+    recording : the open file; only the last time of each series is read.
 
     Returns
     -------
     float
-        s; NaN when there is no time at all.
+        s; NaN if there is none.
     """
-    datasets = [recording.dataset(path) for path in ENDS if recording.has(path)]
+    datasets = [recording.dataset(path) for path in LAST_SERIES if recording.has(path)]
     times = [float(dataset[-1]) for dataset in datasets if len(dataset)]
     finite = [time for time in times if abs(time) <= LONGEST_SESSION_S]
     return max(finite, default=float("nan"))

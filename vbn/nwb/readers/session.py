@@ -1,4 +1,4 @@
-"""Whose session, when, on which rig: the metadata of a recording or a behaviour-only session."""
+"""Metadata of a recording or a behavior-only session: mouse, date, rig, protocol."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AGE = re.compile(
     re.ASCII,
 )
 LONGEST_AGE_DAYS = 36525
-"""A hundred years; what is above is no age of a mouse."""
+"""A hundred years; anything above is not the age of a mouse."""
 
 
 @dataclass(frozen=True)
@@ -30,28 +30,28 @@ class SessionMetadata:
 
     Parameters
     ----------
-    session_id : the root's identifier: ``ecephys_session_id`` of a recording, ``behavior_session_id`` of a
-        behaviour-only session.
-    behavior_session_id : the number of the same session among all behaviour sessions.
+    session_id : identifier of the file: ``ecephys_session_id`` of a recording, ``behavior_session_id`` of a
+        behavior-only session.
+    behavior_session_id : id of the same session among all behavior sessions.
     mouse_id : LabTracks number, as text.
-    sex : ``M`` or ``F``, None when unknown.
-    age_in_days : full days, None when unknown or no number of days.
+    sex : ``M`` or ``F``, None if unknown.
+    age_in_days : full days, None if unknown or not a number of days.
     genotype : full genotype.
     driver_line : sorted; empty for a wild type.
     reporter_line : None for a wild type.
-    cre_line : genotype up to the first ``;`` less ``/wt``, None without ``;`` (AllenSDK,
+    cre_line : genotype up to the first ``;`` without ``/wt``, None without ``;`` (AllenSDK,
         ``FullGenotype.parse_cre_line``).
-    species : None when not stated.
-    session_type : as ``EPHYS_1_images_G_3uL_reward``.
+    species : None if not stated.
+    session_type : such as ``EPHYS_1_images_G_3uL_reward``.
     date_of_acquisition : start of the session, UTC.
-    equipment_name : the rig.
+    equipment_name : name of the rig.
     stimulus_frame_rate : Hz, nominal.
-    project_code : as stored, ``Not Available`` in the release's recordings; None when not stated.
-    image_set : the letter after ``images_`` in the session type, None when there is none.
-    kind : whether it is a recording or behaviour only.
-    behavior_session_uuid : the behaviour computer's own name of the session, None when not stated (as in the
+    project_code : as stored, ``Not Available`` in the release's recordings; None if not stated.
+    image_set : the letter after ``images_`` in the session type, None if there is none.
+    kind : recording or behavior-only session.
+    behavior_session_uuid : id of the session on the behavior computer, None if not stated (as in the
         release's recordings).
-    experiment_description : a sentence about the stage, None when not stated (only training sessions do).
+    experiment_description : a sentence about the training stage, None if not stated (as in recordings).
     """
 
     session_id: int
@@ -90,7 +90,7 @@ def read_session(recording: RecordingFile) -> SessionMetadata:
     Raises
     ------
     InvalidContentError
-        A required entry is missing or has no meaning.
+        A required entry is missing or invalid.
     """
     session_type = recording.attribute(METADATA, "session_type", text)
     genotype = recording.scalar(f"{SUBJECT}/genotype", text)
@@ -119,10 +119,10 @@ def read_session(recording: RecordingFile) -> SessionMetadata:
 
 
 def age_in_days(code: str | None) -> int | None:
-    """Read an age such as ``P119D`` or ``P17W``, an ISO 8601 duration; full days are counted.
+    """Return the full days of an age such as ``P119D`` or ``P17W``, an ISO 8601 duration.
 
-    Years and months have no number of days, and a range, as NWB allows, has two: both are None, as is any
-    other text. AllenSDK reads days only (``Age._age_code_to_days``).
+    Years, months and ranges, which NWB allows, do not give a definite number of days: they are None, as is
+    any other text. AllenSDK reads days only (``Age._age_code_to_days``).
 
     Examples
     --------
@@ -142,7 +142,7 @@ def age_in_days(code: str | None) -> int | None:
 
 
 def find_metadata_issues(recording: RecordingFile) -> list[Issue]:
-    """Find an age that is no number of days, and a sex that is not known.
+    """Find an age that is not a number of days, and an unknown sex.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def find_metadata_issues(recording: RecordingFile) -> list[Issue]:
 
 
 def cre_line(genotype: str) -> str | None:
-    """Read the Cre line off a genotype (AllenSDK, ``FullGenotype.parse_cre_line``).
+    """Parse the Cre line from a genotype (AllenSDK, ``FullGenotype.parse_cre_line``).
 
     Examples
     --------
@@ -174,7 +174,7 @@ def cre_line(genotype: str) -> str | None:
 
 
 def image_set(session_type: str) -> str | None:
-    """Read the letter of the image set off a session type.
+    """Parse the letter of the image set from a session type.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def image_set(session_type: str) -> str | None:
 
 
 def _start_time(recording: RecordingFile) -> datetime:
-    """Read the start of the session; a time without zone is UTC, as all times of the release are."""
+    """Read the start of the session; a time without a zone is UTC, as all times of the release are."""
     stored = recording.scalar("session_start_time", text)
     try:
         start = datetime.fromisoformat(stored)
@@ -200,17 +200,17 @@ def _optional_attribute(recording: RecordingFile, group: str, name: str) -> str 
 
 
 def _optional_dataset_text(recording: RecordingFile, path: str) -> str | None:
-    """Read a text that may be absent."""
+    """Read a text; None if it is absent."""
     return _known(recording.scalar(path, text)) if recording.has(path) else None
 
 
 def _known(stored: str | None) -> str | None:
-    """Give None for the ``None`` that AllenSDK writes for an absent text."""
+    """Return a text, or None for what AllenSDK writes for an absent one."""
     return None if stored in (None, "", "None") else stored
 
 
 def _text_list(recording: RecordingFile, group: str, name: str) -> list[str]:
-    """List the texts of an attribute; a wild type's is absent, ``None``, or an empty array of float."""
+    """Return the texts of an attribute, which for a wild type is absent, ``None``, or an empty array."""
     if name not in recording.group(group).attrs:
         return []
     return [each for each in recording.attribute(group, name, texts) if each not in ("", "None")]

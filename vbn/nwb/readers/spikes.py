@@ -1,8 +1,7 @@
-"""Spike times and amplitudes, one probe at a time: all of a session would not fit twice into memory.
+"""Spike times and amplitudes, read one probe at a time to save memory.
 
 A unit's spike times are seconds on the session clock, ascending (equal times are allowed), not negative and
-within `LONGEST_SESSION_S`. The next function must keep to whole-array steps: a session has some 70 million
-spikes.
+within `LONGEST_SESSION_S`. A session has some 70 million spikes, so functions must work on whole arrays.
 """
 
 from __future__ import annotations
@@ -26,59 +25,57 @@ SPIKE_AMPLITUDES = f"{UNITS}/spike_amplitudes"
 def iterate_spike_times(
     recording: RecordingFile, units: pd.DataFrame
 ) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.float64]]]:
-    """Read the spike times of one probe after the other.
+    """Read the spike times, one probe after the other.
 
     Parameters
     ----------
     recording : the open file.
-    units : unit_id and probe_name of the wanted units, as `read_units` gives them.
+    units : unit_id and probe_name of the units to read, as from `read_units`.
 
     Yields
     ------
-    probe_name : str
-        In sorted order; a probe without wanted units is passed over.
-    units : DataFrame
-        The probe's units in the file's order: unit_id, spike_offset (into the array), n_spikes.
-    spike_times : (n_spikes,) float64, s
-        The units' spike times one after the other. Nothing keeps it once the next probe is asked for.
+    probe_name : str In sorted order; probes without units to read are skipped.
+    units : DataFrame The probe's units in file order: unit_id, spike_offset (into the array), n_spikes.
+    spike_times : (n_spikes,) float64, s Spike times of the units one after the other. The iterator keeps no
+        reference when it moves on to the next probe.
 
     Raises
     ------
     InvalidContentError
-        Spike times of a unit go back, are negative, out of reach or not finite.
+        Spike times of a unit are not ascending, negative, more than a day after the start, or not finite.
     ValueError
-        A unit is not one of the file's.
+        A unit is not in the file.
     """
     with reading(recording, "spike times"):
         for name, probe_units, spike_times in _iterate(recording, units, SPIKE_TIMES):
             _require_valid(recording, name, probe_units, spike_times)
             yield name, probe_units, spike_times
-            del spike_times  # or this probe would stay in memory while the next one is read
+            del spike_times  # otherwise it would stay in memory while the next probe is read
 
 
 def iterate_spike_amplitudes(
     recording: RecordingFile, units: pd.DataFrame
 ) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.float64]]]:
-    """Read the spike amplitudes of one probe after the other.
+    """Read the spike amplitudes, one probe after the other.
 
     Parameters
     ----------
     recording : the open file.
-    units : unit_id and probe_name of the wanted units, as `read_units` gives them.
+    units : unit_id and probe_name of the units to read, as from `read_units`.
 
     Yields
     ------
     probe_name, units
-        As of `iterate_spike_times`; offsets and counts are the same there and here.
-    spike_amplitudes : (n_spikes,) float64, V
-        In the order of the spike times; NaN and infinite values are as stored.
+        As from `iterate_spike_times`, with the same offsets and counts.
+    spike_amplitudes : (n_spikes,) float64, V In the order of the spike times; NaN and infinite values are
+        kept.
 
     Raises
     ------
     InvalidContentError
-        There are no amplitudes, or not one for each spike.
+        There are no amplitudes, or not one per spike.
     ValueError
-        A unit is not one of the file's.
+        A unit is not in the file.
     """
     with reading(recording, "spike amplitudes"):
         ends = Table(recording, UNITS).integers("spike_amplitudes_index")
@@ -96,7 +93,7 @@ def iterate_spike_amplitudes(
 def _iterate(
     recording: RecordingFile, units: pd.DataFrame, path: str
 ) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.float64]]]:
-    """Read a column of one value per spike, one probe after the other."""
+    """Read a column with one value per spike, one probe after the other."""
     bounds = spike_bounds(recording)
     file_ids = Table(recording, UNITS).identifiers()
     rows = rows_of(units["unit_id"].to_numpy(dtype=np.int64), file_ids)
@@ -112,7 +109,7 @@ def _iterate(
 
 
 def _numbers(recording: RecordingFile, path: str) -> Any:
-    """Give a column of numbers without reading it, unless it is a single one."""
+    """Return a column of numbers without reading it, unless it has at most one row and is not 1-D."""
     column = recording.dataset(path)
     is_column = column.ndim == 1 or length_of(column) in (0, 1)
     if not is_column or column.dtype.kind not in "iuf":
@@ -121,7 +118,7 @@ def _numbers(recording: RecordingFile, path: str) -> Any:
 
 
 def adjacent_runs(rows: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Join ascending rows into runs without gaps.
+    """Group ascending rows into runs without gaps.
 
     Parameters
     ----------
@@ -130,7 +127,7 @@ def adjacent_runs(rows: NDArray[np.int64]) -> list[tuple[int, int]]:
     Returns
     -------
     list of (first, last)
-        Both ends included; empty for no rows.
+        Both inclusive; empty for no rows.
 
     Examples
     --------
@@ -146,17 +143,17 @@ def adjacent_runs(rows: NDArray[np.int64]) -> list[tuple[int, int]]:
 
 
 def backward_steps(times: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Find spike times that are earlier than the one before them in the same unit.
+    """Find spike times that are earlier than the previous one of the same unit.
 
     Parameters
     ----------
-    times : (n_spikes,), s; the units' times one after the other.
-    offsets : (n_units,), ascending; where each unit begins.
+    times : (n_spikes,), s; units one after the other.
+    offsets : (n_units,), ascending; index of each unit's first spike.
 
     Returns
     -------
     (n_steps,) int64
-        Positions of the later spike; a comparison with NaN is no step back.
+        Index of the second spike of each such pair; pairs with NaN do not count.
     """
     back = times[1:] < times[:-1]
     starts = offsets[(offsets > 0) & (offsets < len(times))]
@@ -169,8 +166,8 @@ def rows_of(unit_ids: NDArray[np.int64], file_ids: NDArray[np.int64]) -> NDArray
 
     Parameters
     ----------
-    unit_ids : (n,), wanted.
-    file_ids : (n_units,), each once.
+    unit_ids : (n,), ids to look up.
+    file_ids : (n_units,), unique ids of the file.
 
     Returns
     -------
@@ -179,7 +176,7 @@ def rows_of(unit_ids: NDArray[np.int64], file_ids: NDArray[np.int64]) -> NDArray
     Raises
     ------
     ValueError
-        A unit is not one of the file's.
+        A unit is not in the file.
     """
     row_of = dict(zip(file_ids.tolist(), range(len(file_ids)), strict=True))
     unknown = [unit_id for unit_id in unit_ids.tolist() if unit_id not in row_of]
@@ -189,7 +186,7 @@ def rows_of(unit_ids: NDArray[np.int64], file_ids: NDArray[np.int64]) -> NDArray
 
 
 def _read_rows(dataset: Any, bounds: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Read the spikes of some rows into one array, in one go for each run of adjacent rows."""
+    """Read the spikes of rows into one array, with one read per run of adjacent rows."""
     times = np.empty(int((bounds[rows + 1] - bounds[rows]).sum()), dtype=np.float64)
     filled = 0
     for first, last in adjacent_runs(rows):
@@ -201,7 +198,7 @@ def _read_rows(dataset: Any, bounds: NDArray[np.int64], rows: NDArray[np.int64])
 
 
 def _copy(column: Any, target: NDArray[np.float64], start: int) -> None:
-    """Read a piece of a column into an array, without another array beside it."""
+    """Read part of a column into an array, without a temporary copy."""
     if isinstance(column, np.ndarray):
         target[:] = column[start : start + len(target)]
     else:
@@ -211,7 +208,7 @@ def _copy(column: Any, target: NDArray[np.float64], start: int) -> None:
 def _require_valid(
     recording: RecordingFile, probe_name: str, units: pd.DataFrame, times: NDArray[np.float64]
 ) -> None:
-    """Refuse spike times that no session can have, all problems in one message."""
+    """Raise an error for invalid spike times, with all problems in one message."""
     offsets = units["spike_offset"].to_numpy()
     found = {
         "are not ascending": backward_steps(times, offsets),
@@ -221,19 +218,19 @@ def _require_valid(
             (times > LONGEST_SESSION_S) & (times < np.inf)
         ),
     }
-    problems = [_problem(words, at, units, times) for words, at in found.items() if len(at)]
+    problems = [
+        _problem(what, positions, units, times) for what, positions in found.items() if len(positions)
+    ]
     if problems:
         raise recording.invalid(f"/{SPIKE_TIMES} of {probe_name} {'; '.join(problems)}.")
 
 
-def _problem(
-    words: str, positions: NDArray[np.int64], units: pd.DataFrame, times: NDArray[np.float64]
-) -> str:
-    """Say in how many units something is wrong, and where it is first."""
+def _problem(what: str, positions: NDArray[np.int64], units: pd.DataFrame, times: NDArray[np.float64]) -> str:
+    """Describe a problem: the number of units that have it, and its first occurrence."""
     offsets = units["spike_offset"].to_numpy()
     owners = np.searchsorted(offsets, positions, side="right") - 1
     first, position = int(owners[0]), int(positions[0])
     return (
-        f"{words} in {len(np.unique(owners))} units, first in unit {units['unit_id'].iloc[first]} "
+        f"{what} in {len(np.unique(owners))} units, first in unit {units['unit_id'].iloc[first]} "
         f"at its spike {position - int(offsets[first])} ({times[position]} s)"
     )

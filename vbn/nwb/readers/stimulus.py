@@ -1,10 +1,9 @@
-"""Stimulus presentations, of all stimuli and blocks in one table.
+"""Stimulus presentations of all stimuli and blocks, in one table.
 
-The file has one table per stimulus name; AllenSDK joins them, sorts them by start and numbers the rows
-through (`presentation_id`). Blocks of a recording: 0 images with the mouse at work (active), 1 gray, 2
-gabors, 3 gray, 4 flashes, 5 replay of block 0; a behaviour-only session has block 0 alone, of images or of
-gratings. Times are when the stimulus was on screen: as measured in a recording, with a constant display
-delay else.
+Files have one table per stimulus name; as in AllenSDK, these are concatenated, sorted by start and numbered
+(`presentation_id`). Blocks of a recording: 0 images during the task (active), 1 gray, 2 Gabors, 3 gray, 4
+flashes, 5 replay of block 0; a behavior-only session has only block 0, of images or gratings. Times are when
+the stimulus was on screen: measured in recordings, with a constant display delay in behavior-only sessions.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ COLUMNS = (
 )
 
 GRATING = "grating"
-"""What the tables of full-field gratings, of the first training stages, begin with."""
+"""Prefix of the table names of full-field gratings, used in the first training stages."""
 
 
 @reads("stimulus presentations")
@@ -76,28 +75,28 @@ def read_stimulus_presentations(recording: RecordingFile) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per presentation, ascending in start_time; always all of `COLUMNS`: presentation_id,
-        stimulus_block, stimulus_name, start_time, end_time, duration (s), start_frame, end_frame
-        (into the stimulus timestamps; the end Int64, NA where missing), active, image_name (None without
-        image), is_change, is_image_novel, omitted, rewarded (boolean; NA where the stimulus is no image),
+        One row per presentation, sorted by start_time, always with all `COLUMNS`: presentation_id,
+        stimulus_block, stimulus_name, start_time, end_time, duration (s), start_frame, end_frame (into the
+        stimulus timestamps; end_frame Int64, NA where missing), active, image_name (None for other stimuli),
+        is_change, is_image_novel, omitted, rewarded (boolean; NA for other stimuli than images),
         flashes_since_change, trials_id, stimulus_index (Int64; NA where missing), is_sham_change, the
-        parameters of gabors, gratings and flashes (NaN where they do not apply; positions and
-        orientation in degrees, phase in cycles), and what only behaviour-only files store: image_set
-        (the name of the set's templates; None elsewhere) and image_index (Int64, position in the set).
-        Gratings have an image_name as well, ``gratings_<orientation>``.
+        parameters of Gabors, gratings and flashes (NaN where they do not apply; positions and orientation in
+        degrees, phase in cycles), and, stored in behavior-only files only, image_set (name of the set's
+        templates; None otherwise) and image_index (Int64, position in the set). Gratings have an image_name,
+        ``gratings_<orientation>``.
 
     Raises
     ------
     InvalidContentError
-        There is no table of images or gratings, a required column is missing, or a start time is.
+        There is no table of images or gratings, or a required column or a start time is missing.
 
     Notes
     -----
-    What an older file does not store is found as AllenSDK does on load: ``active``, ``trials_id`` and
-    ``is_sham_change`` from the trials, ``is_change`` and ``flashes_since_change`` from the images.
-    Blocks, if not stored, are runs of one stimulus name. For a behaviour-only session ``is_change`` and
-    ``flashes_since_change`` are found anew even when stored, as AllenSDK does (``BehaviorSession.from_nwb``).
-    AllenSDK drops ``image_set``, and makes boolean any column of numbers that holds only 0 and 1.
+    Columns that an older file lacks are derived as by AllenSDK: ``active``, ``trials_id`` and
+    ``is_sham_change`` from the trials, ``is_change`` and ``flashes_since_change`` from the images. Blocks, if
+    not stored, are runs of one stimulus name. For behavior-only sessions, ``is_change`` and
+    ``flashes_since_change`` are recomputed even if stored, as by AllenSDK (``BehaviorSession.from_nwb``).
+    Unlike here, AllenSDK drops ``image_set``, and converts any numeric column with only 0 and 1 to boolean.
     """
     tables = _tables(recording)
     stored = {name for table in tables for name in recording.group(table.path)}
@@ -115,7 +114,7 @@ def read_stimulus_presentations(recording: RecordingFile) -> pd.DataFrame:
 
 @reads("stimulus timestamps")
 def read_stimulus_timestamps(recording: RecordingFile) -> NDArray[np.float64]:
-    """Read the times of all frames of the session.
+    """Read the times of all stimulus frames of the session.
 
     Parameters
     ----------
@@ -124,14 +123,14 @@ def read_stimulus_timestamps(recording: RecordingFile) -> NDArray[np.float64]:
     Returns
     -------
     (n_frames,) float64, s
-        With the constant display delay that the release adds (0.02 s); frame numbers in other tables
-        are positions in it.
+        Including the constant display delay that the release adds (0.02 s); frame numbers in other tables are
+        indices into this array.
     """
     return Table(recording, STIMULUS_TIMESTAMPS.rsplit("/", 1)[0], "timestamps").times("timestamps")
 
 
 def runs_of(names: NDArray[np.object_]) -> NDArray[np.int64]:
-    """Count through the runs of equal names.
+    """Return the number of the run of equal names that each name is in.
 
     Parameters
     ----------
@@ -153,7 +152,7 @@ def runs_of(names: NDArray[np.object_]) -> NDArray[np.int64]:
 
 
 def _tables(recording: RecordingFile) -> list[Table]:
-    """List the tables of presentations, of which at least one must be of images or gratings."""
+    """Return the tables of presentations, of which at least one must be of images or gratings."""
     names = sorted(name for name in names_in(recording.group(INTERVALS)) if name.endswith(SUFFIX))
     tables = [Table(recording, f"{INTERVALS}/{name}") for name in names]
     if not any(table.has("image_name") or _is_grating(table) for table in tables):
@@ -162,7 +161,7 @@ def _tables(recording: RecordingFile) -> list[Table]:
 
 
 def _read_table(table: Table) -> pd.DataFrame:
-    """Read one stimulus's table; columns that it does not have are all missing."""
+    """Read the table of one stimulus; columns that it lacks are all missing."""
     images = _image_names(table)
     columns: dict[str, Any] = {
         "stimulus_name": _stimulus_names(table),
@@ -182,10 +181,10 @@ def _read_table(table: Table) -> pd.DataFrame:
 
 
 def _image_flags(table: Table, images: NDArray[np.object_]) -> dict[str, Any]:
-    """Read the flags that have a meaning for images only.
+    """Read the flags that only apply to images.
 
-    Older files hold plain bool, where a missing value had become True: in the tables of other stimuli,
-    and for the novelty of an omitted image.
+    Older files store plain bool, with True for missing values: in the tables of other stimuli, and for the
+    novelty of an omitted image.
     """
     if not (images != None).any():  # noqa: E711 -- element by element
         return {name: _missing_booleans(len(table)) for name in IMAGE_FLAGS}
@@ -196,17 +195,17 @@ def _image_flags(table: Table, images: NDArray[np.object_]) -> dict[str, Any]:
 
 
 def _with_derived(recording: RecordingFile, rows: pd.DataFrame, stored: set[str]) -> pd.DataFrame:
-    """Add what the file does not store."""
+    """Add the columns that the file does not store."""
     if "stimulus_block" not in stored:
         rows["stimulus_block"] = runs_of(rows["stimulus_name"].to_numpy(dtype=object))
     elif rows["stimulus_block"].isna().any():
         raise recording.invalid(f"/{INTERVALS}: some presentations have no stimulus_block.")
     rows["stimulus_block"] = rows["stimulus_block"].astype(np.int64)
-    # AllenSDK finds both anew for a behaviour-only session, and takes a recording's as stored.
-    anew = recording.identity.kind is FileKind.BEHAVIOR_ONLY
-    if anew or "is_change" not in stored:
+    # AllenSDK recomputes both for behavior-only sessions, but not for recordings.
+    recompute = recording.identity.kind is FileKind.BEHAVIOR_ONLY
+    if recompute or "is_change" not in stored:
         rows["is_change"] = derived_columns.image_changes(rows)
-    if anew or "flashes_since_change" not in stored:
+    if recompute or "flashes_since_change" not in stored:
         rows["flashes_since_change"] = derived_columns.flashes_since_change(rows)
     if not {*TASK_FLAGS, "trials_id"} <= stored:
         trials = read_trials(recording)
@@ -222,19 +221,19 @@ def _with_derived(recording: RecordingFile, rows: pd.DataFrame, stored: set[str]
 
 
 def _stimulus_names(table: Table) -> NDArray[np.object_]:
-    """Read the stimulus's name, or take it from the table's where there is none."""
+    """Read the stimulus names, or derive missing ones from the table's name."""
     name = table.path.removeprefix(f"{INTERVALS}/").removesuffix(SUFFIX)
     stored = _optional_texts(table, "stimulus_name")
     return np.where(stored == None, name, stored)  # noqa: E711 -- element by element
 
 
 def _is_grating(table: Table) -> bool:
-    """Tell whether a table is of full-field gratings; gabors have an orientation, too."""
+    """Return whether a table is of full-field gratings; Gabors have an orientation, too."""
     return table.path.startswith(f"{INTERVALS}/{GRATING}") and table.has("orientation")
 
 
 def _image_names(table: Table) -> NDArray[np.object_]:
-    """Read the images' names, or name gratings as AllenSDK does (``Presentations.from_stimulus_file``)."""
+    """Read the image names, or name gratings as AllenSDK does (``Presentations.from_stimulus_file``)."""
     if table.has("image_name") or not _is_grating(table):
         return _optional_texts(table, "image_name")
     names = np.empty(len(table), dtype=object)

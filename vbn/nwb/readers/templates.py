@@ -1,7 +1,7 @@
-"""The images that were shown: as sent to the monitor (warped) and as seen by the mouse (unwarped).
+"""The images shown: as sent to the monitor (warped) and as seen by the mouse (unwarped).
 
-One image of the release is 1200 x 1920 pixels, 2.3 MB warped and 18 MB unwarped; the next function must
-hold one at a time.
+An image of the release has 1200 x 1920 pixels, 2.3 MB warped and 18 MB unwarped, so images are read one at a
+time.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ TEMPLATES = "stimulus/templates"
 
 @dataclass(frozen=True)
 class StimulusTemplate:
-    """One image.
+    """One stimulus image.
 
     Parameters
     ----------
-    image_set : name of the group that holds it, with the date of the set.
+    image_set : name of the image set in the file, which includes a date.
     image_name : as in the presentations.
     warped : (rows, columns) uint8, as sent to the monitor, which stands at an angle.
     unwarped : (rows, columns) float64, as the mouse saw it; NaN off the screen.
@@ -50,12 +50,12 @@ def read_stimulus_templates(session: RecordingFile) -> Iterator[StimulusTemplate
     Yields
     ------
     StimulusTemplate
-        In the file's order, which is that of ``image_index``; none when the file has no images.
+        In file order, which is that of ``image_index``; none if the file has no images.
 
     Raises
     ------
     InvalidContentError
-        Names, warped and unwarped images do not fit each other.
+        Names, warped and unwarped images are inconsistent.
     """
     with reading(session, "stimulus templates"):
         groups = session.group(TEMPLATES) if session.has(TEMPLATES) else {}
@@ -73,7 +73,7 @@ def image_names(session: RecordingFile) -> dict[str, list[str]]:
     Returns
     -------
     dict
-        Image set -> names in the order of ``image_index``; empty when the file has no images.
+        Image set -> names in the order of ``image_index``; empty if the file has no images.
     """
     with reading(session, "stimulus templates"):
         groups = session.group(TEMPLATES) if session.has(TEMPLATES) else {}
@@ -81,12 +81,12 @@ def image_names(session: RecordingFile) -> dict[str, list[str]]:
 
 
 def picture_hash(warped: NDArray[Any]) -> str:
-    """Name the pixels of an image as sent to the monitor, by their SHA-256."""
+    """Return the SHA-256 of an image's pixels, as sent to the monitor."""
     return hashlib.sha256(np.ascontiguousarray(warped, dtype=np.uint8).tobytes()).hexdigest()
 
 
 def image_hashes(session: RecordingFile) -> Iterator[tuple[str, str, str]]:
-    """Name the pixels of a session's images, of which only those sent to the monitor are read.
+    """Yield the hashes of a session's images, reading only the warped ones.
 
     Parameters
     ----------
@@ -94,13 +94,12 @@ def image_hashes(session: RecordingFile) -> Iterator[tuple[str, str, str]]:
 
     Yields
     ------
-    image_set, image_name, picture_hash : str
-        As of `read_stimulus_templates` and in its order.
+    image_set, image_name, picture_hash : str In the order of `read_stimulus_templates`.
 
     Raises
     ------
     InvalidContentError
-        Names, warped and unwarped images do not fit each other.
+        Names, warped and unwarped images are inconsistent.
     """
     with reading(session, "stimulus templates"):
         for image_set in sorted(names_in(session.group(TEMPLATES) if session.has(TEMPLATES) else {})):
@@ -110,17 +109,17 @@ def image_hashes(session: RecordingFile) -> Iterator[tuple[str, str, str]]:
 
 
 def image_thumbnail(image: NDArray[Any], width: int) -> NDArray[np.uint8]:
-    """Make a small version of a warped image.
+    """Return a thumbnail of a warped image.
 
     Parameters
     ----------
     image : (rows, columns) uint8.
-    width : columns of the result, at least 1; an image that is no wider stays as it is.
+    width : width of the result in pixels, at least 1; an image that is not wider is returned unchanged.
 
     Returns
     -------
     (round(rows * width / columns), width) uint8
-        Each pixel is the rounded mean of the area that it stands for.
+        Each pixel is the rounded mean of the area it covers.
 
     Raises
     ------
@@ -129,7 +128,7 @@ def image_thumbnail(image: NDArray[Any], width: int) -> NDArray[np.uint8]:
     """
     columns = operator.index(width)
     if columns < 1 or image.ndim != 2 or image.size == 0:
-        raise ValueError(f"an image and a width of 1 or more are expected: {image.shape} and {width} came.")
+        raise ValueError(f"image must be 2-D and not empty, width 1 or more: got {image.shape} and {width}.")
     if columns >= image.shape[1]:
         return image.astype(np.uint8)
     rows = max(1, round(image.shape[0] * columns / image.shape[1]))
@@ -139,7 +138,7 @@ def image_thumbnail(image: NDArray[Any], width: int) -> NDArray[np.uint8]:
 
 
 def _area_weights(n_in: int, n_out: int) -> NDArray[np.float64]:
-    """Give the share (n_out, n_in) of each old pixel in each new one."""
+    """Return (n_out, n_in) weights of the old pixels in each new one."""
     edges = np.linspace(0, n_in, n_out + 1)
     pixels = np.arange(n_in)
     starts = np.maximum(edges[:-1, np.newaxis], pixels)
@@ -154,7 +153,7 @@ def _names(session: RecordingFile, image_set: str) -> list[str]:
 
 
 def _stored(session: RecordingFile, image_set: str) -> tuple[list[str], Any, Any]:
-    """Find the names, the warped and the unwarped images of a set without reading the images."""
+    """Return names, warped and unwarped images of a set, without reading the images."""
     path = f"{TEMPLATES}/{image_set}"
     names = _names(session, image_set)
     warped, unwarped = session.dataset(f"{path}/data"), session.dataset(f"{path}/unwarped")

@@ -1,8 +1,8 @@
 """Trials of the change detection task.
 
-Trial times of a recording are frame times without display delay: a change is on screen some 20 to 45 ms
-after ``change_time_no_display_delay``. The ``change_time`` of a behaviour-only session is on another base:
-the frame time with a constant display delay. Align responses to the flash's ``start_time`` instead.
+Trial times of a recording are frame times without display delay: a change appears on screen some 20 to 45 ms
+after ``change_time_no_display_delay``. The ``change_time`` of a behavior-only session is the frame time plus
+a constant display delay. Align responses to the flash's ``start_time`` instead.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ CHANGE_TIME = {
     FileKind.RECORDING: "change_time_no_display_delay",
     FileKind.BEHAVIOR_ONLY: "change_time",
 }
-"""Each kind of session has its own name for the time of the change, because it is of another base."""
+"""Column with the change time, by kind of session: only one of them includes a display delay."""
 
 OLD_NAMES = {"is_change": "stimulus_change"}
-"""Names of releases before 0.5.0."""
+"""Column names in releases before 0.5.0."""
 
 
 @reads("trials")
@@ -53,12 +53,12 @@ def read_trials(recording: RecordingFile) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per trial in the file's order: trial_id, start_time, stop_time, trial_length, the
-        images' names (None where missing), the nine flags, change_frame (Int64; NA without change),
-        change_time_no_display_delay, response_time (first lick), reward_time (s; NaN where there is
-        none), reward_volume (mL), lick_times (an array of s for each trial). A behaviour-only session
-        has change_time instead of change_time_no_display_delay, and response_latency (s from the change
-        to the first lick; infinite without a lick, NaN in aborted trials and where the file lacks it).
+        One row per trial, in file order: trial_id, start_time, stop_time, trial_length, the image names (None
+        where missing), the nine flags, change_frame (Int64; NA without change), change_time_no_display_delay,
+        response_time (first lick), reward_time (s; NaN where there is none), reward_volume (mL), lick_times
+        (an array in s per trial). A behavior-only session has change_time instead of
+        change_time_no_display_delay, and response_latency (s from the change to the first lick; infinite
+        without a lick, NaN in aborted trials and where the file lacks it).
 
     Raises
     ------
@@ -85,22 +85,22 @@ def read_trials(recording: RecordingFile) -> pd.DataFrame:
 
 
 def split_by_trial(licks: NDArray[np.float64], starts: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Find where each trial's licks end, from times alone.
+    """Assign licks to trials by time.
 
     Parameters
     ----------
     licks : (n_licks,), s, ascending.
-    starts : (n_trials,), s, ascending; when the trials start.
+    starts : (n_trials,), s, ascending; start times of the trials.
 
     Returns
     -------
     (n_trials,) int64
-        Ends, as in an index column.
+        Where each trial's licks end, as in an index column.
 
     Notes
     -----
-    A lick belongs to the trial that started before it; a lick at a trial's very start belongs to the
-    trial before (AllenSDK, ``Trial._get_trial_data``: start < lick <= end, bounds without gaps).
+    A lick belongs to the trial that started before it; a lick exactly at a trial's start belongs to the
+    previous trial (AllenSDK, ``Trial._get_trial_data``: start < lick <= end, with no gaps between trials).
     """
     return np.append(np.searchsorted(licks, starts[1:], side="right"), len(licks)).astype(np.int64)
 
@@ -113,8 +113,8 @@ def _stored_name(table: Table, name: str) -> str:
 def _lick_times(table: Table, starts: NDArray[np.float64]) -> NDArray[np.object_]:
     """Read each trial's licks.
 
-    AllenSDK's writer makes a ragged column, with two accidents (``Trials.to_nwb``): without any lick
-    the column holds one empty text, and with as many licks as trials its index is left out.
+    AllenSDK's writer (``Trials.to_nwb``) stores a ragged column, with two special cases: without any lick the
+    column holds a single empty text, and with as many licks as trials the index is missing.
     """
     if not len(table):
         return np.empty(0, dtype=object)
@@ -131,7 +131,7 @@ def _lick_times(table: Table, starts: NDArray[np.float64]) -> NDArray[np.object_
 
 
 def _ragged(table: Table, values: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArray[np.object_]:
-    """Cut values into one array per row."""
+    """Split values into one array per row."""
     bounds = table.require_bounds("lick_times_index", ends, len(values), "licks")
     rows = np.empty(len(ends), dtype=object)
     for row in range(len(ends)):

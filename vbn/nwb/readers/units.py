@@ -1,4 +1,4 @@
-"""Sorted units and their quality metrics; all of them, because filtering is a matter for queries."""
+"""Sorted units and their quality metrics, unfiltered: filtering is left to queries."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ METRICS = (
     "velocity_below",
     "waveform_duration",
 )
-"""The columns of numbers, under the file's names; units of measurement are in the file layout's notes."""
+"""The metrics, under their names in the file."""
 
 SORTER_NUMBERS = ("cluster_id", "local_index")
-"""Kilosort's numbers, unique within a probe only."""
+"""Kilosort's ids, unique only within a probe."""
 
 
 @reads("units")
@@ -54,15 +54,15 @@ def read_units(recording: RecordingFile) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per unit in the file's order: unit_id, probe_name, peak_channel_id, cluster_id,
-        local_index (NA where missing), the metrics (`METRICS`; NaN where not computed, all NaN where the
-        file lacks the column), quality (None where not stated), n_spikes.
+        One row per unit, in file order: unit_id, probe_name, peak_channel_id, cluster_id, local_index (NA
+        where missing), the metrics (`METRICS`; NaN where not computed, all NaN where the file lacks the
+        column), quality (None where not stated), n_spikes.
 
     Raises
     ------
     InvalidContentError
-        The table or a required column is missing, ids repeat, a peak channel is no channel of the
-        file, or the index of the spike times does not fit them.
+        The table or a required column is missing, ids repeat, a peak channel is not in the file, or the index
+        of the spike times is invalid.
     """
     table = Table(recording, UNITS)
     peak_channels = table.integers("peak_channel_id")
@@ -84,7 +84,7 @@ def read_units(recording: RecordingFile) -> pd.DataFrame:
 
 @reads("ids")
 def read_ids(recording: RecordingFile) -> dict[str, NDArray[np.int64]]:
-    """Read the ids that are unique over the data set, and nothing else.
+    """Read only the ids that are unique within the data set.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def read_ids(recording: RecordingFile) -> dict[str, NDArray[np.int64]]:
     Returns
     -------
     dict
-        ``probe_id``, ``channel_id`` and ``unit_id`` -> the file's, each in its order.
+        ``probe_id``, ``channel_id`` and ``unit_id`` -> the ids, probes sorted by name, others in file order.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def read_ids(recording: RecordingFile) -> dict[str, NDArray[np.int64]]:
 
 
 def spike_bounds(recording: RecordingFile) -> NDArray[np.int64]:
-    """Read where each unit's spikes begin and end among all spikes.
+    """Read the bounds of each unit's spikes among all spikes.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def spike_bounds(recording: RecordingFile) -> NDArray[np.int64]:
     Raises
     ------
     InvalidContentError
-        The index goes back, or does not end at the last spike.
+        The index is not ascending, or does not end at the last spike.
     """
     table = Table(recording, UNITS)
     has_spikes = len(table) > 0 or recording.has(f"{UNITS}/spike_times")
@@ -131,7 +131,7 @@ def spike_bounds(recording: RecordingFile) -> NDArray[np.int64]:
 
 
 def _probe_names(recording: RecordingFile, peak_channels: NDArray[np.int64]) -> NDArray[np.object_]:
-    """Name each unit's probe: the units table does not say it, the peak channel does."""
+    """Return the name of each unit's probe, found by its peak channel."""
     channels = read_channels(recording)
     names = dict(zip(channels["channel_id"].tolist(), channels["probe_name"], strict=True))
     unknown = [channel for channel in peak_channels.tolist() if channel not in names]
@@ -146,7 +146,7 @@ def _probe_names(recording: RecordingFile, peak_channels: NDArray[np.int64]) -> 
 
 
 def _quality(table: Table) -> NDArray[np.object_]:
-    """Read the sorter's verdict; releases before 0.5.0 do not have it."""
+    """Read the quality labels, which releases before 0.5.0 lack."""
     if table.has("quality"):
         return table.texts("quality", missing=NAME_MISSING)
     return np.full(len(table), None, dtype=object)

@@ -1,7 +1,8 @@
 """Mean waveforms of units, in microvolts, whatever the file's ``unit`` says.
 
-A unit owns a block of rows of one data set, one row per channel of its probe, in the order of
-``probe_channel_number``. All of a real session's are 500 MB; the functions here read the rows wanted.
+Each unit has a block of rows in one data set, one row per channel of its probe, in the order of
+``probe_channel_number``. The waveforms of a real session take 500 MB; the functions here read only the rows
+needed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from vbn.nwb.readers.units import UNITS
 WAVEFORMS = f"{UNITS}/waveform_mean"
 
 N_SAMPLES = 82
-"""Samples of a waveform, at 30 kHz; the trough is near sample 20."""
+"""Number of samples of a waveform, at 30 kHz; the trough is near sample 20."""
 
 
 @reads("peak waveforms")
@@ -31,20 +32,20 @@ def read_peak_waveforms(recording: RecordingFile, units: pd.DataFrame) -> NDArra
     Parameters
     ----------
     recording : the open file.
-    units : unit_id and peak_channel_id of the wanted units, as `read_units` gives them.
+    units : unit_id and peak_channel_id of the units to read, as from `read_units`.
 
     Returns
     -------
     (n_units, n_samples) float64, uV
-        In the order of `units`; 82 samples at 30 kHz in the release. NaN for a unit without waveforms,
-        and everywhere when the file holds none.
+        In the order of `units`; 82 samples at 30 kHz in the release. NaN for a unit without waveforms, and
+        for all if the file has none.
 
     Raises
     ------
     InvalidContentError
-        The index does not fit the waveforms, or a unit's block ends before its peak channel.
+        The index is invalid, or a unit's block ends before its peak channel.
     ValueError
-        A unit is not one of the file's.
+        A unit is not in the file.
     """
     if not recording.has(WAVEFORMS) or not len(Table(recording, UNITS)):
         return np.full((len(units), N_SAMPLES), np.nan)
@@ -83,9 +84,9 @@ def read_unit_waveform(recording: RecordingFile, unit_id: int) -> NDArray[np.flo
     Raises
     ------
     InvalidContentError
-        There are no waveforms, or the index does not fit them.
+        There are no waveforms, or the index is invalid.
     ValueError
-        The unit is not one of the file's.
+        The unit is not in the file.
     """
     stored, bounds = _stored(recording)
     row = int(_rows(recording, np.array([unit_id], dtype=np.int64))[0])
@@ -94,7 +95,7 @@ def read_unit_waveform(recording: RecordingFile, unit_id: int) -> NDArray[np.flo
 
 
 def _stored(recording: RecordingFile) -> tuple[Any, NDArray[np.int64]]:
-    """Find the waveforms without reading them, and where each unit's begin."""
+    """Return the waveforms without reading them, and the bounds of each unit's rows."""
     stored = recording.dataset(WAVEFORMS)
     if stored.ndim != 2 or stored.dtype.kind not in "iuf":
         raise recording.invalid(f"/{WAVEFORMS} has shape {stored.shape} and holds {stored.dtype}.")
@@ -102,7 +103,7 @@ def _stored(recording: RecordingFile) -> tuple[Any, NDArray[np.int64]]:
 
 
 def _channel_numbers(recording: RecordingFile) -> dict[int, int]:
-    """Give each channel's number on its probe."""
+    """Return the number of each channel on its probe."""
     table = Table(recording, ELECTRODES)
     numbers = table.integers("probe_channel_number").tolist()
     return dict(zip(table.identifiers().tolist(), numbers, strict=True))

@@ -178,7 +178,7 @@ def test_what_has_no_end_is_not_waited_for(tmp_path, socket_file):
     os.mkfifo(pipe)
     link.symlink_to("/dev/zero")
     for path in (pipe, link, socket_file, Path("/dev/zero"), Path("/dev/null")):
-        with pytest.raises(NotReadableError, match="no regular file but a device, a pipe or a socket"):
+        with pytest.raises(NotReadableError, match="not a regular file but a device, a pipe or a socket"):
             nwb.identify(path)
 
 

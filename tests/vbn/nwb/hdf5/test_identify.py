@@ -86,7 +86,7 @@ def test_metadata_alone_make_no_vbn_file(write_hdf5, root):
 def test_hdf5_without_an_nwb_root_is_no_nwb_file(write_hdf5, contents, change):
     changed = {path: value for path, value in (contents | change).items() if value is not None}
     path = write_hdf5(changed)
-    with pytest.raises(NotNwbError, match="no NWB file"):
+    with pytest.raises(NotNwbError, match="not an NWB file"):
         nwb.identify(path)
 
 
@@ -115,7 +115,7 @@ def test_an_empty_file_says_so(tmp_path):
 @pytest.mark.parametrize("content", [b"x", b"just some text\n" * 1000, b"<html>404</html>"])
 def test_what_is_not_hdf5_says_so(tmp_path, content):
     (tmp_path / "text.nwb").write_bytes(content)
-    with pytest.raises(NotReadableError, match="no HDF5 file"):
+    with pytest.raises(NotReadableError, match="not an HDF5 file"):
         nwb.identify(tmp_path / "text.nwb")
 
 

@@ -169,7 +169,7 @@ def test_thumbnails_keep_the_shape_and_never_grow():
 
 @pytest.mark.parametrize(("shape", "width"), [((3, 4), 0), ((3,), 2), ((0, 4), 2)])
 def test_impossible_thumbnails_are_refused(shape, width):
-    with pytest.raises(ValueError, match="width of 1 or more"):
+    with pytest.raises(ValueError, match="width 1 or more"):
         nwb.image_thumbnail(np.zeros(shape, np.uint8), width)
 
 
