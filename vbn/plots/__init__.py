@@ -1,4 +1,4 @@
-"""Figures from arrays, drawn with matplotlib's objects: no pyplot, no global state."""
+"""Figures drawn from arrays with matplotlib's object interface, without pyplot or global state."""
 
 from vbn.plots.behavior import SessionBehavior, plot_behavior
 from vbn.plots.change_response import ChangeResponse, plot_change_response

@@ -1,4 +1,4 @@
-"""The spikes of one unit around events: rasters, mean rates, and what was on the screen or lit meanwhile."""
+"""Panels of one unit's spikes around events: rasters, mean rates, and shaded flashes and laser pulses."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ ROW_COLOURS = {
     "active": BLACK,
     "passive": ORANGE,
 }
-"""Colours of the kinds of events; of all others black."""
+"""Colours of the kinds of events; all others are black."""
 SPAN_COLOURS = {"flash": FLASH_GREY, "light": "#CDE6F5", "artefact": "#F3C9B0"}
 KIND_POINTS = 8
 DENSE = 4000
-"""Spikes of a raster from which on it is stored as an image."""
+"""Rasters with more spikes are stored as images."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class EventSpikes:
 
     Attributes
     ----------
-    name : of `ROW_COLOURS`, or any other.
-    time_s : (n_spikes,) seconds from the spike's event.
-    event : (n_spikes,) number of the event, from 0, in the order in which they are drawn.
-    n_events : number of events, with spikes or without.
+    name : a key of `ROW_COLOURS`, or any other name.
+    time_s : (n_spikes,) seconds from the event.
+    event : (n_spikes,) index of the event, in the order in which they are drawn.
+    n_events : number of events, with or without spikes.
     """
 
     name: str
@@ -56,8 +56,8 @@ class EventRate:
 
     Attributes
     ----------
-    name : of `ROW_COLOURS`, or any other.
-    rate_hz, sem_hz : (n_bins,) mean and standard error over events; NaN where there is none.
+    name : a key of `ROW_COLOURS`, or any other name.
+    rate_hz, sem_hz : (n_bins,) mean and standard error over events; NaN where undefined.
     n_events : number of events.
     """
 
@@ -73,11 +73,12 @@ class AlignedUnit:
 
     Attributes
     ----------
-    event_name : what happened at time 0.
-    edges_s : (n_bins + 1,) seconds from the event, edges of the bins of the rates.
-    rows : for the raster, from top to bottom; () for none.
+    event_name : the event at time 0.
+    edges_s : (n_bins + 1,) bin edges of the rates, seconds from the event.
+    rows : spikes for the raster, from top to bottom; () for no raster.
     rates : mean rates.
-    spans : (start, stop, name) in seconds from the event, stretches to shade; the name is of `SPAN_COLOURS`.
+    spans : (start, stop, name) intervals to shade, in seconds from the event; the name is a key of
+        `SPAN_COLOURS`.
     """
 
     event_name: str
@@ -88,12 +89,12 @@ class AlignedUnit:
 
     @property
     def in_milliseconds(self) -> bool:
-        """Whether the time is short enough to be written in milliseconds."""
+        """Whether the time axis is short enough to be labelled in milliseconds."""
         return bool(self.edges_s[-1] - self.edges_s[0] < 0.5)
 
 
 def draw_raster(axes: Axes, data: AlignedUnit) -> None:
-    """Draw a row for each event, kind by kind from the top, with a mark for each spike."""
+    """Draw one row per event, kind by kind from the top, with a tick per spike."""
     axes.set_ylabel("Events")
     _limit(axes, data)
     shown = [rows for rows in data.rows if rows.n_events]
@@ -103,9 +104,9 @@ def draw_raster(axes: Axes, data: AlignedUnit) -> None:
     first, n_rows = 0, sum(rows.n_events for rows in shown)
     is_dense = sum(rows.time_s.size for rows in shown) > DENSE
     for rows in shown:
-        colour, at = _colour(rows.name), first + rows.event
+        colour, row = _colour(rows.name), first + rows.event
         axes.vlines(
-            rows.time_s * _scale(data), at, at + 0.9, color=colour, linewidth=0.7, rasterized=is_dense
+            rows.time_s * _scale(data), row, row + 0.9, color=colour, linewidth=0.7, rasterized=is_dense
         )
         first += rows.n_events
     axes.set_ylim(n_rows, 0)
@@ -114,7 +115,7 @@ def draw_raster(axes: Axes, data: AlignedUnit) -> None:
 
 
 def draw_rates(axes: Axes, data: AlignedUnit) -> None:
-    """Draw mean rates, one curve for each kind of events, with bands of their standard errors."""
+    """Draw mean rates with standard errors, one curve per kind of event."""
     axes.set_ylabel("Rate (Hz)")
     _limit(axes, data)
     axes.set_xlabel(f"Time from {data.event_name} ({'ms' if data.in_milliseconds else 's'})")
@@ -134,7 +135,7 @@ def draw_rates(axes: Axes, data: AlignedUnit) -> None:
 
 
 def write_kinds(axes: Axes, kinds: Sequence[EventSpikes | EventRate]) -> None:
-    """Write above a panel which colour stands for which kind of events, and how many there are of each."""
+    """Write the names and counts of the kinds of events above a panel, in their colours."""
     shown = [kind for kind in kinds if kind.n_events]
     texts: list[Artist] = [
         TextArea(

@@ -1,6 +1,6 @@
-"""Labelled bands along an axis: structures along a probe or among the rows of an image.
+"""Labelled bands along an axis: structures along a probe or along the rows of an image.
 
-Narrow bands have their labels moved apart, with a line from each label to its band.
+Labels of narrow bands are moved apart, with a line from each label to its band.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ POINTS_PER_INCH = 72
 
 @dataclass(frozen=True)
 class Band:
-    """One stretch of an axis.
+    """One interval of an axis.
 
     Parameters
     ----------
-    low, high : in the axis' unit.
-    label : what stands beside it.
-    colour : any that matplotlib knows.
+    low, high : limits in the unit of the axis.
+    label : text beside the band.
+    colour : any matplotlib colour.
     """
 
     low: float
@@ -42,22 +42,22 @@ class Band:
 
     @property
     def centre(self) -> float:
-        """Middle of the stretch."""
+        """Middle of the band."""
         return (self.low + self.high) / 2
 
 
 def structure_bands(
     edges: ArrayLike, structures: Sequence[str | None], groups: Sequence[str | None]
 ) -> list[Band]:
-    """Return one band for each run of neighbours in the same structure.
+    """Return one band for each run of adjacent items in the same structure.
 
     Parameters
     ----------
-    edges : (n + 1,) where each of the n neighbours begins, and where the last one ends.
-    structures, groups : (n,) acronyms and groups; None for no structure.
+    edges : (n + 1,) edges of the n items, such as channels or units.
+    structures, groups : (n,) acronyms and groups of the items; None for no structure.
     """
     bounds = np.asarray(edges, dtype=np.float64)
-    starts = [at for at, name in enumerate(structures) if at == 0 or name != structures[at - 1]]
+    starts = [row for row, name in enumerate(structures) if row == 0 or name != structures[row - 1]]
     stops = [*starts[1:], len(structures)]
     colours = structure_colours([groups[start] for start in starts])
     return [
@@ -70,15 +70,15 @@ def structure_bands(
 def draw_bands(
     axes: Axes, bands: Sequence[Band], *, mirrored: bool = False, font_size: float = 8, lines: int = 1
 ) -> None:
-    """Draw bands along the vertical axis, and their labels beside them.
+    """Draw bands along the vertical axis, with labels beside them.
 
     Parameters
     ----------
-    axes : whose vertical limits are set already; it is used up by the strip and its labels.
-    bands : what to draw; where the labels do not all fit, those of the narrowest bands are left out.
-    mirrored : whether the strip is on the right, and the labels on its left.
-    font_size : points.
-    lines : of the highest label.
+    axes : axes for the strip and its labels only, with vertical limits already set.
+    bands : bands to draw; if not all labels fit, those of the narrowest bands are omitted.
+    mirrored : whether the strip is on the right, and the labels to the left of it.
+    font_size : font size of the labels in points.
+    lines : number of lines of the tallest label.
     """
     axes.set_xlim(*((1, 0) if mirrored else (0, 1)))
     axes.set_xticks([])
@@ -89,49 +89,48 @@ def draw_bands(
         axes.add_patch(Rectangle((0, band.low), *size, facecolor=band.colour, linewidth=0))
     line = lines * font_size * LINE_SPACING / POINTS_PER_INCH * _range(axes) / size_inches(axes)[1]
     shown = _widest(bands, int(_range(axes) / line))
-    places = spread([band.centre for band in shown], [line] * len(shown), *sorted(axes.get_ylim()))
-    for band, place in zip(shown, places, strict=True):
-        axes.plot(
-            [STRIP_WIDTH, LINE_END], [band.centre, place], color=band.colour, linewidth=0.8, clip_on=False
-        )
+    positions = spread([band.centre for band in shown], [line] * len(shown), *sorted(axes.get_ylim()))
+    for band, y in zip(shown, positions, strict=True):
+        axes.plot([STRIP_WIDTH, LINE_END], [band.centre, y], color=band.colour, linewidth=0.8, clip_on=False)
         side = "right" if mirrored else "left"
-        axes.text(LABEL_AT, place, band.label, fontsize=font_size, ha=side, va="center")
+        axes.text(LABEL_AT, y, band.label, fontsize=font_size, ha=side, va="center")
 
 
 def spread(centres: ArrayLike, sizes: ArrayLike, low: float, high: float) -> Floats:
-    """Move labels apart so that none overlap, each as little as can be.
+    """Move labels apart so that none overlap, each as little as possible.
 
     Parameters
     ----------
-    centres : (n,) ascending, where the labels would best be.
+    centres : (n,) preferred positions of the labels, ascending.
     sizes : (n,) their extents in the same unit.
-    low, high : limits of the labels. Labels that do not fit are laid out evenly, beyond the limits.
+    low, high : limits of the labels. Labels that do not fit extend beyond both limits equally.
 
     Returns
     -------
-    (n,) ascending; by least squares, neighbours at least half of both their extents apart.
+    (n,) positions, ascending, closest to the preferred ones by least squares, with neighbours at least half
+    the sum of their extents apart.
 
     Raises
     ------
     ValueError
         Unless the centres ascend.
     """
-    wanted, extents = np.asarray(centres, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
-    if wanted.size == 0:
-        return wanted
-    if np.any(np.diff(wanted) < 0):
+    preferred, extents = np.asarray(centres, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
+    if preferred.size == 0:
+        return preferred
+    if np.any(np.diff(preferred) < 0):
         raise ValueError("The centres of labels must ascend.")
     distances = np.concatenate(([0.0], np.cumsum((extents[:-1] + extents[1:]) / 2)))
     first, last = low + extents[0] / 2, high - extents[-1] / 2 - distances[-1]
     if last < first:
         first = last = (first + last) / 2
-    fitted = isotonic_regression(wanted - distances).x
+    fitted = isotonic_regression(preferred - distances).x
     return np.asarray(np.clip(fitted, first, last) + distances, dtype=np.float64)
 
 
 def size_inches(axes: Axes) -> tuple[float, float]:
-    """Return how wide and how high axes are, before a layout moves them."""
-    axes.apply_aspect()  # of axes inside of others
+    """Return width and height of axes, before the layout engine moves them."""
+    axes.apply_aspect()  # needed for inset axes
     figure = axes.get_figure(root=True)
     assert figure is not None
     box = axes.get_window_extent()
@@ -144,6 +143,6 @@ def _range(axes: Axes) -> float:
 
 
 def _widest(bands: Sequence[Band], count: int) -> list[Band]:
-    """Return as many of the widest bands, by ascending place."""
+    """Return the given number of widest bands, sorted by position."""
     kept = sorted(bands, key=lambda band: band.low - band.high)[:count]
     return sorted(kept, key=lambda band: band.centre)

@@ -1,7 +1,7 @@
-"""How a mouse did the task in one session, and when it licked.
+"""Figure of a mouse's behavior in one session.
 
-On the left, along the session: sensitivity, rates of responses, rate of rewards, running, pupil; grey where
-the mouse was engaged. On the right the licks around each change or sham change, a row a trial, by outcome.
+On the left, over the session: sensitivity, response rates, reward rate, running, pupil; grey where the mouse
+was engaged. On the right, licks around each change or sham change, one row per trial, sorted by outcome.
 """
 
 from __future__ import annotations
@@ -51,28 +51,28 @@ OUTCOMES = {
 """Colour of each outcome, in the order of the sections from top to bottom."""
 LICK_WINDOW_S = (-1.0, 3.0)
 RASTER_VECTORS = 3000
-"""Licks that are still drawn one by one in vector files."""
+"""With more licks, the raster is stored as an image in vector files."""
 
 
 @dataclass(frozen=True)
 class SessionBehavior:
-    """What `plot_behavior` draws. Times are seconds on the session's clock.
+    """Data of `plot_behavior`. Times are seconds on the session clock.
 
     Attributes
     ----------
-    session_id, session_type : number and protocol.
-    start_s, stop_s : first and last moment to show.
+    session_id, session_type : id and protocol of the session.
+    start_s, stop_s : first and last time to show.
     trial_time_s : (n_trials,) start of each trial, aborted ones included, ascending.
-    dprime, hit_rate, false_alarm_rate : (n_trials,) rolling; NaN where not defined.
-    reward_rate_per_min : (n_trials,) rolling; NaN where not defined.
+    dprime, hit_rate, false_alarm_rate : (n_trials,) rolling values; NaN where undefined.
+    reward_rate_per_min : (n_trials,) rolling values; NaN where undefined.
     engaged_threshold_per_min : reward rate above which the mouse is engaged.
-    engaged_epochs_s : (n_epochs, 2) start and stop of the engaged stretches.
+    engaged_epochs_s : (n_epochs, 2) start and stop of the engaged epochs.
     bin_time_s : (n_bins,) centres of the bins of running and pupil.
-    running_speed_cm_s, pupil_area_px2 : (n_bins,) means; None where it was not recorded.
-    change_time_s : (n_changes,) changes and sham changes on the screen.
-    outcome : (n_changes,) of `OUTCOMES`.
+    running_speed_cm_s, pupil_area_px2 : (n_bins,) means; None if not recorded.
+    change_time_s : (n_changes,) times of changes and sham changes on the screen.
+    outcome : (n_changes,) keys of `OUTCOMES`.
     lick_time_s, reward_time_s : (n_licks,), (n_rewards,) ascending.
-    response_window_s : start and stop of the window for responses, from the change.
+    response_window_s : start and stop of the response window, from the change.
     """
 
     session_id: int
@@ -110,17 +110,17 @@ class SessionBehavior:
 
 
 def plot_behavior(data: SessionBehavior, figure: Figure | None = None) -> Figure:
-    """Draw the behaviour of a session.
+    """Draw the behavior in a session.
 
     Parameters
     ----------
     data : what to draw.
-    figure : an empty figure to draw into; a new one of 7.2 x 7.6 inches when None.
+    figure : empty figure to draw into; by default a new one of 7.2 x 7.6 inches.
 
     Returns
     -------
-    The figure. ``figure.axes`` are the five panels along time from top to bottom, the raster of the licks,
-    and the strip with the names of its sections.
+    The figure. ``figure.axes`` are the five panels over time from top to bottom, the lick raster, and the
+    strip with the names of its sections.
     """
     with mpl.rc_context(STYLE):
         figure = figure or Figure(figsize=FIGURE_SIZE_INCHES)
@@ -152,7 +152,7 @@ def draw_sensitivity(axes: Axes, data: SessionBehavior) -> None:
 
 
 def draw_response_rates(axes: Axes, data: SessionBehavior) -> None:
-    """Draw the rolling rates of hits and false alarms."""
+    """Draw the rolling hit and false alarm rates."""
     _shade_engaged(axes, data)
     axes.set_ylabel("Response\nprobability")
     if is_missing(data.hit_rate) and is_missing(data.false_alarm_rate):
@@ -169,7 +169,7 @@ def draw_response_rates(axes: Axes, data: SessionBehavior) -> None:
 
 
 def draw_reward_rate(axes: Axes, data: SessionBehavior) -> None:
-    """Draw the rolling rate of rewards and the threshold of engagement."""
+    """Draw the rolling reward rate and the engagement threshold."""
     _shade_engaged(axes, data)
     rate = data.reward_rate_per_min
     draw_trace(axes, data.trial_time_s, rate, "Rewards\n(1/min)", BLUE, "too few trials")
@@ -183,7 +183,7 @@ def draw_reward_rate(axes: Axes, data: SessionBehavior) -> None:
 
 
 def draw_licks(axes: Axes, data: SessionBehavior) -> None:
-    """Draw the licks around each change, a row a trial, by outcome and in the order of the session."""
+    """Draw the licks around each change, one row per trial, sorted by outcome and time."""
     axes.set_xlabel("Time from change (s)\nshaded: response window")
     axes.set_xlim(*LICK_WINDOW_S)
     axes.set_yticks([])
@@ -210,7 +210,7 @@ def draw_licks(axes: Axes, data: SessionBehavior) -> None:
 
 
 def draw_sections(axes: Axes, data: SessionBehavior) -> None:
-    """Draw which rows of the raster are of which outcome, on axes that share its rows."""
+    """Draw the outcome of the raster's rows, on axes that share its vertical axis."""
     axes.tick_params(left=False, labelleft=False)
     bands = [
         Band(rows.start, rows.stop, f"{name}\n({len(rows)})".replace(" r", "\nr"), OUTCOMES[name])
@@ -220,7 +220,7 @@ def draw_sections(axes: Axes, data: SessionBehavior) -> None:
 
 
 def raster_order(outcome: Sequence[str]) -> NDArray[np.intp]:
-    """Return which change is in each row: by outcome, then in the order of the session."""
+    """Return the index of the change in each row, sorted by outcome, then time."""
     ranks = [list(OUTCOMES).index(name) for name in outcome]
     return np.argsort(np.array(ranks, dtype=np.intp), kind="stable")
 
@@ -235,7 +235,7 @@ def _sections(outcome: Sequence[str]) -> dict[str, range]:
 
 
 def _around(times_s: Floats, changes_s: Floats) -> tuple[Floats, Floats]:
-    """Return times from each change that are in the window, and the number of the change."""
+    """Return the times relative to each change within the window, and the index of the change."""
     start, stop = LICK_WINDOW_S
     first = np.searchsorted(times_s, changes_s + start)
     last = np.searchsorted(times_s, changes_s + stop)

@@ -1,7 +1,7 @@
-"""How the units of one structure, and the mouse, respond to an event: five panels on one time axis.
+"""Figure of the responses of a structure's units, and of the mouse, to an event.
 
-From top to bottom: firing rates of the units by depth, their mean, running speed, licks, pupil. Drawn without
-pyplot, so nothing is shown, kept or changed outside the figure.
+Five panels on one time axis, from top to bottom: firing rates of the units by depth, their mean, running
+speed, licks, pupil.
 """
 
 from __future__ import annotations
@@ -24,10 +24,8 @@ from vbn.plots.style import BLACK, BLUE, FLASH_GREY, GREEN, ORANGE, PURPLE, QUIE
 
 Floats = NDArray[np.float64]
 
-COLOUR_PERCENTILES = (
-    0.1,
-    99.9,
-)  # as in the AllenSDK quick-start notebook: single hot bins do not set the scale
+# As in the AllenSDK quick-start notebook: single bins with high rates do not set the scale.
+COLOUR_PERCENTILES = (0.1, 99.9)
 FLASH_DURATION_S = 0.25
 FIGURE_SIZE_INCHES = (7.0, 9.0)
 HEIGHT_RATIOS = (3.4, 1.3, 1.0, 1.0, 1.15)
@@ -35,24 +33,24 @@ HEIGHT_RATIOS = (3.4, 1.3, 1.0, 1.0, 1.15)
 
 @dataclass(frozen=True)
 class ChangeResponse:
-    """What `plot_change_response` draws.
+    """Data of `plot_change_response`.
 
     Attributes
     ----------
-    time_s : (n_bins,) seconds from the event, centres of equal bins.
+    time_s : (n_bins,) centres of equal bins, seconds from the event.
     rate_hz : (n_units, n_bins) mean firing rates.
-    depth_um : (n_units,) micrometres from the probe's tip (probe_vertical_position): higher is more
-        superficial; units with NaN are drawn at the bottom.
-    structure : acronym, as VISp.
-    session_id : number of the session.
+    depth_um : (n_units,) height above the probe's tip in micrometres (probe_vertical_position): higher is
+        more superficial; units with NaN are drawn at the bottom.
+    structure : acronym, such as VISp.
+    session_id : id of the session.
     n_events : number of events averaged.
     running_speed_cm_s, lick_rate_hz, pupil_x, pupil_area : (n_bins,) means in cm/s, 1/s, pixels and pixels
-        squared; None where it was not recorded.
+        squared; None if not recorded.
     running_speed_sem, lick_rate_sem, pupil_x_sem, pupil_area_sem : (n_bins,) standard errors; None for no
         band.
-    title, subtitle : text above the panels; None for one made from the other fields, "" for none.
-    event_name : what happened at time 0.
-    flash_onsets_s : seconds, nominal flashes to shade in grey; () for none.
+    title, subtitle : text above the panels; None for the default, "" for none.
+    event_name : the event at time 0.
+    flash_onsets_s : onsets of nominal flashes to shade in grey, in seconds; () for none.
     """
 
     time_s: Floats
@@ -103,28 +101,28 @@ class ChangeResponse:
 
     @property
     def limits_s(self) -> tuple[float, float]:
-        """Outer edges of the first and last bin, seconds."""
+        """Outer edges of the first and last bin in seconds."""
         half = (self.time_s[-1] - self.time_s[0]) / (len(self.time_s) - 1) / 2
         return float(self.time_s[0] - half), float(self.time_s[-1] + half)
 
 
 def plot_change_response(data: ChangeResponse, figure: Figure | None = None) -> Figure:
-    """Draw the firing rates of a structure's units and the mouse's behaviour around an event.
+    """Draw the firing rates of a structure's units and the mouse's behavior around an event.
 
     Parameters
     ----------
     data : what to draw.
-    figure : an empty figure to draw into; a new one of 7 x 9 inches when None.
+    figure : empty figure to draw into; by default a new one of 7 x 9 inches.
 
     Returns
     -------
-    The figure. ``figure.axes`` are, from top to bottom, the five panels on one time axis, then, when there is
-    eye tracking, the right-hand axis of the pupil's panel; the colour bar is a child of the first panel.
+    The figure. ``figure.axes`` are the five panels from top to bottom and, with eye tracking, the right-hand
+    axis of the pupil panel; the colour bar is a child of the first panel.
 
     Notes
     -----
-    The colours span the 0.1th to the 99.9th percentile of all rates. The mean over units is drawn with its
-    standard error over units, behaviour with its standard error over events.
+    The colours span the 0.1th to the 99.9th percentile of all rates. The mean rate is drawn with its standard
+    error over units, behavior with its standard error over events.
     """
     with mpl.rc_context(STYLE):
         figure = figure or Figure(figsize=FIGURE_SIZE_INCHES)
@@ -134,7 +132,7 @@ def plot_change_response(data: ChangeResponse, figure: Figure | None = None) -> 
         _draw_mean_rate(panels[1], data)
         _draw_running(panels[2], data)
         _draw_licks(panels[3], data)
-        # Inside the panel's own box, so that it does not stand beyond the pupil panel's right-hand labels.
+        # Inset, so that it does not extend beyond the pupil panel's right-hand labels.
         bar = figure.colorbar(image, cax=panels[0].inset_axes((1.025, 0.0, 0.025, 1.0)))
         bar.set_label("Firing rate (Hz)")
         bar.outline.set_visible(False)
@@ -144,7 +142,7 @@ def plot_change_response(data: ChangeResponse, figure: Figure | None = None) -> 
 
 
 def _draw_rates(axes: Axes, data: ChangeResponse) -> AxesImage:
-    """Heat map, one row per unit, the most superficial on top."""
+    """Draw a heat map with one row per unit, the most superficial on top."""
     order = np.argsort(-np.asarray(data.depth_um, dtype=np.float64), kind="stable")  # NaN comes last
     n_units = len(order)
     low, high = colour_limits(data.rate_hz)
@@ -163,7 +161,7 @@ def _draw_rates(axes: Axes, data: ChangeResponse) -> AxesImage:
 
 
 def colour_limits(rate_hz: Floats) -> tuple[float, float]:
-    """Give the 0.1th and 99.9th percentile of all finite rates; 1 Hz apart where they are the same."""
+    """Return the 0.1th and 99.9th percentile of all finite rates; 1 Hz apart if they are equal."""
     low, high = np.percentile(rate_hz[np.isfinite(rate_hz)], COLOUR_PERCENTILES)
     return float(low), float(high if high > low else low + 1.0)
 
@@ -201,7 +199,7 @@ def _draw_licks(axes: Axes, data: ChangeResponse) -> None:
 
 
 def _draw_pupil(axes: Axes, data: ChangeResponse) -> None:
-    """Draw the horizontal position on the left axis, the area on the right one."""
+    """Draw the pupil's horizontal position on the left axis, its area on the right axis."""
     if is_missing(data.pupil_x) and is_missing(data.pupil_area):
         axes.set_ylabel("Pupil")
         return _say(axes, "no eye tracking")
@@ -231,21 +229,21 @@ def _draw_trace(
 
 
 def _say(axes: Axes, text: str) -> None:
-    """Leave a panel empty, and say why."""
+    """Leave a panel empty, with a note why."""
     axes.set_yticks([])
     written = axes.text(0.75, 0.5, text, color=QUIET_GREY, style="italic", transform=axes.transAxes)
     written.set(horizontalalignment="center", verticalalignment="center")
-    written.set_bbox({"facecolor": "white", "edgecolor": "none"})  # in case the event's line is there
+    written.set_bbox({"facecolor": "white", "edgecolor": "none"})  # to cover the event's line
 
 
 def _finish(figure: Figure, panels: Iterable[Axes], data: ChangeResponse) -> None:
-    """Mark the event and the flashes, label the time, set the title."""
+    """Mark event and flashes, label the time axis, set the titles."""
     top, *traces = panels
-    outline = [Stroke(linewidth=2.4, foreground="black"), Normal()]  # to be seen on dark and bright rates
+    outline = [Stroke(linewidth=2.4, foreground="black"), Normal()]  # visible on dark and bright colours
     top.axvline(0, color="white", linestyle="--", linewidth=1.2, path_effects=outline)
     top.tick_params(axis="x", length=0)
     for axes in traces:
-        if axes.lines:  # not behind a panel's excuse
+        if axes.lines:  # not in panels without data
             _shade_flashes(axes, data)
         axes.axvline(0, color=QUIET_GREY, linestyle="--", linewidth=1.2, zorder=0.6)
         if axes.get_yticks().size:

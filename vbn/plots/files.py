@@ -12,13 +12,13 @@ PNG_DOTS_PER_INCH = 200
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure to a file, making its folder.
+    """Write a figure to a file, creating its folder.
 
     Parameters
     ----------
-    figure : what to write.
-    path : the file; the suffix ``.png`` (200 dots per inch), ``.pdf`` or ``.svg`` chooses the format. An
-        existing file is overwritten. Text stays text in pdf and svg.
+    figure : the figure.
+    path : file to write; the suffix ``.png`` (200 dots per inch), ``.pdf`` or ``.svg`` selects the format. An
+        existing file is overwritten. Text remains text in PDF and SVG.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     Raises
     ------
     ValueError
-        For another suffix.
+        For any other suffix.
     """
     file = Path(path)
     if file.suffix.lower() not in KNOWN_SUFFIXES:

@@ -1,4 +1,4 @@
-"""Responses to image changes over the visual hierarchy, and over all other structures."""
+"""Figure of responses to image changes across the visual hierarchy and all other structures."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ HIERARCHY = "visual hierarchy"
 NO_FILTER = "all"
 HEIGHT_INCHES, MIN_WIDTH_INCHES, INCHES_PER_STRUCTURE, MARGIN_INCHES = 8.0, 7.2, 0.24, 1.2
 MAX_UPRIGHT = 12
-"""Names of more structures are turned."""
+"""With more structures, their names are rotated."""
 MIN_SCORED = 5
-"""A correlation with the hierarchy score takes so many structures."""
+"""Minimum number of structures for a correlation with the hierarchy score."""
 MAX_LEFT_OUT = 12
 GAP = 0.8
-"""Between groups of structures, in structures."""
+"""Gap between groups of structures, in units of one structure's width."""
 GROUP_POINTS, LETTER_INCHES = 8, 0.075
 TEXT_ROOM = 0.1
-"""Of the height of a panel, above the data for each line of text."""
+"""Space above the data per line of text, as a fraction of the panel's height."""
 POINT_STYLE: dict[str, Any] = {
     "marker": "o",
     "markersize": 2.5,
@@ -46,19 +46,19 @@ POINT_STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ChangeHierarchy:
-    """What `plot_hierarchy` draws, of units that respond to image changes.
+    """Data of `plot_hierarchy`, from units that respond to image changes.
 
     Attributes
     ----------
-    structures, groups : (n_structures,) acronyms and their groups, in order: first those of
-        `vbn.analysis.hierarchy.HIERARCHY_SCORES`.
+    structures, groups : (n_structures,) acronyms and their groups, those in
+        `vbn.analysis.hierarchy.HIERARCHY_SCORES` first.
     first_spike_latency_s, half_maximum_latency_s : seconds after changes in the task.
     modulation_active, modulation_passive : change modulation index in the task and in the replay.
-    n_units, n_responsive : (n_structures,) all units of the structures, and those that respond.
-    left_out : acronyms of structures with too few responsive units, and how many these are.
-    min_units : how many would have been enough.
-    n_sessions, n_sessions_missing : sessions with these units, and those that are not computed.
-    experience_level : of the sessions; None for all.
+    n_units, n_responsive : (n_structures,) number of all units, and of responsive ones.
+    left_out : structures with too few responsive units -> their number.
+    min_units : minimum number of responsive units.
+    n_sessions, n_sessions_missing : number of sessions with these units, and of those not computed yet.
+    experience_level : experience level of the sessions; None for all.
     criteria : name of the quality filter.
     """
 
@@ -79,36 +79,36 @@ class ChangeHierarchy:
 
     @property
     def sections(self) -> list[str]:
-        """(n_structures,) what each structure stands under."""
+        """(n_structures,) heading of each structure."""
         pairs = zip(self.structures, self.groups, strict=True)
         return [HIERARCHY if name in HIERARCHY_SCORES else group for name, group in pairs]
 
     @property
     def positions(self) -> Floats:
-        """(n_structures,) where each structure stands on the horizontal axis, with gaps between sections."""
+        """(n_structures,) horizontal positions, with gaps between sections."""
         sections = self.sections
         changes = [before != after for before, after in pairwise(sections)]
         return np.concatenate(([0.0], np.cumsum(1.0 + GAP * np.array(changes, dtype=np.float64))))
 
 
 def plot_hierarchy(data: ChangeHierarchy, figure: Figure | None = None) -> Figure:
-    """Draw latencies and modulation of the change response over structures.
+    """Draw latencies and modulation of the change response by structure.
 
     Parameters
     ----------
     data : what to draw.
-    figure : an empty figure to draw into; when None a new one, the wider the more structures there are.
+    figure : empty figure to draw into; by default a new one, wider for more structures.
 
     Returns
     -------
-    The figure. ``figure.axes`` are from top to bottom: latency of the first spike, latency of the half
-    maximum, change modulation index, numbers of units.
+    The figure. ``figure.axes`` are from top to bottom: first spike latency, half maximum latency, change
+    modulation index, number of units.
 
     Notes
     -----
-    Large marks are medians over units with 95 % intervals of order statistics, small ones the sessions'
-    medians. Spearman's correlation is that of the structures' medians with the anatomical hierarchy score of
-    Siegle et al. 2021.
+    Large markers are medians over units with 95 % intervals from order statistics, small markers the medians
+    of sessions. Spearman's correlation is that of the structure medians with the anatomical hierarchy score
+    of Siegle et al. 2021.
     """
     with mpl.rc_context(STYLE):
         if figure is None:
@@ -128,14 +128,14 @@ def plot_hierarchy(data: ChangeHierarchy, figure: Figure | None = None) -> Figur
 
 
 def draw_latency(axes: Axes, data: ChangeHierarchy, latency_s: StructureMedians, label: str) -> None:
-    """Draw one latency over structures, in milliseconds."""
+    """Draw a latency by structure, in milliseconds."""
     _draw_medians(axes, data, latency_s, BLACK, scale=1000.0)
     axes.set_ylabel(label)
     _write_correlations(axes, data, {"": (latency_s, BLACK)})
 
 
 def draw_modulation(axes: Axes, data: ChangeHierarchy) -> None:
-    """Draw the change modulation index over structures, in the task and in the replay."""
+    """Draw the change modulation index by structure, in the task and in the replay."""
     axes.axhline(0, color=QUIET_GREY, linewidth=0.6, zorder=0.6)
     conditions = {"active": (data.modulation_active, BLACK), "passive": (data.modulation_passive, ORANGE)}
     for side, (measure, colour) in zip((-1, 1), conditions.values(), strict=True):
@@ -145,7 +145,7 @@ def draw_modulation(axes: Axes, data: ChangeHierarchy) -> None:
 
 
 def draw_counts(axes: Axes, data: ChangeHierarchy) -> None:
-    """Draw how many units each structure has, and how many of them respond."""
+    """Draw the number of units and of responsive units by structure."""
     axes.set_yscale("log")
     counts = {"all units": (data.n_units, "white"), "responsive units": (data.n_responsive, BLACK)}
     for label, (count, fill) in counts.items():
@@ -173,21 +173,21 @@ def _draw_medians(
     scale: float = 1.0,
     shift: float = 0.0,
 ) -> None:
-    places = data.positions + shift
-    axes.plot(places[measure.point_structure], measure.point_median * scale, color=colour, **POINT_STYLE)
+    x = data.positions + shift
+    axes.plot(x[measure.point_structure], measure.point_median * scale, color=colour, **POINT_STYLE)
     shown = np.flatnonzero(np.isfinite(measure.median))
     median = measure.median[shown] * scale
-    ends = np.array([measure.low[shown], measure.high[shown]]) * scale
-    reach = np.where(np.isfinite(ends), np.abs(ends - median), 0.0)
+    limits = np.array([measure.low[shown], measure.high[shown]]) * scale
+    lengths = np.where(np.isfinite(limits), np.abs(limits - median), 0.0)
     style: dict[str, Any] = {"markersize": 5, "linewidth": 1.3, "color": colour}
-    axes.errorbar(places[shown], median, yerr=reach, fmt="o", **style)
+    axes.errorbar(x[shown], median, yerr=lengths, fmt="o", **style)
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
 def _write_correlations(
     axes: Axes, data: ChangeHierarchy, measures: Mapping[str, tuple[StructureMedians, str]]
 ) -> None:
-    """Write how the structures' medians go along with the hierarchy score, a line for each measure."""
+    """Write the correlation of each measure's structure medians with the hierarchy score, one per line."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + TEXT_ROOM * len(measures) * (high - low))
     for line, (name, (measure, colour)) in enumerate(measures.items()):
@@ -218,27 +218,27 @@ def _correlation(data: ChangeHierarchy, measure: StructureMedians) -> str:
 
 
 def _name_structures(axes: Axes, data: ChangeHierarchy) -> None:
-    turned = len(data.structures) > MAX_UPRIGHT
-    axes.set_xticks(data.positions, list(data.structures), rotation=90 if turned else 0)
+    is_rotated = len(data.structures) > MAX_UPRIGHT
+    axes.set_xticks(data.positions, list(data.structures), rotation=90 if is_rotated else 0)
 
 
 def _name_sections(axes: Axes, data: ChangeHierarchy) -> None:
-    """Write above the panels which structures belong together, with a line over them."""
+    """Write the names of the groups of structures above the panels, with a line over each group."""
     members = [list(group) for _, group in groupby(range(len(data.structures)), data.sections.__getitem__)]
     names = [data.sections[group[0]] for group in members]
-    ends = np.array([[data.positions[group[0]], data.positions[group[-1]]] for group in members])
+    limits = np.array([[data.positions[group[0]], data.positions[group[-1]]] for group in members])
     low, high = axes.get_xlim()
     letter = LETTER_INCHES * (high - low) / size_inches(axes)[0]
     sizes = [(len(name) + 1) * letter for name in names]
-    centres = ends.mean(axis=1)
-    places = spread(centres, sizes, low, high)
+    centres = limits.mean(axis=1)
+    positions = spread(centres, sizes, low, high)
     across = axes.get_xaxis_transform()
-    for name, (first, last), centre, place in zip(names, ends, centres, places, strict=True):
+    for name, (first, last), centre, x in zip(names, limits, centres, positions, strict=True):
         line: dict[str, Any] = {"color": QUIET_GREY, "clip_on": False, "transform": across}
         axes.plot([first - 0.4, last + 0.4], [1.05, 1.05], linewidth=1.2, **line)
-        axes.plot([centre, place], [1.06, 1.11], linewidth=0.7, **line)
+        axes.plot([centre, x], [1.06, 1.11], linewidth=0.7, **line)
         axes.text(
-            place,
+            x,
             1.12,
             name,
             fontsize=GROUP_POINTS,

@@ -1,4 +1,4 @@
-"""The evidence of the optotagging: which units answer the laser, and how many do so in wild types."""
+"""Figure of the optotagging evidence: laser responses of units, and the share that pass, by mouse line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 FIGURE_SIZE_INCHES = (7.2, 7.6)
 PASSING_HEIGHT = (0.18, 0.6)
-"""Least and greatest share of the height that the units that pass get, however few or many they are."""
+"""Limits of the fraction of the height given to passing units."""
 COLOUR_PERCENTILE, LEAST_SPIKES = 99.5, 3
 KIND_COLOURS = {
     "tagged": ORANGE,
@@ -36,13 +36,13 @@ LINE_ORDER = ("Sst", "Vip", "other", "wild type")
 
 @dataclass(frozen=True)
 class PassingUnits:
-    """How many units pass in mice of one line.
+    """Numbers of passing units in mice of one line.
 
     Attributes
     ----------
     line : ``Sst``, ``Vip``, ``other`` or ``wild type``.
-    session_id : (n_sessions,) numbers.
-    n_passing, n_units : (n_sessions,) units that pass, and all.
+    session_id : (n_sessions,) ids of the sessions.
+    n_passing, n_units : (n_sessions,) number of units that pass, and of all units.
     """
 
     line: str
@@ -53,21 +53,21 @@ class PassingUnits:
 
 @dataclass(frozen=True)
 class LaserEvidence:
-    """What `plot_optotagging` draws, at the highest level of the short pulses.
+    """Data of `plot_optotagging`, at the highest level of the short pulses.
 
     Attributes
     ----------
-    session_id, genotype : number of the session, and the mouse's genotype.
-    method : name of the method of labelling.
+    session_id, genotype : id of the session, and genotype of the mouse.
+    method : name of the labelling method.
     n_pulses : number of pulses.
-    edges_s : (n_bins + 1,) seconds from the onset of a pulse.
+    edges_s : (n_bins + 1,) bin edges, seconds from pulse onset.
     rate_hz : (n_units, n_bins) mean rates.
     label : (n_units,) ``tagged``, ``untagged`` or ``unlabelled``.
     passes : (n_units,) whether the unit meets the method's rule, whatever the genotype.
-    latency_s : (n_units,) median first spike after the onset; NaN without one.
-    reliability : (n_units,) share of pulses with a spike; NaN where it was not measured.
-    spans : (start, stop, name) in seconds from the onset: the light, and where artefacts may be.
-    lines : how many units pass in all sessions, by line of mice.
+    latency_s : (n_units,) median first spike latency; NaN without a spike.
+    reliability : (n_units,) fraction of pulses with a spike; NaN where not measured.
+    spans : (start, stop, name) in seconds from onset: the light, and possible artefacts.
+    lines : numbers of passing units in all sessions, by mouse line.
     """
 
     session_id: int
@@ -85,7 +85,7 @@ class LaserEvidence:
 
     @property
     def kind(self) -> list[str]:
-        """(n_units,) of `KIND_COLOURS`."""
+        """(n_units,) kind of each unit, a key of `KIND_COLOURS`."""
         passing = "passing, not labelled"
         return [
             passing if passes and label != "tagged" else label
@@ -93,7 +93,7 @@ class LaserEvidence:
         ]
 
     def order(self, passes: bool) -> NDArray[np.intp]:
-        """Return the units that pass, or do not: by kind, then latency, those without a latency last."""
+        """Return the units that pass, or that do not, by kind, then latency; NaN last."""
         kinds, names = self.kind, list(KIND_COLOURS)
         chosen = np.flatnonzero(self.passes == passes)
         ranks = np.array([names.index(kinds[unit]) for unit in chosen], dtype=np.int64)
@@ -101,23 +101,23 @@ class LaserEvidence:
 
 
 def plot_optotagging(data: LaserEvidence, figure: Figure | None = None) -> Figure:
-    """Draw the answers of a session's units to the laser, and how many pass in all sessions.
+    """Draw the laser responses of a session's units, and the share of passing units in all sessions.
 
     Parameters
     ----------
     data : what to draw.
-    figure : an empty figure to draw into; a new one of 7.2 x 7.6 inches when None.
+    figure : empty figure to draw into; by default a new one of 7.2 x 7.6 inches.
 
     Returns
     -------
-    The figure. ``figure.axes`` are: rates of the units that pass, rates of all others, latency against
-    reliability, share of passing units by line. The colour bar is a child of the second.
+    The figure. ``figure.axes`` are: rates of the passing units, rates of all others, reliability against
+    latency, share of passing units by line. The colour bar is a child of the second.
 
     Notes
     -----
-    Each row is a unit's mean rate. The colours end at the 99.5th percentile of the rates outside the time of
-    artefacts (of the units that pass, if any do), and no lower than at three spikes in a bin. Artefacts may
-    be anywhere within the censored time of the pulse's edges.
+    Each row is a unit's mean rate. The colour scale ends at the 99.5th percentile of the rates outside
+    possible artefacts (of the passing units, if any), but not below the rate of three spikes in a bin.
+    Artefacts may occur anywhere within the censored time around the pulse edges.
     """
     with mpl.rc_context(STYLE):
         figure = figure or Figure(figsize=FIGURE_SIZE_INCHES)
@@ -146,10 +146,10 @@ def plot_optotagging(data: LaserEvidence, figure: Figure | None = None) -> Figur
 
 
 def draw_rates(axes: Axes, data: LaserEvidence, *, passes: bool) -> AxesImage | None:
-    """Draw the rates of the units that pass, or of those that do not, one row a unit."""
+    """Draw the rates of the units that pass, or of those that do not, one row per unit."""
     order = data.order(passes)
-    words = "passing" if passes else "not passing"
-    axes.set_ylabel(f"{counted(len(order), 'unit')}\n{words}", labelpad=12)
+    label = "passing" if passes else "not passing"
+    axes.set_ylabel(f"{counted(len(order), 'unit')}\n{label}", labelpad=12)
     axes.set_yticks([])
     low, high = data.edges_s[[0, -1]] * 1000
     axes.set_xlim(low, high)
@@ -175,7 +175,7 @@ def draw_rates(axes: Axes, data: LaserEvidence, *, passes: bool) -> AxesImage | 
 
 
 def draw_latencies(axes: Axes, data: LaserEvidence) -> None:
-    """Draw for each unit how soon it answers, and how surely."""
+    """Draw latency and reliability of each unit's response."""
     kinds = np.array(data.kind, dtype=object)
     known = np.isfinite(data.latency_s) & np.isfinite(data.reliability)
     for name, colour in reversed(KIND_COLOURS.items()):
@@ -209,18 +209,18 @@ def draw_latencies(axes: Axes, data: LaserEvidence) -> None:
 
 
 def draw_shares(axes: Axes, data: LaserEvidence) -> None:
-    """Draw the share of units that pass: each session, and all of a line with Wilson's 95 % interval."""
+    """Draw the share of passing units, per session and per line with its 95 % Wilson interval."""
     lines = sorted(data.lines, key=lambda line: LINE_ORDER.index(line.line))
-    for at, line in enumerate(lines):
+    for x, line in enumerate(lines):
         shares = 100 * line.n_passing / np.maximum(line.n_units, 1)
-        axes.plot(np.full(len(shares), at - 0.18), shares, "o", color=QUIET_GREY, markersize=3, alpha=0.5)
+        axes.plot(np.full(len(shares), x - 0.18), shares, "o", color=QUIET_GREY, markersize=3, alpha=0.5)
         here = np.array([number == data.session_id for number in line.session_id], dtype=np.bool_)
-        axes.plot(np.full(here.sum(), at - 0.18), shares[here], "o", color=ORANGE, markersize=4)
+        axes.plot(np.full(here.sum(), x - 0.18), shares[here], "o", color=ORANGE, markersize=4)
         passing, total = line.n_passing.sum(), line.n_units.sum()
         share = 100 * passing / max(total, 1)
-        low, high = (100 * float(end[0]) for end in wilson_interval([passing], [total]))
-        reach = [[max(share - low, 0)], [max(high - share, 0)]]
-        axes.errorbar([at + 0.12], [share], yerr=reach, fmt="s", color=BLACK, markersize=4, linewidth=1.3)
+        low, high = (100 * float(limit[0]) for limit in wilson_interval([passing], [total]))
+        lengths = [[max(share - low, 0)], [max(high - share, 0)]]
+        axes.errorbar([x + 0.12], [share], yerr=lengths, fmt="s", color=BLACK, markersize=4, linewidth=1.3)
     names = [f"{line.line}\nn = {len(line.session_id)}" for line in lines]
     axes.set_xticks(range(len(lines)), names, fontsize=8)
     axes.set_xlim(-0.6, max(len(lines), 1) - 0.4)
@@ -232,7 +232,7 @@ def draw_shares(axes: Axes, data: LaserEvidence) -> None:
 
 
 def _highest_rate(data: LaserEvidence) -> float:
-    """Return where the colours end: neither artefacts nor single spikes set the scale."""
+    """Return the end of the colour scale, so that neither artefacts nor single spikes set it."""
     centres = (data.edges_s[:-1] + data.edges_s[1:]) / 2
     clean = np.ones(centres.size, dtype=np.bool_)
     for start, stop, name in data.spans:
@@ -244,14 +244,14 @@ def _highest_rate(data: LaserEvidence) -> float:
 
 
 def _mark_light(axes: Axes, data: LaserEvidence) -> None:
-    """Draw bars above a panel while there is light, and where artefacts may be."""
+    """Draw bars above a panel for the light and for possible artefacts."""
     for start, stop, name in sorted(data.spans, key=lambda span: span[2] == "artefact"):
         colour = {"light": "#56B4E9", "artefact": ORANGE}[name]
         axes.axvspan(start * 1000, stop * 1000, 1.03, 1.09, color=colour, linewidth=0, clip_on=False)
 
 
 def _write_kinds(axes: Axes, kinds: Sequence[str]) -> None:
-    """Mark on the left edge which rows are of which kind."""
+    """Mark the kinds of the rows at the left edge."""
     for name, colour in KIND_COLOURS.items():
         rows = [row for row, kind in enumerate(kinds) if kind == name]
         if rows:

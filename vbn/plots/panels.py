@@ -1,4 +1,4 @@
-"""What the panels of several figures share: excuses, titles, marks along the time of a session."""
+"""Elements shared by several figures: notes in empty panels, titles, traces over session time."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ SECONDS_PER_MINUTE = 60.0
 TITLE_POINTS, SUBTITLE_POINTS = 12, 9
 TITLE_LINE_INCHES, SUBTITLE_LINE_INCHES = 0.22, 0.16
 MANY_BINS = 400
-"""More are drawn with thinner lines."""
+"""Traces with more bins are drawn with thinner lines."""
 CHARACTERS_PER_INCH = 14
-"""Of a subtitle, narrow letters or not."""
+"""Approximate, for wrapping subtitles."""
 PADS: dict[str, Any] = {"h_pad": 0.05, "hspace": 0.03, "wspace": 0.02}
 
 
 def say(axes: Axes, text: str) -> None:
-    """Leave a panel empty, and say why."""
+    """Leave a panel empty, with a note why."""
     axes.tick_params(axis="y", left=False, labelleft=False)  # the ticks themselves may be shared
     style: dict[str, Any] = {"color": QUIET_GREY, "style": "italic", "ha": "center", "va": "center"}
     axes.text(0.5, 0.5, text, transform=axes.transAxes, **style)
 
 
 def is_missing(trace: Floats | None) -> bool:
-    """Return whether there is nothing in a trace to draw."""
+    """Return whether a trace has no value to draw."""
     return trace is None or not np.isfinite(trace).any()
 
 
 def draw_trace(
     axes: Axes, time_s: Floats, trace: Floats | None, label: str, colour: str, missing: str
 ) -> None:
-    """Draw a trace along the minutes of the session, or say what is missing."""
+    """Draw a trace over session time in minutes, or a note that it is missing."""
     axes.set_ylabel(label)
     if trace is None or is_missing(trace):
         return say(axes, missing)
@@ -52,7 +52,7 @@ def draw_trace(
 
 
 def set_titles(figure: Figure, title: str, lines: Iterable[str]) -> None:
-    """Write the title, and below it in grey what else is to be known; the panels are laid out below."""
+    """Write the title, and notes in grey below it; the panels are laid out below both."""
     width = int(figure.get_figwidth() * CHARACTERS_PER_INCH)
     wrapped = [part for line in lines for part in wrap(line, width)]
     height = figure.get_figheight()
@@ -76,7 +76,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def time_limits_min(axes: Sequence[Axes], start_s: float, stop_s: float) -> None:
-    """Let panels show a stretch of the session, in minutes, and label the time at the last one."""
+    """Set the time limits of panels, in minutes, and label the time axis of the last one."""
     for each in axes:
         each.set_xlim(start_s / SECONDS_PER_MINUTE, stop_s / SECONDS_PER_MINUTE)
     axes[-1].set_xlabel("Time in the session (min)")

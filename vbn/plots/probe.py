@@ -1,4 +1,4 @@
-"""The probes of a session along depth: structures, usable channels, yield of units, firing rates, CSD."""
+"""Figure of a session's probes by depth: structures, invalid channels, unit yield, firing rates, CSD."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ MARGIN_INCHES, LEAST_WIDTH_INCHES = 0.8, 5.5
 DEPTH_LABEL = "Height above the probe's tip (µm)"
 YIELD_BIN_UM = 100.0
 LOWEST_RATE_HZ = 0.01
-"""Units that fire less are drawn here."""
+"""Units with lower rates are drawn here."""
 CSD_PERCENTILE = 99.0
 BACKGROUND_LIGHTNESS = 0.82
 
 
 @dataclass(frozen=True)
 class SourceDensity:
-    """A current source density around a flash.
+    """Current source density around a flash.
 
     Attributes
     ----------
     values : (n_times, n_depths) V/cm².
-    time_s : (n_times,) seconds from the flash, equally spaced.
-    depth_um : (n_depths,) micrometres from the tip, equally spaced.
+    time_s : (n_times,) seconds from the flash, evenly spaced.
+    depth_um : (n_depths,) micrometres from the tip, evenly spaced.
     """
 
     values: Floats
@@ -57,18 +57,18 @@ class SourceDensity:
 
 @dataclass(frozen=True)
 class ProbeDepths:
-    """One probe; depths are micrometres from its tip, growing to the surface.
+    """One probe; depths are micrometres from its tip, increasing towards the surface.
 
     Attributes
     ----------
-    name : as probeA.
-    channel_depth_um : (n_channels,)
-    structure, structure_group : (n_channels,) of each channel; None for no structure.
+    name : such as probeA.
+    channel_depth_um : (n_channels,) depths of the channels.
+    structure, structure_group : (n_channels,) structure and group of each channel; None for no structure.
     is_valid : (n_channels,) whether the channel is usable.
-    unit_depth_um : (n_units,)
-    unit_rate_hz : (n_units,) firing rate; NaN where it is not known.
+    unit_depth_um : (n_units,) depths of the units.
+    unit_rate_hz : (n_units,) firing rates; NaN where unknown.
     passes : (n_units,) whether the unit passes the quality filter.
-    csd : current source density; None where there is none.
+    csd : current source density; None if there is none.
     """
 
     name: str
@@ -95,24 +95,24 @@ class ProbeDepths:
 
     @property
     def bands(self) -> list[Band]:
-        """Structures from the tip up."""
+        """Structures from the tip upwards."""
         order = np.argsort(self.channel_depth_um, kind="stable")
         depths = self.channel_depth_um[order]
         between = (depths[:-1] + depths[1:]) / 2
         edges = np.concatenate(([depths[0]], between, [depths[-1]]))
-        names = [self.structure[at] for at in order]
-        return structure_bands(edges, names, [self.structure_group[at] for at in order])
+        names = [self.structure[channel] for channel in order]
+        return structure_bands(edges, names, [self.structure_group[channel] for channel in order])
 
 
 @dataclass(frozen=True)
 class SessionProbes:
-    """What `plot_probes` draws.
+    """Data of `plot_probes`.
 
     Attributes
     ----------
-    session_id : number of the session.
+    session_id : id of the session.
     unit_criteria : name of the quality filter.
-    probes : one or several.
+    probes : one or more probes.
     """
 
     session_id: int
@@ -132,7 +132,7 @@ class SessionProbes:
 
     @property
     def most_units(self) -> int:
-        """Most units in a bin of depth."""
+        """Largest number of units in a depth bin."""
         edges = yield_edges(*self.limits_um)
         counts = [np.histogram(probe.unit_depth_um, edges)[0].max() for probe in self.probes]
         return max(1, *(int(count) for count in counts))
@@ -144,7 +144,7 @@ class SessionProbes:
 
     @property
     def csd_limit(self) -> float:
-        """Current source density, V/cm², that nearly all values of all probes are below."""
+        """Limit of the colour scale, V/cm²: the 99th percentile of the absolute values of all probes."""
         values = [np.abs(probe.csd.values).ravel() for probe in self.probes if probe.csd is not None]
         finite = np.concatenate([*values, np.empty(0)])
         finite = finite[np.isfinite(finite)]
@@ -152,17 +152,17 @@ class SessionProbes:
 
 
 def plot_probes(data: SessionProbes, figure: Figure | None = None) -> Figure:
-    """Draw probes along depth: one from left to right, several side by side.
+    """Draw probes by depth, side by side; the panels of a single probe are in one row.
 
     Parameters
     ----------
     data : what to draw.
-    figure : an empty figure to draw into; a new one, wider for more probes, when None.
+    figure : empty figure to draw into; by default a new one, wider for more probes.
 
     Returns
     -------
-    The figure. ``figure.axes`` are, probe by probe: the structures and invalid channels, the yield of units,
-    the firing rates, and, if any probe has one, the current source density.
+    The figure. ``figure.axes`` are, probe by probe: structures and invalid channels, unit yield, firing rates
+    and, if any probe has it, current source density.
     """
     with mpl.rc_context(STYLE):
         panels = _make_panels(data, figure)
@@ -181,7 +181,7 @@ def plot_probes(data: SessionProbes, figure: Figure | None = None) -> Figure:
 
 
 def draw_channels(axes: Axes, probe: ProbeDepths) -> None:
-    """Draw the structures along the probe, and a cross at each channel that is not usable."""
+    """Draw the structures along the probe, and a cross at each invalid channel."""
     draw_bands(axes, probe.bands)
     invalid = probe.channel_depth_um[~probe.is_valid]
     x = np.full(len(invalid), STRIP_WIDTH / 2)
@@ -190,7 +190,7 @@ def draw_channels(axes: Axes, probe: ProbeDepths) -> None:
 
 
 def draw_yield(axes: Axes, probe: ProbeDepths, edges_um: Floats) -> None:
-    """Draw how many units there are along the probe, and how many of them pass the filter."""
+    """Draw the number of units, and of those that pass the filter, by depth."""
     _shade(axes, probe)
     for depths, colour, label in (
         (probe.unit_depth_um, "#B3B3B3", "all"),
@@ -204,7 +204,7 @@ def draw_yield(axes: Axes, probe: ProbeDepths, edges_um: Floats) -> None:
 
 
 def draw_rates(axes: Axes, probe: ProbeDepths) -> None:
-    """Draw the firing rate of each unit along the probe; filled if it passes the filter."""
+    """Draw the firing rate of each unit by depth; filled if it passes the filter."""
     _shade(axes, probe)
     axes.set_xscale("log")
     axes.set_xlim(LOWEST_RATE_HZ * 0.7, 150)
@@ -227,7 +227,7 @@ def draw_rates(axes: Axes, probe: ProbeDepths) -> None:
 
 
 def draw_csd(axes: Axes, probe: ProbeDepths, limit: float) -> AxesImage | None:
-    """Draw the current source density after a flash, colours up to a limit, or say that there is none."""
+    """Draw the current source density around a flash, with colours up to a limit, or a note."""
     if probe.csd is None:
         axes.set_xticks([])
         say(axes, "no CSD")
@@ -250,14 +250,14 @@ def draw_csd(axes: Axes, probe: ProbeDepths, limit: float) -> AxesImage | None:
 
 
 def yield_edges(low_um: float, high_um: float) -> Floats:
-    """Return the edges of the bins of depth, from the tip up to the highest channel at least."""
+    """Return the edges of the depth bins, which include the lowest and the highest channel."""
     first = np.floor(low_um / YIELD_BIN_UM)
     last = max(np.ceil(high_um / YIELD_BIN_UM), first + 1)
     return np.arange(first, last + 1) * YIELD_BIN_UM
 
 
 def _make_panels(data: SessionProbes, figure: Figure | None) -> list[list[Axes]]:
-    """Return the panels of each probe: in one row for a single probe, in rows of their own for several."""
+    """Return the panels of each probe: in one row for a single probe, in several rows otherwise."""
     n_probes, n_more = len(data.probes), 1 + data.has_csd
     if n_probes == 1:
         width = MARGIN_INCHES + PROBE_INCHES + n_more * PANEL_INCHES
@@ -294,11 +294,11 @@ def _finish(panels: Sequence[Sequence[Axes]], data: SessionProbes) -> Figure:
         bar.set_label("CSD (V/cm²)")
         bar.outline.set_visible(False)
     for number, row in enumerate(panels):
-        for place, axes in enumerate(row):
-            outermost = number == 0 and (place == 0 if single else place != 1)
+        for panel, axes in enumerate(row):
+            outermost = number == 0 and (panel == 0 if single else panel != 1)
             axes.tick_params(axis="y", left=outermost, labelleft=outermost)
             if outermost:
-                axes.set_ylabel(DEPTH_LABEL if place == 0 else "Height (µm)")
+                axes.set_ylabel(DEPTH_LABEL if panel == 0 else "Height (µm)")
     n_units = sum(len(probe.unit_depth_um) for probe in data.probes)
     n_passing = sum(int(probe.passes.sum()) for probe in data.probes)
     n_invalid = sum(int((~probe.is_valid).sum()) for probe in data.probes)

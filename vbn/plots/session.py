@@ -1,4 +1,4 @@
-"""A whole session along time: what was shown, what the brain did, how the mouse behaved."""
+"""Figure of a whole session over time: stimulus blocks, activity of the units, behavior."""
 
 from __future__ import annotations
 
@@ -56,24 +56,24 @@ BLOCK_COLOURS = {
 """Colour of each kind of block, by its label."""
 LABEL_POINTS = 8.5
 LETTER_WIDTH = 0.6
-"""Of the height of the letters."""
+"""Approximate, as a fraction of the font size."""
 
 
 @dataclass(frozen=True)
 class SessionOverview:
-    """What `plot_session` draws. Times are seconds on the session's clock.
+    """Data of `plot_session`. Times are seconds on the session clock.
 
     Attributes
     ----------
-    session_id, session_type : number and protocol.
-    block_name : (n_blocks,) of `BLOCK_COLOURS`, in the order of time.
-    block_start_s, block_stop_s : (n_blocks,) seconds.
+    session_id, session_type : id and protocol of the session.
+    block_name : (n_blocks,) keys of `BLOCK_COLOURS`, in order of time.
+    block_start_s, block_stop_s : (n_blocks,) start and stop of the blocks.
     edges_s : (n_bins + 1,) edges of equal bins.
-    rate_hz : (n_units, n_bins) firing rates; no rows without a recording.
-    structure, structure_group : (n_units,) of each unit; None for no structure.
+    rate_hz : (n_units, n_bins) firing rates; no rows for a behavior-only session.
+    structure, structure_group : (n_units,) structure and group of each unit; None for no structure.
     depth_um : (n_units,) micrometres from the probe's tip.
-    running_speed_cm_s, pupil_area_px2 : (n_bins,) means; None where it was not recorded.
-    lick_rate_hz : (n_bins,) per second.
+    running_speed_cm_s, pupil_area_px2 : (n_bins,) means; None if not recorded.
+    lick_rate_hz : (n_bins,) licks per second.
     reward_time_s : (n_rewards,) seconds.
     """
 
@@ -113,23 +113,22 @@ class SessionOverview:
 
 
 def plot_session(data: SessionOverview, figure: Figure | None = None) -> Figure:
-    """Draw a session from its beginning to its end.
+    """Draw a session from beginning to end.
 
     Parameters
     ----------
     data : what to draw.
-    figure : an empty figure to draw into; a new one of 7.2 x 8.2 inches when None.
+    figure : empty figure to draw into; by default a new one of 7.2 x 8.2 inches.
 
     Returns
     -------
-    The figure. ``figure.axes`` are, from top to bottom, the panels along time: blocks, activity of the units,
-    running, pupil, licks; the strip with the names of the structures and the colour bar are children of the
-    second.
+    The figure. ``figure.axes`` are, from top to bottom, the panels: blocks, activity of the units, running,
+    pupil, licks; the strip with the structure names and the colour bar are children of the second.
 
     Notes
     -----
-    Each unit's rate is drawn in standard deviations from its mean over the session, one row a unit; where
-    there are more rows than dots, neighbouring units are averaged.
+    Rates are drawn as z-scores over the session, one row per unit; where there are more rows than pixels,
+    neighbouring units are averaged.
     """
     with mpl.rc_context(STYLE):
         figure = figure or Figure(figsize=FIGURE_SIZE_INCHES)
@@ -159,15 +158,15 @@ def draw_blocks(axes: Axes, data: SessionOverview) -> None:
     letter = LABEL_POINTS / 72 * LETTER_WIDTH * (high - low) / size_inches(axes)[0]
     centres = (starts + stops) / 2
     order = np.argsort(centres, kind="stable")
-    sizes = [(len(data.block_name[at]) + 1.5) * letter for at in order]
-    for at, place in zip(order, spread(centres[order], sizes, low, high), strict=True):
-        name = data.block_name[at]
-        axes.plot([centres[at], place], [0.44, 0.62], color=QUIET_GREY, linewidth=0.7, clip_on=False)
-        axes.text(place, 0.65, name, fontsize=LABEL_POINTS, ha="center", va="bottom")
+    sizes = [(len(data.block_name[block]) + 1.5) * letter for block in order]
+    for block, x in zip(order, spread(centres[order], sizes, low, high), strict=True):
+        name = data.block_name[block]
+        axes.plot([centres[block], x], [0.44, 0.62], color=QUIET_GREY, linewidth=0.7, clip_on=False)
+        axes.text(x, 0.65, name, fontsize=LABEL_POINTS, ha="center", va="bottom")
 
 
 def draw_population(axes: Axes, data: SessionOverview) -> AxesImage:
-    """Draw the activity of the units, sorted by structure and depth, in the order of `unit_order`."""
+    """Draw the activity of the units, sorted by structure and depth as in `unit_order`."""
     values = z_scores(data.rate_hz)[unit_order(data)]
     start, stop = data.edges_s[[0, -1]] / SECONDS_PER_MINUTE
     return axes.imshow(
@@ -183,7 +182,7 @@ def draw_population(axes: Axes, data: SessionOverview) -> AxesImage:
 
 
 def draw_lick_rate(axes: Axes, data: SessionOverview) -> None:
-    """Draw the rate of licks, and a mark for each reward."""
+    """Draw the lick rate, and a tick for each reward."""
     times = data.bin_time_s / SECONDS_PER_MINUTE
     axes.fill_between(times, data.lick_rate_hz, color=BLUE, alpha=0.35, linewidth=0)
     draw_trace(axes, data.bin_time_s, data.lick_rate_hz, "Licks\n(1/s)", BLUE, "no licks")
@@ -196,7 +195,7 @@ def draw_lick_rate(axes: Axes, data: SessionOverview) -> None:
 
 
 def unit_order(data: SessionOverview) -> NDArray[np.intp]:
-    """Return which unit is in each row: by group, structure, and depth from the surface down."""
+    """Return the unit in each row, sorted by group, structure, and depth from the surface down."""
     structures = [name or "" for name in data.structure]
     ranks = [group_rank(group) for group in data.structure_group]
     depths = np.where(np.isfinite(data.depth_um), data.depth_um, -np.inf)

@@ -1,4 +1,4 @@
-"""Colours of brain structures: one of Okabe and Ito's for each group, neighbours told apart by lightness."""
+"""Colours of brain structures: one per group, with different lightness for neighbours."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ GROUP_COLOURS = {
     "midbrain": "#CC79A7",
     "other": "#F0E442",
 }
-"""Colours of `vbn.anatomy.structures`'s groups, in the order in which figures have them."""
+"""Colours of the groups in `vbn.anatomy.structures`, in the order of the figures."""
 UNGROUPED_COLOUR = "#BBBBBB"
-"""Of fibre tracts, ventricles and what is in no structure."""
+"""Colour of fibre tracts, ventricles and positions in no structure."""
 LIGHTER = 0.4
 
 
 def group_rank(group: str | None) -> int:
-    """Return where a group comes among the others; unknown ones come last."""
+    """Return the rank of a group in figures; unknown groups come last."""
     return list(GROUP_COLOURS).index(group) if group in GROUP_COLOURS else len(GROUP_COLOURS)
 
 
 def structure_colours(groups: Sequence[str | None]) -> list[str]:
-    """Return a colour for each of neighbouring structures.
+    """Return a colour for each of a sequence of structures.
 
     Parameters
     ----------
-    groups : the structures' groups in order; None for no structure.
+    groups : groups of the structures, in order; None for no structure.
 
     Returns
     -------
-    The group's colour, lighter for every second of neighbours of the same group.
+    The groups' colours, lighter for every second of adjacent structures in the same group.
     """
     colours: list[str] = []
-    for place, group in enumerate(groups):
+    for index, group in enumerate(groups):
         colour = to_hex(to_rgb(GROUP_COLOURS.get(group or "", UNGROUPED_COLOUR)))
-        follows_same = place > 0 and colours[-1] == colour
+        follows_same = index > 0 and colours[-1] == colour
         colours.append(lighter(colour) if follows_same else colour)
     return colours
 
 
 def lighter(colour: str, share: float = LIGHTER) -> str:
-    """Return a colour mixed with so much white."""
+    """Return a colour mixed with a fraction of white."""
     red, green, blue = (part + (1 - part) * share for part in to_rgb(colour))
     return to_hex((red, green, blue))

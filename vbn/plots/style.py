@@ -1,6 +1,6 @@
-"""What all figures share: colours and sizes.
+"""Colours and sizes of all figures.
 
-The colours are Okabe and Ito's (and Tol's purple), told apart with any kind of colour vision.
+The colours are those of Okabe and Ito (and Tol's purple), which can be distinguished with any colour vision.
 """
 
 from __future__ import annotations
@@ -21,4 +21,4 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "lines.linewidth": 1.5,
 }
-"""Settings of matplotlib under which every figure is drawn."""
+"""Matplotlib settings of all figures."""

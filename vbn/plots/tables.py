@@ -1,4 +1,4 @@
-"""Tables as boxes, each to the right of those that it is made from."""
+"""Diagram of tables as boxes, each to the right of the tables it depends on."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ GROUP_COLOURS = (
     "#999999", "#0072B2", "#D55E00", "#009E73", "#56B4E9", "#CC79A7", "#E69F00", "#AA4499", "#332288",
     "#117733",
 )  # fmt: skip
-"""Of the groups in the order in which they come; told apart by their names as well."""
+"""Colours of the groups, in order of appearance."""
 INCHES_PER_COLUMN, INCHES_PER_ROW = 1.75, 0.34
 
 
 @dataclass(frozen=True)
 class TableDiagram:
-    """What `plot_tables` draws.
+    """Data of `plot_tables`.
 
     Attributes
     ----------
-    groups : table -> the group that it is coloured by.
+    groups : table -> its group, which determines its colour.
     edges : (upper table, lower table) pairs without a cycle.
     """
 
@@ -33,7 +33,7 @@ class TableDiagram:
     edges: tuple[tuple[str, str], ...]
 
     def levels(self) -> dict[str, int]:
-        """Return how many tables lie above each, on the longest way."""
+        """Return the length of the longest path to each table."""
         level = dict.fromkeys(self.groups, 0)
         for _ in level:
             raised = dict(level)
@@ -46,12 +46,12 @@ class TableDiagram:
 
 
 def plot_tables(diagram: TableDiagram, figure: Figure | None = None) -> Figure:
-    """Draw the tables, from left to right what is made from what.
+    """Draw the tables, with dependencies from left to right.
 
     Parameters
     ----------
     diagram : the tables.
-    figure : an empty figure to draw into; a new one, as large as needed, when None.
+    figure : empty figure to draw into; by default a new one, as large as needed.
     """
     level = diagram.levels()
     columns = [[name for name in diagram.groups if level[name] == n] for n in range(max(level.values()) + 1)]
@@ -63,18 +63,18 @@ def plot_tables(diagram: TableDiagram, figure: Figure | None = None) -> Figure:
         axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_ylim(-1.0, n_rows)
         axes.set_axis_off()
-        places = {
+        positions = {
             name: (float(x), (n_rows - 1) / 2 + (len(column) - 1) / 2 - y)
             for x, column in enumerate(columns)
             for y, name in enumerate(column)
         }
         colours = _colours(diagram)
         for upper, lower in diagram.edges:
-            _draw_edge(axes, places[upper], places[lower])
-        for name, place in places.items():
+            _draw_edge(axes, positions[upper], positions[lower])
+        for name, position in positions.items():
             box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "linewidth": 1.6}
             box["edgecolor"] = colours[diagram.groups[name]]
-            axes.text(*place, name, ha="center", va="center", fontsize=8, bbox=box)
+            axes.text(*position, name, ha="center", va="center", fontsize=8, bbox=box)
         for number, (group, colour) in enumerate(colours.items()):
             x = -0.4 + number * (len(columns) - 0.2) / len(colours)
             axes.text(x, -0.8, group, color=colour, fontsize=9, fontweight="bold")

@@ -1,4 +1,4 @@
-"""A mouse's way from its first training to the recordings: stages, performance, work and water by date."""
+"""Figure of a mouse's training history: stages, performance, trials and rewards by date."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 
 FIGURE_SIZE_INCHES = (7.2, 7.6)
 KINDS = ("TRAINING", "HABITUATION", "OPHYS", "EPHYS")
-"""First words of the stages, in the order in which a mouse goes through them."""
+"""Prefixes of the stages, in the order of the training."""
 IMAGE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
 EXPERIENCE_MARKERS = {"Familiar": "s", "Novel": "D", None: "o"}
 MICROSECONDS_PER_DAY = 86_400e6
@@ -41,21 +41,22 @@ NOT_COMPUTED = "no session of this mouse is imported and computed"
 
 @dataclass(frozen=True)
 class TrainingHistory:
-    """What `plot_training` draws: one value per session, in the order of their dates.
+    """Data of `plot_training`: one value per session, in order of date.
 
     Attributes
     ----------
-    mouse_id, genotype : of the mouse.
+    mouse_id, genotype : id and genotype of the mouse.
     date : (n_sessions,) start of each session, UTC.
-    stage : (n_sessions,) first words of the protocol, as TRAINING_3.
-    images : (n_sessions,) letter of the image set, or "gratings"; None where neither is known.
-    experience : (n_sessions,) Familiar or Novel for recordings; None where it is not known.
+    stage : (n_sessions,) beginning of the protocol's name, such as TRAINING_3.
+    images : (n_sessions,) letter of the image set, or "gratings"; None if unknown.
+    experience : (n_sessions,) Familiar or Novel for recordings; None if unknown.
     is_recording : (n_sessions,) whether brain activity was recorded.
-    is_registered : (n_sessions,) whether the session has a file here; only the release's tables list others.
-    dprime, engaged_dprime : (n_sessions,) sensitivity over all trials, and over those in which the mouse was
-        engaged; NaN where it is not known.
-    hit_rate, false_alarm_rate : (n_sessions,) over all trials; NaN where it is not known.
-    n_trials, n_rewards : (n_sessions,) go and catch trials, and rewards; NaN where it is not known.
+    is_registered : (n_sessions,) whether the session's file is registered; others are known from the
+        release's tables.
+    dprime, engaged_dprime : (n_sessions,) sensitivity over all trials, and over engaged trials; NaN if
+        unknown.
+    hit_rate, false_alarm_rate : (n_sessions,) rates over all trials; NaN if unknown.
+    n_trials, n_rewards : (n_sessions,) number of go and catch trials, and of rewards; NaN if unknown.
     """
 
     mouse_id: str
@@ -88,17 +89,17 @@ class TrainingHistory:
 
     @property
     def day(self) -> Floats:
-        """(n_sessions,) days since the beginning of 1970."""
+        """(n_sessions,) days since 1970-01-01."""
         return np.array(self.date, dtype="datetime64[us]").astype(np.float64) / MICROSECONDS_PER_DAY
 
 
 def plot_training(data: TrainingHistory, figure: Figure | None = None) -> Figure:
-    """Draw a mouse's training and recordings.
+    """Draw a mouse's training history.
 
     Parameters
     ----------
     data : what to draw.
-    figure : an empty figure to draw into; a new one of 7.2 x 7.6 inches when None.
+    figure : empty figure to draw into; by default a new one of 7.2 x 7.6 inches.
 
     Returns
     -------
@@ -117,16 +118,16 @@ def plot_training(data: TrainingHistory, figure: Figure | None = None) -> Figure
 
 
 def draw_stages(axes: Axes, data: TrainingHistory) -> None:
-    """Draw the stage of each session: colour by images, shape by experience, filled where there is a file."""
+    """Draw the stage of each session: colour by images, shape by experience, filled if registered."""
     stages = stage_order(data.stage)
     rows = np.array([stages.index(stage) for stage in data.stage])
     axes.step(data.day, rows, where="post", color=FLASH_GREY, linewidth=1.5, zorder=1)
     colours = _image_colours(data.images)
-    for day, row, images, experience, is_here in zip(
+    for day, row, images, experience, is_registered in zip(
         data.day, rows, data.images, data.experience, data.is_registered, strict=True
     ):
         marker, colour = EXPERIENCE_MARKERS[experience], colours[images]
-        face = colour if is_here else "white"
+        face = colour if is_registered else "white"
         axes.plot(day, row, marker, markersize=6, markerfacecolor=face, markeredgecolor=colour, zorder=2)
     axes.set_yticks(range(len(stages)), stages)
     axes.set_ylim(-0.6, len(stages) - 0.4)
@@ -134,7 +135,7 @@ def draw_stages(axes: Axes, data: TrainingHistory) -> None:
 
 
 def draw_sensitivities(axes: Axes, data: TrainingHistory) -> None:
-    """Draw d' of each session, over all trials and over those in which the mouse was engaged."""
+    """Draw d' of each session, over all and over engaged trials."""
     axes.set_ylabel("Sensitivity d'")
     if is_missing(data.dprime):
         return say(axes, NOT_COMPUTED)
@@ -146,7 +147,7 @@ def draw_sensitivities(axes: Axes, data: TrainingHistory) -> None:
 
 
 def draw_rates(axes: Axes, data: TrainingHistory) -> None:
-    """Draw hit and false alarm rate of each session."""
+    """Draw the hit and false alarm rates of each session."""
     axes.set_ylabel("Response\nprobability")
     if is_missing(data.hit_rate) and is_missing(data.false_alarm_rate):
         return say(axes, NOT_COMPUTED)
@@ -158,7 +159,7 @@ def draw_rates(axes: Axes, data: TrainingHistory) -> None:
 
 
 def stage_order(stages: Sequence[str]) -> list[str]:
-    """Return the different stages in the order in which mice go through them; unknown ones first.
+    """Return the distinct stages in the order of the training; unknown ones first.
 
     Examples
     --------
@@ -166,19 +167,19 @@ def stage_order(stages: Sequence[str]) -> list[str]:
     ['TRAINING_0', 'TRAINING_5', 'HABITUATION_5', 'EPHYS_1']
     """
 
-    def place(stage: str) -> tuple[int, int, str]:
+    def rank(stage: str) -> tuple[int, int, str]:
         kind, _, rest = stage.partition("_")
         number = re.match(r"\d+", rest)
         return KINDS.index(kind) if kind in KINDS else -1, int(number[0]) if number else -1, stage
 
-    return sorted(set(stages), key=place)
+    return sorted(set(stages), key=rank)
 
 
 def _draw_values(
     axes: Axes, data: TrainingHistory, values: Floats, colour: str, label: str, marker: str = "o"
 ) -> None:
     style: dict[str, Any] = {"markersize": 4, "linewidth": 0.8, "color": colour, "label": label}
-    axes.plot(data.day, values, marker=marker, **style)  # no line across sessions that are not known
+    axes.plot(data.day, values, marker=marker, **style)  # no line across unknown sessions
 
 
 def _draw_counts(axes: Axes, data: TrainingHistory, counts: Floats, label: str) -> None:
@@ -195,7 +196,7 @@ def _draw_counts(axes: Axes, data: TrainingHistory, counts: Floats, label: str) 
 def _image_colours(images: Sequence[str | None]) -> dict[str | None, str]:
     letters = sorted({name for name in images if name is not None and name != "gratings"})
     colours: dict[str | None, str] = {
-        name: IMAGE_COLOURS[at % len(IMAGE_COLOURS)] for at, name in enumerate(letters)
+        name: IMAGE_COLOURS[index % len(IMAGE_COLOURS)] for index, name in enumerate(letters)
     }
     return {**colours, "gratings": QUIET_GREY, None: QUIET_GREY}
 
@@ -235,7 +236,7 @@ def _finish(figure: Figure, panels: Sequence[Axes], data: TrainingHistory) -> No
     for axes in panels:
         for day in data.day[data.is_recording]:
             axes.axvspan(day - 0.4, day + 0.4, color=FLASH_GREY, linewidth=0, zorder=0.5)
-    margin = max(3.0, 0.03 * float(np.ptp(data.day)))  # ticks of whole days
+    margin = max(3.0, 0.03 * float(np.ptp(data.day)))  # for ticks at whole days
     panels[-1].set_xlim(data.day.min() - margin, data.day.max() + margin)
     panels[-1].xaxis.set_major_locator(MaxNLocator(6, integer=True))
     panels[-1].xaxis.set_major_formatter(FuncFormatter(lambda day, _: str(np.datetime64(int(day), "D"))))

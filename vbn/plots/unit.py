@@ -1,4 +1,4 @@
-"""One unit on one page: its responses, waveform, receptive field, rhythm and rate along the session."""
+"""Figure of one unit: responses, waveform, receptive field, autocorrelogram, rate over the session."""
 
 from __future__ import annotations
 
@@ -27,23 +27,24 @@ Floats = NDArray[np.float64]
 FIGURE_SIZE_INCHES = (7.2, 9.6)
 WAVEFORM_RATE_HZ = 30_000.0
 REFRACTORY_S = 0.0015
-"""Below this interval the release counts spikes as violations (isi_violations)."""
+"""Shorter intervals count as violations in the release (isi_violations)."""
 BLOCK_POINTS, BLOCK_LETTER = 7.5, 0.62
 POINTS_PER_INCH = 72
 
 
 @dataclass(frozen=True)
 class Field:
-    """A map of a unit's answers to Gabors.
+    """Receptive field map of a unit, measured with Gabors.
 
     Attributes
     ----------
     spikes_per_gabor : (n_y, n_x) mean number of spikes, y and x ascending.
-    x_deg, y_deg : (n_x,), (n_y,) places from the centre of the screen, y upwards.
-    is_significant : whether the map has a field.
-    p_value : of the test; NaN for too few spikes.
-    p_is_upper_bound : whether no shuffle was greater.
-    fit : centre x and y, and standard deviations along x and y, of the Gaussian, in degrees; None for none.
+    x_deg, y_deg : (n_x,), (n_y,) positions relative to the screen's centre, y upwards.
+    is_significant : whether the field is significant.
+    p_value : p-value of the field; NaN with too few spikes.
+    p_is_upper_bound : whether the p-value is an upper bound, because no shuffle was greater.
+    fit : centre x and y, and standard deviations along x and y, of the Gaussian, in degrees; None without a
+        fit.
     """
 
     spikes_per_gabor: Floats
@@ -57,14 +58,14 @@ class Field:
 
 @dataclass(frozen=True)
 class SessionRate:
-    """The rate of a unit along the session.
+    """The rate of a unit over the session.
 
     Attributes
     ----------
-    edges_s : (n_bins + 1,) seconds on the session's clock.
+    edges_s : (n_bins + 1,) bin edges, seconds on the session clock.
     rate_hz : (n_bins,) mean rates.
-    block_name : (n_blocks,) of `vbn.plots.session.BLOCK_COLOURS`.
-    block_start_s, block_stop_s : (n_blocks,) seconds.
+    block_name : (n_blocks,) keys of `vbn.plots.session.BLOCK_COLOURS`.
+    block_start_s, block_stop_s : (n_blocks,) start and stop of the blocks in seconds.
     """
 
     edges_s: Floats
@@ -76,20 +77,20 @@ class SessionRate:
 
 @dataclass(frozen=True)
 class UnitCard:
-    """What `plot_unit` draws. A text in place of a panel's data says why there is none.
+    """Data of `plot_unit`. A text instead of a panel's data says why there is none.
 
     Attributes
     ----------
-    unit_id : number of the unit.
+    unit_id : id of the unit.
     description : lines below the title.
-    responses : around the events that were chosen, with a raster.
-    omissions : around omitted flashes.
-    laser : around pulses of the laser at its highest level, with a raster.
-    waveform_uv : (n_samples,) microvolts at 30 kHz, mean waveform on the peak channel.
+    responses : responses to the chosen events, with a raster.
+    omissions : responses to omitted flashes.
+    laser : responses to laser pulses at the highest level, with a raster.
+    waveform_uv : (n_samples,) mean waveform on the peak channel in microvolts, at 30 kHz.
     field : the receptive field.
-    autocorrelogram_hz : (n_bins,) rates after a spike, see `vbn.analysis.spikes.autocorrelogram`.
-    autocorrelogram_bin_s : seconds, width of its bins.
-    along_session : the rate along the session.
+    autocorrelogram_hz : (n_bins,) rates at positive lags, see `vbn.analysis.spikes.autocorrelogram`.
+    autocorrelogram_bin_s : its bin width in seconds.
+    along_session : rate over the session.
     """
 
     unit_id: int
@@ -105,18 +106,18 @@ class UnitCard:
 
 
 def plot_unit(data: UnitCard, figure: Figure | None = None) -> Figure:
-    """Draw a unit's card.
+    """Draw the card of a unit.
 
     Parameters
     ----------
     data : what to draw.
-    figure : an empty figure to draw into; a new one of 7.2 x 9.6 inches when None.
+    figure : empty figure to draw into; by default a new one of 7.2 x 9.6 inches.
 
     Returns
     -------
-    The figure. ``figure.axes`` are: on the left the raster, the rates and the rates around omissions; on the
-    right waveform, receptive field, autocorrelogram, raster and rate around laser pulses; below the rate
-    along the session. The colour bar is a child of the receptive field's panel.
+    The figure. ``figure.axes`` are: on the left raster, rates, and rates around omissions; on the right
+    waveform, receptive field, autocorrelogram, raster and rates around laser pulses; at the bottom the rate
+    over the session. The colour bar is a child of the receptive field's panel.
     """
     with mpl.rc_context(STYLE):
         figure = figure or Figure(figsize=FIGURE_SIZE_INCHES)
@@ -142,7 +143,7 @@ def plot_unit(data: UnitCard, figure: Figure | None = None) -> Figure:
 
 
 def draw_waveform(axes: Axes, waveform_uv: Floats | str) -> None:
-    """Draw the mean waveform, the time counted from its largest deflection."""
+    """Draw the mean waveform, with time relative to its largest deflection."""
     axes.set_title("Waveform, peak channel", loc="left")
     axes.set_ylabel("µV")
     if isinstance(waveform_uv, str):
@@ -159,13 +160,13 @@ def draw_waveform(axes: Axes, waveform_uv: Floats | str) -> None:
 
 
 def draw_field(axes: Axes, field: Field | str) -> None:
-    """Draw the map of a receptive field as it is on the screen, and the fitted Gaussian at one deviation."""
+    """Draw a receptive field as on the screen, and the fitted Gaussian at one standard deviation."""
     axes.set_title("Receptive field", loc="left")
     if isinstance(field, str):
         say(axes, field)
         axes.set_xticks([])
         return
-    half_x, half_y = (np.diff(places[:2])[0] / 2 for places in (field.x_deg, field.y_deg))
+    half_x, half_y = (np.diff(positions[:2])[0] / 2 for positions in (field.x_deg, field.y_deg))
     extent = (
         field.x_deg[0] - half_x,
         field.x_deg[-1] + half_x,
@@ -192,7 +193,7 @@ def draw_field(axes: Axes, field: Field | str) -> None:
 
 def _draw_fit(axes: Axes, fit: tuple[float, float, float, float]) -> None:
     x, y, width, height = fit
-    outline = [Stroke(linewidth=2.6, foreground="black"), Normal()]  # to be seen on dark and bright places
+    outline = [Stroke(linewidth=2.6, foreground="black"), Normal()]  # visible on dark and bright colours
     ellipse = Ellipse((x, y), 2 * width, 2 * height, fill=False, edgecolor="white", linewidth=1.3)
     ellipse.set_path_effects(outline)
     axes.add_patch(ellipse)
@@ -206,7 +207,7 @@ def _p_text(field: Field) -> str:
 
 
 def draw_autocorrelogram(axes: Axes, rate_hz: Floats | str, bin_s: float) -> None:
-    """Draw the rate around a spike of the unit itself; the refractory time is marked."""
+    """Draw the autocorrelogram, with the refractory period marked."""
     axes.set_title("Autocorrelogram", loc="left")
     axes.set_ylabel("Rate (Hz)")
     if isinstance(rate_hz, str):
@@ -224,7 +225,7 @@ def draw_autocorrelogram(axes: Axes, rate_hz: Floats | str, bin_s: float) -> Non
 
 
 def draw_session_rate(axes: Axes, data: SessionRate) -> None:
-    """Draw the rate along the session, with the stimulus blocks shaded and named above."""
+    """Draw the rate over the session, with stimulus blocks shaded and named above."""
     minutes = data.edges_s / SECONDS_PER_MINUTE
     axes.stairs(data.rate_hz, minutes, color=BLACK, linewidth=0.9, baseline=None)
     axes.set_ylim(0, None if data.rate_hz.any() else 1)
@@ -241,10 +242,10 @@ def _name_blocks(axes: Axes, names: Sequence[str], centres: Floats) -> None:
     order = np.argsort(centres, kind="stable")
     low, high = axes.get_xlim()
     letter = BLOCK_POINTS / POINTS_PER_INCH * BLOCK_LETTER * (high - low) / size_inches(axes)[0]
-    sizes = [(len(names[at]) + 1) * letter for at in order]
+    sizes = [(len(names[block]) + 1) * letter for block in order]
     style: dict[str, Any] = {"fontsize": BLOCK_POINTS, "ha": "center", "va": "bottom", "color": QUIET_GREY}
-    for at, place in zip(order, spread(centres[order], sizes, low, high), strict=True):
-        axes.text(place, 1.04, names[at], transform=axes.get_xaxis_transform(), **style)
+    for block, x in zip(order, spread(centres[order], sizes, low, high), strict=True):
+        axes.text(x, 1.04, names[block], transform=axes.get_xaxis_transform(), **style)
 
 
 def _draw_responses(raster: Axes, rates: Axes, data: AlignedUnit) -> None:
