@@ -1,8 +1,8 @@
-"""Where the channels lie: one straight track per probe through visual cortex, hippocampus and below.
+"""Locations of the channels: one straight track per probe, through visual cortex, hippocampus and below.
 
-Channel 0 is at the tip; ``probe_vertical_position`` grows towards the surface. The uppermost channels are
-outside the brain: some still carry ``root``, the last twelve have no place at all (acronym ``None``,
-coordinates NaN).
+Channel 0 is at the tip; ``probe_vertical_position`` increases towards the surface. The uppermost channels are
+outside the brain: some are labelled ``root``, the last twelve have no location (acronym ``None``, coordinates
+NaN).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from vbn.synthetic.settings import CHANNELS_PER_PROBE, SessionIdentity
 REFERENCE_CHANNEL = 191
 CORTEX = ("VISam", "VISpm", "VISp", "VISl", "VISal", "VISrl")
 _UNPLACED_CHANNELS = 12
-# From the surface down: acronym and thickness in channels; the last entry takes what is left.
+# From the surface down: acronym and thickness in channels; the last entry fills the rest.
 _TRACKS: tuple[tuple[tuple[str, int], ...], ...] = (
     (("root", 30), ("VISam", 94), ("root", 8), ("CA1", 58), ("DG", 62), ("LP", 60), ("PO", 1)),
     (
@@ -53,14 +53,14 @@ def probe_channels(rng: np.random.Generator, identity: SessionIdentity, probe: i
     -------
     384 rows, tip first: ``id``, ``probe_id``, ``group_name``, ``probe_channel_number``,
     ``probe_vertical_position`` and ``probe_horizontal_position`` (um), ``x``, ``y``, ``z`` (CCF, um, NaN
-    where a channel has no place), ``location`` (acronym, then the text ``None``) and ``valid_data``.
+    where a channel has no location), ``location`` (acronym, or the text ``None``) and ``valid_data``.
     """
     number = np.arange(CHANNELS_PER_PROBE, dtype=np.int64)
     location = _locations(rng, probe)
-    placed = location != "None"
+    has_location = location != "None"
     valid = rng.random(CHANNELS_PER_PROBE) >= _INVALID_SHARE
     valid[[REFERENCE_CHANNEL, int(rng.integers(20, 180))]] = False
-    place = np.where(placed[:, None], _track(rng, probe, number), np.nan)
+    ccf = np.where(has_location[:, None], _track(rng, probe, number), np.nan)
     return pd.DataFrame(
         {
             "id": identity.channel_ids(probe),
@@ -71,15 +71,15 @@ def probe_channels(rng: np.random.Generator, identity: SessionIdentity, probe: i
             "probe_id": identity.probe_id(probe),
             "probe_channel_number": number,
             "valid_data": valid,
-            "x": place[:, 0],
-            "y": place[:, 1],
-            "z": place[:, 2],
+            "x": ccf[:, 0],
+            "y": ccf[:, 1],
+            "z": ccf[:, 2],
         }
     )
 
 
 def _locations(rng: np.random.Generator, probe: int) -> np.ndarray:
-    """Acronym per channel, tip first; thicknesses vary by a few channels between sessions."""
+    """Return the acronym of each channel, tip first; thicknesses vary by a few channels between sessions."""
     layers = _TRACKS[probe]
     thickness = [max(4, channels + int(rng.integers(-4, 5))) for _, channels in layers[:-1]]
     rest = CHANNELS_PER_PROBE - _UNPLACED_CHANNELS - sum(thickness)
@@ -94,5 +94,5 @@ def _track(rng: np.random.Generator, probe: int, number: np.ndarray) -> np.ndarr
 
 
 def in_cortex(location: np.ndarray) -> np.ndarray:
-    """Whether each acronym is a visual cortical area, bool of the same shape."""
+    """Return whether each acronym is a visual cortical area, bool of the same shape."""
     return np.isin(np.asarray(location, dtype=str), CORTEX)

@@ -1,7 +1,7 @@
-"""What the mouse's plan looks like in the recorded tables: trials, licks and rewards.
+"""Tables of trials, licks and rewards from planned trials.
 
-The rule to keep: everything here is undelayed time, and every time that a trial mentions is a frame's time,
-so that ``change_time_no_display_delay`` equals ``stimulus_timestamps[change_frame] - 0.02`` to the last bit.
+All times here are without display delay, and every time in a trial must be a frame time, so that
+``change_time_no_display_delay`` equals ``stimulus_timestamps[change_frame] - 0.02`` to the last bit.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _SENSOR_LEAD_S = 0.0162
 class Behavior:
     """Trials, licks and rewards of the active block.
 
-    ``trials`` has the file's columns, with ``lick_times`` an object column of arrays. ``lick_times_s`` are
-    the sensor's times (ascending) and ``lick_frames`` the frames they fall to; ``rewards`` has the columns
+    ``trials`` has the columns of a file, with ``lick_times`` as an object column of arrays. ``lick_times_s``
+    are the sensor times (ascending) and ``lick_frames`` the corresponding frames; ``rewards`` has the columns
     ``timestamps``, ``volume`` and ``auto_rewarded``.
     """
 
@@ -37,7 +37,7 @@ class Behavior:
 def record_behavior(
     rng: np.random.Generator, plans: list[TrialPlan], clock: Clock, image_set: str, reward_ml: float
 ) -> Behavior:
-    """Turn the planned trials into the tables of a file."""
+    """Convert planned trials into the tables of a file."""
     images = IMAGES[image_set]
     lick_times = [_sensor_times(rng, plan, clock) for plan in plans]
     lick_frames = [clock.lick_frame(times) for times in lick_times]
@@ -58,7 +58,7 @@ def record_behavior(
 
 
 def first_frame(flash: int) -> int:
-    """First frame of a flash of the active block."""
+    """Return the first frame of a flash of the active block."""
     return FIRST_FLASH_FRAME + FLASH_PERIOD_FRAMES * flash
 
 
@@ -83,7 +83,7 @@ def _outcome(plan: TrialPlan) -> dict[str, bool]:
 def _reward(
     plan: TrialPlan, change_s: float, licks_s: np.ndarray, clock: Clock, reward_ml: float
 ) -> tuple[float, float]:
-    """Time (NaN without) and volume of the reward: at the first lick in the window, or free at 0.15 s."""
+    """Return time (NaN if none) and volume of the reward: at the first lick in the window, free at 0.15 s."""
     if plan.kind == "auto":
         return float(clock.undelayed[first_frame(plan.anchor_flash) + _AUTO_REWARD_FRAMES]), AUTO_REWARD_ML
     if plan.kind == "hit":

@@ -1,4 +1,4 @@
-"""The data set on disk: session files, the release's csv tables, and the truth.
+"""The data set on disk: session files, the release's CSV tables, and the ground truth.
 
 ::
 
@@ -24,12 +24,12 @@ from vbn.synthetic.timeline import image_stimulus_name
 
 _FIRST_FILE_ID = 900_001
 _FAMILIAR_EXPOSURES = 30
-# The release labels the lab's local time (Pacific, here winter) as UTC in its csv tables.
+# The release's CSV tables label the lab's local time (Pacific, here winter) as UTC.
 _LOCAL_TIME = timedelta(hours=-8)
 
 
 def session_path(out: Path, session_id: int) -> Path:
-    """Where a session's file lies below the data set's folder, as in the release."""
+    """Return the path of a session's file, in the release's folder structure."""
     return out / "behavior_ecephys_sessions" / str(session_id) / f"ecephys_session_{session_id}.nwb"
 
 
@@ -40,9 +40,9 @@ def write_sessions(
 
     Parameters
     ----------
-    out : folder, made if need be. Files of the same names are replaced, each when its successor is complete.
-    settings : what to write.
-    progress : called with (sessions written, sessions in all), first with 0.
+    out : folder, created if needed. Existing files are replaced, each once its replacement is complete.
+    settings : settings of the data set.
+    progress : called with (sessions written, sessions in total), first with 0.
 
     Notes
     -----
@@ -140,7 +140,7 @@ def _behavior_row(identity: SessionIdentity) -> dict[str, object]:
 
 
 def session_truth(session: Session, spike_counts: list[int]) -> dict[str, object]:
-    """Put together what was injected into one session, JSON-ready (None for missing)."""
+    """Return what was injected into one session, ready for JSON (None for missing values)."""
     identity, flashes = session.identity, session.flashes
     kinds = [plan.kind for plan in session.plans]
     frames = session.behavior.trials["change_frame"].tolist()

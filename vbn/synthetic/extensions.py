@@ -1,9 +1,9 @@
-"""The NWB extension types of VBN files, declared for one writer and registered nowhere else.
+"""NWB extension types of VBN files, declared for the writer of synthetic files only.
 
-The release's files carry four extensions beside NWB's core: probes, behaviour metadata, image templates and
-ellipse eye tracking. They are declared here under the same names and versions, so that the files read alike.
-:func:`build_manager` puts them into a type map of its own: pynwb's global one stays as it was, and files with
-cached namespaces of the same names can be read in the same process.
+The release's files use four extensions of NWB's core: probes, behavior metadata, image templates and ellipse
+eye tracking. They are declared here under the same names and versions, so that readers treat the files alike.
+:func:`build_manager` uses a type map of its own: pynwb's global one is not changed, and files with cached
+namespaces of the same names can be read in the same process.
 """
 
 from __future__ import annotations
@@ -226,10 +226,10 @@ def _type_map() -> TypeMap:
 
 
 def build_manager() -> BuildManager:
-    """Return a manager that writes core and extension types; pynwb's global types are untouched."""
+    """Return a manager that writes core and extension types, without changing pynwb's global types."""
     return BuildManager(_type_map())
 
 
 def extension_class(type_name: str, namespace: str) -> Any:
-    """Return the container class of an extension type, of the same type map as :func:`build_manager`."""
+    """Return the container class of an extension type, from the type map of :func:`build_manager`."""
     return _type_map().get_dt_container_cls(type_name, namespace)

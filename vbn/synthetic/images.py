@@ -1,4 +1,4 @@
-"""Stand-ins for the natural images: the same picture for the same name in every session."""
+"""Substitutes for the natural images; an image of a given name is the same in every session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MEAN_GRAY = 127
 
 
 def warped_image(name: str, shape: tuple[int, int]) -> np.ndarray:
-    """Draw the image called ``name``: smooth random patterns of equal mean, ``shape`` uint8."""
+    """Draw the image called ``name``: a smooth random pattern, ``shape`` uint8, with the common mean."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     size = max(shape)
     pattern = sum(
@@ -22,7 +22,7 @@ def warped_image(name: str, shape: tuple[int, int]) -> np.ndarray:
 
 
 def unwarped_image(warped: np.ndarray) -> np.ndarray:
-    """Return the image as float64 with NaN in the corners, which the warped image has off screen."""
+    """Return the image as float64, with NaN in the corners that are off screen."""
     rows, columns = (np.linspace(-1, 1, n) for n in warped.shape)
     on_screen = rows[:, None] ** 2 * 0.55 + columns[None, :] ** 2 * 0.75 <= 1
     return np.where(on_screen, warped.astype(np.float64), np.nan)

@@ -1,8 +1,8 @@
-"""What a synthetic data set is made of, and the numbers that name its parts.
+"""Settings and identifiers of a synthetic data set.
 
-Every identifier lies above 9,000,000,000, outside the range of the public release, so that synthetic
-and real sessions can live in one database. Identifiers depend on the place of a session in the data set,
-not on the seed: the same session simulated with another seed has the same identifiers.
+All identifiers are above 9,000,000,000, outside the range of the public release, so that synthetic and real
+sessions can share a database. They depend on a session's index in the data set, not on the seed: the same
+session simulated with another seed has the same identifiers.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ _MAXIMUM_SESSIONS = 2_000
 
 @dataclass(frozen=True)
 class SyntheticSettings:
-    """How many sessions of what size, and from which seed.
+    """Number and size of the sessions, and the seed.
 
     Parameters
     ----------
-    sessions : number of recordings, 1 to 2000. Session ``i`` belongs to mouse ``i // 2``; the even ones are
-        the first day (familiar images, set G), the odd ones the day after (novel images, set H).
+    sessions : number of recordings, 1 to 2000. Session ``i`` belongs to mouse ``i // 2``; even sessions are
+        the first day (familiar images, set G), odd ones the second day (novel images, set H).
     seed : whole number >= 0. Equal settings with equal seeds give equal data.
     probes : probes per recording, 1 to 6, named ``probeA`` onwards.
     units_per_probe : sorted units per probe, 1 to 5000.
-    minutes : length of a recording, 2 to 160 (160 is a real one). All six stimulus blocks are always there;
-        below about 8 minutes only a handful of trials fits.
+    minutes : length of a recording, 2 to 160 (160 as in the release). All six stimulus blocks are always
+        included; below about 8 minutes only a handful of trials fit.
     genotype : short names (``sst``, ``vip``, ``wt``), cycled over the mice.
-    mean_rate_hz : mean firing rate over all units of a recording, or None for what the units' own
-        distributions give (about 6 Hz). Responses are kept, background rates are scaled; reached within 8 %.
-    eye_tracking, laser : whether the camera ran, and whether there is an optotagging table.
-    waveforms : whether mean waveforms are written (252 kB a unit). AllenSDK needs them.
+    mean_rate_hz : mean firing rate over all units of a recording, reached within 8 % by scaling background
+        rates, not responses; None for unscaled rates (about 6 Hz on average).
+    eye_tracking, laser : whether there is eye tracking, and an optotagging table.
+    waveforms : whether mean waveforms are written (252 kB per unit). AllenSDK needs them.
     template_shape : rows and columns of the stored images (1200 x 1920 in real files).
 
     Raises
     ------
     ValueError
-        One message with every setting that cannot be used.
+        The message lists all invalid settings.
     """
 
     sessions: int = 2
@@ -120,7 +120,7 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True)
 class SessionIdentity:
-    """Who was recorded, when, and under which identifiers."""
+    """Identifiers and metadata of one session: mouse, date, protocol, probes."""
 
     index: int
     session_id: int
@@ -138,31 +138,31 @@ class SessionIdentity:
 
     @property
     def session_type(self) -> str:
-        """The protocol's name, as the file's session description has it."""
+        """Name of the protocol, as in the file's session description."""
         return f"EPHYS_1_images_{self.image_set}_{round(self.reward_volume_ml * 1000)}uL_reward"
 
     @property
     def has_channelrhodopsin(self) -> bool:
-        """Whether the laser drives cells (Cre lines crossed with Ai32)."""
+        """Whether cells respond to the laser (Cre lines crossed with Ai32)."""
         return self.genotype != "wt"
 
     def probe_id(self, probe: int) -> int:
-        """Name the session's probe number ``probe`` (0 to 5)."""
+        """Return the id of the session's probe number ``probe`` (0 to 5)."""
         return _FIRST_PROBE_ID + 10 * self.index + probe
 
     def channel_ids(self, probe: int) -> np.ndarray:
-        """Return ids of the probe's 384 channels, tip first; with gaps between probes, as in the release."""
+        """Return the ids of a probe's channels, tip first; with gaps between probes, as in the release."""
         first = _FIRST_CHANNEL_ID + 1000 * (10 * self.index + probe)
         return np.arange(first, first + CHANNELS_PER_PROBE, dtype=np.int64)
 
     def unit_ids(self, probe: int, n_units: int) -> np.ndarray:
-        """Return ids of the probe's units, ascending."""
+        """Return the ids of a probe's units, ascending."""
         first = _FIRST_UNIT_ID + _MAXIMUM_UNITS_PER_PROBE * (10 * self.index + probe)
         return np.arange(first, first + n_units, dtype=np.int64)
 
 
 def session_identity(settings: SyntheticSettings, index: int) -> SessionIdentity:
-    """Name the data set's session number ``index`` (0 to ``settings.sessions - 1``)."""
+    """Return the identity of session number ``index`` (0 to ``settings.sessions - 1``)."""
     mouse, day = divmod(index, 2)
     first_day = datetime(2020, 11, 3, 22, 10, 24, tzinfo=UTC) + timedelta(days=7 * mouse)
     return SessionIdentity(
@@ -183,5 +183,5 @@ def session_identity(settings: SyntheticSettings, index: int) -> SessionIdentity
 
 
 def generator(settings: SyntheticSettings, index: int, *stream: int) -> np.random.Generator:
-    """Random numbers of one part of one session, independent of how the other parts are drawn."""
+    """Return the random generator for one part of one session, independent of those of other parts."""
     return np.random.default_rng([settings.seed, index, *stream])

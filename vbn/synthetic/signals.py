@@ -1,4 +1,4 @@
-"""Running wheel and eye camera: slow signals that follow the task, with the oddities of the real ones."""
+"""Signals of running wheel and eye camera that follow the task, with the artefacts of real ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FIRST_EYE_FRAMES_WITHOUT_FIT = 16
 
 @dataclass(frozen=True)
 class Running:
-    """The wheel, one sample per frame: cm/s, cm/s, degrees per frame, volts, volts."""
+    """Signals of the wheel, one sample per frame: speeds in cm/s, ``dx`` in degrees per frame, volts."""
 
     timestamps_s: np.ndarray
     speed: np.ndarray
@@ -31,7 +31,7 @@ class Running:
 
 
 def slow_noise(rng: np.random.Generator, n: int, time_constant: float) -> np.ndarray:
-    """Draw ``n`` samples of a first-order process of unit variance; ``time_constant`` in samples, > 0."""
+    """Draw ``n`` samples of an AR(1) process of unit variance; ``time_constant`` is in samples, > 0."""
     keep = np.exp(-1.0 / time_constant)
     steps = rng.normal(0, np.sqrt(1 - keep**2), size=n)
     first = rng.normal() * keep
@@ -39,15 +39,17 @@ def slow_noise(rng: np.random.Generator, n: int, time_constant: float) -> np.nda
 
 
 def bump(times_s: np.ndarray, events_s: np.ndarray, rise_s: float, fall_s: float) -> np.ndarray:
-    """Sum of bumps that follow each event, peak 1: 0 before it, then a difference of exponentials.
+    """Return a trace with a bump of peak 1 after each event, a difference of exponentials.
 
     Parameters
     ----------
-    times_s : (n_samples,) ascending; events_s : (n_events,) any order; 0 < rise_s < fall_s.
+    times_s : (n_samples,) seconds, ascending.
+    events_s : (n_events,) seconds, in any order.
+    rise_s, fall_s : time constants in seconds, 0 < rise_s < fall_s.
 
     Returns
     -------
-    (n_samples,); all zero without events. A bump ends after 8 times ``fall_s``.
+    (n_samples,) sum of the bumps; 0 without events. A bump ends after 8 times ``fall_s``.
     """
     trace = np.zeros(len(times_s))
     peak_s = rise_s * fall_s / (fall_s - rise_s) * np.log(fall_s / rise_s)
@@ -62,7 +64,7 @@ def bump(times_s: np.ndarray, events_s: np.ndarray, rise_s: float, fall_s: float
 def simulate_running(
     rng: np.random.Generator, frame_times_s: np.ndarray, reward_times_s: np.ndarray, replay_start_s: float
 ) -> Running:
-    """Simulate the wheel: slow bouts about 30 cm/s, slowing down to drink, calmer in the replay."""
+    """Simulate the wheel: slow fluctuations around 30 cm/s, slower for drinking and in the replay."""
     n = len(frame_times_s)
     drive = 30 + 9 * slow_noise(rng, n, 12 / 0.0167) + 4 * slow_noise(rng, n, 1.2 / 0.0167)
     drinking = np.clip(bump(frame_times_s, reward_times_s, 0.35, 0.9), 0, 1)
@@ -83,7 +85,7 @@ FRAME_S = 1 / 59.95
 
 @dataclass(frozen=True)
 class Ellipse:
-    """One fitted ellipse per camera frame: centre (n, 2) px, half axes px, angle rad, areas px^2."""
+    """One fitted ellipse per camera frame: centre (n, 2) px, semi-axes px, angle rad, areas px^2."""
 
     center: np.ndarray
     width: np.ndarray
@@ -95,7 +97,7 @@ class Ellipse:
 
 @dataclass(frozen=True)
 class EyeTracking:
-    """The eye camera: three ellipses on one clock, and the likely blinks."""
+    """Eye tracking: three ellipses with common timestamps, and the likely blinks."""
 
     timestamps_s: np.ndarray
     eye: Ellipse
@@ -105,7 +107,7 @@ class EyeTracking:
 
 
 def likely_blinks(eye_area: np.ndarray, pupil_area: np.ndarray) -> np.ndarray:
-    """Mark likely blinks: a missing or far-off eye or pupil area, and 2 frames about it.
+    """Mark likely blinks: frames with a missing or outlying eye or pupil area, and the 2 frames around them.
 
     Parameters
     ----------
@@ -117,21 +119,21 @@ def likely_blinks(eye_area: np.ndarray, pupil_area: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    Far off is more than 3 standard deviations (population, over the frames with a fit) from the mean, the
-    rule of AllenSDK's ``determine_likely_blinks``.
+    Outliers are more than 3 (population) standard deviations from the mean over frames with a fit, as in
+    AllenSDK's ``determine_likely_blinks``.
     """
-    odd = np.zeros(len(eye_area), dtype=bool)
+    marked = np.zeros(len(eye_area), dtype=bool)
     for area in (eye_area, pupil_area):
         spread = np.nanstd(area)
         z = (area - np.nanmean(area)) / (spread if spread > 0 else 1.0)
-        odd |= np.isnan(area) | (np.abs(np.nan_to_num(z)) > BLINK_Z)
-    return np.asarray(binary_dilation(odd, iterations=BLINK_DILATION_FRAMES)) if odd.any() else odd
+        marked |= np.isnan(area) | (np.abs(np.nan_to_num(z)) > BLINK_Z)
+    return np.asarray(binary_dilation(marked, iterations=BLINK_DILATION_FRAMES)) if marked.any() else marked
 
 
 def simulate_eye(
     rng: np.random.Generator, end_s: float, dilating_events_s: np.ndarray, running: Running
 ) -> EyeTracking:
-    """Simulate the eye: the pupil dilates after events and with running; blinks leave NaN or odd ellipses."""
+    """Simulate the eye: the pupil dilates after events and with running; in blinks, fits are NaN or wrong."""
     times = np.round(np.arange(_EYE_STARTS_S, end_s, 1 / _EYE_RATE_HZ), 5)
     n = len(times)
     speed = np.interp(times, running.timestamps_s, running.speed)
@@ -167,7 +169,7 @@ def _fit(
 
 
 def _draw_blinks(rng: np.random.Generator, times_s: np.ndarray) -> np.ndarray:
-    """Frames with a shut eye, (n,) bool: about one blink in 12 s, 4 to 10 frames; also the first frames."""
+    """Return (n,) True for a closed eye: a blink of 4 to 10 frames about every 12 s, and the first frames."""
     shut = np.zeros(len(times_s), dtype=bool)
     for start in np.flatnonzero(rng.random(len(times_s)) < 1 / (12 * _EYE_RATE_HZ)):
         shut[start : start + int(rng.integers(4, 11))] = True
@@ -176,7 +178,7 @@ def _draw_blinks(rng: np.random.Generator, times_s: np.ndarray) -> np.ndarray:
 
 
 def _with_blinks(rng: np.random.Generator, fit: _Fit, shut: np.ndarray) -> _Fit:
-    """Spoil the fit in blinks: two frames in three have none, the others a far too small ellipse."""
+    """Spoil the fit in blinks: two thirds of the frames have no fit, the others far too small an ellipse."""
     center, width, height, angle = (part.copy() for part in fit)
     lost = shut & (rng.random(len(shut)) < 0.67)
     lost[:_FIRST_EYE_FRAMES_WITHOUT_FIT] = True

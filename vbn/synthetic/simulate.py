@@ -1,4 +1,4 @@
-"""One session, simulated: all that a file holds, the spikes being drawn unit by unit on writing."""
+"""Simulation of one session; spikes are drawn only when the file is written, unit by unit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from vbn.synthetic.timeline import (
 )
 from vbn.synthetic.units import Unit, draw_units
 
-# Streams of random numbers: a part that changes its draws leaves the others as they were.
+# Streams of random numbers, so that a change in one part's draws does not affect the others.
 _TASK, _CLOCK, _STIMULI, _BEHAVIOR, _SIGNALS, _ANATOMY, _UNITS, _SPIKES, _LASER = range(9)
 WAVEFORM_STREAM, AMPLITUDE_STREAM, METRIC_STREAM = 20, 21, 22
 _LASER_AFTER_REPLAY_S = 3.0
@@ -58,7 +58,7 @@ class Session:
 
     @cached_property
     def stimuli(self) -> Stimuli:
-        """What the units answer to."""
+        """The stimuli to which units respond."""
         images = self.identity.image_set
         return Stimuli(
             images=self.presentations[image_stimulus_name(images)],
@@ -72,7 +72,7 @@ class Session:
         )
 
     def spike_trains(self) -> Iterator[np.ndarray]:
-        """Yield each unit's spike times, (n_spikes,) s, ascending; the same at every call."""
+        """Yield each unit's spike times, (n_spikes,) s, ascending; identical on every call."""
         scale = baseline_scale(self.units, self.stimuli, self.settings.mean_rate_hz)
         for row, unit in enumerate(self.units):
             rng = generator(self.settings, self.identity.index, _SPIKES, row)
@@ -80,7 +80,7 @@ class Session:
 
 
 def simulate_session(settings: SyntheticSettings, index: int) -> Session:
-    """Simulate the data set's session number ``index`` (0 to ``settings.sessions - 1``)."""
+    """Simulate session number ``index`` (0 to ``settings.sessions - 1``)."""
     identity = session_identity(settings, index)
     novel = identity.experience_level == "Novel"
     sizes = block_sizes(settings)
@@ -121,7 +121,7 @@ def simulate_session(settings: SyntheticSettings, index: int) -> Session:
 def _play(
     settings: SyntheticSettings, index: int, sizes: BlockSizes, *, novel: bool
 ) -> tuple[list[TrialPlan], Flashes]:
-    """Play the task: three free rewards and one catch trial in eight, in a short session fewer and more."""
+    """Plan trials and flashes: three free rewards and one catch trial in eight; short sessions differ."""
     rng = generator(settings, index, _TASK)
     mouse = draw_mouse(rng, novel=novel)
     n_auto = int(np.clip(round(settings.minutes / 8), 1, 3))

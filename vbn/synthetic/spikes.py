@@ -1,8 +1,8 @@
-"""Spike trains: a refractory background plus responses.
+"""Spike trains: a background with a refractory period, plus responses.
 
-The background is a renewal process (dead time 2 ms, then exponential), thinned where the rate varies. Each
-response is a :class:`Response`: for every event a Poisson number of extra spikes, with random delays. What is
-computed here has no loop over spikes, so that 74 million of them take a minute or two.
+The background is a renewal process (dead time 2 ms, then exponential), thinned where the rate varies. A
+:class:`Response` adds, for every event, a Poisson number of spikes with random delays. There are no loops
+over spikes, so that 74 million of them take a minute or two.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Delays = Callable[[np.random.Generator, int], np.ndarray]
 
 @dataclass(frozen=True)
 class Response:
-    """Extra spikes: (n_events,) times s and mean counts, and how the delays (s) after an event are drawn.
+    """Extra spikes after events: (n_events,) times in s and mean counts, and the distribution of delays (s).
 
     The number of spikes is Poisson, or with ``single`` one or none (mean counts are then probabilities).
     """
@@ -36,7 +36,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Stimuli:
-    """All that units can answer to, in on-screen seconds; arrays of one table have equal lengths."""
+    """The stimuli and signals to which units can respond, in on-screen times."""
 
     images: pd.DataFrame
     image_names: tuple[str, ...]
@@ -49,29 +49,29 @@ class Stimuli:
 
 
 def spread_delays(latency_s: float, duration_s: float) -> Delays:
-    """Delays from ``latency_s`` on, all within ``duration_s``, most of them early (a beta distribution)."""
+    """Return delays within ``duration_s`` from ``latency_s`` on, most of them early (a beta distribution)."""
     return lambda rng, n: latency_s + duration_s * rng.beta(1.4, 2.6, size=n)
 
 
 def even_delays(latency_s: float, duration_s: float) -> Delays:
-    """Delays spread evenly over ``duration_s`` from ``latency_s`` on."""
+    """Return uniform delays within ``duration_s`` from ``latency_s`` on."""
     return lambda rng, n: latency_s + duration_s * rng.random(n)
 
 
 def precise_delays(latency_s: float, jitter_s: float) -> Delays:
-    """Return normal delays, not farther than three standard deviations from ``latency_s``."""
+    """Return normal delays, at most three standard deviations from ``latency_s``."""
     return lambda rng, n: latency_s + jitter_s * rng.normal(size=n).clip(-3, 3)
 
 
 def raised_cosine_delays(duration_s: float) -> Delays:
-    """Delays with the density of a raised cosine over ``duration_s`` (by inverting its distribution)."""
+    """Return delays with a raised-cosine density over ``duration_s`` (by inverse transform sampling)."""
     phase = np.linspace(0, 1, 513)
     cumulative = phase - np.sin(2 * np.pi * phase) / (2 * np.pi)
     return lambda rng, n: duration_s * np.interp(rng.random(n), cumulative, phase)
 
 
 def responses(unit: Unit, stimuli: Stimuli) -> list[Response]:
-    """List a unit's responses; none for roles without."""
+    """Return a unit's responses; none for roles without responses."""
     build = {
         "change": _change_responses,
         "visual": _visual_responses,
@@ -140,7 +140,7 @@ def _omission_responses(parameters: _Parameters, stimuli: Stimuli) -> list[Respo
 
 
 def _laser_levels(stimuli: Stimuli, waveform: str) -> tuple[np.ndarray, np.ndarray]:
-    """Start times and level ranks (0 lowest) of one waveform's pulses."""
+    """Return start times and level ranks (0 for the lowest) of one waveform's pulses."""
     table = stimuli.laser[stimuli.laser["stimulus_name"] == waveform]
     levels = np.unique(stimuli.laser["level"].to_numpy(dtype=np.float64))
     rank = np.searchsorted(levels, table["level"].to_numpy(dtype=np.float64))
@@ -169,9 +169,9 @@ def _artifact_responses(parameters: _Parameters, stimuli: Stimuli) -> list[Respo
 
 
 def background(rng: np.random.Generator, rate_hz: float, start_s: float, end_s: float) -> np.ndarray:
-    """Draw a refractory train of about ``rate_hz`` between the two times, (n_spikes,) s, ascending.
+    """Draw a train with a refractory period and a mean rate of about ``rate_hz``, (n_spikes,) s, ascending.
 
-    A rate of 0 or an empty interval gives no spikes; the greatest rate is 400 Hz.
+    A rate of 0 or an empty interval gives no spikes; the rate is limited to 400 Hz.
     """
     if rate_hz <= 0 or end_s <= start_s:
         return np.empty(0)
@@ -182,10 +182,10 @@ def background(rng: np.random.Generator, rate_hz: float, start_s: float, end_s: 
     return times[times < end_s]
 
 
-def draw_responses(rng: np.random.Generator, wanted: list[Response]) -> np.ndarray:
-    """Draw the extra spikes of all responses, (n_spikes,) s, not sorted."""
+def draw_responses(rng: np.random.Generator, unit_responses: list[Response]) -> np.ndarray:
+    """Draw the extra spikes of all responses, (n_spikes,) s, unsorted."""
     parts = [np.empty(0)]
-    for response in wanted:
+    for response in unit_responses:
         mean = response.mean_counts
         counts = rng.random(len(mean)) < mean if response.single else rng.poisson(mean)
         events = np.repeat(response.times_s, counts.astype(np.int64))
@@ -194,7 +194,7 @@ def draw_responses(rng: np.random.Generator, wanted: list[Response]) -> np.ndarr
 
 
 def expected_response_count(unit: Unit, stimuli: Stimuli) -> float:
-    """Mean number of extra spikes of a unit, speed-driven ones included."""
+    """Return the expected number of extra spikes of a unit, including those driven by running speed."""
     extra = sum(float(response.mean_counts.sum()) for response in responses(unit, stimuli))
     if unit.role == "running":
         extra += (
@@ -208,10 +208,10 @@ def expected_response_count(unit: Unit, stimuli: Stimuli) -> float:
 def draw_spike_train(
     rng: np.random.Generator, unit: Unit, stimuli: Stimuli, baseline_hz: float
 ) -> np.ndarray:
-    """Draw the spikes of one unit: (n_spikes,) s, ascending, > 0 and before the recording's end.
+    """Draw the spikes of one unit: (n_spikes,) s, ascending, > 0 and before the end of the recording.
 
-    ``baseline_hz`` replaces the unit's own where rates are scaled. Spikes that follow another within the dead
-    time are dropped, except in noise and artefact units, which violate it by design.
+    ``baseline_hz`` replaces the unit's own baseline if rates are scaled. Spikes that follow another within
+    the dead time are dropped, except in noise and artefact units, which violate it by design.
     """
     times = np.sort(
         np.concatenate(
@@ -246,7 +246,7 @@ def _background(rng: np.random.Generator, unit: Unit, stimuli: Stimuli, baseline
 def _speed_driven(
     rng: np.random.Generator, stimuli: Stimuli, baseline_hz: float, hz_per_cm_s: float
 ) -> np.ndarray:
-    """Thin a fast train to baseline + slope x speed (0 speed where the wheel was not recorded)."""
+    """Thin a fast train to a rate of baseline + slope x speed (speed 0 outside the wheel's recording)."""
     speed = np.clip(stimuli.running_cm_s, 0, None)
     greatest_hz = baseline_hz + hz_per_cm_s * float(speed.max())
     times = background(rng, greatest_hz, _FIRST_SPIKE_S, stimuli.end_s)
@@ -261,19 +261,19 @@ def drop_refractory(times_s: np.ndarray, dead_time_s: float) -> np.ndarray:
         too_soon = np.diff(times_s) < dead_time_s
         if not too_soon.any():
             break
-        # Of a run of close spikes drop every second one per pass, so that the first always stays.
+        # In a run of close spikes, each pass drops every second one, so the first always stays.
         run_start = np.concatenate([[True], ~too_soon])
-        place = np.arange(len(times_s)) - np.maximum.accumulate(
+        position = np.arange(len(times_s)) - np.maximum.accumulate(
             np.where(run_start, np.arange(len(times_s)), 0)
         )
-        times_s = times_s[place % 2 == 0]
+        times_s = times_s[position % 2 == 0]
     return times_s
 
 
 def baseline_scale(units: list[Unit], stimuli: Stimuli, mean_rate_hz: float | None) -> float:
-    """Find the factor on all background rates that gives the wanted mean rate; 1 when None is wanted.
+    """Return the factor for all background rates that gives the required mean rate; 1 if it is None.
 
-    Never below 0.02: responses alone may already exceed a low mean rate.
+    At least 0.02: responses alone may already exceed a low mean rate.
     """
     if mean_rate_hz is None:
         return 1.0

@@ -1,9 +1,9 @@
-"""The change detection task: which image is flashed when, and what the mouse does about it.
+"""The change detection task: sequence of flashes, and behavior of the mouse.
 
-A *flash* is one slot of 45 frames (0.75 s) in which an image is on for 15 frames, or left out (*omitted*).
-Trials are laid on the flashes: a trial starts with a flash, the image changes (or, in a *catch* trial,
-could have changed) 5 to 11 flashes later, and the next trial starts 6 flashes after that. A lick before the
-change aborts the trial. Latencies are seconds after the change frame, before any display delay.
+A *flash* is one slot of 45 frames (0.75 s) in which an image is shown for 15 frames, or *omitted*. A trial
+starts with a flash, the image changes (or, in a *catch* trial, could have changed) 5 to 11 flashes later, and
+the next trial starts 6 flashes after that. A lick before the change aborts the trial. Latencies are seconds
+after the change frame, without display delay.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SHARED_IMAGES = ("im083_r", "im111_r")
 
 @dataclass(frozen=True)
 class Mouse:
-    """How a mouse behaves: probabilities per trial."""
+    """Behavior of a mouse: probabilities per trial."""
 
     hit: float
     false_alarm: float
@@ -51,12 +51,12 @@ class TrialPlan:
 
     @property
     def anchor_flash(self) -> int:
-        """The flash the licks are timed from: the change, or the start of an aborted trial."""
+        """The flash to which lick times are relative: the change, or the start of an aborted trial."""
         return self.start_flash if self.change_flash is None else self.change_flash
 
     @property
     def next_flash(self) -> int:
-        """The flash the next trial starts with."""
+        """The first flash of the next trial."""
         if self.change_flash is not None:
             return self.change_flash + FLASHES_AFTER_CHANGE
         stop_frames = (self.licks_s[0] + _ABORT_STOP_AFTER_LICK_S) / FRAME_PERIOD_S
@@ -64,20 +64,20 @@ class TrialPlan:
 
     @property
     def stop_frames_after_anchor(self) -> int:
-        """Frames from the anchor flash's first frame to the trial's end."""
+        """Frames from the first frame of the anchor flash to the end of the trial."""
         if self.change_flash is not None:
             return STOP_AFTER_CHANGE_FRAMES
         return round((self.licks_s[0] + _ABORT_STOP_AFTER_LICK_S) / FRAME_PERIOD_S)
 
 
 def draw_mouse(rng: np.random.Generator, *, novel: bool) -> Mouse:
-    """Draw a mouse's habits; with novel images it hits a little less."""
+    """Draw a mouse's probabilities; with novel images the hit rate is a little lower."""
     hit = rng.uniform(0.70, 0.85) - (0.08 if novel else 0.0)
     return Mouse(hit=hit, false_alarm=rng.uniform(0.08, 0.16), abort=rng.uniform(0.25, 0.33))
 
 
 def change_wait(rng: np.random.Generator) -> int:
-    """Flashes from a trial's start to its change: 5 to 11, geometric with p = 0.3, redrawn when larger."""
+    """Draw the flashes before a trial's change: 5 to 11, geometric with p = 0.3, redrawn if larger."""
     low, high = CHANGE_FLASHES
     while True:
         wait = low - 1 + int(rng.geometric(0.3))
@@ -86,18 +86,18 @@ def change_wait(rng: np.random.Generator) -> int:
 
 
 def lick_bout(rng: np.random.Generator, first_s: float, n_licks: int) -> tuple[float, ...]:
-    """``n_licks`` licks at about 7 Hz from ``first_s`` on, seconds, ascending."""
+    """Draw ``n_licks`` lick times at about 7 Hz from ``first_s`` on, seconds, ascending."""
     gaps = rng.normal(0.14, 0.012, size=max(n_licks - 1, 0)).clip(0.1, 0.19)
     return tuple(float(t) for t in first_s + np.concatenate([[0.0], np.cumsum(gaps)]))
 
 
 def response_latency(rng: np.random.Generator) -> float:
-    """Latency of a rewarded lick, s after the change: log-normal about 0.4 s, inside the response window."""
+    """Draw the latency of a response in seconds: log-normal around 0.4 s, inside the response window."""
     return float(np.clip(np.exp(rng.normal(np.log(0.4), 0.22)), 0.18, 0.71))
 
 
 def change_licks(rng: np.random.Generator, kind: str) -> tuple[float, ...]:
-    """Licks of a trial with a real or sham change, s after the change; none for a correct reject."""
+    """Draw the licks of a trial, in seconds after the change or sham change; none for a correct reject."""
     if kind == "hit":
         early = (float(rng.uniform(0.08, 0.12)),) if rng.random() < 0.04 else ()
         return early + lick_bout(rng, response_latency(rng), int(rng.integers(7, 16)))
@@ -114,8 +114,8 @@ def spread_outcomes(
 ) -> np.ndarray:
     """Draw ``n`` outcomes with an almost exact share of True, (n,) bool.
 
-    True falls evenly (the first after about ``(1 - phase) / share`` draws, 0 <= phase < 1) and is then
-    shuffled within blocks: a short session gets the rate it was meant to have, without a visible rhythm.
+    True is spaced evenly (the first after about ``(1 - phase) / share`` draws, 0 <= phase < 1), then shuffled
+    within blocks, so that short sessions have the intended rate without an obvious regularity.
     """
     even: np.ndarray = np.diff(np.floor(phase + share * np.arange(n + 1))) > 0
     for start in range(0, n, block):
@@ -124,29 +124,29 @@ def spread_outcomes(
 
 
 def change_kinds(rng: np.random.Generator, mouse: Mouse, n: int, n_auto: int, catch_every: int) -> list[str]:
-    """Kinds of the next ``n`` trials that reach their change time.
+    """Draw the kinds of ``n`` trials that reach their change time.
 
-    The first ``n_auto`` are auto-rewarded. Of every ``catch_every`` after them one is a catch trial at a
-    random place, not the first: in the task one pair of images in eight is a pair of equal ones.
+    The first ``n_auto`` are auto-rewarded. Of every ``catch_every`` after them, one is a catch trial, at a
+    random position but not the first; in the task, one in eight pairs of images has equal images.
     """
     hits = spread_outcomes(rng, mouse.hit, n, phase=float(rng.random()))
     alarms = spread_outcomes(rng, mouse.false_alarm, n, phase=0.5 * float(rng.random()), block=1)
-    places = [
+    positions = [
         group * catch_every + int(rng.integers(1, catch_every)) for group in range(n // catch_every + 1)
     ]
     kinds = ["hit" if hit else "miss" for hit in hits]
-    for place, alarm in zip(places, alarms[: len(places)], strict=True):
-        if place < n:
-            kinds[place] = "fa" if alarm else "cr"
+    for position, alarm in zip(positions, alarms[: len(positions)], strict=True):
+        if position < n:
+            kinds[position] = "fa" if alarm else "cr"
     return (["auto"] * n_auto + kinds)[:n]
 
 
 def plan_trials(
     rng: np.random.Generator, mouse: Mouse, n_flashes: int, *, n_auto: int, catch_every: int
 ) -> list[TrialPlan]:
-    """Lay trials on at most ``n_flashes`` flashes, each starting where the one before it lets it.
+    """Plan consecutive trials on at most ``n_flashes`` flashes.
 
-    Aborted trials come between the others with the mouse's probability, never before the auto-rewarded ones.
+    Aborted trials are inserted with the mouse's probability, but not before the auto-rewarded ones.
     """
     kinds = change_kinds(
         rng, mouse, n_flashes // (CHANGE_FLASHES[0] + FLASHES_AFTER_CHANGE) + 1, n_auto, catch_every
@@ -175,10 +175,10 @@ def _aborted(rng: np.random.Generator, start: int, image: int) -> TrialPlan:
 
 @dataclass(frozen=True)
 class Flashes:
-    """The flashes of the active block, one entry each; the replay shows them again.
+    """The flashes of the active block, one entry each; the replay repeats them.
 
-    ``image`` is the index into the image set (the expected image where ``omitted``), ``trial`` the index of
-    the trial that started last, ``flashes_since_change`` 0 at a change and at the very first flash.
+    ``image`` is the index into the image set (of the omitted image where ``omitted``), ``trial`` the index of
+    the last trial started, ``flashes_since_change`` is 0 at a change and at the first flash.
     """
 
     image: np.ndarray
@@ -194,7 +194,7 @@ class Flashes:
 
 
 def lay_flashes(rng: np.random.Generator, plans: list[TrialPlan]) -> Flashes:
-    """Work out every flash up to the last trial's end; raises ValueError when there is no trial."""
+    """Return all flashes up to the end of the last trial; raises ValueError without trials."""
     if not plans:
         raise ValueError("There must be at least one trial to lay flashes for.")
     n = plans[-1].next_flash
@@ -216,7 +216,7 @@ def lay_flashes(rng: np.random.Generator, plans: list[TrialPlan]) -> Flashes:
 
 
 def draw_omissions(rng: np.random.Generator, keep: np.ndarray) -> np.ndarray:
-    """Draw omitted flashes: never in ``keep``, nor just before one, nor first, nor twice in a row.
+    """Draw omitted flashes: never in ``keep`` or directly before, never the first, never two in a row.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def draw_omissions(rng: np.random.Generator, keep: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (n_flashes,) bool; at least one is True where any may be, so that a short session has an omission.
+    (n_flashes,) bool; at least one is True if any may be, so that short sessions have an omission, too.
     """
     allowed = ~keep
     allowed[:-1] &= ~keep[1:]
@@ -238,7 +238,7 @@ def draw_omissions(rng: np.random.Generator, keep: np.ndarray) -> np.ndarray:
 
 
 def count_since_change(is_change: np.ndarray, omitted: np.ndarray) -> np.ndarray:
-    """Count the shown flashes since the last change, (n_flashes,) int64: unchanged at an omission."""
+    """Count the images shown since the last change, (n_flashes,) int64; unchanged at an omission."""
     counts = np.zeros(len(is_change), dtype=np.int64)
     for flash in range(1, len(counts)):
         step = 0 if omitted[flash] else 1

@@ -1,8 +1,8 @@
-"""From settings to the clock: frames, the six stimulus blocks, and the laser's pulses.
+"""Timeline of a session: frames, the six stimulus blocks, and laser pulses.
 
-Times are seconds on the session's clock. A frame has three times: the *undelayed* one (the computer's), the
+Times are seconds on the session clock. A frame has three times: the *undelayed* one (the computer's), the
 stored *stimulus timestamp* (undelayed + 0.02 s), and the time it was *on screen* (undelayed + the session's
-measured display lag, with a little jitter). Presentations carry the last, trials the first.
+display lag, with a little jitter). Presentations have the last, trials the first.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MEAN_LASER_INTERVAL_S = 1.75
 
 @dataclass(frozen=True)
 class BlockSizes:
-    """How much of each stimulus fits into the recording; 160 minutes give the release's numbers."""
+    """Sizes of the stimulus blocks; for 160 minutes they are those of the release."""
 
     active_flashes: int
     gray_frames: tuple[int, int]
@@ -49,7 +49,7 @@ class BlockSizes:
 
 
 def block_sizes(settings: SyntheticSettings) -> BlockSizes:
-    """Share the recording's minutes out; active and replay block get what the others leave, half each."""
+    """Divide the recording time among the blocks; active block and replay share what the others leave."""
     minutes = settings.minutes
     gray = (
         round(float(np.clip(1.25 * minutes, 2, 10)) * 60),
@@ -78,12 +78,12 @@ class Clock:
     display_lag_s: float
 
     def lick_frame(self, lick_times_s: np.ndarray) -> np.ndarray:
-        """First frame at or after each time, int64."""
+        """Return the first frame at or after each time, int64."""
         return np.searchsorted(self.undelayed, lick_times_s, side="left").astype(np.int64)
 
 
 def draw_clock(rng: np.random.Generator, n_frames: int) -> Clock:
-    """Draw the frames' times, on the 1e-5 s grid of the synchronisation line."""
+    """Draw the frame times, rounded to the 1e-5 s resolution of the synchronisation signal."""
     jitter = rng.normal(0, 2e-5, size=n_frames)
     stamps = np.round(_FIRST_FRAME_S + MONITOR_DELAY_S + FRAME_PERIOD_S * np.arange(n_frames) + jitter, 5)
     undelayed = stamps - MONITOR_DELAY_S
@@ -94,7 +94,7 @@ def draw_clock(rng: np.random.Generator, n_frames: int) -> Clock:
 
 @dataclass(frozen=True)
 class BlockFrames:
-    """First frame of each block, the end of the replay, and the number of frames in all."""
+    """First frame of each block, end of the replay, and total number of frames."""
 
     starts: tuple[int, ...]
     replay_end: int
@@ -102,7 +102,7 @@ class BlockFrames:
 
 
 def block_frames(n_flashes: int, sizes: BlockSizes) -> BlockFrames:
-    """Lay the six blocks one after the other, in frames."""
+    """Lay out the six blocks one after the other, in frames."""
     active_end = FIRST_FLASH_FRAME + n_flashes * FLASH_PERIOD_FRAMES
     gray_1 = active_end + _AFTER_BEHAVIOR_FRAMES
     gabors = gray_1 + sizes.gray_frames[0]
@@ -122,7 +122,7 @@ def presentation_tables(
     *,
     novel: bool,
 ) -> dict[str, pd.DataFrame]:
-    """Build the stimulus tables as files have them, by stimulus name.
+    """Return the stimulus tables of a file, by stimulus name.
 
     Columns and conventions (-99 for missing integers, 0/1/NaN for nullable booleans, NaN duration of
     omissions in the active block only) are those of the release.
@@ -144,7 +144,7 @@ def presentation_tables(
 
 
 def image_stimulus_name(image_set: str) -> str:
-    """Name of the image stimulus of set ``G`` or ``H``."""
+    """Return the name of the image stimulus of set ``G`` or ``H``."""
     return f"Natural_Images_Lum_Matched_set_ophys_{image_set}_2019"
 
 
@@ -203,16 +203,16 @@ def _gabor_block(rng: np.random.Generator, sizes: BlockSizes, clock: Clock, firs
     x, y = (grid.ravel() for grid in np.meshgrid(GABOR_POSITIONS, GABOR_POSITIONS))
     orders = [rng.permutation(81) for _ in range(sizes.gabor_repeats)]
     turns = [(np.arange(81) + repeat) % 3 for repeat in range(sizes.gabor_repeats)]
-    place = np.concatenate(orders)
+    position = np.concatenate(orders)
     orientation = np.concatenate([turn[order] for turn, order in zip(turns, orders, strict=True)])
-    start = first + FLASH_FRAMES * np.arange(len(place))
-    n = len(place)
+    start = first + FLASH_FRAMES * np.arange(len(position))
+    n = len(position)
     return pd.DataFrame(
         {
             **_times(clock, start, start + FLASH_FRAMES),
             **_without_task(2, "gabor_20_deg_250ms", 0, n),
-            "position_x": x[place].astype(np.float64),
-            "position_y": y[place].astype(np.float64),
+            "position_x": x[position].astype(np.float64),
+            "position_y": y[position].astype(np.float64),
             "orientation": np.array(GABOR_ORIENTATIONS)[orientation],
             "spatial_frequency": np.full(n, 0.08),
             "temporal_frequency": np.full(n, 4.0),
@@ -244,9 +244,9 @@ def _gray_blocks(sizes: BlockSizes, clock: Clock, blocks: BlockFrames) -> pd.Dat
 def laser_table(
     rng: np.random.Generator, repeats: int, first_s: float, levels: tuple[float, ...]
 ) -> pd.DataFrame:
-    """Draw the laser's pulses: 2 waveforms x 3 levels, ``repeats`` each, interleaved at random.
+    """Draw the laser pulses: 2 waveforms x 3 levels, ``repeats`` each, in random order.
 
-    The gap after a pulse is 1.5 s plus up to 0.5 s. Zero repeats give an empty table.
+    The gap after a pulse is 1.5 to 2 s. With 0 repeats the table is empty.
     """
     kinds = [(*condition, level) for condition in LASER_CONDITIONS for level in levels]
     order = rng.permutation(np.repeat(np.arange(len(kinds)), repeats))

@@ -1,19 +1,19 @@
-"""Who the units are: a role with its parameters, a place, a waveform and quality metrics.
+"""Synthetic units: a role with its parameters, a location, a waveform and quality metrics.
 
 ==============  ==========================================================================================
-role            what its spikes do, beside a background rate
+role            response, on top of a background rate
 ==============  ==========================================================================================
-change          answers an image change in the active block, half as strongly in the replay, others weakly
-visual          answers images, each with a strength of its own, and one colour of the full-field flash
-rf              answers gabors at one place of the screen
-omission        answers omitted images, in the replay half as strongly
-opto            answers the laser after about 3.5 ms (Cre mice only; ``untuned`` in wild types)
-opto_artifact   has spikes within 1 ms of the laser's edges in every mouse: light, not cells
-running         fires with the running speed
-untuned         nothing
-noise           labelled noise, many refractory violations
-drift           is there in one half of the session only
-rare            four to eight spikes in all
+change          image changes in the active block, half as strongly in the replay; other flashes weakly
+visual          images, each with its own strength, and one colour of full-field flashes
+rf              Gabors at one position on the screen
+omission        omitted images, half as strongly in the replay
+opto            laser pulses, after about 3.5 ms (Cre mice only; ``untuned`` in wild types)
+opto_artifact   spikes within 1 ms of the laser pulse edges in every mouse: light artefacts, not cells
+running         rate increases with running speed
+untuned         none
+noise           none; labelled noise, with many refractory violations
+drift           none; present in one half of the session only
+rare            none; four to eight spikes in total
 ==============  ==========================================================================================
 """
 
@@ -48,7 +48,7 @@ NAN_METRICS = (
 
 @dataclass(frozen=True)
 class Unit:
-    """One unit as it was injected; ``parameters`` are those of its role (JSON-ready)."""
+    """One unit as injected; ``parameters`` are those of its role, ready for JSON."""
 
     unit_id: int
     probe: int
@@ -67,9 +67,9 @@ class Unit:
 
 
 def draw_roles(rng: np.random.Generator, n_units: int, *, has_channelrhodopsin: bool) -> list[str]:
-    """Draw a probe's roles in random order: one of each from 15 units on, the rest by their shares.
+    """Draw a probe's roles in random order: with 15 units or more at least one of each, the rest by share.
 
-    A wild type has no ``opto`` units; ``untuned`` ones take their place.
+    Wild types have ``untuned`` instead of ``opto`` units.
     """
     certain = list(ROLES) if n_units >= 15 else []
     names = list(_SHARES)
@@ -121,7 +121,7 @@ def draw_units(
 def _peak_channel(
     rng: np.random.Generator, role: str, location: np.ndarray, valid: np.ndarray, *, on_invalid: bool
 ) -> int:
-    """Pick a channel: tuned units in visual areas, nearly all others in the brain, one on a bad channel."""
+    """Draw a channel: tuned units in visual areas, most others in the brain, one on an invalid channel."""
     below_surface = np.flatnonzero(in_cortex(location))[-1] + 1
     candidates = np.arange(len(location)) < below_surface
     if on_invalid and (candidates & ~valid).any():
@@ -147,7 +147,7 @@ def _clipped(value: float, low: float, high: float) -> float:
 
 
 def draw_parameters(rng: np.random.Generator, role: str) -> dict[str, object]:
-    """Draw what a role leaves open. Rates are Hz added while a response lasts, times s after the stimulus."""
+    """Draw a role's parameters: rates in Hz added during the response, times in s after the stimulus."""
     if role == "change":
         strength = float(rng.uniform(25, 70))
         return {
@@ -205,7 +205,7 @@ def _other_parameters(rng: np.random.Generator, role: str) -> dict[str, object]:
 
 
 def draw_metrics(rng: np.random.Generator, unit: Unit) -> dict[str, float]:
-    """Draw the metrics that neither spikes nor waveform give; some are NaN, as in real files."""
+    """Draw the metrics that are not computed from spikes or waveform; some are NaN, as in real files."""
     good = unit.quality == "good"
     metrics = {
         "amplitude_cutoff": 0.5
@@ -231,7 +231,7 @@ def draw_metrics(rng: np.random.Generator, unit: Unit) -> dict[str, float]:
 
 
 def spike_metrics(spike_times_s: np.ndarray, end_s: float) -> dict[str, float]:
-    """Compute rate, presence and refractory violations as the release's pipeline does.
+    """Compute firing rate, presence ratio and ISI violations as the release's pipeline does.
 
     Parameters
     ----------
@@ -240,8 +240,9 @@ def spike_metrics(spike_times_s: np.ndarray, end_s: float) -> dict[str, float]:
 
     Notes
     -----
-    ``ecephys_spike_sorting``: presence_ratio is the number of the 99 equal bins with a spike, over 100;
-    isi_violations compares intervals shorter than 1.5 ms with those expected of a contaminating neuron.
+    As in ``ecephys_spike_sorting``: presence_ratio is the number of 99 equal bins with a spike, divided by
+    100; isi_violations compares the number of intervals shorter than 1.5 ms with that expected from a
+    contaminating neuron.
     """
     n = len(spike_times_s)
     if n == 0:

@@ -17,7 +17,7 @@ _NOISE_UV = 0.3
 
 @dataclass(frozen=True)
 class Waveform:
-    """The waveform of one unit on its peak channel, (82,) microvolts, with how far it spreads (um)."""
+    """Waveform of one unit on its peak channel, (82,) microvolts, and its spatial decay constant (um)."""
 
     peak: np.ndarray
     spread_um: float
@@ -39,7 +39,7 @@ def draw_waveform(rng: np.random.Generator, unit: Unit) -> Waveform:
 
 
 def waveform_metrics(waveform: Waveform) -> dict[str, float]:
-    """Measure the peak channel: amplitude (uV), trough-to-peak duration (ms), ratio, slopes (V/s)."""
+    """Compute metrics of the peak channel: amplitude (uV), duration (ms), peak-trough ratio, slopes (V/s)."""
     trace = waveform.peak
     trough = int(trace.argmin())
     peak = trough + int(trace[trough:].argmax())
@@ -57,7 +57,7 @@ def waveform_metrics(waveform: Waveform) -> dict[str, float]:
 def spread_over_probe(
     rng: np.random.Generator, waveform: Waveform, channel: int, x_um: np.ndarray, y_um: np.ndarray
 ) -> np.ndarray:
-    """Lay the waveform over the probe, (384, 82) uV: smaller with distance, with a little noise.
+    """Return the waveform on all channels, (384, 82) uV, decaying with distance, with a little noise.
 
     Parameters
     ----------

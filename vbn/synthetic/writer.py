@@ -1,7 +1,7 @@
-"""A simulated session as an NWB file with the release's layout.
+"""Writing a simulated session as an NWB file in the release's layout.
 
-Spikes, amplitudes and waveforms are written past pynwb, unit by unit, into datasets of one piece: a session
-of 74 million spikes needs little more memory than its spike times.
+Spikes, amplitudes and waveforms are written with h5py, unit by unit, into contiguous data sets, so that a
+session of 74 million spikes needs little more memory than its spike times.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ def write_session(path: Path, session: Session) -> list[int]:
     if len(session.laser):
         _add_laser(nwbfile, session.laser)
     _add_units(nwbfile, session, trains, waveforms)
-    # An open file, because pynwb warns of paths that do not end in .nwb.
+    # An open file, because pynwb warns about paths that do not end in .nwb.
     with (
         h5py.File(path, "w") as file,
         NWBHDF5IO(file=file, mode="w", manager=extensions.build_manager()) as io,
     ):
         with warnings.catch_warnings():
-            # The ellipses are SpatialSeries by inheritance; hdmf asks for unnamed ones besides.
+            # The ellipses are SpatialSeries by inheritance, but hdmf expects unnamed ones as well.
             warnings.filterwarnings(
                 "ignore", message="EllipseEyeTracking 'EyeTracking' is missing required value"
             )
@@ -157,7 +157,7 @@ def _add_probes(nwbfile: NWBFile, session: Session) -> None:
 
 
 def _device(device_class: Any, **fields: Any) -> Any:
-    """Make a device with ``manufacturer``, which the release's files have and newer pynwb deprecates."""
+    """Create a device with ``manufacturer``, which the release's files have and newer pynwb deprecates."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The 'manufacturer' field is deprecated")
         return device_class(**fields)
@@ -181,7 +181,7 @@ _ELECTRODE_COLUMNS = {
 
 
 def _electrodes(channels: pd.DataFrame, groups: dict[str, Any]) -> DynamicTable:
-    """Build the electrode table, of the type this pynwb wants; :func:`_as_in_release` renames the type."""
+    """Build the electrode table in the type of the installed pynwb; :func:`_as_in_release` renames it."""
     data = {name: _plain(channels[name]) for name in channels.columns}
     data["group"] = [groups[name] for name in channels["group_name"]]
     data["imp"] = np.full(len(channels), np.nan)
@@ -197,14 +197,14 @@ def _electrodes(channels: pd.DataFrame, groups: dict[str, Any]) -> DynamicTable:
 
 
 def _as_in_release(file: h5py.File) -> None:
-    """Call the electrode table a DynamicTable again: AllenSDK's pynwb does not know the newer type."""
+    """Rename the electrode table's type to DynamicTable: AllenSDK's pynwb does not know the newer type."""
     attributes = file["general/extracellular_ephys/electrodes"].attrs
     attributes["neurodata_type"] = "DynamicTable"
     attributes["namespace"] = "hdmf-common"
 
 
 def _plain(column: pd.Series[Any]) -> Any:
-    """Values as HDF5 wants them: text as a list of str, everything else as the array."""
+    """Return values for HDF5: text as a list of str, anything else as an array."""
     numeric = column.dtype.kind in "biuf"
     return column.to_numpy() if numeric else [str(value) for value in column]
 
@@ -251,17 +251,17 @@ def _ragged(name: str, rows: list[np.ndarray]) -> list[VectorData]:
 
 
 def _index(target: VectorData, lengths: list[int]) -> VectorIndex:
-    return VectorIndex(name=f"{target.name}_index", data=_ends(lengths), target=target)
+    return VectorIndex(name=f"{target.name}_index", data=_row_ends(lengths), target=target)
 
 
-def _ends(lengths: list[int]) -> np.ndarray:
-    """Where each ragged row ends, in the smallest unsigned type that holds it."""
+def _row_ends(lengths: list[int]) -> np.ndarray:
+    """Return the ends of ragged rows, in the smallest unsigned type that holds them."""
     ends = np.cumsum(np.array(lengths, dtype=np.int64))
     return ends.astype(np.min_scalar_type(int(ends[-1])))
 
 
 def _sample_columns(table: pd.DataFrame, series: TimeSeries, tag: str) -> list[VectorData]:
-    """Make the columns ``tags`` and ``timeseries``: which samples of ``series`` fall into each interval."""
+    """Return the columns ``tags`` and ``timeseries``: the samples of ``series`` in each interval."""
     first = np.searchsorted(series.timestamps, table["start_time"].to_numpy(), side="left")
     last = np.searchsorted(series.timestamps, table["stop_time"].to_numpy(), side="left")
     counts = np.maximum(last - first, 1)
@@ -349,7 +349,7 @@ def _add_eye(nwbfile: NWBFile, eye: EyeTracking, equipment: str) -> None:
 
 
 def _ellipse_series(name: str, ellipse: Ellipse, timestamps: Any) -> Any:
-    """Build one ellipse; ``timestamps`` is an array or the series to share it with (then a soft link)."""
+    """Build one ellipse series; ``timestamps`` is an array, or the series to share them with (soft link)."""
     return extension_class("EllipseSeries", EYE)(
         name=name,
         reference_frame="nose",
@@ -402,7 +402,7 @@ _LARGE_COLUMNS = {
 
 
 def _large_shapes(session: Session, counts: list[int]) -> dict[str, tuple[list[int], tuple[int, ...]]]:
-    """Entries per unit, and shape, of each large column."""
+    """Return entries per unit, and shape, of each large column."""
     shapes: dict[str, tuple[list[int], tuple[int, ...]]] = {
         name: (counts, (sum(counts),)) for name in ("spike_times", "spike_amplitudes")
     }
@@ -415,7 +415,7 @@ def _large_shapes(session: Session, counts: list[int]) -> dict[str, tuple[list[i
 def _add_units(
     nwbfile: NWBFile, session: Session, trains: list[np.ndarray], waveforms: list[Waveform]
 ) -> None:
-    """Add the unit table, with one entry in place of each large column; :func:`_fill_units` puts them in."""
+    """Add the unit table, with placeholders for the large columns, which :func:`_fill_units` fills."""
     metrics = _unit_table(session, trains, waveforms)
     shapes = _large_shapes(session, [len(train) for train in trains])
     columns = [
@@ -457,15 +457,15 @@ def _fill_units(
 
 
 def _reallocate(table: h5py.Group, name: str, lengths: list[int], shape: tuple[int, ...]) -> h5py.Dataset:
-    """Replace a ragged column by an empty one of this shape, in one piece like the release's.
+    """Replace a ragged column by an empty one of this shape, contiguous as in the release.
 
-    Its index is written again, too: hdmf chooses the index's type by the length the column had.
+    Its index is rewritten, too, because hdmf chooses its type by the length of the column.
     """
     index = f"{name}_index"
     attributes = {key: dict(table[key].attrs) for key in (name, index)}
     del table[name], table[index]
     dataset = table.create_dataset(name, shape=shape, dtype=np.float64)
-    table.create_dataset(index, data=_ends(lengths))
+    table.create_dataset(index, data=_row_ends(lengths))
     for key in (name, index):
         table[key].attrs.update(attributes[key])
     table[index].attrs["target"] = dataset.ref
