@@ -1,4 +1,4 @@
-"""The public release of Visual Behavior Neuropixels: what there is, and getting it.
+"""The public release of Visual Behavior Neuropixels: listing and downloading it.
 
 ::
 
@@ -6,8 +6,8 @@
     plan = release.plan(Selection(mice=("524761",), structures=("VISp",)))
     results = release.download(plan)
 
-What lies on the disk then is AllenSDK's cache folder, for AllenSDK as well. No database is needed, and
-no part of it is read as NWB.
+The result is AllenSDK's cache folder, which AllenSDK can use as well. No database is needed, and no NWB file
+is read.
 """
 
 from vbn.release.cache import Cache, CachedFile, content_hash, find_caches

@@ -1,4 +1,4 @@
-"""AllenSDK's cache folder, as AllenSDK and as `vbn.release` fill it.
+"""AllenSDK's cache folder, as filled by AllenSDK or by `vbn.release`.
 
 ::
 
@@ -29,19 +29,19 @@ from vbn.release.sources import find_manifests
 
 RECORD_NAME = "_downloaded_data.json"
 HASH_BLOCK_BYTES = 2**26
-"""Large, as a thread that hashes beside Python code waits at each block until it may go on."""
+"""Large, because a hashing thread has to wait for the interpreter lock after each block."""
 
 
 @dataclass(frozen=True)
 class CachedFile:
-    """A data file that is there.
+    """A data file in a cache.
 
     Parameters
     ----------
-    path : where.
-    file : what the manifest says of it.
-    named : what its name says of it, None for an unknown name.
-    is_recorded : whether AllenSDK's record says that it was downloaded with the manifest's hash.
+    path : its path.
+    file : its entry in the manifest.
+    named : information from its name, None for an unknown name.
+    is_recorded : whether AllenSDK's record says that it was downloaded with the hash of the manifest.
     """
 
     path: Path
@@ -56,8 +56,8 @@ class Cache:
 
     Parameters
     ----------
-    manifest : of the version.
-    data_folder : folder that the manifest's relative paths begin from.
+    manifest : manifest of the version.
+    data_folder : folder to which the manifest's paths are relative.
     """
 
     manifest: Manifest
@@ -69,7 +69,7 @@ class Cache:
         return self.data_folder / "project_metadata"
 
     def files(self) -> list[CachedFile]:
-        """List the data files that are there, ordered by relative path; their content is not checked."""
+        """List the existing data files, sorted by relative path, without checking their content."""
         record = Record(self.data_folder.parent)
         known = record.read()
         files = sorted(self.manifest.data_files.values(), key=lambda file: file.relative_path)
@@ -81,7 +81,7 @@ class Cache:
 
 
 def find_caches(folder: str | Path) -> list[Cache]:
-    """Look for versions of the release in a folder.
+    """Find versions of the release in a folder.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def find_caches(folder: str | Path) -> list[Cache]:
     Returns
     -------
     list of Cache
-        Oldest version first; only those whose folder is there. Empty if the folder is none of the three.
+        Oldest version first; only those whose folder exists. Empty if the folder is none of the three.
 
     Raises
     ------
@@ -107,9 +107,9 @@ def find_caches(folder: str | Path) -> list[Cache]:
 
 
 class Record:
-    """AllenSDK's record of what was downloaded (``_downloaded_data.json``): absolute path to hash.
+    """AllenSDK's record of downloaded files (``_downloaded_data.json``): absolute path to hash.
 
-    AllenSDK reads it to link a file that a newer version has unchanged, instead of downloading it again.
+    AllenSDK uses it to link files that are unchanged in a newer version, instead of downloading them again.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class Record:
         self._path = folder / RECORD_NAME
 
     def read(self) -> Mapping[str, str]:
-        """Read the record; empty if there is none, or none that can be read."""
+        """Read the record; empty if it does not exist or cannot be read."""
         try:
             found = json.loads(self._path.read_bytes())
         except (OSError, ValueError):
@@ -130,7 +130,7 @@ class Record:
         return {str(path): str(value) for path, value in found.items()} if isinstance(found, dict) else {}
 
     def add(self, path: Path, blake2b: str) -> None:
-        """Enter a file. The record only spares work, so that one that cannot be written is no failure."""
+        """Add a file. The record only saves work, so a failure to write it is ignored."""
         with self._lock, contextlib.suppress(OSError):
             found = {**self.read(), str(path.resolve()): blake2b}
             write_whole(self._path, json.dumps(found, indent=2, sort_keys=True).encode())
@@ -151,12 +151,12 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def content_hash(path: Path | int, report: Callable[[int], object] | None = None) -> str:
-    """Give the blake2b hash of a file, as manifests have it.
+    """Return the blake2b hash of a file, as in manifests.
 
     Parameters
     ----------
-    path : the file; or the descriptor of one that is open, which stays open.
-    report : called with the number of bytes read so far, now and then.
+    path : the file, or the descriptor of an open file, which stays open.
+    report : called with the number of bytes read so far.
     """
     digest, done = hashlib.blake2b(), 0
     with open(path, "rb", buffering=0, closefd=isinstance(path, Path)) as file:

@@ -1,4 +1,4 @@
-"""The manifest of a release: which files it is made of, where they are, and their hashes.
+"""The manifest of a release: its files, with URLs and hashes.
 
 The format is that of AllenSDK's data releases (AllenSDK, ``allensdk.api.cloud_cache.manifest``): a JSON
 object with ``project_name``, ``manifest_version``, ``metadata_file_id_column_name``, ``data_pipeline``,
@@ -20,7 +20,7 @@ from vbn.errors import InvalidContentError, NotReadableError
 
 PROJECT = "visual-behavior-neuropixels"
 FOLDERS = ("behavior_ecephys_sessions", "behavior_only_sessions", "project_metadata")
-"""Folders of a release, below the folder that bears the project's name."""
+"""Folders of a release, below the project's folder."""
 
 MANIFEST_NAME = re.compile(r"[\w.-]*_manifest_v(?P<version>\d+(\.\d+)*[\w.+-]*?)\.json(?![\w.-])")
 ADVICE = "Use the manifest of a Visual Behavior Neuropixels release, or download it again."
@@ -36,10 +36,10 @@ class ManifestFile:
     Parameters
     ----------
     key : name of a table, or file id of a data file.
-    url : where the release has it.
-    version_id : S3's number of its version, empty if unknown.
+    url : its URL in the release.
+    version_id : S3 version id, empty if unknown.
     blake2b : hash of its content, hexadecimal.
-    relative_path : where it lies below the project's folder, with ``/``; never outside of it.
+    relative_path : path below the project's folder, with ``/``; never outside it.
     """
 
     key: str
@@ -57,10 +57,10 @@ class Manifest:
     ----------
     project : ``visual-behavior-neuropixels``.
     version : such as ``0.5.0``.
-    file_id_column : column of the tables that holds a data file's key.
+    file_id_column : column of the tables with the keys of data files.
     metadata_files : the tables, by name without ``.csv``.
     data_files : the NWB files, by file id as text.
-    pipeline : versions of the programs that made the release, by name.
+    pipeline : versions of the programs that created the release, by name.
     """
 
     project: str
@@ -77,14 +77,14 @@ class Manifest:
         Parameters
         ----------
         source : path of the file, or its content (a text that begins with ``{``, or bytes).
-        name : what messages call it, if the content is given.
+        name : name for messages, if the content is given.
 
         Raises
         ------
         NotReadableError
-            There is no such file.
+            The file cannot be read.
         InvalidContentError
-            It is no manifest, or one whose files would lie outside of the project's folder.
+            It is not a manifest, or its files would be outside the project's folder.
         """
         if isinstance(source, bytes):
             return _parse(source, name or "manifest")
@@ -103,13 +103,13 @@ class Manifest:
         return f"{self.project}-{self.version}"
 
     def hashes(self) -> dict[str, str]:
-        """Give what the version is made of: relative path to hash."""
+        """Return the hashes of all files, by relative path."""
         files = [*self.metadata_files.values(), *self.data_files.values()]
         return {file.relative_path: file.blake2b for file in files}
 
 
 def version_of(name: str) -> str | None:
-    """Read the version in a manifest's file name, None if it is not such a name.
+    """Return the version in a manifest's file name, None if it is not such a name.
 
     >>> version_of("visual-behavior-neuropixels_project_manifest_v0.5.0.json")
     '0.5.0'
@@ -119,7 +119,7 @@ def version_of(name: str) -> str | None:
 
 
 def version_key(version: str) -> tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...]]:
-    """Give what versions are sorted by: numbers as numbers, and 1.0.0-beta before 1.0.0 (semver.org, 11).
+    """Return a sort key for versions: numeric, with 1.0.0-beta before 1.0.0 (semver.org, 11).
 
     >>> sorted(["0.10.0", "0.9.0", "1.0.0", "1.0.0-rc.2"], key=version_key)
     ['0.9.0', '0.10.0', '1.0.0-rc.2', '1.0.0']
@@ -163,7 +163,7 @@ def _text(found: dict[str, Any], key: str, name: str | Path) -> str:
 
 
 def _pipeline(found: object) -> dict[str, str]:
-    """Read the programs' versions; the field is free text in some manifests."""
+    """Read the versions of the programs; in some manifests the field is free text."""
     entries = found if isinstance(found, list) else []
     return {
         str(entry["name"]): str(entry.get("version", ""))
@@ -193,7 +193,7 @@ def _file(key: str, entry: object, project: str, name: str | Path) -> ManifestFi
 
 
 def _relative_path(url: str, project: str) -> str:
-    """Give where a file lies below the project's folder; empty if the URL does not say so safely.
+    """Return the path of a file below the project's folder; empty if the URL is unsafe.
 
     AllenSDK drops the first part of the URL's path (``Manifest._create_file_attributes``), which in the
     bucket is the project's name. Mirrors may have more parts before it, or none.

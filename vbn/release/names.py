@@ -1,6 +1,6 @@
-"""What the names of the release's files say.
+"""Information in the names of the release's files.
 
-Only a hint, for choosing and showing: what a file holds is told by its content (`vbn.nwb.identify`).
+Names are only a hint, for selection and display: files are identified by their content (`vbn.nwb.identify`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ RECORDING = "recording"
 LFP = "lfp"
 BEHAVIOR_ONLY = "behavior_only"
 SESSION = "session"
-"""A recording or a behaviour-only session: DANDI's names do not tell which."""
+"""A recording or a behavior-only session: DANDI's names do not distinguish them."""
 
 _RELEASE = (
     (RECORDING, re.compile(r"ecephys_session_(?P<session>\d+)\.nwb")),
@@ -28,16 +28,16 @@ _DANDI = re.compile(
 
 @dataclass(frozen=True)
 class NamedFile:
-    """What a name says; None for what it does not.
+    """Information from a file's name; None where the name does not state it.
 
     Parameters
     ----------
     archive : ``release`` (the S3 bucket and AllenSDK's cache) or ``dandi`` (DANDI:000713).
     kind : ``recording``, ``lfp``, ``behavior_only``, or ``session`` for either of the first and last.
-    session_id : ``ecephys_session_id``, of behaviour-only files ``behavior_session_id``.
-    probe_name, probe_id : of an LFP file.
-    mouse_id : of DANDI's names.
-    start : time of day as it stands in DANDI's name, without a time zone.
+    session_id : ``ecephys_session_id``, or ``behavior_session_id`` of behavior-only files.
+    probe_name, probe_id : probe of an LFP file.
+    mouse_id : mouse, in DANDI's names.
+    start : start of the session in DANDI's name, without a time zone.
     """
 
     archive: str
@@ -50,16 +50,16 @@ class NamedFile:
 
 
 def parse_name(path: str | PurePath) -> NamedFile | None:
-    """Read the name of a file.
+    """Parse the name of a file.
 
     Parameters
     ----------
-    path : path or key; of its folders only the last one is looked at, which numbers an LFP file's session.
+    path : path or key; the name of its folder is the session id of an LFP file.
 
     Returns
     -------
     NamedFile or None
-        None if the name is of neither archive.
+        None if the name follows neither archive.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def _dandi_file(match: re.Match[str]) -> NamedFile:
 
 
 def _start(text: str) -> datetime | None:
-    """Read a time of day; LFP files of the archive say 'None' instead."""
+    """Parse a start time; LFP files of the archive have 'None' instead."""
     try:
         return datetime.strptime(text, "%Y%m%dT%H%M%S")
     except ValueError:

@@ -28,22 +28,22 @@ TABLE = "table"
 
 
 class Release:
-    """A version of the release at a source, and the folder that its files are downloaded to.
+    """A version of the release at a source, and the folder to which its files are downloaded.
 
-    Nothing is asked for before it is needed.
+    Nothing is requested before it is needed.
 
     Parameters
     ----------
-    source : URL or folder, as `find_manifests` takes it; by default the Allen Institute's public bucket.
-    cache_folder : AllenSDK's cache folder, or one to become such. If none is given and the source is a
-        folder, files are used where they are.
-    version : such as ``0.5.0``; the newest if none is given.
+    source : URL or folder, as for `find_manifests`; by default the Allen Institute's public bucket.
+    cache_folder : AllenSDK's cache folder, or a new one. By default, if the source is a folder, files are
+        used where they are.
+    version : such as ``0.5.0``; by default the newest.
     patience : how long to insist, of servers.
 
     Raises
     ------
     ValueError
-        The source is a URL, and no cache folder is given.
+        If the source is a URL and no cache folder is given.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class Release:
 
     @cached_property
     def versions(self) -> list[ManifestPlace]:
-        """The versions at the source, oldest first; errors as of `find_manifests`."""
+        """The versions at the source, oldest first; errors as for `find_manifests`."""
         return find_manifests(self.source, self._patience)
 
     @cached_property
     def place(self) -> ManifestPlace:
-        """The manifest's place; `NotFoundError` if there is no such version."""
+        """Location of the manifest; `NotFoundError` if there is no such version."""
         return choose_version(self.versions, self._version)
 
     @cached_property
@@ -77,21 +77,21 @@ class Release:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """What the version is made of; errors as of `Manifest.read`."""
+        """Manifest of the version; errors as for `Manifest.read`."""
         return Manifest.read(self._manifest_content, self.place.location)
 
     @property
     def cache(self) -> Cache:
-        """The version's folder on this machine, also before anything is in it."""
+        """Local folder of the version, which may not exist yet."""
         if self._cache_folder is None:
             return Cache(self.manifest, Path(self.place.data_location(self.manifest)))
         return Cache(self.manifest, self._cache_folder / self.manifest.folder_name)
 
     @cached_property
     def sessions(self) -> pd.DataFrame:
-        """The sessions, one a row, as of `list_sessions`; downloads three small tables if need be.
+        """The sessions, as from `list_sessions`; downloads three small tables if needed.
 
-        Of a source without them, as a copy of the manifest alone is, what the files' names say.
+        If the source lacks these tables, for example if only the manifest was copied, as from `list_files`.
         """
         if self.absent_table is not None:
             return list_files(self.manifest)
@@ -100,7 +100,7 @@ class Release:
 
     @cached_property
     def absent_table(self) -> AbsentError | None:
-        """Why the source's sessions are known by their files' names only; None if it has the table."""
+        """Error for a source without the table of sessions; None if it has the table."""
         try:
             self.table_path("ecephys_sessions")
         except AbsentError as error:
@@ -108,12 +108,12 @@ class Release:
         return None
 
     def choose(self, selection: Selection) -> pd.DataFrame:
-        """Give the rows of `sessions` that are wanted.
+        """Return the selected rows of `sessions`.
 
         Raises
         ------
         NotFoundError
-            As of `vbn.release.choose`; or only a table that the source does not have could tell.
+            As for `vbn.release.choose`; or a criterion needs a table that the source lacks.
         """
         if self.absent_table is not None and selection.asks_tables:
             raise NotFoundError(
@@ -123,7 +123,7 @@ class Release:
         return choose(self.sessions, selection)
 
     def table(self, name: str) -> pd.DataFrame:
-        """Read a table of the release, downloading it to the cache folder if need be.
+        """Read a table of the release, downloading it to the cache folder if needed.
 
         Parameters
         ----------
@@ -132,19 +132,19 @@ class Release:
         Returns
         -------
         DataFrame
-            As it is in the CSV file, with types that may be missing; lists are lists.
+            As in the CSV file, with nullable types; lists are lists.
 
         Raises
         ------
         NotFoundError
             The version has no such table.
         NotReadableError
-            The table cannot be read, or its hash is not the manifest's.
+            The table cannot be read, or its hash differs from the manifest's.
         """
         return read_table(self.table_path(name), name=f"{name}.csv").checked().frame()
 
     def table_path(self, name: str) -> Path:
-        """Give the path of a table's CSV file, as of `table`."""
+        """Return the path of a table's CSV file, downloading it if needed; errors as for `table`."""
         file = self.manifest.metadata_files.get(name)
         if file is None:
             known = ", ".join(self.manifest.metadata_files)
@@ -168,22 +168,22 @@ class Release:
 
         Parameters
         ----------
-        selection : which sessions; all recordings by default.
-        files : whether their session files (2 to 3 GB each recording).
-        lfp : whether their probes' LFP files (up to 4.7 GB each).
-        tables : whether all tables of the release (160 MB), as AllenSDK wants them.
+        selection : selects the sessions; all recordings by default.
+        files : whether to include session files (2 to 3 GB per recording).
+        lfp : whether to include LFP files (up to 4.7 GB per probe).
+        tables : whether to include all tables of the release (160 MB), which AllenSDK needs.
 
         Returns
         -------
         list of Download
-            Tables first, then session by session. Files that are in the cache folder are listed as well.
+            Tables first, then session by session, including files that are already in the cache folder.
 
         Raises
         ------
         NotFoundError
-            Unknown values in the selection, or a wanted session without a file.
+            Unknown values in the selection, or a selected session without a file.
         NotReadableError
-            The source lacks a file, or does not answer.
+            The source lacks a file, or does not respond.
         """
         chosen = self.choose(selection or Selection()) if files or lfp else self.sessions.iloc[:0]
         wanted = list(self.manifest.metadata_files.values()) if tables else []
@@ -204,7 +204,7 @@ class Release:
         check_again: bool = False,
         margin_bytes: int = MARGIN_BYTES,
     ) -> list[Result]:
-        """Download what was planned to the cache folder, and the manifest; as of `vbn.release.download`.
+        """Download the planned files, and the manifest, to the cache folder; see `vbn.release.download`.
 
         Raises
         ------
@@ -286,7 +286,7 @@ class Release:
         )
 
     def _keep_manifest(self, cache_folder: Path) -> None:
-        """Put the manifest into the cache folder, where AllenSDK looks for it."""
+        """Save the manifest in the cache folder, where AllenSDK expects it."""
         path = cache_folder / self.place.name
         if not path.is_file():
             write_whole(path, self._manifest_content)
@@ -298,7 +298,7 @@ class Release:
 
 
 def _order(file: ManifestFile) -> tuple[bool, str]:
-    """Sort tables before data, and data by folder, so that sessions become complete one by one."""
+    """Sort tables before data, and data by folder, so that sessions are completed one by one."""
     return not file.relative_path.startswith("project_metadata/"), file.relative_path
 
 

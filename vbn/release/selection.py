@@ -1,4 +1,4 @@
-"""Choosing sessions of the release by what its tables say."""
+"""Selecting sessions of the release by its tables."""
 
 from __future__ import annotations
 
@@ -39,19 +39,18 @@ SESSION_COLUMNS = (
 
 @dataclass(frozen=True)
 class Selection:
-    """What is wanted: a session must meet every criterion that is given, by one of its values.
+    """Criteria for sessions: a session must match one value of every criterion given.
 
     Parameters
     ----------
     sessions : ``ecephys_session_id`` or ``behavior_session_id``.
     mice : ``mouse_id``.
-    experience : ``Familiar`` or ``Novel`` (``experience_level``); capitals do not matter.
-    structures : acronyms, of which the session recorded at least one; ``VIS*`` stands for all that begin
-        with VIS.
+    experience : ``Familiar`` or ``Novel`` (``experience_level``), in any case.
+    structures : acronyms, at least one of which was recorded; ``VIS*`` matches all that begin with VIS.
     session_types : such as ``EPHYS_1_images_G_5uL_reward``; ``*`` as above.
-    kinds : ``recording``, ``behavior_only`` or both; if none is given, recordings, and of sessions that are
-        named, whatever they are.
-    normal_only : leave out sessions with abnormal histology or activity, as AllenSDK does unless asked
+    kinds : ``recording``, ``behavior_only`` or both; by default recordings, or any kind if ``sessions`` are
+        given.
+    normal_only : exclude sessions with abnormal histology or activity, as AllenSDK does by default
         (``get_ecephys_session_table(filter_abnormalities=True)``).
     """
 
@@ -65,38 +64,38 @@ class Selection:
 
     @property
     def asks_tables(self) -> bool:
-        """Whether a criterion is about what only the release's tables know."""
+        """Whether a criterion needs the release's tables."""
         return bool(self.mice or self.experience or self.structures or self.session_types or self.normal_only)
 
 
 def list_sessions(tables: Mapping[str, pd.DataFrame], manifest: Manifest) -> pd.DataFrame:
-    """Put together what the release's tables know about its sessions.
+    """Return the sessions of the release, from its tables.
 
     Parameters
     ----------
-    tables : ``ecephys_sessions``, ``behavior_sessions`` and ``probes``, as `read_table` gives them.
-    manifest : tells which files there are.
+    tables : ``ecephys_sessions``, ``behavior_sessions`` and ``probes``, from `read_table`.
+    manifest : lists the files.
 
     Returns
     -------
     DataFrame
         One row per session, recordings first, with the columns `SESSION_COLUMNS`: ``session_id`` is the
-        ``ecephys_session_id`` of a recording, the ``behavior_session_id`` of a behaviour-only session;
+        ``ecephys_session_id`` of a recording, the ``behavior_session_id`` of a behavior-only session;
         ``kind`` is ``recording`` or ``behavior_only``; ``mouse_id`` is text; ``structures`` a tuple of
-        acronyms, empty for behaviour-only sessions; ``is_abnormal`` a flag; ``n_lfp_files`` a count;
-        ``file_id`` the key of the session's file in the manifest, None if there is none. What a table does
-        not have is missing.
+        acronyms, empty for behavior-only sessions; ``is_abnormal`` a flag; ``n_lfp_files`` a count;
+        ``file_id`` the key of the session's file in the manifest, None if there is none. Columns that a table
+        lacks are missing values.
 
     Notes
     -----
-    ``session_number`` is the recording day (1, 2) of recordings, and counts all sessions of a mouse for
-    behaviour-only ones, as in the tables. ``date_of_acquisition`` is as it stands in the table: local time
-    labelled as UTC.
+    As in the tables, ``session_number`` is the recording day (1, 2) of recordings, but counts all sessions of
+    the mouse for behavior-only sessions. ``date_of_acquisition`` is as in the table: local time labelled as
+    UTC.
     """
     recordings = tables["ecephys_sessions"]
     behavior = tables["behavior_sessions"]
-    # A behaviour session names an ecephys session also where there is no recording (HABITUATION), so
-    # that only the recordings' own table tells which behaviour sessions have one.
+    # Behavior sessions may name an ecephys session without a recording (HABITUATION), so only the table of
+    # recordings shows which behavior sessions have one.
     alone = behavior[~behavior["behavior_session_id"].isin(recordings["behavior_session_id"])]
     n_lfp = lfp_probes(tables["probes"], manifest).groupby("ecephys_session_id").size()
     rows = pd.concat(
@@ -112,12 +111,13 @@ def list_sessions(tables: Mapping[str, pd.DataFrame], manifest: Manifest) -> pd.
 
 
 def list_files(manifest: Manifest) -> pd.DataFrame:
-    """Put together what the names of the release's files say about its sessions.
+    """Return the sessions of the release, from the names of its files.
 
     Returns
     -------
     DataFrame
-        As of `list_sessions`, recordings first, by number; what only the tables know is missing.
+        As from `list_sessions`, recordings first, sorted by id; values that are only in the tables are
+        missing.
     """
     named = [(key, parse_name(file.relative_path)) for key, file in manifest.data_files.items()]
     found = pd.DataFrame(
@@ -135,12 +135,12 @@ def list_files(manifest: Manifest) -> pd.DataFrame:
 
 
 def lfp_probes(probes: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
-    """Give the rows of the table of probes whose LFP file is in the release, with ``file_id`` as text.
+    """Return the rows of the probes table with an LFP file in the release, with ``file_id`` as text.
 
     Notes
     -----
-    Probes without LFP carry a file id as well, which is not theirs; ``has_lfp_data`` is what counts. Older
-    releases have no LFP files.
+    Probes without LFP have an (unrelated) file id as well, so ``has_lfp_data`` decides. Older releases have
+    no LFP files.
     """
     has_lfp = (
         probes.get("has_lfp_data", pd.Series(False, index=probes.index)).astype(str).str.lower() == "true"
@@ -150,22 +150,22 @@ def lfp_probes(probes: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
 
 
 def choose(sessions: pd.DataFrame, selection: Selection) -> pd.DataFrame:
-    """Choose sessions.
+    """Select sessions.
 
     Parameters
     ----------
-    sessions : as of `list_sessions`.
-    selection : what is wanted.
+    sessions : table from `list_sessions`.
+    selection : the criteria.
 
     Returns
     -------
     DataFrame
-        The rows that meet all criteria; may be empty, if each is met by some session but all by none.
+        The rows that meet all criteria; may be empty if no session meets all of them.
 
     Raises
     ------
     NotFoundError
-        A value is unknown to the release: one message for all of them.
+        If values are unknown to the release; the message lists all of them.
     """
     criteria = {
         "session": _by_session(sessions, selection.sessions),
@@ -187,7 +187,7 @@ def choose(sessions: pd.DataFrame, selection: Selection) -> pd.DataFrame:
 
 
 Matches = tuple[pd.Series, list[tuple[str, str]]]
-"""Which rows meet a criterion, and the values that no row meets, each with a hint."""
+"""The rows that meet a criterion, and the values that match no row, each with a hint."""
 
 
 def _kinds(selection: Selection) -> tuple[str, ...]:
@@ -212,7 +212,7 @@ def _by_structure(column: pd.Series, wanted: tuple[str, ...]) -> Matches:
 
 
 def _by_tuple(column: pd.Series, wanted: tuple[str, ...]) -> Matches:
-    """Match rows one of whose texts is one of those wanted, whatever the capitals."""
+    """Match rows with at least one of the wanted texts, ignoring case."""
     if not wanted:
         return pd.Series(True, index=column.index), []
     known = sorted({text for texts in column for text in texts})
@@ -227,7 +227,7 @@ def _by_tuple(column: pd.Series, wanted: tuple[str, ...]) -> Matches:
 
 
 def _rows(table: pd.DataFrame, kind: str, id_column: str, manifest: Manifest) -> pd.DataFrame:
-    """Give a table the columns of the sessions' table."""
+    """Convert a table to the columns of the session table."""
     given = {
         "session_id": table[id_column].astype("int64"),
         "kind": kind,
@@ -243,18 +243,18 @@ def _rows(table: pd.DataFrame, kind: str, id_column: str, manifest: Manifest) ->
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series:
-    """Give a column, of missing values if the table does not have it."""
+    """Return a column, of missing values if the table lacks it."""
     return table[name] if name in table else pd.Series(None, index=table.index, dtype=object)
 
 
 def _file_keys(table: pd.DataFrame, manifest: Manifest) -> pd.Series:
-    """Give the file ids as text, None where the manifest has no such file."""
+    """Return the file ids as text, None where the manifest has no such file."""
     keys = _column(table, manifest.file_id_column).map(_plain_number).astype(object)
     return keys.where(keys.isin(list(manifest.data_files)), None)
 
 
 def _plain_number(value: object) -> str | None:
-    """Write a number as the manifest does: a column with missing values has 870.0 for 870."""
+    """Format a number as in the manifest: columns with missing values have 870.0 for 870."""
     if value is None or pd.isna(value):  # type: ignore[call-overload]
         return None
     if isinstance(value, float) and value.is_integer():
@@ -263,12 +263,12 @@ def _plain_number(value: object) -> str | None:
 
 
 def parse_acronyms(value: object) -> tuple[str, ...]:
-    """Give a cell's structures, of a list or of its text in the tables, such as ``['CA1', 'VISp']``.
+    """Return the structures in a cell, given a list or its text, such as ``['CA1', 'VISp']``.
 
     Returns
     -------
     tuple of str
-        Empty for a missing value; channels without a structure are left out.
+        Empty for a missing value; channels without a structure are omitted.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Where a release is: Amazon's bucket, a mirror on a web server, or a folder.
+"""Sources of a release: Amazon's bucket, a mirror on a web server, or a folder.
 
-Two layouts are known. In the *bucket* the manifests lie in ``<project>/manifests/`` and the files beside
-that folder; in AllenSDK's *cache* the manifests lie at the top, and each version's files in
-``<project>-<version>/``. Both are looked for in folders and on web servers alike.
+There are two layouts. In the *bucket* the manifests are in ``<project>/manifests/`` and the files next to
+that folder; in AllenSDK's *cache* the manifests are at the top, and the files of each version in
+``<project>-<version>/``. Both layouts are recognised in folders and on web servers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vbn.web.client import Patience, http_url, is_url, read_all
 
 BUCKET_URL = "https://visual-behavior-neuropixels-data.s3.us-west-2.amazonaws.com"
 KNOWN_VERSIONS = ("0.5.0", "0.4.0", "0.3.0", "0.2.0", "0.1.0")
-"""Asked for by name on servers that list nothing."""
+"""Versions to request by name from servers without a listing."""
 
 BUCKET, CACHE = "bucket", "cache"
 MAXIMUM_PAGES = 1000
@@ -30,12 +30,12 @@ PAGE_BYTES = 2**23
 
 @dataclass(frozen=True)
 class ManifestPlace:
-    """A manifest that was found.
+    """Location of a manifest.
 
     Parameters
     ----------
     name : its file name.
-    version : of the release, as its name says.
+    version : version of the release, from the file name.
     location : its URL or path.
     layout : ``bucket`` or ``cache``.
     """
@@ -46,11 +46,11 @@ class ManifestPlace:
     layout: str
 
     def read(self, patience: Patience | None = None) -> Manifest:
-        """Fetch and read the manifest; errors as of `Manifest.read` and `vbn.web.client.read_all`."""
+        """Fetch and parse the manifest; errors as for `Manifest.read` and `vbn.web.client.read_all`."""
         return Manifest.read(self.content(patience), self.location)
 
     def content(self, patience: Patience | None = None) -> bytes:
-        """Fetch the manifest as it is."""
+        """Fetch the content of the manifest."""
         if is_url(self.location):
             content = read_all(self.location, patience)
             assert content is not None
@@ -63,16 +63,16 @@ class ManifestPlace:
             ) from error
 
     def data_location(self, manifest: Manifest) -> str:
-        """Give the URL or path of the folder that relative paths of the manifest's files begin from."""
+        """Return the URL or path of the folder to which the manifest's paths are relative."""
         parent = _parent(self.location)
         return _join(parent, manifest.folder_name) if self.layout == CACHE else _parent(parent)
 
     def file_location(self, manifest: Manifest, file: ManifestFile) -> str:
-        """Give where to get a file.
+        """Return the location of a file.
 
-        The release's own URL, with the version that the manifest names, if the manifest comes from there;
-        else the file's place beside the manifest, because a mirror's manifest may be a copy of the
-        release's, with its URLs.
+        If the manifest is from the same server as the file's URL, this is that URL, with the version in the
+        manifest; otherwise the file's location relative to the manifest, because a mirror's manifest may be a
+        copy of the release's, with its URLs.
         """
         if is_url(self.location):
             here, there = (urllib.parse.urlsplit(url) for url in (self.location, file.url))
@@ -85,26 +85,26 @@ class ManifestPlace:
 
 
 def find_manifests(source: str | Path, patience: Patience | None = None) -> list[ManifestPlace]:
-    """Look for the manifests of a release.
+    """Find the manifests of a release.
 
     Parameters
     ----------
-    source : URL (``https``, ``http``, ``s3``, ``file``) or folder, of a bucket, the project's folder in it, a
-        copy of either, or AllenSDK's cache; or of one manifest. On the web a listing is needed: S3's, or a
-        page with links; without one the known versions are asked for by name.
-    patience : how long to insist, of a web server.
+    source : URL (``https``, ``http``, ``s3``, ``file``) or folder of a bucket, the project's folder in it, a
+        copy of either, or AllenSDK's cache; or of a single manifest. Web servers need a listing, S3's or a
+        page with links; without one, the known versions are requested by name.
+    patience : retries and timeouts for web servers.
 
     Returns
     -------
     list of ManifestPlace
-        Oldest version first, one of each version.
+        Oldest version first, one manifest per version.
 
     Raises
     ------
     NotFoundError
-        There is none.
+        There is no manifest.
     NotReadableError
-        The server does not answer.
+        The server does not respond.
     """
     found = _on_the_web(http_url(str(source)), patience) if is_url(source) else _in_folder(_local(source))
     if not found:
@@ -116,13 +116,13 @@ def find_manifests(source: str | Path, patience: Patience | None = None) -> list
 
 
 def _local(source: str | Path) -> Path:
-    """Give the path of a folder, which may be named by a ``file:`` URL."""
+    """Return the path of a folder, which may be given as a ``file:`` URL."""
     parts = urllib.parse.urlsplit(str(source))
     return Path(url2pathname(parts.path)) if parts.scheme == "file" else Path(source)
 
 
 def choose_version(places: list[ManifestPlace], version: str | None) -> ManifestPlace:
-    """Give the manifest of a version, of the newest if none is named.
+    """Return the manifest of a version, by default the newest.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def choose_version(places: list[ManifestPlace], version: str | None) -> Manifest
 
 
 def _in_folder(folder: Path) -> list[ManifestPlace]:
-    """Look in a folder, and for a version's folder in AllenSDK's cache in the one around it."""
+    """Find manifests in a folder or, for a version's folder in AllenSDK's cache, in its parent."""
     if folder.is_file():
         return _places(
             [str(folder.absolute())], BUCKET if folder.absolute().parent.name == "manifests" else CACHE
@@ -162,7 +162,7 @@ def _in_folder(folder: Path) -> list[ManifestPlace]:
 
 
 def _on_the_web(url: str, patience: Patience | None) -> list[ManifestPlace]:
-    """Look on a web server."""
+    """Find manifests on a web server."""
     base = url.partition("?")[0].rstrip("/")
     name = urllib.parse.unquote(base.rpartition("/")[2])
     if version_of(name):
@@ -176,7 +176,7 @@ def _on_the_web(url: str, patience: Patience | None) -> list[ManifestPlace]:
 
 
 def _in_pages(base: str, patience: Patience | None) -> Iterator[list[ManifestPlace]]:
-    """Look at pages that list a folder."""
+    """Yield the manifests in pages that list a folder."""
     for folder, layout in (
         (f"{base}/manifests", BUCKET),
         (f"{base}/{PROJECT}/manifests", BUCKET),
@@ -189,7 +189,7 @@ def _in_pages(base: str, patience: Patience | None) -> Iterator[list[ManifestPla
 
 
 def _in_bucket(base: str, patience: Patience | None) -> Iterator[list[ManifestPlace]]:
-    """Ask as one asks S3 (ListObjectsV2), whose bucket the URL or the folder around it may be."""
+    """Yield the manifests in an S3 listing (ListObjectsV2); the URL may be the bucket or a folder in it."""
     bucket = base.removesuffix("/manifests").removesuffix(f"/{PROJECT}")
     folder = f"{PROJECT}/manifests/"
     names: list[str] = []
@@ -209,7 +209,7 @@ def _in_bucket(base: str, patience: Patience | None) -> Iterator[list[ManifestPl
 
 
 def _by_known_names(base: str, patience: Patience | None) -> list[ManifestPlace]:
-    """Ask for the known versions, newest first, until there is one."""
+    """Request the known versions, newest first, until one exists."""
     folders = (f"{base}/manifests", f"{base}/{PROJECT}/manifests")
     for version in KNOWN_VERSIONS:
         for folder in folders:
@@ -220,7 +220,7 @@ def _by_known_names(base: str, patience: Patience | None) -> list[ManifestPlace]
 
 
 def _names_in(page: bytes) -> list[str]:
-    """List the manifests that a page names, whatever its format (HTML, XML, JSON, text), each once."""
+    """List the manifests named in a page of any format (HTML, XML, JSON, text), each once."""
     text = urllib.parse.unquote(html.unescape(page.decode("utf-8", errors="replace")))
     return list(dict.fromkeys(match.group() for match in MANIFEST_NAME.finditer(text)))
 

@@ -1,8 +1,8 @@
-"""The release's CSV tables, cell by cell: what each column holds, and what a cell of it may look like.
+"""Reading the release's CSV tables, with a check of each cell.
 
-Spreadsheets and other programs write these tables anew, and change them: ids lose digits, dates their zone,
-lists their quotes. A cell is taken if it has one meaning, else refused with file, line, column and value.
-How a cell of each kind may be written is said by the functions from ``_id`` on.
+Spreadsheets and other programs change these tables when saving them: ids lose digits, dates their time zone,
+lists their quotes. A cell is accepted if its value is unambiguous, and otherwise refused with file, line,
+column and value. The functions from ``_id`` on define the accepted formats of each kind.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PROBES, CHANNELS, UNITS = "probes.csv", "channels.csv", "units.csv"
 MISSING = frozenset(
     {"", "nan", "NaN", "NAN", "None", "null", "NULL", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaT"}
 )
-"""What a cell without a value holds, as pandas reads it."""
+"""Texts that pandas reads as a missing value."""
 
 ADVICE = "Correct the cell, or take the release's own table."
 ROWS_AT_ONCE = 20_000
@@ -39,18 +39,18 @@ LONGEST_CELL = 2**20
 N_EXAMPLES = 3
 
 Reader = Callable[[str], Any]
-"""Gives the value of a cell's text; raises ValueError, whose text, if any, is the reason."""
+"""Converts the text of a cell; raises ValueError, whose message, if any, is the reason."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What the cells of a column hold.
+    """Type of the cells of a column.
 
     Parameters
     ----------
-    read : gives the value of a cell that is not empty.
-    expected : what a cell should be, for messages.
-    dtype : of the column in a data frame.
+    read : converts the text of a cell that is not empty.
+    expected : description of a valid cell, for messages.
+    dtype : type of the column in a data frame.
     """
 
     read: Reader
@@ -64,10 +64,10 @@ class Column:
 
     Parameters
     ----------
-    kind : what its cells hold.
-    is_needed : whether the table must have it.
-    is_filled : whether no cell may be empty.
-    is_key : whether no two rows may have the same value.
+    kind : type of its cells.
+    is_needed : whether the table must have the column.
+    is_filled : whether cells must not be empty.
+    is_key : whether values must be unique.
     """
 
     kind: Kind
@@ -76,7 +76,7 @@ class Column:
     is_key: bool = False
 
     def read(self, text: str) -> Any:
-        """Return the value of a cell, None for an empty one; raise ValueError if it has no meaning."""
+        """Return the value of a cell, None for an empty one; raise ValueError if it is invalid."""
         text = text.strip()
         if text in MISSING:
             if self.is_filled:
@@ -87,14 +87,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A cell that has no meaning, or a row of another length.
+    """An invalid cell, or a row of the wrong length.
 
     Parameters
     ----------
-    row : number among the rows that are not empty, from 0.
-    column : its name, empty for a row as a whole.
-    text : what stands in the cell.
-    problem : what is wrong and what was expected.
+    row : index among the non-empty rows.
+    column : name of the column, empty for a whole row.
+    text : text of the cell.
+    problem : what is wrong, and what was expected.
     """
 
     row: int
@@ -105,14 +105,14 @@ class Refusal:
 
 @dataclass
 class Table:
-    """What a table holds.
+    """Content of a table.
 
     Parameters
     ----------
     path : its file.
     cells : column -> values, None where a cell is empty or refused.
-    columns : what the columns hold.
-    refused : cells that were refused, row by row.
+    columns : definitions of the columns.
+    refused : refused cells, row by row.
     """
 
     path: Path
@@ -129,7 +129,7 @@ class Table:
             yield dict(zip(self.cells, row, strict=True))
 
     def frame(self) -> pd.DataFrame:
-        """Return the table as a data frame; what may be missing has a type that can be."""
+        """Return the table as a data frame, with nullable types."""
         return pd.DataFrame(
             {
                 name: pd.Series(values, dtype=self.columns[name].kind.dtype)
@@ -138,14 +138,14 @@ class Table:
         )
 
     def problems(self) -> list[NotReadableError]:
-        """Return what is wrong, in words: one message for each column, which names the first cells."""
+        """Return the problems: one error per column, which names the first cells."""
         groups: dict[str, list[Refusal]] = {}
         for one in self.refused:
             groups.setdefault(one.column, []).append(one)
         return [self.problem(group) for group in groups.values()]
 
     def problem(self, refused: list[Refusal]) -> NotReadableError:
-        """Return what is wrong with some cells, in words."""
+        """Return an error for some refused cells."""
         cells = [
             f"line {self._lines.get(one.row, '?')}{f', column {one.column}' if one.column else ''}: "
             f"{quoted(one.text)} {one.problem}"
@@ -171,19 +171,19 @@ def read_table(path: Path, columns: Iterable[str] | None = None, name: str | Non
     Parameters
     ----------
     path : the file.
-    columns : those that are wanted, where the table has them; all by default.
-    name : which table it is, if the file has another name.
+    columns : columns to read, if the table has them; all by default.
+    name : name of the table in the release, if the file has a different one.
 
     Returns
     -------
     Table
-        Cells that have no meaning are None and listed as refused. Rows without any value are left out, as
-        spreadsheets write them at the end. Of columns that are not known the text is kept.
+        Invalid cells are None and listed as refused. Empty rows, which spreadsheets add at the end, are
+        skipped. Unknown columns are read as text.
 
     Raises
     ------
     NotReadableError
-        The file is absent, no text with commas between its columns, or lacks a column or has it twice.
+        The file is absent, is not comma-separated text, or lacks a column or has it twice.
     """
     known = COLUMNS[name or path.name]
     try:
@@ -206,7 +206,7 @@ def read_table(path: Path, columns: Iterable[str] | None = None, name: str | Non
 
 
 def _open(path: Path) -> IO[str]:
-    """Open a table's text; refuse what is known to be none."""
+    """Open a table as text; refuse files that are recognised as something else."""
     csv.field_size_limit(LONGEST_CELL)
     if path.exists() and not path.is_file():
         raise NotReadableError(path, "it is no table, and no file.", "Check the path.")
@@ -221,7 +221,7 @@ def _open(path: Path) -> IO[str]:
 
 
 def _not_utf8(path: Path, error: UnicodeDecodeError) -> str:
-    """Say where the text stops being UTF-8; an error knows its place in a piece of the file only."""
+    """Describe where the text is not UTF-8; the error only has the position within a block of the file."""
     for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
         try:
             line.decode("utf-8")
@@ -231,7 +231,7 @@ def _not_utf8(path: Path, error: UnicodeDecodeError) -> str:
 
 
 def _header(path: Path, rows: Iterator[list[str]], known: dict[str, Column]) -> list[str]:
-    """Read the columns' names; refuse other separators, names given twice, and a table of something else."""
+    """Read the column names; refuse other separators, duplicate names, and other tables."""
     header = [name.strip() for name in next((row for row in rows if any(row)), [])]
     if not header:
         raise NotReadableError(path, "it is no table: it is empty.", "Take the release's own table.")
@@ -255,9 +255,9 @@ def _header(path: Path, rows: Iterator[list[str]], known: dict[str, Column]) -> 
 
 
 def _read_plain(path: Path, n_header: int, header: list[str], wanted: dict[str, Column]) -> Table | None:
-    """Read a table without quotes and without anything to be refused; None if it is not such a one.
+    """Read a table without quotes and without invalid cells; None for any other table.
 
-    The two large tables of the release are. Arrow splits their lines fifteen times as fast as Python does.
+    The two large tables of the release are such tables. Arrow parses them fifteen times as fast as Python.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if content.find(b'"') >= 0:
@@ -272,13 +272,13 @@ def _read_plain(path: Path, n_header: int, header: list[str], wanted: dict[str, 
                 strings_can_be_null=False,
             ),
         )
-    except pyarrow.ArrowInvalid:  # the other reader says what is wrong
+    except pyarrow.ArrowInvalid:  # the other reader reports what is wrong
         return None
     table = Table(path, {}, wanted)
     for (name, column), held in zip(wanted.items(), columns.itercolumns(), strict=True):
         encoded = held.combine_chunks().dictionary_encode()
         seen, texts = _Seen(column), encoded.dictionary.to_pylist()
-        seen.look_at(texts)
+        seen.convert(texts)
         if seen.problems:
             return None
         values = [seen.known[text] for text in texts]
@@ -288,17 +288,17 @@ def _read_plain(path: Path, n_header: int, header: list[str], wanted: dict[str, 
 
 
 def _read_rows(path: Path, rows: Iterator[list[str]], header: list[str], wanted: dict[str, Column]) -> Table:
-    """Read the rows, many at once: equal texts of a column are read once."""
+    """Read the rows in blocks; equal texts in a column are converted once."""
     table = Table(path, {name: [] for name in wanted}, wanted)
     seen = {name: _Seen(column) for name, column in wanted.items()}
-    places = [header.index(name) for name in wanted]
+    positions = [header.index(name) for name in wanted]
     filled = (row for row in rows if any(map(str.strip, row)))
     while chunk := list(itertools.islice(filled, ROWS_AT_ONCE)):
         start = len(table)
         _refuse_lengths(table, chunk, header, start)
-        for name, place in zip(wanted, places, strict=True):
-            texts = [row[place] for row in chunk]
-            seen[name].look_at(texts)
+        for name, position in zip(wanted, positions, strict=True):
+            texts = [row[position] for row in chunk]
+            seen[name].convert(texts)
             table.cells[name] += map(seen[name].known.__getitem__, texts)
             if not seen[name].problems.keys().isdisjoint(texts):
                 table.refused += list(seen[name].refusals(name, texts, start, table))
@@ -308,7 +308,7 @@ def _read_rows(path: Path, rows: Iterator[list[str]], header: list[str], wanted:
 
 
 def _refuse_repeated(table: Table) -> None:
-    """Refuse all rows whose id another row has too: which of them is right cannot be told."""
+    """Refuse all rows that share an id, because it is unknown which of them is right."""
     key = next(name for name, column in table.columns.items() if column.is_key)
     ids = table.cells[key]
     if len(set(ids)) == len(ids):
@@ -322,26 +322,26 @@ def _refuse_repeated(table: Table) -> None:
 
 
 def _refuse_lengths(table: Table, chunk: list[list[str]], header: list[str], start: int) -> None:
-    """Refuse rows with more or fewer cells than columns, and put empty ones in their place."""
+    """Refuse rows with more or fewer cells than columns, and replace them by empty rows."""
     n_columns = len(header)
     if set(map(len, chunk)) == {n_columns}:
         return
-    for at, row in enumerate(chunk):
+    for index, row in enumerate(chunk):
         if len(row) != n_columns:
             problem = f"is {len(row)} cells, where {n_columns} are expected (a text with commas needs quotes)"
-            table.refused.append(Refusal(start + at, "", ",".join(row), problem))
-            chunk[at] = [""] * n_columns
+            table.refused.append(Refusal(start + index, "", ",".join(row), problem))
+            chunk[index] = [""] * n_columns
 
 
 @dataclass
 class _Seen:
-    """The texts of a column that were seen, with their values, and what is wrong with some."""
+    """The distinct texts of a column, with their values and problems."""
 
     column: Column
     known: dict[str, Any] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
-    def look_at(self, texts: Iterable[str]) -> None:
+    def convert(self, texts: Iterable[str]) -> None:
         for text in {text for text in texts if text not in self.known}:
             try:
                 self.known[text] = self.column.read(text)
@@ -358,7 +358,7 @@ class _Seen:
 
 
 def _lines_of(path: Path, wanted: set[int]) -> dict[int, int]:
-    """Return the lines of some rows, as an editor numbers them; texts may have several lines."""
+    """Return the line numbers of rows, as in an editor; a cell may span several lines."""
     lines: dict[int, int] = {}
     with _open(path) as file:
         rows = csv.reader(file, strict=True)
@@ -392,7 +392,7 @@ _FLAGS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0
 
 
 def _whole(text: str, lowest: int, highest: int) -> int:
-    """Read a whole number; ``1696.0`` is one, as columns with empty cells are written so."""
+    """Read a whole number; ``1696.0`` is accepted, as pandas writes columns with empty cells like this."""
     match = _WHOLE.fullmatch(text)
     if match is None or len(match[1]) > 20:
         raise ValueError(*_why_no_number(text))
@@ -403,7 +403,7 @@ def _whole(text: str, lowest: int, highest: int) -> int:
 
 
 def _why_no_number(text: str) -> tuple[str, ...]:
-    """Say what has become of a number in a spreadsheet."""
+    """Return how a spreadsheet has changed a number, if recognised."""
     if _EXPONENT.fullmatch(text):
         return ("in exponent form, digits may be lost",)
     return ("with marks between its digits",) if _SEPARATED.fullmatch(text) else ()
@@ -435,7 +435,7 @@ def _number(text: str) -> float:
 
 
 def _metric(text: str) -> float:
-    """Read a metric of a unit, which may be infinite."""
+    """Read a unit metric, which may be infinite."""
     sign = text[:1] if text[:1] in ("+", "-") else ""
     return float(text) if text.removeprefix(sign).lower() in ("inf", "infinity") else _number(text)
 
@@ -452,7 +452,7 @@ def _flag(text: str) -> bool:
 
 
 def _time(text: str) -> str:
-    """Read a date with time, and write it as the release does; without a zone it has the release's.
+    """Read a date with time, and return it in the release's format; the default zone is the release's.
 
     Examples
     --------
@@ -461,14 +461,14 @@ def _time(text: str) -> str:
     """
     if not _TIME.fullmatch(text):
         raise ValueError
-    time = datetime.fromisoformat(text)  # ValueError for a 30th of February; its words are Python's
+    time = datetime.fromisoformat(text)  # ValueError for dates such as 30 February
     if time.year not in _YEARS:
         raise ValueError("out of range")
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat(" ")
 
 
 def _mouse(text: str) -> str:
-    """Read a mouse's id: a number in the release, a name in a lab."""
+    """Read the id of a mouse: a number in the release, possibly a name in a lab."""
     if _WHOLE.fullmatch(text) and text[0] in "0123456789":
         text = text.partition(".")[0]
     elif _NUMBER.fullmatch(text) or _why_no_number(text):
@@ -479,7 +479,7 @@ def _mouse(text: str) -> str:
 
 
 def _text_of(longest: int) -> Reader:
-    """Return a reader of texts of a length that the database can hold."""
+    """Return a reader of texts of limited length."""
 
     def read(text: str) -> str:
         if len(text) > longest:
@@ -492,15 +492,16 @@ def _text_of(longest: int) -> Reader:
 
 
 def _items(text: str, item: Callable[[str, bool], Any]) -> list[Any]:
-    """Read a list as Python or numpy prints it, or one item without brackets.
+    """Read a list as printed by Python or numpy, or a single item without brackets.
 
     Parameters
     ----------
-    item : gives the value of an item's text; it is told whether that was in quotes.
+    text : text of the cell.
+    item : converts the text of an item; its second argument is whether the text was in quotes.
 
     Notes
     -----
-    Texts side by side without a comma are two items; Python itself would join them to one.
+    Adjacent texts without a comma are separate items, although Python would concatenate them.
     """
     is_list = text.startswith("[") and text.endswith("]") and len(text) > 1
     inner = text[1:-1].strip() if is_list else text
@@ -519,7 +520,7 @@ def _known_item(text: str, is_quoted: bool, item: Callable[[str, bool], Any]) ->
 
 
 def _pieces(inner: str) -> Iterator[tuple[str, bool]]:
-    """Yield the items of a list, and whether they are in quotes; there are commas between all, or spaces."""
+    """Yield the items of a list, separated by commas or by spaces, and whether they are in quotes."""
     found = list(_ITEM.finditer(inner))
     if any(match["other"] == "," for match in found):
         kinds = "".join("," if match["other"] else "i" for match in found)
@@ -536,7 +537,7 @@ def _pieces(inner: str) -> Iterator[tuple[str, bool]]:
 
 
 def _names(text: str) -> list[str | None]:
-    """Read a list of structures; ``nan`` and ``None`` in it are channels without one.
+    """Read a list of structures; ``nan`` and ``None`` stand for channels without a structure.
 
     Examples
     --------
@@ -572,7 +573,7 @@ def _times(text: str) -> list[float | None]:
 
 
 def _flagged(read: Callable[[str], list[Any]]) -> Reader:
-    """Return a reader of what is abnormal, to which an empty list is nothing."""
+    """Return a reader of abnormality lists, for which an empty list is a missing value."""
     return lambda text: read(text) or None
 
 
@@ -674,4 +675,4 @@ COLUMNS: dict[str, dict[str, Column]] = {
         **{name: Column(METRIC) for name in _METRICS},
     },
 }
-"""Table -> its columns, by name."""
+"""Table -> column name -> column."""
