@@ -1,21 +1,21 @@
-"""The errors that a user may meet, as a tree.
+"""The hierarchy of errors that a user may see.
 
 ::
 
     VbnError
-    ├── FileError               something is wrong with one file
-    │   ├── NotReadableError        absent, no permission, cut short, not HDF5
-    │   ├── NotNwbError             HDF5, but no NWB file
-    │   ├── WrongKindError          an NWB file, but not a VBN recording (foreign, LFP, behaviour only)
-    │   └── InvalidContentError     a VBN recording whose content contradicts itself or misses a part
-    ├── ConflictError           what is entered already disagrees with what is being entered
-    ├── NotFoundError           a session, structure, table or row that is not there
-    ├── SettingError            a setting or an argument that cannot be used
-    ├── ServerError             the database cannot be reached, or refuses
+    ├── FileError               a problem with one file
+    │   ├── NotReadableError        absent, no permission, truncated, not HDF5
+    │   ├── NotNwbError             HDF5, but not NWB
+    │   ├── WrongKindError          NWB, but not of the required kind (foreign, LFP, behavior only)
+    │   └── InvalidContentError     a VBN file whose content is contradictory or incomplete
+    ├── ConflictError           new data disagree with existing data
+    ├── NotFoundError           a session, structure, table or row does not exist
+    ├── SettingError            an invalid setting or argument
+    ├── ServerError             the database server cannot be reached, or refuses
     └── StoreError              the array store cannot be written or read
 
-Each message says what is wrong, with what, and what to do about it. Programming errors stay
-``TypeError`` and ``ValueError``.
+Each message says what is wrong, with what, and what to do about it. Programming errors remain ``TypeError``
+and ``ValueError``.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from typing import Any
 from vbn.visible import visible
 
 LONGEST_QUOTE = 60
-"""How much of a value a message shows, in characters."""
+"""Longest quote of a value in a message, in characters."""
 
 
 def shortened(text: object, longest: int = LONGEST_QUOTE) -> str:
-    """Return a text as a message shows it: in one line, all visible, without its end where it is long.
+    """Return a text for a message: on one line, with all characters visible, truncated if long.
 
     Parameters
     ----------
-    text : anything; its ``str``.
-    longest : characters that are kept.
+    text : any object; its ``str`` is used.
+    longest : number of characters to keep.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def shortened(text: object, longest: int = LONGEST_QUOTE) -> str:
 
 
 def quoted(value: Any) -> str:
-    """Return a value of a file as a message quotes it: text in quotes, and not more than a line of it.
+    """Return a value for a message: text in quotes, truncated if long.
 
     Examples
     --------
@@ -62,17 +62,17 @@ def quoted(value: Any) -> str:
 
 
 class VbnError(Exception):
-    """Base of every error that is the input's, the settings' or the server's fault, not the program's."""
+    """Base of all errors caused by input, settings or server rather than by a bug."""
 
 
 class FileError(VbnError):
-    """Something is wrong with one file.
+    """A problem with one file.
 
     Parameters
     ----------
     path : path or URL of the file.
     problem : what was expected and what was found.
-    advice : what the reader of the message can do.
+    advice : what the user can do.
     """
 
     def __init__(self, path: str | Path, problem: str, advice: str = "") -> None:
@@ -82,16 +82,16 @@ class FileError(VbnError):
         super().__init__(f"{visible(self.path)}: {problem}" + (f" {advice}" if advice else ""))
 
     def __reduce__(self) -> tuple[type[FileError], tuple[str, str, str]]:
-        """Make the error survive the way back from a worker process."""
+        """Support pickling, so that the error can be returned from a worker process."""
         return type(self), (self.path, self.problem, self.advice)
 
 
 class NotReadableError(FileError):
-    """The file is absent, forbidden, cut short, or not HDF5."""
+    """The file is absent, unreadable, truncated, or not HDF5."""
 
 
 class AbsentError(NotReadableError):
-    """There is no such file."""
+    """The file does not exist."""
 
 
 class NotNwbError(FileError):
@@ -99,23 +99,23 @@ class NotNwbError(FileError):
 
 
 class WrongKindError(FileError):
-    """The file is NWB, but not of the kind that was asked for."""
+    """The file is NWB, but not of the required kind."""
 
 
 class InvalidContentError(FileError):
-    """The file is a VBN file whose content contradicts itself or misses a required part."""
+    """The file is a VBN file whose content is contradictory or incomplete."""
 
 
 class ConflictError(VbnError):
-    """What is being entered disagrees with what is entered already."""
+    """New data disagree with existing data."""
 
 
 class NotFoundError(VbnError):
-    """Something that was named does not exist."""
+    """A named object does not exist."""
 
 
 class SettingError(VbnError):
-    """A setting or an argument cannot be used."""
+    """A setting or an argument is invalid."""
 
 
 class ServerError(VbnError):

@@ -1,33 +1,35 @@
-"""Text from elsewhere as people may see it: what a screen would not show, or would obey, is written out.
+"""Escaping of invisible and control characters in text from files.
 
-Names in a file are anybody's. A terminal obeys control characters (it moves, clears, renames its window,
-types for the user); characters of direction and of no width make one text look like another.
+Names in a file are untrusted. Terminals obey control characters (moving the cursor, clearing the screen,
+renaming the window, even typing for the user); bidirectional and zero-width characters make different texts
+look alike.
 """
 
 from __future__ import annotations
 
 import re
 
-# Drawn as nothing, although Unicode counts them among letters, marks or spaces.
-UNSEEN = (
+# Invisible, although Unicode classes them as letters, marks or spaces.
+INVISIBLE = (
     "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
 )
-_SUSPECT = re.compile(rf"[^\x20-\x7e\u00a1-\u00ac\u00ae-\u0233]|[{UNSEEN}]")
-_UNSEEN = re.compile(f"[{UNSEEN}]")
+_SUSPECT = re.compile(rf"[^\x20-\x7e\u00a1-\u00ac\u00ae-\u0233]|[{INVISIBLE}]")
+_INVISIBLE = re.compile(f"[{INVISIBLE}]")
 
 
 def visible(text: str, keep: str = "") -> str:
-    r"""Write out what is not seen: controls, directions, no width, halves of characters, unknown ones.
+    r"""Escape invisible characters: control, bidirectional, zero-width, surrogate and unassigned ones.
 
     Parameters
     ----------
-    text : from anywhere.
-    keep : characters that stay as they are, such as a line's end.
+    text : any text.
+    keep : characters that are not escaped, such as a line feed.
 
     Returns
     -------
     str
-        Printable. What is visible, backslashes too, stays, so that doing it again changes nothing.
+        Printable text. Visible characters, including backslashes, are unchanged, so that escaping again has
+        no effect.
 
     Examples
     --------
@@ -36,10 +38,10 @@ def visible(text: str, keep: str = "") -> str:
     >>> visible("µm, 鼠")
     'µm, 鼠'
     """
-    return _SUSPECT.sub(lambda found: _written_out(found.group(), keep), text)
+    return _SUSPECT.sub(lambda found: _escaped(found.group(), keep), text)
 
 
-def _written_out(character: str, keep: str) -> str:
-    if character in keep or (character.isprintable() and not _UNSEEN.match(character)):
+def _escaped(character: str, keep: str) -> str:
+    if character in keep or (character.isprintable() and not _INVISIBLE.match(character)):
         return character
     return character.encode("unicode_escape").decode()

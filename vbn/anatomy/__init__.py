@@ -1,11 +1,11 @@
-"""Brain structures: the names, parents and groups of the acronyms that the release uses.
+"""Brain structures: names, parents and groups of the acronyms used in the release.
 
 Acronyms, names and parents are those of the Allen Mouse Brain Common Coordinate Framework (CCFv3, 2017
-ontology; Wang et al. 2020, Cell 181:936), without layers and substructures, as the release has them.
-The groups are ours: coarse names that people ask for (``visual cortex``, ``thalamus``, ...). ``VISrl`` and
-``VISa`` stand below the posterior parietal areas in the ontology and are visual areas here, as in the
-publications on this data set. ``root`` (fibre tract or outside of the brain) and ``grey`` (no label below
-cortex) are acronyms of the release, in the group ``unassigned``.
+ontology; Wang et al. 2020, Cell 181:936), without layers and substructures, as in the release. The groups are
+ours: coarse names for queries (``visual cortex``, ``thalamus``, ...). ``VISrl`` and ``VISa`` belong to the
+posterior parietal areas in the ontology, but are visual areas here, as in the publications on this data set.
+``root`` (fibre tract or outside the brain) and ``grey`` (unlabelled, below cortex) are acronyms of the
+release, in the group ``unassigned``.
 """
 
 from __future__ import annotations
