@@ -14,7 +14,7 @@ from vbn.analysis.optotagging.conditions import sorted_pulses
 from vbn.analysis.optotagging.measure import Measured, Plan, make_plan, measure
 from vbn.analysis.optotagging.parameters import EvidenceParameters
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers, unit_trains
-from vbn.analysis.statistics import rate_excess_p_values, row_medians, signed_rank_p_values
+from vbn.analysis.statistics import one_sided_signed_rank_p_values, rate_excess_p_values, row_medians
 
 DEFAULT_EVIDENCE = EvidenceParameters()
 _INTEGERS = (
@@ -182,8 +182,8 @@ def _paired_tests(plan: Plan, counts: Integers, row: int) -> _Columns:
 
     evoked = rates("evoked")
     return {
-        "p_wilcoxon": signed_rank_p_values(evoked - rates("paired")),
-        "censored_p_wilcoxon": signed_rank_p_values(evoked - rates("baseline")),
+        "p_wilcoxon": one_sided_signed_rank_p_values(evoked - rates("paired")),
+        "censored_p_wilcoxon": one_sided_signed_rank_p_values(evoked - rates("baseline")),
     }
 
 
