@@ -31,11 +31,11 @@ def one_sided_signed_rank_p_values(differences: ArrayLike) -> Floats:
     """
     from scipy.stats import wilcoxon  # takes half a second
 
-    values = np.round(np.asarray(differences, dtype=np.float64), _DECIMALS)
+    values = np.asarray(differences, dtype=np.float64).round(_DECIMALS)
     if values.size == 0:
         return np.full(len(values), np.nan)
     with np.errstate(invalid="ignore"):  # 0 / 0 where all differences are zero
-        p = wilcoxon(values, axis=1, alternative="greater", method="asymptotic", correction=False).pvalue
+        p = wilcoxon(values, axis=1, alternative="greater", method="approx").pvalue
     return np.where(np.isnan(p), 1.0, p)
 
 
