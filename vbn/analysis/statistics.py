@@ -35,7 +35,8 @@ def one_sided_signed_rank_p_values(differences: ArrayLike) -> Floats:
     if values.size == 0:
         return np.full(len(values), np.nan)
     with np.errstate(invalid="ignore"):  # 0 / 0 where all differences are zero
-        p = wilcoxon(values, axis=1, alternative="greater", method="approx").pvalue
+        result = wilcoxon(values, axis=1, alternative="greater", method="asymptotic")  # type: ignore[call-overload]
+    p = result.pvalue
     return np.where(np.isnan(p), 1.0, p)
 
 

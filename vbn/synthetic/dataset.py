@@ -21,6 +21,7 @@ from vbn.synthetic.settings import CHANNELS_PER_PROBE, GENOTYPES, SessionIdentit
 from vbn.synthetic.simulate import Session, simulate_session
 from vbn.synthetic.task import TRIAL_KINDS
 from vbn.synthetic.timeline import image_stimulus_name
+from vbn.whole_files import whole_file, write_whole
 
 _FIRST_FILE_ID = 900_001
 _FAMILIAR_EXPOSURES = 30
@@ -56,22 +57,16 @@ def write_sessions(
     for index in range(settings.sessions):
         session = simulate_session(settings, index)
         path = session_path(out, session.identity.session_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        try:
+        with whole_file(path) as part:
             counts = write_session(part, session)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
         paths.append(path)
         truths[str(session.identity.session_id)] = session_truth(session, counts)
         rows.append(_session_row(session))
         behavior_rows.append(_behavior_row(session.identity))
         report(index + 1, settings.sessions)
     _write_tables(out, rows, behavior_rows)
-    _write_text(
-        out / "ground_truth.json", json.dumps({"settings": asdict(settings), "sessions": truths}, indent=1)
-    )
+    truth = {"settings": asdict(settings), "sessions": truths}
+    write_whole(out / "ground_truth.json", json.dumps(truth, indent=1).encode())
     return paths
 
 
@@ -81,15 +76,9 @@ def _no_report(done: int, total: int) -> None:
 
 def _write_tables(out: Path, rows: list[dict[str, object]], behavior_rows: list[dict[str, object]]) -> None:
     folder = out / "project_metadata"
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_text(folder / "ecephys_sessions.csv", pd.DataFrame(rows).to_csv(index=False))
-    _write_text(folder / "behavior_sessions.csv", pd.DataFrame(behavior_rows).to_csv(index=False))
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    write_whole(folder / "ecephys_sessions.csv", pd.DataFrame(rows).to_csv(index=False).encode())
+    behavior_table = pd.DataFrame(behavior_rows).to_csv(index=False)
+    write_whole(folder / "behavior_sessions.csv", behavior_table.encode())
 
 
 def _common_row(identity: SessionIdentity) -> dict[str, object]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vbn.errors import InvalidContentError, NotFoundError
+from vbn.whole_files import write_whole
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -55,12 +55,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write it into a backup's folder, in one step and to the disk itself."""
-        draft = folder / f"{MANIFEST}.new"
-        with draft.open("w") as file:
-            json.dump(asdict(self), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(folder / MANIFEST)
+        write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=1).encode())
 
 
 def read_manifest(folder: Path) -> Manifest:

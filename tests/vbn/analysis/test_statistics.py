@@ -34,7 +34,7 @@ class TestOneSidedSignedRank:
             assert p == pytest.approx(expected, rel=1e-12)
 
     def test_nothing_to_test(self):
-        assert one_sided_signed_rank_p_values([[0, 0]]).tolist() == [1]
+        assert one_sided_signed_rank_p_values([[0, 0], [np.nan, 1]]).tolist() == [1, 1]
         assert np.isnan(one_sided_signed_rank_p_values(np.empty((2, 0)))).all()
         assert one_sided_signed_rank_p_values(np.empty((0, 3))).shape == (0,)
 
