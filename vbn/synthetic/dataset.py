@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from vbn.synthetic.settings import CHANNELS_PER_PROBE, GENOTYPES, SessionIdentity, SyntheticSettings
-from vbn.synthetic.simulate import Session, simulate_session
+from vbn.synthetic.simulate import SimulatedSession, simulate_session
 from vbn.synthetic.task import TRIAL_KINDS
 from vbn.synthetic.timeline import image_stimulus_name
 from vbn.whole_files import whole_file, write_whole
@@ -97,7 +97,7 @@ def _common_row(identity: SessionIdentity) -> dict[str, object]:
     }
 
 
-def _session_row(session: Session) -> dict[str, object]:
+def _session_row(session: SimulatedSession) -> dict[str, object]:
     identity = session.identity
     structures = {unit.structure for unit in session.units} | set(session.channels["location"])
     return {
@@ -128,7 +128,7 @@ def _behavior_row(identity: SessionIdentity) -> dict[str, object]:
     }
 
 
-def session_truth(session: Session, spike_counts: list[int]) -> dict[str, object]:
+def session_truth(session: SimulatedSession, spike_counts: list[int]) -> dict[str, object]:
     """Put together what was injected into one session, JSON-ready (None for missing)."""
     identity, flashes = session.identity, session.flashes
     kinds = [plan.kind for plan in session.plans]
@@ -162,13 +162,13 @@ def session_truth(session: Session, spike_counts: list[int]) -> dict[str, object
     }
 
 
-def _block_starts(session: Session) -> dict[str, float]:
+def _block_starts(session: SimulatedSession) -> dict[str, float]:
     every = pd.concat([table[["stimulus_block", "start_time"]] for table in session.presentations.values()])
     first = every.groupby("stimulus_block")["start_time"].min()
     return {str(block): float(first[block]) for block in sorted(first.index)}
 
 
-def _unit_truths(session: Session, spike_counts: list[int]) -> list[dict[str, object]]:
+def _unit_truths(session: SimulatedSession, spike_counts: list[int]) -> list[dict[str, object]]:
     identity = session.identity
     return [
         {

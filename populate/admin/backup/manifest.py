@@ -23,7 +23,7 @@ class SavedFile:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class BackupManifest:
     """A whole backup.
 
     Attributes
@@ -58,7 +58,7 @@ class Manifest:
         write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=1).encode())
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> BackupManifest:
     """Return the manifest of a backup.
 
     Raises
@@ -83,7 +83,7 @@ def read_manifest(folder: Path) -> Manifest:
                 "Update vbn-datajoint.",
             )
         files = {name: SavedFile(**file) for name, file in content["files"].items()}
-        return Manifest(**{**content, "dump_file": SavedFile(**content["dump_file"]), "files": files})
+        return BackupManifest(**{**content, "dump_file": SavedFile(**content["dump_file"]), "files": files})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidContentError(
             path, f"it is no manifest of a backup ({type(error).__name__}: {error}).", "Use another backup."

@@ -1,7 +1,7 @@
 """Look up every unit's spikes around the laser's pulses, once.
 
-What is the same for all units of a session (windows, bins drawn from the gaps) is a `Plan`; what is found is
-`Measured`, numbers per unit and pulse, of which `vbn.analysis.optotagging.evidence` makes rates and tests.
+What is the same for all units of a session (windows, bins drawn from the gaps) is an `EvidencePlan`; what is
+found is `Measured`, numbers per unit and pulse, of which `vbn.analysis.optotagging.evidence` makes rates and tests.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SaltWindows:
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvidencePlan:
     """What is looked up in every train.
 
     ``edges_s`` is flat, over (n_windows, 2, n_pulses) with the windows in the order of ``names``;
@@ -58,7 +58,7 @@ class Plan:
     salt_windows: dict[int, SaltWindows]
 
 
-def make_plan(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> Plan:
+def make_plan(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> EvidencePlan:
     """Lay out a session's windows, and draw its bins from the gaps.
 
     Parameters
@@ -78,7 +78,7 @@ def make_plan(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> Plan
     before_pulses = _salt_windows(pulses, parameters, is_cosine)
     starts = [found.windows.start_s[0] for found in before_pulses.values() if found.windows.start_s.size]
     gap_bins, cosine_bins = _gap_bins(pulses, parameters, seed)
-    return Plan(
+    return EvidencePlan(
         parameters=parameters,
         pulses=pulses,
         names=tuple(windows[0]),
@@ -171,7 +171,7 @@ class Measured:
     cosine: Floats
 
 
-def measure(plan: Plan, trains: Iterable[Floats]) -> Measured:
+def measure(plan: EvidencePlan, trains: Iterable[Floats]) -> Measured:
     """Look up every train, one after the other."""
     rows = [_measure_unit(plan, train) for train in trains]
     n_pulses, n_conditions = plan.pulses.start_s.size, len(plan.pulses.conditions)
@@ -182,7 +182,7 @@ def measure(plan: Plan, trains: Iterable[Floats]) -> Measured:
     )
 
 
-def _measure_unit(plan: Plan, train: Floats) -> tuple[object, ...]:
+def _measure_unit(plan: EvidencePlan, train: Floats) -> tuple[object, ...]:
     first, last = np.searchsorted(train, [plan.from_s, plan.until_s])
     onward, near = train[first:], train[first:last]
     index = np.searchsorted(onward, plan.edges_s).reshape(len(plan.names), 2, -1)
@@ -210,7 +210,7 @@ def _spikes_at(train: Floats, index: Integers) -> Floats:
     return np.where(index < train.size, train[np.minimum(index, train.size - 1)], np.nan)
 
 
-def _salt_of_conditions(plan: Plan, train: Floats) -> Floats:
+def _salt_of_conditions(plan: EvidencePlan, train: Floats) -> Floats:
     found = np.full((len(plan.is_cosine), 2), np.nan)
     placed: dict[tuple[float, int], Integers] = {}
     for row, light_free in plan.salt_windows.items():
@@ -236,7 +236,7 @@ def _first_bins(windows: Windows, n_bins: int, train: Floats) -> Integers:
     return found
 
 
-def _cosine_of_conditions(plan: Plan, train: Floats) -> Floats:
+def _cosine_of_conditions(plan: EvidencePlan, train: Floats) -> Floats:
     found = np.full((len(plan.is_cosine), 2), np.nan)
     if not plan.is_cosine.any():
         return found

@@ -73,7 +73,7 @@ class FileIdentity:
     size_bytes: int
 
 
-class Version(NamedTuple):
+class FileVersion(NamedTuple):
     """A content of a file of this machine: the same file, of this size, last changed then."""
 
     device: int
@@ -236,7 +236,7 @@ def open_hdf5(path: Path | str) -> Iterator[Any]:
         yield file
 
 
-def version_of(file: int | h5py.File) -> Version:
+def version_of(file: int | h5py.File) -> FileVersion:
     """Tell which content of which file of this machine is open.
 
     Parameters
@@ -244,7 +244,7 @@ def version_of(file: int | h5py.File) -> Version:
     file : a file descriptor, or what `open_hdf5` gives for a path.
     """
     found = os.fstat(file if isinstance(file, int) else file.id.get_vfd_handle())
-    return Version(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return FileVersion(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _require_regular(path: Path | str) -> None:
