@@ -23,6 +23,7 @@ import pymysql
 import schemas
 from schemas import administration
 from schemas.bases.registry import modules, part_classes, tables
+from schemas.queries.checks import name_and_value
 from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint import dj
 from schemas.server.error_codes import LOCKED, code_of, is_lost
@@ -216,9 +217,7 @@ def _records() -> set[type]:
 
 def _condition(cls: Any, text: str) -> tuple[str, Any]:
     """Return attribute and value of ``attribute=value``, of the attribute's type."""
-    name, separator, value = (part.strip() for part in text.partition("="))
-    if not separator or not name or not value:
-        raise SettingError(f"'{text}' is not attribute=value.")
+    name, value = name_and_value(text)
     _require_attribute(cls, name)
     return name, _typed(cls.heading.attributes[name], value)
 

@@ -1,7 +1,8 @@
 """Look up every unit's spikes around the laser's pulses, once.
 
 What is the same for all units of a session (windows, bins drawn from the gaps) is an `EvidencePlan`; what is
-found is `Measured`, numbers per unit and pulse, of which `vbn.analysis.optotagging.evidence` makes rates and tests.
+found is `Measured`, numbers per unit and pulse, of which `vbn.analysis.optotagging.evidence` makes rates and
+tests.
 """
 
 from __future__ import annotations
