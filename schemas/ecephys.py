@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import importlib
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,13 +16,11 @@ from schemas.bases.issues import note_issues
 from schemas.bases.parameter_table import ParameterTable
 from schemas.bases.provenance import MadeWith, provenance_lines, source_hash
 from schemas.bases.unique_ids import refusing_known_ids, require_own_ids
-from schemas.files.array_store import mapped
 from schemas.files.open_file import registered_file
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, key_of_session, require_storable, rows_from_frame
-from schemas.server.datajoint import decode_array, dj
+from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
-from vbn.analysis.spikes.trains import SpikePieces
 from vbn.anatomy import UNLISTED_GROUP
 from vbn.nwb.checks.findings import (
     find_channel_issues,
@@ -33,6 +29,7 @@ from vbn.nwb.checks.findings import (
     find_unit_issues,
 )
 from vbn.nwb.issue import first_of, issue
+from vbn.nwb.readers.lfp import LfpPieceParameters
 from vbn.nwb.readers.probes import CCF_COLUMNS
 from vbn.nwb.readers.recording_end import last_recorded_time, last_spikes
 
@@ -345,33 +342,12 @@ class CurrentSourceDensity(LfpImport):
         note_issues(key, "CurrentSourceDensity", missing, about)
 
 
-@dataclass(frozen=True)
-class LfpPieceSettings:
-    """Which piece of an LFP is copied.
-
-    Parameters
-    ----------
-    piece_start, piece_stop : seconds on the session's clock, None for the first or last sample.
-    decimation : each so-many-th sample is kept, after a low-pass filter.
-    """
-
-    piece_start: float | None
-    piece_stop: float | None
-    decimation: int
-
-    def __post_init__(self) -> None:
-        if self.decimation < 1:
-            raise ValueError(f"decimation must be at least 1, got {self.decimation}.")
-        if None not in (self.piece_start, self.piece_stop) and not self.piece_start < self.piece_stop:
-            raise ValueError(f"piece_stop must be after piece_start, got {self}.")
-
-
 @schema
 class LfpPieceParams(ParameterTable):
     """One way to cut a piece out of the LFP for the store; none exists until somebody enters one."""
 
-    settings = LfpPieceSettings
-    defaults: ClassVar[dict[str, LfpPieceSettings]] = {}
+    settings = LfpPieceParameters
+    defaults: ClassVar[dict[str, LfpPieceParameters]] = {}
     definition = """
     # One way to cut a piece out of the LFP
     lfp_piece : varchar(64)  # readable name
@@ -432,7 +408,7 @@ def add_lfp_piece(
     -------
     bool : whether it was added, False if it is there already.
     """
-    return LfpPieceParams.add(name, LfpPieceSettings(start_s, stop_s, decimate))
+    return LfpPieceParams.add(name, LfpPieceParameters(start_s, stop_s, decimate))
 
 
 def lfp_source(key: dict[str, Any]) -> dict[str, Any]:
@@ -441,37 +417,6 @@ def lfp_source(key: dict[str, Any]) -> dict[str, Any]:
     row = (session.LfpFile & key_of_session(key) & {"lfp_probe_id": probe_id}).fetch1()
     names = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns")
     return {name: row["lfp_" + name] for name in names} | {"file_kind": "lfp"}
-
-
-def lfp_samples(key: dict[str, Any], **piece: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Read a piece of the LFP of one probe from its file.
-
-    Parameters
-    ----------
-    key : primary key of the probe.
-    piece : ``start_s``, ``stop_s``, ``channel_ids``, ``decimate`` of `vbn.nwb.read_lfp_samples`.
-
-    Returns
-    -------
-    timestamps : (n_times,) float64, seconds.
-    samples : (n_times, n_channels) float32, volts.
-    """
-    return vbn.nwb.read_lfp_samples(registered_file(lfp_source(key)), **piece)
-
-
-def unit_waveform(key: dict[str, Any]) -> np.ndarray:
-    """Read the mean waveform of one unit on all channels of its probe, from the session's file.
-
-    Parameters
-    ----------
-    key : primary key of the unit.
-
-    Returns
-    -------
-    (384, 82) float64, microvolts; channel 0 is at the tip, samples at 30 kHz.
-    """
-    source = (session.NwbFile & key_of_session(key)).fetch1()
-    return vbn.nwb.read_unit_waveform(registered_file(source), key["unit_id"])
 
 
 def with_unregistered_as_missing(channels: pd.DataFrame) -> pd.DataFrame:
@@ -495,103 +440,18 @@ def enter_structures(acronyms: Iterable[str]) -> list[str]:
     return unlisted
 
 
-def iterate_probe_spikes(units: Any) -> Iterator[tuple[dict[str, Any], pd.DataFrame, np.ndarray]]:
-    """Yield the spike times of units, one probe after the other.
-
-    Parameters
-    ----------
-    units : query expression with the rows of ``Recording.Unit`` that are wanted.
-
-    Yields
-    ------
-    key : the probe's primary key.
-    frame : one row per wanted unit of the probe, by ascending unit id: ``unit_id``,
-        ``spike_offset``, ``n_spikes``.
-    spike_times : (n,) float64, seconds; the probe's whole array as a memory map. A unit's
-        spikes are ``spike_times[spike_offset : spike_offset + n_spikes]``.
-    """
-    wanted = (Recording.Unit & units.proj()).proj("spike_offset", "n_spikes")
-    *probe_key, _ = Recording.Unit.primary_key
-    rows = sorted(wanted.cursor().fetchall())  # by probe and unit, whatever the server's order of text is
-    for values, members in itertools.groupby(rows, key=lambda row: row[: len(probe_key)]):
-        key = dict(zip(probe_key, values, strict=True))
-        numbers = np.array([row[len(probe_key) :] for row in members], dtype=np.int64)
-        frame = pd.DataFrame(numbers, columns=["unit_id", "spike_offset", "n_spikes"])
-        yield key, frame, _probe_spike_times(key)
+READERS = (
+    "iterate_probe_spikes", "lfp_samples", "located_frame", "session_spikes", "spike_times", "unit_waveform",
+)  # fmt: skip
+"""Functions of `schemas.reading.recordings` that people call as this module's."""
 
 
-def _probe_spike_times(key: dict[str, Any]) -> np.ndarray:
-    """Return the spike times of a probe as a memory map.
-
-    The server is asked directly: DataJoint would first read the table's heading, by eight questions that
-    take longer than all the rest.
-    """
-    connection, condition = Recording.Unit.connection, " AND ".join(f"{name} = %s" for name in key)
-    query = f"SELECT probe_spike_times FROM {Recording.Probe.full_table_name} WHERE {condition}"  # noqa: S608
-    (stored,) = connection.query(query, args=tuple(key.values())).fetchone()
-    stored = json.loads(stored) if isinstance(stored, str) else stored  # PostgreSQL's driver decodes it
-    return mapped(decode_array(stored, connection))
+def __getattr__(name: str) -> Any:
+    """Find the readers, which stand above the tables that they read and so cannot be imported here."""
+    if name not in READERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("schemas.reading.recordings"), name)
 
 
-def session_spikes(key: dict[str, Any]) -> tuple[pd.DataFrame, SpikePieces]:
-    """Return the spikes of all units of a session, to be handed to the functions of ``vbn.analysis``.
-
-    Parameters
-    ----------
-    key : a key that holds the session's.
-
-    Returns
-    -------
-    units : one row per unit, by probe and unit id: ``probe_name``, ``unit_id``, ``spike_offset`` (into the
-        pieces as if they were one array), ``n_spikes``.
-    spike_times : seconds, the probes' arrays as memory maps.
-    """
-    frames, pieces, n_before = [], [], 0
-    for probe, units, times in iterate_probe_spikes(Recording.Unit & key_of_session(key)):
-        frames.append(
-            units.assign(probe_name=probe["probe_name"], spike_offset=units["spike_offset"] + n_before)
-        )
-        pieces.append(times)
-        n_before += times.size
-    columns = ["probe_name", "unit_id", "spike_offset", "n_spikes"]
-    units = pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
-    return units.astype(dict.fromkeys(columns[1:], np.int64)), SpikePieces(pieces)
-
-
-def located_frame(
-    key: dict[str, Any],
-    unit_columns: Iterable[str] = (),
-    channel_columns: Iterable[str] = ("structure_acronym",),
-) -> pd.DataFrame:
-    """Return a session's units, by probe and unit id, with columns of theirs and of their peak channels.
-
-    The tables are joined here: right after an import, before a server has counted their rows, it may take
-    a plan that lasts for seconds.
-    """
-    units = (Recording.Unit & key_of_session(key)).proj("peak_channel_id", *unit_columns)
-    channels = (Recording.Channel & key_of_session(key)).proj(*channel_columns)
-    places = fetch_frame(channels)[["channel_id", *channel_columns]]
-    located = fetch_frame(units, ["probe_name", "unit_id"]).merge(
-        places.rename(columns={"channel_id": "peak_channel_id"}), on="peak_channel_id", how="left"
-    )
-    return located[["probe_name", "unit_id", *unit_columns, *channel_columns]]
-
-
-def spike_times(units: Any) -> dict[int, np.ndarray]:
-    """Return the spike times of units, wherever they are stored.
-
-    Parameters
-    ----------
-    units : query expression with the rows of ``Recording.Unit`` that are wanted, for example
-        ``figures.located_units(key) & {"structure_acronym": "VISp"}``.
-
-    Returns
-    -------
-    dict
-        Unit id -> (n_spikes,) float64, ascending, seconds on the session's clock.
-    """
-    return {
-        int(unit_id): np.array(times[offset : offset + size])
-        for _, frame, times in iterate_probe_spikes(units)
-        for unit_id, offset, size in frame.to_numpy()
-    }
+def __dir__() -> list[str]:
+    return sorted({*globals(), *READERS})

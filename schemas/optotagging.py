@@ -9,6 +9,7 @@ import pandas as pd
 from schemas import ecephys, session, stimulus  # noqa: F401 - definitions refer to it
 from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import Computation, provenance_lines, seed_of
+from schemas.reading.recordings import session_spikes
 from schemas.reading.session_frames import pulses_frame
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, key_of_session, rows_from_frame
@@ -151,7 +152,7 @@ class Optotagging(Computation):
     def make_compute(self, key: Key, made_with: Key, settings: EvidenceParameters) -> tuple[Any, ...]:
         """Measure every unit's answer to every condition."""
         pulses, seed = pulses_frame(key), seed_of(key)
-        units, times = ecephys.session_spikes(key)
+        units, times = session_spikes(key)
         evidence = laser_evidence_by_condition(
             times, units["spike_offset"], units["n_spikes"], pulses, settings, seed=seed
         )

@@ -12,6 +12,7 @@ from schemas import behavior, ecephys, selection, stimulus  # noqa: F401 - defin
 from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import Computation, provenance_lines
 from schemas.files.array_store import mapped
+from schemas.reading.recordings import located_frame, session_spikes
 from schemas.reading.session_frames import licks_frame, presentations_frame, session_events, trials_frame
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, plain, rows_from_frame
@@ -172,7 +173,7 @@ class Psth(Computation):
     def make_compute(self, key: Key, made_with: Key, alignment: AlignmentSettings) -> tuple[Any, ...]:
         """Count the spikes around the events."""
         events, axis = find_events(session_events(key), alignment.events), alignment.axis
-        units, times = ecephys.session_spikes(key)
+        units, times = session_spikes(key)
         response = psth(count_spikes(times, units["spike_offset"], units["n_spikes"], events, axis), axis)
         return made_with, len(events), _response_frame(response).assign(**units[["unit_id", "probe_name"]])
 
@@ -346,7 +347,7 @@ class TrialResponse(Computation):
         """Count the spikes of each trial."""
         events = trial_events(presentations_frame(key), trials_frame(key), settings.block)
         windows = {window.name: (window.start_s, window.stop_s) for window in settings.windows}
-        units, times = ecephys.session_spikes(key)
+        units, times = session_spikes(key)
         flashes = events["event_time"].to_numpy(np.float64)
         counts = trial_counts(times, units["spike_offset"], units["n_spikes"], flashes, windows)
         return made_with, settings, events, units["unit_id"].to_numpy(np.int64), counts
@@ -416,7 +417,7 @@ class AreaPsth(selection.OfPopulations):
         responses = fetch_frame((Psth.Unit & key).proj("psth_rate"))
         selected = fetch_frame((selection.UnitSelection.Unit & key).proj())
         chosen = responses.merge(selected[["unit_id"]], on="unit_id")
-        frame = chosen.merge(ecephys.located_frame(key), on="unit_id")
+        frame = chosen.merge(located_frame(key), on="unit_id")
         rates = np.stack(frame["psth_rate"].tolist()) if len(frame) else np.empty((0, 1))
         return made_with, population_psth(rates, frame["structure_acronym"])
 

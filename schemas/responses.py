@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,9 @@ import pandas as pd
 from schemas import behavior, ecephys, optotagging, selection, session, stimulus  # noqa: F401 - definitions
 from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import Computation, provenance_lines, seed_of
+from schemas.reading.recordings import located_frame
 from schemas.reading.session_frames import presentations_frame, trials_frame
+from schemas.reading.unit_measurement import UnitMeasurement
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, key_of_session, rows_from_frame
 from schemas.server.datajoint import dj
@@ -31,62 +33,6 @@ from vbn.analysis.spikes.population import area_summary
 schema = Schema()
 
 Key = dict[str, Any]
-
-UNITS_OF_COLUMNS = ("_hz", "_s", "_deg2", "_deg")
-
-
-class UnitMeasurement(Computation):
-    """A table with one row per session and parameter set, and a part with one row per unit.
-
-    Attributes
-    ----------
-    prefix : begins the names of the part's attributes, so that tables can be joined.
-    parameter_table : where the settings come from.
-    """
-
-    prefix: ClassVar[str]
-    parameter_table: ClassVar[type[ParameterTable]]
-
-    @staticmethod
-    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
-        """Return one row per unit; columns ``n_...`` that the part has not are the session's."""
-        raise NotImplementedError
-
-    def make_fetch(self, key: Key) -> tuple[Any, ...]:
-        """Fetch the parameters."""
-        return self.provenance(key), self.parameter_table.get(key)
-
-    def make_compute(self, key: Key, made_with: Key, settings: Any) -> tuple[Any, ...]:
-        """Measure all units of the session."""
-        units, times = ecephys.session_spikes(key)
-        measured = self.measure(key, (times, units["spike_offset"], units["n_spikes"]), settings)
-        measured.columns = [self._attribute(str(column)) for column in measured.columns]
-        return made_with, units[["probe_name", "unit_id"]].join(measured)
-
-    def make_insert(self, key: Key, made_with: Key, measured: pd.DataFrame) -> None:
-        """Insert the session's counts and the units."""
-        own = self.session_row(measured)
-        if lost := sorted(set(map(str, measured)) - {*self.heading.names, *self.Unit.heading.names}):
-            raise ValueError(f"{type(self).__name__} has no attribute for {', '.join(lost)}.")
-        shared = [
-            name for name in self.heading.names if name in measured.columns and name not in (*key, *own)
-        ]
-        counts = {name: int(measured[name].iloc[0]) if len(measured) else 0 for name in shared}
-        self.insert1({**key, **made_with, **counts, **own})
-        insert_rows(self.Unit(), rows_from_frame(measured, self.Unit(), key))
-
-    def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
-        """Return what else the session's row holds."""
-        return {"n_" + self.prefix + "_responsive": int(measured[self.prefix + "_is_responsive"].sum())}
-
-    @classmethod
-    def _attribute(cls, column: str) -> str:
-        """Return a column's name as an attribute: without unit, with the prefix."""
-        unit = next((unit for unit in UNITS_OF_COLUMNS if column.endswith(unit)), "")
-        name = column.removesuffix(unit)
-        if name.startswith("n_"):
-            return f"n_{cls.prefix}_{name[2:]}"
-        return name if name.startswith(cls.prefix + "_") else f"{cls.prefix}_{name}"
 
 
 @schema
@@ -664,7 +610,7 @@ class AreaSummary(selection.OfPopulations):
             (CellClass.Unit & key).proj("cell_class"),
         ):
             units = units.merge(fetch_frame(query).iloc[:, -2:], on="unit_id")
-        units = units.merge(ecephys.located_frame(key), on="unit_id")
+        units = units.merge(located_frame(key), on="unit_id")
         flags = {name.lower(): (units["cell_class"] == name).to_numpy() for name in ("RS", "FS")}
         flags["tagged"] = units["cell_class"].isin(["Sst", "Vip"]).to_numpy()
         flags["responsive"] = units["change_is_responsive"].to_numpy()

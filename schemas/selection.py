@@ -11,6 +11,7 @@ import pandas as pd
 from schemas import ecephys, session
 from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import Computation, provenance_lines
+from schemas.reading.recordings import located_frame
 from schemas.rows.insert import insert_rows, key_of_session, rows_from_frame
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
@@ -217,7 +218,7 @@ def _values_hash(row: Key, criteria: str) -> str:
 
 def described_units(key: Key) -> pd.DataFrame:
     """Return a session's units with all columns that a filter may name, in order of probe and unit id."""
-    frame = ecephys.located_frame(key, UNIT_METRICS, CHANNEL_COLUMNS)
+    frame = located_frame(key, UNIT_METRICS, CHANNEL_COLUMNS)
     row = (session.Session & key_of_session(key)).fetch1()
     groups = ecephys.Structure.proj("structure_group").to_dicts()
     group_of = {structure["structure_acronym"]: structure["structure_group"] for structure in groups}

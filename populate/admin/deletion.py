@@ -23,6 +23,7 @@ import pymysql
 import schemas
 from schemas import administration
 from schemas.bases.registry import modules, part_classes, tables
+from schemas.queries.checks import name_and_value
 from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint import dj
 from schemas.server.error_codes import LOCKED, code_of, is_lost
@@ -37,7 +38,7 @@ TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no"
 
 
 @dataclass(frozen=True)
-class Plan:
+class DeletionPlan:
     """What a deletion would take with it."""
 
     table: str  # name of the class
@@ -53,7 +54,7 @@ class Plan:
         return sum(self.rows.values())
 
 
-def plan(table_name: str, conditions: Sequence[str], session_ids: Sequence[int] = ()) -> Plan:
+def plan(table_name: str, conditions: Sequence[str], session_ids: Sequence[int] = ()) -> DeletionPlan:
     """Find what the deletion of some of a table's entries would take with it; change nothing.
 
     Parameters
@@ -92,11 +93,11 @@ def plan(table_name: str, conditions: Sequence[str], session_ids: Sequence[int] 
     return _look(table_name, restriction, target)
 
 
-def _look(table_name: str, restriction: str, target: Any) -> Plan:
+def _look(table_name: str, restriction: str, target: Any) -> DeletionPlan:
     diagram = dj.Diagram.cascade(target)
     rows = {_plain_name(name): number for name, number in diagram.counts().items() if number}
     _require_whole(rows)
-    return Plan(table_name, restriction, rows, _sessions(diagram), diagram, _foreign(rows))
+    return DeletionPlan(table_name, restriction, rows, _sessions(diagram), diagram, _foreign(rows))
 
 
 def _sessions(cascade: Any) -> tuple[int, ...]:
@@ -109,7 +110,7 @@ def _sessions(cascade: Any) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def delete(planned: Plan, reason: str) -> str:
+def delete(planned: DeletionPlan, reason: str) -> str:
     """Delete what was planned, in one transaction with the record of it; return the record's id.
 
     Workers that are at work on entries made from the deleted ones lose their reservations, and what they
@@ -216,9 +217,7 @@ def _records() -> set[type]:
 
 def _condition(cls: Any, text: str) -> tuple[str, Any]:
     """Return attribute and value of ``attribute=value``, of the attribute's type."""
-    name, separator, value = (part.strip() for part in text.partition("="))
-    if not separator or not name or not value:
-        raise SettingError(f"'{text}' is not attribute=value.")
+    name, value = name_and_value(text)
     _require_attribute(cls, name)
     return name, _typed(cls.heading.attributes[name], value)
 
@@ -295,7 +294,7 @@ def _plain_name(full_table_name: str) -> str:
     return full_table_name.replace("`", "").replace('"', "")
 
 
-def _jobs(planned: Plan) -> Iterator[tuple[Any, Any]]:
+def _jobs(planned: DeletionPlan) -> Iterator[tuple[Any, Any]]:
     """Yield the tables of a plan that have jobs, and the jobs of its sessions."""
     names = {table.full_table_name for table in planned.cascade}
     ours = [{"session_id": number} for number in planned.sessions]
@@ -305,7 +304,7 @@ def _jobs(planned: Plan) -> Iterator[tuple[Any, Any]]:
             yield table, table.jobs & ours
 
 
-def _withdraw_jobs(planned: Plan) -> None:
+def _withdraw_jobs(planned: DeletionPlan) -> None:
     """Take back the jobs that wait or are being made, so that no worker writes rows from now on.
 
     A worker holds its reservation while it writes, and writes nothing without it.
@@ -314,7 +313,7 @@ def _withdraw_jobs(planned: Plan) -> None:
         (jobs & "status in ('pending', 'reserved')").delete_quick()
 
 
-def _forget_vanished_jobs(planned: Plan) -> None:
+def _forget_vanished_jobs(planned: DeletionPlan) -> None:
     """Delete the jobs, failed ones mostly, whose entries cannot be made any more."""
     for table, jobs in _jobs(planned):
         if jobs:
@@ -330,7 +329,7 @@ def _delete_rows(diagram: Any) -> dict[str, int]:
     return rows
 
 
-def _keep_record(planned: Plan, rows: dict[str, int], reason: str) -> str:
+def _keep_record(planned: DeletionPlan, rows: dict[str, int], reason: str) -> str:
     key = {"deletion_id": str(uuid.uuid4())}
     record = {
         "deleted_at": datetime.now(UTC).replace(tzinfo=None),
@@ -348,7 +347,7 @@ def _keep_record(planned: Plan, rows: dict[str, int], reason: str) -> str:
     return key["deletion_id"]
 
 
-def _contention(planned: Plan) -> str:
+def _contention(planned: DeletionPlan) -> str:
     return (
         f"Somebody else, such as a worker, is writing rows made from these entries of {planned.table}. "
         "Nothing was deleted: try again."

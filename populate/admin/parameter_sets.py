@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from schemas.bases.parameter_table import ParameterTable, as_json, parameter_tables
+from schemas.queries.checks import name_and_value
 from vbn.errors import NotFoundError, SettingError
 from vbn.nearest import nearest
 
@@ -64,10 +65,8 @@ def add_parameter_set(
     if not isinstance(content, dict):
         raise SettingError('The content must be a JSON object: {"parameter": value, ...}.')
     for change in changes:
-        parameter, separator, value = change.partition("=")
-        if not separator:
-            raise SettingError(f"'{change}' is not parameter=value.")
-        content[parameter.strip()] = _value(value)
+        parameter, value = name_and_value(change, "parameter")
+        content[parameter] = _value(value)
     return cls.add(name, content)
 
 

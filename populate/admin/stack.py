@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vbn.errors import NotFoundError, SettingError
+from vbn.whole_files import whole_file
 
 COMPOSE_FILE = "docker-compose.yml"
 SECRETS = ("root_password", "admin_password", "worker_password", "reader_password", "jupyter_token")
@@ -145,11 +146,9 @@ def _make_secret(path: Path, owner: tuple[int, int], done: Prepared) -> None:
     if path.exists():
         done.kept.append(path)
     else:
-        draft = path.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(24))
-        draft.replace(path)
+        with whole_file(path) as part:
+            part.touch(mode=0o600, exist_ok=False)
+            part.write_text(secrets.token_hex(24))
         done.made.append(path)
     path.chmod(0o600)
     _give(path, owner)

@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.bases.registry import part_classes, tables
 from schemas.files.roots import resolve
+from schemas.queries.checks import name_and_value
 from vbn.errors import NotFoundError, SettingError, VbnError
 from vbn.nearest import nearest
 from vbn.visible import visible
@@ -59,9 +60,7 @@ def _restriction(cls: Any, conditions: Sequence[str]) -> dict[str, str]:
     names = cls.heading.names
     found = {}
     for condition in conditions:
-        name, separator, value = condition.partition("=")
-        if not separator:
-            raise SettingError(f"'{condition}' is not attribute=value.")
+        name, value = name_and_value(condition)
         if name not in names:
             raise SettingError(f"{cls.__name__} has no attribute '{name}'.{nearest(name, names)}")
         found[name] = value

@@ -24,7 +24,7 @@ from vbn.errors import SettingError, VbnError
 LOCAL_NAMES = ("localhost", "127.0.0.1")
 
 
-class FigureFile(RequestHandler):
+class PictureFile(RequestHandler):
     """A figure as a file: ``/figure/NAME.pdf?session=...``."""
 
     def initialize(self, desk: Desk) -> None:
@@ -103,7 +103,7 @@ def serve(host: str, port: int, origins: Sequence[str], announce: Callable[[str,
 
 
 def _listening(desk: Desk, host: str, port: int, origins: Sequence[str]) -> Any:
-    files = (r"/figure/([a-z-]+)\.([a-z]+)", FigureFile, {"desk": desk})
+    files = (r"/figure/([a-z-]+)\.([a-z]+)", PictureFile, {"desk": desk})
     pn.extension("tabulator", console_output="disable")
     # A browser's filter of a table comes with a model that the server has; nothing is lost.
     warnings.filterwarnings("ignore", "reference already known", BokehUserWarning)

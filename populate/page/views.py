@@ -44,7 +44,7 @@ MARK = "background-color: #e3f0f8"
 
 
 @dataclass(frozen=True)
-class Column:
+class PageColumn:
     """How a column of a table is shown.
 
     Attributes
@@ -72,17 +72,17 @@ class Column:
 
 
 PLACES = {
-    "structure_acronym": Column("Structure"),
-    "probe_name": Column("Probe"),
-    "probe_vertical_position": Column("µm from tip"),
-    "cell_class": Column("Class"),
+    "structure_acronym": PageColumn("Structure"),
+    "probe_name": PageColumn("Probe"),
+    "probe_vertical_position": PageColumn("µm from tip"),
+    "cell_class": PageColumn("Class"),
 }
 METRICS = {
-    "unit_firing_rate": Column("Rate (Hz)", decimals=1),
-    "snr": Column("SNR", decimals=2),
-    "isi_violations": Column("ISI violations", decimals=2),
-    "amplitude_cutoff": Column("Amplitude cutoff", decimals=3),
-    "presence_ratio": Column("Presence ratio", decimals=2),
+    "unit_firing_rate": PageColumn("Rate (Hz)", decimals=1),
+    "snr": PageColumn("SNR", decimals=2),
+    "isi_violations": PageColumn("ISI violations", decimals=2),
+    "amplitude_cutoff": PageColumn("Amplitude cutoff", decimals=3),
+    "presence_ratio": PageColumn("Presence ratio", decimals=2),
 }
 
 
@@ -181,7 +181,7 @@ def figure(visitor: Visitor, name: str, query: Query, *, has_frame: bool = True)
     return pn.panel(parts, defer_load=True, sizing_mode="stretch_width", margin=0)
 
 
-def table(frame: pd.DataFrame, columns: Mapping[str, Column], picked: int | None = None) -> Any:
+def table(frame: pd.DataFrame, columns: Mapping[str, PageColumn], picked: int | None = None) -> Any:
     """Return a table that can be sorted and filtered.
 
     Parameters
@@ -235,19 +235,19 @@ async def sessions(visitor: Visitor, _query: Query) -> list[Any]:
     """List all registered sessions, to pick one of them."""
     frame = await visitor.ask(content.sessions_frame)
     columns = {
-        "session_id": Column("Session", 110, link="./session?session="),
-        "mouse_id": Column("Mouse", 80),
-        "date": Column("Date", 100),
-        "stage": Column("Stage"),
-        "experience_level": Column("Experience", 100),
-        "image_set": Column("Images", 75),
-        "genotype": Column("Genotype", 250, wraps=True),
-        "dprime": Column("d'", 70, decimals=2),
-        "n_units": Column("Units", 75),
-        "n_selected": Column("Passing", 80),
-        "n_issues": Column("Issues", 75),
-        "abnormal": Column("Abnormal", wraps=True),
-        "imported": Column("Imported"),
+        "session_id": PageColumn("Session", 110, link="./session?session="),
+        "mouse_id": PageColumn("Mouse", 80),
+        "date": PageColumn("Date", 100),
+        "stage": PageColumn("Stage"),
+        "experience_level": PageColumn("Experience", 100),
+        "image_set": PageColumn("Images", 75),
+        "genotype": PageColumn("Genotype", 250, wraps=True),
+        "dprime": PageColumn("d'", 70, decimals=2),
+        "n_units": PageColumn("Units", 75),
+        "n_selected": PageColumn("Passing", 80),
+        "n_issues": PageColumn("Issues", 75),
+        "abnormal": PageColumn("Abnormal", wraps=True),
+        "imported": PageColumn("Imported"),
     }
     head = html("sessions.html", n_sessions=len(frame), passing=PASSING)
     return [head, table(frame, columns)] if len(frame) else [head]
@@ -330,7 +330,7 @@ async def units(visitor: Visitor, query: Query) -> list[Any]:
         passing=PASSING,
         **described,
     )
-    picked = Column("Unit", 110, link=f"./units?{urlencode(kept)}&unit=")
+    picked = PageColumn("Unit", 110, link=f"./units?{urlencode(kept)}&unit=")
     if unit_id is None:
         return [head, table(frame, {"unit_id": picked, **PLACES, **METRICS})]
     few = {
@@ -354,11 +354,11 @@ async def issues(visitor: Visitor, query: Query) -> list[Any]:
     session_id = content.number_in(query, "session")
     frame = await visitor.ask(content.issues_frame, session_id)
     columns = {
-        "severity": Column("Severity", 90),
-        "session_id": Column("Session", 110, link="./session?session="),
-        "issue_code": Column("Code", 220),
-        "issue_table": Column("Table of the file", 190),
-        "issue_detail": Column("Detail", wraps=True),
+        "severity": PageColumn("Severity", 90),
+        "session_id": PageColumn("Session", 110, link="./session?session="),
+        "issue_code": PageColumn("Code", 220),
+        "issue_table": PageColumn("Table of the file", 190),
+        "issue_detail": PageColumn("Detail", wraps=True),
     }
     head = html("issues.html", codes=content.issue_codes(frame), n_issues=len(frame), session_id=session_id)
     return [head, table(frame, columns)] if len(frame) else [head]

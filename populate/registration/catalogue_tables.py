@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vbn.errors import NotReadableError, VbnError
-from vbn.release.tables import BEHAVIOR, CHANNELS, ECEPHYS, PROBES, UNITS, Table, read_table
+from vbn.release.tables import BEHAVIOR, CHANNELS, ECEPHYS, PROBES, UNITS, ReleaseTable, read_table
 
 Row = dict[str, Any]
 
@@ -103,7 +103,7 @@ class ReleaseTables:
             read.sessions.pop(session_id, None)
         return read
 
-    def _take_sessions(self, recordings: Table, behavior: Table | None) -> None:
+    def _take_sessions(self, recordings: ReleaseTable, behavior: ReleaseTable | None) -> None:
         trainings = {} if behavior is None else _by_id(behavior, "behavior_session_id")
         rows = _by_id(recordings, SESSION)
         recorded = {row["behavior_session_id"]: number for number, row in rows.items()}
@@ -121,7 +121,9 @@ class ReleaseTables:
                 elif number not in recorded and row.get(SESSION) not in rows:
                     self.sessions[number] = ListedSession(number, "behavior_only", row)
 
-    def _take_parts(self, name: str, table: Table | None, rows: Callable[[Table], Iterator[Row]]) -> None:
+    def _take_parts(
+        self, name: str, table: ReleaseTable | None, rows: Callable[[ReleaseTable], Iterator[Row]]
+    ) -> None:
         """Give the rows of a table to their sessions."""
         if table is None:
             return
@@ -135,7 +137,7 @@ class ReleaseTables:
             elif number not in self.left_out and number is not None:
                 self.n_unlisted[table.path.name] += len(some)
 
-    def _leave_out(self, table: Table, session_ids: list[int | None]) -> None:
+    def _leave_out(self, table: ReleaseTable, session_ids: list[int | None]) -> None:
         """Leave out the sessions of the rows that cannot be read; of some the session cannot be told."""
         refused = defaultdict(list)
         for one in table.refused:
@@ -165,11 +167,11 @@ def metadata_folder(folder: Path) -> Path:
     )
 
 
-def _read_if_there(path: Path, columns: Iterable[str] | None = None) -> Table | None:
+def _read_if_there(path: Path, columns: Iterable[str] | None = None) -> ReleaseTable | None:
     return read_table(path, columns) if path.exists() else None
 
 
-def _by_id(table: Table, key: str) -> dict[int, Row]:
+def _by_id(table: ReleaseTable, key: str) -> dict[int, Row]:
     return {row[key]: row for row in table.records() if row[key] is not None}
 
 
@@ -178,7 +180,7 @@ def completed(row: Mapping[str, Any], more: Mapping[str, Any]) -> Row:
     return {name: more.get(name) if row.get(name) is None else row[name] for name in {**row, **more}}
 
 
-def _probe_rows(table: Table) -> Iterator[Row]:
+def _probe_rows(table: ReleaseTable) -> Iterator[Row]:
     for row in table.records():
         yield {
             "catalogue_probe_id": row["ecephys_probe_id"],
@@ -187,7 +189,7 @@ def _probe_rows(table: Table) -> Iterator[Row]:
         }
 
 
-def _renamed(table: Table, names: Mapping[str, str]) -> Iterator[Row]:
+def _renamed(table: ReleaseTable, names: Mapping[str, str]) -> Iterator[Row]:
     """Yield the rows with the attributes' names; a column that the table lacks is missing in each."""
     nothing = [None] * len(table)
     columns = [table.cells.get(column, nothing) for column in names]

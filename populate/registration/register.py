@@ -33,7 +33,7 @@ from vbn.errors import (
 from vbn.nwb import FileKind
 from vbn.nwb.checks.layout import find_unknown_parts
 from vbn.nwb.checks.releases import find_release_issues
-from vbn.nwb.hdf5.identify import Version, version_of
+from vbn.nwb.hdf5.identify import FileVersion, version_of
 from vbn.nwb.hdf5.recording import reading
 from vbn.nwb.issue import issue
 from vbn.nwb.readers.session import find_metadata_issues
@@ -42,7 +42,7 @@ from vbn.web.client import is_url
 
 
 @dataclass
-class Outcome:
+class FileOutcome:
     """What became of one file."""
 
     path: Place
@@ -53,7 +53,7 @@ class Outcome:
 
 def register(
     places: Iterable[Place], entered: Entered | None = None, *, replace: bool = False
-) -> Iterator[Outcome]:
+) -> Iterator[FileOutcome]:
     """Enter files, or all NWB files below folders, or URLs; yield what became of each.
 
     Recordings and behaviour-only sessions become sessions, LFP files are entered beside their
@@ -86,15 +86,17 @@ def register(
             else:
                 yield _register_once(place, identity, entered or Entered(), replace)
         except VbnError as error:
-            yield Outcome(place, "failed", str(error))
+            yield FileOutcome(place, "failed", str(error))
     for place, identity in lfp_files:
         try:
             yield _register_lfp(place, identity, replace)
         except VbnError as error:
-            yield Outcome(place, "failed", str(error))
+            yield FileOutcome(place, "failed", str(error))
 
 
-def _register_once(place: Place, identity: vbn.nwb.FileIdentity, entered: Entered, replace: bool) -> Outcome:
+def _register_once(
+    place: Place, identity: vbn.nwb.FileIdentity, entered: Entered, replace: bool
+) -> FileOutcome:
     """Enter a file, also while another process enters the same one."""
     if identity.identifier in entered.failed:
         raise entered.failed[identity.identifier]
@@ -107,13 +109,13 @@ def _register_once(place: Place, identity: vbn.nwb.FileIdentity, entered: Entere
     return outcome
 
 
-def _register_file(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -> Outcome:
+def _register_file(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -> FileOutcome:
     known = (session.NwbFile & {"session_id": identity.identifier}).to_dicts()
     if known and replace and not _has_content(place, identity, known[0]):
         return _replace_file(place, identity, known[0])
     if known:
         _require_same_content(place, identity, known[0])
-        return Outcome(place, _complete(known[0]), "", identity.identifier)
+        return FileOutcome(place, _complete(known[0]), "", identity.identifier)
     metadata, issues, row = _read_session(place, identity)
     key = {"mouse_id": metadata.mouse_id, "session_id": metadata.session_id}
     described = require_storable(session.Session(), {**key, **_session_row(metadata)}, place)
@@ -124,7 +126,7 @@ def _register_file(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) 
         note_issues(key, "NwbFile", issues)
         note_issues(key, "Mouse", kept)
         note_catalogue(key)
-    return Outcome(place, "registered", "", identity.identifier)
+    return FileOutcome(place, "registered", "", identity.identifier)
 
 
 def _complete(key: dict[str, Any]) -> str:
@@ -160,7 +162,7 @@ def _ids(file: vbn.nwb.RecordingFile) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _hashing(place: Place) -> Iterator[Callable[[], tuple[str | None, Version | None]]]:
+def _hashing(place: Place) -> Iterator[Callable[[], tuple[str | None, FileVersion | None]]]:
     """Hash a file beside the block, which gets a function that waits for the hash; stop with the block.
 
     With the hash comes which content of which file it is of; of a URL there is neither.
@@ -181,7 +183,7 @@ def _hashing(place: Place) -> Iterator[Callable[[], tuple[str | None, Version | 
             ended.set()
 
 
-def _replace_file(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> Outcome:
+def _replace_file(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> FileOutcome:
     """Put a file in the place of the registered one; the imported rows stay, and are stale."""
     metadata, issues, row = _read_session(place, identity)
     if metadata.mouse_id != known["mouse_id"]:
@@ -198,17 +200,17 @@ def _replace_file(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str,
         note_issues(key, "NwbFile", issues)
         note_issues(key, "Mouse", kept)
         note_catalogue(key)
-    return Outcome(place, "replaced", "import it anew with: vbn recompute", identity.identifier)
+    return FileOutcome(place, "replaced", "import it anew with: vbn recompute", identity.identifier)
 
 
-def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -> Outcome:
+def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -> FileOutcome:
     with vbn.nwb.open_lfp(place) as file:
         return _enter_lfp(place, file, identity, replace)
 
 
 def _enter_lfp(
     place: Place, file: vbn.nwb.RecordingFile, identity: vbn.nwb.FileIdentity, replace: bool
-) -> Outcome:
+) -> FileOutcome:
     lfp = vbn.nwb.read_lfp_probe(file)
     key = _session_of(place, lfp)
     known = (session.LfpFile & key & {"lfp_probe_id": lfp.probe_id}).to_dicts()
@@ -221,7 +223,7 @@ def _enter_lfp(
             what = f"the LFP of probe {lfp.probe_id} ({lfp.probe_name} of session {key['session_id']})"
             raise _other_content(place, what, identity, registered)
         if is_same:
-            return Outcome(place, "unchanged", f"LFP of {lfp.probe_name}", key["session_id"])
+            return FileOutcome(place, "unchanged", f"LFP of {lfp.probe_name}", key["session_id"])
     _require_probe(place, key, lfp)
     row = _file_row(file, identity, *((None, None) if is_url(place) else hash_and_version(Path(place))))
     kept = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns", "registered_at")
@@ -231,7 +233,7 @@ def _enter_lfp(
     else:
         session.LfpFile.insert1(entry)
     status = "replaced" if known else "registered"
-    return Outcome(place, status, f"LFP of {lfp.probe_name}", key["session_id"])
+    return FileOutcome(place, status, f"LFP of {lfp.probe_name}", key["session_id"])
 
 
 def _agrees_with_import(key: dict[str, Any], lfp: vbn.nwb.LfpMetadata) -> bool:
@@ -386,7 +388,10 @@ def _session_row(metadata: vbn.nwb.SessionMetadata) -> dict[str, Any]:
 
 
 def _file_row(
-    file: vbn.nwb.RecordingFile, identity: vbn.nwb.FileIdentity, blake2b: str | None, hashed: Version | None
+    file: vbn.nwb.RecordingFile,
+    identity: vbn.nwb.FileIdentity,
+    blake2b: str | None,
+    hashed: FileVersion | None,
 ) -> dict[str, Any]:
     """Return what is entered of an open file itself.
 

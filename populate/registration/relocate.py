@@ -20,7 +20,7 @@ COLUMNS = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns")
 
 
 @dataclass(frozen=True)
-class Change:
+class Relocation:
     """A file that was found elsewhere, or could not be taken."""
 
     old: str
@@ -66,7 +66,7 @@ def _problem(place: Place, row: dict[str, Any], *, quick: bool) -> str:
     )
 
 
-def relocate(paths: Iterable[Path], *, dry_run: bool = False) -> Iterator[Change]:
+def relocate(paths: Iterable[Path], *, dry_run: bool = False) -> Iterator[Relocation]:
     """Look for registered files and enter where they are; yield what changed or could not be taken.
 
     Raises
@@ -85,7 +85,7 @@ def relocate(paths: Iterable[Path], *, dry_run: bool = False) -> Iterator[Change
             table, prefix, key, row = entry
             old, new = f"{row['root']}:{row['relative_path']}", f"{root}:{relative_path}"
             if problem := _problem(path, row, quick=False):
-                yield Change(old, new, f"{path}: {problem} It is not the registered file.")
+                yield Relocation(old, new, f"{path}: {problem} It is not the registered file.")
                 continue
             if not dry_run:
                 values = {
@@ -94,9 +94,9 @@ def relocate(paths: Iterable[Path], *, dry_run: bool = False) -> Iterator[Change
                     "modified_ns": path.stat().st_mtime_ns,
                 }
                 table.update1({**key, **{prefix + name: value for name, value in values.items()}})
-            yield Change(old, new)
+            yield Relocation(old, new)
         except VbnError as error:
-            yield Change("", str(path), str(error))
+            yield Relocation("", str(path), str(error))
 
 
 def _identity(key: dict[str, Any]) -> tuple[bool, int]:

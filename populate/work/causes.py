@@ -44,7 +44,7 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True)
-class Patience:
+class JobPatience:
     """How often a job is tried, and the pauses in between.
 
     Parameters

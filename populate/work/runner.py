@@ -20,7 +20,7 @@ import pymysql
 
 import schemas
 from populate.work import jobs, reservations
-from populate.work.causes import STORE_IS_FULL, Cause, Patience, cause_of
+from populate.work.causes import STORE_IS_FULL, Cause, JobPatience, cause_of
 from populate.work.interruption import Terminated, holding_interruptions, noticing_interruptions
 from schemas import session
 from schemas.bases.registry import tables
@@ -42,7 +42,7 @@ REFUSALS = (
 )
 # Somebody sits and waits: a dropped connection or a deadlock is tried again at once, and the web's own
 # patience (`vbn.web.client.Patience`) is enough.
-IMPATIENT = Patience(3, 0.5, 5.0, causes=(Cause.SERVER, Cause.LOCK))
+IMPATIENT = JobPatience(3, 0.5, 5.0, causes=(Cause.SERVER, Cause.LOCK))
 
 
 class Outcome(StrEnum):
@@ -196,7 +196,7 @@ def _passes(
 def work_on(
     key: Key,
     instances: Sequence[Any],
-    patience: Patience,
+    patience: JobPatience,
     *,
     should_stop: Callable[[], bool] = lambda: False,
     announce: Callable[[str, Key], None] = lambda _table, _key: None,
@@ -227,7 +227,7 @@ def work_on(
     files.close_file()
 
 
-def _make(table: Any, key: Key, patience: Patience) -> JobResult | None:
+def _make(table: Any, key: Key, patience: JobPatience) -> JobResult | None:
     """Make one entry; return None if another worker has it."""
     started = time.monotonic()
     try:
@@ -271,7 +271,7 @@ def _give_back(table: Any) -> None:
         table.jobs.undo()
 
 
-def _settle(table: Any, key: Key, error: Exception, patience: Patience) -> JobResult:
+def _settle(table: Any, key: Key, error: Exception, patience: JobPatience) -> JobResult:
     """Undo a failed job, and record its failure or leave it for another try."""
     cause, tries = cause_of(error), table.jobs.failures() + 1
     failed = JobResult(
@@ -288,7 +288,7 @@ def _settle(table: Any, key: Key, error: Exception, patience: Patience) -> JobRe
     return failed
 
 
-def settle_lost(instances: Sequence[Any], patience: Patience) -> Iterator[JobResult]:
+def settle_lost(instances: Sequence[Any], patience: JobPatience) -> Iterator[JobResult]:
     """Settle the jobs that this process left reserved when it lost its connection; yield each.
 
     Parameters

@@ -15,7 +15,7 @@ from typing import Any
 
 import schemas
 from populate.work import jobs, reservations, runner, status
-from populate.work.causes import Cause, Patience, cause_of
+from populate.work.causes import Cause, JobPatience, cause_of
 from populate.work.interruption import Interruptions, noticing_interruptions
 from populate.work.jobs import OpenJobs
 from populate.work.runner import JobResult, Outcome
@@ -29,7 +29,7 @@ Key = dict[str, Any]
 UNTIL_IDLE_GIVES_UP_S = 300.0
 LEAST_FREE_MEMORY_BYTES = 2**27
 LONGEST_NAP_S = 1.0
-OUTAGE = Patience(tries=0, first_wait_s=1.0, longest_wait_s=60.0)
+OUTAGE = JobPatience(tries=0, first_wait_s=1.0, longest_wait_s=60.0)
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class _Shift:
         self._plan, self._report, self._all_is_well = plan, report, all_is_well
         self._should_stop = should_stop
         self._tables = [jobs.prepared(cls) for cls in runner.populated_tables(plan.tables)]
-        self._patience = Patience(plan.tries, 1.0, 60.0, waits_for_store=True)
+        self._patience = JobPatience(plan.tries, 1.0, 60.0, waits_for_store=True)
         runner.session_keys(plan.sessions)  # complains of those that are not registered
 
     def run(self) -> None:

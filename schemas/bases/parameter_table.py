@@ -185,7 +185,7 @@ class ParameterTable(dj.Lookup):
         version = cls.method_version
         hashed = {field: value for field, value in content.items() if field not in cls.descriptive}
         hashed = _without(hashed, cls.later) | ({"": name} if name else {})
-        return {f"{cls.prefix()}_version": version, f"{cls.prefix()}_hash": content_hash(hashed, version)}
+        return {f"{cls.prefix()}_version": version, f"{cls.prefix()}_hash": parameters_hash(hashed, version)}
 
     @classmethod
     def stamps(cls, name: str, content: Content) -> list[Content]:
@@ -263,12 +263,12 @@ class ParameterTable(dj.Lookup):
         )
 
 
-def content_hash(content: Mapping[str, Any], method_version: int) -> str:
+def parameters_hash(content: Mapping[str, Any], method_version: int) -> str:
     """Return the sha256 of the canonical JSON of the content and the method's version.
 
     Examples
     --------
-    >>> content_hash({"b": 1, "a": 2}, 1) == content_hash({"a": 2, "b": 1}, 1)
+    >>> parameters_hash({"b": 1, "a": 2}, 1) == parameters_hash({"a": 2, "b": 1}, 1)
     True
     """
     return hashlib.sha256(_canonical([method_version, content]).encode()).hexdigest()

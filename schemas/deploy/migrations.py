@@ -20,7 +20,7 @@ from typing import Any
 import vbn
 from schemas.administration import Migration
 from schemas.bases import unique_ids
-from schemas.bases.parameter_table import content_hash
+from schemas.bases.parameter_table import parameters_hash
 from schemas.bases.registry import schema_names
 from schemas.server.connection import Database
 from vbn.errors import ConflictError
@@ -235,7 +235,7 @@ class _StoredFilters:
         """Enter a filter and its criteria; where somebody's own has that content, its name is hashed too."""
         hashed = {"criteria": [_without_later(criterion) for criterion in content["criteria"]]}
         taken = self.query("SELECT unit_criteria_hash FROM {filters}").fetchall()
-        digests = (content_hash(hashed, 1), content_hash({**hashed, "": name}, 1))
+        digests = (parameters_hash(hashed, 1), parameters_hash({**hashed, "": name}, 1))
         digest = next(each for each in digests if (each,) not in taken)
         self.query(
             "INSERT INTO {filters} (unit_criteria, unit_criteria_content, unit_criteria_version, "

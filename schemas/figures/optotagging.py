@@ -11,6 +11,7 @@ from schemas import ecephys, optotagging, psth, session
 from schemas.figures.require_made import require_made
 from schemas.figures.unit import laser_spans
 from schemas.queries.located_units import session_key
+from schemas.reading.recordings import session_spikes
 from schemas.reading.session_frames import session_events
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD, is_cre_positive, line_of
@@ -98,7 +99,7 @@ def rates_of_units(
     computed = fetch_frame((psth.Psth.Unit & key & {"alignment": alignment}).proj("psth_rate"))
     if set(unit_ids) <= set(computed["unit_id"]):
         return np.stack(computed.set_index("unit_id")["psth_rate"].loc[unit_ids].tolist()).astype(float)
-    units, times = ecephys.session_spikes(key)
+    units, times = session_spikes(key)
     rows = units.set_index("unit_id").loc[unit_ids]
     events = find_events(session_events(key), settings.events)
     counts = count_spikes(times, rows["spike_offset"], rows["n_spikes"], events, settings.axis)

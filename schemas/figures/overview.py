@@ -10,6 +10,7 @@ from schemas import behavior, ecephys, session, stimulus
 from schemas.figures.behavior import binned_pupil, binned_running
 from schemas.figures.require_made import require_made
 from schemas.queries.located_units import names_or_none, session_key
+from schemas.reading.recordings import session_spikes
 from schemas.reading.session_frames import licks_frame, pulses_frame, rewards_frame
 from schemas.rows.fetch import fetch_frame
 from schemas.selection import described_units
@@ -43,7 +44,7 @@ def session_overview(session_id: int, *, bin_s: float = 10.0) -> SessionOverview
         require_made(key, ecephys.Recording, stimulus.OptoStimulation)
     blocks = session_blocks(key)
     edges = equal_bins(float(blocks["start"].min()), float(blocks["stop"].max()), bin_s)
-    units, spike_times = ecephys.session_spikes(key)
+    units, spike_times = session_spikes(key)
     rates = rates_in_bins(spike_times, units["spike_offset"], units["n_spikes"], edges)
     places = units[["unit_id"]].merge(described_units(key), on="unit_id", how="left", validate="one_to_one")
     return SessionOverview(

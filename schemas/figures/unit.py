@@ -12,6 +12,7 @@ from schemas import ecephys, optotagging, psth, responses, stimulus
 from schemas.figures.overview import session_blocks
 from schemas.figures.require_made import require_made
 from schemas.queries.units import all_units, criteria_condition
+from schemas.reading.recordings import spike_times
 from schemas.reading.session_frames import session_events
 from schemas.rows.insert import key_of_session
 from vbn.analysis.optotagging import DEFAULT_METHOD, laser_conditions
@@ -89,7 +90,7 @@ def unit_card(unit_id: int, *, alignment: str = "change_active") -> UnitCard:
     session_key = key_of_session(key)
     require_made(session_key, stimulus.Stimulus, stimulus.OptoStimulation)
     unit = (all_units() & key).fetch1()
-    (train,) = ecephys.spike_times(ecephys.Recording.Unit & key).values()
+    (train,) = spike_times(ecephys.Recording.Unit & key).values()
     events = session_events(session_key)
     omissions = psth.Alignment.get("omission_active")
     return UnitCard(

@@ -7,7 +7,6 @@ import errno
 import hashlib
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from schemas.server.datajoint import dj, get_store_backend
 from schemas.server.settings import STORE_NAME, Store
 from vbn.errors import StoreError
 from vbn.home import home_folder
+from vbn.whole_files import whole_file
 
 MOST_BYTES_OF_COPIES = 20 * 10**9
 """The copies of a bucket's arrays take so much, and no more than half of what the disk has left for them."""
@@ -56,10 +56,9 @@ def mapped(reference: Any) -> np.ndarray:
 def _copy(backend: Any, reference: Any, copy: Path) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
     _make_room(copy.parent, reference.nbytes)
-    part = copy.with_name(f"{uuid.uuid4().hex}.part")
     try:
-        backend.get_file(reference.path, part)
-        part.replace(copy)
+        with whole_file(copy) as part:
+            backend.get_file(reference.path, part)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -67,8 +66,6 @@ def _copy(backend: Any, reference: Any, copy: Path) -> None:
             f"{copy.parent} has no room for a copy of {reference.path} ({reference.nbytes / 1e6:.0f} MB) "
             "from the array store. Make room there, or set VBN_HOME to a larger disk."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _make_room(folder: Path, n_bytes: int) -> None:

@@ -12,7 +12,7 @@ from schemas import session
 from schemas.files.roots import Place, resolve
 from vbn.errors import InvalidContentError, NotReadableError, SettingError
 from vbn.nwb import RecordingFile, open_lfp, open_session
-from vbn.nwb.hdf5.identify import Version, version_of
+from vbn.nwb.hdf5.identify import FileVersion, version_of
 from vbn.release.cache import content_hash
 from vbn.web.client import is_url
 from vbn.web.remote_file import RemoteFile
@@ -93,7 +93,7 @@ def _require_registered(place: Place, file: RecordingFile, source: dict[str, Any
         )
 
 
-def hash_and_version(path: Path, report: Callable[[int], object] | None = None) -> tuple[str, Version]:
+def hash_and_version(path: Path, report: Callable[[int], object] | None = None) -> tuple[str, FileVersion]:
     """Hash a file of this machine; return also which content of which file that is the hash of.
 
     Parameters

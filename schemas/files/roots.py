@@ -16,6 +16,7 @@ from pathlib import Path
 from schemas.server.settings import home_folder
 from vbn.errors import NotFoundError, NotReadableError, SettingError
 from vbn.web.client import is_url
+from vbn.whole_files import write_whole
 
 LOCAL, WEB = "local", "web"
 Place = Path | str  # a path of this machine, or a URL
@@ -64,10 +65,8 @@ def set_root(name: str, place: str | None) -> None:
         raise NotFoundError(f"{file} names no root '{name}'. See: vbn roots list")
     if place is not None:
         mapping[name] = place
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".new")
-    draft.write_text(json.dumps({known: str(value) for known, value in mapping.items()}, indent=2) + "\n")
-    draft.replace(file)
+    content = json.dumps({known: str(value) for known, value in mapping.items()}, indent=2) + "\n"
+    write_whole(file, content.encode())
 
 
 def locate(place: Place) -> tuple[str, str]:

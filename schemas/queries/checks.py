@@ -90,6 +90,14 @@ def of_sessions(query: Any, sessions: Any) -> Any:
     return restrict(query, key)
 
 
+def name_and_value(text: str, kind: str = "attribute") -> tuple[str, str]:
+    """Return both sides of ``attribute=value``, or raise SettingError if the text is none."""
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not name:
+        raise SettingError(f"'{text}' is not {kind}=value.")
+    return name, value
+
+
 def require_attribute(query: Any, name: str) -> None:
     """Raise a SettingError with the nearest names unless a query has an attribute."""
     known = list(query.heading.names)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from schemas import behavior, ecephys, optotagging, performance, psth, responses, session
+from schemas import behavior, optotagging, performance, psth, responses, session
 from schemas.queries.checks import of_sessions, require_choice
 from schemas.queries.units import all_units, not_computed
+from schemas.reading import recordings
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.errors import NotFoundError
@@ -155,7 +156,7 @@ def spike_times(units: Any) -> dict[int, np.ndarray]:
     NotFoundError
         If there are no such units.
     """
-    found = ecephys.spike_times(units)
+    found = recordings.spike_times(units)
     if not found:
         raise NotFoundError(NO_UNITS)
     return found

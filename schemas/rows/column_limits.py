@@ -18,7 +18,7 @@ SINGLE = ("float", "real", "float4")
 
 
 @dataclass(frozen=True)
-class Refusal:
+class LimitRefusal:
     """Values of one column that the database would refuse.
 
     Parameters
@@ -31,7 +31,7 @@ class Refusal:
     expected: str
 
 
-def find_refusal(attribute: Any, values: Sequence[Any]) -> Refusal | None:
+def find_refusal(attribute: Any, values: Sequence[Any]) -> LimitRefusal | None:
     """Find the values that a column of the database would refuse.
 
     Parameters
@@ -42,20 +42,20 @@ def find_refusal(attribute: Any, values: Sequence[Any]) -> Refusal | None:
 
     Returns
     -------
-    Refusal
+    LimitRefusal
         None if all values can be held.
     """
     if attribute.codec is not None or attribute.is_blob or attribute.json:
         return None
     if not attribute.nullable and None in values:
-        return Refusal([at for at, value in enumerate(values) if value is None], "a value is required")
+        return LimitRefusal([at for at, value in enumerate(values) if value is None], "a value is required")
     if bounds := _integer_bounds(attribute):
         return _find_outside(values, *bounds)
     if attribute.type in SINGLE:
         return _find_large(values)
     if words := _words(attribute):
         wrong = [at for at, value in enumerate(values) if value is not None and value not in words]
-        return Refusal(wrong, f"one of {', '.join(words)} is expected") if wrong else None
+        return LimitRefusal(wrong, f"one of {', '.join(words)} is expected") if wrong else None
     return _find_long(values, int(length[1])) if (length := _text_length(attribute)) else None
 
 
@@ -75,7 +75,7 @@ def _words(attribute: Any) -> list[str]:
     return re.findall(r"'([^']*)'", kind) if kind.startswith("enum(") else []
 
 
-def _find_outside(values: Sequence[Any], lowest: int, highest: int) -> Refusal | None:
+def _find_outside(values: Sequence[Any], lowest: int, highest: int) -> LimitRefusal | None:
     known = [value for value in values if value is not None]
     if not known or (lowest <= min(known) and max(known) <= highest and _are_whole(known)):
         return None
@@ -84,25 +84,25 @@ def _find_outside(values: Sequence[Any], lowest: int, highest: int) -> Refusal |
         for at, value in enumerate(values)
         if value is not None and not (lowest <= value <= highest and value == int(value))
     ]
-    return Refusal(wrong, f"a whole number from {lowest} to {highest} is expected")
+    return LimitRefusal(wrong, f"a whole number from {lowest} to {highest} is expected")
 
 
 def _are_whole(numbers: list[Any]) -> bool:
     return set(map(type, numbers)) <= {int, bool} or all(number == int(number) for number in numbers)
 
 
-def _find_large(values: Sequence[Any]) -> Refusal | None:
+def _find_large(values: Sequence[Any]) -> LimitRefusal | None:
     wrong = [at for at, value in enumerate(values) if value is not None and abs(value) > LARGEST_SINGLE]
-    return Refusal(wrong, "a number of single precision is expected") if wrong else None
+    return LimitRefusal(wrong, "a number of single precision is expected") if wrong else None
 
 
-def _find_long(values: Sequence[Any], length: int) -> Refusal | None:
+def _find_long(values: Sequence[Any], length: int) -> LimitRefusal | None:
     # Columns repeat a few texts.
     unfit = {text for text in set(values) if isinstance(text, str) and not _is_storable(text, length)}
     if not unfit:
         return None
     wrong = [at for at, value in enumerate(values) if value in unfit]
-    return Refusal(wrong, f"text of at most {length} characters, none of them character 0, is expected")
+    return LimitRefusal(wrong, f"text of at most {length} characters, none of them character 0, is expected")
 
 
 def _is_storable(text: str, length: int) -> bool:

@@ -1,7 +1,8 @@
 """Tests that the analyses share, over many units at once.
 
 A *row* is one unit (or whatever is tested once), its columns are the paired observations. Rows in which
-nothing can be tested give NaN or 1 as each function says, never a warning.
+nothing can be tested give NaN or 1 as each function says, never a warning. Counts are small whole numbers, so
+that most of them are tied; ranks of ties are their mean rank throughout.
 """
 
 from __future__ import annotations
@@ -10,32 +11,14 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from vbn.analysis.spikes.trains import Floats
+from vbn.analysis.spikes.trains import Floats, Integers
+
+MAX_EXACT_PAIRS = 50  # as scipy.stats.wilcoxon
+_DECIMALS = 9  # equal differences of rates must stay ties after a division
 
 
-def signed_rank_p_value(differences: ArrayLike) -> float:
-    """Wilcoxon signed-rank test of paired differences against "not greater than 0".
-
-    Parameters
-    ----------
-    differences : (n_pairs,).
-
-    Returns
-    -------
-    p-value of the normal approximation without continuity correction, zero differences dropped (as
-    ``scipy.stats.wilcoxon(..., alternative="greater", method="asymptotic")``); 1 when all are zero.
-
-    Notes
-    -----
-    With ranks r_i of the absolute differences, W = sum of those of positive differences has mean
-    sum(r_i) / 2 and variance sum(r_i^2) / 4, with ties as without.
-    """
-    row = np.asarray(differences, dtype=np.float64)
-    return float(signed_rank_p_values(row[np.newaxis])[0]) if row.size else 1.0
-
-
-def signed_rank_p_values(differences: ArrayLike) -> Floats:
-    """`signed_rank_p_value` of every row.
+def one_sided_signed_rank_p_values(differences: ArrayLike) -> Floats:
+    """Wilcoxon signed-rank test of paired differences against "not greater than 0", for every row.
 
     Parameters
     ----------
@@ -43,22 +26,115 @@ def signed_rank_p_values(differences: ArrayLike) -> Floats:
 
     Returns
     -------
-    (n_rows,); 1 where all differences are zero; NaN throughout when there are no pairs.
+    (n_rows,) p-value of the normal approximation without continuity correction, zero differences dropped; 1
+    where all differences are zero; NaN throughout when there are no pairs.
     """
-    from scipy.stats import rankdata  # takes half a second
+    from scipy.stats import wilcoxon  # takes half a second
 
-    # Equal pairs of counts must stay ties after the division by the windows' lengths.
-    values = np.round(np.asarray(differences, dtype=np.float64), 9)
-    n_rows, n_pairs = values.shape
-    if n_rows == 0 or n_pairs == 0:
-        return np.full(n_rows, np.nan)
-    zero = values == 0
-    # Zeros rank lowest among the absolute values, so that the others' ranks are too high by their number.
-    ranks = np.where(zero, 0.0, rankdata(np.abs(values), axis=1) - zero.sum(axis=1, keepdims=True))
-    excess = np.where(values > 0, ranks, 0.0).sum(axis=1) - ranks.sum(axis=1) / 2
-    deviation = np.sqrt((ranks**2).sum(axis=1) / 4)
-    z = np.divide(excess, deviation, out=np.full(n_rows, -np.inf), where=deviation > 0)
-    return np.asarray(scipy.special.ndtr(-z))
+    values = np.asarray(differences, dtype=np.float64).round(_DECIMALS)
+    if values.size == 0:
+        return np.full(len(values), np.nan)
+    with np.errstate(invalid="ignore"):  # 0 / 0 where all differences are zero
+        result = wilcoxon(values, axis=1, alternative="greater", method="asymptotic")  # type: ignore[call-overload]
+    p = result.pvalue
+    return np.where(np.isnan(p), 1.0, p)
+
+
+def exact_signed_rank_p_values(differences: ArrayLike) -> Floats:
+    """Two-sided Wilcoxon signed-rank test of paired differences, exact for few pairs, for every row.
+
+    Parameters
+    ----------
+    differences : (n_rows, n_pairs), second less first; NaN pairs are left out.
+
+    Returns
+    -------
+    (n_rows,) p-values
+        1 where all differences are 0, NaN where there is no pair.
+
+    Notes
+    -----
+    Differences of 0 are dropped (``zero_method="wilcox"`` of `scipy.stats.wilcoxon`). Up to 50 pairs the
+    distribution over all signs is exact, with ties as they are; above, the normal approximation
+    with the variance corrected for ties, without continuity correction. SciPy's ``method="auto"`` gives the
+    same, except for 14 to 50 pairs with ties or zeros, where it falls back to the approximation.
+    """
+    pairs = np.asarray(differences, dtype=np.float64)
+    if pairs.ndim != 2:
+        raise ValueError(f"differences must be (n_rows, n_pairs), got {pairs.shape}.")
+    return np.array([_two_sided(row) for row in pairs], dtype=np.float64)
+
+
+def _two_sided(differences: Floats) -> float:
+    known = differences[~np.isnan(differences)]
+    if known.size == 0:
+        return np.nan
+    nonzero = np.round(known, _DECIMALS)
+    nonzero = nonzero[nonzero != 0]
+    if nonzero.size == 0:
+        return 1.0
+    _, place, ties = np.unique(np.abs(nonzero), return_inverse=True, return_counts=True)
+    # Twice the mean rank of a tie is a whole number.
+    doubled = (2 * np.cumsum(ties) - ties + 1)[place]
+    positive = int(doubled[nonzero > 0].sum())
+    tail = _exact_tails if nonzero.size <= MAX_EXACT_PAIRS else _normal_tails
+    return min(2 * min(tail(doubled, positive)), 1.0)
+
+
+def _exact_tails(doubled_ranks: Integers, positive: int) -> tuple[float, float]:
+    """P(sum of positive ranks >= observed) and P(<= observed), every rank having either sign alike."""
+    probability = np.zeros(int(doubled_ranks.sum()) + 1)
+    probability[0] = 1.0
+    reached = 0
+    for rank in doubled_ranks.tolist():
+        probability[rank : reached + rank + 1] += probability[: reached + 1].copy()
+        reached += rank
+        probability[: reached + 1] /= 2
+    return float(probability[positive:].sum()), float(probability[: positive + 1].sum())
+
+
+def _normal_tails(doubled_ranks: Integers, positive: int) -> tuple[float, float]:
+    # The sum of positive ranks has mean sum(r) / 2 and variance sum(r^2) / 4, with ties as without.
+    ranks = doubled_ranks.astype(np.float64)
+    z = (positive - ranks.sum() / 2) / np.sqrt((ranks**2).sum() / 4)
+    return float(scipy.special.ndtr(-z)), float(scipy.special.ndtr(z))
+
+
+def kruskal_wallis_p_values(counts: ArrayLike, group: ArrayLike) -> Floats:
+    """Kruskal-Wallis test of whether counts differ between groups of events, for every unit.
+
+    Parameters
+    ----------
+    counts : (n_units, n_events) whole numbers >= 0.
+    group : (n_events,) whole numbers >= 0, the same for events of one group.
+
+    Returns
+    -------
+    (n_units,) p-values
+        Of the chi-square approximation, corrected for ties (`scipy.stats.kruskal`). With two groups this
+        is the Mann-Whitney test without continuity correction. 1 where all counts are equal; NaN with
+        fewer than two groups.
+    """
+    values = np.asarray(counts, dtype=np.int64)
+    _, label, sizes = np.unique(np.asarray(group), return_inverse=True, return_counts=True)
+    if values.ndim != 2 or values.shape[1] != label.size:
+        raise ValueError(f"counts must be (n_units, {label.size}) for {label.size} events, {values.shape}.")
+    if sizes.size < 2:
+        return np.full(values.shape[0], np.nan)
+    return np.array([_kruskal_wallis(row, label, sizes) for row in values], dtype=np.float64)
+
+
+def _kruskal_wallis(counts: Integers, label: Integers, sizes: Integers) -> float:
+    n_levels, n = int(counts.max()) + 1, counts.size
+    table = np.bincount(label * n_levels + counts, minlength=sizes.size * n_levels)
+    table = table.reshape(sizes.size, n_levels)
+    ties = table.sum(axis=0).astype(np.float64)
+    correction = 1 - (ties**3 - ties).sum() / (float(n) ** 3 - n)
+    if correction <= 0:
+        return 1.0
+    rank = np.cumsum(ties) - (ties - 1) / 2
+    statistic = 12 / (n * (n + 1)) * ((table @ rank) ** 2 / sizes).sum() - 3 * (n + 1)
+    return float(scipy.special.chdtrc(sizes.size - 1, max(statistic / correction, 0.0)))
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> Floats:

@@ -4,10 +4,9 @@ Values agree with those of AllenSDK's own reader, except that missing integers (
 ``N/A``) are missing values here. Times are seconds on the session clock.
 
 `open_session` opens recordings and behaviour-only sessions, `open_recording` recordings only, `open_lfp` the
-LFP file of a probe. `session_issues` reports anomalies of a file.
+LFP file of a probe. `vbn.nwb.checks` finds its anomalies.
 """
 
-from vbn.nwb.checks.survey import CODES, Issue, session_issues
 from vbn.nwb.hdf5.identify import (
     FileIdentity,
     FileKind,
@@ -18,6 +17,7 @@ from vbn.nwb.hdf5.identify import (
     require_session,
 )
 from vbn.nwb.hdf5.recording import RecordingFile, open_lfp, open_recording, open_session
+from vbn.nwb.issue import CODES, Issue
 from vbn.nwb.readers.behavior import read_licks, read_rewards, read_running
 from vbn.nwb.readers.blocks import summarise_blocks
 from vbn.nwb.readers.changes import match_changes
@@ -88,6 +88,5 @@ __all__ = [
     "require_lfp",
     "require_recording",
     "require_session",
-    "session_issues",
     "summarise_blocks",
 ]

@@ -15,10 +15,6 @@ from vbn.errors import shortened
 Severity = Literal["info", "warning", "error"]
 
 _KNOWN: dict[str, tuple[Severity, str]] = {
-    "invalid_table": (
-        "error",
-        "A required part of the table is missing, or the table contradicts itself; it cannot be imported.",
-    ),
     "mixed_block": ("error", "A stimulus block holds more than one stimulus."),
     "invalid_channels": ("info", "Channels that the release marks as unusable, such as reference sites."),
     "unit_on_invalid_channel": ("warning", "Units whose peak channel is marked as unusable."),

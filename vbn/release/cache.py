@@ -26,6 +26,7 @@ from vbn.errors import NotFoundError
 from vbn.release.manifest import Manifest, ManifestFile
 from vbn.release.names import NamedFile, parse_name
 from vbn.release.sources import find_manifests
+from vbn.whole_files import write_whole
 
 RECORD_NAME = "_downloaded_data.json"
 HASH_BLOCK_BYTES = 2**26
@@ -134,20 +135,6 @@ class Record:
         with self._lock, contextlib.suppress(OSError):
             found = {**self.read(), str(path.resolve()): blake2b}
             write_whole(self._path, json.dumps(found, indent=2, sort_keys=True).encode())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a small file so that it is there as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def content_hash(path: Path | int, report: Callable[[int], object] | None = None) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from vbn.errors import AbsentError, ConflictError, NotFoundError, NotReadableError
-from vbn.release.cache import Cache, Record, content_hash, write_whole
+from vbn.release.cache import Cache, Record, content_hash
 from vbn.release.download import MARGIN_BYTES, Download, Progress, Result, download, local_size
 from vbn.release.manifest import Manifest, ManifestFile
 from vbn.release.names import parse_name
@@ -21,6 +21,7 @@ from vbn.release.sources import BUCKET_URL, ManifestPlace, choose_version, find_
 from vbn.release.tables import read_table
 from vbn.web.client import Patience, is_url, read_all
 from vbn.web.ranges import RangeReader
+from vbn.whole_files import write_whole
 
 TABLES = ("ecephys_sessions", "behavior_sessions", "probes", "channels", "units")
 SIZE_WORKERS = 8

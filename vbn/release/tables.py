@@ -59,7 +59,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Column:
+class ReleaseColumn:
     """A column of a table.
 
     Parameters
@@ -104,7 +104,7 @@ class Refusal:
 
 
 @dataclass
-class Table:
+class ReleaseTable:
     """Content of a table.
 
     Parameters
@@ -117,7 +117,7 @@ class Table:
 
     path: Path
     cells: dict[str, list[Any]]
-    columns: dict[str, Column]
+    columns: dict[str, ReleaseColumn]
     refused: list[Refusal] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -154,7 +154,7 @@ class Table:
         more = f"; and {len(refused) - N_EXAMPLES} more" if len(refused) > N_EXAMPLES else ""
         return NotReadableError(self.path, "; ".join(cells) + more + ".", ADVICE)
 
-    def checked(self) -> Table:
+    def checked(self) -> ReleaseTable:
         """Return the table; raise NotReadableError if a cell was refused."""
         for problem in self.problems():
             raise problem
@@ -165,7 +165,7 @@ class Table:
         return _lines_of(self.path, {one.row for one in self.refused})
 
 
-def read_table(path: Path, columns: Iterable[str] | None = None, name: str | None = None) -> Table:
+def read_table(path: Path, columns: Iterable[str] | None = None, name: str | None = None) -> ReleaseTable:
     """Read one of the release's five tables.
 
     Parameters
@@ -176,7 +176,7 @@ def read_table(path: Path, columns: Iterable[str] | None = None, name: str | Non
 
     Returns
     -------
-    Table
+    ReleaseTable
         Invalid cells are None and listed as refused. Empty rows, which spreadsheets add at the end, are
         skipped. Unknown columns are read as text.
 
@@ -191,7 +191,7 @@ def read_table(path: Path, columns: Iterable[str] | None = None, name: str | Non
             rows = csv.reader(file, strict=True)
             header = _header(path, rows, known)
             chosen = set(header) if columns is None else {*columns}
-            wanted = {one: known.get(one, Column(TEXT)) for one in header if one and one in chosen}
+            wanted = {one: known.get(one, ReleaseColumn(TEXT)) for one in header if one and one in chosen}
             return _read_plain(path, rows.line_num, header, wanted) or _read_rows(path, rows, header, wanted)
     except UnicodeDecodeError as error:
         raise NotReadableError(
@@ -230,7 +230,7 @@ def _not_utf8(path: Path, error: UnicodeDecodeError) -> str:
     return str(error)
 
 
-def _header(path: Path, rows: Iterator[list[str]], known: dict[str, Column]) -> list[str]:
+def _header(path: Path, rows: Iterator[list[str]], known: dict[str, ReleaseColumn]) -> list[str]:
     """Read the column names; refuse other separators, duplicate names, and other tables."""
     header = [name.strip() for name in next((row for row in rows if any(row)), [])]
     if not header:
@@ -254,7 +254,9 @@ def _header(path: Path, rows: Iterator[list[str]], known: dict[str, Column]) -> 
     return header
 
 
-def _read_plain(path: Path, n_header: int, header: list[str], wanted: dict[str, Column]) -> Table | None:
+def _read_plain(
+    path: Path, n_header: int, header: list[str], wanted: dict[str, ReleaseColumn]
+) -> ReleaseTable | None:
     """Read a table without quotes and without invalid cells; None for any other table.
 
     The two large tables of the release are such tables. Arrow parses them fifteen times as fast as Python.
@@ -274,7 +276,7 @@ def _read_plain(path: Path, n_header: int, header: list[str], wanted: dict[str, 
         )
     except pyarrow.ArrowInvalid:  # the other reader reports what is wrong
         return None
-    table = Table(path, {}, wanted)
+    table = ReleaseTable(path, {}, wanted)
     for (name, column), held in zip(wanted.items(), columns.itercolumns(), strict=True):
         encoded = held.combine_chunks().dictionary_encode()
         seen, texts = _Seen(column), encoded.dictionary.to_pylist()
@@ -287,9 +289,11 @@ def _read_plain(path: Path, n_header: int, header: list[str], wanted: dict[str, 
     return table
 
 
-def _read_rows(path: Path, rows: Iterator[list[str]], header: list[str], wanted: dict[str, Column]) -> Table:
+def _read_rows(
+    path: Path, rows: Iterator[list[str]], header: list[str], wanted: dict[str, ReleaseColumn]
+) -> ReleaseTable:
     """Read the rows in blocks; equal texts in a column are converted once."""
-    table = Table(path, {name: [] for name in wanted}, wanted)
+    table = ReleaseTable(path, {name: [] for name in wanted}, wanted)
     seen = {name: _Seen(column) for name, column in wanted.items()}
     positions = [header.index(name) for name in wanted]
     filled = (row for row in rows if any(map(str.strip, row)))
@@ -307,7 +311,7 @@ def _read_rows(path: Path, rows: Iterator[list[str]], header: list[str], wanted:
     return table
 
 
-def _refuse_repeated(table: Table) -> None:
+def _refuse_repeated(table: ReleaseTable) -> None:
     """Refuse all rows that share an id, because it is unknown which of them is right."""
     key = next(name for name, column in table.columns.items() if column.is_key)
     ids = table.cells[key]
@@ -321,7 +325,7 @@ def _refuse_repeated(table: Table) -> None:
     ]
 
 
-def _refuse_lengths(table: Table, chunk: list[list[str]], header: list[str], start: int) -> None:
+def _refuse_lengths(table: ReleaseTable, chunk: list[list[str]], header: list[str], start: int) -> None:
     """Refuse rows with more or fewer cells than columns, and replace them by empty rows."""
     n_columns = len(header)
     if set(map(len, chunk)) == {n_columns}:
@@ -337,7 +341,7 @@ def _refuse_lengths(table: Table, chunk: list[list[str]], header: list[str], sta
 class _Seen:
     """The distinct texts of a column, with their values and problems."""
 
-    column: Column
+    column: ReleaseColumn
     known: dict[str, Any] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
@@ -350,7 +354,7 @@ class _Seen:
                 reason = f"({error})" if error.args else ""
                 self.problems[text] = f"{reason} where {self.column.kind.expected} is expected".strip()
 
-    def refusals(self, name: str, texts: Iterable[str], start: int, table: Table) -> Iterator[Refusal]:
+    def refusals(self, name: str, texts: Iterable[str], start: int, table: ReleaseTable) -> Iterator[Refusal]:
         cut = {one.row for one in table.refused if not one.column}
         for at, text in enumerate(texts, start):
             if text in self.problems and at not in cut:
@@ -596,32 +600,40 @@ NAMES = Kind(_names, "a list of acronyms, such as ['VISp', 'LP'],")
 ABNORMAL_PLACES = Kind(_flagged(_names), NAMES.expected)
 ABNORMAL_TIMES = Kind(_flagged(_times), "a list of times in seconds, such as [212, 433],")
 
-_KEY, _OWNER, _NEEDED = Column(ID, True, True, True), Column(ID, True, True), Column(COUNT, True)
+_KEY, _OWNER, _NEEDED = (
+    ReleaseColumn(ID, True, True, True),
+    ReleaseColumn(ID, True, True),
+    ReleaseColumn(COUNT, True),
+)
 _SESSION = {
-    "mouse_id": Column(MOUSE, True, True),
-    "session_type": Column(TEXT, True, True),
+    "mouse_id": ReleaseColumn(MOUSE, True, True),
+    "session_type": ReleaseColumn(TEXT, True, True),
     "session_number": _NEEDED,
-    "date_of_acquisition": Column(TIME),
-    "equipment_name": Column(TEXT),
-    "genotype": Column(TEXT),
-    "sex": Column(TEXT),
-    "age_in_days": Column(COUNT),
-    "image_set": Column(TEXT),
-    "prior_exposures_to_session_type": Column(COUNT),
-    "prior_exposures_to_image_set": Column(COUNT),
-    "prior_exposures_to_omissions": Column(COUNT),
-    "project_code": Column(TEXT),
-    "file_id": Column(LARGE_INTEGER),
+    "date_of_acquisition": ReleaseColumn(TIME),
+    "equipment_name": ReleaseColumn(TEXT),
+    "genotype": ReleaseColumn(TEXT),
+    "sex": ReleaseColumn(TEXT),
+    "age_in_days": ReleaseColumn(COUNT),
+    "image_set": ReleaseColumn(TEXT),
+    "prior_exposures_to_session_type": ReleaseColumn(COUNT),
+    "prior_exposures_to_image_set": ReleaseColumn(COUNT),
+    "prior_exposures_to_omissions": ReleaseColumn(COUNT),
+    "project_code": ReleaseColumn(TEXT),
+    "file_id": ReleaseColumn(LARGE_INTEGER),
 }
-_HELD = {"unit_count": Column(COUNT), "channel_count": Column(COUNT), "structure_acronyms": Column(NAMES)}
+_HELD = {
+    "unit_count": ReleaseColumn(COUNT),
+    "channel_count": ReleaseColumn(COUNT),
+    "structure_acronyms": ReleaseColumn(NAMES),
+}
 _PLACE = {
-    "probe_vertical_position": Column(INTEGER),
-    "probe_horizontal_position": Column(INTEGER),
-    "anterior_posterior_ccf_coordinate": Column(NUMBER),
-    "dorsal_ventral_ccf_coordinate": Column(NUMBER),
-    "left_right_ccf_coordinate": Column(NUMBER),
-    "structure_acronym": Column(ACRONYM),
-    "valid_data": Column(FLAG),
+    "probe_vertical_position": ReleaseColumn(INTEGER),
+    "probe_horizontal_position": ReleaseColumn(INTEGER),
+    "anterior_posterior_ccf_coordinate": ReleaseColumn(NUMBER),
+    "dorsal_ventral_ccf_coordinate": ReleaseColumn(NUMBER),
+    "left_right_ccf_coordinate": ReleaseColumn(NUMBER),
+    "structure_acronym": ReleaseColumn(ACRONYM),
+    "valid_data": ReleaseColumn(FLAG),
 }
 _METRICS = (
     "amplitude", "amplitude_cutoff", "cumulative_drift", "d_prime", "firing_rate", "isi_violations",
@@ -630,49 +642,49 @@ _METRICS = (
     "velocity_below", "waveform_duration",
 )  # fmt: skip
 
-COLUMNS: dict[str, dict[str, Column]] = {
+COLUMNS: dict[str, dict[str, ReleaseColumn]] = {
     ECEPHYS: {
         "ecephys_session_id": _KEY,
         "behavior_session_id": _OWNER,
         **_SESSION,
         **_HELD,
-        "probe_count": Column(COUNT),
-        "experience_level": Column(SHORT_TEXT, True),
-        "abnormal_histology": Column(ABNORMAL_PLACES),
-        "abnormal_activity": Column(ABNORMAL_TIMES),
+        "probe_count": ReleaseColumn(COUNT),
+        "experience_level": ReleaseColumn(SHORT_TEXT, True),
+        "abnormal_histology": ReleaseColumn(ABNORMAL_PLACES),
+        "abnormal_activity": ReleaseColumn(ABNORMAL_TIMES),
     },
-    BEHAVIOR: {"behavior_session_id": _KEY, "ecephys_session_id": Column(ID), **_SESSION},
+    BEHAVIOR: {"behavior_session_id": _KEY, "ecephys_session_id": ReleaseColumn(ID), **_SESSION},
     PROBES: {
         "ecephys_probe_id": _KEY,
         "ecephys_session_id": _OWNER,
         **_HELD,
-        "name": Column(SHORT_TEXT),
-        "phase": Column(PHASE),
-        "sampling_rate": Column(NUMBER),
-        "lfp_sampling_rate": Column(NUMBER),
-        "has_lfp_data": Column(FLAG),
-        "file_id": Column(LARGE_INTEGER),
+        "name": ReleaseColumn(SHORT_TEXT),
+        "phase": ReleaseColumn(PHASE),
+        "sampling_rate": ReleaseColumn(NUMBER),
+        "lfp_sampling_rate": ReleaseColumn(NUMBER),
+        "has_lfp_data": ReleaseColumn(FLAG),
+        "file_id": ReleaseColumn(LARGE_INTEGER),
     },
     CHANNELS: {
         "ecephys_channel_id": _KEY,
         "ecephys_session_id": _OWNER,
-        "ecephys_probe_id": Column(ID),
-        "probe_channel_number": Column(INTEGER),
+        "ecephys_probe_id": ReleaseColumn(ID),
+        "probe_channel_number": ReleaseColumn(INTEGER),
         **_PLACE,
-        "unit_count": Column(COUNT),
+        "unit_count": ReleaseColumn(COUNT),
     },
     UNITS: {
         "unit_id": _KEY,
         "ecephys_session_id": _OWNER,
-        "ecephys_channel_id": Column(ID),
-        "ecephys_probe_id": Column(ID),
-        "structure_id": Column(LARGE_INTEGER),
-        "waveform_halfwidth": Column(NUMBER),
-        "local_index": Column(LARGE_INTEGER),
-        "cluster_id": Column(LARGE_INTEGER),
-        "quality": Column(TEXT),
+        "ecephys_channel_id": ReleaseColumn(ID),
+        "ecephys_probe_id": ReleaseColumn(ID),
+        "structure_id": ReleaseColumn(LARGE_INTEGER),
+        "waveform_halfwidth": ReleaseColumn(NUMBER),
+        "local_index": ReleaseColumn(LARGE_INTEGER),
+        "cluster_id": ReleaseColumn(LARGE_INTEGER),
+        "quality": ReleaseColumn(TEXT),
         **_PLACE,
-        **{name: Column(METRIC) for name in _METRICS},
+        **{name: ReleaseColumn(METRIC) for name in _METRICS},
     },
 }
 """Table -> column name -> column."""

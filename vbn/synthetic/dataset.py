@@ -18,9 +18,10 @@ from pathlib import Path
 import pandas as pd
 
 from vbn.synthetic.settings import CHANNELS_PER_PROBE, GENOTYPES, SessionIdentity, SyntheticSettings
-from vbn.synthetic.simulate import Session, simulate_session
+from vbn.synthetic.simulate import SimulatedSession, simulate_session
 from vbn.synthetic.task import TRIAL_KINDS
 from vbn.synthetic.timeline import image_stimulus_name
+from vbn.whole_files import whole_file, write_whole
 
 _FIRST_FILE_ID = 900_001
 _FAMILIAR_EXPOSURES = 30
@@ -56,22 +57,16 @@ def write_sessions(
     for index in range(settings.sessions):
         session = simulate_session(settings, index)
         path = session_path(out, session.identity.session_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        try:
+        with whole_file(path) as part:
             counts = write_session(part, session)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
         paths.append(path)
         truths[str(session.identity.session_id)] = session_truth(session, counts)
         rows.append(_session_row(session))
         behavior_rows.append(_behavior_row(session.identity))
         report(index + 1, settings.sessions)
     _write_tables(out, rows, behavior_rows)
-    _write_text(
-        out / "ground_truth.json", json.dumps({"settings": asdict(settings), "sessions": truths}, indent=1)
-    )
+    truth = {"settings": asdict(settings), "sessions": truths}
+    write_whole(out / "ground_truth.json", json.dumps(truth, indent=1).encode())
     return paths
 
 
@@ -81,15 +76,9 @@ def _no_report(done: int, total: int) -> None:
 
 def _write_tables(out: Path, rows: list[dict[str, object]], behavior_rows: list[dict[str, object]]) -> None:
     folder = out / "project_metadata"
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_text(folder / "ecephys_sessions.csv", pd.DataFrame(rows).to_csv(index=False))
-    _write_text(folder / "behavior_sessions.csv", pd.DataFrame(behavior_rows).to_csv(index=False))
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    write_whole(folder / "ecephys_sessions.csv", pd.DataFrame(rows).to_csv(index=False).encode())
+    behavior_table = pd.DataFrame(behavior_rows).to_csv(index=False)
+    write_whole(folder / "behavior_sessions.csv", behavior_table.encode())
 
 
 def _common_row(identity: SessionIdentity) -> dict[str, object]:
@@ -108,7 +97,7 @@ def _common_row(identity: SessionIdentity) -> dict[str, object]:
     }
 
 
-def _session_row(session: Session) -> dict[str, object]:
+def _session_row(session: SimulatedSession) -> dict[str, object]:
     identity = session.identity
     structures = {unit.structure for unit in session.units} | set(session.channels["location"])
     return {
@@ -139,7 +128,7 @@ def _behavior_row(identity: SessionIdentity) -> dict[str, object]:
     }
 
 
-def session_truth(session: Session, spike_counts: list[int]) -> dict[str, object]:
+def session_truth(session: SimulatedSession, spike_counts: list[int]) -> dict[str, object]:
     """Return what was injected into one session, ready for JSON (None for missing values)."""
     identity, flashes = session.identity, session.flashes
     kinds = [plan.kind for plan in session.plans]
@@ -173,13 +162,13 @@ def session_truth(session: Session, spike_counts: list[int]) -> dict[str, object
     }
 
 
-def _block_starts(session: Session) -> dict[str, float]:
+def _block_starts(session: SimulatedSession) -> dict[str, float]:
     every = pd.concat([table[["stimulus_block", "start_time"]] for table in session.presentations.values()])
     first = every.groupby("stimulus_block")["start_time"].min()
     return {str(block): float(first[block]) for block in sorted(first.index)}
 
 
-def _unit_truths(session: Session, spike_counts: list[int]) -> list[dict[str, object]]:
+def _unit_truths(session: SimulatedSession, spike_counts: list[int]) -> list[dict[str, object]]:
     identity = session.identity
     return [
         {

@@ -19,7 +19,7 @@ _FIRST_EYE_FRAMES_WITHOUT_FIT = 16
 
 
 @dataclass(frozen=True)
-class Running:
+class SimulatedRunning:
     """Signals of the wheel, one sample per frame: speeds in cm/s, ``dx`` in degrees per frame, volts."""
 
     timestamps_s: np.ndarray
@@ -63,7 +63,7 @@ def bump(times_s: np.ndarray, events_s: np.ndarray, rise_s: float, fall_s: float
 
 def simulate_running(
     rng: np.random.Generator, frame_times_s: np.ndarray, reward_times_s: np.ndarray, replay_start_s: float
-) -> Running:
+) -> SimulatedRunning:
     """Simulate the wheel: slow fluctuations around 30 cm/s, slower for drinking and in the replay."""
     n = len(frame_times_s)
     drive = 30 + 9 * slow_noise(rng, n, 12 / 0.0167) + 4 * slow_noise(rng, n, 1.2 / 0.0167)
@@ -77,7 +77,9 @@ def simulate_running(
     smooth = sosfiltfilt(butter(3, 4.0, fs=1 / FRAME_S, output="sos"), unfiltered)
     v_in = np.round(WHEEL_VOLTAGE_V + rng.normal(0, 0.001, size=n), 5)
     angle = (np.cumsum(dx) + rng.uniform(0, 360)) % 360
-    return Running(frame_times_s, smooth, unfiltered, dx, np.round(angle / 360 * WHEEL_VOLTAGE_V, 5), v_in)
+    return SimulatedRunning(
+        frame_times_s, smooth, unfiltered, dx, np.round(angle / 360 * WHEEL_VOLTAGE_V, 5), v_in
+    )
 
 
 FRAME_S = 1 / 59.95
@@ -96,7 +98,7 @@ class Ellipse:
 
 
 @dataclass(frozen=True)
-class EyeTracking:
+class SimulatedEye:
     """Eye tracking: three ellipses with common timestamps, and the likely blinks."""
 
     timestamps_s: np.ndarray
@@ -131,8 +133,8 @@ def likely_blinks(eye_area: np.ndarray, pupil_area: np.ndarray) -> np.ndarray:
 
 
 def simulate_eye(
-    rng: np.random.Generator, end_s: float, dilating_events_s: np.ndarray, running: Running
-) -> EyeTracking:
+    rng: np.random.Generator, end_s: float, dilating_events_s: np.ndarray, running: SimulatedRunning
+) -> SimulatedEye:
     """Simulate the eye: the pupil dilates after events and with running; in blinks, fits are NaN or wrong."""
     times = np.round(np.arange(_EYE_STARTS_S, end_s, 1 / _EYE_RATE_HZ), 5)
     n = len(times)
@@ -148,7 +150,7 @@ def simulate_eye(
     areas = [np.pi * parts[0][1] * parts[0][2], np.pi * np.maximum(parts[1][1], parts[1][2]) ** 2]
     blink = likely_blinks(*areas)
     reflection_area = np.pi * reflection[1] * reflection[2]
-    return EyeTracking(
+    return SimulatedEye(
         times,
         _ellipse(parts[0], areas[0], blink, mask_shape=True),
         _ellipse(parts[1], areas[1], blink, mask_shape=True),

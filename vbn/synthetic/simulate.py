@@ -13,7 +13,7 @@ from vbn.synthetic import behavior as behavior_tables
 from vbn.synthetic.anatomy import probe_channels
 from vbn.synthetic.behavior import Behavior
 from vbn.synthetic.settings import SessionIdentity, SyntheticSettings, generator, session_identity
-from vbn.synthetic.signals import EyeTracking, Running, simulate_eye, simulate_running
+from vbn.synthetic.signals import SimulatedEye, SimulatedRunning, simulate_eye, simulate_running
 from vbn.synthetic.spikes import Stimuli, baseline_scale, draw_spike_train
 from vbn.synthetic.task import IMAGES, Flashes, TrialPlan, draw_mouse, lay_flashes, plan_trials
 from vbn.synthetic.timeline import (
@@ -38,7 +38,7 @@ _PUPIL_DELAY_S = 0.3
 
 
 @dataclass(frozen=True)
-class Session:
+class SimulatedSession:
     """One simulated session; ``units`` are in file order, ``presentations`` by stimulus name."""
 
     settings: SyntheticSettings
@@ -49,8 +49,8 @@ class Session:
     clock: Clock
     presentations: dict[str, pd.DataFrame]
     behavior: Behavior
-    running: Running
-    eye: EyeTracking | None
+    running: SimulatedRunning
+    eye: SimulatedEye | None
     laser: pd.DataFrame
     channels: pd.DataFrame
     units: list[Unit]
@@ -79,7 +79,7 @@ class Session:
             yield draw_spike_train(rng, unit, self.stimuli, unit.baseline_hz * scale)
 
 
-def simulate_session(settings: SyntheticSettings, index: int) -> Session:
+def simulate_session(settings: SyntheticSettings, index: int) -> SimulatedSession:
     """Simulate session number ``index`` (0 to ``settings.sessions - 1``)."""
     identity = session_identity(settings, index)
     novel = identity.experience_level == "Novel"
@@ -100,7 +100,7 @@ def simulate_session(settings: SyntheticSettings, index: int) -> Session:
     end_s = (float(laser["stop_time"].iloc[-1]) if len(laser) else laser_start_s) + _TAIL_S
     running, eye = _signals(settings, index, clock, behavior, float(clock.on_screen[blocks.starts[5]]), end_s)
     channels, units = _probes(settings, identity)
-    return Session(
+    return SimulatedSession(
         settings,
         identity,
         plans,
@@ -137,7 +137,7 @@ def _signals(
     behavior: Behavior,
     replay_start_s: float,
     end_s: float,
-) -> tuple[Running, EyeTracking | None]:
+) -> tuple[SimulatedRunning, SimulatedEye | None]:
     rng = generator(settings, index, _SIGNALS)
     trials = behavior.trials
     rewards_s = behavior.rewards["timestamps"].to_numpy(dtype=np.float64)

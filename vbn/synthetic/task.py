@@ -30,7 +30,7 @@ SHARED_IMAGES = ("im083_r", "im111_r")
 
 
 @dataclass(frozen=True)
-class Mouse:
+class SimulatedMouse:
     """Behavior of a mouse: probabilities per trial."""
 
     hit: float
@@ -70,10 +70,10 @@ class TrialPlan:
         return round((self.licks_s[0] + _ABORT_STOP_AFTER_LICK_S) / FRAME_PERIOD_S)
 
 
-def draw_mouse(rng: np.random.Generator, *, novel: bool) -> Mouse:
+def draw_mouse(rng: np.random.Generator, *, novel: bool) -> SimulatedMouse:
     """Draw a mouse's probabilities; with novel images the hit rate is a little lower."""
     hit = rng.uniform(0.70, 0.85) - (0.08 if novel else 0.0)
-    return Mouse(hit=hit, false_alarm=rng.uniform(0.08, 0.16), abort=rng.uniform(0.25, 0.33))
+    return SimulatedMouse(hit=hit, false_alarm=rng.uniform(0.08, 0.16), abort=rng.uniform(0.25, 0.33))
 
 
 def change_wait(rng: np.random.Generator) -> int:
@@ -123,7 +123,9 @@ def spread_outcomes(
     return even
 
 
-def change_kinds(rng: np.random.Generator, mouse: Mouse, n: int, n_auto: int, catch_every: int) -> list[str]:
+def change_kinds(
+    rng: np.random.Generator, mouse: SimulatedMouse, n: int, n_auto: int, catch_every: int
+) -> list[str]:
     """Draw the kinds of ``n`` trials that reach their change time.
 
     The first ``n_auto`` are auto-rewarded. Of every ``catch_every`` after them, one is a catch trial, at a
@@ -142,7 +144,7 @@ def change_kinds(rng: np.random.Generator, mouse: Mouse, n: int, n_auto: int, ca
 
 
 def plan_trials(
-    rng: np.random.Generator, mouse: Mouse, n_flashes: int, *, n_auto: int, catch_every: int
+    rng: np.random.Generator, mouse: SimulatedMouse, n_flashes: int, *, n_auto: int, catch_every: int
 ) -> list[TrialPlan]:
     """Plan consecutive trials on at most ``n_flashes`` flashes.
 

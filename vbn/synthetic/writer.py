@@ -25,8 +25,8 @@ from vbn.synthetic import extensions
 from vbn.synthetic.extensions import BEHAVIOR, ECEPHYS, EYE, TEMPLATE, extension_class
 from vbn.synthetic.images import unwarped_image, warped_image
 from vbn.synthetic.settings import CHANNELS_PER_PROBE, DRIVER_LINES, GENOTYPES, REPORTER_LINES, generator
-from vbn.synthetic.signals import Ellipse, EyeTracking
-from vbn.synthetic.simulate import AMPLITUDE_STREAM, METRIC_STREAM, WAVEFORM_STREAM, Session
+from vbn.synthetic.signals import Ellipse, SimulatedEye
+from vbn.synthetic.simulate import AMPLITUDE_STREAM, METRIC_STREAM, WAVEFORM_STREAM, SimulatedSession
 from vbn.synthetic.task import FLASH_FRAMES, IMAGES
 from vbn.synthetic.timeline import image_stimulus_name
 from vbn.synthetic.units import draw_metrics, spike_metrics
@@ -38,7 +38,7 @@ _TEMPLATE_DATES = {"G": "2019.05.26", "H": "2019.05.26"}
 _AMPLITUDE_SPREAD = 0.12
 
 
-def write_session(path: Path, session: Session) -> list[int]:
+def write_session(path: Path, session: SimulatedSession) -> list[int]:
     """Write one session to ``path`` (overwritten); return the number of spikes per unit, in file order."""
     trains = list(session.spike_trains())
     waveforms = [
@@ -72,7 +72,7 @@ def write_session(path: Path, session: Session) -> list[int]:
     return [len(train) for train in trains]
 
 
-def _nwb_file(session: Session) -> NWBFile:
+def _nwb_file(session: SimulatedSession) -> NWBFile:
     who = session.identity
     subject = extension_class("BehaviorSubject", BEHAVIOR)(
         subject_id=who.mouse_id,
@@ -97,7 +97,7 @@ def _nwb_file(session: Session) -> NWBFile:
     return nwbfile
 
 
-def _metadata(session: Session) -> Any:
+def _metadata(session: SimulatedSession) -> Any:
     return extension_class("BehaviorMetadata", BEHAVIOR)(
         name="metadata",
         project_code="Not Available",
@@ -109,7 +109,7 @@ def _metadata(session: Session) -> Any:
     )
 
 
-def _task_parameters(session: Session) -> Any:
+def _task_parameters(session: SimulatedSession) -> Any:
     return extension_class("BehaviorTaskParameters", BEHAVIOR)(
         name="task_parameters",
         stimulus_distribution="geometric",
@@ -127,7 +127,7 @@ def _task_parameters(session: Session) -> Any:
     )
 
 
-def _add_probes(nwbfile: NWBFile, session: Session) -> None:
+def _add_probes(nwbfile: NWBFile, session: SimulatedSession) -> None:
     who = session.identity
     nwbfile.add_device(
         _device(Device, name=who.equipment_name, description="Synthetic rig", manufacturer="None")
@@ -209,7 +209,7 @@ def _plain(column: pd.Series[Any]) -> Any:
     return column.to_numpy() if numeric else [str(value) for value in column]
 
 
-def _add_stimulus_times(nwbfile: NWBFile, session: Session) -> TimeSeries:
+def _add_stimulus_times(nwbfile: NWBFile, session: SimulatedSession) -> TimeSeries:
     stamps = session.clock.stimulus_timestamps
     clock = TimeSeries(name="timestamps", data=stamps, timestamps=stamps, unit="s")
     module = nwbfile.create_processing_module(name="stimulus", description="Times of the stimulus frames")
@@ -217,7 +217,7 @@ def _add_stimulus_times(nwbfile: NWBFile, session: Session) -> TimeSeries:
     return clock
 
 
-def _add_intervals(nwbfile: NWBFile, session: Session, clock: TimeSeries) -> None:
+def _add_intervals(nwbfile: NWBFile, session: SimulatedSession, clock: TimeSeries) -> None:
     for name, table in session.presentations.items():
         samples = _sample_columns(table, clock, "stimulus_time_interval")
         nwbfile.add_time_intervals(
@@ -274,7 +274,7 @@ def _sample_columns(table: pd.DataFrame, series: TimeSeries, tag: str) -> list[V
     return [tags, _index(tags, ones), samples, _index(samples, ones)]
 
 
-def _add_behavior(nwbfile: NWBFile, session: Session) -> None:
+def _add_behavior(nwbfile: NWBFile, session: SimulatedSession) -> None:
     behavior, running = session.behavior, session.running
     if len(behavior.lick_times_s):
         module = nwbfile.create_processing_module(name="licking", description="Licks")
@@ -300,7 +300,7 @@ def _add_behavior(nwbfile: NWBFile, session: Session) -> None:
         nwbfile.add_acquisition(TimeSeries(name=name, data=data, timestamps=wheel, unit="V"))
 
 
-def _add_templates(nwbfile: NWBFile, session: Session) -> None:
+def _add_templates(nwbfile: NWBFile, session: SimulatedSession) -> None:
     image_set = session.identity.image_set
     names = IMAGES[image_set]
     warped = np.stack([warped_image(name, session.settings.template_shape) for name in names])
@@ -317,7 +317,7 @@ def _add_templates(nwbfile: NWBFile, session: Session) -> None:
     nwbfile.add_stimulus_template(template)
 
 
-def _add_eye(nwbfile: NWBFile, eye: EyeTracking, equipment: str) -> None:
+def _add_eye(nwbfile: NWBFile, eye: SimulatedEye, equipment: str) -> None:
     first = _ellipse_series("eye_tracking", eye.eye, eye.timestamps_s)
     nwbfile.add_acquisition(
         extension_class("EllipseEyeTracking", EYE)(
@@ -375,7 +375,9 @@ def _add_laser(nwbfile: NWBFile, laser: pd.DataFrame) -> None:
     module.add(table)
 
 
-def _unit_table(session: Session, trains: list[np.ndarray], waveforms: list[Waveform]) -> pd.DataFrame:
+def _unit_table(
+    session: SimulatedSession, trains: list[np.ndarray], waveforms: list[Waveform]
+) -> pd.DataFrame:
     rows = []
     for row, (unit, train, waveform) in enumerate(zip(session.units, trains, waveforms, strict=True)):
         drawn = draw_metrics(generator(session.settings, session.identity.index, METRIC_STREAM, row), unit)
@@ -401,7 +403,9 @@ _LARGE_COLUMNS = {
 }
 
 
-def _large_shapes(session: Session, counts: list[int]) -> dict[str, tuple[list[int], tuple[int, ...]]]:
+def _large_shapes(
+    session: SimulatedSession, counts: list[int]
+) -> dict[str, tuple[list[int], tuple[int, ...]]]:
     """Return entries per unit, and shape, of each large column."""
     shapes: dict[str, tuple[list[int], tuple[int, ...]]] = {
         name: (counts, (sum(counts),)) for name in ("spike_times", "spike_amplitudes")
@@ -413,7 +417,7 @@ def _large_shapes(session: Session, counts: list[int]) -> dict[str, tuple[list[i
 
 
 def _add_units(
-    nwbfile: NWBFile, session: Session, trains: list[np.ndarray], waveforms: list[Waveform]
+    nwbfile: NWBFile, session: SimulatedSession, trains: list[np.ndarray], waveforms: list[Waveform]
 ) -> None:
     """Add the unit table, with placeholders for the large columns, which :func:`_fill_units` fills."""
     metrics = _unit_table(session, trains, waveforms)
@@ -437,7 +441,7 @@ def _add_units(
 
 
 def _fill_units(
-    file: h5py.File, session: Session, trains: list[np.ndarray], waveforms: list[Waveform]
+    file: h5py.File, session: SimulatedSession, trains: list[np.ndarray], waveforms: list[Waveform]
 ) -> None:
     shapes = _large_shapes(session, [len(train) for train in trains])
     large = {name: _reallocate(file["units"], name, *shape) for name, shape in shapes.items()}

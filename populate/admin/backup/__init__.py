@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from populate.admin.backup.create import back_up
-from populate.admin.backup.manifest import Manifest
+from populate.admin.backup.manifest import BackupManifest
 from populate.admin.backup.restore import check, restore
 
-__all__ = ["Manifest", "back_up", "check", "restore"]
+__all__ = ["BackupManifest", "back_up", "check", "restore"]

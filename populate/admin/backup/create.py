@@ -11,7 +11,7 @@ from pathlib import Path
 
 import vbn
 from populate.admin.backup import files, mysql, postgres
-from populate.admin.backup.manifest import FORMAT, MANIFEST, STORE, Manifest, SavedFile, read_manifest
+from populate.admin.backup.manifest import FORMAT, MANIFEST, STORE, BackupManifest, SavedFile, read_manifest
 from populate.admin.checksums import checksums_of, hash_of_file
 from populate.admin.snapshot import Snapshot
 from schemas.server.connection import Database
@@ -21,7 +21,7 @@ ATTEMPTS = 3
 LOCK = "lock"
 
 
-def back_up(database: Database, folder: Path, *, mysqldump: str | None = None) -> Manifest:
+def back_up(database: Database, folder: Path, *, mysqldump: str | None = None) -> BackupManifest:
     """Save the database, and the arrays that its rows refer to, into a folder.
 
     Everything is of one moment; others may work meanwhile. A folder with a backup of the same database is
@@ -58,7 +58,9 @@ def back_up(database: Database, folder: Path, *, mysqldump: str | None = None) -
         return manifest
 
 
-def _save(database: Database, folder: Path, known: dict[str, SavedFile], mysqldump: str | None) -> Manifest:
+def _save(
+    database: Database, folder: Path, known: dict[str, SavedFile], mysqldump: str | None
+) -> BackupManifest:
     now = datetime.now(UTC)
     is_mysql = database.backend == "mysql"
     dump = f"database-{now:%Y%m%dT%H%M%S%f}Z{mysql.SUFFIX if is_mysql else postgres.SUFFIX}"
@@ -72,7 +74,7 @@ def _save(database: Database, folder: Path, known: dict[str, SavedFile], mysqldu
         copied = files.copy_into_backup(paths, store, folder / STORE, known) if store else {}
         hash_file = (lambda path: copied[path].sha256) if store else None
         checksums = checksums_of(snapshot, hash_file=hash_file)
-    return Manifest(
+    return BackupManifest(
         format=FORMAT,
         made_at=now.isoformat(timespec="seconds"),
         vbn_version=vbn.__version__,
@@ -88,7 +90,7 @@ def _save(database: Database, folder: Path, known: dict[str, SavedFile], mysqldu
     )
 
 
-def _previous(folder: Path, database: Database) -> Manifest | None:
+def _previous(folder: Path, database: Database) -> BackupManifest | None:
     """Return the backup that the folder holds already; it must be of the same database."""
     if not (folder / MANIFEST).exists():
         return None
@@ -130,7 +132,7 @@ def _explained(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _tidy(folder: Path, manifest: Manifest) -> None:
+def _tidy(folder: Path, manifest: BackupManifest) -> None:
     """Remove what earlier and interrupted backups left and this one does not need."""
     for old in folder.glob("database-*"):
         if old.name != manifest.dump:

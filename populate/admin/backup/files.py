@@ -16,8 +16,8 @@ from tqdm import tqdm
 from populate.admin.backup.manifest import SavedFile
 from populate.admin.checksums import hash_of_file, hash_stream
 from vbn.errors import ConflictError, StoreError
+from vbn.whole_files import whole_file
 
-DRAFT = ".partial"
 JOURNAL = "copied.jsonl"
 
 
@@ -83,18 +83,15 @@ def copy_file(source: Path, target: Path, expected: SavedFile | None = None) -> 
     ConflictError
         If it is not the expected one. The target is not written then.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(target.name + DRAFT)
-    with source.open("rb") as file, draft.open("wb") as copy:
-        sha256 = hash_stream(file, copy)
-        copied = SavedFile(copy.tell(), sha256)
-    if expected and copied != expected:
-        draft.unlink()
-        raise ConflictError(
-            f"{source} is damaged: its content is not the one that was saved (SHA-256 {sha256}, expected "
-            f"{expected.sha256}). Use another backup."
-        )
-    draft.replace(target)
+    with whole_file(target) as part:
+        with source.open("rb") as file, part.open("wb") as copy:
+            sha256 = hash_stream(file, copy)
+            copied = SavedFile(copy.tell(), sha256)
+        if expected and copied != expected:
+            raise ConflictError(
+                f"{source} is damaged: its content is not the one that was saved (SHA-256 {sha256}, expected "
+                f"{expected.sha256}). Use another backup."
+            )
     return copied
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vbn.errors import InvalidContentError, NotFoundError
+from vbn.whole_files import write_whole
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -23,7 +23,7 @@ class SavedFile:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class BackupManifest:
     """A whole backup.
 
     Attributes
@@ -55,15 +55,10 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write it into a backup's folder, in one step and to the disk itself."""
-        draft = folder / f"{MANIFEST}.new"
-        with draft.open("w") as file:
-            json.dump(asdict(self), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(folder / MANIFEST)
+        write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=1).encode())
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> BackupManifest:
     """Return the manifest of a backup.
 
     Raises
@@ -88,7 +83,7 @@ def read_manifest(folder: Path) -> Manifest:
                 "Update vbn-datajoint.",
             )
         files = {name: SavedFile(**file) for name, file in content["files"].items()}
-        return Manifest(**{**content, "dump_file": SavedFile(**content["dump_file"]), "files": files})
+        return BackupManifest(**{**content, "dump_file": SavedFile(**content["dump_file"]), "files": files})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidContentError(
             path, f"it is no manifest of a backup ({type(error).__name__}: {error}).", "Use another backup."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from populate.admin.backup import files, mysql, postgres
-from populate.admin.backup.manifest import STORE, Manifest, read_manifest
+from populate.admin.backup.manifest import STORE, BackupManifest, read_manifest
 from populate.admin.checksums import checksums_of, hash_of_file
 from populate.admin.snapshot import Snapshot, job_tables
 from schemas.bases.parameter_table import parameter_tables
@@ -21,7 +21,7 @@ from vbn.errors import ConflictError, SettingError, StoreError
 class Restored:
     """What a restore made: its checksums, and those of them that are not the saved ones."""
 
-    manifest: Manifest
+    manifest: BackupManifest
     checksums: dict[str, str]
     different: list[str]
 
@@ -76,7 +76,7 @@ def restore(database: Database, folder: Path, *, mysql_client: str | None = None
     return _compared(manifest, database)
 
 
-def _compared(manifest: Manifest, database: Database) -> Restored:
+def _compared(manifest: BackupManifest, database: Database) -> Restored:
     hash_file = (lambda path: manifest.files[path].sha256) if manifest.has_arrays else None
     with Snapshot.taken(database) as snapshot:
         checksums = checksums_of(snapshot, hash_file=hash_file)
@@ -85,7 +85,7 @@ def _compared(manifest: Manifest, database: Database) -> Restored:
     return Restored(manifest, checksums, different)
 
 
-def _require_fit(manifest: Manifest, database: Database) -> None:
+def _require_fit(manifest: BackupManifest, database: Database) -> None:
     if manifest.backend != database.backend:
         raise SettingError(
             f"The backup is of {manifest.backend}, and the database is {database}. Restore it into "
@@ -128,7 +128,7 @@ def _require_empty(database: Database) -> None:
         )
 
 
-def _restore_arrays(manifest: Manifest, folder: Path, database: Database) -> None:
+def _restore_arrays(manifest: BackupManifest, folder: Path, database: Database) -> None:
     store = database.store.folder
     assert store is not None
     try:

@@ -217,7 +217,7 @@ def test_an_interrupted_backup_is_none_and_goes_on_where_it_stopped(
     made.call("backup", folder)
     assert len(rest) == len(made.referenced_files()) - 20
     assert made.call("restore", folder, "--check").stdout.endswith("the backup is whole.\n")
-    leftovers = [name for name in files_below(folder) if name.endswith((".partial", ".jsonl"))]
+    leftovers = [name for name in files_below(folder) if ".part" in name or name.endswith(".jsonl")]
     assert leftovers == []
 
 

@@ -213,9 +213,9 @@ def test_a_path_that_is_not_utf8_is_refused_in_words(
 def test_the_page_writes_names_out_and_shows_none_as_a_tooltip() -> None:
     """Tabulator puts a tooltip into the page as HTML."""
     pytest.importorskip("panel")
-    from populate.page.views import Column, html, table
+    from populate.page.views import PageColumn, html, table
 
-    made = table(pd.DataFrame({"genotype": [EVIL]}), {"genotype": Column("Genotype", wraps=True)})
+    made = table(pd.DataFrame({"genotype": [EVIL]}), {"genotype": PageColumn("Genotype", wraps=True)})
     assert "tooltip" not in json.dumps([made._configuration, made.header_tooltips, made.formatters])
     assert made.formatters["genotype"]["type"] in ("textarea", "plaintext")
     assert "<img" not in html("message.html", text=EVIL).object

@@ -7,7 +7,7 @@ import errno
 import psycopg2
 import pymysql
 
-from populate.work.causes import Patience, cause_of
+from populate.work.causes import JobPatience, cause_of
 from schemas.server.datajoint import dj
 from vbn.errors import InvalidContentError, NotReadableError, ServerError, SettingError, StoreError
 from vbn.web.client import Transient
@@ -46,6 +46,6 @@ def test_causes_are_told_apart() -> None:
         (ValueError("a bug"), "data"),
     ):
         assert cause_of(error) == cause, error
-    patience = Patience(10, 1.0, 60.0)
+    patience = JobPatience(10, 1.0, 60.0)
     for failures, longest in ((1, 1.0), (3, 4.0), (7, 60.0), (500, 60.0)):
         assert longest / 2 <= patience.wait_s(failures) <= longest

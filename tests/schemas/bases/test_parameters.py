@@ -221,8 +221,8 @@ def test_the_criteria_of_a_filter_are_rows(synthetic_database: Any) -> None:
 
 def test_the_hash_does_not_depend_on_the_order_and_does_on_content_and_version() -> None:
     contents = [({"b": [1, 2], "a": 0.1}, 1), ({"a": 0.1, "b": [2, 1]}, 1), ({"a": 0.1, "b": [1, 2]}, 2)]
-    hashes = [parameters.content_hash(*each) for each in contents]
-    assert hashes[0] == parameters.content_hash({"a": 0.1, "b": [1, 2]}, 1)
+    hashes = [parameters.parameters_hash(*each) for each in contents]
+    assert hashes[0] == parameters.parameters_hash({"a": 0.1, "b": [1, 2]}, 1)
     assert len(set(hashes)) == 3
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -18,6 +19,12 @@ import pytest
 
 from tests.vbn.nwb import contents
 from vbn import nwb
+from vbn.errors import FileError
+from vbn.nwb.checks import findings
+from vbn.nwb.checks.layout import find_unknown_parts
+from vbn.nwb.checks.releases import find_release_issues
+from vbn.nwb.readers.recording_end import last_recorded_time, last_spikes
+from vbn.nwb.readers.session import find_metadata_issues
 from vbn.synthetic import SyntheticSettings, write_sessions
 
 CORPUS = os.environ.get("VBN_CORPUS")
@@ -28,6 +35,75 @@ FILES = {
     "lfp_path": ("behavior_ecephys_sessions/*/probe_*_lfp.nwb", "expected"),
 }
 TEXT = h5py.string_dtype()
+Issues = list[nwb.Issue]
+
+
+def odd_units(file: nwb.RecordingFile) -> Issues:
+    units, channels = nwb.read_units(file), nwb.read_channels(file)
+    found = findings.find_channel_issues(channels) + findings.find_unit_issues(units, channels)
+    return found + findings.find_infinite_values(units, "units")
+
+
+def odd_spikes(file: nwb.RecordingFile) -> Issues:
+    pieces = nwb.iterate_spike_times(file, nwb.read_units(file))
+    last = {unit: time for _, span, times in pieces for unit, time in last_spikes(span, times).items()}
+    return findings.find_late_spikes(last, last_recorded_time(file))
+
+
+def odd_presentations(file: nwb.RecordingFile) -> Issues:
+    trials, presentations = nwb.read_trials(file), nwb.read_stimulus_presentations(file)
+    found = findings.find_presentation_issues(presentations)
+    found += findings.find_unknown_trials(trials, presentations)
+    found += findings.find_change_issues(trials, presentations)
+    timestamps = nwb.read_stimulus_timestamps(file)
+    found += findings.find_frame_issues(trials, presentations, nwb.read_licks(file), timestamps)
+    return found + findings.find_unsorted_times(timestamps, "stimulus_timestamps")
+
+
+OF_ALL: tuple[Callable[[nwb.RecordingFile], Issues], ...] = (
+    find_unknown_parts,
+    find_release_issues,
+    find_metadata_issues,
+    odd_presentations,
+    lambda file: findings.find_trial_issues(nwb.read_trials(file)),
+    lambda file: findings.find_lick_issues(nwb.read_licks(file)),
+    lambda file: findings.find_reward_issues(nwb.read_rewards(file), nwb.read_licks(file)),
+    lambda file: findings.find_unsorted_times(nwb.read_running(file)["timestamps"].to_numpy(), "running"),
+)
+LOOKS = {
+    nwb.FileKind.BEHAVIOR_ONLY: OF_ALL,
+    nwb.FileKind.RECORDING: (
+        *OF_ALL,
+        odd_units,
+        odd_spikes,
+        lambda file: findings.find_missing_pupil(nwb.read_eye_tracking(file)),
+        lambda file: findings.find_missing_laser_table(nwb.read_optotagging(file)),
+    ),
+    nwb.FileKind.LFP: (
+        find_unknown_parts,
+        lambda file: findings.find_channel_issues(nwb.read_lfp_channels(file)),
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def issues_in() -> Callable[[nwb.RecordingFile], dict[tuple[str, str], nwb.Issue]]:
+    """A function that looks for what is odd in a file with all that the import looks with."""
+
+    def found_in(file: nwb.RecordingFile) -> dict[tuple[str, str], nwb.Issue]:
+        found: Issues = []
+        for look in LOOKS[file.identity.kind]:
+            with contextlib.suppress(FileError):
+                found += look(file)
+        keys = [(one.code, one.table) for one in found]
+        assert len(set(keys)) == len(keys), "one issue for each code and table"
+        for one in found:
+            assert one.code in nwb.CODES
+            assert one.detail
+            assert len(one.detail) < 600
+        return {(one.code, one.table): one for one in found}
+
+    return found_in
 
 
 @dataclass(frozen=True)

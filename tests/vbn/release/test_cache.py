@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from vbn.release import content_hash, find_caches
-from vbn.release.cache import Record, write_whole
+from vbn.release.cache import Record
+from vbn.whole_files import write_whole
 
 PROJECT = "visual-behavior-neuropixels"
 

@@ -76,7 +76,7 @@ def test_a_download_is_allensdks_cache_folder(release, bucket, tmp_path):
     assert all(file.is_recorded for file in cache.files())
     record = json.loads((folder / "_downloaded_data.json").read_text())
     assert len(record) == len(results)
-    assert not list(folder.rglob("*.part"))
+    assert not list(folder.rglob("*.part*"))
 
 
 def test_a_second_download_asks_for_nothing_that_is_there(release, site_of_release, tmp_path):
@@ -128,7 +128,7 @@ def test_a_release_in_a_folder_is_used_where_it_is(bucket, cached):
         results = release.download(release.plan(tables=True, lfp=True), margin_bytes=0)
         assert {result.status for result in results} == {"present"}
         assert results[-1].download.target.is_relative_to(given.data_folder)
-        assert not list(given.folder.rglob("*.part"))
+        assert not list(given.folder.rglob("*.part*"))
 
 
 def test_a_release_in_a_folder_can_be_copied(bucket, tmp_path):
@@ -189,4 +189,4 @@ def test_a_download_recovers_from_all_that_can_happen(release, site_of_release, 
     site_of_release.faults.extend(fault(kind) for kind in kinds)
     results = release.download(plan, workers=3)
     assert {result.status for result in results} == {"downloaded"}
-    assert not list(Path(tmp_path / "allen").rglob("*.part"))
+    assert not list(Path(tmp_path / "allen").rglob("*.part*"))

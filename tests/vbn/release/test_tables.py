@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from vbn.errors import NotReadableError
 from vbn.release import tables
-from vbn.release.tables import BEHAVIOR, CHANNELS, COLUMNS, ECEPHYS, PROBES, UNITS, Table, read_table
+from vbn.release.tables import BEHAVIOR, CHANNELS, COLUMNS, ECEPHYS, PROBES, UNITS, ReleaseTable, read_table
 
 ROWS: dict[str, dict[str, str]] = {
     ECEPHYS: {
@@ -90,7 +90,7 @@ def write(folder: Path, name: str, *rows: dict[str, str], **options: Any) -> Pat
     return path
 
 
-def read_cell(folder: Path, name: str, column: str, text: str) -> Table:
+def read_cell(folder: Path, name: str, column: str, text: str) -> ReleaseTable:
     """Read a table of one row with a cell changed."""
     return read_table(write(folder, name, ROWS[name] | {column: text}))
 

@@ -99,7 +99,7 @@ def test_a_failure_leaves_no_half_a_file_and_keeps_the_old_one(
     with pytest.raises(OSError, match="disk full"):
         write_sessions(tmp_path, SyntheticSettings(**SMALL))
     assert path.read_bytes() == before
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.part*"))
 
 
 def test_paths_are_the_releases(dataset: Any) -> None:
@@ -107,7 +107,7 @@ def test_paths_are_the_releases(dataset: Any) -> None:
         "behavior_ecephys_sessions/9000000001/ecephys_session_9000000001.nwb"
     ]
     assert len(dataset.paths) == len(dataset.truth["sessions"]) == 5
-    assert not list(dataset.folder.rglob("*.part"))
+    assert not list(dataset.folder.rglob("*.part*"))
 
 
 def test_csv_tables_describe_the_sessions(dataset: Any) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vbn.synthetic import SyntheticSettings
-from vbn.synthetic.simulate import Session, simulate_session
+from vbn.synthetic.simulate import SimulatedSession, simulate_session
 from vbn.synthetic.spikes import (
     DEAD_TIME_S,
     Response,
@@ -29,17 +29,17 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 @pytest.fixture(scope="module")
-def session() -> Session:
+def session() -> SimulatedSession:
     return simulate_session(SyntheticSettings(sessions=1, seed=4, minutes=6, units_per_probe=40), 0)
 
 
 @pytest.fixture(scope="module")
-def trains(session: Session) -> list[np.ndarray]:
+def trains(session: SimulatedSession) -> list[np.ndarray]:
     return list(session.spike_trains())
 
 
 def test_every_train_is_ascending_and_inside_the_recording(
-    session: Session, trains: list[np.ndarray]
+    session: SimulatedSession, trains: list[np.ndarray]
 ) -> None:
     for train in trains:
         assert train.dtype == np.float64
@@ -48,13 +48,15 @@ def test_every_train_is_ascending_and_inside_the_recording(
 
 
 def test_the_same_session_gives_the_same_trains_at_every_call(
-    session: Session, trains: list[np.ndarray]
+    session: SimulatedSession, trains: list[np.ndarray]
 ) -> None:
     for first, again in zip(trains, session.spike_trains(), strict=True):
         assert np.array_equal(first, again)
 
 
-def test_only_noise_and_light_violate_the_dead_time(session: Session, trains: list[np.ndarray]) -> None:
+def test_only_noise_and_light_violate_the_dead_time(
+    session: SimulatedSession, trains: list[np.ndarray]
+) -> None:
     for unit, train in zip(session.units, trains, strict=True):
         if unit.role not in ("noise", "opto_artifact"):
             assert np.diff(train).min() >= 0.9 * DEAD_TIME_S
@@ -142,21 +144,21 @@ def test_the_wanted_mean_rate_is_reached(wanted_hz: float) -> None:
     assert n_spikes / session.end_s / 180 == pytest.approx(wanted_hz, rel=0.08)
 
 
-def test_backgrounds_are_not_scaled_without_a_wanted_rate(session: Session) -> None:
+def test_backgrounds_are_not_scaled_without_a_wanted_rate(session: SimulatedSession) -> None:
     assert baseline_scale(session.units, session.stimuli, None) == 1.0
 
 
-def test_backgrounds_never_vanish_below_the_responses(session: Session) -> None:
+def test_backgrounds_never_vanish_below_the_responses(session: SimulatedSession) -> None:
     units = [unit for unit in session.units if unit.role == "change"]
     assert baseline_scale(units, session.stimuli, 0.5) == 0.02
 
 
-def test_untuned_units_get_no_extra_spikes(session: Session) -> None:
+def test_untuned_units_get_no_extra_spikes(session: SimulatedSession) -> None:
     unit = next(unit for unit in session.units if unit.role == "untuned")
     assert expected_response_count(unit, session.stimuli) == 0
 
 
-def test_a_stronger_unit_has_more_extra_spikes(session: Session) -> None:
+def test_a_stronger_unit_has_more_extra_spikes(session: SimulatedSession) -> None:
     unit = next(unit for unit in session.units if unit.role == "change")
     weaker = replace(unit, parameters={**unit.parameters, "add_hz_active": 1.0})
     assert expected_response_count(weaker, session.stimuli) < expected_response_count(unit, session.stimuli)

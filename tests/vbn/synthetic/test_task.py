@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vbn.synthetic.task import (
     FLASHES_AFTER_CHANGE,
-    Mouse,
+    SimulatedMouse,
     change_kinds,
     change_licks,
     change_wait,
@@ -115,7 +115,7 @@ def test_outcomes_have_the_wanted_share(seed: int, share: float, n: int, block: 
 
 
 def test_one_trial_in_eight_is_a_catch_trial_and_never_the_first_of_its_eight() -> None:
-    mouse = Mouse(hit=0.75, false_alarm=0.2, abort=0.3)
+    mouse = SimulatedMouse(hit=0.75, false_alarm=0.2, abort=0.3)
     kinds = np.array(change_kinds(np.random.default_rng(3), mouse, 803, n_auto=3, catch_every=8))
     assert kinds[:3].tolist() == ["auto"] * 3
     groups = np.isin(kinds[3:], ["fa", "cr"]).reshape(100, 8)

@@ -9,19 +9,19 @@ import pandas as pd
 import pytest
 
 from vbn.synthetic import SyntheticSettings
-from vbn.synthetic.simulate import Session, simulate_session
+from vbn.synthetic.simulate import SimulatedSession, simulate_session
 from vbn.synthetic.units import Unit
 
 Recorded = list[tuple[Unit, np.ndarray]]
 
 
 @pytest.fixture(scope="module")
-def session() -> Session:
+def session() -> SimulatedSession:
     return simulate_session(SyntheticSettings(sessions=1, seed=8, minutes=16, units_per_probe=60), 0)
 
 
 @pytest.fixture(scope="module")
-def of_role(session: Session) -> Callable[[str], Recorded]:
+def of_role(session: SimulatedSession) -> Callable[[str], Recorded]:
     recorded = list(zip(session.units, session.spike_trains(), strict=True))
     return lambda role: [(unit, train) for unit, train in recorded if unit.role == role]
 
@@ -33,7 +33,7 @@ def rate_hz(train: np.ndarray, events: pd.Series, start_s: float, stop_s: float)
 
 
 def test_change_units_answer_changes_and_half_as_strongly_in_the_replay(
-    session: Session, of_role: Callable[[str], Recorded]
+    session: SimulatedSession, of_role: Callable[[str], Recorded]
 ) -> None:
     images = session.stimuli.images
     changes = images[images["is_change"] == 1]
@@ -48,7 +48,7 @@ def test_change_units_answer_changes_and_half_as_strongly_in_the_replay(
 
 
 def test_omission_units_answer_the_missing_image(
-    session: Session, of_role: Callable[[str], Recorded]
+    session: SimulatedSession, of_role: Callable[[str], Recorded]
 ) -> None:
     images = session.stimuli.images
     times = images.loc[(images["omitted"] == 1) & images["active"], "start_time"]
@@ -57,7 +57,7 @@ def test_omission_units_answer_the_missing_image(
 
 
 def test_receptive_field_units_answer_at_their_place(
-    session: Session, of_role: Callable[[str], Recorded]
+    session: SimulatedSession, of_role: Callable[[str], Recorded]
 ) -> None:
     gabors = session.stimuli.gabors
     for unit, train in of_role("rf"):
@@ -69,7 +69,7 @@ def test_receptive_field_units_answer_at_their_place(
 
 
 def test_tagged_units_follow_the_laser_after_1_5_ms(
-    session: Session, of_role: Callable[[str], Recorded]
+    session: SimulatedSession, of_role: Callable[[str], Recorded]
 ) -> None:
     laser = session.laser
     pulses = laser.loc[laser["stimulus_name"] == "pulse"]
@@ -80,7 +80,9 @@ def test_tagged_units_follow_the_laser_after_1_5_ms(
         assert rate_hz(train, strongest, -0.01, -0.002) < 25
 
 
-def test_artefacts_lie_within_1_ms_of_the_edges(session: Session, of_role: Callable[[str], Recorded]) -> None:
+def test_artefacts_lie_within_1_ms_of_the_edges(
+    session: SimulatedSession, of_role: Callable[[str], Recorded]
+) -> None:
     pulses = session.laser.loc[session.laser["stimulus_name"] == "pulse", "start_time"]
     for _, train in of_role("opto_artifact"):
         assert rate_hz(train, pulses, -0.001, 0.001) > 300
@@ -88,7 +90,9 @@ def test_artefacts_lie_within_1_ms_of_the_edges(session: Session, of_role: Calla
         assert rate_hz(train, pulses, 0.0015, 0.0085) < 25
 
 
-def test_running_units_fire_with_the_speed(session: Session, of_role: Callable[[str], Recorded]) -> None:
+def test_running_units_fire_with_the_speed(
+    session: SimulatedSession, of_role: Callable[[str], Recorded]
+) -> None:
     running = session.running
     bins = np.arange(running.timestamps_s[0], running.timestamps_s[-1], 2.0)
     centres = bins[:-1] + 1
@@ -97,7 +101,9 @@ def test_running_units_fire_with_the_speed(session: Session, of_role: Callable[[
     assert np.mean(correlations) > 0.2
 
 
-def test_drifting_units_are_there_in_one_half(session: Session, of_role: Callable[[str], Recorded]) -> None:
+def test_drifting_units_are_there_in_one_half(
+    session: SimulatedSession, of_role: Callable[[str], Recorded]
+) -> None:
     for unit, train in of_role("drift"):
         in_first = train < session.end_s / 2 + 0.01
         assert in_first.all() if unit.parameters["present"] == "first half" else not in_first.any()
@@ -110,7 +116,7 @@ def test_rare_units_have_the_number_of_spikes_they_were_given(of_role: Callable[
 
 
 def test_visual_units_prefer_the_image_with_the_greatest_gain(
-    session: Session, of_role: Callable[[str], Recorded]
+    session: SimulatedSession, of_role: Callable[[str], Recorded]
 ) -> None:
     images = session.stimuli.images
     agreement = []
@@ -123,7 +129,7 @@ def test_visual_units_prefer_the_image_with_the_greatest_gain(
     assert np.median(agreement) > 0.9
 
 
-def test_the_mouse_slows_down_to_drink_and_the_pupil_widens_after_a_change(session: Session) -> None:
+def test_the_mouse_slows_down_to_drink_and_the_pupil_widens_after_a_change(session: SimulatedSession) -> None:
     rewards = session.behavior.rewards["timestamps"].to_numpy()
     running, eye = session.running, session.eye
     assert eye is not None

@@ -20,7 +20,7 @@ from vbn.analysis.optotagging.methods import (
     TAGGED,
     UNLABELLED,
     UNTAGGED,
-    Criterion,
+    LabelCriterion,
     LabelMethod,
     label_units_by_method,
 )
@@ -44,8 +44,8 @@ __all__ = [
     "TAGGED",
     "UNLABELLED",
     "UNTAGGED",
-    "Criterion",
     "EvidenceParameters",
+    "LabelCriterion",
     "LabelMethod",
     "cell_class",
     "condition_onsets",

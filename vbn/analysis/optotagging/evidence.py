@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from vbn.analysis.optotagging.conditions import sorted_pulses
-from vbn.analysis.optotagging.measure import Measured, Plan, make_plan, measure
+from vbn.analysis.optotagging.measure import EvidencePlan, Measured, make_plan, measure
 from vbn.analysis.optotagging.parameters import EvidenceParameters
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers, unit_trains
-from vbn.analysis.statistics import rate_excess_p_values, row_medians, signed_rank_p_values
+from vbn.analysis.statistics import one_sided_signed_rank_p_values, rate_excess_p_values, row_medians
 
 DEFAULT_EVIDENCE = EvidenceParameters()
 _INTEGERS = (
@@ -135,7 +135,7 @@ def laser_evidence_by_condition(
     return _as_table(columns, len(found.n_epoch_spikes), table.conditions)
 
 
-def _columns_of_condition(plan: Plan, found: Measured, row: int) -> _Columns:
+def _columns_of_condition(plan: EvidencePlan, found: Measured, row: int) -> _Columns:
     """Return every column of one condition's rows, each (n_units,)."""
     here = plan.pulses.condition == row
     counts = found.counts[:, :, here]
@@ -176,7 +176,7 @@ def _fold(evoked_hz: Floats, baseline_hz: Floats) -> Floats:
     return evoked_hz / (baseline_hz + 1)
 
 
-def _paired_tests(plan: Plan, counts: Integers, row: int) -> _Columns:
+def _paired_tests(plan: EvidencePlan, counts: Integers, row: int) -> _Columns:
     def rates(name: str) -> Floats:
         window = plan.names.index(name)
         length = float(plan.lengths_s[row, window])
@@ -184,12 +184,12 @@ def _paired_tests(plan: Plan, counts: Integers, row: int) -> _Columns:
 
     evoked = rates("evoked")
     return {
-        "p_wilcoxon": signed_rank_p_values(evoked - rates("paired")),
-        "censored_p_wilcoxon": signed_rank_p_values(evoked - rates("baseline")),
+        "p_wilcoxon": one_sided_signed_rank_p_values(evoked - rates("paired")),
+        "censored_p_wilcoxon": one_sided_signed_rank_p_values(evoked - rates("baseline")),
     }
 
 
-def _gap_columns(plan: Plan, found: Measured, evoked_hz: Floats) -> _Columns:
+def _gap_columns(plan: EvidencePlan, found: Measured, evoked_hz: Floats) -> _Columns:
     bin_s, n_bins = plan.parameters.gap_bin_s, max(plan.gap_bins.windows.start_s.size, 2)
     mean, deviation = found.gap.T / bin_s
     published = np.where(deviation == 0, np.nan, deviation)

@@ -1,8 +1,8 @@
 """Spike counts and times around laser pulses, in one pass over each unit's train.
 
-What is the same for all units of a session (windows, bins drawn from the gaps) is in a `Plan`; the result,
-`Measured`, has numbers per unit and pulse, from which `vbn.analysis.optotagging.evidence` computes rates and
-tests.
+What is the same for all units of a session (windows, bins drawn from the gaps) is in an `EvidencePlan`; the
+result, `Measured`, has numbers per unit and pulse, from which `vbn.analysis.optotagging.evidence` computes
+rates and tests.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SaltWindows:
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvidencePlan:
     """What to look up in every train.
 
     ``edges_s`` is a flattened (n_windows, 2, n_pulses) array, with the windows in the order of ``names``;
@@ -59,7 +59,7 @@ class Plan:
     salt_windows: dict[int, SaltWindows]
 
 
-def make_plan(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> Plan:
+def make_plan(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> EvidencePlan:
     """Lay out a session's windows, and draw the baseline bins from its gaps.
 
     Parameters
@@ -79,7 +79,7 @@ def make_plan(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> Plan
     before_pulses = _salt_windows(pulses, parameters, is_cosine)
     starts = [found.windows.start_s[0] for found in before_pulses.values() if found.windows.start_s.size]
     gap_bins, cosine_bins = _gap_bins(pulses, parameters, seed)
-    return Plan(
+    return EvidencePlan(
         parameters=parameters,
         pulses=pulses,
         names=tuple(windows[0]),
@@ -172,7 +172,7 @@ class Measured:
     cosine: Floats
 
 
-def measure(plan: Plan, trains: Iterable[Floats]) -> Measured:
+def measure(plan: EvidencePlan, trains: Iterable[Floats]) -> Measured:
     """Measure all trains."""
     rows = [_measure_unit(plan, train) for train in trains]
     n_pulses, n_conditions = plan.pulses.start_s.size, len(plan.pulses.conditions)
@@ -183,7 +183,7 @@ def measure(plan: Plan, trains: Iterable[Floats]) -> Measured:
     )
 
 
-def _measure_unit(plan: Plan, train: Floats) -> tuple[object, ...]:
+def _measure_unit(plan: EvidencePlan, train: Floats) -> tuple[object, ...]:
     first, last = np.searchsorted(train, [plan.from_s, plan.until_s])
     onward, near = train[first:], train[first:last]
     index = np.searchsorted(onward, plan.edges_s).reshape(len(plan.names), 2, -1)
@@ -211,7 +211,7 @@ def _spikes_at(train: Floats, index: Integers) -> Floats:
     return np.where(index < train.size, train[np.minimum(index, train.size - 1)], np.nan)
 
 
-def _salt_of_conditions(plan: Plan, train: Floats) -> Floats:
+def _salt_of_conditions(plan: EvidencePlan, train: Floats) -> Floats:
     found = np.full((len(plan.is_cosine), 2), np.nan)
     first_bins: dict[tuple[float, int], Integers] = {}
     for row, light_free in plan.salt_windows.items():
@@ -237,7 +237,7 @@ def _first_bins(windows: Windows, n_bins: int, train: Floats) -> Integers:
     return found
 
 
-def _cosine_of_conditions(plan: Plan, train: Floats) -> Floats:
+def _cosine_of_conditions(plan: EvidencePlan, train: Floats) -> Floats:
     found = np.full((len(plan.is_cosine), 2), np.nan)
     if not plan.is_cosine.any():
         return found

@@ -38,7 +38,7 @@ _COMPARISONS = MappingProxyType({">": np.greater, ">=": np.greater_equal, "<": n
 
 
 @dataclass(frozen=True)
-class Criterion:
+class LabelCriterion:
     """A condition that a unit must meet: ``column comparison value`` at a waveform's highest level.
 
     Parameters
@@ -85,7 +85,7 @@ class LabelMethod:
 
     name: str
     source: str
-    criteria: tuple[Criterion, ...]
+    criteria: tuple[LabelCriterion, ...]
     p_column: str = ""
     max_q: float | None = None
     min_pulses: int = 3
@@ -94,7 +94,7 @@ class LabelMethod:
     min_answer_p: float = 0.05
 
     def __post_init__(self) -> None:
-        criteria = tuple(c if isinstance(c, Criterion) else Criterion(**c) for c in self.criteria)
+        criteria = tuple(c if isinstance(c, LabelCriterion) else LabelCriterion(**c) for c in self.criteria)
         object.__setattr__(self, "criteria", criteria)  # from JSON, criteria come as dicts
         if not criteria:
             raise ValueError(f"method {self.name!r} must have one criterion or more.")
@@ -107,12 +107,12 @@ class LabelMethod:
         return tuple(dict.fromkeys((PULSE, *(criterion.waveform for criterion in self.criteria))))
 
 
-def _bennett(latency: str, jitter: str, z: str, fraction: str) -> tuple[Criterion, ...]:
+def _bennett(latency: str, jitter: str, z: str, fraction: str) -> tuple[LabelCriterion, ...]:
     return (
-        Criterion(z, ">", 2.0),
-        Criterion(latency, "<", 0.008),
-        Criterion(jitter, "<", 0.002),
-        Criterion(fraction, ">", 0.3, COSINE),
+        LabelCriterion(z, ">", 2.0),
+        LabelCriterion(latency, "<", 0.008),
+        LabelCriterion(jitter, "<", 0.002),
+        LabelCriterion(fraction, ">", 0.3, COSINE),
     )
 
 
@@ -132,19 +132,19 @@ _ALL = (
     LabelMethod(
         "swdb_2022",
         "Allen Institute, Summer Workshop on the Dynamic Brain 2022, VBN_Optotagging",
-        (Criterion("swdb_evoked_rate_hz", ">", 50.0), Criterion("swdb_fold", ">", 5.0)),
+        (LabelCriterion("swdb_evoked_rate_hz", ">", 50.0), LabelCriterion("swdb_fold", ">", 5.0)),
     ),
     LabelMethod(
         "tutorial",
         "windows of AllenSDK's VBN quick-start notebook, which has no threshold; fold above 2 as in "
         "AllenSDK's ecephys_optotagging notebook for Visual Coding",
-        (Criterion("tutorial_fold", ">", 2.0),),
+        (LabelCriterion("tutorial_fold", ">", 2.0),),
     ),
     LabelMethod(
         "salt",
         "Kvitsiani et al. 2013 (doi 10.1038/nature12176): p < 0.001, and a spike in 33 % of the pulses as is "
         "commonly asked besides",
-        (Criterion("p_salt", "<", 0.001), Criterion("reliability", ">=", 0.33)),
+        (LabelCriterion("p_salt", "<", 0.001), LabelCriterion("reliability", ">=", 0.33)),
         p_column="p_salt",
         max_q=0.05,
     ),
@@ -153,9 +153,9 @@ _ALL = (
         "paired Wilcoxon test with latency, jitter and reliability, as in the Allen databook's optotagging "
         "pages; their numbers but for the latency (10 ms) are ours",
         (
-            Criterion("first_spike_latency_s", "<", 0.010),
-            Criterion("first_spike_jitter_s", "<", 0.002),
-            Criterion("reliability", ">=", 0.33),
+            LabelCriterion("first_spike_latency_s", "<", 0.010),
+            LabelCriterion("first_spike_jitter_s", "<", 0.002),
+            LabelCriterion("reliability", ">=", 0.33),
         ),
         p_column="p_wilcoxon",
         max_q=0.05,
@@ -167,12 +167,12 @@ _ALL = (
         "this package: the rate of SWDB 2022 outside the artefacts, against a longer baseline, with "
         "reliability, and latency and jitter of Bennett 2025",
         (
-            Criterion("evoked_rate_hz", ">", 50.0),
-            Criterion("fold", ">", 3.0),
-            Criterion("censored_p_wilcoxon", "<=", 0.05),
-            Criterion("reliability", ">=", 0.5),
-            Criterion("first_spike_latency_s", "<", 0.008),
-            Criterion("first_spike_jitter_s", "<", 0.002),
+            LabelCriterion("evoked_rate_hz", ">", 50.0),
+            LabelCriterion("fold", ">", 3.0),
+            LabelCriterion("censored_p_wilcoxon", "<=", 0.05),
+            LabelCriterion("reliability", ">=", 0.5),
+            LabelCriterion("first_spike_latency_s", "<", 0.008),
+            LabelCriterion("first_spike_jitter_s", "<", 0.002),
         ),
         p_column="censored_p_wilcoxon",
     ),

@@ -21,7 +21,6 @@ from vbn.analysis.responses.flash_selection import (
     is_in_condition,
     outcome_of_change,
 )
-from vbn.analysis.signed_rank import signed_rank_p_values
 from vbn.analysis.spikes.psth import TimeAxis, count_spikes
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers
 from vbn.analysis.spikes.windows import (
@@ -33,7 +32,7 @@ from vbn.analysis.spikes.windows import (
     first_spikes_in_windows,
     window_length_s,
 )
-from vbn.analysis.statistics import benjamini_hochberg
+from vbn.analysis.statistics import benjamini_hochberg, exact_signed_rank_p_values
 from vbn.analysis.task.presentations import NO_ROW, image_names, is_change, is_flash, start_times
 
 Counter = Callable[[Floats, Window], NDArray[np.int32]]
@@ -175,7 +174,7 @@ def _changes(presentations: pd.DataFrame, condition: str) -> tuple[Integers, Int
 
 def _tested(name: str, differences: NDArray[np.int32]) -> dict[str, object]:
     """Return p and q of a paired test, given (n_units, n_events) differences."""
-    p = signed_rank_p_values(differences)
+    p = exact_signed_rank_p_values(differences)
     return {f"p_{name}": p, f"q_{name}": benjamini_hochberg(p)}
 
 

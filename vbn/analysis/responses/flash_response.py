@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from vbn.analysis.responses.change_response import mean_rate_hz, ratio
-from vbn.analysis.signed_rank import kruskal_wallis_p_values, signed_rank_p_values
 from vbn.analysis.spikes.windows import (
     Window,
     check_equal_lengths,
@@ -18,7 +17,7 @@ from vbn.analysis.spikes.windows import (
     check_windows,
     count_in_windows,
 )
-from vbn.analysis.statistics import benjamini_hochberg
+from vbn.analysis.statistics import benjamini_hochberg, exact_signed_rank_p_values, kruskal_wallis_p_values
 from vbn.analysis.task.presentations import start_times
 
 COLORS = {"white": 1.0, "black": -1.0}
@@ -95,7 +94,7 @@ def flash_response(
             count(events, parameters.response_window_s),
             count(events, parameters.baseline_window_s),
         )
-        p = signed_rank_p_values(evoked[name] - baseline)
+        p = exact_signed_rank_p_values(evoked[name] - baseline)
         columns |= {
             f"n_{name}": events.size,
             f"baseline_rate_{name}_hz": mean_rate_hz(baseline, parameters.baseline_window_s),

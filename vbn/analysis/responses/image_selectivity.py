@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from vbn.analysis.responses.change_response import mean_rate_hz, ratio
 from vbn.analysis.responses.flash_selection import check_condition, is_repeated_image
-from vbn.analysis.signed_rank import kruskal_wallis_p_values, signed_rank_p_values
 from vbn.analysis.spikes.trains import Floats
 from vbn.analysis.spikes.windows import (
     Window,
@@ -24,7 +23,7 @@ from vbn.analysis.spikes.windows import (
     check_windows,
     count_in_windows,
 )
-from vbn.analysis.statistics import benjamini_hochberg
+from vbn.analysis.statistics import benjamini_hochberg, exact_signed_rank_p_values, kruskal_wallis_p_values
 from vbn.analysis.task.presentations import image_names, start_times
 
 
@@ -155,7 +154,7 @@ def _rates_per_image(
 def _responses(
     evoked: NDArray[np.int32], baseline: NDArray[np.int32], parameters: ImageSelectivityParameters
 ) -> dict[str, object]:
-    p = signed_rank_p_values(evoked - baseline)
+    p = exact_signed_rank_p_values(evoked - baseline)
     return {
         "baseline_rate_hz": mean_rate_hz(baseline, parameters.baseline_window_s),
         "evoked_rate_hz": mean_rate_hz(evoked, parameters.response_window_s),

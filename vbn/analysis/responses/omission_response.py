@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from vbn.analysis.responses.change_response import mean_rate_hz, ratio
 from vbn.analysis.responses.flash_selection import CONDITIONS, EITHER, image_before, is_in_condition
-from vbn.analysis.signed_rank import signed_rank_p_values
 from vbn.analysis.spikes.trains import Floats, Integers
 from vbn.analysis.spikes.windows import (
     Window,
@@ -24,7 +23,7 @@ from vbn.analysis.spikes.windows import (
     check_windows,
     count_in_windows,
 )
-from vbn.analysis.statistics import benjamini_hochberg
+from vbn.analysis.statistics import benjamini_hochberg, exact_signed_rank_p_values
 from vbn.analysis.task.presentations import NO_ROW, is_flash, is_omission, start_times
 
 
@@ -150,13 +149,13 @@ class _Windows:
             f"early_index_{condition}": ratio(early - baseline, early + baseline),
             f"late_index_{condition}": ratio(late - baseline, late + baseline),
             f"flash_index_{condition}": ratio(early - flash_hz, early + flash_hz),
-            f"p_early_{condition}": signed_rank_p_values(self.early - self.baseline),
-            f"p_late_{condition}": signed_rank_p_values(self.late - self.baseline),
+            f"p_early_{condition}": exact_signed_rank_p_values(self.early - self.baseline),
+            f"p_late_{condition}": exact_signed_rank_p_values(self.late - self.baseline),
         }
 
     def combined(self) -> tuple[Floats, Integers]:
         """Return (n_units,) Bonferroni-corrected p, and the sign of the change where p is smaller."""
         early, late = self.early - self.baseline, self.late - self.baseline
-        p_early, p_late = signed_rank_p_values(early), signed_rank_p_values(late)
+        p_early, p_late = exact_signed_rank_p_values(early), exact_signed_rank_p_values(late)
         change = np.where(p_early <= p_late, early.sum(axis=1), late.sum(axis=1))
         return np.minimum(1.0, 2 * np.minimum(p_early, p_late)), np.sign(change).astype(np.int64)

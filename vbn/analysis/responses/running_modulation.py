@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from vbn.analysis.responses.change_response import mean_rate_hz
 from vbn.analysis.responses.flash_selection import check_condition, is_repeated_image
-from vbn.analysis.signed_rank import kruskal_wallis_p_values
 from vbn.analysis.spikes.trains import Floats
 from vbn.analysis.spikes.windows import (
     Window,
@@ -26,7 +25,7 @@ from vbn.analysis.spikes.windows import (
     mean_in_windows,
     window_length_s,
 )
-from vbn.analysis.statistics import benjamini_hochberg
+from vbn.analysis.statistics import benjamini_hochberg, kruskal_wallis_p_values
 from vbn.analysis.task.presentations import start_times
 
 _ROUNDING = 1e-9

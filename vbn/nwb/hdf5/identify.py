@@ -73,7 +73,7 @@ class FileIdentity:
     size_bytes: int
 
 
-class Version(NamedTuple):
+class FileVersion(NamedTuple):
     """Version of a local file's content, by inode, size and time of modification."""
 
     device: int
@@ -236,7 +236,7 @@ def open_hdf5(path: Path | str) -> Iterator[Any]:
         yield file
 
 
-def version_of(file: int | h5py.File) -> Version:
+def version_of(file: int | h5py.File) -> FileVersion:
     """Return the version of an open local file.
 
     Parameters
@@ -244,7 +244,7 @@ def version_of(file: int | h5py.File) -> Version:
     file : a file descriptor, or a file opened with `open_hdf5`.
     """
     found = os.fstat(file if isinstance(file, int) else file.id.get_vfd_handle())
-    return Version(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return FileVersion(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _require_regular(path: Path | str) -> None:

@@ -69,6 +69,28 @@ class LfpMetadata:
 
 
 @dataclass(frozen=True)
+class LfpPieceParameters:
+    """Which piece of an LFP is copied.
+
+    Parameters
+    ----------
+    piece_start, piece_stop : seconds on the session's clock, None for the first or last sample.
+    decimation : one sample in so many is kept, after a low-pass filter.
+    """
+
+    piece_start: float | None
+    piece_stop: float | None
+    decimation: int
+
+    def __post_init__(self) -> None:
+        if self.decimation < 1:
+            raise ValueError(f"decimation must be at least 1, got {self.decimation}.")
+        start, stop = self.piece_start, self.piece_stop
+        if start is not None and stop is not None and not start < stop:
+            raise ValueError(f"piece_stop must be after piece_start, got {self}.")
+
+
+@dataclass(frozen=True)
 class CurrentSourceDensity:
     """Mean current source density around a flash.
 

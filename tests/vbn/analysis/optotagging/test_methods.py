@@ -16,7 +16,7 @@ from vbn.analysis.optotagging import (
     DEFAULT_METHOD,
     METHODS,
     REASONS,
-    Criterion,
+    LabelCriterion,
     LabelMethod,
     cell_class,
     false_positive_rate,
@@ -115,11 +115,11 @@ class TestRules:
 
     def test_refuses_rules_that_make_no_sense(self):
         with pytest.raises(ValueError, match="comparison must be one of"):
-            Criterion("z", "==", 2)
+            LabelCriterion("z", "==", 2)
         with pytest.raises(ValueError, match="one criterion or more"):
             LabelMethod("empty", "", ())
         with pytest.raises(ValueError, match="must name the column of its p-value"):
-            LabelMethod("q", "", (Criterion("z", ">", 2),), max_q=0.05)
+            LabelMethod("q", "", (LabelCriterion("z", ">", 2),), max_q=0.05)
 
 
 class TestReasons:

@@ -1,4 +1,4 @@
-"""All issues of a file at once: of files as they are written, and of copies with something odd."""
+"""The issues of whole files: of files as they are written, and of copies with something odd."""
 
 from __future__ import annotations
 
@@ -9,36 +9,24 @@ import numpy as np
 import pytest
 
 from vbn import nwb
-from vbn.errors import NotReadableError
-from vbn.nwb.checks import survey
+from vbn.errors import InvalidContentError
 from vbn.nwb.checks.layout import KNOWN, unknown_objects
 
 TEXT = h5py.string_dtype()
 ALWAYS = {"invalid_channels", "missing_ccf", "missing_structure", "unit_on_invalid_channel", "nan_metrics"}
 
 
-def found_in(session, **arguments):
-    found = nwb.session_issues(session, **arguments)
-    keys = [(one.code, one.table) for one in found]
-    assert len(set(keys)) == len(keys), "one issue for each code and table"
-    for one in found:
-        assert one.code in nwb.CODES
-        assert one.detail
-        assert len(one.detail) < 600
-    return {(one.code, one.table): one for one in found}
-
-
 @pytest.fixture
-def mutant(mutated, open_plainly):
-    """A function that changes a copy of a recording and gives its issues."""
-    return lambda change: found_in(open_plainly(mutated(change)))
+def mutant(mutated, open_plainly, issues_in):
+    """A function that changes a copy of a recording and returns its issues."""
+    return lambda change: issues_in(open_plainly(mutated(change)))
 
 
 @pytest.fixture(scope="module")
-def usual(usual_path):
+def usual(usual_path, issues_in):
     """The issues of the same recording without a change."""
     with h5py.File(usual_path) as file:
-        return found_in(nwb.RecordingFile(usual_path, None, file, nwb.identify(usual_path)))
+        return issues_in(nwb.RecordingFile(usual_path, None, file, nwb.identify(usual_path)))
 
 
 def put(file, path, values):
@@ -49,8 +37,8 @@ def put(file, path, values):
     file[path].attrs.update(attributes)
 
 
-def test_a_recording_of_the_corpus_has_only_what_it_was_made_with(recording, expected):
-    found = found_in(recording)
+def test_a_recording_of_the_corpus_has_only_what_it_was_made_with(recording, expected, issues_in):
+    found = issues_in(recording)
     assert {code for code, _ in found} >= ALWAYS
     assert not [one for one in found.values() if one.severity == "error"]
     more = {code for code, _ in found} - ALWAYS - {"spikes_after_recording", "zero_ccf"}
@@ -59,8 +47,8 @@ def test_a_recording_of_the_corpus_has_only_what_it_was_made_with(recording, exp
     assert more <= {"missing_pupil", "derived_column"}
 
 
-def test_the_channels_and_units_of_the_corpus_are_counted(recording, expected):
-    found = found_in(recording)
+def test_the_channels_and_units_of_the_corpus_are_counted(recording, expected, issues_in):
+    found = issues_in(recording)
     channels, units = expected.table("channels"), expected.table("units")
     n_invalid = (~channels["valid_data"]).sum()
     assert found["invalid_channels", "channels"].detail.startswith(f"{n_invalid}: ")
@@ -73,18 +61,18 @@ def test_the_channels_and_units_of_the_corpus_are_counted(recording, expected):
     assert found["nan_metrics", "units"].detail.startswith(f"units {n_nan}: ")
 
 
-def test_a_training_session_has_none(behavior_only):
-    assert found_in(behavior_only) == {}
+def test_a_training_session_has_none(behavior_only, issues_in):
+    assert issues_in(behavior_only) == {}
 
 
-def test_an_lfp_file_has_nothing_unknown(lfp):
-    assert {code for code, _ in found_in(lfp)} <= {"invalid_channels", "missing_ccf", "missing_structure"}
+def test_an_lfp_file_has_nothing_unknown(lfp, issues_in):
+    assert {code for code, _ in issues_in(lfp)} <= {"invalid_channels", "missing_ccf", "missing_structure"}
 
 
 def test_an_lfp_file_without_current_source_density_says_so(mutated, open_plainly, lfp_path):
     path = mutated(lambda file: file.__delitem__("processing/current_source_density"), lfp_path)
     number = nwb.identify(path).identifier
-    assert ("missing_csd", "csd") in found_in(open_plainly(path, nwb.FileKind.LFP, number))
+    assert nwb.read_csd(open_plainly(path, nwb.FileKind.LFP, number)) is None
 
 
 def infinite_metric(file):
@@ -197,7 +185,6 @@ def old_trials(file):
     [
         (infinite_metric, "infinite_values", "units", "warning", r"\(snr 1\)"),
         (spikes_too_late, "spikes_after_recording", "spike_times", "warning", "after"),
-        (spikes_before_zero, "invalid_table", "spike_times", "error", "are negative"),
         (no_outcome, "trial_outcome_not_one", "trials", "warning", "1: 0"),
         (change_moved, "change_without_presentation", "trials", "warning", "1: "),
         (change_beside, "change_beside_presentation", "trials", "info", "1: "),
@@ -239,13 +226,6 @@ def test_a_change_shows_as_its_issue(mutant, usual, change, code, table, severit
         ("units/waveform_mean", "missing_waveforms", "units", "info"),
         ("units/spike_amplitudes", "missing_amplitudes", "units", "info"),
         ("units/snr", "missing_column", "units", "info"),
-        ("units/spike_times", "invalid_table", "units", "error"),
-        ("intervals/trials", "invalid_table", "trials", "error"),
-        ("general/subject", "invalid_table", "session", "error"),
-        ("general/task_parameters", "invalid_table", "task_parameters", "error"),
-        ("general/extracellular_ephys", "invalid_table", "channels", "error"),
-        ("processing/running/speed", "invalid_table", "running", "error"),
-        ("processing/stimulus", "invalid_table", "stimulus_timestamps", "error"),
     ],
 )
 def test_a_lost_part_shows_as_its_issue(mutant, lost, code, table, severity):
@@ -253,27 +233,28 @@ def test_a_lost_part_shows_as_its_issue(mutant, lost, code, table, severity):
     assert found[code, table].severity == severity
 
 
-def test_what_depends_on_a_refused_table_is_not_looked_at(mutant):
-    """Units need the channels; trials do not."""
-    found = mutant(lambda file: file.__delitem__("general/extracellular_ephys/electrodes/valid_data"))
-    errors = {table for _, table in found if found[_, table].severity == "error"}
-    assert errors == {"channels", "units"}
-    assert ("nan_metrics", "units") not in found
+@pytest.mark.parametrize(
+    ("lost", "read"),
+    [
+        ("units/spike_times", nwb.read_units),
+        ("intervals/trials", nwb.read_trials),
+        ("general/subject", nwb.read_session),
+        ("general/task_parameters", nwb.read_task_parameters),
+        ("general/extracellular_ephys", nwb.read_channels),
+        ("processing/running/speed", nwb.read_running),
+        ("processing/stimulus", nwb.read_stimulus_timestamps),
+    ],
+)
+def test_a_lost_part_that_is_required_is_refused(mutated, open_plainly, lost, read):
+    file = open_plainly(mutated(lambda file: file.__delitem__(lost)))
+    with pytest.raises(InvalidContentError):
+        read(file)
 
 
-def test_spikes_are_not_read_unless_wanted(mutated, open_plainly, monkeypatch):
-    session = open_plainly(mutated(spikes_before_zero))
-    assert ("invalid_table", "spike_times") in found_in(session)
-    assert not [one for one in found_in(session, read_spikes=False).values() if one.severity == "error"]
-
-
-def test_a_failing_disk_is_no_issue(recording, monkeypatch):
-    def fail(session):
-        raise NotReadableError(session.path, "the disk is gone.")
-
-    monkeypatch.setitem(survey.FRAMES, "trials", fail)
-    with pytest.raises(NotReadableError, match="the disk is gone"):
-        nwb.session_issues(recording)
+def test_spikes_before_the_session_are_refused(mutated, open_plainly):
+    file = open_plainly(mutated(spikes_before_zero))
+    with pytest.raises(InvalidContentError, match="are negative"):
+        list(nwb.iterate_spike_times(file, nwb.read_units(file)))
 
 
 def old_release(file):
@@ -307,8 +288,8 @@ def test_an_old_release_reads_as_the_new_one(mutated, open_plainly, recording_pa
     assert nwb.read_task_parameters(old).stimulus_name is None
 
 
-def test_an_old_release_tells_what_it_lacks(mutated, open_plainly, recording_path):
-    found = found_in(open_plainly(mutated(old_release, recording_path)))
+def test_an_old_release_tells_what_it_lacks(mutated, open_plainly, recording_path, issues_in):
+    found = issues_in(open_plainly(mutated(old_release, recording_path)))
     derived = found["derived_column", "stimulus_presentations"].detail
     assert derived == "active, trials_id, is_sham_change"
     assert ("derived_column", "trials") in found
