@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from schemas.server.datajoint import dj
-from schemas.server.datajoint.by_columns import decoded
+from schemas.server.datajoint.by_columns import decoded_values
 
 INTEGERS = ("int16", "int32", "int64", "smallint", "integer", "int", "bigint")
 
@@ -37,7 +37,7 @@ def fetch_frame(
     columns = zip(*rows, strict=True) if rows else ((),) * len(names)
     frame = pd.DataFrame(
         {
-            name: decoded(attributes[name], values, ordered.connection)
+            name: decoded_values(attributes[name], values, ordered.connection)
             for name, values in zip(names, columns, strict=True)
         }
     )

@@ -96,7 +96,7 @@ def _literals(values: list[Any], driver: Any) -> list[str]:
     return ["NULL" if value is None else driver.escape(value, driver.encoders) for value in values]
 
 
-def decoded(attribute: Any, values: Sequence[Any], connection: Any) -> Sequence[Any]:
+def decoded_values(attribute: Any, values: Sequence[Any], connection: Any) -> Sequence[Any]:
     """Return a column's values as DataJoint's fetch gives them, from what the server gave."""
     if attribute.original_type == "bool":  # a number on MySQL
         return [None if value is None else bool(value) for value in values]
