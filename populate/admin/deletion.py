@@ -218,6 +218,8 @@ def _records() -> set[type]:
 def _condition(cls: Any, text: str) -> tuple[str, Any]:
     """Return attribute and value of ``attribute=value``, of the attribute's type."""
     name, value = name_and_value(text)
+    if not value:  # a variable of the shell that is not set, rather than a wish for empty texts
+        raise SettingError(f"'{text}' names no value.")
     _require_attribute(cls, name)
     return name, _typed(cls.heading.attributes[name], value)
 

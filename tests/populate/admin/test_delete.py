@@ -95,6 +95,7 @@ def test_rows_of_others_are_shown_and_left(filled: Any, sessions: list[int], tab
         (("--where", "sesion_id=9000000001"), "Session has no attribute 'sesion_id'. Near to it: session_id"),
         (("--where", "session_id=nine"), "session_id is a number"),
         (("--where", "session_type"), "'session_type' is not attribute=value."),
+        (("--where", "session_type="), "'session_type=' names no value."),
         (("--where", "session_type=100% \"it's\""), "no entry with session_type = 100% \"it's\". There are:"),
         (("--where", "date_of_acquisition=soon"), "date_of_acquisition cannot be soon"),
         (("Mouse", "--where", "driver_line=Sst"), "driver_line holds no single value"),
