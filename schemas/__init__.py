@@ -5,8 +5,8 @@
 >>> schemas.connect()                   # doctest: +SKIP
 >>> ecephys.Recording.Unit & 'snr > 1'  # doctest: +SKIP
 
-``session``, ``ecephys``, ``behavior`` and ``stimulus`` hold what the files hold; ``psth``,
-``performance`` and ``optotagging`` what is computed from them.
+``session``, ``ecephys``, ``behavior`` and ``stimulus`` contain the data of the files; ``selection``,
+``psth``, ``optotagging``, ``performance`` and ``responses`` contain what is computed from them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Database", "connect", "disconnect"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load `connect` when it is asked for: with it come tables and readers, which settings can do without."""
+    """Import `connect` on first use: it imports all tables and readers, which the settings do not need."""
     if name != "connect":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from schemas.deploy.connect import connect

@@ -1,4 +1,4 @@
-"""What was done to the database itself: deletions and changes of the tables' layout."""
+"""Changes to the database itself: deletions and layout changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ schema = Schema()
 
 @schema
 class Migration(dj.Manual):
-    """One change of the tables' layout that this database has."""
+    """One layout change that was applied to this database."""
 
     definition = """
     # One change of the layout
@@ -25,7 +25,7 @@ class Migration(dj.Manual):
 
 @schema
 class Deletion(dj.Manual):
-    """One deletion by somebody: who deleted what, when and why."""
+    """One deletion: who deleted what, when and why."""
 
     definition = """
     # One deletion
@@ -41,7 +41,7 @@ class Deletion(dj.Manual):
     """
 
     class Count(dj.Part):
-        """The rows that one table lost by a deletion."""
+        """The number of rows that one table lost in a deletion."""
 
         definition = """
         # Rows of one table in a deletion

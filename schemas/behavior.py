@@ -37,7 +37,7 @@ CHANGE_TIMES = [
     "change_time_no_display_delay",
     "change_time",
     "response_latency",
-]  # each kind of file has its own
+]  # which of them a file has depends on its kind
 REWARD_COLUMNS = {"reward_timestamp": "timestamps", "autorewarded": "auto_rewarded"}
 
 
@@ -100,7 +100,7 @@ class ChangeDetection(FileImport):
         """
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
-        """Read trials and rewards, and look for what is odd in them."""
+        """Read trials and rewards, and check them for anomalies."""
         file = registered_file(source)
         trials, rewards = vbn.nwb.read_trials(file), vbn.nwb.read_rewards(file)
         issues = find_trial_issues(trials) + find_reward_issues(rewards, vbn.nwb.read_licks(file))
@@ -220,7 +220,7 @@ class EyeTracking(FileImport):
     """
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
-        """Read the eye tracking; its absence is a state."""
+        """Read the eye tracking; None if there is none."""
         return (vbn.nwb.read_eye_tracking(registered_file(source)),)
 
     def make_insert(self, key: dict[str, Any], eye_tracking: pd.DataFrame | None) -> None:
@@ -246,7 +246,7 @@ class EyeTracking(FileImport):
 
 @schema
 class TaskParameters(FileImport):
-    """The parameters that the task ran with in one session."""
+    """The parameters of the task in one session."""
 
     definition = f"""
     # Parameters of the task of one session
@@ -270,7 +270,7 @@ class TaskParameters(FileImport):
     """
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
-        """Read the parameters, under the names of the table."""
+        """Read the parameters and rename them to the table's attributes."""
         file = registered_file(source)
         row = asdict(vbn.nwb.read_task_parameters(file))
         del row["session_type"]
@@ -288,7 +288,7 @@ class TaskParameters(FileImport):
 
 @schema
 class RigGeometry(FileImport):
-    """Where monitor, camera and lamp of the eye tracking stood; sessions without have a row that says so."""
+    """Positions of monitor, eye camera and LED; sessions without a rig geometry have a row that says so."""
 
     definition = f"""
     # Geometry of the eye tracking of one session
@@ -304,7 +304,7 @@ class RigGeometry(FileImport):
     """
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
-        """Read the geometry; its absence is a state."""
+        """Read the geometry; None if there is none."""
         return (vbn.nwb.read_rig_geometry(registered_file(source)),)
 
     def make_insert(self, key: dict[str, Any], geometry: vbn.nwb.RigGeometry | None) -> None:

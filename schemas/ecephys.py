@@ -35,7 +35,7 @@ from vbn.nwb.readers.recording_end import last_recorded_time, last_spikes
 
 schema = Schema()
 
-# Metrics whose names other tables use as well carry the table's name.
+# Metrics whose names also occur in other tables are prefixed with the table's name.
 UNIT_COLUMNS = {"unit_firing_rate": "firing_rate", "unit_amplitude": "amplitude", "pt_ratio": "PT_ratio"}
 
 
@@ -149,7 +149,7 @@ class Recording(FileImport):
         return session.NwbFile & {"file_kind": "recording"}
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
-        """Read probes, channels and units; the spike times follow probe by probe on insert."""
+        """Read probes, channels and units; the spike times are read probe by probe on insert."""
         recording = registered_file(source)
         require_own_ids(key["session_id"], recording.path, vbn.nwb.read_ids(recording))
         units = vbn.nwb.read_units(recording)
@@ -208,7 +208,7 @@ class Recording(FileImport):
 
 @schema
 class SpikeAmplitudes(FileImport):
-    """The spike amplitudes of one recording; imported only when the table is named."""
+    """The spike amplitudes of one recording; imported only if the table is requested by name."""
 
     definition = f"""
     # Spike amplitudes of one recording
@@ -230,7 +230,7 @@ class SpikeAmplitudes(FileImport):
         """
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
-        """Open the file; the amplitudes follow probe by probe on insert."""
+        """Open the file; the amplitudes are read probe by probe on insert."""
         return (registered_file(source),)
 
     def make_insert(self, key: dict[str, Any], recording: vbn.nwb.RecordingFile) -> None:
@@ -246,7 +246,7 @@ class LfpImport(MadeWith, dj.Imported):
 
     @classmethod
     def sources(cls, key: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Return what names the present content of the LFP files: the probes' keys, and ``present``."""
+        """Return an identifier of the current content of each LFP file: the probe's key, and ``present``."""
         probes = fetch_frame(
             (Recording.Probe & key_of_session(key) if key else Recording.Probe).proj("probe_id")
         )
@@ -263,7 +263,7 @@ class LfpImport(MadeWith, dj.Imported):
 
 @schema
 class Lfp(LfpImport):
-    """The local field potential of one probe: what its file holds; the samples stay there."""
+    """The metadata of the local field potential of one probe; the samples stay in its file."""
 
     definition = f"""
     # Local field potential of one probe
@@ -286,11 +286,11 @@ class Lfp(LfpImport):
         return Recording.Probe & [{"probe_id": number} for number in registered]
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch where the file is."""
+        """Fetch the location of the file."""
         return (lfp_source(key),)
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
-        """Read what the file holds."""
+        """Read the metadata."""
         file = registered_file(source)
         lfp = vbn.nwb.read_lfp_probe(file)
         sizes = {"n_lfp_samples": lfp.n_samples, "n_lfp_channels": lfp.n_channels}
@@ -300,7 +300,7 @@ class Lfp(LfpImport):
         return ({**require_storable(self, row, file.path), "lfp_channel_ids": channel_ids},)
 
     def make_insert(self, key: dict[str, Any], row: dict[str, Any]) -> None:
-        """Insert it."""
+        """Insert the row."""
         self.insert1({**key, **self.provenance(key), **row})
 
 
@@ -321,15 +321,15 @@ class CurrentSourceDensity(LfpImport):
     """
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch where the file is."""
+        """Fetch the location of the file."""
         return (lfp_source(key),)
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
-        """Read the current source density; its absence is a state."""
+        """Read the current source density; None if there is none."""
         return (vbn.nwb.read_csd(registered_file(source)),)
 
     def make_insert(self, key: dict[str, Any], csd: vbn.nwb.CurrentSourceDensity | None) -> None:
-        """Insert it with its axes."""
+        """Insert the current source density with its axes."""
         arrays = {} if csd is None else {
             "csd": csd.values,  # noqa: PD011
             "csd_timestamps": csd.timestamps_s,
@@ -344,7 +344,7 @@ class CurrentSourceDensity(LfpImport):
 
 @schema
 class LfpPieceParams(ParameterTable):
-    """One way to cut a piece out of the LFP for the store; none exists until somebody enters one."""
+    """One definition of a piece of the LFP to copy into the store; there is none by default."""
 
     settings = LfpPieceParameters
     defaults: ClassVar[dict[str, LfpPieceParameters]] = {}
@@ -376,7 +376,7 @@ class LfpPiece(LfpImport):
     """
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch where the file is, and the piece that is wanted."""
+        """Fetch the location of the file, and the definition of the piece."""
         return lfp_source(key), (LfpPieceParams & key).fetch1()
 
     def make_compute(
@@ -387,7 +387,7 @@ class LfpPiece(LfpImport):
         return vbn.nwb.read_lfp_samples(registered_file(source), **bounds, decimate=piece["decimation"])
 
     def make_insert(self, key: dict[str, Any], timestamps: np.ndarray, samples: np.ndarray) -> None:
-        """Insert it."""
+        """Insert the row."""
         self.insert1(
             {**key, **self.provenance(key), "piece_timestamps": timestamps, "piece_samples": samples}
         )
@@ -396,23 +396,23 @@ class LfpPiece(LfpImport):
 def add_lfp_piece(
     name: str, *, start_s: float | None = None, stop_s: float | None = None, decimate: int = 1
 ) -> bool:
-    """Enter a way to cut the LFP; the next populate copies such a piece of every registered LFP file.
+    """Define a piece of the LFP; the next populate copies it from every registered LFP file.
 
     Parameters
     ----------
     name : readable name.
-    start_s, stop_s : seconds on the session's clock, None for the whole.
-    decimate : keep each so-many-th sample, after a low-pass filter.
+    start_s, stop_s : seconds on the session clock, None for no limit.
+    decimate : decimation factor, applied after a low-pass filter.
 
     Returns
     -------
-    bool : whether it was added, False if it is there already.
+    bool : whether it was added, False if it exists already.
     """
     return LfpPieceParams.add(name, LfpPieceParameters(start_s, stop_s, decimate))
 
 
 def lfp_source(key: dict[str, Any]) -> dict[str, Any]:
-    """Return where the LFP file of a probe is, in the words of NwbFile."""
+    """Return the location of a probe's LFP file, with the attribute names of NwbFile."""
     probe_id = (Recording.Probe & key).fetch1("probe_id")
     row = (session.LfpFile & key_of_session(key) & {"lfp_probe_id": probe_id}).fetch1()
     names = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns")
@@ -420,7 +420,7 @@ def lfp_source(key: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_unregistered_as_missing(channels: pd.DataFrame) -> pd.DataFrame:
-    """Return channels without the coordinates (0, 0, 0), which mean that there are none."""
+    """Return channels with the coordinates (0, 0, 0), which mean that there are none, set to missing."""
     coordinates = channels[list(CCF_COLUMNS)]
     return channels.assign(**coordinates.mask((coordinates == 0).all(axis=1)))
 
@@ -433,7 +433,7 @@ def find_lfp_of_no_probe(key: dict[str, Any], probe_ids: set[int]) -> list[vbn.n
 
 
 def enter_structures(acronyms: Iterable[str]) -> list[str]:
-    """Enter acronyms that are not among the known structures, so that none is lost; return them."""
+    """Insert acronyms that are not among the known structures, so that none is lost; return them."""
     unlisted = sorted(set(acronyms) - set(Structure.to_arrays("structure_acronym")))
     rows = [{"structure_acronym": name, "structure_group": UNLISTED_GROUP} for name in unlisted]
     Structure.insert(rows, skip_duplicates=True)
@@ -443,11 +443,11 @@ def enter_structures(acronyms: Iterable[str]) -> list[str]:
 READERS = (
     "iterate_probe_spikes", "lfp_samples", "located_frame", "session_spikes", "spike_times", "unit_waveform",
 )  # fmt: skip
-"""Functions of `schemas.reading.recordings` that people call as this module's."""
+"""Functions of `schemas.reading.recordings` that are also available in this module."""
 
 
 def __getattr__(name: str) -> Any:
-    """Find the readers, which stand above the tables that they read and so cannot be imported here."""
+    """Import the readers on first use: they import this module, so it cannot import them at the top."""
     if name not in READERS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module("schemas.reading.recordings"), name)

@@ -1,4 +1,4 @@
-"""Which units answer to the laser: the evidence, and the labels that several methods draw from it."""
+"""Laser responses of units, and the optotagging labels that several methods derive from them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ NOT_TAGGED = ", ".join(f"'{reason}'" for reason in REASONS if reason)
 
 @schema
 class OptotagParams(ParameterTable):
-    """One set of windows and numbers by which the answer to the laser is measured."""
+    """One set of windows and thresholds of the laser responses."""
 
     settings = EvidenceParameters
     defaults = {"standard": EvidenceParameters()}
@@ -76,7 +76,7 @@ class OptotagParams(ParameterTable):
 
 @schema
 class Optotagging(Computation):
-    """The answers of all units of one session to the laser, or why there are none."""
+    """The responses of all units of one session to the laser, or why there are none."""
 
     definition = f"""
     # Answers of the units of one session to the laser
@@ -105,7 +105,7 @@ class Optotagging(Computation):
         """
 
     class Evidence(dj.Part):
-        """The answer of one unit to one waveform at one level."""
+        """The response of one unit to one waveform at one level."""
 
         definition = """
         # Answer of one unit to one waveform at one level
@@ -150,7 +150,7 @@ class Optotagging(Computation):
         return self.provenance(key), OptotagParams.get(key)
 
     def make_compute(self, key: Key, made_with: Key, settings: EvidenceParameters) -> tuple[Any, ...]:
-        """Measure every unit's answer to every condition."""
+        """Measure the response of each unit to each condition."""
         pulses, seed = pulses_frame(key), seed_of(key)
         units, times = session_spikes(key)
         evidence = laser_evidence_by_condition(
@@ -171,7 +171,7 @@ class Optotagging(Computation):
 
 @schema
 class OptotagMethod(ParameterTable):
-    """One method that labels units by their answers to the laser; docs/optotagging.md explains them."""
+    """One method of labelling units by their responses to the laser; see docs/optotagging.md."""
 
     settings = LabelMethod
     defaults = METHODS
@@ -183,7 +183,7 @@ class OptotagMethod(ParameterTable):
 
 @schema
 class OptotagLabel(Computation):
-    """The labels that one method gives to the units of one session."""
+    """The labels that one method assigns to the units of one session."""
 
     definition = f"""
     # Labels of the units of one session by one method
@@ -235,7 +235,7 @@ class OptotagLabel(Computation):
 
 
 def unit_labels(method: str = DEFAULT_METHOD) -> Any:
-    """Return the units' labels by one method, to be restricted and joined by unit.
+    """Return the units' labels by one method, as a query to restrict and join by unit.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ def strongest_evidence(key: Key) -> pd.DataFrame:
 
     Parameters
     ----------
-    key : restriction that leaves one entry of Optotagging.
+    key : restriction to one entry of Optotagging.
 
     Returns
     -------

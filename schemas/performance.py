@@ -1,4 +1,4 @@
-"""How well the mouse did the task."""
+"""Task performance: behavior metrics, lick bouts and engagement."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Performance(Computation):
 
 @schema
 class RollingPerformance(Computation):
-    """The behavior of one session as it develops: AllenSDK's get_rolling_performance_df."""
+    """The rolling behavior metrics of one session: AllenSDK's get_rolling_performance_df."""
 
     definition = f"""
     # Rolling behavior metrics of one session
@@ -126,7 +126,7 @@ class RollingPerformance(Computation):
     """
 
     class Trial(dj.Part):
-        """The behavior in the trials around one trial."""
+        """The rolling behavior metrics at one trial."""
 
         definition = """
         # Rolling behavior metrics at one trial
@@ -161,7 +161,7 @@ class RollingPerformance(Computation):
 
 @schema
 class TaskStatisticsParams(ParameterTable):
-    """One definition of the flashes that count as responded to."""
+    """One definition of a response to a flash."""
 
     settings = FlashResponseParameters
     defaults = {"bennett_2025": FlashResponseParameters()}
@@ -172,7 +172,7 @@ class TaskStatisticsParams(ParameterTable):
 
 @schema
 class TaskStatistics(Computation):
-    """The behavior of one session taken together: sensitivity, responses per image, latencies."""
+    """The pooled behavior statistics of one session: d', responses per image, lick latencies."""
 
     definition = f"""
     # Pooled behavior statistics of one session
@@ -253,7 +253,7 @@ class TaskStatistics(Computation):
         return self.provenance(key), TaskStatisticsParams.get(key)
 
     def make_compute(self, key: Key, made_with: Key, settings: FlashResponseParameters) -> tuple[Any, ...]:
-        """Pool the trials, count per image, measure the latencies."""
+        """Compute the pooled statistics, the counts per image and the lick latencies."""
         (trials, _, licks), presentations = task_frames(key), presentations_frame(key)
         times = licks["timestamps"].to_numpy(float)
         latencies = lick_latencies(trials, presentations, times)
@@ -271,7 +271,7 @@ class TaskStatistics(Computation):
         images: pd.DataFrame,
         latencies: pd.DataFrame,
     ) -> None:
-        """Insert the session's numbers, and a row for each image and trial."""
+        """Insert the session's statistics, and a row for each image and trial."""
         row = {_statistic_name(name): plain(value) for name, value in statistics.items()}
         self.insert1({**key, **made_with, **row}, ignore_extra_fields=True)
         columns: dict[str, str] = {
@@ -295,7 +295,7 @@ def _image_attribute(name: str) -> str:
 
 @dataclass(frozen=True)
 class LickBoutSettings:
-    """What separates two lick bouts.
+    """The gap that separates two lick bouts.
 
     Parameters
     ----------
@@ -391,7 +391,7 @@ class Engagement(Computation):
     """
 
     class Epoch(dj.Part):
-        """Neighbouring trials of the same engagement."""
+        """Consecutive trials that are all engaged or all disengaged."""
 
         definition = """
         # Neighbouring trials of the same engagement
@@ -422,7 +422,7 @@ class Engagement(Computation):
         return self.provenance(key), EngagementParams.get(key)
 
     def make_compute(self, key: Key, made_with: Key, settings: EngagementParameters) -> tuple[Any, ...]:
-        """Judge the trials and join neighbours."""
+        """Classify the trials and merge consecutive ones into epochs."""
         trials = trials_frame(key)
         engaged = engaged_trials(trials, presentations_frame(key), settings)
         judged = pd.DataFrame({"trial_id": trials["trial_id"], "trial_is_engaged": engaged})

@@ -1,4 +1,4 @@
-"""Responses aligned to events: units' rates, and behaviour on the same time axis."""
+"""Responses aligned to events: firing rates of units, and behavior on the same time axis."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Key = dict[str, Any]
 
 # Window and bins of AllenSDK's VBN quick-start notebook (makePSTH around image changes).
 CHANGE_AXIS: Any = {"window_start": -1.0, "window_stop": 1.5, "bin_width": 0.01}
-# Its optotagging part looks at 1 ms bins; the pulse lasts 10 ms, the raised cosine 1 s.
+# Its optotagging part uses 1 ms bins; the pulse lasts 10 ms, the raised cosine 1 s.
 PULSE_AXIS: Any = {"window_start": -0.05, "window_stop": 0.1, "bin_width": 0.001}
 
 
@@ -46,7 +46,7 @@ class AlignmentSettings:
     ----------
     event, block_condition, outcome_condition, image_condition, novelty_condition, engagement_condition,
     repeat_condition, waveform_condition, level_condition, bout_gap : as in `vbn.analysis.EventSelection`;
-        None is any. A number for the repeat is given as text.
+        None matches all. A repeat number is given as text.
     window_start, window_stop, bin_width : seconds, see `vbn.analysis.TimeAxis`.
     """
 
@@ -97,7 +97,7 @@ def _changes(**conditions: Any) -> AlignmentSettings:
 
 @schema
 class Alignment(ParameterTable):
-    """One way to align to events: which ones, under which conditions, and on which time axis."""
+    """One alignment to events: which events, under which conditions, and on which time axis."""
 
     settings = AlignmentSettings
     defaults = {
@@ -255,7 +255,7 @@ class AlignedBehavior(Computation):
 
 @dataclass(frozen=True)
 class TimeWindow:
-    """One window relative to an event, half open.
+    """One half-open time window relative to an event.
 
     Parameters
     ----------
@@ -270,7 +270,7 @@ class TimeWindow:
 
 @dataclass(frozen=True)
 class TrialResponseSettings:
-    """In which windows the spikes of each trial are counted.
+    """The time windows in which the spikes of each trial are counted.
 
     Parameters
     ----------
@@ -286,7 +286,7 @@ class TrialResponseSettings:
             raise ValueError(f"block must be active or passive, got {self.block!r}.")
         names = [window.name for window in self.windows]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"There must be windows, each with a name of its own: {names}.")
+            raise ValueError(f"At least one window is required, each with a unique name: {names}.")
         if bad := [window for window in self.windows if not window.start_s < window.stop_s]:
             raise ValueError(f"A window must end after it starts: {bad[0]}.")
 
@@ -310,7 +310,7 @@ class TrialResponseParams(ParameterTable):
 
 @schema
 class TrialResponse(Computation):
-    """The spikes of all units of one session in all trials, counted around the change or sham change."""
+    """Spike counts of all units of one session in all trials, around the change or sham change."""
 
     definition = f"""
     # Spike counts of all units in all trials of one session
@@ -378,7 +378,7 @@ class TrialResponse(Computation):
 
 @schema
 class AreaPsth(selection.OfPopulations):
-    """The mean responses of the structures of one session, of units that pass a quality filter."""
+    """The mean responses of each structure of one session, over units that pass a quality filter."""
 
     definition = f"""
     # Mean responses of the structures of one session
@@ -405,15 +405,15 @@ class AreaPsth(selection.OfPopulations):
 
     @property
     def key_source(self) -> Any:
-        """Responses and selections by the filters that are for populations."""
+        """Responses, and selections by the filters for populations."""
         return Psth.proj() * selection.UnitSelection.proj() & self.wanted_filters()
 
     def make_fetch(self, key: Key) -> tuple[Any, ...]:
-        """Fetch nothing but what the row is made with."""
+        """Fetch only the provenance."""
         return (self.provenance(key),)
 
     def make_compute(self, key: Key, made_with: Key) -> tuple[Any, ...]:
-        """Average the responses of the units that pass, structure by structure."""
+        """Average the responses of the units that pass the filter, by structure."""
         responses = fetch_frame((Psth.Unit & key).proj("psth_rate"))
         selected = fetch_frame((selection.UnitSelection.Unit & key).proj())
         chosen = responses.merge(selected[["unit_id"]], on="unit_id")
@@ -437,11 +437,11 @@ class AreaPsth(selection.OfPopulations):
 
 
 def trial_response(key: Key, window: str, trial_response_params: str = "active") -> xr.DataArray:
-    """Return the spike counts of one session in one window; the counts are read when they are used.
+    """Return the spike counts of one session in one window; the counts are read lazily.
 
     Parameters
     ----------
-    key : restriction that leaves one session.
+    key : restriction to one session.
     window : name of the window.
     trial_response_params : name of the parameter set.
 
@@ -472,12 +472,12 @@ def trial_response(key: Key, window: str, trial_response_params: str = "active")
 def trial_response_frame(
     key: Key, window: str, unit_ids: Any, trial_response_params: str = "active"
 ) -> pd.DataFrame:
-    """Return the counts of some units as one row per unit and trial, with the trials' columns.
+    """Return the counts of some units, one row per unit and trial, with the columns of the trials.
 
     Parameters
     ----------
     key, window, trial_response_params : as for `trial_response`.
-    unit_ids : (n,) the units that are wanted; only their counts are read.
+    unit_ids : (n,) ids of the units; only their counts are read.
     """
     counts = trial_response(key, window, trial_response_params)
     chosen = counts[np.isin(counts["unit_id"], list(unit_ids))]

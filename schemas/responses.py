@@ -1,4 +1,4 @@
-"""What units respond to: changes, omissions, images, light, running, the pupil, places on the screen."""
+"""Responses of units to changes, omissions, images, flashes and Gabors; running, pupil and cell classes."""
 
 from __future__ import annotations
 
@@ -376,19 +376,19 @@ class RunningModulation(UnitMeasurement):
 
     @staticmethod
     def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
-        """Compare firing in running and rest."""
+        """Compare the firing rates during running and rest."""
         row = (behavior.Running & key_of_session(key)).fetch1()
         running = (row["running_timestamps"].load(), row["running_speed"].load())
         return running_modulation(*spikes, presentations_frame(key), running, settings)
 
     def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
-        """Return nothing else: modulation is not a response."""
+        """Return no further values: modulation is not a response."""
         return {}
 
 
 @schema
 class PupilModulation(UnitMeasurement):
-    """How the pupil goes along with the firing of all units of one session."""
+    """How the firing of all units of one session varies with the pupil."""
 
     prefix = "pupil"
     parameter_table = StateModulationParams
@@ -406,7 +406,7 @@ class PupilModulation(UnitMeasurement):
     """
 
     class Unit(dj.Part):
-        """How the pupil goes along with the firing of one unit."""
+        """How the firing of one unit varies with the pupil."""
 
         definition = """
         # Modulation of one unit with the pupil
@@ -428,14 +428,14 @@ class PupilModulation(UnitMeasurement):
 
     @staticmethod
     def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
-        """Compare firing with wide and narrow pupil."""
+        """Compare the firing rates with a wide and a narrow pupil."""
         row = (behavior.EyeTracking & key_of_session(key)).fetch1()
         names = ("eye_timestamps", "pupil_area", "likely_blink")
         pupil = tuple(row[name].load() for name in names) if row["has_eye_tracking"] else None
         return pupil_modulation(*spikes, presentations_frame(key), pupil, settings)
 
     def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
-        """Return nothing else: modulation is not a response."""
+        """Return no further values: modulation is not a response."""
         return {}
 
 
@@ -454,7 +454,7 @@ class ReceptiveFieldParams(ParameterTable):
 
 @schema
 class ReceptiveField(UnitMeasurement):
-    """The receptive fields of all units of one session, from Gabors at 81 places."""
+    """The receptive fields of all units of one session, from Gabors at 81 positions."""
 
     prefix = "field"
     parameter_table = ReceptiveFieldParams
@@ -504,7 +504,7 @@ class ReceptiveField(UnitMeasurement):
 
     @staticmethod
     def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
-        """Map the places that drive the units."""
+        """Map the receptive fields of the units."""
         seed = seed_of(key)
         measured, maps = receptive_field(*spikes, presentations_frame(key), seed, settings)
         return measured.rename(columns={"n_field_spikes": "n_spikes"}).assign(map=list(maps), seed=seed)
@@ -516,7 +516,7 @@ class ReceptiveField(UnitMeasurement):
 
 @schema
 class CellClass(Computation):
-    """The cell classes of the units of one session: the label of a method with the width of the waveform."""
+    """The cell classes of the units of one session, from optotagging labels and waveform widths."""
 
     definition = f"""
     # Cell classes of the units of one session
@@ -558,7 +558,7 @@ class CellClass(Computation):
 
 @schema
 class AreaSummary(selection.OfPopulations):
-    """The units of each structure of one session that pass a filter: how many respond, and of which class."""
+    """Counts of responsive units and cell classes, by structure, among the units that pass a filter."""
 
     definition = f"""
     # Units of the structures of one session
@@ -589,21 +589,21 @@ class AreaSummary(selection.OfPopulations):
 
     @classmethod
     def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
-        """Return the filters that are for populations, the default labels, and all other sets."""
+        """Return the filters for populations, the default labels, and all sets of other tables."""
         return [DEFAULT_METHOD] if table is optotagging.OptotagMethod else super().wanted_sets(table)
 
     @property
     def key_source(self) -> Any:
-        """Selections by the filters that are for populations, with the default labels."""
+        """Selections by the filters for populations, with the default labels."""
         labels = CellClass.proj() & {"optotag_method": DEFAULT_METHOD}
         return selection.UnitSelection.proj() * ChangeResponse.proj() * labels & self.wanted_filters()
 
     def make_fetch(self, key: Key) -> tuple[Any, ...]:
-        """Fetch nothing but what the row is made with."""
+        """Fetch only the provenance."""
         return (self.provenance(key),)
 
     def make_compute(self, key: Key, made_with: Key) -> tuple[Any, ...]:
-        """Count the units that pass, structure by structure."""
+        """Count the units that pass the filter, by structure."""
         units = fetch_frame((selection.UnitSelection.Unit & key).proj())[["unit_id"]]
         for query in (
             (ChangeResponse.Unit & key).proj("change_is_responsive"),

@@ -43,14 +43,14 @@ VALID = (Criterion("valid_data", "==", True), Criterion("quality", "==", "good",
 
 @schema
 class UnitCriteria(ParameterTable):
-    """One quality filter: the criteria that a unit must all meet.
+    """One quality filter: criteria, all of which a unit must meet.
 
     ``all``: no filter, as AllenSDK's ``get_units`` without limits. ``good``: its
-    ``filter_by_validity``, which asks for a usable peak channel and a good label (files before release
-    v0.5.0 have no labels; theirs are not asked for). ``quickstart``: the quick-start notebook.
-    ``visual_coding``: AllenSDK's limits, both included, at the values that the notebooks of the Visual Coding
-    release name. ``visual_coding_code``: what AllenSDK does by default with that release.
-    ``bennett_2025``: the notebooks' limits, not included, of good units, in sessions without abnormal
+    ``filter_by_validity``, which requires a valid peak channel and the label good (files before release
+    v0.5.0 have no labels, and none is required). ``quickstart``: the quick-start notebook.
+    ``visual_coding``: AllenSDK's limits, inclusive, with the values given in the notebooks of the Visual
+    Coding release. ``visual_coding_code``: AllenSDK's defaults for that release.
+    ``bennett_2025``: the notebooks' limits, exclusive, for good units in sessions without abnormal
     histology or activity (Bennett et al. 2025). The sources, line by line, are in docs/definitions.md.
     """
 
@@ -91,7 +91,7 @@ class UnitCriteria(ParameterTable):
     )
 
     class Criterion(dj.Part):
-        """One criterion of a filter, to be read and searched; the master's content is what counts."""
+        """One criterion of a filter, for reading and searching; the master's content is authoritative."""
 
         definition = f"""
         # One criterion of a filter
@@ -107,7 +107,7 @@ class UnitCriteria(ParameterTable):
 
     @classmethod
     def checked(cls, content: Any) -> Filters:
-        """Return the filter that a content makes; refuse columns that units do not have."""
+        """Return content as a filter; refuse columns that units do not have."""
         filters: Filters = super().checked(content)
         frame = pd.DataFrame(columns=[*UNIT_METRICS, *CHANNEL_COLUMNS, *SESSION_COLUMNS, "structure_group"])
         try:
@@ -121,21 +121,21 @@ class UnitCriteria(ParameterTable):
 
     @classmethod
     def session_columns(cls, name: str) -> list[str]:
-        """Return the attributes of the session that a filter looks at."""
+        """Return the attributes of the session that a filter uses."""
         return [each.column for each in cls.get(name).criteria if each.column in SESSION_COLUMNS]
 
     @classmethod
     def for_populations(cls) -> list[str]:
-        """Return the names of the filters that populations are averaged with."""
+        """Return the names of the filters used for population averages."""
         rows = cls.to_dicts(order_by="unit_criteria")
         return [str(row["unit_criteria"]) for row in rows if cls.content_of(row)["for_populations"]]
 
     @classmethod
-    def _enter(cls, row: Key) -> None:
-        """Enter a filter and its criteria."""
+    def _insert_checked(cls, row: Key) -> None:
+        """Insert a filter and its criteria."""
         name = row["unit_criteria"]
         with cls.connection.transaction:
-            super()._enter(row)
+            super()._insert_checked(row)
             cls.Criterion.insert(
                 {
                     "unit_criteria": name,
@@ -154,8 +154,8 @@ class UnitCriteria(ParameterTable):
 class UnitSelection(Computation):
     """The units of one session that pass a quality filter.
 
-    A filter may look at the session, of which the release's tables may tell more later than the file was
-    imported, such as an abnormality: what was selected without that is stale then.
+    A filter may use attributes of the session, such as an abnormality, that are only known once the release's
+    tables are loaded. A selection made before that is stale afterwards.
     """
 
     source_change = "the file, or what the catalogue says of the session, has changed"
@@ -180,7 +180,7 @@ class UnitSelection(Computation):
 
     @classmethod
     def provenance(cls, key: Key) -> Key:
-        """Return what a row is made with now, the session's values that its filter looks at included."""
+        """Return the current provenance values, including the session attributes that the filter uses."""
         made_with = super().provenance(key)
         row = (session.Session & key_of_session(key)).fetch1()
         made_with["unit_selection_source_hash"] += _values_hash(row, key["unit_criteria"])
@@ -203,13 +203,13 @@ class UnitSelection(Computation):
         return made_with, units.loc[passing_units(units, filters), ["probe_name", "unit_id"]]
 
     def make_insert(self, key: Key, made_with: Key, units: pd.DataFrame) -> None:
-        """Insert the session's number and the units."""
+        """Insert the number of selected units, and the units."""
         self.insert1({**key, **made_with, "n_selected": len(units)})
         insert_rows(self.Unit(), rows_from_frame(units, self.Unit(), key))
 
 
 def _values_hash(row: Key, criteria: str) -> str:
-    """Return what names the values of a session that a filter looks at; empty if none is known."""
+    """Return a hash of the session attributes that a filter uses; empty if none is known."""
     values = {name: row[name] for name in UnitCriteria.session_columns(criteria) if row[name] is not None}
     if not values:
         return ""
@@ -217,7 +217,7 @@ def _values_hash(row: Key, criteria: str) -> str:
 
 
 def described_units(key: Key) -> pd.DataFrame:
-    """Return a session's units with all columns that a filter may name, in order of probe and unit id."""
+    """Return a session's units with all columns that a filter may use, sorted by probe and unit id."""
     frame = located_frame(key, UNIT_METRICS, CHANNEL_COLUMNS)
     row = (session.Session & key_of_session(key)).fetch1()
     groups = ecephys.Structure.proj("structure_group").to_dicts()
@@ -227,14 +227,14 @@ def described_units(key: Key) -> pd.DataFrame:
 
 
 class OfPopulations(Computation):
-    """A table of averages over units, made with the filters that are for populations."""
+    """A table of averages over units, computed with the filters for populations."""
 
     @classmethod
     def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
-        """Return all sets, of the filters those that are for populations."""
+        """Return all sets; of the filters, only those for populations."""
         return UnitCriteria.for_populations() if table is UnitCriteria else super().wanted_sets(table)
 
     @classmethod
     def wanted_filters(cls) -> list[Key]:
-        """Return these filters as a restriction."""
+        """Return the filters for populations as a restriction."""
         return [{"unit_criteria": name} for name in cls.wanted_sets(UnitCriteria)]

@@ -96,7 +96,7 @@ class LfpFile(dj.Manual):
 
 @schema
 class ImportIssue(dj.Manual):
-    """One kind of oddity that the import of one table of a session met."""
+    """One kind of anomaly found while importing one table of a session."""
 
     definition = """
     # One kind of oddity in the file of a session
@@ -113,7 +113,7 @@ class ImportIssue(dj.Manual):
 
 @schema
 class CatalogueSession(dj.Manual):
-    """One session that the tables of the release list, with or without its file."""
+    """One session listed in the release's tables, with or without its file."""
 
     definition = """
     # One session in the tables of the release
@@ -127,7 +127,7 @@ class CatalogueSession(dj.Manual):
 
 @schema
 class CatalogueProbe(dj.Manual):
-    """One probe that the tables of the release list."""
+    """One probe listed in the release's tables."""
 
     definition = """
     # One probe in the tables of the release
@@ -140,7 +140,7 @@ class CatalogueProbe(dj.Manual):
 
 @schema
 class CatalogueChannel(dj.Manual):
-    """One channel that the tables of the release list."""
+    """One channel listed in the release's tables."""
 
     definition = """
     # One channel in the tables of the release
@@ -161,7 +161,7 @@ class CatalogueChannel(dj.Manual):
 
 @schema
 class CatalogueUnit(dj.Manual):
-    """What the tables of the release alone know of one unit."""
+    """Values of one unit that only the release's tables contain."""
 
     definition = """
     # What only the tables of the release know of a unit
@@ -174,7 +174,7 @@ class CatalogueUnit(dj.Manual):
 
 
 def stage(session_type: str) -> str | None:
-    """Return the stage that a protocol's name begins with, None if it has no such form.
+    """Return the stage at the beginning of a protocol's name, None if there is none.
 
     Examples
     --------

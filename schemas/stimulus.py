@@ -1,4 +1,4 @@
-"""What was shown, and the laser pulses of the optotagging."""
+"""Visual stimuli, and the laser pulses of the optotagging."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PRESENTATION_COLUMNS = {
 }
 CHANGE_COLUMNS = {"change_residual": "residual"}
 THUMBNAIL_WIDTH = 192
-LONGEST_IMAGE_NAME = 64  # of the attribute, and as a folder of the store
+LONGEST_IMAGE_NAME = 64  # limit of the attribute, which also names a folder of the store
 PULSE_COLUMNS = {
     "pulse_start_time": "start_time",
     "pulse_stop_time": "stop_time",
@@ -157,7 +157,7 @@ class Stimulus(FileImport):
         """
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
-        """Read the presentations, find each trial's change among them, enter the images that are new."""
+        """Read the presentations, match each trial's change to one of them, and insert new images."""
         file = registered_file(source)
         presentations = vbn.nwb.read_stimulus_presentations(file)
         timestamps = vbn.nwb.read_stimulus_timestamps(file)
@@ -200,21 +200,21 @@ class Stimulus(FileImport):
 
 
 def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | None) -> list[vbn.nwb.Issue]:
-    """Enter the images of a session that are not known yet, each with its picture if the file has it.
+    """Insert the images of a session that are not in the database yet, with pixels if the file has them.
 
-    Images belong to no session: they are entered outside of a job's transaction, by one worker at a
-    time, and stay when the job fails. Of two pictures under one name, that which was entered first stays, and
-    within a file the first in the order of the sets' names.
+    Images do not belong to a session: they are inserted outside the job's transaction, by one worker at a
+    time, and stay if the job fails. If two pictures have the same name, the one inserted first stays; within
+    a file, the first in the order of the image sets' names.
 
     Parameters
     ----------
-    file : the open file; of an image that is known, only the pixels are compared.
-    shown : names of the images that were presented; ``omitted`` is one.
+    file : the open file; the pixels of images that are in the database already are only compared.
+    shown : names of the images that were presented, including ``omitted``.
     image_set : letter of the session's image set.
 
     Returns
     -------
-    list of Issue : ``image_differs`` for pictures that are not those that stay.
+    list of Issue : ``image_differs`` for pictures that differ from the stored ones.
     """
     held = {name for names in vbn.nwb.image_names(file).values() for name in names}
     if too_long := [name for name in sorted(shown | held) if len(name) > LONGEST_IMAGE_NAME]:
@@ -293,7 +293,7 @@ class OptoStimulation(FileImport):
         return session.NwbFile & {"file_kind": "recording"}
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
-        """Read the laser table; its absence is a state."""
+        """Read the laser table; None if there is none."""
         return (vbn.nwb.read_optotagging(registered_file(source)),)
 
     def make_insert(self, key: dict[str, Any], pulses: pd.DataFrame | None) -> None:

@@ -21,7 +21,7 @@ from populate.admin.snapshot import Snapshot
 from populate.output.explain import find_table
 from populate.output.spreadsheet import guarded
 from schemas.queries.checks import require_attribute, restrict_all
-from schemas.queries.column_comments import meanings
+from schemas.queries.column_comments import column_comments
 from schemas.rows.arrow import Column, columns_of, record_batch, schema_of
 from schemas.server.datajoint import dj
 from vbn.errors import SettingError
@@ -86,7 +86,7 @@ def export_table(
         "database_prefix": database.prefix,
         "package": f"vbn-datajoint {vbn.__version__}",
     }
-    comments = meanings(cls())
+    comments = column_comments(cls())
     about["columns"] = json.dumps({each.name: comments[each.name] for each in kept})
     layout = schema_of(kept, comments, about)
     names = list(dict.fromkeys(columns)) or layout.names

@@ -1,1 +1,1 @@
-"""What tables have in common: parameter sets, provenance, imports from files, issues, unique ids."""
+"""What tables share: parameter sets, provenance, imports from files, issues, unique ids."""

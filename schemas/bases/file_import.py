@@ -1,4 +1,4 @@
-"""What all tables that are imported from a session's file have in common."""
+"""Base class of the tables that are imported from a session's NWB file."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ class FileImport(MadeWith, dj.Imported):
     """A table with one entry per registered file."""
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
-        """Fetch where the file is."""
+        """Fetch the location of the file."""
         return ((session.NwbFile & key).fetch1(),)

@@ -1,4 +1,4 @@
-"""Writing down what the import of a session met: rows of ``session.ImportIssue``."""
+"""Recording the issues found by the import of a session, as rows of ``session.ImportIssue``."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LONGEST_DETAIL = 2000
 def note_issues(
     key: dict[str, Any], imported_by: str, issues: Iterable[Issue], about: str | None = None
 ) -> None:
-    """Replace the issues that an import of a session has written down.
+    """Replace the issues recorded by an import of a session.
 
     Parameters
     ----------
-    key : a key that holds the session's.
+    key : a key that contains the session's primary key.
     imported_by : name of the importing table.
-    issues : what it met now; at most one per code and table of the file.
-    about : replace the issues of this table of the file only, for imports that are made probe by probe.
+    issues : the issues found now; at most one per code and table of the file.
+    about : replace only the issues of this table of the file, for imports that run probe by probe.
     """
     owner = {**key_of_session(key), "imported_by": imported_by}
     (session.ImportIssue & owner & ({} if about is None else {"issue_table": about})).delete_quick()
@@ -44,9 +44,9 @@ def note_issues(
 
 
 def stop_at_errors(key: dict[str, Any], imported_by: str, path: Any, issues: Iterable[Issue]) -> None:
-    """Write the issues down and raise InvalidContentError if one of them is an error.
+    """If any issue is an error, record all of them and raise InvalidContentError.
 
-    To be called outside of a transaction (in ``make_compute``), so that the rows stay.
+    Call it outside a transaction (in ``make_compute``), so that the rows are kept.
     """
     found = list(issues)
     errors = [f"{one.table}: {one.code} ({one.detail})" for one in found if one.severity == "error"]

@@ -1,7 +1,7 @@
 """Parameter sets as rows: a readable name, the content, and a hash of content and method version.
 
-Rows are only ever added. A result keeps the name of its parameter set in its key, so a changed
-content under an old name would change what results mean without a trace; it is an error.
+Rows are only added, never changed. A result has the name of its parameter set in its key, so changing
+the content under an existing name would silently change what those results mean; it is an error.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def definition_of(prefix: str, purpose: str, settings: str, key: str = "") -> st
 
     Parameters
     ----------
-    prefix : begins the names of all attributes, so that tables can be joined.
+    prefix : prefix of all attribute names, so that tables can be joined.
     purpose : what the parameters are for.
-    settings : path of the class that explains the content.
-    key : name of the primary key, by default the prefix and ``_params``.
+    settings : import path of the class that documents the content.
+    key : name of the primary key, by default the prefix followed by ``_params``.
     """
     return f"""
     # Parameters of {purpose}
@@ -46,16 +46,16 @@ def definition_of(prefix: str, purpose: str, settings: str, key: str = "") -> st
 
 
 class ParameterTable(dj.Lookup):
-    """Named parameter sets: insert-only, checked, hashed.
+    """Named parameter sets: insert-only, validated and hashed.
 
     Attributes
     ----------
-    settings : the frozen dataclass that a set's content makes; it checks the values.
-    defaults : name -> settings, entered by `schemas.connect(create=True)`.
-    method_version : raised when the same content comes to mean something else.
-    descriptive : fields of the settings that say what a set is and change no result: not hashed.
-    later : fields, at any depth, that came after the first version, with the value that stands for what was
-        before: not hashed where they have it, so that the sets of before, and their results, keep the hash.
+    settings : the frozen dataclass that represents a set's content and validates it.
+    defaults : name -> settings, inserted by `schemas.connect(create=True)`.
+    method_version : increased when the meaning of the same content changes.
+    descriptive : fields of the settings that describe a set without affecting results; not hashed.
+    later : fields, at any depth, that were added after the first version, each with the value that reproduces
+        the earlier behavior; not hashed if they have it, so that earlier sets and results keep their hash.
     """
 
     settings: ClassVar[type]
@@ -66,28 +66,28 @@ class ParameterTable(dj.Lookup):
 
     @classmethod
     def key_name(cls) -> str:
-        """Return the attribute that is the primary key: the first of the definition.
+        """Return the primary-key attribute, the first of the definition.
 
-        To read it off the server's tables takes eight questions for each table.
+        Reading it from the server would take eight queries per table.
         """
         (name,) = re.findall(r"^\s*(\w+)\s*:", cls.definition, re.MULTILINE)[:1]
         return str(name)
 
     @classmethod
     def names(cls) -> list[str]:
-        """Return the names of all sets, in order."""
+        """Return the names of all sets, sorted."""
         key = cls.connection.adapter.quote_identifier(cls.key_name())
         query = f"SELECT {key} FROM {cls().full_table_name} ORDER BY 1"  # noqa: S608
         return [str(name) for (name,) in cls.connection.query(query).fetchall()]
 
     @classmethod
     def prefix(cls) -> str:
-        """Return what the names of the attributes begin with."""
+        """Return the prefix of the attribute names."""
         return cls.key_name().removesuffix("_params")
 
     @classmethod
     def add(cls, name: str, settings: Any) -> bool:
-        """Enter a set unless it is there; return whether a row was added.
+        """Insert a set unless it exists; return whether a row was added.
 
         Parameters
         ----------
@@ -99,27 +99,27 @@ class ParameterTable(dj.Lookup):
         SettingError
             For unknown, missing or impossible fields.
         ConflictError
-            If the name stands for another content, or the content has another name.
+            If the name exists with other content, or the content under another name.
         """
         row = cls.row_of(name, settings)
         if cls._is_known(row):
             return False
-        cls._enter(row)
+        cls._insert_checked(row)
         return True
 
     @classmethod
-    def _enter(cls, row: Content) -> None:
-        """Insert a row that was checked."""
+    def _insert_checked(cls, row: Content) -> None:
+        """Insert a validated row."""
         dj.Table.insert(cls(), [row])
 
     @classmethod
     def default_name(cls) -> str:
-        """Return the name of the set that is meant where none is named."""
+        """Return the name of the set that is used by default."""
         return next(iter(cls.defaults))
 
     @classmethod
     def get(cls, key: Mapping[str, Any] | str) -> Any:
-        """Return the settings of the set that a name, or a key that holds it, stands for.
+        """Return the settings of a set, given its name or a key that contains it.
 
         Raises
         ------
@@ -135,7 +135,7 @@ class ParameterTable(dj.Lookup):
 
     @classmethod
     def checked(cls, content: Mapping[str, Any]) -> Any:
-        """Return the settings that a content makes.
+        """Validate content and return it as settings.
 
         Raises
         ------
@@ -147,12 +147,12 @@ class ParameterTable(dj.Lookup):
             if name not in known:
                 raise SettingError(f"{cls.__name__} has no parameter '{name}'.{nearest(name, known)}")
         if missing := [name for name in known if name not in content]:
-            raise SettingError(f"A set of {cls.__name__} needs {', '.join(missing)} too.")
+            raise SettingError(f"A set of {cls.__name__} also needs {', '.join(missing)}.")
         try:
             settings = _adapter(cls.settings).validate_json(_canonical(content), strict=True)
         except ValidationError as error:
             problems = " ".join(_problem(dict(each)) for each in error.errors())
-            raise SettingError(f"A set of {cls.__name__} cannot be this: {problems}") from error
+            raise SettingError(f"This is not a valid set of {cls.__name__}: {problems}") from error
         if unknown := sorted(_names_in(content) - _names_in(as_json(settings))):
             raise SettingError(f"A set of {cls.__name__} has no {', '.join(unknown)}.")
         return settings
@@ -165,13 +165,13 @@ class ParameterTable(dj.Lookup):
 
     @classmethod
     def columns_of(cls, content: Content) -> Content:
-        """Return a content as the table keeps it: one JSON column, or a column for each field."""
+        """Return content as the table stores it: one JSON column, or one column per field."""
         column = f"{cls.prefix()}_content"
         return {column: content} if column in cls.heading.names else content
 
     @classmethod
     def content_of(cls, row: Mapping[str, Any]) -> Content:
-        """Return the content that a row keeps."""
+        """Return the content stored in a row."""
         column = f"{cls.prefix()}_content"
         return (
             dict(row[column])
@@ -181,7 +181,7 @@ class ParameterTable(dj.Lookup):
 
     @classmethod
     def stamp(cls, content: Content, name: str = "") -> Content:
-        """Return the version of the method, and the hash of it, a content and, if one is given, a name."""
+        """Return the method version and the hash of that version, the content and, if given, the name."""
         version = cls.method_version
         hashed = {field: value for field, value in content.items() if field not in cls.descriptive}
         hashed = _without(hashed, cls.later) | ({"": name} if name else {})
@@ -189,23 +189,23 @@ class ParameterTable(dj.Lookup):
 
     @classmethod
     def stamps(cls, name: str, content: Content) -> list[Content]:
-        """Return what a set may be stamped with: by its content or, where another has that, by its name too.
+        """Return the possible stamps of a set: of its content or, if another set has that, also of its name.
 
-        A second name for a content is refused, but what becomes a default may be somebody's own set already.
+        A second name for the same content is refused, but a user's own set may later become a default.
         """
         return [cls.stamp(content), cls.stamp(content, name)]
 
     @classmethod
     def seed(cls) -> None:
-        """Enter the default sets that are missing; stamp all sets with the present version of the method.
+        """Insert missing default sets; stamp all sets with the current version of the method.
 
-        A new version of a method leaves the names and contents as they are. Results of the old
-        version keep its hash, so that they are found to be stale.
+        A new version of a method leaves names and contents unchanged. Results of the old version
+        keep the old hash, which identifies them as stale.
 
         Raises
         ------
         ConflictError
-            If the name of a default stands for another content: it lacks a change of the layout.
+            If the name of a default exists with other content, that is, a layout change is missing.
         """
         known = cls._known()
         for name, row in known.items():
@@ -214,57 +214,58 @@ class ParameterTable(dj.Lookup):
                 dj.Table.update1(cls(), {cls.primary_key[0]: name, **stamp})
         for name, settings in cls.defaults.items():
             if name not in known:
-                cls._enter(cls.row_of(name, settings) | cls._free_stamp(name, as_json(settings)))
+                cls._insert_checked(cls.row_of(name, settings) | cls._free_stamp(name, as_json(settings)))
             elif cls.content_of(known[name]) != as_json(settings):
                 cls.add(name, settings)
 
     @classmethod
     def _known(cls) -> dict[str, Content]:
-        """Return the rows by name."""
+        """Return all rows by name."""
         return {str(row[cls.primary_key[0]]): row for row in cls.to_dicts()}
 
     @classmethod
     def _free_stamp(cls, name: str, content: Content) -> Content:
-        """Return the first stamp of a set that no other set has."""
+        """Return the first stamp of a set that no other set uses."""
         hash_name = f"{cls.prefix()}_hash"
         taken = {row[hash_name] for other, row in cls._known().items() if other != name}
         return next(stamp for stamp in cls.stamps(name, content) if stamp[hash_name] not in taken)
 
     @classmethod
     def _is_known(cls, row: Content) -> bool:
-        """Tell whether the very set is there already; refuse one that contradicts what is there."""
+        """Return whether this set exists; refuse one that contradicts an existing set."""
         name, hash_name = row[cls.primary_key[0]], f"{cls.prefix()}_hash"
         known = {other: found[hash_name] for other, found in cls._known().items()}
         if known.get(name) in [stamp[hash_name] for stamp in cls.stamps(name, cls.content_of(row))]:
             return True
         if name in known:
             raise ConflictError(
-                f"The parameter set '{name}' of {cls.__name__} exists with another content. Sets are never "
-                "changed: enter the new content under a new name."
+                f"The parameter set '{name}' of {cls.__name__} exists with other content. Sets are never "
+                "changed: add the new content under a new name."
             )
         if same := [other for other, digest in known.items() if digest == row[hash_name]]:
             raise ConflictError(
-                f"The parameter set '{name}' of {cls.__name__} has the content of '{same[0]}'. Use that one."
+                f"The parameter set '{name}' of {cls.__name__} has the same content as '{same[0]}'. "
+                "Use that one."
             )
         return False
 
     def insert(self, rows: Iterable[Mapping[str, Any]], **_options: Any) -> None:
-        """Refuse rows that nobody checked."""
+        """Refuse unchecked rows."""
         raise ConflictError(
-            f"Parameter sets are entered with {type(self).__name__}.add(name, settings), which checks and "
+            f"Parameter sets are added with {type(self).__name__}.add(name, settings), which checks and "
             "hashes them, or with: vbn params add"
         )
 
     def update1(self, row: Mapping[str, Any]) -> None:
         """Refuse to change a set."""
         raise ConflictError(
-            f"Parameter sets are never changed, since results are known by their names: enter "
+            "Parameter sets are never changed, because results refer to them by name: add a set to "
             f"{type(self).__name__} under a new name."
         )
 
 
 def parameters_hash(content: Mapping[str, Any], method_version: int) -> str:
-    """Return the sha256 of the canonical JSON of the content and the method's version.
+    """Return the SHA-256 of the canonical JSON of content and method version.
 
     Examples
     --------
@@ -275,7 +276,7 @@ def parameters_hash(content: Mapping[str, Any], method_version: int) -> str:
 
 
 def _without(content: Any, defaults: Mapping[str, Any]) -> Any:
-    """Return a content without the fields, at any depth, that have a default value."""
+    """Return content without the fields, at any depth, that have the given default value."""
     if isinstance(content, Mapping):
         kept = {name: value for name, value in content.items() if (name, value) not in defaults.items()}
         return {name: _without(value, defaults) for name, value in kept.items()}
@@ -283,7 +284,7 @@ def _without(content: Any, defaults: Mapping[str, Any]) -> Any:
 
 
 def _problem(error: Mapping[str, Any]) -> str:
-    """Return what pydantic has to say, without its own words."""
+    """Return a pydantic error as one sentence that begins with the field."""
     text = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
     text += "" if text.endswith("?") else "."
     place = ".".join(map(str, error["loc"]))
@@ -296,7 +297,7 @@ def _adapter(settings: type) -> TypeAdapter[Any]:
 
 
 def _names_in(content: Any) -> set[str]:
-    """Return the names of a content at all depths."""
+    """Return the field names of content, at all depths."""
     if isinstance(content, Mapping):
         return set(content).union(*map(_names_in, content.values()))
     if isinstance(content, list | tuple):
@@ -308,11 +309,11 @@ def _canonical(content: Any) -> str:
     try:
         return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise SettingError(f"Parameters must be JSON, without NaN and infinity: {error}.") from error
+        raise SettingError(f"Parameters must be valid JSON, without NaN or infinity: {error}.") from error
 
 
 def as_json(settings: Any) -> Any:
-    """Return settings, or any part of them, as JSON keeps them: mappings, lists, plain values."""
+    """Return settings, or any part of them, as JSON types: mappings, lists, plain values."""
     if hasattr(settings, "__dataclass_fields__"):
         settings = asdict(settings)
     if isinstance(settings, Mapping):
@@ -323,5 +324,5 @@ def as_json(settings: Any) -> Any:
 
 
 def parameter_tables() -> dict[str, type[ParameterTable]]:
-    """Return all tables of parameter sets by name, in dependency order."""
+    """Return all parameter tables by name, in dependency order."""
     return {cls.__name__: cls for cls in tables(ParameterTable)}

@@ -1,7 +1,7 @@
-"""What a row was made with: code, method, parameters and file.
+"""Provenance of a row: package version, method version, parameters and source file.
 
-Every master row of an imported or computed table keeps four values, in attributes that begin with the
-table's own name, so that tables can be joined. A row whose values differ from the present ones is *stale*.
+Every master row of an imported or computed table has these four values, in attributes prefixed with the
+table's name, so that tables can be joined. A row whose method, parameters or source have changed is *stale*.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ PACKAGE, METHOD, PARAMETERS, SOURCE = "package_version", "method_version", "para
 
 
 def provenance_lines(prefix: str) -> str:
-    """Return the lines of a definition that keep what a row was made with.
+    """Return the lines of a definition for the provenance attributes.
 
     Parameters
     ----------
-    prefix : the table's class name in lower case, words joined by underscores.
+    prefix : the table's class name in snake case.
     """
     return f"""
     {prefix}_{PACKAGE} : varchar(32)  # version of vbn-datajoint that made the row
@@ -40,12 +40,12 @@ def provenance_lines(prefix: str) -> str:
 
 
 class MadeWith:
-    """A table whose rows say what they were made with.
+    """A table whose rows record their provenance.
 
     Attributes
     ----------
-    method_version : raised when the same parameters and data give another result.
-    source_change : why a row is stale whose source is another by now.
+    method_version : increased when the same parameters and data give a different result.
+    source_change : the reason given for rows that are stale because their source has changed.
     """
 
     method_version: ClassVar[int] = 1
@@ -53,26 +53,26 @@ class MadeWith:
 
     @classmethod
     def provenance_prefix(cls) -> str:
-        """Return what the names of the four attributes begin with."""
+        """Return the prefix of the names of the four attributes."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
     @classmethod
     def parameters(cls) -> list[type[ParameterTable]]:
-        """Return the parameter tables that the key refers to."""
+        """Return the parameter tables that the primary key refers to."""
         table, graph = cls(), cls.connection.dependencies
         if table.full_table_name not in graph:
-            graph.load()  # the keys of all tables at once; a heading takes eight questions for each
+            graph.load()  # loads the keys of all tables at once; a heading takes eight queries per table
         key = graph.nodes[table.full_table_name]["primary_key"]
         return [each for each in parameter_tables().values() if each.key_name() in key]
 
     @classmethod
     def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
-        """Return the names of the sets of a parameter table that this table is computed with."""
+        """Return the names of the sets of a parameter table with which this table is computed."""
         return table.names()
 
     @classmethod
     def provenance(cls, key: Key) -> Key:
-        """Return the four values for a row that is made now."""
+        """Return the four values for a row that is computed now."""
         hashes = [(table & key).fetch1(f"{table.prefix()}_hash") for table in cls.parameters()]
         (source,) = cls.sources(key)["present"]
         values = {
@@ -85,16 +85,16 @@ class MadeWith:
 
     @classmethod
     def stale_rows(cls, key: Key | None = None) -> pd.DataFrame:
-        """Return the rows made by another method, with other parameters or from another file.
+        """Return the rows computed by another method version, with other parameters or from another file.
 
         Parameters
         ----------
-        key : look only at the rows with it.
+        key : check only the rows with this key.
 
         Returns
         -------
-        One row each: the primary key, and ``reason``. What was made from a stale row of another table
-        is not among them.
+        One row per stale row: the primary key, and ``reason``. Rows that are only computed from stale
+        rows of other tables are not included.
         """
         prefix = cls.provenance_prefix()
         columns = {name: f"{prefix}_{name}" for name in (METHOD, PARAMETERS, SOURCE)}
@@ -111,7 +111,7 @@ class MadeWith:
 
     @classmethod
     def sources(cls, key: Key | None = None) -> pd.DataFrame:
-        """Return what names the present content of the files: their keys, and ``present``."""
+        """Return an identifier of the current content of each file: the file's key, and ``present``."""
         files = session.NwbFile & key_of_session(key) if key else session.NwbFile
         rows = files.proj("blake2b", "size_bytes").to_dicts()
         present = [source_hash(row["blake2b"], row["size_bytes"]) for row in rows]
@@ -138,7 +138,7 @@ class MadeWith:
 
 
 class Computation(MadeWith, dj.Computed):
-    """A computed table whose rows say what they were made with."""
+    """A computed table whose rows record their provenance."""
 
 
 def seed_of(key: Key) -> int:
@@ -167,5 +167,5 @@ def joint_hash(hashes: list[str]) -> str:
 
 
 def source_hash(blake2b: str | None, size_bytes: int) -> str:
-    """Return what names a file's content: its hash, else its size."""
+    """Return an identifier of a file's content: its hash, or its size if it has none."""
     return blake2b or f"size:{size_bytes}"

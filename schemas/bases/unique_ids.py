@@ -1,8 +1,8 @@
-"""The ids of probes, channels and units, which no two sessions share.
+"""Ids of probes, channels and units, which no two sessions share.
 
-The release's are unique over the data set, and all that is found by a unit's id alone rests on that. A
-second session with known ids, as a lab's own files may have, is refused in words; unique indexes hold it
-also between two workers at the same moment.
+The release's ids are unique across the data set, and every lookup by unit id alone relies on that. A second
+session with existing ids, as a lab's own files may have, is refused with an explanation; unique indexes
+enforce this between concurrent workers, too.
 """
 
 from __future__ import annotations
@@ -17,66 +17,66 @@ from vbn.errors import ConflictError
 from vbn.nwb.issue import first_of
 
 PARTS = {"probe_id": "_recording__probe", "channel_id": "_recording__channel", "unit_id": "_recording__unit"}
-"""Column of the ids -> its table in the schema ``ecephys``."""
+"""Id column -> its table in the schema ``ecephys``."""
 
 MOST_OWNERS = 5
-"""Sessions that a message names; a folder of copies would fill a page."""
+"""Maximum number of conflicts listed in a message; a folder of copies would fill a page."""
 
 ADVICE = (
-    "Ids are unique over the data set: results are found by the unit's id alone. If this is the same "
-    "recording under another session's number, keep one of the two (vbn delete --session); else give the "
-    "file ids of its own."
+    "Ids must be unique across the data set, because results are looked up by unit id alone. If this is the "
+    "same recording under another session id, keep one of the two (vbn delete --session); otherwise assign "
+    "new ids in the file."
 )
 
 
 def require_own_ids(session_id: int, place: Any, ids: Mapping[str, Iterable[int]]) -> None:
-    """Refuse ids that another imported session has.
+    """Refuse ids that another imported session already has.
 
     Parameters
     ----------
-    session_id : the session that is registered or imported.
+    session_id : the session being registered or imported.
     place : its file, for the message.
-    ids : those of the file, by the names in `PARTS`.
+    ids : the ids in the file, by the names in `PARTS`.
 
     Raises
     ------
     ConflictError
-        Names the ids, and the session that has them.
+        Names the ids, and the sessions that have them.
     """
     found = {name: _owners(name, list(numbers), session_id) for name, numbers in ids.items()}
-    words = [
+    conflicts = [
         f"{first_of(numbers)} ({name}) of session {owner}"
         for name, owners in found.items()
         for owner, numbers in owners.items()
     ]
-    if words:
-        more = f"; and {len(words) - MOST_OWNERS} more such" if len(words) > MOST_OWNERS else ""
+    if conflicts:
+        more = f"; and {len(conflicts) - MOST_OWNERS} more" if len(conflicts) > MOST_OWNERS else ""
         raise ConflictError(
-            f"{place}: session {session_id} has ids that are another session's already: "
-            f"{'; '.join(words[:MOST_OWNERS])}{more}. {ADVICE}"
+            f"{place}: session {session_id} has ids that already belong to another session: "
+            f"{'; '.join(conflicts[:MOST_OWNERS])}{more}. {ADVICE}"
         )
 
 
 @contextlib.contextmanager
 def refusing_known_ids(session_id: int, place: Any) -> Iterator[None]:
-    """Map the server's refusal of ids that another worker entered at the same moment.
+    """Explain the server's refusal of ids that another worker has inserted at the same time.
 
     Raises
     ------
     ConflictError
-        In place of DuplicateError.
+        Instead of DuplicateError.
     """
     try:
         yield
     except dj.errors.DuplicateError as error:
         raise ConflictError(
-            f"{place}: session {session_id} has ids of probes, channels or units that another session, which "
-            f"was imported at the same moment, has as well (vbn retry names them). {ADVICE}"
+            f"{place}: session {session_id} has ids of probes, channels or units that also belong to another "
+            f"session, which was imported at the same time (vbn retry names them). {ADVICE}"
         ) from error
 
 
 def make_ids_unique(database: Database) -> None:
-    """Give each table of ids a unique index, unless sessions share ids: see `shared_ids`."""
+    """Add a unique index to each id column, unless sessions share ids (see `shared_ids`)."""
     query, quote = database.connection.query, database.connection.adapter.quote_identifier
     for column, table in _without_index(database):
         name = _full_name(database, table)
@@ -89,11 +89,11 @@ def make_ids_unique(database: Database) -> None:
 
 
 def shared_ids(database: Database) -> list[str]:
-    """Say which sessions share ids, in a database of a version that let them in; nothing in any other."""
+    """Return a message for each pair of sessions that share ids, which earlier versions allowed."""
     return [
-        f"Sessions {first} and {second} share {number} of their {column}s, so that queries by unit mix them. "
-        f"Keep one of the two, or give one file other ids (vbn delete --session {second}, register it anew); "
-        "then: vbn deploy"
+        f"Sessions {first} and {second} share {number} of their {column}s, so queries by unit mix them up. "
+        f"Keep one of the two, or change the ids in one file (vbn delete --session {second}, then register "
+        "it again); then run: vbn deploy"
         for column, table in _without_index(database)
         if _is_shared(database, column, table)
         for first, second, number in _sharing(database, column, table)
@@ -101,7 +101,7 @@ def shared_ids(database: Database) -> list[str]:
 
 
 def _owners(column: str, numbers: list[int], session_id: int) -> dict[int, list[int]]:
-    """Return the other sessions that have some of the ids, each with those ids."""
+    """Return the other sessions that have any of the ids, each with the ids they share."""
     if not numbers:
         return {}
     among = ", ".join(str(int(number)) for number in numbers)
@@ -117,7 +117,7 @@ def _owners(column: str, numbers: list[int], session_id: int) -> dict[int, list[
 
 
 def _without_index(database: Database) -> list[tuple[str, str]]:
-    """Return the columns whose table is there without a unique index."""
+    """Return the id columns, and their tables, that have no unique index yet."""
     query = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
     present = {name for (name,) in database.connection.query(query, args=(_schema(database),)).fetchall()}
     return [
@@ -150,7 +150,7 @@ def _is_shared(database: Database, column: str, table: str) -> bool:
 
 
 def _sharing(database: Database, column: str, table: str) -> list[tuple[int, int, int]]:
-    """Return pairs of sessions that share ids, and how many."""
+    """Return pairs of sessions that share ids, and the number of shared ids."""
     name = _full_name(database, table)
     rows = database.connection.query(
         f"SELECT a.session_id, b.session_id, COUNT(*) FROM {name} a JOIN {name} b "  # noqa: S608

@@ -1,1 +1,1 @@
-"""Making the tables and bringing them up to date: activation, numbered changes, rows that come with them."""
+"""Creating and upgrading the tables: activation, numbered layout changes, default rows."""

@@ -1,4 +1,4 @@
-"""Binding the table classes to a database whose tables are there, are made, or are brought up to date."""
+"""Binding the table classes to a database, and creating or upgrading its tables."""
 
 from __future__ import annotations
 
@@ -31,13 +31,12 @@ def connect(
     Parameters
     ----------
     prefix
-        Beginning of the schemas' names; default ``VBN_PREFIX``, else ``vbn_``.
+        Prefix of the schemas' names; default ``VBN_PREFIX``, else ``vbn_``.
     create
-        Create the schemas, tables and default parameter rows that do not exist, and bring tables of
-        an earlier version up to date (what ``vbn deploy`` does). On the embedded server this happens by
-        itself.
+        Create the schemas, tables and default parameter rows that do not exist, and upgrade tables of
+        an earlier version (as ``vbn deploy`` does). On the embedded server this happens automatically.
     report
-        Told each change of the layout that is made.
+        Called with a message for each layout change.
 
     Raises
     ------
@@ -70,7 +69,7 @@ def _activate(database: Database, *, create: bool, report: Callable[[str], None]
         create = create or bool(database.embedded and (absent or changes))
         with server_lock("deploy", database) if create else contextlib.nullcontext():
             if create:
-                _bring_up_to_date(database, report)
+                _upgrade(database, report)
             with contextlib.nullcontext() if create else tables_known_to_exist():
                 for module in modules():
                     _bind(module.schema, database, create=create)
@@ -84,20 +83,20 @@ def _activate(database: Database, *, create: bool, report: Callable[[str], None]
 def _require_layout(
     database: Database, absent: list[str], changes: list[migrations.Change], *, create: bool
 ) -> None:
-    """Raise an error in words unless the tables are those of this version, or will be made so."""
-    place = f"under '{database.prefix}...' on the {database}"
+    """Raise an error unless the tables have this version's layout, or will be created or upgraded."""
+    location = f"under '{database.prefix}...' on the {database}"
     if outdated := _outdated_tables(database):
         raise ConflictError(
-            f"The tables {place} are of a version of this package from before there were upgrades "
-            f"({outdated[0]} lacks columns). Use another prefix (VBN_PREFIX), or go on with that version."
+            f"The tables {location} were created by a version of this package that cannot be upgraded "
+            f"({outdated[0]} lacks columns). Use another prefix (VBN_PREFIX), or keep using that version."
         )
     if create or database.embedded:
         return
     if changes:
         names = ", ".join(change.name for change in changes)
         raise ConflictError(
-            f"The tables {place} are of an earlier version of this package ({names}). An administrator "
-            "brings them up to date with: vbn backup DIR && vbn deploy"
+            f"The tables {location} are of an earlier version of this package ({names}). An administrator "
+            "can upgrade them with: vbn backup DIR && vbn deploy"
         )
     if absent:
         few = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
@@ -107,21 +106,21 @@ def _require_layout(
         )
 
 
-def _bring_up_to_date(database: Database, report: Callable[[str], None]) -> None:
-    """Create the table of changes, and make the changes that are due before any new table is created."""
-    made = migrations.made_changes(database)
+def _upgrade(database: Database, report: Callable[[str], None]) -> None:
+    """Create the table of layout changes, and apply pending changes before any new table is created."""
+    applied = migrations.applied_changes(database)
     _bind(administration.schema, database, create=True)
-    if made is None:
-        migrations.enter(list(migrations.CHANGES), database)
+    if applied is None:
+        migrations.record(list(migrations.CHANGES), database)
     else:
         migrations.upgrade(database, migrations.pending(database), report)
-        migrations.make_ids_unique(database)  # also where sessions shared ids when the change was made
-        for words in shared_ids(database):
-            report(words)
+        migrations.make_ids_unique(database)  # again, since sessions may have shared ids at that change
+        for message in shared_ids(database):
+            report(message)
 
 
 def absent_tables(database: Database) -> list[str]:
-    """Return the tables, parts and job tables that are not on the server, as ``schema.table``."""
+    """Return the tables, parts and job tables that are missing on the server, as ``schema.table``."""
     query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema LIKE %s"
     rows = database.connection.query(query, args=(database.prefix.replace("_", r"\_") + "%",)).fetchall()
     existing = {f"{schema}.{table}" for schema, table in rows}
@@ -135,7 +134,7 @@ def absent_tables(database: Database) -> list[str]:
 
 
 def _outdated_tables(database: Database) -> list[str]:
-    """Return the tables on the server that lack the columns on what their rows were made with."""
+    """Return the tables on the server that lack the provenance columns."""
     query = (
         "SELECT t.table_schema, t.table_name, c.column_name FROM information_schema.tables t "
         "LEFT JOIN information_schema.columns c ON c.table_schema = t.table_schema "
@@ -170,7 +169,7 @@ def _bind(schema: Schema, database: Database, *, create: bool) -> None:
 
 
 def _create_schema(name: str, database: Database) -> None:
-    """Create a MySQL schema that is not there: its text is compared with case, as on PostgreSQL."""
+    """Create a missing MySQL schema, with case-sensitive text as on PostgreSQL."""
     query = database.connection.query
     if database.backend != "mysql":
         return
@@ -181,4 +180,4 @@ def _create_schema(name: str, database: Database) -> None:
 
 def _create_job_tables() -> None:
     for cls in tables(dj.Imported, dj.Computed):
-        _ = cls.jobs  # made on first access
+        _ = cls.jobs  # created on first access

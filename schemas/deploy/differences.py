@@ -1,4 +1,4 @@
-"""What separates the tables of a database from those that this version defines."""
+"""Differences between the tables of a database and this version's definitions."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from schemas.server.datajoint import prepare_declare
 
 @dataclass(frozen=True)
 class Layout:
-    """What ``vbn deploy`` would do, and what it cannot mend.
+    """What ``vbn deploy`` would do, and what it cannot repair.
 
     Attributes
     ----------
     absent : tables that are missing, as ``schema.table``.
-    changes : changes of the layout that are due.
-    differences : columns that are missing or unknown, and sessions that share ids, in words.
+    changes : pending layout changes.
+    differences : messages about missing or unknown columns, and sessions that share ids.
     """
 
     database: Database
@@ -41,7 +41,7 @@ class Layout:
 def inspect(prefix: str | None = None) -> Layout:
     """Compare a database with this version's definitions, without changing it.
 
-    Columns are compared when no table is absent and no change is due.
+    Columns are compared only if no table is missing and no change is pending.
     """
     database = open_database(prefix)
     absent, changes = absent_tables(database), migrations.pending(database)
@@ -59,7 +59,7 @@ def _differences(database: Database) -> Iterator[str]:
             if missing := sorted(defined - present):
                 yield f"{name} lacks {', '.join(missing)}"
             if unknown := sorted(present - defined):
-                yield f"{name} has columns that no definition names: {', '.join(unknown)}"
+                yield f"{name} has columns that are not in its definition: {', '.join(unknown)}"
 
 
 def _defined_columns(cls: Any, master: Any) -> set[str]:

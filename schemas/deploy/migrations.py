@@ -1,8 +1,8 @@
-"""Changes of the tables' layout, by number: what brings a database of an earlier version to this one.
+"""Numbered layout changes, which upgrade a database of an earlier version.
 
-``vbn deploy`` makes those that a database lacks, and enters them in `administration.Migration`. A database
-that is created now has all of them from the start. To add one: append it, let it hold when it was done in
-part before (MySQL commits each change of a table at once), and mind both servers.
+``vbn deploy`` applies the changes that a database lacks, and records them in `administration.Migration`. A
+newly created database has all of them from the start. To add a change, append it to `CHANGES`; it must work
+on both servers, and also after it was interrupted before (MySQL commits each ALTER TABLE at once).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from schemas.bases.registry import schema_names
 from schemas.server.connection import Database
 from vbn.errors import ConflictError
 
-# As PostgreSQL compares text: `CM` is not `cm`. MySQL's default ignores case.
+# Case-sensitive, as on PostgreSQL: `CM` is not `cm`. MySQL's default ignores case.
 MYSQL_COLLATION = "utf8mb4_0900_bin"
 LONGEST_WAIT_S = 120
 
 
 @dataclass(frozen=True)
 class Change:
-    """One change of the layout; `apply` makes it and returns what else people should know, line by line."""
+    """One layout change; `apply` makes it and returns further messages for the user, if any."""
 
     number: int
     name: str
@@ -40,13 +40,13 @@ class Change:
 
 
 def compare_text_with_case(database: Database) -> None:
-    """Let MySQL compare text as it is spelt; on PostgreSQL there is nothing to do."""
+    """Make text on MySQL case-sensitive; on PostgreSQL there is nothing to do."""
     if database.backend != "mysql":
         return
     query = database.connection.query
-    ours = schema_names(database.prefix)  # no pattern: another prefix may begin with this one
+    ours = schema_names(database.prefix)  # not by pattern: another prefix may begin with this one
     among = ", ".join(["%s"] * len(ours))
-    with _unchecked_references(database):  # both ends of a reference change, one after the other
+    with _unchecked_references(database):  # both sides of a foreign key change, one after the other
         schemas = f"SELECT schema_name FROM information_schema.schemata WHERE schema_name IN ({among})"  # noqa: S608
         for (schema,) in query(schemas, args=ours).fetchall():
             query(f"ALTER DATABASE `{schema}` COLLATE {MYSQL_COLLATION}")
@@ -63,7 +63,7 @@ def compare_text_with_case(database: Database) -> None:
 
 @contextlib.contextmanager
 def _unchecked_references(database: Database) -> Iterator[None]:
-    """Let MySQL not check references meanwhile."""
+    """Disable MySQL's foreign key checks within the block."""
     database.connection.query("SET SESSION foreign_key_checks = 0")
     try:
         yield
@@ -72,7 +72,7 @@ def _unchecked_references(database: Database) -> Iterator[None]:
 
 
 def index_units_by_id(database: Database) -> None:
-    """Let a unit be found by its id alone: the key begins with the mouse, so MySQL would read all units."""
+    """Add an index on the unit id: the key begins with the mouse, so MySQL would search all units."""
     connection = database.connection
     schema, table = f"{database.prefix}ecephys", "_recording__unit"
     tables = "SELECT table_name FROM information_schema.tables WHERE (table_schema, table_name) = (%s, %s)"
@@ -84,7 +84,7 @@ def index_units_by_id(database: Database) -> None:
         "AND indexdef LIKE '%%(unit_id)'"
     )
     if not connection.query(tables, args=(schema, table)).fetchall():
-        return  # deploy makes it, with its index
+        return  # deploy creates it with its index
     if not connection.query(indexes, args=(schema, table)).fetchall():
         quote = connection.adapter.quote_identifier
         name = connection.adapter.make_full_table_name(schema, table)
@@ -108,18 +108,18 @@ CORRECTED_FILTERS: dict[str, list[tuple[str, str, Any, bool]]] = {
         ("valid_data", "==", True, False),
     ],
 }
-"""Name -> column, comparison, value, absent_passes: as change 3 enters them, whatever they become later."""
+"""Name -> column, comparison, value, absent_passes: as inserted by change 3, regardless of later versions."""
 
 
 def correct_filters(database: Database) -> list[str]:
-    """Enter the corrected filters of units; what had their names gets others, and its results with it.
+    """Insert the corrected unit filters; filters that had their names are renamed, with their results.
 
-    Every criterion gets the field ``absent_passes``, with the value that stands for what was before. That is
-    not hashed, and so nothing becomes stale.
+    Every criterion gets the field ``absent_passes``, with the value that reproduces the earlier behavior.
+    That value is not hashed, so nothing becomes stale.
     """
     stored = _StoredFilters(database)
     if not stored.columns():
-        return []  # deploy makes the tables, and enters the filters
+        return []  # deploy creates the tables and inserts the filters
     stored.add_later_column()
     unchecked = database.backend == "mysql"
     with (
@@ -132,12 +132,12 @@ def correct_filters(database: Database) -> list[str]:
 
 @dataclass(frozen=True)
 class _StoredFilters:
-    """The filters of units in a database, as change 3 finds them."""
+    """The unit filters in a database, as change 3 finds them."""
 
     database: Database
 
     def query(self, statement: str, *args: Any) -> Any:
-        """Ask the server, with the names of both tables put in."""
+        """Run a query, with the names of both tables filled in."""
         named = statement.format(
             filters=self._full_name(self._schema, "#unit_criteria"),
             criteria=self._full_name(self._schema, "#unit_criteria__criterion"),
@@ -152,7 +152,7 @@ class _StoredFilters:
         return f"{self.database.prefix}selection"
 
     def columns(self) -> set[str]:
-        """Return the columns of the table of criteria; none if it is not there."""
+        """Return the columns of the table of criteria; none if it does not exist."""
         columns = (
             "SELECT column_name FROM information_schema.columns WHERE (table_schema, table_name) = (%s, %s)"
         )
@@ -160,7 +160,7 @@ class _StoredFilters:
         return {name for (name,) in rows}
 
     def add_later_column(self) -> None:
-        """Add the column as the table's definition makes it, without a default, unless it is there."""
+        """Add the column as in the table's definition, without a default, unless it exists."""
         comment = ":bool:whether all units meet it where no unit of the recording has a value"
         if self.database.backend == "mysql":
             if LATER not in self.columns():
@@ -178,51 +178,51 @@ class _StoredFilters:
         return {name: json.loads(held) if isinstance(held, str) else held for name, held in rows}
 
     def fill_later_field(self) -> None:
-        """Give the criteria of all filters the field, as it was before."""
+        """Add the field to the criteria of all filters, with the value of the earlier behavior."""
         for name, content in self.contents().items():
             content["criteria"] = [{LATER: False, **criterion} for criterion in content["criteria"]]
             change = "UPDATE {filters} SET unit_criteria_content = %s WHERE unit_criteria = %s"
             self.query(change, json.dumps(content), name)
 
     def correct(self, name: str) -> Iterator[str]:
-        """Enter a corrected filter unless it is there; say so where another has had its name."""
+        """Insert a corrected filter unless it exists; yield a message if another filter had its name."""
         known, content = self.contents(), _corrected(name)
         if known.get(name) == content:
             return
         if name in known:
-            other = next(each for each in _other_names(name) if each not in known)
+            other = next(each for each in _new_names(name) if each not in known)
             self.rename(name, other)
-            yield f"The filter of units '{name}' is named '{other}' now, with its results."
-        self.enter(name, content)
+            yield f"The unit filter '{name}' and its results are now named '{other}'."
+        self.insert(name, content)
 
     def rename(self, name: str, other: str) -> None:
-        """Rename a filter where it is entered and wherever it is referred to, in tables of others too."""
-        places = [(self._schema, "#unit_criteria", "unit_criteria"), *self._jobs()]
-        for schema, table, _ in self._jobs():  # of a filter that was deleted
+        """Rename a filter in its table and wherever it is referenced, including users' own tables."""
+        columns = [(self._schema, "#unit_criteria", "unit_criteria"), *self._jobs()]
+        for schema, table, _ in self._jobs():  # left over from a deleted filter
             left = f"DELETE FROM {self._full_name(schema, table)} WHERE unit_criteria = %s"  # noqa: S608
             self.query(left, other)
         if self.database.backend == "mysql":
-            # PostgreSQL lets all references follow, MySQL not those of a table that refers to it by two ways.
-            places += self._references()
+            # PostgreSQL cascades to all references; MySQL not to a table that refers to it in two ways.
+            columns += self._references()
         quote = self.database.connection.adapter.quote_identifier
-        for schema, table, column in places:
-            place, named = self._full_name(schema, table), f"{quote(column)} = %s"
-            self.query(f"UPDATE {place} SET {named} WHERE {named}", other, name)  # noqa: S608
+        for schema, table, column in columns:
+            full_name, named = self._full_name(schema, table), f"{quote(column)} = %s"
+            self.query(f"UPDATE {full_name} SET {named} WHERE {named}", other, name)  # noqa: S608
 
     def _references(self) -> list[tuple[str, str, str]]:
-        """Return schema, table and column of what refers to the filters' names, at all distances (MySQL)."""
+        """Return schema, table and column of all references, also indirect, to the filters' names (MySQL)."""
         referring = (
             "SELECT table_schema, table_name, column_name FROM information_schema.key_column_usage WHERE "
             "(referenced_table_schema, referenced_table_name, referenced_column_name) = (%s, %s, %s)"
         )
         found = [(self._schema, "#unit_criteria", "unit_criteria")]
-        for place in found:  # which grows meanwhile
-            rows = dict.fromkeys(map(tuple, self.query(referring, *place).fetchall()))
+        for column in found:  # grows during the loop
+            rows = dict.fromkeys(map(tuple, self.query(referring, *column).fetchall()))
             found += [each for each in rows if each not in found]
         return found[1:]
 
     def _jobs(self) -> list[tuple[str, str, str]]:
-        """Return where the tables of our jobs name a filter; they refer to nothing."""
+        """Return the columns of our job tables that name a filter; job tables have no foreign keys."""
         naming = (
             "SELECT table_schema, table_name, column_name FROM information_schema.columns "
             "WHERE column_name = 'unit_criteria' AND table_schema = %s"
@@ -231,8 +231,8 @@ class _StoredFilters:
         rows = [tuple(row) for schema in ours for row in self.query(naming, schema).fetchall()]
         return [row for row in rows if row[1].startswith("~~")]
 
-    def enter(self, name: str, content: dict[str, Any]) -> None:
-        """Enter a filter and its criteria; where somebody's own has that content, its name is hashed too."""
+    def insert(self, name: str, content: dict[str, Any]) -> None:
+        """Insert a filter and its criteria; if a user's own has that content, the name is hashed too."""
         hashed = {"criteria": [_without_later(criterion) for criterion in content["criteria"]]}
         taken = self.query("SELECT unit_criteria_hash FROM {filters}").fetchall()
         digests = (parameters_hash(hashed, 1), parameters_hash({**hashed, "": name}, 1))
@@ -257,8 +257,8 @@ def _corrected(name: str) -> dict[str, Any]:
     return {"criteria": [{**row, "null_passes": False} for row in rows], "for_populations": False}
 
 
-def _other_names(name: str) -> Iterator[str]:
-    """Yield what a filter that had a name before is named, until one is free."""
+def _new_names(name: str) -> Iterator[str]:
+    """Yield possible new names for a filter that had a name before."""
     yield f"{name}_0_1"
     yield from (f"{name}_0_1_{number}" for number in itertools.count(2))
 
@@ -268,7 +268,7 @@ def _without_later(criterion: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_ids_unique(database: Database) -> None:
-    """Let no two sessions have the same probes, channels or units; `vbn deploy` names those that do."""
+    """Add unique indexes on the ids of probes, channels and units; `vbn deploy` reports shared ids."""
     unique_ids.make_ids_unique(database)
 
 
@@ -281,26 +281,26 @@ CHANGES = (
 
 
 def pending(database: Database) -> list[Change]:
-    """Return the changes that a database lacks, in order; none for a database without any table of ours.
+    """Return the changes that a database lacks, in order; none for a database without our tables.
 
     Raises
     ------
     ConflictError
         If a newer version of this package has changed the layout.
     """
-    made = made_changes(database)
-    if made is None:
+    applied = applied_changes(database)
+    if applied is None:
         return []
-    if unknown := sorted(made - {change.number for change in CHANGES}):
+    if unknown := sorted(applied - {change.number for change in CHANGES}):
         raise ConflictError(
             f"The tables under '{database.prefix}...' on the {database} are of a newer version of this "
             f"package than {vbn.__version__} (change {unknown[-1]} of the layout). Install that version."
         )
-    return [change for change in CHANGES if change.number not in made]
+    return [change for change in CHANGES if change.number not in applied]
 
 
-def made_changes(database: Database) -> set[int] | None:
-    """Return the numbers of the changes that a database has; None if it has no table of ours."""
+def applied_changes(database: Database) -> set[int] | None:
+    """Return the numbers of the applied changes; None if the database has none of our tables."""
     query = database.connection.query
     present = "SELECT table_schema FROM information_schema.tables WHERE (table_schema, table_name) = (%s, %s)"
     if not query(present, args=(f"{database.prefix}session", "mouse")).fetchall():
@@ -314,22 +314,22 @@ def made_changes(database: Database) -> set[int] | None:
 def upgrade(
     database: Database, changes: list[Change], report: Callable[[str], None] = lambda _line: None
 ) -> None:
-    """Make changes, and enter each when it is made; an interrupted one is made again the next time.
+    """Apply changes and record each; an interrupted one is applied again the next time.
 
-    To be called with the deploy lock, when `administration.Migration` is there.
+    Call it while holding the deploy lock, when `administration.Migration` exists.
     """
     if database.backend == "mysql" and changes:
-        # A change waits for those who read the table; everybody else would wait behind it.
+        # A change waits for running queries on the table; all later queries would wait behind it.
         database.connection.query(f"SET SESSION lock_wait_timeout = {LONGEST_WAIT_S}")
     for change in changes:
         report(f"Change {change.number} of the layout: {change.name}.")
         for line in change.apply(database) or ():
             report(line)
-        enter([change], database)
+        record([change], database)
 
 
-def enter(changes: list[Change], database: Database) -> None:
-    """Enter changes as made now."""
+def record(changes: list[Change], database: Database) -> None:
+    """Record changes as applied now."""
     now = datetime.now(UTC).replace(tzinfo=None)
     who = f"{database.connection.get_user()} ({getpass.getuser()} on {platform.node()})"[:255]
     rows = [

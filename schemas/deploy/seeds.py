@@ -1,4 +1,4 @@
-"""Rows that come with the tables: default parameter sets, and the structures of the atlas."""
+"""Default rows of the tables: parameter sets, and the structures of the atlas."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vbn.anatomy import structures
 
 
 def seed_defaults() -> None:
-    """Enter the structures and default parameter sets that are missing (part of the deploy step)."""
+    """Insert missing structures and default parameter sets (part of the deploy step)."""
     seed_structures()
     for table in _tables_to_seed():
         table.seed()
 
 
 def _tables_to_seed() -> list[type[ParameterTable]]:
-    """Return the tables that may lack a default set, or have sets of an earlier version, by one question."""
+    """Return the tables that may lack a default set, or have sets of an earlier version, with one query."""
     tables = list(parameter_tables().values())
     quote = dj.conn().adapter.quote_identifier
     query = " UNION ALL ".join(
@@ -34,7 +34,7 @@ def _tables_to_seed() -> list[type[ParameterTable]]:
 
 
 def _has_defaults(table: type[ParameterTable], known: Mapping[str, tuple[int, str]]) -> bool:
-    """Tell whether versions and hashes, by name, are surely those of a table that has been seeded."""
+    """Return whether versions and hashes, by name, are those of a table with all defaults."""
     if any(version < table.method_version for version, _ in known.values()):
         return False
     hash_name = f"{table.prefix()}_hash"
@@ -46,7 +46,7 @@ def _has_defaults(table: type[ParameterTable], known: Mapping[str, tuple[int, st
 
 
 def seed_structures() -> None:
-    """Enter the structures of the release that are missing; correct what another version had otherwise."""
+    """Insert missing structures of the release; correct those that differ from this version's."""
     if _structures_are_seeded():
         return
     renamed = {"structure_acronym": "acronym", "structure_name": "name", "parent_acronym": "parent"}
@@ -59,7 +59,7 @@ def seed_structures() -> None:
 
 
 def _structures_are_seeded() -> bool:
-    """Tell whether there is nothing to enter or correct, by one question, without the table's heading."""
+    """Return whether all structures are up to date, with one query and without the table's heading."""
     columns = "structure_acronym, structure_name, parent_acronym, structure_group"
     query = f"SELECT {columns} FROM {ecephys.Structure.full_table_name}"  # noqa: S608
     wanted = structures()[["acronym", "name", "parent", "group"]].itertuples(index=False, name=None)

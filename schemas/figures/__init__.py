@@ -1,4 +1,4 @@
-"""What each figure needs, fetched from the tables in one call; ``vbn.plots`` draws it."""
+"""The data of each figure, fetched from the tables in one call; ``vbn.plots`` draws them."""
 
 from schemas.figures.behavior import session_behavior
 from schemas.figures.change import change_response

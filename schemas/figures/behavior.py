@@ -1,4 +1,4 @@
-"""What the figure of a session's behaviour needs."""
+"""Data of the figure of a session's behavior."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from schemas import behavior, performance, session, stimulus
-from schemas.figures.require_made import require_made
+from schemas.figures.require_entries import require_entries
 from schemas.files.array_store import mapped
 from schemas.queries.located_units import session_key
 from schemas.reading.session_frames import licks_frame, presentations_frame, rewards_frame, trials_frame
@@ -27,13 +27,13 @@ OUTCOME_NAMES = ("hit", "miss", "false alarm", "correct reject", "auto-rewarded"
 def session_behavior(
     session_id: int, *, engagement: str | None = None, bin_s: float = 5.0
 ) -> SessionBehavior:
-    """Return the behaviour of a session, recording or not.
+    """Return the behavior of a session, with or without a recording.
 
     Parameters
     ----------
-    session_id : which session.
+    session_id : id of the session.
     engagement : name of a row of `performance.EngagementParams`; the default one when None.
-    bin_s : seconds, length of the bins of running and pupil.
+    bin_s : bin width of running speed and pupil area, in seconds.
 
     Raises
     ------
@@ -41,12 +41,12 @@ def session_behavior(
         If there is no such session or definition, the session is not imported and computed, or has no trials.
     """
     key = session_key(session_id)
-    require_made(key, behavior.ChangeDetection, behavior.Licks, behavior.TaskParameters, stimulus.Stimulus)
+    require_entries(key, behavior.ChangeDetection, behavior.Licks, behavior.TaskParameters, stimulus.Stimulus)
     rolling_key = {**key, "performance_params": performance.PerformanceParams.default_name()}
     engaged_key = {**key, "engagement_params": engagement or performance.EngagementParams.default_name()}
     performance.EngagementParams.get(engaged_key)
-    require_made(rolling_key, performance.RollingPerformance)
-    require_made(engaged_key, performance.Engagement)
+    require_entries(rolling_key, performance.RollingPerformance)
+    require_entries(engaged_key, performance.Engagement)
     trials = trials_frame(key)
     if trials.empty:
         raise NotFoundError(f"Session {session_id} has no trials to draw.")
@@ -86,7 +86,7 @@ def binned_running(key: Key, edges_s: np.ndarray) -> np.ndarray | None:
 
 
 def binned_pupil(key: Key, edges_s: np.ndarray) -> np.ndarray | None:
-    """Return a session's pupil area (px²) in bins, blinks left out; None without eye tracking."""
+    """Return a session's pupil area (px²) in bins, without blinks; None without eye tracking."""
     tracked = behavior.EyeTracking & key & "has_eye_tracking"
     return _binned(tracked, "eye_timestamps", "pupil_area", edges_s)
 
@@ -100,7 +100,7 @@ def _binned(query: Any, times: str, values: str, edges_s: np.ndarray) -> np.ndar
 
 
 def _changes(key: Key, trials: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
-    """Return when each trial's change or sham change was on the screen, and how the trial ended."""
+    """Return when each trial's change or sham change was on the screen, and the trial's outcome."""
     times = change_flash_times(presentations_frame(key), trials)
     flags = trials[list(OUTCOME_COLUMNS)].to_numpy(bool)
     shown = np.isfinite(times) & flags.any(axis=1)

@@ -1,4 +1,4 @@
-"""What the figure of a structure's change response needs."""
+"""Data of the figure of a structure's change response."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from vbn.plots import ChangeResponse
 def change_response(
     session_id: int, structure: str, *, alignment: str = "change_active", good_units: bool = True
 ) -> ChangeResponse:
-    """Return the change response of a structure in a session, with the behaviour on the same axis.
+    """Return the change response of a structure in a session, with the behavior on the same time axis.
 
     Parameters
     ----------
     session_id, structure
-        Which session, and the acronym of the structure of the units' peak channels.
+        Id of the session, and acronym of the structure of the units' peak channels.
     alignment
-        Name of the alignment; it must be one of image changes.
+        Name of the alignment, which must be to image changes.
     good_units
-        Only units with snr > 1, isi_violations < 1 and a firing rate above 0.1 Hz, as the
-        AllenSDK quick-start notebook has them; else all.
+        Only units with snr > 1, isi_violations < 1 and a firing rate above 0.1 Hz, as in the
+        AllenSDK quick-start notebook; otherwise all.
 
     Raises
     ------
     NotFoundError
-        If the session, the structure's units or the computed responses are not there.
+        If the session, units in the structure or the computed responses do not exist.
     """
     key = session_key(session_id)
     settings = psth.Alignment.get(alignment)
@@ -73,7 +73,7 @@ def _no_units(key: dict[str, Any], structure: str) -> str:
     if structure in present:
         return (
             f"No unit of '{structure}' in session {key['session_id']} passes '{GOOD_UNITS}'. "
-            "Ask for all of them (--all-units)."
+            "Include all units with --all-units."
         )
     return (
         f"Session {key['session_id']} has no units in '{structure}'. It has units in: {', '.join(present)}."

@@ -1,4 +1,4 @@
-"""The tables and what they are made from, for a picture."""
+"""The tables and their dependencies, for a diagram."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vbn.plots.tables import TableDiagram
 
 
 def table_diagram(modules: Sequence[str] = MODULES) -> TableDiagram:
-    """Return the tables of some modules, parameter sets left out, with the tables that they refer to.
+    """Return the tables of some modules and the tables that they refer to, without parameter tables.
 
     Parameters
     ----------

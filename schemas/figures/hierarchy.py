@@ -1,4 +1,4 @@
-"""What the figure of the visual hierarchy needs."""
+"""Data of the figure of the visual hierarchy."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from vbn.plots.structure_colours import GROUP_COLOURS
 
 LATENCIES = ("change_first_spike_latency", "change_half_maximum_latency")
 MODULATIONS = ("change_modulation_active", "change_modulation_passive")
-PLACES = ("structure_acronym", "structure_group")
+LOCATION = ("structure_acronym", "structure_group")
 
 
 def change_hierarchy(
     *, experience_level: str | None = None, criteria: str = "bennett_2025", min_units: int = 5
 ) -> ChangeHierarchy:
-    """Return the responses to image changes over the structures of all sessions.
+    """Return the responses to image changes by structure, over all sessions.
 
     Parameters
     ----------
     experience_level : ``Familiar`` or ``Novel``; both when None.
     criteria : name of a quality filter (`selection.UnitCriteria`).
-    min_units : structures with fewer responsive units are named, but left out.
+    min_units : structures with fewer responsive units are listed, but not shown.
 
     Raises
     ------
     NotFoundError, SettingError
-        For a level or filter that there is not, with the nearest; if no change response is computed, or no
-        unit of such sessions responds.
+        For an unknown level or filter, suggesting the nearest; if no change response is computed, or no unit
+        of such sessions responds.
     """
     chosen = units(criteria=criteria, experience_level=experience_level)
     key = {"change_response_params": responses.ChangeResponseParams.default_name()}
     measured = (responses.ChangeResponse.Unit & key).proj("change_is_responsive", *LATENCIES, *MODULATIONS)
-    frame = fetch_frame(measured * chosen.proj(*PLACES))
+    frame = fetch_frame(measured * chosen.proj(*LOCATION))
     missing = missing_sessions(responses.ChangeResponse, key, chosen)
     _require_rows(frame, missing)
     frame = frame.dropna(subset=["structure_acronym"])
@@ -94,7 +94,7 @@ def _require_rows(frame: pd.DataFrame, missing: list[int]) -> None:
 
 def _ordered(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Return the structures and their groups in the figure's order."""
-    pairs = frame[list(PLACES)].drop_duplicates("structure_acronym")
+    pairs = frame[list(LOCATION)].drop_duplicates("structure_acronym")
     names, groups = pairs["structure_acronym"].tolist(), pairs["structure_group"].tolist()
     order = structure_order(names, groups, list(GROUP_COLOURS))
-    return [names[at] for at in order], [groups[at] for at in order]
+    return [names[index] for index in order], [groups[index] for index in order]

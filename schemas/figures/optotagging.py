@@ -1,4 +1,4 @@
-"""What the figure of the optotagging needs."""
+"""Data of the figure of the optotagging."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from schemas import ecephys, optotagging, psth, session
-from schemas.figures.require_made import require_made
+from schemas.figures.require_entries import require_entries
 from schemas.figures.unit import laser_spans
 from schemas.queries.located_units import session_key
 from schemas.reading.recordings import session_spikes
@@ -28,11 +28,11 @@ ALIGNMENT = "laser_pulse_high"
 
 
 def laser_evidence(session_id: int, *, method: str = DEFAULT_METHOD) -> LaserEvidence:
-    """Return how the units of a session answer the laser, and how many pass in all sessions.
+    """Return the laser responses of a session's units, and the numbers of passing units in all sessions.
 
     Parameters
     ----------
-    session_id : which session.
+    session_id : id of the session.
     method : name of a row of `optotagging.OptotagMethod`.
 
     Raises
@@ -46,7 +46,7 @@ def laser_evidence(session_id: int, *, method: str = DEFAULT_METHOD) -> LaserEvi
     sets = {"optotag_params": optotagging.OptotagParams.default_name(), "optotag_method": method}
     if (session.NwbFile & key).fetch1("file_kind") != "recording":
         raise NotFoundError(f"Session {session_id} is behavior only: it has no units. {_with_laser()}")
-    require_made({**key, **sets}, optotagging.OptotagLabel)
+    require_entries({**key, **sets}, optotagging.OptotagLabel)
     settings = psth.Alignment.get(ALIGNMENT)
     pulses = optotagging.Optotagging.Condition & key & {"laser_waveform": settings.waveform_condition}
     strongest = (pulses & {"laser_level_name": settings.level_condition}).to_dicts()
@@ -71,11 +71,11 @@ def laser_evidence(session_id: int, *, method: str = DEFAULT_METHOD) -> LaserEvi
 
 
 def _units(key: Key, condition: Key) -> pd.DataFrame:
-    """Return the units' labels and their answers to one kind of pulse, by unit id."""
+    """Return the units' labels and their responses to one laser condition, sorted by unit id."""
     labels = fetch_frame((optotagging.OptotagLabel.Unit & key).proj("optotag_label", "optotag_passes"))
-    answer = {name: condition[name] for name in optotagging.Optotagging.Condition.primary_key}
+    condition_key = {name: condition[name] for name in optotagging.Optotagging.Condition.primary_key}
     evidence = fetch_frame(
-        (optotagging.Optotagging.Evidence & answer).proj("first_spike_latency", "laser_reliability")
+        (optotagging.Optotagging.Evidence & condition_key).proj("first_spike_latency", "laser_reliability")
     )
     names = ["unit_id", "first_spike_latency", "laser_reliability"]
     return labels.merge(evidence[names], on="unit_id", how="left").sort_values("unit_id", ignore_index=True)
@@ -84,12 +84,12 @@ def _units(key: Key, condition: Key) -> pd.DataFrame:
 def rates_of_units(
     key: Key, unit_ids: pd.Series[int], settings: psth.AlignmentSettings, *, alignment: str = ALIGNMENT
 ) -> np.ndarray:
-    """Return units' mean rates around events: as computed, else from the spikes.
+    """Return the mean firing rates of units around events: as computed before, else from the spikes.
 
     Parameters
     ----------
     key : the session's key.
-    unit_ids : (n_units,) of that session.
+    unit_ids : (n_units,) ids of units of that session.
     settings, alignment : the alignment and its name.
 
     Returns
@@ -107,7 +107,7 @@ def rates_of_units(
 
 
 def _passing_units(sets: Key) -> list[PassingUnits]:
-    """Return how many units pass in each session with a laser, by line of mice."""
+    """Return how many units pass in each session with a laser, by mouse line."""
     measured = optotagging.Optotagging & {"optotag_outcome": "measured"}
     counts = (optotagging.OptotagLabel & sets & measured).proj("n_passing") * ecephys.Recording.proj(
         "n_units"
@@ -126,8 +126,8 @@ def _passing_units(sets: Key) -> list[PassingUnits]:
 
 
 def _with_laser() -> str:
-    """Return in words which sessions have a laser."""
+    """Return a sentence that names sessions with a laser."""
     found = optotagging.Optotagging & {"optotag_outcome": "measured"}
     known = sorted(set(found.to_arrays("session_id").tolist()))
     few = ", ".join(map(str, known[:5])) + (", ..." if len(known) > 5 else "")
-    return f"Sessions with one: {few}." if known else "No session here has one."
+    return f"Sessions with one: {few}." if known else "No session in the database has one."

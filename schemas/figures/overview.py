@@ -1,4 +1,4 @@
-"""What the overview of a session needs."""
+"""Data of the overview of a session."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from schemas import behavior, ecephys, session, stimulus
 from schemas.figures.behavior import binned_pupil, binned_running
-from schemas.figures.require_made import require_made
+from schemas.figures.require_entries import require_entries
 from schemas.queries.located_units import names_or_none, session_key
 from schemas.reading.recordings import session_spikes
 from schemas.reading.session_frames import licks_frame, pulses_frame, rewards_frame
@@ -20,16 +20,16 @@ from vbn.plots.session import SessionOverview
 Key = dict[str, Any]
 
 KINDS = {"spontaneous": "gray", "gabor": "Gabors", "flash": "flashes"}
-"""What the names of the stimuli that are not of the task begin with, and what the figure calls them."""
+"""Prefix of the names of stimuli outside the task -> their name in the figure."""
 
 
 def session_overview(session_id: int, *, bin_s: float = 10.0) -> SessionOverview:
-    """Return a session along time: blocks, firing rates of all units, running, pupil, licks, rewards.
+    """Return the time course of a session: blocks, firing rates of all units, running, pupil, licks, rewards.
 
     Parameters
     ----------
-    session_id : which session; one without a recording has no units.
-    bin_s : seconds, length of the bins.
+    session_id : id of the session; one without a recording has no units.
+    bin_s : bin width in seconds.
 
     Raises
     ------
@@ -39,14 +39,16 @@ def session_overview(session_id: int, *, bin_s: float = 10.0) -> SessionOverview
         If ``bin_s`` is not positive.
     """
     key = session_key(session_id)
-    require_made(key, behavior.ChangeDetection, behavior.Licks, stimulus.Stimulus)
+    require_entries(key, behavior.ChangeDetection, behavior.Licks, stimulus.Stimulus)
     if (session.NwbFile & key).fetch1("file_kind") == "recording":
-        require_made(key, ecephys.Recording, stimulus.OptoStimulation)
+        require_entries(key, ecephys.Recording, stimulus.OptoStimulation)
     blocks = session_blocks(key)
     edges = equal_bins(float(blocks["start"].min()), float(blocks["stop"].max()), bin_s)
     units, spike_times = session_spikes(key)
     rates = rates_in_bins(spike_times, units["spike_offset"], units["n_spikes"], edges)
-    places = units[["unit_id"]].merge(described_units(key), on="unit_id", how="left", validate="one_to_one")
+    locations = units[["unit_id"]].merge(
+        described_units(key), on="unit_id", how="left", validate="one_to_one"
+    )
     return SessionOverview(
         session_id=session_id,
         session_type=(session.Session & key).fetch1("session_type"),
@@ -55,9 +57,9 @@ def session_overview(session_id: int, *, bin_s: float = 10.0) -> SessionOverview
         block_stop_s=blocks["stop"].to_numpy(float),
         edges_s=edges,
         rate_hz=rates,
-        structure=names_or_none(places["structure_acronym"]),
-        structure_group=names_or_none(places["structure_group"]),
-        depth_um=places["probe_vertical_position"].to_numpy(float),
+        structure=names_or_none(locations["structure_acronym"]),
+        structure_group=names_or_none(locations["structure_group"]),
+        depth_um=locations["probe_vertical_position"].to_numpy(float),
         running_speed_cm_s=binned_running(key, edges),
         pupil_area_px2=binned_pupil(key, edges),
         lick_rate_hz=event_rates_in_bins(licks_frame(key)["timestamps"], edges),
@@ -66,7 +68,7 @@ def session_overview(session_id: int, *, bin_s: float = 10.0) -> SessionOverview
 
 
 def session_blocks(key: Key) -> pd.DataFrame:
-    """Return what was shown and when, the laser last: ``name``, ``start``, ``stop``."""
+    """Return the stimulus blocks, followed by the laser: ``name``, ``start``, ``stop``."""
     shown = fetch_frame(stimulus.Stimulus.Block & key, "block_start_time")
     names = [_kind(*each) for each in zip(shown["stimulus_name"], shown["block_is_active"], strict=True)]
     frame = pd.DataFrame(

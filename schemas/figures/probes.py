@@ -1,4 +1,4 @@
-"""What the figure of a session's probes needs."""
+"""Data of the figure of a session's probes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from schemas import ecephys, session
-from schemas.figures.require_made import require_made
+from schemas.figures.require_entries import require_entries
 from schemas.queries.located_units import names_or_none, session_key
 from schemas.rows.fetch import fetch_frame
 from schemas.selection import UnitCriteria, described_units
@@ -25,12 +25,12 @@ CHANNEL_COLUMNS = ("probe_vertical_position", "structure_acronym", "valid_data")
 def session_probes(
     session_id: int, probe_name: str | None = None, *, unit_criteria: str = "quickstart"
 ) -> SessionProbes:
-    """Return the channels and units of a session's probes along depth.
+    """Return the channels and units of a session's probes by depth.
 
     Parameters
     ----------
-    session_id : which session.
-    probe_name : one of its probes; all when None.
+    session_id : id of the session.
+    probe_name : name of one probe; all when None.
     unit_criteria : name of a row of `selection.UnitCriteria`, the quality filter.
 
     Raises
@@ -42,7 +42,7 @@ def session_probes(
     filters = UnitCriteria.get(unit_criteria)
     if (session.NwbFile & key).fetch1("file_kind") != "recording":
         raise NotFoundError(f"Session {session_id} is a behavior session: it has no probes.")
-    require_made(key, ecephys.Recording)
+    require_entries(key, ecephys.Recording)
     known = (ecephys.Recording.Probe & key).to_arrays("probe_name", order_by="probe_name").tolist()
     if probe_name is not None and probe_name not in known:
         raise NotFoundError(f"Session {session_id} has no probe '{probe_name}'.{nearest(probe_name, known)}")

@@ -1,4 +1,4 @@
-"""What the figure of a mouse's training needs."""
+"""Data of the figure of a mouse's training."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ STATISTICS = (
 
 
 def training_history(mouse_id: str) -> TrainingHistory:
-    """Return all sessions of a mouse that are registered or in the release's tables, with its performance.
+    """Return all sessions of a mouse, registered or only in the release's tables, with its performance.
 
     Raises
     ------
     NotFoundError
-        If nothing is known of such a mouse.
+        If the mouse is unknown.
     """
     registered = fetch_frame(session.training_history(mouse_id))[COLUMNS].assign(is_registered=True)
     listed, genotype = _listed_sessions(mouse_id)
     others = listed[~listed["session_id"].isin(registered["session_id"])]
     frames = [frame for frame in (registered, others) if len(frame)]
     if not frames:
-        raise NotFoundError(f"Nothing is known of mouse '{mouse_id}'.{nearest(mouse_id, _known_mice())}")
+        raise NotFoundError(f"Mouse '{mouse_id}' is unknown.{nearest(mouse_id, _known_mice())}")
     rows = pd.concat(frames, ignore_index=True)
     rows = rows.sort_values("date_of_acquisition", ignore_index=True)
     rows = rows.merge(_performance(mouse_id), on="session_id", how="left", validate="one_to_one")

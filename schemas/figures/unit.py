@@ -1,4 +1,4 @@
-"""What the card of a unit needs."""
+"""Data of the card of a unit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from schemas import ecephys, optotagging, psth, responses, stimulus
 from schemas.figures.overview import session_blocks
-from schemas.figures.require_made import require_made
+from schemas.figures.require_entries import require_entries
 from schemas.queries.units import all_units, criteria_condition
 from schemas.reading.recordings import spike_times
 from schemas.reading.session_frames import session_events
@@ -44,7 +44,7 @@ FLASH_STEPS = {
     "omission": (-2, -1, 1, 2),
     **dict.fromkeys(("flash_on", "flash_off", "gabor"), (0,)),
 }
-"""At which multiples of the flashes' period something is on the screen around an event."""
+"""Onsets of the flashes around each kind of event, in multiples of the flash period."""
 METRICS = {
     "presence_ratio": "presence ratio",
     "isi_violations": "ISI violations",
@@ -67,28 +67,28 @@ EVENT_NAMES = {
 
 
 def unit_card(unit_id: int, *, alignment: str = "change_active") -> UnitCard:
-    """Return all that is known of a unit.
+    """Return everything that the card of a unit shows.
 
     Parameters
     ----------
-    unit_id : which unit.
-    alignment : name of the alignment of the raster. With one to events in the task, the same events in the
-        replay are there too; with one to changes in the task, the raster is divided by outcome.
+    unit_id : id of the unit.
+    alignment : name of the alignment of the raster. For events in the task, the same events in the replay are
+        included; for changes in the task, the raster is split by outcome.
 
     Raises
     ------
     NotFoundError
-        If there is no such unit or alignment, or what was shown in its session is not imported.
+        If there is no such unit or alignment, or the stimuli of its session are not imported.
 
     Notes
     -----
-    All rates are counted from the spikes, as `psth.Psth` counts them, so that the alignments need not be
-    computed, and the rates are those of the raster's spikes.
+    All rates are computed from the spikes, as in `psth.Psth`, so that the alignments need not be populated
+    and the rates match the raster.
     """
     settings = psth.Alignment.get(alignment)
     key = unit_key(unit_id)
     session_key = key_of_session(key)
-    require_made(session_key, stimulus.Stimulus, stimulus.OptoStimulation)
+    require_entries(session_key, stimulus.Stimulus, stimulus.OptoStimulation)
     unit = (all_units() & key).fetch1()
     (train,) = spike_times(ecephys.Recording.Unit & key).values()
     events = session_events(session_key)
@@ -113,7 +113,7 @@ def unit_key(unit_id: int) -> Key:
     Raises
     ------
     NotFoundError
-        If there is no such unit, with the nearest numbers.
+        If there is no such unit, naming the nearest ids.
     """
     keys = (ecephys.Recording.Unit & {"unit_id": unit_id}).keys()
     if keys:
@@ -125,21 +125,21 @@ def unit_key(unit_id: int) -> Key:
         for side, order in (("<", "unit_id DESC"), (">", "unit_id"))
     )
     near = ", ".join(map(str, sorted([*below, *above])))
-    advice = f"The nearest are: {near}." if near else "There is none yet: vbn populate."
+    advice = f"The nearest are: {near}." if near else "There is none yet. Run: vbn populate"
     raise NotFoundError(f"There is no unit {unit_id}. {advice}")
 
 
 def _description(unit: dict[str, Any], key: Key) -> list[str]:
-    """Return who the unit is, in lines."""
-    place = unit["structure_acronym"] or "no structure"
+    """Return the description of the unit, line by line."""
+    structure = unit["structure_acronym"] or "no structure"
     if unit["structure_group"]:
-        place += f" ({unit['structure_group']})"
+        structure += f" ({unit['structure_group']})"
     depth = f"{unit['probe_name']}, {unit['probe_vertical_position']} µm above its tip"
     metrics = [f"{words} {_number(unit[name])}" for name, words in METRICS.items()]
     passes = "passes" if all_units() & key & criteria_condition(FILTER) else "does not pass"
     session = [f"session {unit['session_id']}", unit["session_type"]]
     lines = [
-        [place, depth, *_classes(key)],
+        [structure, depth, *_classes(key)],
         [f"{_number(unit['unit_firing_rate'])} Hz", *metrics],
         [f"quality {unit['quality'] or 'unknown'}, {passes} {FILTER}", *session],
         [f"mouse {unit['mouse_id']}", unit["genotype"], unit["experience_level"]],
@@ -152,7 +152,7 @@ def _number(value: float | None) -> str:
 
 
 def _classes(key: Key) -> list[str]:
-    """Return the unit's cell class and what the laser tells of it."""
+    """Return the unit's cell class and optotagging label."""
     method = {"optotag_method": DEFAULT_METHOD, "optotag_params": optotagging.OptotagParams.default_name()}
     classes = (responses.CellClass.Unit & key & method).to_dicts()
     labels = (optotagging.OptotagLabel.Unit & key & method).to_dicts()
@@ -164,7 +164,7 @@ def _classes(key: Key) -> list[str]:
 
 
 def _aligned(train: np.ndarray, events: SessionEvents, settings: psth.AlignmentSettings) -> AlignedUnit:
-    """Return a unit around the events of an alignment, and, of those in the task, in the replay."""
+    """Return a unit around the events of an alignment; for those in the task, in the replay, too."""
     chosen, axis = settings.events, settings.axis
     kinds = {chosen.block or "all": chosen}
     if chosen.block == "active":
@@ -185,7 +185,7 @@ def _aligned(train: np.ndarray, events: SessionEvents, settings: psth.AlignmentS
 def _by_outcome(
     times: dict[str, np.ndarray], events: SessionEvents, chosen: EventSelection
 ) -> dict[str, np.ndarray]:
-    """Return the events in the task by the outcomes of their trials, if these say something of them."""
+    """Return the events in the task split by the outcome of their trials, where outcomes apply."""
     outcomes = EVENT_OUTCOMES.get(chosen.event, ())
     if (
         chosen.block != "active"
@@ -193,14 +193,14 @@ def _by_outcome(
         or "outcome" not in EVENT_CONDITIONS[chosen.event]
     ):
         return times
-    divided = {
+    by_outcome = {
         name.removesuffix("_rewarded").replace("_", " "): find_events(events, replace(chosen, outcome=name))
         for name in outcomes
     }
-    if not divided:
+    if not by_outcome:
         return times
-    divided["other"] = np.setdiff1d(times["active"], np.concatenate(list(divided.values())))
-    return divided | {name: each for name, each in times.items() if name != "active"}
+    by_outcome["other"] = np.setdiff1d(times["active"], np.concatenate(list(by_outcome.values())))
+    return by_outcome | {name: each for name, each in times.items() if name != "active"}
 
 
 def _rows(name: str, train: np.ndarray, times: np.ndarray, axis: Any) -> EventSpikes:
@@ -219,7 +219,7 @@ def _laser(train: np.ndarray, events: SessionEvents) -> AlignedUnit | str:
 
 
 def _spans(events: SessionEvents, chosen: EventSelection) -> list[tuple[float, float, str]]:
-    """Return what was on the screen or lit around events."""
+    """Return the flashes, or the laser pulse, around events: start, stop and label."""
     if chosen.event != "laser_pulse":
         onsets = [step * FLASH_PERIOD_S for step in FLASH_STEPS.get(chosen.event, ())]
         return [(onset, onset + FLASH_S, "flash") for onset in onsets]
@@ -233,7 +233,7 @@ def _spans(events: SessionEvents, chosen: EventSelection) -> list[tuple[float, f
 
 
 def laser_spans(duration_s: float) -> list[tuple[float, float, str]]:
-    """Return the light of a pulse, and where its artefacts may be: within the censored time of its edges."""
+    """Return the light of a pulse, and the censored time at its edges, where artifacts may be."""
     windows = condition_windows(
         optotagging.OptotagParams.get(optotagging.OptotagParams.default_name()), duration_s
     )
@@ -253,14 +253,14 @@ def _field(key: Key) -> Field | str:
     if not masters:
         return "not computed: vbn populate"
     row = (responses.ReceptiveField.Unit & key & {"receptive_field_params": name}).fetch1()
-    places = np.array(responses.ReceptiveFieldParams.get(name).positions_deg)
+    positions = np.array(responses.ReceptiveFieldParams.get(name).positions_deg)
     if not masters[0]["n_field_gabors"]:
         return "no Gabors were shown"
     fit = [row[f"field_fit_{part}"] for part in ("x", "y", "width", "height")]
     return Field(
-        spikes_per_gabor=row["field_map"] / (masters[0]["n_field_gabors"] / places.size**2),
-        x_deg=places,
-        y_deg=places,
+        spikes_per_gabor=row["field_map"] / (masters[0]["n_field_gabors"] / positions.size**2),
+        x_deg=positions,
+        y_deg=positions,
         is_significant=bool(row["field_is_significant"]),
         p_value=np.nan if row["field_p_value"] is None else row["field_p_value"],
         p_is_upper_bound=bool(row["field_p_is_upper_bound"]),

@@ -1,4 +1,4 @@
-"""The array store's files: reading them as memory maps, and removing what a failed insert has left there."""
+"""The array store's files: reading them as memory maps, and removing what a failed insert leaves behind."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from vbn.home import home_folder
 from vbn.whole_files import whole_file
 
 MOST_BYTES_OF_COPIES = 20 * 10**9
-"""The copies of a bucket's arrays take so much, and no more than half of what the disk has left for them."""
+"""Limit for local copies of a bucket's arrays; they also take at most half of the space left for them."""
 
 Key = dict[str, Any]
 
 
 def mapped(reference: Any) -> np.ndarray:
-    """Return an array of the store as a memory map, to be read only.
+    """Return an array in the store as a read-only memory map.
 
-    Of a store that is no folder, the array is copied to ``VBN_HOME/arrays`` when it is first asked for, and
-    those used least recently make room for it. A copy has its name only when it is complete (DataJoint's own
-    copies, in the folder of temporary files, do not, and are never removed), and never changes: DataJoint
-    gives each array that it writes a path of its own.
+    If the store is not a folder, the array is copied to ``VBN_HOME/arrays`` when it is first used; the least
+    recently used copies are removed to make room. A copy gets its final name only when it is complete (unlike
+    DataJoint's own copies, in the folder of temporary files, which are never removed) and is never out of
+    date: DataJoint writes each array to a new path.
 
     Parameters
     ----------
-    reference : what a fetch gives for an attribute ``<npy@vbn>``.
+    reference : the fetched value of an attribute ``<npy@vbn>``.
 
     Raises
     ------
@@ -69,19 +69,19 @@ def _copy(backend: Any, reference: Any, copy: Path) -> None:
 
 
 def _make_room(folder: Path, n_bytes: int) -> None:
-    """Remove the files that were used least recently until there is room for another."""
+    """Remove the least recently used files until there is room for another."""
     held = sorted(_files(folder))
     total = sum(size for _, size, _ in held)
     most = min(MOST_BYTES_OF_COPIES, (shutil.disk_usage(folder).free + total) // 2)
     for _, size, path in held:
         if total + n_bytes <= most:
             return
-        Path(path).unlink(missing_ok=True)  # who has it mapped goes on reading it
+        Path(path).unlink(missing_ok=True)  # a process that has mapped it can still read it
         total -= size
 
 
 def _files(folder: Path) -> Iterator[tuple[float, int, str]]:
-    """Yield time of last use, bytes and path, of those that no other process removes meanwhile."""
+    """Yield time of last use, size and path of each file that no other process removes meanwhile."""
     for entry in os.scandir(folder):
         with contextlib.suppress(FileNotFoundError):
             found = entry.stat()
@@ -101,7 +101,7 @@ def discarding_leftovers(table: Any, key: Key) -> Iterator[None]:
 def discard_leftovers(table: Any, key: Key) -> None:
     """Remove the array files of an entry that was not completed, unless a row of it exists.
 
-    To be called by whoever holds the entry's reservation, or found it dead.
+    Call it only while holding the entry's reservation, or after finding that its holder has died.
     """
     store = Store(dj.config.stores[STORE_NAME], is_default=False).folder
     if store is None or (table & key):
@@ -116,7 +116,7 @@ def discard_leftovers(table: Any, key: Key) -> None:
 
 
 def store_folder(store: Path, table: Any, key: Key) -> Path:
-    """Return the folder below which DataJoint keeps the arrays of a table's entry.
+    """Return the folder in which DataJoint stores the arrays of a table's entry.
 
     The layout is that of schema-addressed storage: schema, table, then ``attribute=value`` in
     the order of the primary key.

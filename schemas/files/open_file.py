@@ -1,4 +1,4 @@
-"""From a session's row to its open NWB file."""
+"""Opening the registered NWB files of sessions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vbn.web.remote_file import RemoteFile
 
 
 class _OpenFile:
-    """The file that this process has open: the imports of one session share it."""
+    """The file that this process has open, shared by the imports of one session."""
 
     def __init__(self) -> None:
         self.place: Place | None = None
@@ -42,24 +42,24 @@ class _OpenFile:
 
 
 _open_file = _OpenFile()
-# HDF5 must not be left to close a remote file when the interpreter is half gone: it would crash.
+# Otherwise HDF5 would close a remote file during the interpreter's shutdown, and crash.
 atexit.register(_open_file.close)
 
 
 def registered_file(source: dict[str, Any]) -> RecordingFile:
-    """Return the open file of a row of NwbFile; it stays open until another is asked for.
+    """Return the open file of a row of NwbFile; it stays open until another is requested.
 
     Parameters
     ----------
     source
         ``root``, ``relative_path``, ``size_bytes`` and ``file_kind`` of the row. With its ``blake2b`` and
-        ``modified_ns``, a file that was not changed since is not given to pynwb again, which takes two
-        seconds: it was when the file was registered.
+        ``modified_ns``, an unchanged file is not opened with pynwb again, which takes two seconds and was
+        done when the file was registered.
 
     Raises
     ------
     NotReadableError, InvalidContentError
-        If the file is not there, or not the registered one any more.
+        If the file is missing, or no longer the registered one.
     """
     place = resolve(source["root"], source["relative_path"])
     size = size_of(place)
@@ -67,15 +67,15 @@ def registered_file(source: dict[str, Any]) -> RecordingFile:
         raise InvalidContentError(
             place,
             f"it has {size} bytes, but had {source['size_bytes']} when it was registered.",
-            "Bring the registered file back.",
+            "Restore the registered file.",
         )
     return _open_file.get(place, source)
 
 
 def _require_registered(place: Place, file: RecordingFile, source: dict[str, Any]) -> None:
-    """Refuse an open file of this machine whose content is not the one that was registered.
+    """Refuse an open file on this machine that does not have the registered content.
 
-    A file that was last changed at the registered time is taken for unchanged.
+    A file with the registered modification time is assumed to be unchanged.
     """
     blake2b = source.get("blake2b")
     if is_url(place) or blake2b is None:
@@ -89,17 +89,17 @@ def _require_registered(place: Place, file: RecordingFile, source: dict[str, Any
             place,
             f"its content has changed since it was registered (blake2b {found[:12]}..., "
             f"was {blake2b[:12]}...).",
-            "Bring the registered file back, or register this one with --replace.",
+            "Restore the registered file, or register this one with --replace.",
         )
 
 
 def hash_and_version(path: Path, report: Callable[[int], object] | None = None) -> tuple[str, FileVersion]:
-    """Hash a file of this machine; return also which content of which file that is the hash of.
+    """Return the hash of a file on this machine, and the version of the file that was hashed.
 
     Parameters
     ----------
     path : the file.
-    report : as of `vbn.release.content_hash`.
+    report : as in `vbn.release.content_hash`.
     """
     with path.open("rb") as file:
         version = version_of(file.fileno())
@@ -107,9 +107,9 @@ def hash_and_version(path: Path, report: Callable[[int], object] | None = None) 
 
 
 def _is_unchanged(place: Place, source: dict[str, Any]) -> bool:
-    """Tell whether a file of the registered size has the content that was registered.
+    """Return whether a file of the registered size is known to have the registered content.
 
-    Without a hash nobody knows: the file of another place may have been entered for it (vbn relocate).
+    Without a hash this is unknown: the row may have been changed to another file (vbn relocate).
     """
     if is_url(place) or source.get("blake2b") is None:
         return False
@@ -117,7 +117,7 @@ def _is_unchanged(place: Place, source: dict[str, Any]) -> bool:
 
 
 def place_of_session(key: dict[str, Any]) -> Place:
-    """Return where the file of a session is, for messages.
+    """Return the location of a session's file, for messages.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def place_of_session(key: dict[str, Any]) -> Place:
     row = (session.NwbFile & key).fetch1()
     try:
         return resolve(row["root"], row["relative_path"])
-    except SettingError:  # the root is another machine's
+    except SettingError:  # a root of another machine
         return f"{row['root']}:{row['relative_path']}"
 
 
@@ -136,7 +136,7 @@ def size_of(place: Place) -> int:
     Raises
     ------
     NotReadableError
-        If it is not there.
+        If it does not exist.
     """
     if is_url(place):
         with RemoteFile(str(place)) as remote:
@@ -144,9 +144,7 @@ def size_of(place: Place) -> int:
     try:
         return Path(place).stat().st_size
     except OSError as error:
-        advice = (
-            "It was registered from there: bring it back, or name its new place (vbn roots, vbn relocate)."
-        )
+        advice = "It was registered there: restore it, or set its new location (vbn roots, vbn relocate)."
         raise NotReadableError(place, f"{error.strerror}.", advice) from error
 
 

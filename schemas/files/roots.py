@@ -1,8 +1,8 @@
-"""Where the data are on this machine: names of roots, mapped to folders or URLs.
+"""Locations of the data on this machine: named roots, mapped to folders or URLs.
 
-A registered file is a root's name and a path below it, so that machines with other mounts agree on
-it. The mapping is each machine's own: ``VBN_HOME/roots.json`` (written by ``vbn roots``) and, on top
-of it, ``VBN_ROOTS`` (JSON). Two roots are always there: ``local`` is this machine's file system,
+A registered file is stored as a root's name and a path below it, so that machines with different
+mounts can share it. Each machine has its own mapping: ``VBN_HOME/roots.json`` (written by ``vbn roots``),
+overridden by ``VBN_ROOTS`` (JSON). Two roots always exist: ``local`` is this machine's file system,
 ``web`` any URL.
 """
 
@@ -50,19 +50,19 @@ def set_root(name: str, place: str | None) -> None:
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) or name in (LOCAL, WEB):
         raise SettingError(
-            f"'{name}' cannot name a root: letters, digits, - and _, and neither '{LOCAL}' nor '{WEB}'."
+            f"'{name}' cannot name a root: use letters, digits, - and _, and neither '{LOCAL}' nor '{WEB}'."
         )
     if place is not None and not is_url(place):
         folder = Path(place).expanduser().absolute()
         if not folder.is_dir():
             raise SettingError(
-                f"{folder} is no folder on this machine. Give an existing folder or a URL for '{name}'."
+                f"{folder} is not a folder on this machine. Use an existing folder or a URL for '{name}'."
             )
         place = str(folder)
     file = roots_file()
     mapping = _parse(file.read_text(), str(file)) if file.exists() else {}
     if place is None and mapping.pop(name, None) is None:
-        raise NotFoundError(f"{file} names no root '{name}'. See: vbn roots list")
+        raise NotFoundError(f"{file} has no root '{name}'. See: vbn roots list")
     if place is not None:
         mapping[name] = place
     content = json.dumps({known: str(value) for known, value in mapping.items()}, indent=2) + "\n"
@@ -70,18 +70,18 @@ def set_root(name: str, place: str | None) -> None:
 
 
 def locate(place: Place) -> tuple[str, str]:
-    """Return root name and relative path of a file: the innermost root that holds it.
+    """Return root name and relative path of a file, for the innermost root that contains it.
 
     Raises
     ------
     NotReadableError
-        If the path is not text in UTF-8, which is all that a database holds.
+        If the path is not valid UTF-8, which a database requires.
     """
     try:
         str(place).encode()
     except UnicodeEncodeError as error:
         raise NotReadableError(
-            place, "its path is not text in UTF-8, as a database holds it.", "Rename the file or the folder."
+            place, "its path is not valid UTF-8, which a database requires.", "Rename the file or the folder."
         ) from error
     if is_url(place):
         urls = {name: str(root).rstrip("/") + "/" for name, root in roots().items() if is_url(root)}
@@ -100,7 +100,7 @@ def locate(place: Place) -> tuple[str, str]:
 
 
 def resolve(root: str, relative_path: str) -> Place:
-    """Return the place on this machine of a file below a root.
+    """Return the location on this machine of a file below a root.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def resolve(root: str, relative_path: str) -> Place:
     if root not in known:
         raise SettingError(
             f"The root '{root}' is not known on this machine (for {relative_path}). "
-            f"Name its folder or URL: vbn roots set {root} FOLDER"
+            f"Set its folder or URL: vbn roots set {root} FOLDER"
         )
     base = known[root]
     return f"{str(base).rstrip('/')}/{relative_path}" if is_url(base) else Path(base) / relative_path

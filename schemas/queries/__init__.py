@@ -1,8 +1,9 @@
-"""Queries that a lab shares: which units, sessions and presentations, and what a figure needs of them.
+"""Common queries: selecting units, sessions and presentations, and fetching their data for figures.
 
-`units`, `sessions`, `changes`, `omissions` ... return DataJoint expressions, to be restricted and joined
-further. `psth_matrix`, `responses_table`, `spike_times` and `trial_table` fetch. A misspelt name or value is
-an error that names the nearest right ones, and so is what is not computed yet.
+`units`, `sessions`, `changes`, `omissions` ... return DataJoint expressions that can be restricted and joined
+further. `psth_matrix`, `responses_table`, `spike_times` and `trial_table` fetch data. A misspelled name or
+value raises an error that suggests the nearest valid ones; results that are not computed yet raise an error,
+too.
 """
 
 from schemas.queries.checks import restrict

@@ -1,7 +1,7 @@
-"""Restricting a query by what people type: a misspelt name or value is an error that names the nearest.
+"""Restricting a query by user input: a misspelled name or value raises an error that suggests the nearest.
 
-DataJoint takes a dictionary with an unknown key as no restriction at all, and a value that is nowhere gives
-an empty result; both look like answers.
+DataJoint ignores unknown keys of a dictionary, and a value that does not occur gives an empty result; both
+look like valid results.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ Token = tuple[str, str]
 
 
 def restrict(query: Any, *conditions: Condition) -> Any:
-    """Return the rows of a query that meet all conditions, each checked before it is used.
+    """Return the rows of a query that meet all conditions, after checking each.
 
     Parameters
     ----------
     query : query expression.
-    conditions : SQL such as ``"snr > 1 AND structure_acronym = 'VISp'"``, or a mapping of attributes to the
-        value, or to a list of the values, that is wanted. In a mapping None is NULL.
+    conditions : SQL such as ``"snr > 1 AND structure_acronym = 'VISp'"``, or a mapping of attributes to
+        the wanted value, or a list of the wanted values. In a mapping, None stands for NULL.
 
     Returns
     -------
@@ -48,14 +48,14 @@ def restrict(query: Any, *conditions: Condition) -> Any:
     Raises
     ------
     SettingError
-        For a name that is no attribute of the query, with the nearest ones, and for SQL that the server
+        For a name that is not an attribute of the query, suggesting the nearest, and for SQL that the server
         does not understand.
     NotFoundError
-        For a text, or a number of a key, that is nowhere in the database, with the nearest ones.
+        For a text, or a number of a key, that does not occur in the database, suggesting the nearest.
 
     Notes
     -----
-    Text stands in single quotes. Flags may be compared with 0 and 1 on every server.
+    Text must be in single quotes. Flags may be compared with 0 and 1 on every server.
     """
     for condition in conditions:
         if isinstance(condition, str):
@@ -91,7 +91,7 @@ def of_sessions(query: Any, sessions: Any) -> Any:
 
 
 def name_and_value(text: str, kind: str = "attribute") -> tuple[str, str]:
-    """Return both sides of ``attribute=value``, or raise SettingError if the text is none."""
+    """Return both sides of ``attribute=value``, or raise SettingError if the text has another form."""
     name, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not name:
         raise SettingError(f"'{text}' is not {kind}=value.")
@@ -99,14 +99,14 @@ def name_and_value(text: str, kind: str = "attribute") -> tuple[str, str]:
 
 
 def require_attribute(query: Any, name: str) -> None:
-    """Raise a SettingError with the nearest names unless a query has an attribute."""
+    """Raise a SettingError that suggests the nearest names unless a query has an attribute."""
     known = list(query.heading.names)
     if name not in known:
         raise SettingError(f"There is no attribute '{name}' here.{nearest(name, known)}")
 
 
 def require_choice(what: str, value: str, known: Sequence[str]) -> None:
-    """Raise a SettingError with the nearest choices unless a value is one of them."""
+    """Raise a SettingError that suggests the nearest choices unless a value is one of them."""
     if value not in known:
         raise SettingError(f"There is no {what} '{value}'.{nearest(value, known)}")
 
@@ -182,49 +182,49 @@ def _is_flag(query: Any, name: str) -> bool:
 
 
 def _require_understood(query: Any, condition: str) -> None:
-    """Let the server parse the query, without any row of it."""
+    """Let the server parse the query, without fetching any row."""
     try:
         query.connection.query(f"{query.make_sql()} LIMIT 0")
     except (*DRIVER_ERRORS, dj.errors.DataJointError) as error:
-        words = shortened(str(error.args[-1] or error.args[0]).partition("\n")[0], 200)
-        raise SettingError(f"The server does not understand the condition {condition}: {words}") from error
+        reason = shortened(str(error.args[-1] or error.args[0]).partition("\n")[0], 200)
+        raise SettingError(f"The server does not understand the condition {condition}: {reason}") from error
 
 
 def _require_known(query: Any, name: str, value: Any) -> None:
-    """Raise a NotFoundError unless a text, or a number of a key, is a value of the attribute somewhere."""
+    """Raise a NotFoundError unless a text, or a number of a key, occurs as a value of the attribute."""
     if name not in query.heading.names:
-        return  # of SQL that compares with something else
+        return  # the SQL compares with something else
     attribute = query.heading.attributes[name]
     if not (isinstance(value, str) or (attribute.in_key and not isinstance(value, float))):
         return
-    table = _home(query, name)
+    table = _origin(query, name)
     members = _members(table, name)
     if value not in members if members else not table & {name: value}:
         raise NotFoundError(f"Nothing has {name} '{shortened(value)}'.{nearest(value, choices(name, table))}")
 
 
 def _require_alike(query: Any, name: str, pattern: str) -> None:
-    table = _home(query, name)
+    table = _origin(query, name)
     quoted = pattern.replace("'", "''")
     if not _members(table, name) and not table & f"{name} LIKE '{quoted}'":
         known = nearest(pattern.strip("%_"), choices(name, table))
         raise NotFoundError(f"Nothing has a {name} like '{shortened(pattern)}'.{known}")
 
 
-def _home(query: Any, name: str) -> Any:
+def _origin(query: Any, name: str) -> Any:
     """Return the table that an attribute's values come from: the first that has it, else the query."""
     of_tables = (table() for cls in tables() for table in (cls, *part_classes(cls)))
     return next((table for table in of_tables if name in table.heading.names), query)
 
 
 def _members(table: Any, name: str) -> list[str]:
-    """Return the members of an enum, nothing for another type."""
+    """Return the members of an enum, an empty list for other types."""
     declared = str(table.heading.attributes[name].original_type)
     return re.findall(r"'([^']*)'", declared) if declared.startswith("enum(") else []
 
 
 def choices(name: str, table: Any) -> list[Any]:
-    """Return the values that an attribute has in a table, sorted; of an enum all that it can have."""
+    """Return the values that an attribute has in a table, sorted; for an enum, all its members."""
     if members := _members(table, name):
         return members
     values = (dj.U(name) & table).to_arrays(name).tolist()

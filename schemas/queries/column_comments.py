@@ -1,4 +1,4 @@
-"""What the attributes of a table mean: their comments."""
+"""The comments of a table's attributes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from schemas.bases.registry import part_classes, tables
 
 
-def meanings(table: Any) -> dict[str, str]:
+def column_comments(table: Any) -> dict[str, str]:
     """Return the comment of each attribute of one of our tables, empty where there is none.
 
     Parameters
@@ -17,8 +17,8 @@ def meanings(table: Any) -> dict[str, str]:
 
     Notes
     -----
-    The server keeps no comment of an attribute that came with a reference to another table: there it is
-    the one of the table referred to.
+    The server stores no comment for the attributes of a foreign key; for these it is the comment in the table
+    referred to.
     """
     table.connection.dependencies.load(force=False)
     ours = [each() for cls in tables() for each in (cls, *part_classes(cls))]

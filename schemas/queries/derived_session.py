@@ -1,4 +1,4 @@
-"""The results of one session, fetched as tables of a derived NWB file."""
+"""Fetching the results of one session as the tables of a derived NWB file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from schemas import behavior, ecephys, psth, session
 from schemas.bases.parameter_table import as_json
 from schemas.bases.provenance import METHOD, PACKAGE, PARAMETERS, SOURCE
 from schemas.bases.registry import part_classes, tables
-from schemas.queries.column_comments import meanings
+from schemas.queries.column_comments import column_comments
 from schemas.queries.located_units import located_units, session_key
 from schemas.rows.fetch import fetch_frame
 from schemas.server.datajoint import dj
@@ -35,7 +35,7 @@ MADE_WITH = {
     SOURCE: "blake2b of the source file, or size:bytes where it has no hash",
 }
 SOURCE_FILE = ("file_kind", "size_bytes", "blake2b")
-PLACE_OF_UNIT = (
+UNIT_LOCATION = (
     "structure_acronym", "probe_vertical_position", "probe_horizontal_position", "valid_data",
 )  # fmt: skip
 IDS = ("unit_id", "trial_id")
@@ -43,22 +43,22 @@ INTERVALS = {
     "trials": {"trial_start_time": "start_time", "trial_stop_time": "stop_time"},
     "engagement_epoch": {"epoch_start_time": "start_time", "epoch_stop_time": "stop_time"},
 }
-"""Tables of time intervals, all longer than nothing: bouts of one lick are not."""
+"""Tables of intervals that all have a duration, unlike lick bouts of a single lick."""
 
 
 def derived_session(session_id: int, names: Sequence[str] = ()) -> DerivedSession:
-    """Return what was computed of a session, for `vbn.nwb.write_derived.write_derived`.
+    """Return the results of a session, for `vbn.nwb.write_derived.write_derived`.
 
     Parameters
     ----------
-    session_id : the session.
-    names : computed tables, ``Psth`` with its parts or ``Psth.Unit`` alone; all where none is named. Units
-        and trials come in any case.
+    session_id : id of the session.
+    names : computed tables, ``Psth`` with its parts or ``Psth.Unit`` alone; all by default. Units and trials
+        are always included.
 
     Raises
     ------
     NotFoundError
-        If the session is not registered, a name is no computed table, or nothing was computed.
+        If the session is not registered, a name is not that of a computed table, or nothing was computed.
     """
     key = session_key(session_id)
     masters = _chosen(names)
@@ -90,7 +90,7 @@ def derived_session(session_id: int, names: Sequence[str] = ()) -> DerivedSessio
 
 
 def missing_entries(session_id: int, names: Sequence[str] = ()) -> dict[str, int]:
-    """Return how many entries of a session the computed tables still lack, of those that lack any.
+    """Return the numbers of entries of a session that computed tables still lack, for incomplete tables.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def missing_entries(session_id: int, names: Sequence[str] = ()) -> dict[str, int
 
 
 def _chosen(names: Sequence[str]) -> dict[Any, dict[str, Any]]:
-    """Return computed tables with those of their own and their parts' names that are wanted."""
+    """Return the chosen computed tables, each with the chosen tables among itself and its parts, by name."""
     of_sessions = [cls for cls in tables(dj.Computed) if "session_id" in cls.primary_key]
     everything = {
         cls: {cls.__name__: cls} | {f"{cls.__name__}.{part.__name__}": part for part in part_classes(cls)}
@@ -124,7 +124,7 @@ def _chosen(names: Sequence[str]) -> dict[Any, dict[str, Any]]:
 
 
 def _results(cls: Any, labels: Mapping[str, Any], key: Key) -> Iterator[DerivedTable]:
-    """Yield the tables of a master and its parts; of arrays and of intervals one for each parameter set."""
+    """Yield the tables of a master and its parts; those with arrays or intervals split by parameter set."""
     place = "ecephys" if ecephys.Recording().full_table_name in cls().ancestors() else "behavior"
     made_with = [f"{cls.provenance_prefix()}_{name}" for name in MADE_WITH]
     sets = _set_names(cls)
@@ -165,7 +165,7 @@ def _table(name: str, query: Any, place: str, without: Sequence[str] = ()) -> De
         name=name,
         description=query.heading.table_status["comment"],
         frame=frame.rename(columns=times),
-        columns={times.get(column, column): comment for column, comment in meanings(query).items()},
+        columns={times.get(column, column): comment for column, comment in column_comments(query).items()},
         place=place,
         ids=next((column for column in reversed(query.primary_key) if column in IDS), None),
     )
@@ -173,12 +173,12 @@ def _table(name: str, query: Any, place: str, without: Sequence[str] = ()) -> De
 
 def _units(key: Key) -> DerivedTable:
     units = _table("units", ecephys.Recording.Unit() & key, "ecephys", without=["spike_offset"])
-    places = fetch_frame(located_units(key).proj(*PLACE_OF_UNIT))[["unit_id", *PLACE_OF_UNIT]]
+    locations = fetch_frame(located_units(key).proj(*UNIT_LOCATION))[["unit_id", *UNIT_LOCATION]]
     return replace(
         units,
         description="Sorted units with the ids of the source file, which has their spike times",
-        frame=units.frame.merge(places, on="unit_id", validate="1:1"),
-        columns={**meanings(ecephys.Recording.Channel()), **units.columns},
+        frame=units.frame.merge(locations, on="unit_id", validate="1:1"),
+        columns={**column_comments(ecephys.Recording.Channel()), **units.columns},
     )
 
 
@@ -187,11 +187,11 @@ def _trials(key: Key) -> DerivedTable:
 
 
 def _source(row: Key) -> DerivedTable:
-    """Return which file it is, without where it lies with us."""
+    """Return the identity of the source file, without its location."""
     own = {"file_name": _file_name(row), "identifier": str(row["session_id"])}
     frame = pd.DataFrame([{**own, **{name: row[name] for name in SOURCE_FILE}}])
     columns = {
-        **meanings(session.NwbFile()),
+        **column_comments(session.NwbFile()),
         "file_name": "name of the file",
         "identifier": "of the NWB file",
     }
@@ -205,7 +205,7 @@ def _file_name(row: Key) -> str:
 
 
 def _made_with(masters: Iterable[Any], key: Key) -> DerivedTable:
-    """Return what each entry of the computed tables was made with."""
+    """Return the provenance of each entry of the computed tables."""
     rows = []
     for cls in masters:
         columns = {name: f"{cls.provenance_prefix()}_{name}" for name in MADE_WITH}
@@ -245,7 +245,7 @@ def _parameter_sets(masters: Iterable[Any], key: Key) -> DerivedTable:
 
 
 def _leaves(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the parameters of a content that are no mappings, with their paths."""
+    """Yield path and value of the parameters in content that are not mappings."""
     if isinstance(content, list) and any(isinstance(each, list | dict) for each in content):
         content = dict(enumerate(content))
     if not isinstance(content, dict):
@@ -256,7 +256,7 @@ def _leaves(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _time_axes(masters: Iterable[Any], key: Key) -> DerivedTable:
-    """Return the time axes of the alignments that the results have."""
+    """Return the time axes of the alignments of the results."""
     used = [dj.U("alignment") & (cls & key) for cls in masters if "alignment" in cls.primary_key]
     names = sorted({str(name) for each in used for name in each.to_arrays("alignment")})
     centers = [psth.Alignment.get(name).axis.centers_s for name in names]

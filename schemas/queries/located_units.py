@@ -1,4 +1,4 @@
-"""Where units are, and which session is meant."""
+"""Units with their locations, and keys of sessions."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from schemas import ecephys, session
 from vbn.errors import NotFoundError
 from vbn.nearest import nearest
 
-# The units of AllenSDK's VBN quick-start notebook.
+# The unit filter of AllenSDK's VBN quick-start notebook.
 GOOD_UNITS = "snr > 1 AND isi_violations < 1 AND unit_firing_rate > 0.1"
 
 
 def located_units(key: dict[str, Any]) -> Any:
-    """Return a session's units with the place of their peak channels, as a query expression.
+    """Return a session's units with the location of their peak channels, as a query expression.
 
     Parameters
     ----------
     key : a restriction by attributes of the session's key.
     """
-    places = ("structure_acronym", "probe_vertical_position", "probe_horizontal_position", "valid_data")
-    channels = ecephys.Recording.Channel.proj(*places, peak_channel_id="channel_id")
+    columns = ("structure_acronym", "probe_vertical_position", "probe_horizontal_position", "valid_data")
+    channels = ecephys.Recording.Channel.proj(*columns, peak_channel_id="channel_id")
     return ecephys.Recording.Unit * channels & key
 
 
@@ -37,11 +37,11 @@ def session_key(session_id: int) -> dict[str, Any]:
     keys = (session.Session & {"session_id": session_id}).keys()
     if not keys:
         known = session.Session.to_arrays("session_id").tolist()
-        advice = nearest(session_id, known) if known else " None is: vbn register."
+        advice = nearest(session_id, known) if known else " No session is. Run: vbn register"
         raise NotFoundError(f"Session {session_id} is not registered.{advice}")
     return dict(keys[0])
 
 
 def names_or_none(column: pd.Series[Any]) -> list[str | None]:
-    """Return the names in a column of a fetched frame, None where there is none."""
+    """Return the names in a column of a fetched frame, None where missing."""
     return [None if pd.isna(name) else str(name) for name in column]

@@ -29,13 +29,13 @@ def changes(
 
     Parameters
     ----------
-    sessions : a session's id or several, a key, or a query as `sessions` returns it; all by default.
+    sessions : one or more session ids, a key, or a query as returned by `sessions`; all by default.
     block : ``active``, the task, or ``passive``, its replay; both by default.
-    outcome : of the trial, in the replay of the trial that is replayed: ``hit``, ``miss``, ``auto_rewarded``,
-        for sham changes ``false_alarm``, ``correct_reject``.
-    image_name : image that was changed to.
+    outcome : outcome of the trial (in the replay, of the replayed trial): ``hit``, ``miss``,
+        ``auto_rewarded``; for sham changes ``false_alarm``, ``correct_reject``.
+    image_name : image after the change.
     novel : whether that image was new to the mouse.
-    sham : sham changes of catch trials, in place of changes.
+    sham : sham changes of catch trials instead of changes.
     where : further conditions on the attributes, see `restrict`; all must be met.
 
     Returns
@@ -58,9 +58,9 @@ def changes(
 def omissions(
     sessions: Any = True, *, block: str | None = None, where: Condition | Sequence[Condition] = ()
 ) -> Any:
-    """Return the omitted flashes; ``presentation_start_time`` is when the flash would have come.
+    """Return the omitted flashes; ``presentation_start_time`` is when the flash would have started.
 
-    Parameters are those of `changes`.
+    The parameters are as for `changes`.
     """
     return restrict_all(_presentations(sessions, block) & {"omitted": True}, where)
 
@@ -74,16 +74,17 @@ def flashes(
     change: bool | None = None,
     where: Condition | Sequence[Condition] = (),
 ) -> Any:
-    """Return the flashed images, without omissions; of both kinds or only changes, or only repetitions.
+    """Return the flashed images, without omissions.
 
-    The other parameters are those of `changes`.
+    With ``change``, only changes (True) or only repetitions (False); the other parameters are as for
+    `changes`.
     """
     query = _presentations(sessions, block, image_name, novel) & OF_IMAGES
     return restrict_all(query if change is None else query & {"is_change": change}, where)
 
 
 def gabors(sessions: Any = True, *, where: Condition | Sequence[Condition] = ()) -> Any:
-    """Return the Gabors that map receptive fields, with their position and orientation."""
+    """Return the Gabors for mapping receptive fields, with their position and orientation."""
     return restrict_all(_presentations(sessions) & "position_x IS NOT NULL", where)
 
 

@@ -1,4 +1,4 @@
-"""What a figure needs, in one call: arrays with coordinates, and one row per unit or trial."""
+"""Fetching results in one call: arrays with coordinates, and tables with one row per unit or trial."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ def psth_matrix(
 
     Parameters
     ----------
-    units : query of units, as `units` returns it.
+    units : query of units, as returned by `units`.
     alignment : name of a row of `psth.Alignment`.
-    optotag_method : by which method the cell classes are.
-    missing : ``drop`` to leave out units whose responses are not computed yet, in place of an error.
+    optotag_method : labelling method of the cell classes.
+    missing : ``drop`` to omit units whose responses are not computed yet, instead of raising an error.
 
     Returns
     -------
-    (unit, time) float32, Hz; ``time`` is the centre of each bin in seconds after the event. Coordinates along
+    (unit, time) float32, Hz; ``time`` is the center of each bin in seconds after the event. Coordinates along
     ``unit``: ``unit_id``, ``session_id``, ``mouse_id``, ``probe_name``, the structure and its group,
     ``probe_vertical_position`` (um above the tip), ``genotype``, ``cre_line``, ``experience_level``,
-    ``image_set``, ``cell_class`` (None where it is not computed) and ``n_events``. Units are in the order of
-    their keys. Units of sessions without such events are NaN.
+    ``image_set``, ``cell_class`` (None where it is not computed) and ``n_events``. Units are sorted by
+    key. Units of sessions without such events are NaN.
 
     Raises
     ------
@@ -103,25 +103,25 @@ def responses_table(
 
     Parameters
     ----------
-    units : query of units, as `units` returns it.
+    units : query of units, as returned by `units`.
     tables : names of `RESPONSES`, such as ``ChangeResponse``; all by default.
-    optotag_method : by which method labels and cell classes are.
-    parameters : name of the parameter set by the name of its attribute, as
-        ``{"change_response_params": "mine"}``; by default those that the package brings.
+    optotag_method : labelling method of labels and cell classes.
+    parameters : attribute of a parameter set -> its name, such as
+        ``{"change_response_params": "mine"}``; by default the package's own sets.
     missing : what to do with units for which a table is not computed yet: an ``error``, ``drop`` them, or
         leave ``nan``.
 
     Returns
     -------
-    One row per unit in the order of the keys: what `units` returns, and the attributes of the tables, arrays
-    left out. NULL is NaN or None.
+    One row per unit, sorted by key: what `units` returns, and the attributes of the tables except arrays.
+    NULL is NaN or None.
 
     Raises
     ------
     NotFoundError
         If there are no such units, or a table is not computed for some and `missing` is ``error``.
     SettingError
-        For a table or parameter that there is not, with the nearest ones.
+        For an unknown table or parameter, suggesting the nearest.
     """
     chosen = list(RESPONSES) if tables is None else list(tables)
     for name in chosen:
@@ -144,12 +144,12 @@ def spike_times(units: Any) -> dict[int, np.ndarray]:
 
     Parameters
     ----------
-    units : query of units, as `units` returns it.
+    units : query of units, as returned by `units`.
 
     Returns
     -------
     dict
-        Unit id -> (n_spikes,) float64, ascending, seconds on the session's clock.
+        Unit id -> (n_spikes,) float64, ascending, seconds on the session clock.
 
     Raises
     ------
@@ -163,20 +163,20 @@ def spike_times(units: Any) -> dict[int, np.ndarray]:
 
 
 def trial_table(sessions: Any = True, *, performance_params: str = "allensdk") -> pd.DataFrame:
-    """Return one row per trial with its session, outcome, latency and the behaviour around it.
+    """Return one row per trial with its session, outcome, latency and rolling behavior metrics.
 
     Parameters
     ----------
-    sessions : a session's id or several, a key, or a query as `sessions` returns it; all by default.
+    sessions : one or more session ids, a key, or a query as returned by `sessions`; all by default.
     performance_params : name of a row of `performance.PerformanceParams`, for the rolling metrics.
 
     Returns
     -------
-    One row per trial, in the order of the keys: the attributes of ``behavior.ChangeDetection.Trial`` but
+    One row per trial, sorted by key: the attributes of ``behavior.ChangeDetection.Trial`` except
     ``lick_times``, of the session and mouse; ``change_flash_time``, ``latency_from_flash`` and
     ``latency_from_change_time`` (s) of ``performance.TaskStatistics.Trial``; ``reward_rate``, ``hit_rate``,
     ``false_alarm_rate``, ``rolling_dprime`` and ``is_engaged`` of ``performance.RollingPerformance.Trial``.
-    What is not computed yet is NaN or None.
+    Values that are not computed yet are NaN or None.
 
     Raises
     ------
@@ -204,7 +204,7 @@ def trial_table(sessions: Any = True, *, performance_params: str = "allensdk") -
 
 
 def _described(units: Any) -> pd.DataFrame:
-    """Return the units in the order of their keys, with what `all_units` promises."""
+    """Return the units sorted by key, with the attributes of `all_units`."""
     wanted = [name for name in all_units().heading.names if name != "spike_offset"]
     query = units if set(wanted) <= set(units.heading.names) else all_units() & units.proj()
     named = (name for name in wanted if name not in query.primary_key)
@@ -215,14 +215,12 @@ def _described(units: Any) -> pd.DataFrame:
 
 
 def _with_rows(frame: pd.DataFrame, rows: pd.DataFrame, table: Any, key: Any, missing: str) -> pd.DataFrame:
-    """Return the units with the rows of a table, and deal with those that it lacks."""
-    require_choice("way to deal with what is missing", missing, ["error", "drop", "nan"])
+    """Return the units with the rows of a table, and handle units without a row as ``missing`` says."""
+    require_choice("option for missing results", missing, ["error", "drop", "nan"])
     lacking = ~frame["unit_id"].isin(rows["unit_id"])
     if missing == "error" and lacking.any():
         sessions = frame.loc[lacking, "session_id"].unique().tolist()
-        raise NotFoundError(
-            f"{not_computed(table, key, sessions)} Ask for missing='drop' to leave their units out."
-        )
+        raise NotFoundError(f"{not_computed(table, key, sessions)} Use missing='drop' to omit their units.")
     how: Any = "inner" if missing == "drop" else "left"
     return frame.merge(rows, on="unit_id", how=how, validate="one_to_one")
 
@@ -244,7 +242,7 @@ def _classes(units: Any, optotag_method: str) -> pd.DataFrame:
 
 
 def _values(column: pd.Series) -> np.ndarray:
-    """Return a column for a coordinate: text and None as objects."""
+    """Return a column as a coordinate, with text and None as objects."""
     if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
         return np.array([None if pd.isna(value) else value for value in column], dtype=object)
     return column.to_numpy()

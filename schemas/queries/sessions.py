@@ -1,4 +1,4 @@
-"""Sessions: by experience, images, mouse, behaviour and completeness."""
+"""Selecting sessions by experience, images, mouse, behavior and completeness."""
 
 from __future__ import annotations
 
@@ -42,15 +42,14 @@ def sessions(
     experience_level, image_set : ``Familiar`` or ``Novel``; ``G`` or ``H``.
     genotype, cre_line : of the mouse; the genotype of a wild type is ``wt/wt``.
     stage, session_type : of the session, such as ``EPHYS_1`` and ``EPHYS_1_images_G_3uL_reward``.
-    mouse_id, session_id : which mice and sessions.
+    mouse_id, session_id : ids of mice and sessions.
     abnormal : False for recordings without abnormal histology and activity, as in AllenSDK's session table
-        (103 of the release's 153), True for those with either. The tables of the release say so, not the
-        files: recordings of which it is not known are left out of both.
-    dprime : lowest and highest sensitivity, both included; None for no bound. Sessions without a sensitivity
-        are left out.
-    dprime_metric : which attribute of `performance.Performance` that is: AllenSDK's ``mean_dprime``,
+        (103 of the release's 153), True for those with either. This is known from the release's
+        tables, not from the files: recordings for which it is unknown are excluded in both cases.
+    dprime : lowest and highest d', both inclusive; None for no limit. Sessions without a d' are excluded.
+    dprime_metric : the attribute of `performance.Performance` to use: AllenSDK's ``mean_dprime``,
         ``mean_dprime_engaged``, ``max_dprime`` or ``max_dprime_engaged``.
-    requires : what a session must have, of `REQUIREMENTS`.
+    requires : names from `REQUIREMENTS` of what a session must have.
     where : further conditions on the attributes, see `restrict`; all must be met.
 
     Returns
@@ -61,12 +60,12 @@ def sessions(
     Raises
     ------
     SettingError, NotFoundError
-        For a name or value that there is not, with the nearest ones.
+        For an unknown name or value, suggesting the nearest.
 
     Warns
     -----
     IncompleteWarning
-        If some of the recordings are left out because it is not known whether they are abnormal.
+        If recordings are excluded because it is unknown whether they are abnormal.
     """
     wanted = {
         "experience_level": experience_level,
@@ -87,7 +86,7 @@ def sessions(
     for requirement in required:
         require_choice("requirement", requirement, list(REQUIREMENTS))
     if abnormal is not None or NORMAL & set(required):
-        warn_of_unknown(query, "They are left out.")
+        warn_of_unknown(query, "They are excluded.")
     if abnormal is not None:
         query = query & _abnormal(abnormal)
     for requirement in required:
@@ -104,7 +103,7 @@ def _abnormal(wanted: bool) -> Any:
 
 
 def sensitivity(dprime: Range, metric: str) -> Any:
-    """Return the rows of `performance.Performance`, default parameters, with a sensitivity in a range."""
+    """Return the rows of `performance.Performance`, default parameters, with a d' in a range."""
     found = performance.Performance & {"performance_params": performance.PerformanceParams.default_name()}
     require_choice("sensitivity", metric, [name for name in found.heading.names if "dprime" in name])
     bounds = [
@@ -121,7 +120,7 @@ def _bound(value: float) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise SettingError(f"A bound of the sensitivity is a number, or None for none, and not {value!r}.")
+        raise SettingError(f"A limit of d' must be a number, or None for no limit, not {value!r}.")
     return number
 
 
@@ -139,7 +138,7 @@ def familiar_novel_pairs(**conditions: Any) -> Any:
         of both.
     """
     names = ("date_of_acquisition", "image_set")
-    both = [  # renamed in the table itself: DataJoint quotes names of joins as MySQL does, on every server
+    both = [  # renamed in the table itself: in joins DataJoint uses MySQL's quotes on every server
         (session.Session & sessions(experience_level=level.title(), **conditions).proj()).proj(
             **{f"{level}_{name}": name for name in ("session_id", *names)}
         )
@@ -148,14 +147,14 @@ def familiar_novel_pairs(**conditions: Any) -> Any:
     return both[0] * both[1] * session.Mouse.proj(*OF_MOUSE)
 
 
-def _made(tier: type) -> list[Any]:
-    """Return the restrictions to sessions with an entry in each table of a tier that is for them."""
-    brain = {table().full_table_name for table in (ecephys.Recording, stimulus.OptoStimulation)}
+def _complete(tier: type) -> list[Any]:
+    """Return restrictions to sessions with an entry in each table of a tier that applies to them."""
+    recordings = {table().full_table_name for table in (ecephys.Recording, stimulus.OptoStimulation)}
     found: list[Any] = []
     for cls in tables(tier):
         if getattr(cls, "is_optional", False) or ecephys.Lfp().full_table_name in cls().ancestors():
             continue
-        needs_recording = bool(brain & set(cls().ancestors()))
+        needs_recording = bool(recordings & set(cls().ancestors()))
         found.append([cls.proj(), {"file_kind": "behavior_only"}] if needs_recording else cls.proj())
     return found
 
@@ -170,8 +169,8 @@ REQUIREMENTS: Mapping[str, Callable[[], list[Any]]] = MappingProxyType(
         "lfp": lambda: [session.LfpFile.proj()],
         "normal_histology": lambda: [{"abnormal_histology": None}, known_flags()],
         "normal_activity": lambda: [{"abnormal_activity": None}, known_flags()],
-        "imported": lambda: _made(dj.Imported),
-        "computed": lambda: _made(dj.Computed),
+        "imported": lambda: _complete(dj.Imported),
+        "computed": lambda: _complete(dj.Computed),
     }
 )
-"""What a session may be required to have: what makes the restrictions."""
+"""Requirement of a session -> function that returns its restrictions."""

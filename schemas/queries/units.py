@@ -1,4 +1,4 @@
-"""Units: which ones, and where they are, as a query to be restricted and joined further."""
+"""Selecting units, with their locations, as a query that can be restricted and joined further."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vbn.analysis.selection import Criterion
 Names = str | Sequence[str] | None
 Numbers = int | Sequence[int] | None
 
-PLACES = (
+LOCATION = (
     "structure_acronym", "probe_channel_number", "probe_vertical_position", "probe_horizontal_position",
     "anterior_posterior_ccf_coordinate", "dorsal_ventral_ccf_coordinate", "left_right_ccf_coordinate",
     "valid_data",
@@ -31,7 +31,7 @@ OPERATORS = {"==": "=", "!=": "<>"}
 
 
 class IncompleteWarning(UserWarning):
-    """Some of what a query asks for is not computed yet."""
+    """Some of the data that a query needs are not computed yet."""
 
 
 def units(
@@ -50,7 +50,7 @@ def units(
     sessions: Any = True,
     where: Condition | Sequence[Condition] = (),
 ) -> Any:
-    """Return units with their metrics, place, mouse and session.
+    """Return units with their metrics, location, mouse and session.
 
     Parameters
     ----------
@@ -60,29 +60,29 @@ def units(
     cell_class : ``Sst``, ``Vip``, ``RS``, ``FS`` or ``unlabelled``, by `optotag_method`.
     genotype, cre_line : of the mouse; the genotype of a wild type is ``wt/wt``.
     experience_level, image_set : of the session: ``Familiar`` or ``Novel``; ``G`` or ``H``.
-    mouse_id, session_id : which mice and sessions.
-    sessions : a query of sessions, as `sessions` returns it, or a key; all by default.
+    mouse_id, session_id : ids of mice and sessions.
+    sessions : a query of sessions, as returned by `sessions`, or a key; all by default.
     where : further conditions on the attributes, see `restrict`; all must be met.
 
-    Each takes one value or several, of which one must be met.
+    Each takes one value or several, one of which must match.
 
     Returns
     -------
     query expression
         One row per unit, its key that of ``ecephys.Recording.Unit``: the unit's metrics, the structure, its
-        group and the place of the peak channel, session and mouse. ``waveform_halfwidth`` is NULL until the
-        release's tables are entered (``vbn catalogue``), for no file has it.
+        group and the location of the peak channel, session and mouse. ``waveform_halfwidth`` is NULL until
+        the release's tables are loaded (``vbn catalogue``), because no file has it.
 
     Raises
     ------
     SettingError, NotFoundError
-        For a name or value that there is not, with the nearest ones.
+        For an unknown name or value, suggesting the nearest.
 
     Warns
     -----
     IncompleteWarning
-        If cell classes are asked for and some recordings have none yet, or if the filter asks for normal
-        sessions and of some it is not known.
+        If cell classes are requested and some recordings have none yet, or if the filter requires normal
+        sessions and it is unknown for some whether they are.
     """
     wanted = {
         "structure_acronym": structure,
@@ -99,27 +99,29 @@ def units(
         query = query & criteria_condition(criteria)
     query = of_sessions(query, sessions)
     query = restrict_all(query, where)
-    if criteria is not None and asks_for_normal(criteria):
+    if criteria is not None and requires_normal(criteria):
         among = {name: wanted[name] for name in OF_BOTH if wanted[name] is not None}
-        warn_of_unknown(of_sessions(restrict(session.Session, among), sessions), "They are taken for normal.")
+        warn_of_unknown(
+            of_sessions(restrict(session.Session, among), sessions), "They are assumed to be normal."
+        )
     if cell_class is not None:
         query = query & cell_classes(cell_class, optotag_method, query).proj()
     return query
 
 
 def all_units() -> Any:
-    """Return all units with the attributes that `units` promises."""
+    """Return all units with the attributes that `units` returns."""
     metrics = ("peak_channel_id", "cluster_id", "local_index", *selection.UNIT_METRICS)
-    channels = ecephys.Recording.Channel.proj(*PLACES, peak_channel_id="channel_id")
+    channels = ecephys.Recording.Channel.proj(*LOCATION, peak_channel_id="channel_id")
     located = ecephys.Recording.Unit.proj(*metrics) * channels
     described = located.join(ecephys.Structure.proj("structure_group"), left=True)  # some are in no structure
-    # Every unit has its session and mouse. PostgreSQL takes an inner join by two columns for one that leaves
-    # few rows, and goes on row by row; left joins that nobody needs it leaves out. MySQL begins with the
-    # sessions that are wanted, unless a left join keeps it from that.
+    # Every unit has its session and mouse. PostgreSQL expects an inner join by two columns to leave few rows,
+    # and continues row by row; left joins that are not needed it skips. MySQL begins with the selected
+    # sessions, unless a left join prevents that.
     is_left = described.connection.adapter.backend == "postgresql"
     described = described.join(session.Session.proj(*OF_SESSION), left=is_left)
     described = described.join(session.Mouse.proj(*OF_MOUSE), left=is_left)
-    # The width is in the release's tables alone. Their ids are other attributes to DataJoint than the files'.
+    # Only the release's tables have the width. To DataJoint, their ids are unrelated to those of the files.
     widths = session.CatalogueUnit.proj("waveform_halfwidth", unit_id="catalogue_unit_id")
     return described.join(widths, semantic_check=False, left=True)
 
@@ -133,13 +135,13 @@ def criteria_condition(name: str) -> Any:
 
     Notes
     -----
-    The units are those of ``selection.UnitSelection.Unit``, also of sessions where it is not computed.
+    The units are those of ``selection.UnitSelection.Unit``, also for sessions where it is not computed.
     """
     return dj.AndList(map(_condition, selection.UnitCriteria.get(name).criteria))
 
 
 def _condition(criterion: Criterion) -> list[Any]:
-    """Return what meets a criterion, of which one must hold."""
+    """Return the conditions that meet a criterion, one of which must hold."""
     column, comparison = criterion.column, criterion.comparison
     if criterion.value is None:
         return [f"{column} {comparison.upper()}"]
@@ -154,7 +156,7 @@ def _condition(criterion: Criterion) -> list[Any]:
 
 
 def _recordings_without(column: str) -> Any:
-    """Return the recordings of which no unit has a value."""
+    """Return the recordings in which no unit has a value."""
     return ecephys.Recording.proj() - (ecephys.Recording.Unit & f"{column} IS NOT NULL").proj()
 
 
@@ -171,7 +173,7 @@ def cell_classes(cell_class: Names = None, method: str = DEFAULT_METHOD, of: Any
     ----------
     cell_class : one or more classes, None for all.
     method : name of a row of `optotagging.OptotagMethod`.
-    of : which units; recordings of these without classes make a warning.
+    of : query of units; a warning names their recordings that have no classes yet.
 
     Returns
     -------
@@ -184,19 +186,19 @@ def cell_classes(cell_class: Names = None, method: str = DEFAULT_METHOD, of: Any
     return found if cell_class is None else restrict(found, {"cell_class": cell_class})
 
 
-def asks_for_normal(criteria: str) -> bool:
-    """Tell whether a quality filter asks for sessions without abnormal histology or activity."""
+def requires_normal(criteria: str) -> bool:
+    """Return whether a quality filter requires sessions without abnormal histology or activity."""
     return any(criterion.column in FLAGS for criterion in selection.UnitCriteria.get(criteria).criteria)
 
 
 def known_flags() -> list[Any]:
-    """Return, as a restriction of sessions, that it is known whether they are abnormal.
+    """Return a restriction to sessions for which it is known whether they are abnormal.
 
-    The files do not say so. It is known of the recordings that the tables of the release list.
+    The files do not contain this. It is known for recordings that are listed in the release's tables.
     """
     filled = [f"{name} IS NOT NULL" for name in (*FLAGS, "experience_level")]
     recordings = session.CatalogueSession & {"catalogue_kind": "recording"}
-    # By number: DataJoint joins by references only, and these refer to no session of ours.
+    # By id: DataJoint joins by foreign keys only, and these rows refer to no session of ours.
     return [
         *filled,
         *({"session_id": int(number)} for number in recordings.to_arrays("catalogue_session_id")),
@@ -204,42 +206,42 @@ def known_flags() -> list[Any]:
 
 
 def warn_of_unknown(sessions: Any, consequence: str) -> None:
-    """Warn if it is not known of some recordings, among sessions, whether they are abnormal."""
+    """Warn if it is unknown for some recordings, among sessions, whether they are abnormal."""
     recordings = sessions & (session.NwbFile & {"file_kind": "recording"}).proj()
     unknown = (recordings - known_flags()).to_arrays("session_id").tolist()
     if unknown:
         one = len(unknown) == 1
         warnings.warn(
             f"Whether {'a session is' if one else f'{len(unknown)} sessions are'} abnormal is not known: "
-            f"{listed(unknown)}. {consequence} Enter the tables of the release: vbn catalogue FOLDER",
+            f"{listed(unknown)}. {consequence} Load the tables of the release: vbn catalogue FOLDER",
             IncompleteWarning,
             stacklevel=3,
         )
 
 
 def listed(session_ids: Sequence[int]) -> str:
-    """Return the first sessions in words."""
+    """Return the first session ids as text."""
     return ", ".join(map(str, sorted(session_ids)[:5])) + (", ..." if len(session_ids) > 5 else "")
 
 
 def warn_of_missing(table: Any, key: dict[str, Any], of: Any = True) -> None:
-    """Warn if a table has no entry of some recordings whose units are asked for."""
+    """Warn if a table has no entry for some recordings whose units are requested."""
     if missing := missing_sessions(table, key, of):
         warnings.warn(
-            f"{not_computed(table, key, missing)} Their units are left out.", IncompleteWarning, stacklevel=4
+            f"{not_computed(table, key, missing)} Their units are excluded.", IncompleteWarning, stacklevel=4
         )
 
 
 def missing_sessions(table: Any, key: dict[str, Any], of: Any = True) -> list[int]:
-    """Return the recordings, of some units, of which a table has no entry with a key."""
+    """Return the recordings, among those of some units, for which a table has no entry with a key."""
     recordings = ecephys.Recording.proj() & (of if of is True else of.proj())
     return [int(number) for number in (recordings - (table & key).proj()).to_arrays("session_id")]
 
 
 def not_computed(table: Any, key: dict[str, Any], session_ids: Sequence[int]) -> str:
-    """Return in words that a table has no entry of some sessions."""
+    """Return a message that a table has no entries for some sessions."""
     sets = ", ".join(str(name) for name in key.values())
     return (
-        f"{table.__name__} ({sets}) of {len(session_ids)} session{'s'[: len(session_ids) != 1]} is not "
+        f"{table.__name__} ({sets}) for {len(session_ids)} session{'s'[: len(session_ids) != 1]} is not "
         f"computed yet: {listed(session_ids)}. See: vbn status."
     )

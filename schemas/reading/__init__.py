@@ -1,1 +1,1 @@
-"""Reading several tables at once, for the tables that are computed from them and for queries."""
+"""Reading several tables together, for computed tables and queries."""

@@ -25,13 +25,13 @@ def spike_times(units: Any) -> dict[int, np.ndarray]:
 
     Parameters
     ----------
-    units : query expression with the rows of ``Recording.Unit`` that are wanted, for example
+    units : query expression that selects rows of ``Recording.Unit``, for example
         ``figures.located_units(key) & {"structure_acronym": "VISp"}``.
 
     Returns
     -------
     dict
-        Unit id -> (n_spikes,) float64, ascending, seconds on the session's clock.
+        Unit id -> (n_spikes,) float64, ascending, seconds on the session clock.
     """
     return {
         int(unit_id): np.array(times[offset : offset + size])
@@ -41,23 +41,23 @@ def spike_times(units: Any) -> dict[int, np.ndarray]:
 
 
 def iterate_probe_spikes(units: Any) -> Iterator[tuple[dict[str, Any], pd.DataFrame, np.ndarray]]:
-    """Yield the spike times of units, one probe after the other.
+    """Yield the spike times of units, probe by probe.
 
     Parameters
     ----------
-    units : query expression with the rows of ``Recording.Unit`` that are wanted.
+    units : query expression that selects rows of ``Recording.Unit``.
 
     Yields
     ------
     key : the probe's primary key.
-    frame : one row per wanted unit of the probe, by ascending unit id: ``unit_id``,
+    frame : one row per selected unit of the probe, by ascending unit id: ``unit_id``,
         ``spike_offset``, ``n_spikes``.
     spike_times : (n,) float64, seconds; the probe's whole array as a memory map. A unit's
         spikes are ``spike_times[spike_offset : spike_offset + n_spikes]``.
     """
     wanted = (ecephys.Recording.Unit & units.proj()).proj("spike_offset", "n_spikes")
     *probe_key, _ = ecephys.Recording.Unit.primary_key
-    rows = sorted(wanted.cursor().fetchall())  # by probe and unit, whatever the server's order of text is
+    rows = sorted(wanted.cursor().fetchall())  # by probe and unit, independent of the server's collation
     for values, members in itertools.groupby(rows, key=lambda row: row[: len(probe_key)]):
         key = dict(zip(probe_key, values, strict=True))
         numbers = np.array([row[len(probe_key) :] for row in members], dtype=np.int64)
@@ -68,8 +68,8 @@ def iterate_probe_spikes(units: Any) -> Iterator[tuple[dict[str, Any], pd.DataFr
 def _probe_spike_times(key: dict[str, Any]) -> np.ndarray:
     """Return the spike times of a probe as a memory map.
 
-    The server is asked directly: DataJoint would first read the table's heading, by eight questions that
-    take longer than all the rest.
+    The server is queried directly: DataJoint would first read the table's heading, with eight queries that
+    take longer than everything else.
     """
     connection, condition = ecephys.Recording.Unit.connection, " AND ".join(f"{name} = %s" for name in key)
     query = f"SELECT probe_spike_times FROM {ecephys.Recording.Probe.full_table_name} WHERE {condition}"  # noqa: S608
@@ -79,16 +79,16 @@ def _probe_spike_times(key: dict[str, Any]) -> np.ndarray:
 
 
 def session_spikes(key: dict[str, Any]) -> tuple[pd.DataFrame, SpikePieces]:
-    """Return the spikes of all units of a session, to be handed to the functions of ``vbn.analysis``.
+    """Return the spikes of all units of a session, in the form that the functions of ``vbn.analysis`` take.
 
     Parameters
     ----------
-    key : a key that holds the session's.
+    key : a key that contains the session's primary key.
 
     Returns
     -------
-    units : one row per unit, by probe and unit id: ``probe_name``, ``unit_id``, ``spike_offset`` (into the
-        pieces as if they were one array), ``n_spikes``.
+    units : one row per unit, by probe and unit id: ``probe_name``, ``unit_id``, ``spike_offset`` (into
+        the concatenated pieces), ``n_spikes``.
     spike_times : seconds, the probes' arrays as memory maps.
     """
     frames, pieces, n_before = [], [], 0
@@ -108,16 +108,16 @@ def located_frame(
     unit_columns: Iterable[str] = (),
     channel_columns: Iterable[str] = ("structure_acronym",),
 ) -> pd.DataFrame:
-    """Return a session's units, by probe and unit id, with columns of theirs and of their peak channels.
+    """Return a session's units, by probe and unit id, with columns of the units and of their peak channels.
 
-    The tables are joined here: right after an import, before a server has counted their rows, it may take
-    a plan that lasts for seconds.
+    The tables are joined here, not on the server: right after an import, before it has updated its
+    statistics, its plan for the join may take seconds.
     """
     units = (ecephys.Recording.Unit & key_of_session(key)).proj("peak_channel_id", *unit_columns)
     channels = (ecephys.Recording.Channel & key_of_session(key)).proj(*channel_columns)
-    places = fetch_frame(channels)[["channel_id", *channel_columns]]
+    locations = fetch_frame(channels)[["channel_id", *channel_columns]]
     located = fetch_frame(units, ["probe_name", "unit_id"]).merge(
-        places.rename(columns={"channel_id": "peak_channel_id"}), on="peak_channel_id", how="left"
+        locations.rename(columns={"channel_id": "peak_channel_id"}), on="peak_channel_id", how="left"
     )
     return located[["probe_name", "unit_id", *unit_columns, *channel_columns]]
 

@@ -1,4 +1,4 @@
-"""A session's tables as data frames under AllenSDK's column names, as ``vbn.analysis`` takes them."""
+"""A session's tables as data frames with AllenSDK's column names, as ``vbn.analysis`` expects them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def presentations_frame(key: Key) -> pd.DataFrame:
 
 
 def trials_frame(key: Key) -> pd.DataFrame:
-    """Return a session's trials, in order, with the one change time that its file has."""
+    """Return a session's trials, in order, with whichever change time its file has."""
     query = behavior.ChangeDetection.Trial & key_of_session(key)
     names = [name for name in query.heading.names if name not in ("mouse_id", "session_id")]
     trials = _frame(query, "trial_id", names).rename(columns=behavior.TRIAL_COLUMNS)
@@ -65,13 +65,13 @@ def rewards_frame(key: Key) -> pd.DataFrame:
 
 
 def licks_frame(key: Key) -> pd.DataFrame:
-    """Return a session's licks: ``timestamps`` (s); licks without a time are left out."""
+    """Return a session's licks: ``timestamps`` (s); licks without a time are omitted."""
     times = (behavior.Licks & key_of_session(key)).fetch1("lick_timestamps")
     return pd.DataFrame({"timestamps": times[np.isfinite(times)]})
 
 
 def pulses_frame(key: Key) -> pd.DataFrame:
-    """Return a session's laser pulses in order, no rows without a laser.
+    """Return a session's laser pulses in order; empty for a session without a laser.
 
     Columns: ``start_time``, ``stop_time``, ``duration`` (s), ``level``, ``stimulus_name`` (the waveform).
     """
@@ -92,7 +92,7 @@ def task_frames(key: Key) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
 
 def session_events(key: Key) -> SessionEvents:
-    """Return all that a session's events are found in."""
+    """Return the tables of a session from which its events are found."""
     trials, rewards, licks = task_frames(key)
     return SessionEvents(presentations_frame(key), trials, pulses_frame(key), licks, rewards)
 

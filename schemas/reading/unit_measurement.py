@@ -1,4 +1,4 @@
-"""What tables have in common that measure each unit of a session from its spikes."""
+"""Base class of the tables that measure each unit of a session from its spikes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.bases.provenance import Computation
 from schemas.reading.recordings import session_spikes
 from schemas.rows.insert import insert_rows, rows_from_frame
 
-UNITS_OF_COLUMNS = ("_hz", "_s", "_deg2", "_deg")
+UNIT_SUFFIXES = ("_hz", "_s", "_deg2", "_deg")
 
 
 class UnitMeasurement(Computation):
@@ -19,8 +19,8 @@ class UnitMeasurement(Computation):
 
     Attributes
     ----------
-    prefix : begins the names of the part's attributes, so that tables can be joined.
-    parameter_table : where the settings come from.
+    prefix : prefix of the part's attribute names, so that tables can be joined.
+    parameter_table : the table of the parameter sets.
     """
 
     prefix: ClassVar[str]
@@ -28,7 +28,7 @@ class UnitMeasurement(Computation):
 
     @staticmethod
     def measure(key: dict[str, Any], spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
-        """Return one row per unit; columns ``n_...`` that the part has not are the session's."""
+        """Return one row per unit; columns ``n_...`` that the part lacks belong to the session's row."""
         raise NotImplementedError
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
@@ -55,13 +55,13 @@ class UnitMeasurement(Computation):
         insert_rows(self.Unit(), rows_from_frame(measured, self.Unit(), key))
 
     def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
-        """Return what else the session's row holds."""
+        """Return further values of the session's row."""
         return {"n_" + self.prefix + "_responsive": int(measured[self.prefix + "_is_responsive"].sum())}
 
     @classmethod
     def _attribute(cls, column: str) -> str:
-        """Return a column's name as an attribute: without unit, with the prefix."""
-        unit = next((unit for unit in UNITS_OF_COLUMNS if column.endswith(unit)), "")
+        """Return the name of a column's attribute: without the unit, with the prefix."""
+        unit = next((unit for unit in UNIT_SUFFIXES if column.endswith(unit)), "")
         name = column.removesuffix(unit)
         if name.startswith("n_"):
             return f"n_{cls.prefix}_{name[2:]}"

@@ -1,1 +1,1 @@
-"""Rows: from data frames, within the columns' limits, inserted and fetched by the thousand."""
+"""Rows: converting data frames, checking column limits, and inserting and fetching in bulk."""

@@ -1,4 +1,4 @@
-"""Rows of a query as Arrow record batches: the types that files keep, and what the columns mean.
+"""Rows of a query as Arrow record batches, with types and column comments.
 
 ============================  =====================================================================
 in the database               in Arrow
@@ -6,7 +6,7 @@ in the database               in Arrow
 integers, floats, flags       the same width, with nulls; flags are bool on every server
 text, enumerations            string
 ``datetime(6)``               timestamp in microseconds, UTC
-JSON                          string, with sorted names
+JSON                          string, with sorted keys
 ``<blob>``                    list of the array's type, list of lists for a matrix (its rows)
 ``<npy@vbn>``                 string, JSON of path, shape and dtype; or a list, as a blob, if loaded
 ============================  =====================================================================
@@ -42,16 +42,16 @@ NULLABLE_IN_PANDAS = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its type, and how a value of the database becomes one of it."""
+    """One column: its Arrow type, and how a value of the database is converted to it."""
 
     name: str
     type: pa.DataType
     nullable: bool
     convert: Callable[[Any], Any] | None = None
-    loads: bool = False  # arrays from the store
+    loads: bool = False  # whether arrays are loaded from the store
 
     def array(self, values: Sequence[Any]) -> pa.Array:
-        """Return values as the server gave them as an Arrow array."""
+        """Return the server's values as an Arrow array."""
         if self.convert:
             values = [None if value is None else self.convert(value) for value in values]
         return _lists(values, self.type) if pa.types.is_list(self.type) else pa.array(values, self.type)
@@ -63,7 +63,7 @@ def columns_of(query: Any, load_arrays: bool = False) -> list[Column]:
     Parameters
     ----------
     query : query expression.
-    load_arrays : whether arrays in the store are loaded, rather than named.
+    load_arrays : whether arrays in the store are loaded, instead of given as references.
     """
     return [_column(query, attribute, load_arrays) for attribute in query.heading.attributes.values()]
 
@@ -74,12 +74,12 @@ def schema_of(columns: Sequence[Column], comments: dict[str, str], about: dict[s
     Parameters
     ----------
     columns : the columns.
-    comments : column -> what it means; kept in the field's metadata.
-    about : what else is kept, as metadata of the schema.
+    comments : column -> its comment, stored in the field's metadata.
+    about : further metadata of the schema.
 
     Notes
     -----
-    What pandas reads of it are its nullable types (Int64, boolean) where a column may have NULLs, so that
+    The metadata let pandas read columns that may have NULLs as its nullable types (Int64, boolean), so that
     no integer is rounded.
     """
     of_pandas = {
@@ -95,7 +95,7 @@ def schema_of(columns: Sequence[Column], comments: dict[str, str], about: dict[s
 
 
 def record_batch(rows: Sequence[tuple[Any, ...]], columns: Sequence[Column], schema: pa.Schema) -> Any:
-    """Return rows as the server gave them as a record batch."""
+    """Return the server's rows as a record batch."""
     values = zip(*rows, strict=True)
     arrays = [column.array(each) for column, each in zip(columns, values, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -115,7 +115,7 @@ def _column(query: Any, attribute: Any, load_arrays: bool) -> Column:
     if attribute.codec:
         return column(pa.string(), lambda value: _reference(decoded(value)))
     if attribute.json:
-        as_text = query.connection.adapter.backend == "mysql"  # PostgreSQL's driver gives Python values
+        as_text = query.connection.adapter.backend == "mysql"  # PostgreSQL's driver returns Python values
         return column(
             pa.string(), lambda value: json.dumps(json.loads(value) if as_text else value, sort_keys=True)
         )
@@ -129,7 +129,7 @@ def _reference(array: Any) -> str:
 
 
 def _list_type(query: Any, attribute: Any, decoded: Callable[[Any], Any]) -> pa.DataType:
-    """Return the type of the arrays of a column, by the first; that of nothing where all are NULL."""
+    """Return the Arrow type of a column's arrays, from the first one; the null type if all are NULL."""
     name = attribute.name
     first = (query & f"{name} IS NOT NULL").proj(name) & dj.Top(1)
     rows = first.cursor().fetchall()
@@ -143,7 +143,7 @@ def _list_type(query: Any, attribute: Any, decoded: Callable[[Any], Any]) -> pa.
 
 
 def _lists(arrays: Sequence[np.ndarray | None], kind: pa.DataType) -> pa.Array:
-    """Return arrays as an Arrow array of lists, of lists of lists for matrices; None is null."""
+    """Return arrays as an Arrow array of lists, nested for matrices; None is null."""
     present = [array for array in arrays if array is not None]
     lengths = [0 if array is None else len(array) for array in arrays]
     if pa.types.is_list(kind.value_type):
@@ -152,7 +152,9 @@ def _lists(arrays: Sequence[np.ndarray | None], kind: pa.DataType) -> pa.Array:
         dtype = kind.value_type.to_pandas_dtype()
         flat = np.concatenate([np.empty(0, dtype), *present])
         if flat.dtype != dtype:
-            raise ValueError(f"Arrays of one column are of {dtype.__name__} and of {flat.dtype}.")
+            raise ValueError(
+                f"The arrays of one column have different types: {dtype.__name__} and {flat.dtype}."
+            )
         items = pa.array(flat)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     mask = pa.array([array is None for array in arrays], pa.bool_())

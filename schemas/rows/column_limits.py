@@ -1,8 +1,8 @@
-"""Whether a column of the database can hold a value, asked before the server is.
+"""Checks, before an insert, whether the columns can hold the values.
 
-A server refuses a row in its own words, without the file that the row comes from. What it would refuse is
-found here by the types of the heading: missing values, numbers out of range, texts too long, words outside
-an enumeration.
+A server's error does not name the file that a row comes from. The values that it would refuse are found here
+from the types of the heading: missing values, numbers out of range, texts that are too long, and values
+outside an enumeration.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 INTEGER_BITS = {"tinyint": 8, "smallint": 16, "int": 32, "integer": 32, "bigint": 64}
-LARGEST_SINGLE = 3.4028234663852886e38  # of a float of 32 bits
+LARGEST_SINGLE = 3.4028234663852886e38  # 32-bit float
 SINGLE = ("float", "real", "float4")
 
 
@@ -23,8 +23,8 @@ class LimitRefusal:
 
     Parameters
     ----------
-    positions : of these values, ascending.
-    expected : what can be held instead, in words.
+    positions : positions of these values, ascending.
+    expected : description of what the column can hold.
     """
 
     positions: list[int]
@@ -36,9 +36,9 @@ def find_refusal(attribute: Any, values: Sequence[Any]) -> LimitRefusal | None:
 
     Parameters
     ----------
-    attribute : of a DataJoint heading.
-    values : Python values, None where missing. Numbers and texts are looked at; arrays and what a codec
-        stores are not.
+    attribute : attribute of a DataJoint heading.
+    values : Python values, None where missing. Only numbers and texts are checked, not arrays and what a
+        codec stores.
 
     Returns
     -------
@@ -48,14 +48,16 @@ def find_refusal(attribute: Any, values: Sequence[Any]) -> LimitRefusal | None:
     if attribute.codec is not None or attribute.is_blob or attribute.json:
         return None
     if not attribute.nullable and None in values:
-        return LimitRefusal([at for at, value in enumerate(values) if value is None], "a value is required")
+        return LimitRefusal(
+            [index for index, value in enumerate(values) if value is None], "a value is required"
+        )
     if bounds := _integer_bounds(attribute):
         return _find_outside(values, *bounds)
     if attribute.type in SINGLE:
         return _find_large(values)
-    if words := _words(attribute):
-        wrong = [at for at, value in enumerate(values) if value is not None and value not in words]
-        return LimitRefusal(wrong, f"one of {', '.join(words)} is expected") if wrong else None
+    if members := _enum_members(attribute):
+        wrong = [index for index, value in enumerate(values) if value is not None and value not in members]
+        return LimitRefusal(wrong, f"one of {', '.join(members)} is expected") if wrong else None
     return _find_long(values, int(length[1])) if (length := _text_length(attribute)) else None
 
 
@@ -70,7 +72,7 @@ def _text_length(attribute: Any) -> re.Match[str] | None:
     return re.fullmatch(r"(?:var)?char\((\d+)\)", attribute.type)
 
 
-def _words(attribute: Any) -> list[str]:
+def _enum_members(attribute: Any) -> list[str]:
     kind = attribute.original_type or attribute.type
     return re.findall(r"'([^']*)'", kind) if kind.startswith("enum(") else []
 
@@ -80,8 +82,8 @@ def _find_outside(values: Sequence[Any], lowest: int, highest: int) -> LimitRefu
     if not known or (lowest <= min(known) and max(known) <= highest and _are_whole(known)):
         return None
     wrong = [
-        at
-        for at, value in enumerate(values)
+        index
+        for index, value in enumerate(values)
         if value is not None and not (lowest <= value <= highest and value == int(value))
     ]
     return LimitRefusal(wrong, f"a whole number from {lowest} to {highest} is expected")
@@ -92,20 +94,20 @@ def _are_whole(numbers: list[Any]) -> bool:
 
 
 def _find_large(values: Sequence[Any]) -> LimitRefusal | None:
-    wrong = [at for at, value in enumerate(values) if value is not None and abs(value) > LARGEST_SINGLE]
+    wrong = [index for index, value in enumerate(values) if value is not None and abs(value) > LARGEST_SINGLE]
     return LimitRefusal(wrong, "a number of single precision is expected") if wrong else None
 
 
 def _find_long(values: Sequence[Any], length: int) -> LimitRefusal | None:
-    # Columns repeat a few texts.
+    # Most texts of a column are repeated.
     unfit = {text for text in set(values) if isinstance(text, str) and not _is_storable(text, length)}
     if not unfit:
         return None
-    wrong = [at for at, value in enumerate(values) if value in unfit]
-    return LimitRefusal(wrong, f"text of at most {length} characters, none of them character 0, is expected")
+    wrong = [index for index, value in enumerate(values) if value in unfit]
+    return LimitRefusal(wrong, f"text of at most {length} characters without NUL characters is expected")
 
 
 def _is_storable(text: str, length: int) -> bool:
-    """Tell whether a server holds a text: PostgreSQL no character 0, neither what is not Unicode."""
+    """Return whether a server can store a text: PostgreSQL stores neither NUL characters nor surrogates."""
     is_unicode = not any("\ud800" <= character <= "\udfff" for character in text)
     return len(text) <= length and "\0" not in text and is_unicode

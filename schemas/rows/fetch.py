@@ -16,19 +16,19 @@ INTEGERS = ("int16", "int32", "int64", "smallint", "integer", "int", "bigint")
 def fetch_frame(
     query: Any, order_by: str | Sequence[str] = "KEY", *, nullable_integers: bool = False
 ) -> pd.DataFrame:
-    """Return the rows of a query.
+    """Return the rows of a query as a data frame.
 
     Parameters
     ----------
     query : query expression.
     order_by : attributes to sort by, ``KEY`` for the primary key.
-    nullable_integers : integers with NULLs become Int64, in place of float64.
+    nullable_integers : integers with NULLs become Int64 instead of float64.
 
     Returns
     -------
-    One row per row, one column per attribute in the query's order, key included; NULL is None or NaN, as
-    pandas makes of it. Arrays and JSON are decoded; arrays in the store stay references; flags are bool on
-    every server.
+    One row per row of the query, one column per attribute in the query's order, including the key; NULL is
+    None or NaN, depending on the column's type. Arrays and JSON are decoded; arrays in the store stay
+    references; flags are bool on every server.
     """
     ordered = query & dj.Top(limit=None, order_by=order_by)
     attributes = ordered.heading.attributes
@@ -41,10 +41,10 @@ def fetch_frame(
             for name, values in zip(names, columns, strict=True)
         }
     )
-    # What refers to another table has no type of its own, only the server's.
+    # Attributes of a foreign key have only the server's type.
     types = {name: attributes[name].original_type or attributes[name].type for name in names}
     integers = [name for name in names if types[name] in INTEGERS]
-    if not rows:  # from values alone pandas would not know, and could join them to no others
+    if not rows:  # pandas cannot infer types without values, and would not merge these columns with others
         numbers = [name for name in names if attributes[name].numeric and types[name] != "bool"]
         frame = frame.astype({**dict.fromkeys(numbers, float), **dict.fromkeys(integers, int)})
     if not nullable_integers:

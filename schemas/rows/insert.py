@@ -29,9 +29,9 @@ def rows_from_frame(
     Parameters
     ----------
     frame
-        One row per table row; columns that the table does not have are left out.
+        One row per table row; columns that the table does not have are ignored.
     table
-        The table: each attribute outside of the key is taken from the column of its name.
+        The table; each attribute that is not in ``key`` is taken from the column of its name.
     key
         Attributes that all rows share.
     renamed
@@ -40,14 +40,15 @@ def rows_from_frame(
     Raises
     ------
     ValueError
-        If the frame lacks a column, or has a value that the table cannot hold and that no file gave.
+        If the frame lacks a column, or has a value that the table cannot hold and that does not come from a
+        file.
     InvalidContentError
         If the table cannot hold a value; it names the file of the session that the key belongs to.
 
     Notes
     -----
     NaN, NA and None become None (NULL). Infinite numbers, which no server stores, become None as
-    well; the imports note them as issues.
+    well; the imports record them as issues.
     """
     names = {name: (renamed or {}).get(name, name) for name in table.heading.names if name not in key}
     absent = [column for column in names.values() if column not in frame]
@@ -66,8 +67,8 @@ def require_storable(table: Any, row: Row, place: Any) -> Row:
 
     Parameters
     ----------
-    table : where the row is going to be inserted.
-    row : attribute -> Python value; attributes that it leaves out are not looked at.
+    table : the table that the row is to be inserted into.
+    row : attribute -> Python value; attributes that it lacks are not checked.
     place : the file that the row comes from, for the message.
 
     Raises
@@ -97,7 +98,7 @@ def _require_fit(
     first, others = refused.positions[0], len(refused.positions) - 1
     row = "".join(f" of {one} {columns[one][first]}" for one in table.primary_key[-1:] if one in columns)
     more = f", and {others} more" if others else ""
-    if "session_id" not in key:  # no file's content
+    if "session_id" not in key:  # not from a file
         raise ValueError(f"{_name_of(table)} cannot hold {name} = {stored.iloc[first]!r}.")
     place = place_of_session(key_of_session(dict(key)))
     raise _unstorable(place, table, name, stored.iloc[first], row + more, refused.expected)
@@ -111,7 +112,7 @@ def _unstorable(
 
 
 def _name_of(table: Any) -> str:
-    """Return a table's name as Python has it, such as ``Recording.Unit``."""
+    """Return the name of a table's class, such as ``Recording.Unit``."""
     return str(type(table).__qualname__)
 
 
@@ -125,12 +126,12 @@ def _plain_values(column: pd.Series[Any]) -> list[Any]:
 
 
 def key_of_session(key: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a key that names the session."""
+    """Return the part of a key that is the session's primary key."""
     return {name: key[name] for name in ("mouse_id", "session_id")}
 
 
 def plain(value: Any) -> Any:
-    """Return a number for an insert: Python types, None for NaN, NA and infinity."""
+    """Return a value for an insert: as a Python type, None for NaN, NA and infinity."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is pd.NA or (isinstance(value, float) and not np.isfinite(value)):
@@ -141,9 +142,9 @@ def plain(value: Any) -> Any:
 def insert_rows(table: Any, rows: Iterable[Row]) -> None:
     """Insert rows in statements that the server accepts.
 
-    DataJoint sends all rows of a call as one statement; above the server's ``max_allowed_packet``
-    that shows as a lost connection. It also prepares each value by itself, which takes longer than all
-    the rest; rows without arrays of the store are prepared here by columns (``benchmarks/inserts.py``).
+    DataJoint sends all rows of a call in one statement; above the server's ``max_allowed_packet``, the
+    connection is lost. It also encodes values one at a time, which takes longer than everything else;
+    rows without arrays in the store are encoded column by column here (``benchmarks/inserts.py``).
 
     Raises
     ------
@@ -161,13 +162,13 @@ def insert_rows(table: Any, rows: Iterable[Row]) -> None:
             if len(chunk) > 1 or (size := _size(chunk[0])) <= allowed:
                 raise
             raise SettingError(
-                f"A row of {_name_of(table)} takes up to {size / 2**20:.0f} MiB, and the server accepts "
-                f"{allowed / 2**20:.0f} MiB at once. Let an administrator raise its max_allowed_packet."
+                f"A row of {_name_of(table)} takes up to {size / 2**20:.0f} MiB, but the server accepts "
+                f"{allowed / 2**20:.0f} MiB at once. Ask an administrator to increase its max_allowed_packet."
             ) from error
 
 
 def _allowed_statement(connection: Any) -> int:
-    """Return how many bytes a statement may have."""
+    """Return the maximum size of a statement in bytes."""
     if connection.adapter.backend != "mysql":
         return POSTGRES_STATEMENT
     return int(connection.query("SELECT @@max_allowed_packet").fetchone()[0])

@@ -1,1 +1,1 @@
-"""The server: settings, the embedded one, the connection, accounts, and DataJoint's inside."""
+"""The database server: settings, the embedded server, the connection, accounts, and DataJoint's internals."""

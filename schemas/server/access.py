@@ -1,7 +1,7 @@
-"""Who is connected and how: the account's role, what the server refuses it in words, and encryption.
+"""The connected account: its role, an explanation of what the server refuses it, and encryption.
 
-Accounts are given one of three roles, which are roles on the server, one set for each prefix:
-``vbn_reader``, ``vbn_worker``, ``vbn_admin``. `populate.admin.accounts` makes and fills them.
+Accounts are granted one of three roles on the server, one set for each prefix: ``vbn_reader``,
+``vbn_worker``, ``vbn_admin``. `populate.admin.accounts` creates them and grants their privileges.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class RefusedError(ServerError, dj.errors.AccessError):
 
 
 def role_name(prefix: str, role: str) -> str:
-    """Return the name that a role of this package has on the server, such as ``vbn_reader``."""
+    """Return the name of a role of this package on the server, such as ``vbn_reader``."""
     return prefix + role
 
 
 def role_of(connection: Any, prefix: str) -> str | None:
-    """Return the role that the connected account has, the one that may most; None if it has none of ours.
+    """Return the most privileged of our roles that the connected account has; None if it has none.
 
-    A superuser of PostgreSQL, which has every role, has none in this sense.
+    A superuser of PostgreSQL, who implicitly has every role, counts as having none.
     """
     if connection.adapter.backend == "mysql":
         text = connection.query("SELECT CURRENT_ROLE()").fetchone()[0]
@@ -56,67 +56,67 @@ def role_of(connection: Any, prefix: str) -> str | None:
     return held[-1] if held else None
 
 
-def require_admin(database: Any, deed: str) -> None:
-    """Raise RefusedError if the account is a reader's or a worker's."""
+def require_admin(database: Any, action: str) -> None:
+    """Raise RefusedError if the account is that of a reader or a worker."""
     if database.role in ("reader", "worker"):
         raise RefusedError(
-            f"The account '{database.connection.conn_info['user']}' ({database.role}) may not {deed} on the "
-            f"{database}. Ask its administrator, or use an account that may."
+            f"The account '{database.connection.conn_info['user']}' ({database.role}) may not {action} on "
+            f"the {database}. Ask its administrator, or use an account that may."
         )
 
 
 def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
-    """Make whatever the server refuses this connection's account a `RefusedError`, in words."""
+    """Turn whatever the server refuses the connected account into a `RefusedError` with an explanation."""
     backend, info = connection.adapter.backend, connection.conn_info
 
-    def in_words(error: Exception, translated: Exception, query: str) -> Exception:
+    def explain(error: Exception, translated: Exception, query: str) -> Exception:
         if _is_read_only(error):
             refused = RefusedError(
-                f"The {backend} server {info['host']}:{info['port']} is read-only, as a replica for "
-                "readers is. Set DJ_HOST to the server that is written to."
+                f"The {backend} server {info['host']}:{info['port']} is read-only, like a replica. "
+                "Set DJ_HOST to the server that accepts writes."
             )
-            refused.__cause__ = error  # by which a worker knows that it may pass
+            refused.__cause__ = error  # tells a worker that it may be temporary
             return refused
         if not isinstance(translated, dj.errors.AccessError) and code_of(error) not in REFUSED:
             return translated
         account = f"'{info['user']}'" + (f" ({role})" if role else "")
         lines = str(error.args[-1] if error.args else error).strip().splitlines()
         return RefusedError(
-            f"The account {account} may not {_deed(query, prefix)} on the {backend} server "
+            f"The account {account} may not {_attempt(query, prefix)} on the {backend} server "
             f"{info['host']}:{info['port']} ({lines[0] if lines else type(error).__name__}). "
             "Ask its administrator, or use an account that may."
         )
 
-    explain_errors(connection, in_words)
+    explain_errors(connection, explain)
 
 
 def _is_read_only(error: Exception) -> bool:
-    """Tell whether the server takes no changes from anybody: a replica, or one that is taken out of use."""
+    """Return whether the server accepts no changes from anybody: a replica, or a server being taken down."""
     code = code_of(error)
     return code in READ_ONLY and ("read-only" in str(error) or not isinstance(code, int))
 
 
-def _deed(query: str, prefix: str) -> str:
-    """Say what a statement would have done, such as ``insert into session.mouse``."""
+def _attempt(query: str, prefix: str) -> str:
+    """Return what a statement would have done, such as ``insert into session.mouse``."""
     verb = VERBS.get(query.split(maxsplit=1)[0].upper() if query.strip() else "")
-    place = re.search(r'[`"]([^`"]+)[`"]\.[`"]([^`"]+)[`"]', query)
-    if verb and place:
-        return f"{verb} {place[1].removeprefix(prefix)}.{place[2]}"
+    table = re.search(r'[`"]([^`"]+)[`"]\.[`"]([^`"]+)[`"]', query)
+    if verb and table:
+        return f"{verb} {table[1].removeprefix(prefix)}.{table[2]}"
     return "do this"
 
 
 def tls_setting(info: Any) -> bool | dict[str, Any] | None:
-    """Return what DataJoint shall be told about encryption: required with a server on another machine.
+    """Return DataJoint's ``use_tls`` argument: encryption is required for a server on another machine.
 
     Parameters
     ----------
-    info : DataJoint's settings of the database; ``use_tls`` True or False decides for any server.
+    info : DataJoint's database settings; ``use_tls`` of True or False applies to any server.
 
     Notes
     -----
-    Given True, DataJoint lets the MySQL driver go on without encryption where the server offers none; a
-    dictionary that is not empty makes it required. The certificate is not checked: those that MySQL makes
-    for itself are signed by nobody else.
+    With True, DataJoint lets the MySQL driver continue without encryption if the server offers none; a
+    dictionary that is not empty makes it mandatory. The certificate is not verified: those that MySQL
+    generates are self-signed.
     """
     if info.use_tls is False or (info.use_tls is None and settings.is_local_host(info.host)):
         return None if info.use_tls is None else False
@@ -124,16 +124,16 @@ def tls_setting(info: Any) -> bool | dict[str, Any] | None:
 
 
 def explain_tls(text: str) -> str | None:
-    """Say in words why no encrypted connection came about; None if the text is about something else."""
+    """Return why no encrypted connection could be made; None if the text is about something else."""
     if "SSL is required but" in text or "SSL was required" in text:
         return (
-            "offers no encryption (TLS), without which passwords and data would cross the network in the "
-            "open. Turn TLS on there, or, on a network that you trust, do without it: DJ_USE_TLS=false "
+            "offers no encryption (TLS), without which passwords and data would cross the network in "
+            "clear text. Enable TLS there or, on a network that you trust, do without: DJ_USE_TLS=false "
             """(or "use_tls": false under "database" in datajoint.json)."""
         )
     if "[SSL" in text or "SSL error" in text:
         return (
-            f"does not agree on encryption (TLS): {text.splitlines()[0]}. Update it, or, on a network that "
+            f"could not negotiate encryption (TLS): {text.splitlines()[0]}. Update it or, on a network that "
             "you trust, do without: DJ_USE_TLS=false."
         )
     return None

@@ -1,4 +1,4 @@
-"""The connection to the database: opening and closing it, what goes wrong in words, locks on the server."""
+"""The connection to the database: opening, closing, explained errors, and locks on the server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Database:
     prefix: str
     store: settings.Store
     embedded: EmbeddedServer | None
-    role: str | None = None  # of the account: reader, worker or admin; None if it was given none of them
+    role: str | None = None  # of the account: reader, worker or admin; None if it has none of these
 
     @property
     def backend(self) -> str:
@@ -37,7 +37,7 @@ class Database:
         return str(self.connection.adapter.backend)
 
     def __str__(self) -> str:
-        """Return the place in words."""
+        """Return the location in readable form."""
         if self.embedded:
             return f"embedded PostgreSQL in {self.embedded.data_folder}"
         info = self.connection.conn_info
@@ -53,7 +53,7 @@ def active() -> Database:
     Raises
     ------
     SettingError
-        If they are bound to none.
+        If they are not bound.
     """
     if _active is None:
         raise SettingError("There is no connection to a database yet. Call schemas.connect() first.")
@@ -67,13 +67,13 @@ def bound_to(prefix: str) -> Database | None:
 
 
 def set_active(database: Database) -> None:
-    """Note which database the table classes are bound to."""
+    """Record which database the table classes are bound to."""
     global _active
     _active = database
 
 
 def open_database(prefix: str | None = None) -> Database:
-    """Connect to the server as `connect` does, whatever tables it has: none, or of another version.
+    """Connect to the server as `connect` does, but accept missing tables and those of another version.
 
     The table classes are not bound to it.
     """
@@ -114,25 +114,25 @@ def _use_store() -> settings.Store:
         try:
             store.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"The array store {store} cannot be made: {error.strerror}.") from error
+            raise StoreError(f"The array store {store} cannot be created: {error.strerror}.") from error
     dj.config.stores[settings.STORE_NAME] = store.spec
     return store
 
 
 def _open_connection() -> Any:
-    """Open a new connection, or return the open one; map what goes wrong to words."""
+    """Open a new connection, or return the open one; explain failures."""
     info = dj.config.database
     if info.user is None or info.password is None:
         raise SettingError(
             f"The server '{info.host}' is configured, but no {'user' if info.user is None else 'password'}. "
             "Set DJ_USER and DJ_PASS, or .secrets/database.user and .secrets/database.password."
         )
-    wanted = f"{info.backend} server {info.host}:{info.port}"
+    server = f"{info.backend} server {info.host}:{info.port}"
     try:
         with quiet_datajoint():
             return dj.conn(reset=not _is_connected_to(info), use_tls=access.tls_setting(info))
     except DRIVER_ERRORS as error:
-        raise ServerError(f"The {wanted} {_explain(error, str(info.user))}") from error
+        raise ServerError(f"The {server} {_explain(error, str(info.user))}") from error
 
 
 def _is_connected_to(info: Any) -> bool:
@@ -144,7 +144,7 @@ def _is_connected_to(info: Any) -> bool:
 
 
 def _explain(error: Exception, user: str) -> str:
-    """Say in words why no connection came about."""
+    """Return why no connection could be made."""
     text = str(error).strip()
     if about_tls := access.explain_tls(text):
         return about_tls
@@ -154,13 +154,13 @@ def _explain(error: Exception, user: str) -> str:
         return f"knows no user '{user}'. Check DJ_USER."
     return (
         f"does not answer ({text.splitlines()[0] if text else type(error).__name__}). "
-        "Check that it runs, and DJ_HOST and DJ_PORT; without DJ_HOST the embedded server is used."
+        "Check that it is running, and check DJ_HOST and DJ_PORT; without DJ_HOST, the embedded one is used."
     )
 
 
 @contextlib.contextmanager
 def quiet_datajoint() -> Iterator[None]:
-    """Silence DataJoint's log while a failure may still be explained better by us."""
+    """Silence DataJoint's log while we may still give a better explanation of a failure."""
     logger = logging.getLogger("datajoint")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -172,12 +172,12 @@ def quiet_datajoint() -> Iterator[None]:
 
 @contextlib.contextmanager
 def server_lock(name: str, database: Database | None = None) -> Iterator[None]:
-    """Let one process at a time do something; the server frees the lock of a dead one.
+    """Allow one process at a time into the block; the server releases the lock of a process that dies.
 
     Parameters
     ----------
-    name : what is done; other prefixes have locks of their own.
-    database : the database in question, by default the connected one.
+    name : name of the lock; each schema prefix has its own.
+    database : the database, by default the connected one.
     """
     database = database or active()
     full_name, query = f"{database.prefix}{name}", database.connection.query

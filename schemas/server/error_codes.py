@@ -1,6 +1,6 @@
-"""What the servers' error codes mean: MySQL's numbers (errno) and PostgreSQL's SQLSTATEs.
+"""The servers' error codes, by meaning: MySQL's numbers (errno) and PostgreSQL's SQLSTATEs.
 
-Their names are the drivers' own; the numbers that PyMySQL has no name for are named here.
+The names are those of the drivers; numbers that PyMySQL does not name are named here.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from psycopg2 import errorcodes as postgres
 from pymysql.constants import CR as CLIENT
 from pymysql.constants import ER as MYSQL
 
-CONNECTION_CLOSED = 0  # of PyMySQL itself
+CONNECTION_CLOSED = 0  # PyMySQL's own
 NEED_REPREPARE = 1615
 READ_ONLY_MODE = 1836
-CONNECTION_KILLED = 1927  # of MariaDB
+CONNECTION_KILLED = 1927  # MariaDB
 USER_LOCK_DEADLOCK = 3058
 SESSION_WAS_KILLED = 3169
 LOCK_NOWAIT = 3572
@@ -24,7 +24,7 @@ REFUSED: frozenset[Code] = frozenset(
     {MYSQL.ACCESS_DENIED_ERROR, MYSQL.SPECIFIC_ACCESS_DENIED_ERROR, MYSQL.PROCACCESS_DENIED_ERROR}
     | {MYSQL.CANT_CREATE_USER_WITH_GRANT}
 )
-"""On MySQL, global privileges and accounts are refused; DataJoint passes these on as they are."""
+"""MySQL refuses a global privilege or an operation on accounts; DataJoint does not translate these."""
 
 MAY_NOT_LOCK: frozenset[Code] = frozenset(
     {MYSQL.DBACCESS_DENIED_ERROR, MYSQL.ACCESS_DENIED_ERROR, MYSQL.SPECIFIC_ACCESS_DENIED_ERROR}
@@ -34,17 +34,17 @@ MAY_NOT_LOCK: frozenset[Code] = frozenset(
 READ_ONLY: frozenset[Code] = frozenset(
     {MYSQL.OPTION_PREVENTS_STATEMENT, READ_ONLY_MODE, postgres.READ_ONLY_SQL_TRANSACTION}
 )
-"""The server takes no changes; the first is said of other options, too."""
+"""The server accepts no changes; MySQL uses the first code for other options, too."""
 
 ACCOUNT_EXISTS: frozenset[Code] = frozenset({MYSQL.CANNOT_USER, postgres.DUPLICATE_OBJECT})
-"""An account cannot be made; the former is all that MySQL says of whatever cannot be done with one."""
+"""An account cannot be created; MySQL uses its code for every failed operation on accounts."""
 
 LOCKED: frozenset[Code] = frozenset(
     {MYSQL.LOCK_WAIT_TIMEOUT, MYSQL.LOCK_DEADLOCK, MYSQL.TABLE_DEF_CHANGED, NEED_REPREPARE}
     | {USER_LOCK_DEADLOCK, LOCK_NOWAIT, postgres.SERIALIZATION_FAILURE, postgres.DEADLOCK_DETECTED}
     | {postgres.LOCK_NOT_AVAILABLE, postgres.QUERY_CANCELED}
 )
-"""Somebody else holds, or held, what the statement needs."""
+"""Another client holds, or held, a lock that the statement needs."""
 
 _LOST = frozenset(
     {CONNECTION_CLOSED, CLIENT.CR_UNKNOWN_ERROR, CLIENT.CR_CONNECTION_ERROR, CLIENT.CR_CONN_HOST_ERROR}
@@ -77,10 +77,10 @@ def code_of(error: BaseException) -> Code:
 
 
 def is_lost(code: Code) -> bool:
-    """Tell whether the connection is lost."""
+    """Return whether the connection is lost."""
     return code in _LOST or (isinstance(code, str) and code.startswith(_LOST_STATES))
 
 
 def is_away(code: Code) -> bool:
-    """Tell whether the server is away for now, or takes nothing for now: lost, full, read-only."""
+    """Return whether the server is unavailable for now: connection lost, disk full, read-only."""
     return code in _AWAY or (isinstance(code, str) and code.startswith(_AWAY_STATES))

@@ -1,12 +1,12 @@
-"""Where the database and the array store are, as this process is configured.
+"""The locations of the database and the array store, as configured for this process.
 
-DataJoint's own settings (``DJ_*``, ``datajoint.json``) decide. Where they name no server, an
-embedded PostgreSQL under ``VBN_HOME`` is used. Nothing here opens a connection.
+DataJoint's own settings (``DJ_*``, ``datajoint.json``) decide. If they name no server, an embedded
+PostgreSQL under ``VBN_HOME`` is used. Nothing here opens a connection.
 
 ============  ========================================================================
 ``VBN_HOME``  folder of the embedded server and of the default store; default: the user's
               data folder, ``/var/lib/vbn`` for root
-``VBN_PREFIX``  beginning of the database schemas' names; default ``vbn_``
+``VBN_PREFIX``  prefix of the database schemas' names; default ``vbn_``
 ============  ========================================================================
 """
 
@@ -33,25 +33,25 @@ def schema_prefix(prefix: str | None = None) -> str:
     Raises
     ------
     SettingError
-        If it is no plain lower-case identifier of at most 40 characters.
+        If it is not a plain lower-case identifier of at most 40 characters.
     """
     chosen = prefix if prefix is not None else os.environ.get("VBN_PREFIX", DEFAULT_PREFIX)
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", chosen):
         raise SettingError(
-            f"The schema prefix '{chosen}' cannot be used: it must be lower-case letters, digits and "
-            "underscores, start with a letter and have at most 40 characters (VBN_PREFIX, --prefix)."
+            f"The schema prefix '{chosen}' cannot be used: it must consist of lower-case letters, digits "
+            "and underscores, start with a letter and have at most 40 characters (VBN_PREFIX, --prefix)."
         )
     return chosen
 
 
 def is_local_host(host: str) -> bool:
-    """Tell whether a host, perhaps with a port, is this machine by name, or the folder of a Unix socket."""
+    """Return whether a host, with or without a port, names this machine or is a Unix socket's folder."""
     return host.startswith("/") or host.split(":")[0] in LOCAL_HOSTS
 
 
 def server_is_configured() -> bool:
-    """Tell whether DataJoint's settings name a database server (else the embedded one is used)."""
-    # DJ_HOST counts, but a file that cannot be read is an error with it too: it may name the store.
+    """Return whether DataJoint's settings name a database server (otherwise the embedded one is used)."""
+    # The file comes first: an unreadable one is an error even with DJ_HOST, since it may configure the store.
     return _names_host(_configuration_file()) or bool(os.environ.get("DJ_HOST"))
 
 
@@ -60,7 +60,7 @@ def _configuration_file() -> Path | None:
 
 
 def _names_host(path: Path | None) -> bool:
-    """Tell whether datajoint.json names a host. DataJoint itself passes over a file that it cannot read."""
+    """Return whether datajoint.json names a host. DataJoint itself ignores a file that it cannot read."""
     if path is None:
         return False
     try:
@@ -70,30 +70,29 @@ def _names_host(path: Path | None) -> bool:
         raise SettingError(f"{path} cannot be read: {error}. Correct it or remove it.") from error
 
 
-_default: dict[str, object] | None = (
-    None  # what `resolve_store` itself chose, to tell it from a configured one
-)
+# Set by `resolve_store`, to distinguish the default store from a configured one.
+_default: dict[str, object] | None = None
 
 
 @dataclass(frozen=True)
 class Store:
-    """The array store: DataJoint's settings for it, and what they mean for a person."""
+    """The array store: DataJoint's settings for it, and its location in readable form."""
 
     spec: dict[str, object]
     is_default: bool
 
     @property
     def folder(self) -> Path | None:
-        """The store's folder, or None where it is no folder (S3 and the like)."""
+        """The store's folder, or None if it is not a folder (S3 and the like)."""
         return Path(str(self.spec["location"])) if self.spec.get("protocol") == "file" else None
 
     def __str__(self) -> str:
-        """Return the place in words."""
+        """Return the location in readable form."""
         return str(self.folder or f"{self.spec.get('protocol')}://{self.spec.get('bucket')}")
 
 
 def _require_usable(spec: object) -> None:
-    """Raise SettingError unless DataJoint can work with the store's settings."""
+    """Raise SettingError unless DataJoint can use the store's settings."""
     try:
         if not isinstance(spec, dict):
             raise TypeError(f"it must be an object, not {json.dumps(spec)}")
@@ -111,8 +110,8 @@ def resolve_store() -> Store:
     Raises
     ------
     SettingError
-        If the server is on another machine and no store is configured: arrays written to a
-        folder of this machine would be out of everybody else's reach.
+        If the server is on another machine and no store is configured: nobody else could read
+        arrays written to a folder of this machine.
     """
     global _default
     configured = dj.config.stores.get(STORE_NAME)
@@ -122,7 +121,7 @@ def resolve_store() -> Store:
     if server_is_configured() and not is_local_host(dj.config.database.host):
         raise SettingError(
             f"The database is on '{dj.config.database.host}', but no array store is configured. "
-            "Set one that every machine reaches, for example "
+            "Set one that every machine can reach, for example "
             """DJ_STORES='{"vbn": {"protocol": "file", "location": "/shared/vbn-store"}}' """
             "or the same under 'stores' in datajoint.json."
         )

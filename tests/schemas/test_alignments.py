@@ -218,7 +218,7 @@ def name_of(fields: dict[str, Any]) -> str:
 
 
 CASES = {name_of(fields): (fields, count) for fields, count in cases()}
-# Narrower than the defaults', so that no set has the content of one of these.
+# Narrower than the defaults', so that no set has the same content as one of these.
 SHARED = {"block_condition": "null", "window_stop": 0.5}
 
 
@@ -317,7 +317,7 @@ def test_the_defaults_of_the_gap_are_the_same_set(aligned: Any) -> None:
     database, _ = aligned
     database.connect()
     assert psth.Alignment.get("all_lick_bout").bout_gap == 0.7
-    with pytest.raises(ConflictError, match="has the content of 'all_lick_bout'"):
+    with pytest.raises(ConflictError, match="has the same content as 'all_lick_bout'"):
         psth.Alignment.add("mine", {**content_of("all_lick_bout"), "bout_gap": None})
     with pytest.raises(SettingError, match=r"bout_gap_s|positive"):
         psth.Alignment.add("mine", {**content_of("all_lick_bout"), "bout_gap": -1.0})

@@ -66,9 +66,9 @@ def test_a_piece_is_copied_as_it_is_in_the_file(bound: Any, lfp_file: Path) -> N
 def test_a_piece_keeps_its_name_and_its_content(bound: Any) -> None:
     assert ecephys.add_lfp_piece("the end", start_s=190.0)
     assert not ecephys.add_lfp_piece("the end", start_s=190.0)
-    with pytest.raises(ConflictError, match="exists with another content"):
+    with pytest.raises(ConflictError, match="exists with other content"):
         ecephys.add_lfp_piece("the end", start_s=191.0)
-    with pytest.raises(ConflictError, match="has the content of 'the end'"):
+    with pytest.raises(ConflictError, match="has the same content as 'the end'"):
         ecephys.add_lfp_piece("the last", start_s=190.0)
     (ecephys.LfpPieceParams & {"lfp_piece": "the end"}).delete_quick()
 

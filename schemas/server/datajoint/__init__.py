@@ -1,11 +1,12 @@
-"""The only place that imports DataJoint, and that knows of it what its documentation does not promise.
+"""The only place that imports DataJoint and relies on its undocumented behavior.
 
-Every other module takes ``dj`` and the functions below from here, so that a new version is looked at in one
-place: ``tests/schemas/server/test_datajoint.py`` asks for each assumption by itself. `binding` ties table
-classes to a database, `headings` reads what their columns are, `by_columns` takes rows in and out.
+All other modules import ``dj`` and the functions below from here, so that a new version of DataJoint has to
+be reviewed in one place only; ``tests/schemas/server/test_datajoint.py`` tests each assumption separately.
+`binding` binds table classes to a database, `headings` reads their columns, `by_columns` inserts and decodes
+rows.
 
-DataJoint is imported without its notices: that ``datajoint.json`` is missing is a supported state here (the
-embedded server), and that one of DataJoint's own modules is deprecated concerns DataJoint.
+Some of DataJoint's warnings are silenced on import: a missing ``datajoint.json`` is supported here (the
+embedded server), and a deprecation within DataJoint concerns only DataJoint.
 """
 
 from __future__ import annotations
@@ -44,17 +45,17 @@ Key = dict[str, Any]
 
 
 def current_connection() -> Any:
-    """Return the connection that ``dj.conn()`` would return, None if it would open one."""
+    """Return the connection that ``dj.conn()`` would return, None if it would open a new one."""
     return instance._singleton_connection
 
 
 def driver_of(connection: Any) -> Any:
-    """Return the driver's connection, of PyMySQL or psycopg2."""
+    """Return the underlying connection of PyMySQL or psycopg2."""
     return connection._conn
 
 
 def settings_of(connection: Any) -> Any:
-    """Return the settings that a connection was made with."""
+    """Return the settings that a connection was opened with."""
     return connection._config
 
 
@@ -65,56 +66,56 @@ def configuration_source() -> str | None:
 
 
 def reconnect(connection: Any) -> None:
-    """Connect anew: a connection that was interrupted in the middle of an answer has lost its place."""
+    """Reopen a connection: if interrupted in the middle of a result, it is out of step with the server."""
     connection.close()
     connection.connect()
     connection._in_transaction = False
 
 
 def explain_errors(connection: Any, explain: Callable[[Exception, Exception, str], Exception]) -> None:
-    """Let a function say what a connection raises.
+    """Let a function replace the exceptions that a connection raises.
 
     Parameters
     ----------
     connection : the connection.
-    explain : given the driver's exception, DataJoint's for it, and the statement.
+    explain : called with the driver's exception, DataJoint's translation of it, and the statement.
     """
     adapter = connection.adapter
     translate = type(adapter).translate_error
 
-    def translate_in_words(error: Exception, query: str = "") -> Exception:
+    def translate_and_explain(error: Exception, query: str = "") -> Exception:
         return explain(error, translate(adapter, error, query), query)
 
-    adapter.translate_error = translate_in_words
+    adapter.translate_error = translate_and_explain
 
 
 def condition_of(table: Any, restriction: Any) -> str:
-    """Return the condition on a table's rows that a restriction is in SQL."""
+    """Return a restriction of a table as an SQL condition."""
     return str(make_condition(table, restriction, set()))
 
 
 def takes_rows(table: Any) -> bool:
-    """Tell whether DataJoint inserts into a table: not into an auto-populated one outside of its make."""
+    """Return whether DataJoint allows inserts into a table, auto-populated ones only within their make."""
     return bool(getattr(table, "_allow_insert", True))
 
 
 def decode_array(stored: Any, connection: Any) -> Any:
-    """Return the reference to an array in the store that the value of a ``<npy@vbn>`` column is."""
+    """Return the stored value of a ``<npy@vbn>`` column as a reference to the array in the store."""
     return get_codec("npy").decode(stored, context={"config": settings_of(connection)})
 
 
 def open_stored(store: str, path: str) -> BinaryIO:
-    """Open a file of a store."""
+    """Open a file in a store for reading."""
     backend = get_store_backend(store)
     file: BinaryIO = backend.fs.open(backend._full_path(path), "rb")
     return file
 
 
 class JobTable(dj.Job):
-    """A job table that is there."""
+    """A job table that already exists."""
 
     def _generate_definition(self) -> str:
-        """Return nothing: DataJoint reads the foreign keys of all schemas for what only a new table needs."""
+        """Return nothing: only a new table needs it, and it takes reading the foreign keys of all schemas."""
         return ""
 
     def key_of(self, row: Key) -> Key:

@@ -1,4 +1,4 @@
-"""Table classes, and the database that they are bound to."""
+"""Binding table classes to a database."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from vbn.errors import SettingError
 
 
 class _NoDatabase:
-    """What a class has for connection and heading before it is bound: an error in words at any use."""
+    """Connection and heading of a class before it is bound: any use raises an error that says what to do."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # asked by Python's own tools, whether there is such a thing
+        if name.startswith("__"):  # probed by Python's own tools
             raise AttributeError(name)
         self._refuse()
 
@@ -26,13 +26,13 @@ class _NoDatabase:
 
 
 class Schema(dj.Schema):
-    """A database schema, whose table classes say what to do while they are bound to none."""
+    """A database schema whose table classes, while unbound, raise an error that says what to do."""
 
     database: str | None
     connection: Any
 
     def __call__(self, cls: type, *, context: dict[str, Any] | None = None) -> type:
-        """Note a table class."""
+        """Register a table class."""
         super().__call__(cls, context=context or sys._getframe(1).f_locals)
         if not self.is_activated():
             for part in part_classes(cls):
@@ -51,23 +51,23 @@ class Schema(dj.Schema):
 
         Parameters
         ----------
-        name : of the schema on the server.
-        connection : to the server.
-        create : whether schema and tables that are not there are made.
+        name : name of the schema on the server.
+        connection : connection to the server.
+        create : whether to create the schema and tables if they are missing.
         """
         if self.database == name and self.connection is connection:
             if create:
-                self._declare_absent()
+                self._declare_missing()
             return
         for cls in self.masters:  # DataJoint appends the definition on each activation
             cls.__doc__ = (cls.__doc__ or "").split("\nTable definition:\n")[0]
         if self.connection is not None:
-            # DataJoint reads the dependencies of all schemas that were ever activated, each time anew.
+            # Otherwise DataJoint keeps reading the dependencies of every schema that was ever activated.
             self.connection.schemas.pop(self.database, None)
         self.database = self.connection = None
         self.activate(name, connection=connection, create_schema=create, create_tables=create)
 
-    def _declare_absent(self) -> None:
+    def _declare_missing(self) -> None:
         self.create_tables = True
         for cls, context in self.declare_list:
             self._decorate_master(cls, context)
@@ -82,10 +82,10 @@ def part_classes(cls: type) -> list[Any]:
 
 @contextlib.contextmanager
 def tables_known_to_exist() -> Iterator[None]:
-    """Bind classes to tables that were all found by one question: DataJoint asks for each of them again."""
-    asking = dj.Table.is_declared
+    """Bind classes without a query per table: a single query has already found that all tables exist."""
+    is_declared = dj.Table.is_declared
     dj.Table.is_declared = property(lambda _table: True)
     try:
         yield
     finally:
-        dj.Table.is_declared = asking
+        dj.Table.is_declared = is_declared

@@ -1,8 +1,8 @@
-"""Rows in and out by columns.
+"""Inserting and decoding rows column by column.
 
-DataJoint prepares and decodes each value by itself, and looks up its column's type each time, which takes
-some ten times as long as the server does. Here each column is looked at once. ``benchmarks/inserts.py`` and
-``benchmarks/fetching.py`` show it.
+DataJoint encodes and decodes values one at a time and looks up the column's type for each, which takes about
+ten times as long as the server needs. Here the type of each column is looked up once, as measured by
+``benchmarks/inserts.py`` and ``benchmarks/fetching.py``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ ESCAPED_BY_COPY = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "
 
 
 def is_plain(table: Any, rows: list[dict[str, Any]]) -> bool:
-    """Say whether rows hold nothing that DataJoint would put into the store, default, note or refuse."""
+    """Return whether rows have nothing that DataJoint would put into the store, fill in, record or refuse."""
     if not takes_rows(table) or settings_of(table.connection).provenance.capture:
-        return False  # an auto-populated table, outside of its make
+        return False  # DataJoint refuses the rows, or adds to them
     names, attributes = rows[0].keys(), table.heading.attributes
     return (
         all(row.keys() == names for row in rows)
@@ -37,18 +37,18 @@ def is_plain(table: Any, rows: list[dict[str, Any]]) -> bool:
 
 
 def _is_packed(attribute: Any) -> bool:
-    """Say whether an attribute is a ``<blob>`` within the row, whose codec needs the value alone."""
+    """Return whether an attribute is a ``<blob>`` stored in the row, whose codec needs only the value."""
     return attribute.codec is not None and attribute.codec.name == "blob" and not attribute.store
 
 
 def insert_by_columns(table: Any, rows: list[dict[str, Any]]) -> None:
-    """Insert what ``table.insert(rows)`` would."""
+    """Insert the same rows as ``table.insert(rows)``."""
     connection, attributes = table.connection, table.heading.attributes
-    columns = [_sent(attributes[name], [row[name] for row in rows]) for name in rows[0]]
+    columns = [_encoded(attributes[name], [row[name] for row in rows]) for name in rows[0]]
     names = ",".join(map(connection.adapter.quote_identifier, rows[0]))
     into = f"{table.full_table_name} ({names})"
     if connection.adapter.backend == "postgresql":
-        lines = "\n".join(map("\t".join, zip(*map(_copied, columns), strict=True)))
+        lines = "\n".join(map("\t".join, zip(*map(_copy_texts, columns), strict=True)))
         _copy(connection, f"COPY {into} FROM STDIN", lines)
     else:
         texts = (_literals(values, driver_of(connection)) for values in columns)
@@ -56,8 +56,8 @@ def insert_by_columns(table: Any, rows: list[dict[str, Any]]) -> None:
         connection.query(f"INSERT INTO {into} VALUES ({values})")  # noqa: S608
 
 
-def _sent(attribute: Any, values: list[Any]) -> list[Any]:
-    """Return a column's values as DataJoint hands them to the driver; None is NULL."""
+def _encoded(attribute: Any, values: list[Any]) -> list[Any]:
+    """Return a column's values as DataJoint passes them to the driver; None is NULL."""
     if attribute.codec is not None:
         return [None if value is None else attribute.codec.encode(value) for value in values]
     if attribute.json:
@@ -70,20 +70,20 @@ def _sent(attribute: Any, values: list[Any]) -> list[Any]:
     return values
 
 
-def _copied(values: list[Any]) -> list[str]:
+def _copy_texts(values: list[Any]) -> list[str]:
     """Return a column's values in the text format of PostgreSQL's COPY."""
-    texts = {value: _copied_value(value) for value in set(values)}  # most values of a column are repeated
+    texts = {value: _copy_text(value) for value in set(values)}  # most values of a column are repeated
     return [texts[value] for value in values]
 
 
-def _copied_value(value: Any) -> str:
+def _copy_text(value: Any) -> str:
     if value is None:
         return "\\N"
     return f"\\\\x{value.hex()}" if isinstance(value, bytes) else str(value).translate(ESCAPED_BY_COPY)
 
 
 def _copy(connection: Any, statement: str, lines: str) -> None:
-    """Insert by PostgreSQL's COPY, which takes half the time of a statement with values."""
+    """Insert with PostgreSQL's COPY, which takes half the time of an INSERT statement."""
     with connection.adapter.get_cursor(driver_of(connection)) as cursor:
         try:
             cursor.copy_expert(statement, io.BytesIO(lines.encode()))
@@ -92,16 +92,16 @@ def _copy(connection: Any, statement: str, lines: str) -> None:
 
 
 def _literals(values: list[Any], driver: Any) -> list[str]:
-    """Return a column's values as PyMySQL writes them, slower, in a statement with arguments."""
+    """Return a column's values as SQL literals, as PyMySQL writes a statement's arguments, but faster."""
     return ["NULL" if value is None else driver.escape(value, driver.encoders) for value in values]
 
 
 def decoded_values(attribute: Any, values: Sequence[Any], connection: Any) -> Sequence[Any]:
-    """Return a column's values as DataJoint's fetch gives them, from what the server gave."""
+    """Return the server's values of a column as DataJoint's fetch returns them."""
     if attribute.original_type == "bool":  # a number on MySQL
         return [None if value is None else bool(value) for value in values]
     if not (attribute.codec or attribute.json or attribute.uuid):
         return values
     if attribute.json and not attribute.codec and connection.adapter.backend == "postgresql":
-        return values  # the driver has decoded them; DataJoint would fail at plain text
+        return values  # the driver has decoded them; DataJoint would fail on plain text
     return [decode_attribute(attribute, value, connection=connection) for value in values]

@@ -1,9 +1,9 @@
 """Headings, read for all tables of a schema at once.
 
-DataJoint asks the server seven questions about a table when its heading is first used, and forgets a job
-table's from one object to the next. Here the answers for all tables of a schema are fetched together when the
-first is needed, and given to DataJoint in the form that it asks for; what is made of them is its own doing.
-What it asks otherwise goes to the server.
+DataJoint sends seven queries for the heading of a table when it is first used, and does not keep that of a
+job table from one object to the next. Here the results for all tables of a schema are fetched together when
+the first is needed, and returned to DataJoint in the form of its own queries; DataJoint still builds the
+headings. All other queries go to the server.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 
 from schemas.server.datajoint import Heading
 
-# DataJoint's questions about one table, and the same about all tables of a schema.
+# DataJoint's queries about one table, and the same queries about all tables of a schema.
 TABLES, COLUMNS = "get_table_info_sql", "get_columns_sql"
 KEYS, INDEXES = "get_primary_key_sql", "get_indexes_sql"
-QUESTIONS = {
+QUERIES = {
     "postgresql": {
         TABLES: "SELECT t.*, table_name AS of_table, obj_description((quote_ident(table_schema) || '.' || "
         "quote_ident(table_name))::regclass, 'pg_class') AS table_comment "
@@ -47,12 +47,12 @@ QUESTIONS = {
         "WHERE index_name <> 'PRIMARY' AND table_schema = %s ORDER BY index_name, seq_in_index",
     },
 }
-LINEAGE = "~lineage"  # DataJoint's table of where a schema's attributes come from
-ASKS_FOR_LINEAGE = re.compile(r"\s*SELECT attribute_name, lineage FROM (\S+)\s+WHERE table_name = %s\s*")
+LINEAGE = "~lineage"  # DataJoint's table of the origin of a schema's attributes
+LINEAGE_QUERY = re.compile(r"\s*SELECT attribute_name, lineage FROM (\S+)\s+WHERE table_name = %s\s*")
 
 
-class _Answer:
-    """Rows, as a driver's cursor gives them."""
+class _Result:
+    """Rows with the interface of a driver's cursor."""
 
     def __init__(self, rows: list[Any]) -> None:
         self._rows = rows
@@ -67,75 +67,76 @@ class _Answer:
         return iter(self._rows)
 
 
-class _Answering:
-    """A connection that knows what DataJoint is about to ask about the tables of a schema."""
+class _CachingConnection:
+    """A connection that holds the results of DataJoint's queries about the tables of a schema."""
 
     def __init__(self, connection: Any, schema: str) -> None:
         self.adapter = connection.adapter
         self._connection = connection
         self._tables: set[str] = set()
-        self._answers: dict[Any, list[Any]] = {}
-        for question, statement in QUESTIONS[self.adapter.backend].items():
+        self._results: dict[Any, list[Any]] = {}
+        for method, statement in QUERIES[self.adapter.backend].items():
             rows = connection.query(statement, args=(schema,), as_dict=True).fetchall()
-            asked = functools.partial(getattr(self.adapter, question), schema)
-            self._keep(((row.pop("of_table"), row) for row in rows), asked)
+            query_of = functools.partial(getattr(self.adapter, method), schema)
+            self._keep(((row.pop("of_table"), row) for row in rows), query_of)
         if LINEAGE in self._tables:
             table = ".".join(map(self.adapter.quote_identifier, (schema, LINEAGE)))
             lineages = f"SELECT table_name, attribute_name, lineage FROM {table}"  # noqa: S608
             rows = connection.query(lineages).fetchall()
             self._keep(((name, row) for name, *row in rows), lambda name: (table, name))
 
-    def _keep(self, rows: Iterable[tuple[str, Any]], asked: Callable[[str], Any]) -> None:
-        """Keep rows, each with its table's name, as the answers to a question; no rows are one as well."""
+    def _keep(self, rows: Iterable[tuple[str, Any]], query_of: Callable[[str], Any]) -> None:
+        """Keep rows, each with its table's name, as the results of a query per table, also empty ones."""
         found: dict[str, list[Any]] = {name: [] for name in self._tables}
         for name, row in rows:
             found.setdefault(name, []).append(row)
         self._tables |= found.keys()
-        self._answers |= {asked(name): answer for name, answer in found.items()}
+        self._results |= {query_of(name): result for name, result in found.items()}
 
     def query(self, statement: str, args: Sequence[Any] = (), **options: Any) -> Any:
-        """Answer DataJoint's question, from what is known where it is known."""
-        lineage = ASKS_FOR_LINEAGE.fullmatch(statement)
-        known = self._answers.get((lineage[1], *args) if lineage else statement)
+        """Return the kept result of a query, or else send it to the server."""
+        lineage = LINEAGE_QUERY.fullmatch(statement)
+        known = self._results.get((lineage[1], *args) if lineage else statement)
         if known is None:
             return self._connection.query(statement, args=args, **options)
-        return _Answer(known)
+        return _Result(known)
 
 
-class _Shared:
-    """Of which schemas headings are read at once, and what was read."""
+class _Cache:
+    """The schemas whose headings are read at once, and what was read."""
 
     connection: Any = None
     schemas: Collection[str] = ()
-    read: ClassVar[dict[str, _Answering]] = {}
+    read: ClassVar[dict[str, _CachingConnection]] = {}
 
 
 def read_at_once(connection: Any, schemas: Collection[str]) -> None:
-    """Read the headings of the tables of these schemas at once from now on, and anew.
+    """From now on, read the headings of each of these schemas at once; forget what was read before.
 
     Parameters
     ----------
-    connection : the tables' connection; others, and tables that are made later, are asked for by themselves.
+    connection : the tables' connection; for others, and for tables created later, DataJoint queries the
+        server.
     schemas : names of the schemas on the server.
     """
-    _Shared.connection, _Shared.schemas = connection, schemas
-    _Shared.read.clear()
+    _Cache.connection, _Cache.schemas = connection, schemas
+    _Cache.read.clear()
 
 
-_read_by_itself = Heading._init_from_database
+_read_from_server = Heading._init_from_database
 
 
 def _read(heading: Any) -> None:
     info = heading.table_info
     connection, schema = info["conn"], info["database"]
-    if connection is not _Shared.connection or schema not in _Shared.schemas:
-        _read_by_itself(heading)
+    if connection is not _Cache.connection or schema not in _Cache.schemas:
+        _read_from_server(heading)
         return
-    if schema not in _Shared.read:
-        _Shared.read[schema] = _Answering(connection, schema)
-    heading.table_info = {**info, "conn": _Shared.read[schema]}
+    if schema not in _Cache.read:
+        _Cache.read[schema] = _CachingConnection(connection, schema)
+    heading.table_info = {**info, "conn": _Cache.read[schema]}
     try:
-        _read_by_itself(heading)
+        _read_from_server(heading)
     finally:
         heading.table_info = info
 

@@ -59,10 +59,10 @@ def test_a_new_set_is_computed_beside_the_old_one(make_database: Any, populated_
         ),
         (("PerformanceParams", "x", "--like", "allensdk", "--set", "sliding_window=five"), "sliding_window"),
         (("PerformanceParams", "x", "--set", "sliding_window=5"), "needs reward_rate_half_window"),
-        (("PerformanceParams", "x", "--like", "allensdk"), "has the content of 'allensdk'"),
+        (("PerformanceParams", "x", "--like", "allensdk"), "has the same content as 'allensdk'"),
         (
             ("PerformanceParams", "allensdk", "--like", "allensdk", "--set", "sliding_window=5"),
-            "another content",
+            "other content",
         ),
     ],
 )

@@ -241,8 +241,8 @@ def test_a_file_that_went_away_fails_in_words_and_is_made_after_retry(
     away = path.rename(path.with_suffix(".away"))
     failed = database.call("populate", "--table", "Licks", "--table", "Running", check=False)
     problem = (
-        f"{path}: No such file or directory. It was registered from there: bring it back, "
-        "or name its new place (vbn roots, vbn relocate)."
+        f"{path}: No such file or directory. It was registered there: restore it, "
+        "or set its new location (vbn roots, vbn relocate)."
     )
     assert failed.returncode == 1
     assert failed.stdout == "0 entries made, 2 failed.\n"
@@ -284,7 +284,7 @@ def test_a_file_of_another_size_than_registered_is_not_imported(
     done = database.call("populate", "--table", "Licks", check=False)
     assert (
         f"{path}: it has {size + 4} bytes, but had {size} when it was registered. "
-        "Bring the registered file back." in done.stderr
+        "Restore the registered file." in done.stderr
     )
 
 

@@ -148,7 +148,7 @@ def test_probes_are_drawn_with_the_units_that_pass(tables: Any, session_id: int,
             ("probe", "--session", 9_000_000_003),
             "Session 9000000003 is not registered. Near to it: 900000000",
         ),
-        (("training", "--mouse", "99001"), "Nothing is known of mouse '99001'. Near to it: 990001."),
+        (("training", "--mouse", "99001"), "Mouse '99001' is unknown. Near to it: 990001."),
         (
             ("probe", "--session", "first", "--probe", "probZ"),
             "has no probe 'probZ'. Near to it: probeB, probeA.",

@@ -191,7 +191,7 @@ def test_a_misspelt_name_is_answered_with_the_names(
 def test_without_units_it_says_what_to_do(empty_database: Any, tmp_path: Path) -> None:
     out = tmp_path / "figure.png"
     no_unit = empty_database.call("plot", "unit", "--unit", 1, "--out", out, check=False)
-    assert "There is no unit 1. There is none yet: vbn populate." in no_unit.stderr
+    assert "There is no unit 1. There is none yet. Run: vbn populate" in no_unit.stderr
     nothing = empty_database.call("plot", "hierarchy", "--out", out, check=False)
     assert nothing.returncode == 1
     assert "There are no such units." in nothing.stderr

@@ -111,7 +111,7 @@ DAMAGES: dict[Damage, Refused] = {
     long_quality: Refused(
         "Recording",
         r"Recording\.Unit cannot hold quality = '(good ){12}\.\.\. \(\d+ characters\)' of unit_id \d+, "
-        r"and \d+ more: text of at most 16 characters, none of them character 0, is expected",
+        r"and \d+ more: text of at most 16 characters without NUL characters is expected",
     ),
     long_acronym: Refused(
         "Recording",

@@ -200,7 +200,7 @@ def test_a_path_that_is_not_utf8_is_refused_in_words(
     done = shared_database.vbn("register", path, check=False)
     assert done.returncode == 1
     assert done.stderr.strip() == (
-        f"vbn: {open_folder}/b\\udcffd.nwb: its path is not text in UTF-8, as a database holds it. "
+        f"vbn: {open_folder}/b\\udcffd.nwb: its path is not valid UTF-8, which a database requires. "
         "Rename the file or the folder."
     )
     assert (

@@ -109,7 +109,7 @@ def test_a_name_that_cannot_be_one_is_refused(machine: Machine, tmp_path: Path, 
 def test_a_folder_that_is_not_there_is_refused(machine: Machine, tmp_path: Path) -> None:
     done = machine.call("roots", "set", "data", tmp_path / "nowhere", check=False)
     assert done.returncode == 1
-    assert f"{tmp_path / 'nowhere'} is no folder on this machine" in done.stderr
+    assert f"{tmp_path / 'nowhere'} is not a folder on this machine" in done.stderr
     assert machine.json("roots", "list") == {}
 
 

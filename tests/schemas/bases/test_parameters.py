@@ -54,7 +54,7 @@ def test_a_known_content_under_another_name_is_refused(
     synthetic_database: Any, table: str, name: str
 ) -> None:
     cls = parameters.parameter_tables()[table]
-    with pytest.raises(ConflictError, match=f"'mine' .* has the content of '{name}'. Use that one"):
+    with pytest.raises(ConflictError, match=f"'mine' .* has the same content as '{name}'. Use that one"):
         cls.add("mine", cls.defaults[name])
 
 
@@ -86,7 +86,7 @@ def test_a_table_that_lacks_a_default_set_or_has_an_old_one_is_seeded_again(para
 
 
 def test_another_content_under_a_known_name_is_refused(params: Any) -> None:
-    with pytest.raises(ConflictError, match=r"'allensdk' .*exists with another content"):
+    with pytest.raises(ConflictError, match=r"'allensdk' .*exists with other content"):
         params.add("allensdk", PerformanceParameters(sliding_window=50))
     assert params.get("allensdk") == PerformanceParameters()
 
@@ -124,7 +124,7 @@ def test_a_content_that_cannot_be_is_refused(params: Any, change: dict[str, Any]
 def test_a_content_that_lacks_something_is_refused(params: Any) -> None:
     content = asdict(PerformanceParameters())
     del content["rate_clip"]
-    with pytest.raises(SettingError, match="needs rate_clip too"):
+    with pytest.raises(SettingError, match="also needs rate_clip"):
         params.add("mine", content)
 
 
@@ -182,7 +182,7 @@ def test_what_becomes_a_default_may_be_somebodys_own_set_already(
         assert params.get("window50") == params.get("mine") == own
         assert (params & {"performance_params": "mine"}).fetch1() == mine
     assert [params.add(name, own) for name in ("mine", "window50")] == [False, False]
-    with pytest.raises(ConflictError, match=r"'other' .* has the content of 'mine'. Use that one"):
+    with pytest.raises(ConflictError, match=r"'other' .* has the same content as 'mine'. Use that one"):
         params.add("other", own)
     monkeypatch.setattr(params, "method_version", 2)
     params.seed()
@@ -197,7 +197,7 @@ def test_a_default_that_was_changed_without_a_change_of_the_layout_is_refused(
     """It would stop every deploy; the dumps of `test_upgrade` show whether a default has been changed so."""
     before = params.to_dicts()
     monkeypatch.setattr(params, "defaults", {"allensdk": PerformanceParameters(sliding_window=99)})
-    with pytest.raises(ConflictError, match=r"'allensdk' .* exists with another content"):
+    with pytest.raises(ConflictError, match=r"'allensdk' .* exists with other content"):
         seeds.seed_defaults()
     assert params.to_dicts() == before
 

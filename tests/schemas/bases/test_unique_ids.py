@@ -81,7 +81,9 @@ def test_known_ids_are_refused_at_the_import_and_the_others_go_on(
     done = database.json(*IMPORT, check=False)
     ((table, message),) = [(one["table"], one["error"]) for one in done["failures"]]
     assert table == "Recording"
-    assert message.startswith(f"{paths[0]}: session 9600000001 has ids that are another session's already: ")
+    assert message.startswith(
+        f"{paths[0]}: session 9600000001 has ids that already belong to another session: "
+    )
     assert f"({shared}) of session 9000000001" in message
     assert "vbn delete --session" in message
     assert counts(database, 9600000001).keys() == {"behavior._licks"}
@@ -131,7 +133,7 @@ def test_two_workers_at_once_import_one_of_two(
     done = database.json(*IMPORT, check=False)
     ((table, message),) = [(one["table"], one["error"]) for one in done["failures"]]
     assert table == "Recording"
-    assert "which was imported at the same moment" in message
+    assert "which was imported at the same time" in message
     assert "vbn retry" in message
     assert len(ecephys.Recording()) == 1
     assert database.stored_files() == database.referenced_files()
@@ -205,6 +207,6 @@ def test_a_message_names_a_few_of_many_sessions(monkeypatch: pytest.MonkeyPatch)
     from schemas.bases import unique_ids
 
     monkeypatch.setattr(unique_ids, "_owners", lambda *_: {owner: [1, 2, 3] for owner in range(500)})
-    with pytest.raises(ConflictError, match="; and 495 more such") as refusal:
+    with pytest.raises(ConflictError, match="; and 495 more") as refusal:
         unique_ids.require_own_ids(7, "a.nwb", {"unit_id": [1, 2, 3]})
     assert len(str(refusal.value)) < 1000

@@ -237,8 +237,8 @@ def test_corrected_filters_leave_the_results_of_the_old_ones_under_other_names(
 
     said = old_results.vbn("deploy").stdout
     for name, other in RENAMED_FILTERS.items():
-        assert f"The filter of units '{name}' is named '{other}' now, with its results." in said
-    assert said.count("is named") == len(RENAMED_FILTERS)
+        assert f"The unit filter '{name}' and its results are now named '{other}'." in said
+    assert said.count("are now named") == len(RENAMED_FILTERS)
 
     assert own_contents(old_results) == with_other_names(old_results, before, RENAMED_FILTERS)
     now = filters_of(old_results)
@@ -306,7 +306,7 @@ def test_filters_that_were_corrected_in_part_are_corrected_again(old_results: An
     query(f"DELETE FROM {place_of(old_results, 'administration.migration')} WHERE migration = 3")
     again = old_results.vbn("deploy").stdout
     assert "Change 3 of the layout" in again
-    assert "is named" not in again
+    assert "are now named" not in again
     assert old_results.contents() == after
 
 
@@ -363,7 +363,7 @@ def test_a_table_that_somebody_changed_by_hand_is_named(make_database: Callable[
         database.server.query(f"ALTER TABLE {mouse} ADD COLUMN favourite_cheese varchar(32) NULL")
         checked = database.vbn("deploy", "--check", check=False)
         assert checked.returncode == 1
-        found = f"{database.prefix}session.mouse has columns that no definition names: favourite_cheese"
+        found = f"{database.prefix}session.mouse has columns that are not in its definition: favourite_cheese"
         assert checked.stdout == f"differs: {found}\n"
     finally:
         database.drop()

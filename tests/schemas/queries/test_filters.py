@@ -128,7 +128,7 @@ def test_a_filter_of_normal_sessions_says_of_which_that_is_not_known(odd_units: 
     with pytest.warns(IncompleteWarning, match=rf"2 sessions are abnormal is not known: {first}, {second}"):
         queries.units(criteria="bennett_2025")
     with pytest.warns(
-        IncompleteWarning, match=rf"a session is abnormal is not known: {second}\. They are taken"
+        IncompleteWarning, match=rf"a session is abnormal is not known: {second}\. They are assumed"
     ):
         queries.units(criteria="bennett_2025", sessions={"session_id": second})
     queries.units(criteria="good")  # which does not ask
@@ -213,13 +213,13 @@ def test_the_recordings_of_the_release_without_abnormality_are_103(release: Any)
 
 def test_a_recording_of_which_nothing_is_known_is_neither_normal_nor_abnormal(release: Any) -> None:
     release.connect()
-    unknown = rf"2 sessions are abnormal is not known: {UNLISTED[0]}, {UNLISTED[1]}\. They are left out\."
+    unknown = rf"2 sessions are abnormal is not known: {UNLISTED[0]}, {UNLISTED[1]}\. They are excluded\."
     for conditions in ({"abnormal": False}, {"abnormal": True}, {"requires": "normal_activity"}):
         with pytest.warns(IncompleteWarning, match=unknown):
             assert not set(chosen(**conditions)) & set(UNLISTED)
     said = release.call("query", "sessions", "--normal", "--format", "csv")
     assert len(said.stdout.splitlines()) == 1 + N_NORMAL
-    assert "They are left out. Enter the tables of the release: vbn catalogue FOLDER" in said.stderr
+    assert "They are excluded. Load the tables of the release: vbn catalogue FOLDER" in said.stderr
     said = release.call("query", "sessions", "--abnormal", "--format", "csv")
     assert len(said.stdout.splitlines()) == 1 + N_RECORDINGS - N_NORMAL
 

@@ -259,7 +259,7 @@ def test_what_is_not_computed_yet_is_said_and_can_be_left_out(database: Any, syn
     database.connect()
     n_units = len(ecephys.Recording.Unit())
     assert len(queries.units()) == n_units
-    with pytest.raises(NotFoundError, match=r"of 1 session is not computed yet.*missing='drop'"):
+    with pytest.raises(NotFoundError, match=r"for 1 session is not computed yet.*missing='drop'"):
         queries.psth_matrix(queries.units())
     assert queries.psth_matrix(queries.units(), missing="drop").shape == (0, 250)
     assert len(queries.responses_table(queries.units(), missing="nan")) == n_units

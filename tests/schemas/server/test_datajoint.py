@@ -230,4 +230,4 @@ def test_no_question_is_left_once_a_schemas_headings_are_read(
     questions.clear()
     described(behavior.ChangeDetection.Trial())
     described(fence.JobTable(behavior.Licks()))
-    require(questions == [], f"other questions about a heading: {questions[:1]}", "headings.py: QUESTIONS")
+    require(questions == [], f"other questions about a heading: {questions[:1]}", "headings.py: QUERIES")

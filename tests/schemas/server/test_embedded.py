@@ -152,6 +152,6 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert (
-        errors == f"vbn: The folder {blocked.folder} cannot be made: Not a directory. "
+        errors == f"vbn: The folder {blocked.folder} cannot be created: Not a directory. "
         "Set VBN_HOME to a folder of yours.\n"
     )

@@ -49,7 +49,7 @@ def test_a_server_that_does_not_answer_is_named_with_what_to_check(
     }
     line = one_line(shared_database.vbn("status", env=settings, check=False))
     assert line.startswith(f"vbn: The {backend} server 127.0.0.1:{closed_port} does not answer")
-    assert "Check that it runs, and DJ_HOST and DJ_PORT" in line
+    assert "Check that it is running, and check DJ_HOST and DJ_PORT" in line
     assert "word" not in line.replace("password", "")
 
 
@@ -159,7 +159,7 @@ def test_a_store_whose_folder_cannot_be_made_is_named(shared_database: Any, tmp_
     (tmp_path / "file").write_text("in the way")
     stores = f'{{"vbn": {{"protocol": "file", "location": "{tmp_path / "file" / "store"}"}}}}'
     line = one_line(shared_database.vbn("status", env={"DJ_STORES": stores}, check=False))
-    assert f"The array store {tmp_path / 'file' / 'store'} cannot be made" in line
+    assert f"The array store {tmp_path / 'file' / 'store'} cannot be created" in line
 
 
 @pytest.mark.parametrize(

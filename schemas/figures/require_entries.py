@@ -1,4 +1,4 @@
-"""What a figure cannot do without."""
+"""The entries that a figure needs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 from vbn.errors import NotFoundError
 
 
-def require_made(key: dict[str, Any], *tables: Any) -> None:
-    """Raise a NotFoundError unless tables have an entry of a session.
+def require_entries(key: dict[str, Any], *tables: Any) -> None:
+    """Raise a NotFoundError unless each table has an entry for a session.
 
     Parameters
     ----------
-    key : the session's key, and the parameter sets' names of the tables that have these.
-    tables : imported or computed ones.
+    key : the session's key, with the names of the parameter sets of the tables that have any.
+    tables : imported or computed tables.
     """
     missing = [table.__name__ for table in tables if not table & key]
     if missing:
