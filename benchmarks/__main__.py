@@ -1,7 +1,7 @@
-"""Run the benchmarks one after the other, into one table and one JSON file.
+"""Run the benchmarks one after the other, and write one table and one JSON file.
 
 python -m benchmarks                      # minutes, small
-python -m benchmarks --full               # a 2 GB session and a simulated release; says what it needs
+python -m benchmarks --full               # a 2 GB session and a simulated release; prints what it needs
 python -m benchmarks psth session         # only these
 """
 
@@ -23,7 +23,7 @@ from benchmarks.measure import as_markdown, in_words, machine, parser
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A module of this package, its options, and about what it needs on two cores."""
+    """A module of this package, its options, and its approximate needs on two cores."""
 
     name: str
     small: Sequence[str]
@@ -86,7 +86,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def announce(chosen: list[Benchmark], *, full: bool) -> None:
-    """Say what disk and time it takes before it takes them, and stop where the disk is too small."""
+    """Print the required disk space and time, and stop if the disk is too small."""
     minutes = sum(one.full_minutes if full else one.small_minutes for one in chosen)
     needed_gb = max(one.full_gb if full else SMALL_GB for one in chosen) + PEERS_GB
     folder = tempfile.gettempdir()

@@ -1,4 +1,4 @@
-"""How long fetching a session's presentations takes, and what bounds it.
+"""Time to fetch a session's presentations, and its lower bounds.
 
 python -m benchmarks.fetching                 # 14,000 presentations
 python -m benchmarks.fetching --rows 100000

@@ -1,4 +1,4 @@
-"""What grows with the database, and what does not: the same questions as sessions are added.
+"""What grows with the database, and what does not: the same queries as sessions are added.
 
     python -m benchmarks.growth                                               # 38, 153 and 306 sessions
     python -m benchmarks.growth --thin --minutes 30 --sessions 153 765 1530   # ten releases
@@ -149,7 +149,7 @@ def questions(n_first: int, *, thin: bool) -> dict[str, Callable[[], Any]]:
 def add(
     results: Results, sizes: list[int], size: int, name: str, measured: Timing | float, note: str = ""
 ) -> None:
-    """Add a row, against the same at the first size."""
+    """Add a result, relative to that at the first size."""
     base = None if size == sizes[0] else f"{name}: {sizes[0]}"
     results.add(f"{name}: {size}", measured, base=base, note=note)
 

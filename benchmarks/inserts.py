@@ -1,4 +1,4 @@
-"""How many rows a second go into the table of presentations, and what bounds it.
+"""Rows per second inserted into the table of presentations, and upper bounds.
 
 python -m benchmarks.inserts                  # 14,000 presentations, as a session of two and a half hours has
 python -m benchmarks.inserts --rows 100000
@@ -90,7 +90,7 @@ def taken_back(connection: Any, insert: Callable[[], Any]) -> None:
 
 
 def more_rows(table: Any, n_rows: int) -> list[dict[str, Any]]:
-    """Return so many rows like those of the table, with numbers that it does not have."""
+    """Return rows like those of the table, with ids that it does not have."""
     known = table.to_dicts()
     number = table.primary_key[-1]
     first = max(row[number] for row in known) + 1
@@ -114,7 +114,7 @@ def ready_made(table: Any, rows: list[dict[str, Any]]) -> tuple[str]:
 
 
 def copying(table: Any, n_rows: int) -> str:
-    """Return a statement by which the server writes so many rows, from those that it has."""
+    """Return a statement by which the server inserts copies of its own rows."""
     quote = table.connection.adapter.quote_identifier
     number = table.primary_key[-1]
     n_known = len(table)

@@ -51,13 +51,13 @@ class Timing:
 
 
 def timed(call: Callable[[], object], repeats: int) -> Timing:
-    """Call so many times, and once before: the first call pays for imports, caches and fresh memory."""
+    """Time repeated calls, after a first one that pays for imports, caches and fresh memory."""
     call()
     return timed_cold(call, repeats)
 
 
 def timed_cold(call: Callable[[], object], repeats: int) -> Timing:
-    """As `timed`, without the call before."""
+    """Like `timed`, without the first call."""
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -67,7 +67,7 @@ def timed_cold(call: Callable[[], object], repeats: int) -> Timing:
 
 
 def timing(seconds: list[float]) -> Timing:
-    """Summarise seconds that were measured elsewhere."""
+    """Summarize times that were measured elsewhere."""
     return Timing(statistics.median(seconds), min(seconds), tuple(seconds))
 
 
@@ -82,7 +82,7 @@ def timed_process(command: list[str], env: dict[str, str] | None = None) -> tupl
 
 
 def machine() -> dict[str, Any]:
-    """What decides how fast it is here; no name of the machine."""
+    """Return the properties of this machine that matter for speed, without its name."""
     return {
         "cores": psutil.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
@@ -207,7 +207,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def readable(value: float) -> str:
-    """Two to four digits; thousands with commas."""
+    """Return a number with two to four digits; thousands with commas."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.{1 if value >= 1 else 2 if value >= 0.1 else 4}f}"
 
 

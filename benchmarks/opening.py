@@ -55,7 +55,7 @@ def write_session(folder: Path, size: Mapping[str, float | None]) -> Path:
 
 
 def report(file: Path, peers: list[str], repeats: int) -> Results:
-    """Let everybody open the file in turn; without those that cannot be installed, whom it names."""
+    """Let each package open the file in turn; report those that cannot be installed."""
     found: dict[str, list[dict[str, float]]] = {peer: [] for peer in available(peers, file)}
     seconds: list[float] = []
     for _ in tqdm(range(repeats), desc="repeats"):

@@ -1,4 +1,4 @@
-"""How well each method of optotagging finds the units that have the opsin, on simulated sessions.
+"""How well each optotagging method finds units with the opsin, in simulated sessions.
 
 python benchmarks/optotagging.py             # 40 sessions of 200 units
 python benchmarks/optotagging.py --write     # and put the table into docs/optotagging.md

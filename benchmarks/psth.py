@@ -1,4 +1,4 @@
-"""How fast spikes are counted around events, beside other ways and one pass over the memory.
+"""How fast spikes are counted around events, compared with other packages and one pass over memory.
 
 python -m benchmarks.psth                       # a real session's size: 2160 units, 74 million spikes
 python -m benchmarks.psth --spikes 5000000      # smaller
@@ -96,7 +96,7 @@ def measure(
     few: NDArray[np.int64],
     options: argparse.Namespace,
 ) -> None:
-    """Time everybody in turn, so that other work on the machine meets all of them."""
+    """Time all in turn, so that other work on the machine affects all of them."""
     spike_times = np.concatenate(trains)
     n_spikes = np.array([train.size for train in trains])
     offsets = np.cumsum(n_spikes) - n_spikes

@@ -1,4 +1,4 @@
-"""Questions to a database of the size of the release: 153 sessions, 905 probes, 318,560 units.
+"""Queries of a database of the size of the release: 153 sessions, 905 probes, 318,560 units.
 
     python -m benchmarks.release                     # 160-minute sessions, eight alignments
     python -m benchmarks.release --sessions 10 --units 60 --minutes 8
@@ -121,7 +121,7 @@ def add_alignments() -> None:
 
 
 def copy_session(options: argparse.Namespace, n_there: int = 1) -> None:
-    """Let the server copy the rows of the first session, until there are ``options.sessions``."""
+    """Let the server copy the rows of the first session until there are ``options.sessions``."""
     import schemas
     from schemas import session
     from schemas.bases.registry import part_classes, tables
@@ -245,7 +245,7 @@ def report(results: Results) -> None:
 
 
 def numbers_of_rows() -> dict[str, int]:
-    """Return how much there is to ask about."""
+    """Return the numbers of rows."""
     from schemas import behavior, ecephys, psth, session, stimulus
 
     counted = {
@@ -261,7 +261,7 @@ def numbers_of_rows() -> dict[str, int]:
 
 
 def start_datajoint() -> None:
-    """What every command needs, whatever it does."""
+    """Time what every command needs."""
     subprocess.run([sys.executable, "-W", "ignore", "-c", "import datajoint"], check=True)
 
 

@@ -1,13 +1,13 @@
-"""Many workers on one queue: what a job costs beyond its own work, and whether everybody gets some.
+"""Many workers on one queue: the overhead of a job, and whether all workers get jobs.
 
 python -m benchmarks.workers                     # 1, 8 and 64 workers, jobs that sleep for half a second
 python -m benchmarks.workers --workers 1 16 --sleep 0.1
 
-The jobs go through the code that `vbn worker` runs: looking for reservations of dead workers and for
-what is open, reserving, computing outside of a transaction, inserting inside one. They sleep in place of
-computing, so that two cores stand for many machines as far as the queue is concerned, until the cores
-themselves are busy (which is told). Workers are processes that share what Python has imported. On an embedded
-server of its own, or on the one that DJ_HOST names, under the prefix ``bench_``, which is dropped at the end.
+The jobs go through the code that `vbn worker` runs: looking for reservations of dead workers and for what is
+open, reserving, computing outside of a transaction, inserting inside one. They sleep in place of computing,
+so that two cores stand for many machines as far as the queue is concerned, until the cores themselves are
+busy (which is reported). Workers are processes that share what Python has imported. On an embedded server of
+its own, or on the one that DJ_HOST names, under the prefix ``bench_``, which is dropped at the end.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def measure(results: Results, n_workers: int, jobs_each: int, seconds: float) ->
 
 
 class Locks:
-    """Looks, while a block runs, how many connections wait for a lock, and counts the deadlocks."""
+    """Monitors how many connections wait for a lock during a block, and counts deadlocks."""
 
     def __init__(self) -> None:
         import schemas
@@ -212,7 +212,7 @@ class Locks:
 
 
 def reports(processes: list[Any], done: Any) -> list[Any]:
-    """Return what the workers report when they end; stop where one died without."""
+    """Return the final reports of the workers; stop if one died without a report."""
     found: list[Any] = []
     while len(found) < len(processes):
         try:

@@ -2,7 +2,7 @@
 
 Nothing heavy is imported before a command runs, so that ``vbn --help`` is instant.
 
-Exit codes: 0 done; 1 something failed and was reported; 2 wrong usage; 130 interrupted.
+Exit codes: 0 success; 1 something failed and was reported; 2 wrong usage; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -57,23 +57,23 @@ def vbn_command(prefix: str | None, debug: bool) -> None:
         os.environ["VBN_PREFIX"] = prefix
     logging.basicConfig(format="vbn: %(message)s", level=logging.INFO if debug else logging.WARNING)
     if not debug:
-        # What a job fails of is reported by the commands, once and in words.
+        # The commands report why a job failed, once and for people.
         os.environ.setdefault("DJ_LOG_LEVEL", "CRITICAL")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its code."""
     _collect_garbage_less_often()
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         with visible_output():
             _run(arguments, debug="--debug" in arguments)
     finally:
-        _throw_unwritten_output_away()
+        _discard_unwritten_output()
 
 
 def _run(arguments: list[str], *, debug: bool) -> None:
-    """Run a command and leave with its exit code; say in words what went wrong."""
+    """Run a command and exit with its code; print what went wrong."""
     try:
         code = vbn_command.main(arguments, prog_name="vbn", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -81,7 +81,7 @@ def _run(arguments: list[str], *, debug: bool) -> None:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("vbn: interrupted; the same command goes on where it stopped.", err=True)
+        click.echo("vbn: interrupted; run the same command again to continue.", err=True)
         sys.exit(130)
     except VbnError as error:
         if debug:
@@ -89,8 +89,8 @@ def _run(arguments: list[str], *, debug: bool) -> None:
         click.echo(f"vbn: {error}", err=True)
         sys.exit(1)
     except BrokenPipeError:
-        sys.exit(1)  # the reader of our output has gone (vbn status | head): nobody to tell
-    except Exception as error:  # noqa: BLE001 - the last resort: log it and say where
+        sys.exit(1)  # the reader of our output is gone (vbn status | head)
+    except Exception as error:  # noqa: BLE001 - the last resort: log it and print where
         if debug:
             traceback.print_exc()
             sys.exit(1)
@@ -105,10 +105,10 @@ def _run(arguments: list[str], *, debug: bool) -> None:
         sys.exit(1)
 
 
-def _throw_unwritten_output_away() -> None:
-    """Let go of what cannot be printed, of which the interpreter would complain at its end.
+def _discard_unwritten_output() -> None:
+    """Discard what cannot be printed, about which the interpreter would complain when it exits.
 
-    The reader of a pipe has gone, or the disk is full; which of the two, the command has said.
+    The reader of a pipe is gone, or the disk is full; the command has reported which.
     """
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
@@ -118,10 +118,10 @@ def _throw_unwritten_output_away() -> None:
 
 
 def _collect_garbage_less_often() -> None:
-    """Keep Python from looking at all objects again and again while it imports, and once more at its end.
+    """Keep Python from examining all objects repeatedly during imports, and once more at exit.
 
-    DataJoint and what it imports are 200,000 objects that stay; a third of its import goes into that.
-    What else makes DataJoint faster stands in `schemas.server.datajoint`, which cannot be imported before.
+    DataJoint and its imports are 200,000 permanent objects; collection takes a third of the import time.
+    Other changes that make DataJoint faster are in `schemas.server.datajoint`, which is imported later.
     """
     gc.set_threshold(10_000, 10, 10)
     atexit.register(gc.freeze)

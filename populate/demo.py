@@ -1,4 +1,4 @@
-"""The demonstration: two synthetic sessions, written, registered, populated, checked, drawn."""
+"""The demonstration: two synthetic sessions are written, registered, populated, checked and plotted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STRUCTURE = "VISp"
 
 @dataclass(frozen=True)
 class SessionReport:
-    """What was imported and computed of one session, against the injected truth."""
+    """What was imported and computed for one session, compared with the ground truth."""
 
     session_id: int
     experience_level: str
@@ -40,7 +40,7 @@ class SessionReport:
 
 
 def run(folder: Path, say: Callable[[str], None]) -> tuple[list[SessionReport], Path]:
-    """Run the demonstration in a folder; what exists there already is kept.
+    """Run the demonstration in a folder; existing results are kept.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def run(folder: Path, say: Callable[[str], None]) -> tuple[list[SessionReport], 
 
 
 def write_data(folder: Path) -> None:
-    """Write the sessions unless the folder holds them, made with the same settings."""
+    """Write the sessions unless the folder has them already, with the same settings."""
     stamp = folder / "settings.json"
     wanted = json.dumps(asdict(SETTINGS))
     if stamp.exists() and stamp.read_text() == wanted:

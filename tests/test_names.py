@@ -24,7 +24,7 @@ THE_SAME_CHECKED = {"spike_times"}
 
 BY_THE_NAME_OF_THE_MODULE = {
     "draw_rates", "draw_waveform", "enter", "image_names", "likely_blinks", "make_ids_unique", "plain", "run",
-    "say", "structures", "texts", "version_of",
+    "structures", "texts", "version_of",
 }  # fmt: skip
 """Functions that are called within their module, or as `module.name`."""
 

@@ -126,7 +126,7 @@ def test_init_refuses_a_folder_without_the_compose_file_and_absent_data(clone: P
     assert "no docker-compose.yml" in refused.stderr
     refused = vbn("admin", "init", "--folder", clone, "--data", tmp_path / "absent", check=False)
     assert (refused.returncode, (clone / ".env").exists()) == (1, False)
-    assert "There is no folder" in refused.stderr
+    assert "does not exist" in refused.stderr
 
 
 def test_git_ignores_what_init_makes() -> None:

@@ -1,4 +1,4 @@
-"""Files and folders that are there as a whole or not at all."""
+"""Writing files and folders completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vbn.errors import SettingError
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a place to write beside a file; it becomes the file when all went well, else it is removed.
+    """Yield a temporary path to write to; it becomes the file if the block succeeds, else it is removed.
 
     Parameters
     ----------
-    path : the file; its folder is made. An existing file stays as it is until the new one is complete.
+    path : the file; its folder is created. An existing file stays unchanged until the new one is complete.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")
@@ -30,7 +30,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a small file to the disk itself, so that it is there as a whole or not at all."""
+    """Write a small file, synced to disk, completely or not at all."""
     with whole_file(path) as part, part.open("wb") as file:
         file.write(content)
         file.flush()
@@ -39,19 +39,19 @@ def write_whole(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a folder to write into beside a place; it becomes the folder there when all went well.
+    """Yield a temporary folder to write into; it becomes the folder if the block succeeds.
 
     Parameters
     ----------
-    path : where the folder will be; the folder above is made.
+    path : path of the folder; its parent is created.
 
     Raises
     ------
     SettingError
-        If there is something already: files of another time would lie among the new ones.
+        If it exists already: old files would be mixed with the new ones.
     """
     if path.exists():
-        raise SettingError(f"'{path}' is there already. Remove it, or name another folder.")
+        raise SettingError(f"'{path}' exists already. Remove it, or name another folder.")
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     part.mkdir(parents=True)
     try:

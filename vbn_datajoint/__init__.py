@@ -1,12 +1,13 @@
-"""The three packages under a name that nobody else uses.
+"""The three packages under a unique name.
 
 >>> from vbn_datajoint import schemas
 
 ``schemas``, ``populate`` and ``vbn`` are short names: a notebook's folder may hold a ``schemas.py``, a
-pipeline its ``populate.py``, and PyPI has unrelated packages of two of them. Python takes the first that it
-finds. What is imported by way of this package is ours, and the same module that ``import schemas`` gives.
+pipeline its ``populate.py``, and PyPI has unrelated packages of two of these names. Python uses the first
+that it finds. Imports through this package always find ours, the same modules as ``import schemas``.
 
-Nothing of ours is imported here, as it may be what cannot be found, and no stranger's file is run.
+This module imports none of our packages, as they may be the ones that cannot be found, and runs no file of
+others.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 NAMES = ("vbn", "schemas", "populate")
-"""Each imports those before it."""
+"""Each package imports those before it."""
 HOME = Path(__file__).resolve().parents[1]
 MARK = "Visual Behavior Neuropixels"
-"""Stands in the first file of each of the packages."""
+"""Text in ``__init__.py`` of each package."""
 
 
 def in_front_of(name: str, path: Sequence[str] | None = None) -> str | None:
@@ -34,20 +35,20 @@ def in_front_of(name: str, path: Sequence[str] | None = None) -> str | None:
 
     Parameters
     ----------
-    name : of the package.
-    path : the folders that are searched; ``sys.path`` if not given.
+    name : name of the package.
+    path : folders to search, by default ``sys.path``.
 
     Returns
     -------
     str or None
-        None where the import leads to us, or nowhere.
+        None if the import finds ours, or nothing.
     """
     spec = PathFinder.find_spec(name, path)
     return None if spec is None else _unless_ours(name, spec.origin, spec.submodule_search_locations)
 
 
 def problem_with(name: str) -> str | None:
-    """Return in words why a package cannot be had in this process even by way of this one, or None."""
+    """Return why a package cannot be imported in this process even through this one, or None."""
     file = _first_file(name)
     if not file.is_file() or MARK not in file.read_text(encoding="utf-8", errors="replace"):
         return (
@@ -64,7 +65,7 @@ def problem_with(name: str) -> str | None:
 
 
 def _unless_ours(name: str, file: str | None, folders: Sequence[str] | None) -> str | None:
-    """Return where a module lies, unless it is our package of that name."""
+    """Return the path of a module, unless it is our package of that name."""
     place = file or next(iter(folders or ()), "no file")
     return None if Path(place).resolve() == _first_file(name) else place
 
@@ -74,7 +75,7 @@ def _first_file(name: str) -> Path:
 
 
 class _Finder(MetaPathFinder):
-    """Finds our packages, whatever stands in front, once they are imported by way of this one."""
+    """Finds our packages, even if others come first, once they are imported through this one."""
 
     def __init__(self) -> None:
         self.wanted: set[str] = set()
@@ -92,7 +93,7 @@ class _Finder(MetaPathFinder):
         return ModuleSpec(fullname, _SameModule())
 
     def _want(self, name: str) -> None:
-        """Let a package, and those that it imports, be ours; what it does not need may be somebody else's."""
+        """Make imports of a package, and of those that it imports, find ours; leave the others alone."""
         for each in NAMES[: NAMES.index(name) + 1]:
             if problem := problem_with(each):
                 raise ImportError(problem, name=each)
@@ -110,7 +111,7 @@ sys.meta_path.insert(0, _Finder())
 
 
 def __getattr__(name: str) -> Any:
-    """Import one of the packages when it is asked for."""
+    """Import one of the packages on first use."""
     if name not in NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return import_module(f"{__name__}.{name}")

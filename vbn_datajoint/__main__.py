@@ -1,4 +1,4 @@
-"""The command ``vbn``, which looks first whether Python finds the packages that it is made of."""
+"""The command ``vbn``, which first checks that Python finds its own packages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vbn_datajoint import HOME, NAMES, in_front_of, problem_with
 
 
 def main() -> None:
-    """Run the command line, or say what stands in its way, of which nothing has been run then."""
+    """Run the command line, or report which file is in its way, without running that file."""
     for name in NAMES:
         if problem := problem_with(name) or _hidden(name):
             sys.exit(f"vbn: {problem}")
@@ -18,7 +18,7 @@ def main() -> None:
 
 
 def _hidden(name: str) -> str | None:
-    """Return in words what Python, and each process that we start, finds in place of a package of ours."""
+    """Return what Python, and each process that we start, would find in place of one of our packages."""
     other = in_front_of(name)
     return other and (
         f"Python finds {other!r} in place of vbn-datajoint's {name!r}, which is in {str(HOME)!r}. Rename it, "

@@ -1,9 +1,9 @@
-"""Workers under faults: nothing is lost, doubled, halved or left behind.
+"""Workers under faults: nothing is lost, duplicated, incomplete or left behind.
 
 Each run registers the same synthetic sessions (one of them with a file that turns bad) in a database of its
 own, lets several workers import and compute them, injects faults of one or of all kinds until the work is
-done, then lets one undisturbed worker finish. What is there then must be what an undisturbed run leaves, by
-checksum. Runs follow each other until so many faults were injected.
+done, then lets one undisturbed worker finish. By checksum, the result must be that of an undisturbed run.
+Runs follow each other until the requested number of faults was injected.
 
     python -m benchmarks.faults --faults 120 --seed 1              the embedded server
     python -m benchmarks.faults --backend mysql --faults 120 --kill-server CMD --start-server CMD
@@ -47,7 +47,7 @@ LONGEST_SKEW_S = 3 * 86400
 
 
 def main() -> int:
-    """Run, print the table, and return 0 if nothing was found wrong."""
+    """Run, print the table, and return 0 if there was no problem."""
     arguments = _arguments()
     with contextlib.ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="vbn-faults-"))
@@ -93,12 +93,12 @@ class Run:
     duration_s: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for JSON."""
+        """Return the results for JSON."""
         return {**vars(self), "faults": dict(self.faults), "verdict": asdict(self.verdict)}
 
 
 class Workers:
-    """Several worker processes, which are started again when they end, as a service manager does."""
+    """Several worker processes, which are restarted when they end, as by a service manager."""
 
     def __init__(self, environment: Environment, number: int, log: Path) -> None:
         self.environment, self.log = environment, log
@@ -107,7 +107,7 @@ class Workers:
         self.armed: list[str | None] = [None] * number
 
     def start(self, place: int, fault: str | None = None, **extra: str) -> None:
-        """Start a worker, with a fault inside if one is named."""
+        """Start a worker, with an internal fault if one is named."""
         environment = {**self.environment, **extra}
         if fault is not None:
             environment["VBN_FAULT"] = fault
@@ -118,18 +118,18 @@ class Workers:
         self.places[place], self.armed[place] = process, fault
 
     def ended(self) -> Iterator[tuple[int, str | None]]:
-        """Yield the exit code and the fault of those that have ended."""
+        """Yield exit code and fault of each worker that has ended."""
         for place, process in enumerate(self.places):
             if process is not None and (code := process.poll()) is not None:
                 self.places[place] = None
                 yield code, self.armed[place]
 
     def alive(self) -> list[subprocess.Popen[bytes]]:
-        """Return those that run."""
+        """Return the running workers."""
         return [process for process in self.places if process is not None and process.poll() is None]
 
     def kill_all(self) -> None:
-        """Kill all at once."""
+        """Kill all workers."""
         for process in filter(None, [*self.places, *self.others]):
             process.kill()
             process.wait()
@@ -137,7 +137,7 @@ class Workers:
 
 
 class Harness:
-    """Makes the databases, injects the faults, looks at what is left."""
+    """Creates the databases, injects the faults, and checks the results."""
 
     def __init__(self, folder: Path, arguments: argparse.Namespace, stack: contextlib.ExitStack) -> None:
         self.folder, self.arguments = folder, arguments
@@ -160,7 +160,7 @@ class Harness:
         self.injectors = self._injectors()
 
     def run(self) -> list[Run]:
-        """Run until so many faults were injected; the first run is an undisturbed one."""
+        """Run until the given number of faults was injected; the first run is undisturbed."""
         reference_prefix = self._new_database()
         plain = self._environment(reference_prefix)
         vbn_worker(plain, expected=(0, 1))
@@ -195,7 +195,7 @@ class Harness:
         return run
 
     def _disturb(self, run: Run, workers: Workers, progress: Callable[[int], Any]) -> None:
-        """Inject faults until there were enough, or all workers have nothing left to do."""
+        """Inject faults until there were enough, or the workers have nothing left to do."""
         end = time.monotonic() + LONGEST_RUN_S
         idle = 0
         while (
@@ -227,7 +227,7 @@ class Harness:
             workers.start(place)
 
     def _injectors(self) -> dict[str, Callable[[Workers], bool]]:
-        """Return the faults that come from outside, by name; each tells whether it was injected."""
+        """Return the external faults by name; each function returns whether it was injected."""
         found: dict[str, Callable[[Workers], bool]] = {
             "kill -9 of a worker": self._kill_worker,
             "dropped connections": lambda _workers: self.proxy.drop_all() > 0,
@@ -273,7 +273,7 @@ class Harness:
         return True
 
     def _close_store(self, _workers: Workers) -> bool:
-        """Mount the store read-only for a moment; False if somebody is writing to it just now."""
+        """Mount the store read-only for a moment; return False if somebody is writing to it."""
         if subprocess.run(["mount", "-o", "remount,ro", str(self.store)], capture_output=True).returncode:
             return False
         time.sleep(self.chooser.uniform(*OUTAGE_S))
@@ -292,7 +292,7 @@ class Harness:
         return sorted((self.folder / "files").rglob("*.nwb"))
 
     def _new_database(self) -> str:
-        """Deploy a database of its own, and register all sessions; the last file then turns bad."""
+        """Deploy a new database and register all sessions; then damage the last file."""
         prefix = f"faults{secrets.token_hex(3)}_"  # not by the seed: an earlier run may have left its own
         environment = self._environment(prefix)
         vbn(environment, "deploy")
@@ -337,7 +337,7 @@ def vbn_worker(environment: Environment, expected: tuple[int, ...]) -> None:
 
 
 def _mount(folder: Path) -> bool:
-    """Put a small file system at a folder; False where that is not allowed."""
+    """Mount a small file system at a folder; return False if that is not allowed."""
     if os.geteuid() != 0:
         return False
     command = ["mount", "-t", "tmpfs", "-o", f"size={STORE_MB}m,mode=0755", "tmpfs", str(folder)]

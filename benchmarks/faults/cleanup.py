@@ -1,4 +1,4 @@
-"""Removing a database of the harness."""
+"""Removing a database of the test harness."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ print("null")
 
 
 def drop(environment: Environment) -> None:
-    """Drop all schemas of the environment's prefix."""
+    """Drop all schemas with the environment's prefix."""
     script(environment, DROP)

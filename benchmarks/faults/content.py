@@ -1,4 +1,4 @@
-"""What is in a database, to compare it with what an undisturbed run leaves."""
+"""The content of a database, for comparison with that of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ print(json.dumps(paths))
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was wrong after a run; all zero when all was well."""
+    """Problems after a run; all zero if there were none."""
 
     lost_rows: int = 0
     doubled_rows: int = 0
@@ -63,7 +63,7 @@ class Verdict:
 
     @property
     def is_good(self) -> bool:
-        """Whether all is as an undisturbed run leaves it; garbage that gc removes is none of it."""
+        """Return whether there was no problem; garbage that gc removes is not one."""
         wrong = (self.lost_rows, self.doubled_rows, self.half_entries, self.reservations_left)
         return not any((*wrong, self.unexpected_errors, self.different_tables, self.files_left))
 
@@ -92,13 +92,13 @@ def script(environment: Environment, text: str) -> Any:
 
 
 def entries(environment: Environment) -> dict[str, dict[str, dict[str, int]]]:
-    """Return per table and entry how many rows each part has."""
+    """Return the number of rows of each part, per table and entry."""
     found: dict[str, dict[str, dict[str, int]]] = script(environment, LEAVES_OF_A_SNAPSHOT)
     return found
 
 
 def half_entries(found: dict[str, Any], reference: dict[str, Any]) -> int:
-    """Return how many entries there are whose parts are not those of the undisturbed run."""
+    """Return the number of entries whose parts differ from those of the undisturbed run."""
     return sum(
         parts != reference[table].get(key)
         for table, present in found.items()
@@ -108,7 +108,7 @@ def half_entries(found: dict[str, Any], reference: dict[str, Any]) -> int:
 
 @dataclass(frozen=True)
 class Content:
-    """All that an undisturbed run leaves."""
+    """The complete result of a run."""
 
     checksums: dict[str, str]
     entries: dict[str, dict[str, dict[str, int]]]
@@ -123,7 +123,7 @@ class Content:
         return cls(checksums, entries(environment), names)
 
     def compare(self, other: Content, environment: Environment, store: Path) -> Verdict:
-        """Tell what another run has left otherwise, and let gc put aside what no row refers to."""
+        """Return how another run differs, after gc has quarantined files without rows."""
         wanted, found = _counts(self.entries), _counts(other.entries)
         status = json.loads(vbn(environment, "status", "--json"))
         rows_name = set(map(str, script(environment, FILES_THAT_ROWS_NAME)))
@@ -154,7 +154,7 @@ def stored(store: Path) -> set[str]:
 
 
 def _counts(entries: dict[str, dict[str, dict[str, int]]]) -> Counter[str]:
-    """Return how many rows each table and part has of each entry."""
+    """Return the number of rows of each table and part, per entry."""
     counts: Counter[str] = Counter()
     for table, present in entries.items():
         for key, parts in present.items():

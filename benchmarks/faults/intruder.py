@@ -1,4 +1,4 @@
-"""Somebody who makes entries by hand, as from a notebook, without asking the job tables."""
+"""A process that makes entries by hand, as from a notebook, without using the job tables."""
 
 from __future__ import annotations
 

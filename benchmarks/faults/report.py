@@ -1,4 +1,4 @@
-"""docs/reliability.md: what the harness has found, for each server."""
+"""docs/reliability.md: the results of the test harness, for each server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOUND = {
 
 
 def write_report(server: str, runs: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
-    """Enter a server's results, and write the page anew."""
+    """Add a server's results, and rewrite the page."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     faults: Counter[str] = sum((Counter(run["faults"]) for run in runs), Counter())
     results[server] = {

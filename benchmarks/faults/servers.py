@@ -1,4 +1,4 @@
-"""The servers that are killed and started again, and a proxy that drops connections."""
+"""Servers that can be killed and restarted, and a proxy that drops connections."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LINGER_NOT = struct.pack("ii", 1, 0)  # closing sends a reset
 
 
 class EmbeddedPostgres:
-    """The embedded server, in a folder of the harness' own."""
+    """The embedded server, in a temporary folder."""
 
     name = "PostgreSQL (embedded)"
     can_be_killed = True
@@ -34,7 +34,7 @@ class EmbeddedPostgres:
         self.address: str | tuple[str, int] = str(self.server.socket_folder / f".s.PGSQL.{PORT}")
 
     def settings(self, port: int | None = None) -> dict[str, str]:
-        """Return the environment by which a process finds the server; through a proxy if a port is given."""
+        """Return the environment variables for the server, or for a proxy if a port is given."""
         if port is None:
             return {"VBN_HOME": str(self.home)}
         return {
@@ -47,7 +47,7 @@ class EmbeddedPostgres:
         }
 
     def kill(self) -> None:
-        """Kill it as a power cut does."""
+        """Kill it, as by a power cut."""
         leader = psutil.Process(self.server.process_id())
         processes = [leader, *leader.children(recursive=True)]
         for process in processes:
@@ -65,7 +65,7 @@ class EmbeddedPostgres:
 
 
 class MySql:
-    """The MySQL server that DJ_HOST ... name; killed and started by commands of the caller."""
+    """The MySQL server that the DJ_* variables name; killed and started by given commands."""
 
     name = "MySQL"
 
@@ -76,12 +76,12 @@ class MySql:
         self.address = (self.own["DJ_HOST"], int(self.own["DJ_PORT"]))
 
     def settings(self, port: int | None = None) -> dict[str, str]:
-        """Return the environment by which a process finds the server; through a proxy if a port is given."""
+        """Return the environment variables for the server, or for a proxy if a port is given."""
         proxied = {} if port is None else {"DJ_HOST": "127.0.0.1", "DJ_PORT": str(port)}
         return {"VBN_HOME": str(self.home), "DJ_BACKEND": "mysql", **self.own, **proxied}
 
     def kill(self) -> None:
-        """Kill it as a power cut does."""
+        """Kill it, as by a power cut."""
         subprocess.run(shlex.split(str(self._kill)), check=True, capture_output=True)
 
     def start(self) -> None:
@@ -95,11 +95,11 @@ class MySql:
         raise TimeoutError(f"{self._start} did not bring the server back")
 
     def close(self) -> None:
-        """Leave it as it is: it is the caller's."""
+        """Do nothing: the server belongs to the caller."""
 
 
 class Proxy:
-    """Passes connections on to a server, and drops them all when told to."""
+    """Forwards connections to a server, and drops them all on request."""
 
     def __init__(self, address: str | tuple[str, int]) -> None:
         self.address = address
@@ -109,7 +109,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def drop_all(self) -> int:
-        """Break all connections, in the middle of whatever they do; return how many there were."""
+        """Break all connections at once; return their number."""
         pairs = list(self.pairs)
         for pair in pairs:
             for end in pair:
@@ -119,7 +119,7 @@ class Proxy:
         return len(pairs)
 
     def close(self) -> None:
-        """Stop listening, and drop what there is."""
+        """Stop listening, and drop all connections."""
         self.listener.close()
         self.drop_all()
 

@@ -1,8 +1,8 @@
-"""``vbn`` with a fault inside: kills itself at a named point, or has a wrong clock.
+"""``vbn`` with an internal fault: it kills itself at a named point, or has a wrong clock.
 
 ``VBN_FAULT=point:n`` sends SIGKILL (or ``VBN_FAULT_SIGNAL``) when a point is reached for the n-th time;
-``VBN_SKEW_S=seconds`` lets all clocks of this process, also what it knows of other processes, be wrong by so
-much. Nothing of this is in the product: the points are functions of DataJoint that every job goes through.
+``VBN_SKEW_S=seconds`` shifts all clocks of this process, including the start times of other processes.
+None of this is in the product: the points are functions of DataJoint that every job calls.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ POINTS = {
 
 
 def signal_at(point: str, number: int, what: signal.Signals) -> None:
-    """Let this process send itself a signal when a point is reached for the so-manyth time."""
+    """Make this process send itself a signal when a point is reached for the n-th time."""
     from importlib import import_module
 
     module_name, class_name, method, when = POINTS[point]
@@ -55,7 +55,7 @@ def signal_at(point: str, number: int, what: signal.Signals) -> None:
 
 
 def skew_clocks(offset_s: float) -> None:
-    """Let the clocks of this process go wrong."""
+    """Shift the clocks of this process."""
     import psutil
 
     def shifted(function: Callable[..., float]) -> Callable[..., float]:

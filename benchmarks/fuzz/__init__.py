@@ -1,1 +1,1 @@
-"""Files that were made to do harm, and what becomes of them."""
+"""Importing malicious files."""

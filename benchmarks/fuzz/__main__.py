@@ -1,9 +1,9 @@
-"""Files in which something was changed by one who means harm: each is imported, with issues, or refused.
+"""Maliciously changed files: each must be imported, possibly with issues, or refused.
 
 Mutants of a small recording (with VBN_CORPUS also of a training session and an LFP file) are made, registered
-and populated, one after the other, in a process that is watched. A mutant that ends in a traceback, a hang
-(longer than LONGEST_S), a crash, more than PEAK_BYTES of memory, rows of a part of a session, or arrays
-without rows is wrong. At the end an unchanged recording is imported, whole. Mutants are numbered: number 7 is
+and populated, one after the other, in a monitored process. A mutant that ends in a traceback, a hang (longer
+than LONGEST_S), a crash, more than PEAK_BYTES of memory, rows of a part of a session, or arrays without rows
+is a failure. At the end an unchanged recording must be imported completely. Mutants are numbered: number 7 is
 always the same.
 
     python -m benchmarks.fuzz --mutants 300                      the embedded server
@@ -44,7 +44,7 @@ UNCHANGED = -1
 
 
 def main() -> int:
-    """Run, print what was wrong, and return 0 if nothing was."""
+    """Run, print the failures, and return 0 if there was none."""
     arguments = parse_arguments()
     with contextlib.ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="vbn-fuzz-"))
@@ -80,7 +80,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def environment_of(server: Any, store: Path) -> Environment:
-    """Return what a process sees that works on a database of its own."""
+    """Return the environment of a process with its own database."""
     store.mkdir()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("DJ_", "VBN_"))}
     own = {
@@ -92,7 +92,7 @@ def environment_of(server: Any, store: Path) -> Environment:
 
 
 def left_behind(environment: Environment, store: Path) -> Iterator[str]:
-    """Yield what is in the store or the job tables and should not."""
+    """Yield unexpected content of the store and the job tables."""
     rows_name = set(map(str, script(environment, FILES_THAT_ROWS_NAME)))
     if stored(store) != rows_name:
         yield f"arrays without rows, or rows without: {sorted(stored(store) ^ rows_name)}"
@@ -102,7 +102,7 @@ def left_behind(environment: Environment, store: Path) -> Iterator[str]:
 
 
 class Harness:
-    """Gives mutants to a child, and watches it."""
+    """Passes mutants to a child process, and monitors it."""
 
     def __init__(self, environment: Environment, folder: Path, sources: Sources) -> None:
         self.environment, self.folder = environment, folder
@@ -112,7 +112,7 @@ class Harness:
         self.child: subprocess.Popen[str] | None = None
 
     def run(self, numbers: range) -> Iterator[str]:
-        """Yield what is wrong with each mutant, and with an unchanged recording after them."""
+        """Yield the failures of each mutant, and of an unchanged recording after them."""
         for number in tqdm(numbers, unit="mutant"):
             yield from self.try_mutant(number)
         before = self.ends["imported"]
@@ -121,7 +121,7 @@ class Harness:
             yield "the unchanged recording was not imported whole"
 
     def try_mutant(self, number: int) -> Iterator[str]:
-        """Let the child import a mutant; yield what is wrong."""
+        """Let the child import a mutant; yield failures."""
         child = self.child or self.start()
         print(number, file=child.stdin, flush=True)
         made = self.answer()
@@ -161,7 +161,7 @@ class Harness:
         return json.loads(line) if line else None
 
     def end_of_child(self) -> str:
-        """Take the child away, and tell how it ended."""
+        """Stop the child, and return how it ended."""
         assert self.child is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.child.wait(5)

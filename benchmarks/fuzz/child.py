@@ -1,7 +1,7 @@
-"""The process in which mutants are made and imported, one after the other; the parent watches over it.
+"""The process that makes and imports mutants, one after the other, monitored by its parent.
 
 Numbers come in by standard input, one a line; for each two lines of JSON go out, when the mutant is made and
-when it is imported. This process may not have more memory than `MOST_BYTES`, and tells how much it had.
+when it is imported. The memory of this process is limited to `MOST_BYTES`, and it reports its peak.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ALL_TABLES_OF = 5
 
 
 def main(folder: Path) -> None:
-    """Answer numbers with what became of the mutants."""
+    """Answer each number with the outcome of that mutant."""
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
     import schemas
     from benchmarks.fuzz.mutants import Sources
@@ -71,7 +71,7 @@ def forget_peak() -> None:
 
 
 def peak_bytes() -> int:
-    """Give the most memory that this process had since `forget_peak`."""
+    """Return the peak memory of this process since `forget_peak`."""
     (line,) = (one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 

@@ -32,7 +32,7 @@ Damage = Callable[[h5py.File, Path], None]
 
 
 def external(name: str, segments: list[tuple[str, int, int]], dtype: str = "S10") -> Damage:
-    """Let a column's values lie in other files: (name, offset, bytes) each, relative to the folder."""
+    """Store a column's values in other files: (name, offset, bytes) each, relative to the folder."""
 
     def damage(file: h5py.File, folder: Path) -> None:
         n = len(file[name]) if name in file else 10
@@ -80,7 +80,7 @@ def nameless_data(file: h5py.File, folder: Path) -> Iterator[h5py.Reference]:
 
 
 def keep_without_a_name(found: Any) -> None:
-    """Let an object stay when its last link goes; h5py has no function for that."""
+    """Keep an object when its last link is deleted; h5py has no function for that."""
     (library,) = (Path(h5py.__file__).parents[1] / "h5py.libs").glob("libhdf5-*")
     ctypes.CDLL(str(library)).H5Oincr_refcount(ctypes.c_int64(found.id.id))
 
@@ -112,7 +112,7 @@ def virtual_of_itself(file: h5py.File, folder: Path) -> None:
 
 
 def external_link(name: str, filename: Callable[[Path], str], target: str) -> Damage:
-    """Let a part of the file lie in another file."""
+    """Move a part of the file to another file."""
 
     def damage(file: h5py.File, folder: Path) -> None:
         if name in file:
@@ -194,7 +194,7 @@ def long_attribute(file: h5py.File, folder: Path) -> None:
 
 
 def claim(name: str, n: int = HUGE, **how: Any) -> Damage:
-    """Let a data set say that it has `n` rows, none of which are stored."""
+    """Make a data set claim `n` rows, none of which are stored."""
 
     def damage(file: h5py.File, folder: Path) -> None:
         old = file.get(name)
@@ -208,7 +208,7 @@ def claim(name: str, n: int = HUGE, **how: Any) -> Damage:
 
 
 def bomb(name: str, n_chunks: int, filters: int = 1) -> Damage:
-    """Let a data set hold zeros, compressed a thousandfold (by two filters, a millionfold)."""
+    """Fill a data set with zeros, compressed a thousandfold (by two filters, a millionfold)."""
 
     def damage(file: h5py.File, folder: Path) -> None:
         made = h5p.create(h5p.DATASET_CREATE)
@@ -246,7 +246,7 @@ def large_chunk(file: h5py.File, folder: Path) -> None:
 
 
 def one_text_many_times(how: dict[str, Any]) -> Damage:
-    """Let all rows of a column name the same long text, which is stored once."""
+    """Make all rows of a column refer to the same long text, which is stored once."""
 
     def damage(file: h5py.File, folder: Path) -> None:
         name, n = "stimulus/templates/more/control_description", 20_000
@@ -272,7 +272,7 @@ def one_text_many_times(how: dict[str, Any]) -> Damage:
 
 @contextmanager
 def replacing(file: h5py.File, name: str) -> Iterator[None]:
-    """Remove what has a name; what the block makes under it gets its attributes and its index."""
+    """Remove the object of a name; the one that the block creates gets its attributes and index."""
     found = file.get(name)
     attributes = {} if found is None else dict(found.attrs)
     if found is not None:

@@ -1,4 +1,4 @@
-"""Importing one file in this process, and what is wrong with how that ends."""
+"""Importing one file in this process, and checking the outcome."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LFP_TABLES = ("Recording", "Lfp", "CurrentSourceDensity", "LfpPiece")
 
 @dataclass
 class Tally:
-    """How the mutants ended."""
+    """Counts of the outcomes of mutants."""
 
     ends: Counter[str] = field(default_factory=Counter)
     mutants: int = 0
@@ -40,7 +40,7 @@ class Tally:
 
 
 def import_files(paths: list[Path], tally: Tally, only: Sequence[str] = ()) -> Iterator[str]:
-    """Register and populate as the command line does; yield what is wrong with how that ends.
+    """Register and populate as the command line does; yield failures.
 
     Parameters
     ----------
@@ -67,12 +67,12 @@ def import_files(paths: list[Path], tally: Tally, only: Sequence[str] = ()) -> I
 
 
 def tables_of_files() -> list[str]:
-    """Name the tables that are made from files, not from other tables."""
+    """Return the names of the tables that are made from files, not from other tables."""
     return [table.__name__ for table in runner.populated_tables() if issubclass(table, dj.Imported)]
 
 
 def wrong_message(message: str) -> Iterator[str]:
-    """Yield a message that is not for people."""
+    """Yield the failure if a message is not for people."""
     if UNEXPECTED.search(message) or "\n" in message or len(message) > 1500:
         yield message[:400]
 
@@ -94,7 +94,7 @@ def partial_rows(session_id: int) -> Iterator[str]:
 
 
 def without_escape(problems: Iterator[str]) -> Iterator[str]:
-    """Turn an exception that the user would see into a problem."""
+    """Turn an exception that the user would see into a failure."""
     try:
         yield from problems
     except Exception as error:  # noqa: BLE001 - this is what the test looks for

@@ -1,4 +1,4 @@
-"""Copies of good files with something changed in them; numbered: number 7 is always the same.
+"""Changed copies of good files, by number: number 7 is always the same.
 
 `mutate` loses objects, or gives them other attributes, types, shapes or values; `distort` does what people
 who mean harm would do to texts, names, references, dimensions, types and links.
@@ -110,7 +110,7 @@ def change_attribute(found: Any, rng: np.random.Generator) -> str:
 
 
 def mutate(file: h5py.File, rng: np.random.Generator) -> str:
-    """Change one object of a file, and tell what."""
+    """Change one object of a file; return what was changed."""
     names: list[str] = []
     file.visit(lambda name: None if name.startswith("specifications") else names.append(name))
     name = names[rng.integers(len(names))]
@@ -132,7 +132,7 @@ def mutate(file: h5py.File, rng: np.random.Generator) -> str:
 
 
 def lose(file: h5py.File, name: str, rng: np.random.Generator) -> str:
-    """Put something else in the place of an object, or nothing."""
+    """Replace or remove an object."""
     kind = rng.integers(6)
     if kind == 0:
         file.create_group(name)
@@ -160,7 +160,7 @@ def damage_bytes(path: Path, rng: np.random.Generator) -> str:
 
 
 def distort(file: h5py.File, rng: np.random.Generator) -> str:
-    """Do harm to one object of a file, and tell what."""
+    """Change one object of a file maliciously; return what was changed."""
     harms = (
         _other_text, _other_text, _other_name, _other_attribute_type, _other_reference, _other_dimensions,
         _other_number, _other_type, _other_link, _other_layout,
@@ -169,7 +169,7 @@ def distort(file: h5py.File, rng: np.random.Generator) -> str:
 
 
 def names_of(file: h5py.File, wanted: Callable[[Any], bool] = lambda _: True) -> list[str]:
-    """List the objects of a file, but for the specifications."""
+    """List the objects of a file, except the specifications."""
     names: list[str] = []
 
     def note(name: str, found: Any) -> None:
@@ -194,7 +194,7 @@ def _is_text(found: Any) -> bool:
 
 
 def _put(file: h5py.File, name: str, values: Any, **how: Any) -> None:
-    """Put a data set in the place of another, with its attributes."""
+    """Replace a data set by another, and keep its attributes."""
     attributes = dict(file[name].attrs)
     del file[name]
     file.create_dataset(name, data=values, **how).attrs.update(attributes)
@@ -238,7 +238,7 @@ def _other_name(file: h5py.File, rng: np.random.Generator) -> str:
 
 
 def _other_attribute_type(file: h5py.File, rng: np.random.Generator) -> str:
-    """Let an attribute be of another type."""
+    """Change the type of an attribute."""
     name = _pick(rng, names_of(file, lambda found: len(found.attrs) > 0))
     attribute = _pick(rng, file[name].attrs)
     values: dict[str, Any] = {
@@ -334,7 +334,7 @@ def _other_type(file: h5py.File, rng: np.random.Generator) -> str:
 
 
 def _other_link(file: h5py.File, rng: np.random.Generator) -> str:
-    """Let a link lead somewhere else."""
+    """Change the target of a link."""
     name, other = _pick(rng, names_of(file)), _pick(rng, names_of(file))
     ways: dict[str, Any] = {
         "itself": lambda: h5py.SoftLink(f"/{name}"),
@@ -475,6 +475,6 @@ def rename_lfp(file: h5py.File, old: str, number: int) -> None:
 
 
 def replace_text(file: h5py.File, name: str, text: str) -> None:
-    """Put a scalar text in the place of another."""
+    """Replace a scalar text by another."""
     del file[name]
     file[name] = text

@@ -32,7 +32,7 @@ PYTHONS = {"allensdk": ("python3.10", "python3.9", "python3.11")}
 
 
 class PeerMissingError(Exception):
-    """A peer cannot be installed here, or fails; says why."""
+    """A peer cannot be installed here, or fails."""
 
 
 def python_of(peer: str) -> str:
@@ -50,7 +50,7 @@ def python_of(peer: str) -> str:
 
 
 def install(packages: Sequence[str], folder: Path, python: Path) -> None:
-    """Make the environment; a half one, of a run that was stopped, is made anew."""
+    """Make the environment; an incomplete one, of an interrupted run, is replaced."""
     base = next(filter(starts, PYTHONS.get(folder.name, ())), sys.executable)
     shutil.rmtree(folder, ignore_errors=True)
     print(f"installing {packages[0]} into {folder}", file=sys.stderr)
@@ -67,7 +67,7 @@ def install(packages: Sequence[str], folder: Path, python: Path) -> None:
 
 
 def starts(python: str) -> bool:
-    """Say whether there is such a Python; pyenv has commands for versions that are not there, which fail."""
+    """Return whether this Python starts; pyenv has commands for missing versions, which fail."""
     found = shutil.which(python)
     return found is not None and subprocess.run([found, "-c", ""], capture_output=True).returncode == 0
 

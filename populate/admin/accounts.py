@@ -1,13 +1,13 @@
 """Accounts of a lab's server, and what they may do: readers, workers and admins.
 
 Roles are roles on the server, one set for each prefix (``vbn_reader``, ``vbn_worker``, ``vbn_admin``).
-``vbn deploy`` makes them and grants them what they need on the tables that there are then.
+``vbn deploy`` creates them and grants the privileges that they need on the existing tables.
 
 =======  ==================================================================================
 reader   selects from everything, changes nothing
 worker   reader, and inserts into and deletes from imported and computed tables, their jobs,
-         and the few tables that imports write beside their own
-admin    everything in the schemas of the prefix, makes new ones, and manages accounts
+         and the few other tables that imports write
+admin    everything in the schemas of the prefix; creates new ones, and manages accounts
 =======  ==================================================================================
 """
 
@@ -37,7 +37,7 @@ PASSWORD_BYTES = 24
 LONGEST_NAME = {"mysql": 32, "postgresql": 63}
 ANY_HOST = "%"
 
-# What imports write beside their own tables. MySQL takes "insert unless it is there" for an update.
+# Other tables that imports write. MySQL treats "insert unless present" as an update.
 WRITTEN_BY_IMPORTS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (session.ImportIssue, ("INSERT", "DELETE")),
     (stimulus.Image, ("INSERT", "UPDATE")),
@@ -47,7 +47,7 @@ WRITTEN_BY_IMPORTS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (administration.Deletion.Count, ("INSERT",)),
 )
 
-# What PostgreSQL's schemas, tables and enumerations are called and belong to.
+# Names of PostgreSQL's schemas, tables and enumerations, by owner.
 OWNED = {
     "SCHEMA": "nspname, NULL FROM pg_namespace n WHERE nspowner",
     "TABLE": (
@@ -66,12 +66,12 @@ class Account:
     """An account with one of the roles."""
 
     name: str
-    host: str  # from where it may connect; on PostgreSQL pg_hba.conf says that, and it is empty
+    host: str  # from where it may connect; empty on PostgreSQL, where pg_hba.conf decides
     role: str
 
 
 def worker_privileges() -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return what workers may do beside reading: (schema, table) -> privileges."""
+    """Return the privileges of workers besides reading: (schema, table) -> privileges."""
     found = {(cls.database, cls.table_name): needed for cls, needed in WRITTEN_BY_IMPORTS}
     for master in tables(dj.Imported, dj.Computed):
         cls: Any = master
@@ -82,14 +82,14 @@ def worker_privileges() -> dict[tuple[str, str], tuple[str, ...]]:
 
 
 def refresh(database: Database) -> tuple[str, ...]:
-    """Make the roles and grant them what they need on the present tables; return their names.
+    """Create the roles and grant their privileges on the existing tables; return their names.
 
-    On the embedded server, which is one person's, there are none.
+    The embedded server, which belongs to one person, has none.
 
     Raises
     ------
     RefusedError
-        If the account may not do this; the roles are left as they are.
+        If the account may not do this; the roles are not changed.
     """
     if database.embedded:
         return ()
@@ -104,27 +104,27 @@ def refresh(database: Database) -> tuple[str, ...]:
 def create_account(
     database: Database, name: str, role: str, password: str, *, host: str = "", replace: bool = False
 ) -> None:
-    """Make an account with a role, and the roles themselves where they are missing.
+    """Create an account with a role, and the roles themselves if they are missing.
 
     Parameters
     ----------
     host : on MySQL, from where it may connect, by default from anywhere (``%``).
-    replace : give an account of this package that exists the password and the role.
+    replace : give an existing account of this package the password and the role.
 
     Raises
     ------
     ConflictError
-        If the account exists, and is not to be replaced or not ours.
+        If the account exists, and may not be replaced or is not ours.
     SettingError
         If name, host or password cannot be used.
     ServerError
-        If the account that is connected may not do this.
+        If the connected account may not do this.
     """
     require_admin(database, "make accounts")
     server = _server(database)
     host = server.usable_host(host)
     server.require_usable(name)
-    if database.role is None:  # with an admin's account the roles are there
+    if database.role is None:  # an admin's account implies that the roles exist
         refresh(database)
     with server_lock("roles", database):
         known = [account for account in server.accounts() if (account.name, account.host) == (name, host)]
@@ -144,7 +144,7 @@ def drop_account(database: Database, name: str) -> int:
     NotFoundError
         If no account of this package has the name.
     ConflictError
-        If it is the account that is connected.
+        If it is the connected account.
     """
     require_admin(database, "remove accounts")
     server = _server(database)
@@ -171,7 +171,7 @@ def new_password() -> str:
 
 
 def read_password(path: Path) -> str:
-    """Return the password in a file: its text without the line's end.
+    """Return the password in a file: its text without the line ending.
 
     Raises
     ------
@@ -181,21 +181,21 @@ def read_password(path: Path) -> str:
     try:
         text = path.read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise SettingError(f"The password file {path} cannot be read: {reason}.") from error
     if not text or "\n" in text:
-        raise SettingError(f"The password file {path} must hold one line, the password.")
+        raise SettingError(f"The password file {path} must hold one line: the password.")
     return text
 
 
 @contextlib.contextmanager
-def kept_password(path: Path | None, password: str) -> Iterator[None]:
-    """Write a password to a new file that only we may read, unless the block fails.
+def password_written_to(path: Path | None, password: str) -> Iterator[None]:
+    """Write a password to a new file that only we may read; remove it if the block fails.
 
     Raises
     ------
     SettingError
-        If the file exists or cannot be made.
+        If the file exists or cannot be created.
     """
     if path is None:
         yield
@@ -237,14 +237,14 @@ class _Server:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or len(name) > longest or name in self.roles:
             raise SettingError(
                 f"'{name}' cannot be the name of an account: it must be letters, digits, '_', '.' and '-', "
-                f"at most {longest} of them, and no role's name."
+                f"at most {longest} of them, and not the name of a role."
             )
 
 
 class _MySQL(_Server):
-    """Schemas are named one by one for readers and workers: a pattern would match other prefixes too.
+    """Grants schemas to readers and workers one by one: a pattern would match other prefixes too.
 
-    In the name of a schema in a grant, ``_`` stands for any character unless it is escaped.
+    In the schema name of a grant, ``_`` stands for any character unless it is escaped.
     """
 
     def usable_host(self, host: str) -> str:
@@ -254,19 +254,19 @@ class _MySQL(_Server):
         self.query(f"CREATE ROLE IF NOT EXISTS {', '.join(map(_name, self.roles))}")
 
     def grant(self) -> None:
-        literal = self.query("SELECT @@partial_revokes").fetchone()[0]  # then there are no patterns
+        literal = self.query("SELECT @@partial_revokes").fetchone()[0]  # then names are not patterns
         for name in self.schemas:
             schema = name if literal else name.replace("_", r"\_")
             self.query(
                 f"GRANT SELECT, SHOW VIEW ON `{schema}`.* TO {_name(self.reader)}, {_name(self.worker)}"
             )
             self.query(f"GRANT ALL ON `{schema}`.* TO {_name(self.admin)} WITH GRANT OPTION")
-        if not literal:  # the schemas of later versions; also those of prefixes that begin with this one
+        if not literal:  # schemas of later versions; this includes prefixes that begin with this one
             pattern = self.database.prefix.replace("_", r"\_")
             self.query(f"GRANT ALL ON `{pattern}%%`.* TO {_name(self.admin)} WITH GRANT OPTION")
         for (schema, table), privileges in worker_privileges().items():
             self.query(f"GRANT {', '.join(privileges)} ON `{schema}`.`{table}` TO {_name(self.worker)}")
-        # Who is connected, so that reservations of dead workers are known from those of others.
+        # To see all connections, which distinguishes reservations of dead workers from others.
         self.query(f"GRANT PROCESS ON *.* TO {_name(self.worker)}")
         self.query(
             f"GRANT PROCESS, FLUSH_TABLES, CREATE USER ON *.* TO {_name(self.admin)} WITH GRANT OPTION"
@@ -275,18 +275,20 @@ class _MySQL(_Server):
 
     def accounts(self) -> list[Account]:
         query = "SELECT to_user, to_host, from_user FROM mysql.role_edges WHERE from_user IN (%s, %s, %s)"
-        return _highest(self, [tuple(map(_text, row)) for row in self.query(query, *self.roles).fetchall()])
+        return _with_highest_role(
+            self, [tuple(map(_text, row)) for row in self.query(query, *self.roles).fetchall()]
+        )
 
     def create(self, name: str, host: str, role: str, password: str) -> None:
         default = _name(role_name(self.database.prefix, role))
         statement = f"CREATE USER %s@%s IDENTIFIED BY %s DEFAULT ROLE {default}"  # which also grants it
-        with _explained_accounts(name):
+        with _explaining_accounts(name):
             self.query(statement, name, host, password)
         self._grant_roles(name, host, role)
 
     def replace(self, account: Account, role: str, password: str) -> None:
         name, host = account.name, account.host
-        with _explained_accounts(name):
+        with _explaining_accounts(name):
             self.query("ALTER USER %s@%s IDENTIFIED BY %s", name, host, password)
         self._grant_roles(name, host, role)
         default = _name(role_name(self.database.prefix, role))
@@ -300,7 +302,7 @@ class _MySQL(_Server):
         self.query("DROP USER %s@%s", account.name, account.host)
 
     def _roles_of(self, role: str) -> tuple[str, ...]:
-        """Return the roles that an account gets: an admin, who may hand them on, all three."""
+        """Return the roles of an account: all three for an admin, who may grant them to others."""
         return self.roles if role == "admin" else (role_name(self.database.prefix, role),)
 
     def _grant_roles(self, name: str, host: str, role: str) -> None:
@@ -309,12 +311,12 @@ class _MySQL(_Server):
 
 
 class _PostgreSQL(_Server):
-    """The admin role owns the tables, and admins act as it, so that each can alter what another made."""
+    """The admin role owns the tables, and admins act as it, so that each can alter what another created."""
 
     def usable_host(self, host: str) -> str:
         if host:
             raise SettingError(
-                "On PostgreSQL pg_hba.conf says from where accounts may connect: leave out --host."
+                "On PostgreSQL pg_hba.conf decides from where accounts may connect: leave out --host."
             )
         return host
 
@@ -329,12 +331,12 @@ class _PostgreSQL(_Server):
                 self.query(f"GRANT {_id(self.admin)} TO CURRENT_USER")
 
     def grant(self) -> None:
-        self._own()
+        self._take_ownership()
         reader, worker, admin = map(_id, self.roles)
         schemas = ", ".join(map(_id, self.schemas))
         self.query(f"GRANT USAGE ON SCHEMA {schemas} TO {reader}, {worker}")
-        # DataJoint reads primary keys from a catalogue that shows them to those only who may do more than
-        # select. REFERENCES is of no use to an account that may not create tables.
+        # DataJoint reads primary keys from a catalog that shows them only to accounts that may do more than
+        # select. REFERENCES is harmless for an account that may not create tables.
         may_read = f"GRANT SELECT, REFERENCES ON {{}} TO {reader}, {worker}"
         self.query(may_read.format(f"ALL TABLES IN SCHEMA {schemas}"))
         self.query(
@@ -345,11 +347,12 @@ class _PostgreSQL(_Server):
             named.setdefault(privileges, []).append(f"{_id(schema)}.{_id(table)}")
         for privileges, names in named.items():
             self.query(f"GRANT {', '.join(privileges)} ON {', '.join(names)} TO {worker}")
-        self._once(f"GRANT CREATE ON DATABASE {_id(self._scalar('SELECT current_database()'))} TO {admin}",
-                   "SELECT has_database_privilege(%s, current_database(), 'CREATE')", self.admin)  # fmt: skip
-        # Since when others are connected, so that reservations of dead workers are known.
-        self._once(f"GRANT pg_read_all_stats TO {worker}",
-                   "SELECT pg_has_role(%s, 'pg_read_all_stats', 'MEMBER')", self.worker)  # fmt: skip
+        here = _id(self._scalar("SELECT current_database()"))
+        may_create = "SELECT has_database_privilege(%s, current_database(), 'CREATE')"
+        self._grant(f"GRANT CREATE ON DATABASE {here} TO {admin}", may_create, self.admin)
+        # To see since when others are connected, which identifies reservations of dead workers.
+        self._grant(f"GRANT pg_read_all_stats TO {worker}",
+                    "SELECT pg_has_role(%s, 'pg_read_all_stats', 'MEMBER')", self.worker)  # fmt: skip
 
     def accounts(self) -> list[Account]:
         query = (
@@ -357,12 +360,12 @@ class _PostgreSQL(_Server):
             "JOIN pg_roles r ON r.oid = m.roleid WHERE r.rolname IN (%s, %s, %s) AND u.rolcanlogin "
             "AND NOT u.rolsuper"
         )
-        return _highest(self, self.query(query, *self.roles).fetchall())
+        return _with_highest_role(self, self.query(query, *self.roles).fetchall())
 
     def create(self, name: str, _host: str, role: str, password: str) -> None:
         options = "LOGIN CREATEROLE" if role == "admin" else "LOGIN"
-        with self._keeping(role), _explained_accounts(name):
-            self.query(f"CREATE ROLE {_id(name)} {options} PASSWORD %s", self._hidden(name, password))
+        with self._acting_as_owner_of(role), _explaining_accounts(name):
+            self.query(f"CREATE ROLE {_id(name)} {options} PASSWORD %s", self._hashed(name, password))
             option = " WITH ADMIN OPTION" if role == "admin" else ""
             self.query(f"GRANT {_id(role_name(self.database.prefix, role))} TO {_id(name)}{option}")
             if role == "admin":
@@ -373,16 +376,16 @@ class _PostgreSQL(_Server):
             self.drop(account)
             self.create(account.name, account.host, role, password)
             return
-        with self._keeping(role), _explained_accounts(account.name):
+        with self._acting_as_owner_of(role), _explaining_accounts(account.name):
             statement = f"ALTER ROLE {_id(account.name)} LOGIN PASSWORD %s"
-            self.query(statement, self._hidden(account.name, password))
+            self.query(statement, self._hashed(account.name, password))
 
     def drop(self, account: Account) -> None:
-        with self._keeping(account.role), _explained_accounts(account.name):
+        with self._acting_as_owner_of(account.role), _explaining_accounts(account.name):
             self.query(f"DROP ROLE {_id(account.name)}")
 
-    def _own(self) -> None:
-        """Let the admin role own what somebody else has made: schemas, tables and their types."""
+    def _take_ownership(self) -> None:
+        """Make the admin role the owner of what others created: schemas, tables and their types."""
         within = f"n.nspname IN ({', '.join(['%s'] * len(self.schemas))})"
         for kind, selected in OWNED.items():
             query = f"SELECT {selected} <> %s::regrole AND {within}"
@@ -390,17 +393,17 @@ class _PostgreSQL(_Server):
                 place = ".".join(_id(name) for name in names if name)
                 self.query(f"ALTER {kind} {place} OWNER TO {_id(self.admin)}")
 
-    def _once(self, statement: str, is_done: str, role: str) -> None:
-        """Grant what not every admin may grant, unless it is granted."""
-        if not self._scalar(is_done, role):
+    def _grant(self, statement: str, in_effect: str, role: str) -> None:
+        """Execute a grant that not every admin may execute, unless it is in effect."""
+        if not self._scalar(in_effect, role):
             self.query(statement)
 
     @contextlib.contextmanager
-    def _keeping(self, role: str) -> Iterator[None]:
-        """Act as who keeps the accounts of a role, in a transaction.
+    def _acting_as_owner_of(self, role: str) -> Iterator[None]:
+        """Act as the owner of the accounts of a role, in a transaction.
 
-        The maker of an account becomes a member of it, and memberships may not go in circles: so the admin
-        role, of which admins are members, keeps readers and workers, and each admin the admins of its making.
+        The creator of an account becomes a member of it, and memberships must not form a cycle: so the admin
+        role, of which admins are members, owns readers and workers, and each admin the admins it created.
         """
         before = self._scalar("SELECT current_setting('role')")
         with self.database.connection.transaction:
@@ -408,8 +411,8 @@ class _PostgreSQL(_Server):
             yield
             self.query("SET ROLE NONE" if before == "none" else f"SET ROLE {_id(before)}")
 
-    def _hidden(self, name: str, password: str) -> str:
-        """Return what the server keeps of a password, so that no log of statements has the password."""
+    def _hashed(self, name: str, password: str) -> str:
+        """Return the hash of a password that the server stores, so that no statement log has the password."""
         connection = driver_of(self.database.connection)
         return str(psycopg2.extensions.encrypt_password(password, name, connection, "scram-sha-256"))
 
@@ -425,8 +428,8 @@ def _server(database: Database) -> Any:
     return (_MySQL if database.backend == "mysql" else _PostgreSQL)(database)
 
 
-def _highest(server: _Server, rows: list[Any]) -> list[Account]:
-    """Return one account for all rows of (name, host, role on the server), with the role that may most."""
+def _with_highest_role(server: _Server, rows: list[Any]) -> list[Account]:
+    """Return one account per name and host in rows of (name, host, role), with the highest role."""
     found: dict[tuple[str, str], int] = {}
     for name, host, role in rows:
         if name not in server.roles:
@@ -435,8 +438,8 @@ def _highest(server: _Server, rows: list[Any]) -> list[Account]:
 
 
 @contextlib.contextmanager
-def _explained_accounts(name: str) -> Iterator[None]:
-    """Say in words why the server does not make an account."""
+def _explaining_accounts(name: str) -> Iterator[None]:
+    """Raise errors for people if the server does not create or change an account."""
     try:
         yield
     except (pymysql.err.MySQLError, psycopg2.Error) as error:
@@ -444,7 +447,9 @@ def _explained_accounts(name: str) -> Iterator[None]:
             raise ConflictError(
                 f"The server has an account '{name}' that is not of this database. Choose another name."
             ) from error
-        raise ServerError(f"The server does not make the account '{name}': {error.args[-1]}") from error
+        raise ServerError(
+            f"The server does not create or change the account '{name}': {error.args[-1]}"
+        ) from error
 
 
 def _name(role: str) -> str:

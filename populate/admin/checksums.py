@@ -1,8 +1,8 @@
-"""A checksum of each table's content, by which two databases are compared.
+"""A checksum of each table's content, for comparing two databases.
 
 Two databases with the same rows have the same checksums, on MySQL and on PostgreSQL, in whatever order the
-rows were inserted: the hashes of the rows are added up. An array in the store counts by its content, not by
-its name, which is random.
+rows were inserted: the hashes of the rows are summed. An array in the store counts by its content, not by its
+name, which is random.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ LONGEST_PLAIN = 64  # bytes; longer binary values count by their hash
 COMPRESSED = b"ZL123\0"  # begins a <blob> that DataJoint has compressed; the length follows, 8 bytes
 RANGE_OF_SUMS = 2**256
 
-# What two undisturbed runs of the same work do not share: when it was done, and what was done otherwise.
+# What differs between two undisturbed runs of the same work: times, and the history of administration.
 MOMENTS = ("registered_at", "lfp_registered_at", "noticed_at")
-DIARY = "administration"
+HISTORY = "administration"
 
 HashFile = Callable[[str], str]
 """From an array's path below the store to the SHA-256 of its file, in hexadecimal."""
@@ -41,14 +41,14 @@ def table_checksums(
     volatile: bool = True,
     database: Database | None = None,
 ) -> dict[str, str]:
-    """Return the checksum of each table and part, all of the same moment.
+    """Return the checksum of each table and part, all at the same moment.
 
     Parameters
     ----------
     with_arrays : read the arrays in the store; else only their shape and type count.
-    volatile : with what differs between two runs of the same work: when a row was entered, hidden columns,
-        and the tables of ``administration``. Job tables never count.
-    database : by default the connected one.
+    volatile : include what differs between two runs of the same work: times at which rows were entered,
+        hidden columns, and the tables of ``administration``. Job tables never count.
+    database : the database, by default the connected one.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def table_checksums(
 
 def checksums_of(snapshot: Snapshot, *, hash_file: HashFile | None, volatile: bool = True) -> dict[str, str]:
     """Return the checksums of a snapshot; without ``hash_file`` arrays count by shape and type."""
-    counted = [table for table in snapshot.tables() if volatile or table.schema != snapshot.prefix + DIARY]
+    counted = [table for table in snapshot.tables() if volatile or table.schema != snapshot.prefix + HISTORY]
     return {
         table.full_name.removeprefix(snapshot.prefix): _checksum(snapshot, table, hash_file, volatile)
         for table in counted
@@ -93,13 +93,13 @@ def hash_in_store(path: str) -> str:
     except OSError as error:
         raise StoreError(
             f"The array {path}, which a row refers to, cannot be read from the store "
-            f"({type(error).__name__}: {error.strerror or error}). Check that the store is the one that the "
+            f"({type(error).__name__}: {error.strerror or error}). Check that it is the store that the "
             "rows were made with (vbn doctor); restore it from a backup, or recompute the row."
         ) from error
 
 
 def hash_stream(file: Any, copy: Any = None) -> str:
-    """Return the SHA-256 of what a file holds, in hexadecimal; write it to another file on the way."""
+    """Return the SHA-256 of the content of a file, in hexadecimal; copy it to another file if given."""
     digest = hashlib.sha256()
     while piece := file.read(PIECE):
         digest.update(piece)
@@ -128,16 +128,16 @@ def _checksum(snapshot: Snapshot, table: ServerTable, hash_file: HashFile | None
 
 
 def _converter(kind: str, hash_file: HashFile | None) -> Callable[[Any], Any]:
-    """Return what makes a value of a type the same from both servers."""
+    """Return the function that makes values of a type equal on both servers."""
     if kind in ("json", "jsonb"):
         return lambda text: _canonical_json(text, hash_file)
     known: dict[str, Callable[[Any], Any]] = {
         "uuid": lambda value: bytes.fromhex(str(value).replace("-", "")),
-        "character": lambda text: text.rstrip(" "),  # PostgreSQL fills it up
+        "character": lambda text: text.rstrip(" "),  # PostgreSQL pads it
         "char": lambda text: text.rstrip(" "),
         "tinyint": int,
         "boolean": int,
-        "double": lambda number: number + 0.0,  # no negative zero: a dump of MySQL does not keep it
+        "double": lambda number: number + 0.0,  # no negative zero, which a dump of MySQL loses
         "double precision": lambda number: number + 0.0,
     }
     return known.get(kind, _plain)
@@ -152,7 +152,7 @@ def _plain(value: Any) -> Any:
 
 
 def _binary(value: bytes) -> bytes:
-    """Return a short binary value as it is, a long one hashed; uncompressed, as compressors differ."""
+    """Return a short binary value unchanged, a long one hashed; uncompressed, as compressors differ."""
     if value.startswith(COMPRESSED):
         value = zlib.decompress(value[len(COMPRESSED) + 8 :])
     return value if len(value) <= LONGEST_PLAIN else hashlib.sha256(value).digest()

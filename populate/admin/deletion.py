@@ -1,7 +1,7 @@
-"""Deleting entries with all that was made from them, and keeping who did it, when and why.
+"""Deleting entries with all that was made from them, and recording who did it, when and why.
 
-What is shown, what is asked and what is deleted are the same: the rows that DataJoint's cascade finds.
-Everything happens in one transaction, with the record in `administration.Deletion`.
+The rows that are shown, confirmed and deleted are the same: those that DataJoint's cascade finds. They are
+deleted in one transaction, with the record in `administration.Deletion`.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ from schemas.server.error_codes import LOCKED, code_of, is_lost
 from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError, shortened
 from vbn.nearest import nearest
 
-DEFAULT_THRESHOLD = 1  # sessions; who deletes more types their number
+DEFAULT_THRESHOLD = 1  # sessions; to delete more, their number must be typed
 LONGEST_REASON, LONGEST_RESTRICTION = 1000, 2000
 VALUES_SHOWN = 10
-LOCK_TIMEOUT_S = 30  # for workers to write what they are about to; PostgreSQL would wait for ever
+LOCK_TIMEOUT_S = 30  # time for workers to finish writing; PostgreSQL would wait forever
 TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 @dataclass(frozen=True)
 class DeletionPlan:
-    """What a deletion would take with it."""
+    """What a deletion would delete."""
 
     table: str  # name of the class
     restriction: str  # in words
-    rows: dict[str, int]  # schema.table on the server -> number, of tables that lose some
-    sessions: tuple[int, ...]  # that lose rows
+    rows: dict[str, int]  # schema.table on the server -> number of rows to delete, if any
+    sessions: tuple[int, ...]  # sessions that lose rows
     cascade: Any  # DataJoint's diagram of the restricted tables
-    foreign: str  # why the deletion is refused, if tables of others would lose rows; else empty
+    foreign: str  # why the deletion is refused, if tables of other packages would lose rows; else empty
 
     @property
     def n_rows(self) -> int:
-        """Return how many rows there are in all."""
+        """Return the total number of rows."""
         return sum(self.rows.values())
 
 
 def plan(table_name: str, conditions: Sequence[str], session_ids: Sequence[int] = ()) -> DeletionPlan:
-    """Find what the deletion of some of a table's entries would take with it; change nothing.
+    """Find what deleting some entries of a table would delete; change nothing.
 
     Parameters
     ----------
     table_name : class name of a table, not of a part.
-    conditions : ``attribute=value`` each; all must hold.
-    session_ids : only entries of these sessions.
+    conditions : ``attribute=value``; all must hold.
+    session_ids : restrict the entries to these sessions.
 
     Raises
     ------
@@ -90,10 +90,10 @@ def plan(table_name: str, conditions: Sequence[str], session_ids: Sequence[int] 
     restriction = " and ".join(f"{name} = {' or '.join(map(str, some))}" for name, some in values.items())
     if not target:
         raise NotFoundError(f"{table_name} has no entry with {restriction}.")
-    return _look(table_name, restriction, target)
+    return _plan_for(table_name, restriction, target)
 
 
-def _look(table_name: str, restriction: str, target: Any) -> DeletionPlan:
+def _plan_for(table_name: str, restriction: str, target: Any) -> DeletionPlan:
     diagram = dj.Diagram.cascade(target)
     rows = {_plain_name(name): number for name, number in diagram.counts().items() if number}
     _require_whole(rows)
@@ -101,7 +101,7 @@ def _look(table_name: str, restriction: str, target: Any) -> DeletionPlan:
 
 
 def _sessions(cascade: Any) -> tuple[int, ...]:
-    """Return the sessions that lose rows; a part loses them with its entry."""
+    """Return the sessions that lose rows; parts are deleted with their masters."""
     masters = {cls().full_table_name for cls in tables()}
     found: set[int] = set()
     for table in cascade:
@@ -113,16 +113,15 @@ def _sessions(cascade: Any) -> tuple[int, ...]:
 def delete(planned: DeletionPlan, reason: str) -> str:
     """Delete what was planned, in one transaction with the record of it; return the record's id.
 
-    Workers that are at work on entries made from the deleted ones lose their reservations, and what they
-    have made.
+    Workers that are making entries from the deleted ones lose their reservations and their results.
 
     Raises
     ------
     SettingError
         If the reason is empty or too long.
     ConflictError
-        If tables of others have rows made from these entries, more sessions than planned would lose rows by
-        now, or somebody else writes the same rows.
+        If tables of other packages depend on these entries, more sessions than planned would now lose rows,
+        or somebody else is writing the same rows.
     RefusedError
         If the account may not delete these rows.
     """
@@ -139,18 +138,18 @@ def delete(planned: DeletionPlan, reason: str) -> str:
             if extra := set(_sessions(planned.cascade)) - set(planned.sessions):
                 names = ", ".join(map(str, sorted(extra)))
                 raise ConflictError(
-                    f"Other sessions would lose rows by now ({names}). Nothing was deleted: look again."
+                    f"Other sessions would lose rows now ({names}). Nothing was deleted: check again."
                 )
             rows = _delete_rows(planned.cascade)
             _require_whole(rows)
             _forget_vanished_jobs(planned)
-            return _keep_record(planned, rows, reason)
+            return _insert_record(planned, rows, reason)
     except dj.errors.IntegrityError as error:
-        raise ConflictError(_contention(planned)) from error
+        raise ConflictError(_contention_message(planned)) from error
     except DRIVER_ERRORS as error:
         code = code_of(error)
         if code in LOCKED:
-            raise ConflictError(_contention(planned)) from error
+            raise ConflictError(_contention_message(planned)) from error
         if isinstance(error, dj.errors.LostConnectionError | psycopg2.InterfaceError) or is_lost(code):
             raise ServerError(
                 "The connection to the database was lost. All was deleted or nothing: see vbn deletions."
@@ -160,19 +159,19 @@ def delete(planned: DeletionPlan, reason: str) -> str:
 
 @contextlib.contextmanager
 def _transaction(connection: Any) -> Iterator[None]:
-    """Commit what the block does, or nothing of it, also where an interruption breaks the connection."""
+    """Commit all that the block does, or nothing, even if an interruption breaks the connection."""
     connection.start_transaction()
     try:
         yield
     except BaseException:
-        with contextlib.suppress(*DRIVER_ERRORS):  # the server then takes it back by itself
+        with contextlib.suppress(*DRIVER_ERRORS):  # the server then rolls back by itself
             connection.cancel_transaction()
         raise
     connection.commit_transaction()
 
 
 def history(limit: int | None = None) -> list[dict[str, Any]]:
-    """Return the deletions, the latest first, each with the rows that every table lost."""
+    """Return the deletions, latest first, each with the number of rows that every table lost."""
     counts: dict[str, dict[str, int]] = {}
     for row in administration.Deletion.Count.to_dicts(order_by="KEY"):
         counts.setdefault(row["deletion_id"], {})[row["deleted_from_table"]] = row["n_deleted_rows"]
@@ -181,16 +180,16 @@ def history(limit: int | None = None) -> list[dict[str, Any]]:
 
 
 def checked_reason(reason: str) -> str:
-    """Return a reason without spaces around it.
+    """Return a reason without surrounding spaces.
 
     Raises
     ------
     SettingError
-        If it is empty, or longer than its column.
+        If it is empty, or too long for its column.
     """
     reason = reason.strip()
     if not reason:
-        raise SettingError("Say why, for those who look for the rows later: --reason TEXT.")
+        raise SettingError("Give a reason, for those who look for the rows later: --reason TEXT.")
     if len(reason) > LONGEST_REASON:
         raise SettingError(f"The reason has {len(reason)} characters; {LONGEST_REASON} can be kept.")
     return reason
@@ -202,11 +201,11 @@ def _table(name: str) -> Any:
     if name in known:
         return known[name]
     if name in {cls.__name__ for cls in _records()}:
-        raise SettingError(f"{name} is the record of what was done, and is kept.")
+        raise SettingError(f"{name} is a record of what was done, and cannot be deleted.")
     master = name.partition(".")[0]
     if master in known and name.partition(".")[2] in {part.__name__ for part in part_classes(known[master])}:
         raise SettingError(
-            f"{name} is a part of {master} and goes with its entries: delete those of {master}."
+            f"{name} is a part of {master} and is deleted with its entries: delete those of {master}."
         )
     raise NotFoundError(f"There is no table '{name}'.{nearest(name, known)}")
 
@@ -216,24 +215,24 @@ def _records() -> set[type]:
 
 
 def _condition(cls: Any, text: str) -> tuple[str, Any]:
-    """Return attribute and value of ``attribute=value``, of the attribute's type."""
+    """Return attribute and value of ``attribute=value``, the value in the attribute's type."""
     name, value = name_and_value(text)
-    if not value:  # a variable of the shell that is not set, rather than a wish for empty texts
+    if not value:  # more likely an unset shell variable than a search for empty texts
         raise SettingError(f"'{text}' names no value.")
     _require_attribute(cls, name)
     return name, _typed(cls.heading.attributes[name], value)
 
 
 def _require_attribute(cls: Any, name: str) -> None:
-    """Raise NotFoundError unless a table has an attribute; DataJoint passes over those that it has not."""
+    """Raise NotFoundError unless a table has an attribute; DataJoint ignores unknown ones."""
     if name not in cls.heading.names:
         raise NotFoundError(f"{cls.__name__} has no attribute '{name}'.{nearest(name, cls.heading.names)}")
 
 
 def _typed(attribute: Any, value: str) -> Any:
-    """Return a value as the attribute's type has it; the server might take 'abc' for 0."""
+    """Convert a value to the attribute's type; the server might treat 'abc' as 0."""
     if attribute.is_blob or attribute.json or attribute.codec is not None:
-        raise SettingError(f"{attribute.name} holds no single value that entries could be chosen by.")
+        raise SettingError(f"{attribute.name} holds no single value by which entries could be selected.")
     if (attribute.original_type or attribute.type).lower().startswith("bool"):
         if value.lower() not in TRUTHS:
             raise SettingError(f"{attribute.name} is true or false, not '{value}'.")
@@ -277,7 +276,7 @@ def _foreign(rows: dict[str, int]) -> str:
 
 
 def _require_whole(rows: dict[str, int]) -> None:
-    """Refuse to take parts from entries that stay."""
+    """Refuse to delete parts of entries that stay."""
     for name in rows:
         found = re.fullmatch(r"(.+\.[#_]*[^_].*?)__[^_].*", name)
         if found and found[1] not in rows:
@@ -297,7 +296,7 @@ def _plain_name(full_table_name: str) -> str:
 
 
 def _jobs(planned: DeletionPlan) -> Iterator[tuple[Any, Any]]:
-    """Yield the tables of a plan that have jobs, and the jobs of its sessions."""
+    """Yield the tables of a plan that have jobs, with the jobs of its sessions."""
     names = {table.full_table_name for table in planned.cascade}
     ours = [{"session_id": number} for number in planned.sessions]
     for cls in tables(dj.Imported, dj.Computed):
@@ -307,23 +306,23 @@ def _jobs(planned: DeletionPlan) -> Iterator[tuple[Any, Any]]:
 
 
 def _withdraw_jobs(planned: DeletionPlan) -> None:
-    """Take back the jobs that wait or are being made, so that no worker writes rows from now on.
+    """Delete pending and reserved jobs, so that no worker writes rows from now on.
 
-    A worker holds its reservation while it writes, and writes nothing without it.
+    A worker locks its reservation while it writes, and writes nothing without it.
     """
     for _, jobs in _jobs(planned):
         (jobs & "status in ('pending', 'reserved')").delete_quick()
 
 
 def _forget_vanished_jobs(planned: DeletionPlan) -> None:
-    """Delete the jobs, failed ones mostly, whose entries cannot be made any more."""
+    """Delete the jobs, mostly failed ones, whose entries can no longer be made."""
     for table, jobs in _jobs(planned):
         if jobs:
             jobs.restrict(dj.Not(table.key_source.proj()), semantic_check=False).delete_quick()
 
 
 def _delete_rows(diagram: Any) -> dict[str, int]:
-    """Delete the rows of a cascade, those that depend on others first; return how many of each table."""
+    """Delete the rows of a cascade, dependent rows first; return the number for each table."""
     rows = {}
     for table in reversed(diagram):
         if number := table.delete_quick(get_count=True):
@@ -331,7 +330,7 @@ def _delete_rows(diagram: Any) -> dict[str, int]:
     return rows
 
 
-def _keep_record(planned: DeletionPlan, rows: dict[str, int], reason: str) -> str:
+def _insert_record(planned: DeletionPlan, rows: dict[str, int], reason: str) -> str:
     key = {"deletion_id": str(uuid.uuid4())}
     record = {
         "deleted_at": datetime.now(UTC).replace(tzinfo=None),
@@ -349,7 +348,7 @@ def _keep_record(planned: DeletionPlan, rows: dict[str, int], reason: str) -> st
     return key["deletion_id"]
 
 
-def _contention(planned: DeletionPlan) -> str:
+def _contention_message(planned: DeletionPlan) -> str:
     return (
         f"Somebody else, such as a worker, is writing rows made from these entries of {planned.table}. "
         "Nothing was deleted: try again."

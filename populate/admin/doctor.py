@@ -1,4 +1,4 @@
-"""Finding out what is wrong with the set-up, and what to do about it."""
+"""Finding out what is wrong with the setup, and what to do about it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PRIVILEGES = {
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     is_good: bool
@@ -39,7 +39,7 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """Look at names, settings, server, privileges, schemas, store, files and jobs, in this order."""
+    """Check names, settings, server, privileges, schemas, store, files and jobs, in this order."""
     checks = [_check_names(), _check_configuration()]
     try:
         database = schemas.connect()
@@ -57,7 +57,7 @@ def examine() -> list[Check]:
 
 
 def _check_names() -> Check:
-    """Look what a notebook or a script in this folder would import; the command itself has found ours."""
+    """Check what a notebook or script in this folder would import; this command has found our packages."""
     others = {name: other for name in NAMES if (other := in_front_of(name, ["", *sys.path]))}
     if not others:
         return Check("names", True, f"{', '.join(NAMES)} are those in {HOME}")
@@ -88,7 +88,7 @@ def _check_server(database: Database) -> Check:
 
 
 def _check_privileges(database: Database) -> Check:
-    """Say what the account's role is; without one, try whether it may write, and roll that back."""
+    """Report the account's role; without one, try to write, and roll that back."""
     user = database.connection.get_user()
     if database.role:
         return Check("privileges", True, f"{user} is {PRIVILEGES[database.role]}")
@@ -107,7 +107,9 @@ def _check_store(database: Database) -> list[Check]:
     if folder is None and database.role == "reader":
         return [Check("store", True, str(database.store))]
     if folder is not None and database.role == "reader":
-        advice = "" if os.access(folder, os.R_OK | os.X_OK) else "Ask who keeps it to let you read its files."
+        advice = (
+            "" if os.access(folder, os.R_OK | os.X_OK) else "Ask its owner for permission to read its files."
+        )
         return [Check("store", not advice, f"{folder}, {'not ' if advice else ''}readable", advice)]
     try:
         runner.require_writable_store()
@@ -116,12 +118,12 @@ def _check_store(database: Database) -> list[Check]:
     if folder is None:
         return [Check("store", True, f"{database.store}, writable")]
     free_gb = shutil.disk_usage(folder).free / 1e9
-    advice = "" if free_gb > LOW_SPACE_GB else "A session takes about 1 GB: make room."
+    advice = "" if free_gb > LOW_SPACE_GB else "A session takes about 1 GB: free some space."
     return [Check("store", not advice, f"{folder}, writable, {free_gb:.0f} GB free", advice)]
 
 
 def _check_files() -> Check:
-    """Look whether the registered files are where they were."""
+    """Check whether the registered files are in their places."""
     rows = session.NwbFile.to_dicts()
     try:
         paths = [roots.resolve(row["root"], row["relative_path"]) for row in rows]
@@ -129,7 +131,7 @@ def _check_files() -> Check:
         return Check("files", False, f"{len(rows)} registered", str(error))
     missing = [path for path in paths if isinstance(path, Path) and not path.exists()]
     others = " and others" if len(missing) > 1 else ""
-    advice = f"Bring back {missing[0]}{others}, or name its new place: vbn roots." if missing else ""
+    advice = f"Bring back {missing[0]}{others}, or set the new location: vbn roots." if missing else ""
     return Check("files", not missing, f"{len(rows)} registered, {len(missing)} not found", advice)
 
 

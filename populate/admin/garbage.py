@@ -1,9 +1,9 @@
-"""Files in the store that no row refers to: finding them, and putting them aside.
+"""Files in the store that no row refers to: finding them, and moving them to a quarantine.
 
-Deleted rows, and workers that were killed, leave array files behind. DataJoint's collector lists the files;
-its own search for references takes for garbage what it cannot read (an unknown codec; it only logs that) and
-what a worker has not committed yet. Here references are read from the rows' JSON, which needs no codec,
-after the files; a failed scan is a refusal, and young files and those of running jobs are left alone.
+Deleted rows and killed workers leave array files behind. DataJoint's collector lists the files; its own
+search for references treats as garbage what it cannot read (an unknown codec, which it only logs) and what a
+worker has not committed yet. Here references are read from the rows' JSON, which needs no codec, after the
+files were listed; a failed scan is an error, and recent files and those of running jobs are left alone.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ SECTIONS = ("_schema", "_hash")
 YOUNG = timedelta(days=1)
 KEPT = timedelta(days=30)
 LARGEST_SHARE = 0.10
-CLOCKS_DIFFER_S = 3600  # of the database, the store and this machine, at most
+CLOCKS_DIFFER_S = 3600  # largest difference between database, store and this machine
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """What no row refers to.
+    """Files and folders that no row refers to.
 
     Attributes
     ----------
     files : path below the store -> size in bytes.
-    n_stored : files that the store has of these schemas.
-    n_spared : files that no row refers to, but that are young or may be a running job's.
+    n_stored : number of files in the store for these schemas.
+    n_spared : number of unreferenced files that are recent or may belong to a running job.
     folders : empty folders, deepest first.
     """
 
@@ -55,72 +55,72 @@ class Garbage:
 
     @property
     def share(self) -> float:
-        """Return which part of the stored files it is, 0 to 1."""
+        """Return the share of stored files that are garbage, 0 to 1."""
         return len(self.files) / self.n_stored if self.n_stored else 0.0
 
     @property
     def size_bytes(self) -> int:
-        """Return what the files take."""
+        """Return the total size of the files."""
         return sum(self.files.values())
 
 
 def find_garbage(older_than: timedelta = YOUNG) -> Garbage:
     """Return the files of this prefix's schemas that no row refers to; change nothing.
 
-    Other prefixes' files in the same store lie in folders of their own, and are not looked at.
+    Files of other prefixes in the same store are in other folders, and are not examined.
 
     Parameters
     ----------
-    older_than : files written later than that are spared.
+    older_than : files younger than this are spared.
 
     Raises
     ------
     StoreError
         If a part of the database or of the store could not be read, or an array that a row refers to is
-        missing: what looks like garbage then may be none.
+        missing: what looks like garbage may then be in use.
     """
     database = schemas.connect()
     store = _require_folder(database)
     stored = _stored_files()
-    # In this order: a worker commits its rows before it gives its job back.
-    latest = min(time.time() - older_than.total_seconds(), _begin_of_running_jobs(database))
+    # In this order: a worker commits its rows before it releases its job.
+    latest = min(time.time() - older_than.total_seconds(), _start_of_running_jobs(database))
     with Snapshot.taken(database) as snapshot:
         referenced = {reference.path for reference in snapshot.array_references()}
     _require_nothing_missing(store, referenced)
     orphans = sorted(path for path in stored if not _is_used(path, referenced))
-    states = ((path, _state(store / path)) for path in orphans)
+    states = ((path, _stat(store / path)) for path in orphans)
     sizes = {path: state.st_size for path, state in states if state and state.st_mtime <= latest}
     folders = list(_empty_folders(store, database.prefix, latest))
     return Garbage(sizes, len(stored), len(orphans) - len(sizes), folders)
 
 
 def put_aside(garbage: Garbage, largest_share: float = LARGEST_SHARE) -> Path | None:
-    """Move garbage into the store's quarantine, and remove empty folders; return its new folder there.
+    """Move garbage into the store's quarantine, and remove empty folders; return the folder there.
 
-    Nothing is deleted. Moving the files of that folder back undoes it.
+    No file is deleted. Moving the files of that folder back undoes it.
 
     Raises
     ------
     ConflictError
-        If it is a larger share of the files than allowed.
+        If it exceeds the allowed share of the files.
     """
     store = _require_folder(schemas.connect())
     if garbage.share > largest_share:
         raise ConflictError(
-            f"{len(garbage.files)} of {garbage.n_stored} files ({garbage.share:.0%}) would go, more than "
-            f"{largest_share:.0%}. Check that database and store belong together (vbn doctor): another "
-            "database may use this store under the same prefix. If it is right: --max-share "
+            f"{len(garbage.files)} of {garbage.n_stored} files ({garbage.share:.0%}) would be moved, more "
+            f"than {largest_share:.0%}. Check that database and store belong together (vbn doctor): another "
+            "database may use this store under the same prefix. If this is right: --max-share "
             f"{min(100, int(garbage.share * 100) + 1)}"
         )
     target = store / QUARANTINE / f"{datetime.now(UTC):{MOMENT}}"
     try:
         for path in garbage.files:
             (target / path).parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):  # somebody was faster
+            with contextlib.suppress(FileNotFoundError):  # somebody else moved it
                 (store / path).rename(target / path)
                 _remove_empty_folders(store, path)
         for folder in garbage.folders:
-            with contextlib.suppress(OSError):  # not empty any more
+            with contextlib.suppress(OSError):  # no longer empty
                 (store / folder).rmdir()
     except OSError as error:
         raise StoreError(
@@ -130,11 +130,13 @@ def put_aside(garbage: Garbage, largest_share: float = LARGEST_SHARE) -> Path | 
 
 
 def empty_quarantine(older_than: timedelta = KEPT, *, dry_run: bool = True) -> Garbage:
-    """Delete for good what was put aside longer ago; return what that is, or would be."""
+    """Permanently delete files quarantined longer ago than this; return what was, or would be, deleted."""
     store = _require_folder(schemas.connect())
     latest = datetime.now(UTC) - older_than
     files: dict[str, int] = {}
-    folders = [folder for folder in sorted((store / QUARANTINE).glob("*")) if _put_aside_at(folder) <= latest]
+    folders = [
+        folder for folder in sorted((store / QUARANTINE).glob("*")) if _quarantined_at(folder) <= latest
+    ]
     n_stored = sum(path.is_file() for path in (store / QUARANTINE).rglob("*"))
     for folder in folders:
         found = (path for path in folder.rglob("*") if path.is_file())
@@ -147,62 +149,63 @@ def empty_quarantine(older_than: timedelta = KEPT, *, dry_run: bool = True) -> G
     return Garbage(files, n_stored, n_stored - len(files), [])
 
 
-def _put_aside_at(folder: Path) -> datetime:
+def _quarantined_at(folder: Path) -> datetime:
     try:
         return datetime.strptime(folder.name, MOMENT).replace(tzinfo=UTC)
-    except ValueError:  # not ours: never old enough
+    except ValueError:  # not ours, and never old enough
         return datetime.max.replace(tzinfo=UTC)
 
 
 def _require_folder(database: Database) -> Path:
     folder = database.store.folder
     if folder is None:
-        raise SettingError(f"Only stores in folders are cleaned up, and the store is {database.store}.")
+        raise SettingError(f"Only stores in folders can be cleaned up, and the store is {database.store}.")
     if not folder.is_dir():
-        raise StoreError(f"The store {folder} is not there. Is its disk mounted?")
+        raise StoreError(f"The store {folder} does not exist. Is its disk mounted?")
     return folder
 
 
 def _stored_files() -> list[str]:
-    """Return the files that the store has of this prefix; what DataJoint logs only is an error here."""
+    """Return the files of this prefix in the store; what DataJoint only logs is an error here."""
     collector = dj.gc.GarbageCollector(*(module.schema for module in modules()), store=STORE_NAME)
     found: list[str] = []
-    with _warnings_of_datajoint() as said:
+    with _warnings_of_datajoint() as warnings:
         for schema in collector.schemas:
             found += collector.list_hash_paths(schema.database)
             found += collector.list_schema_paths(schema.database)
-    if said:
+    if warnings:
         raise StoreError(
-            f"The store could not be read ({len(said)} times): {said[0]}. Nothing was moved. Mend that first."
+            f"The store could not be read ({len(warnings)} times): {warnings[0]}. Nothing was moved. "
+            "Fix that first."
         )
     return found
 
 
 def _is_used(path: str, referenced: set[str]) -> bool:
-    """Tell whether a row refers to a file, or to a folder above it."""
+    """Return whether a row refers to a file, or to a folder above it."""
     place = Path(path.removesuffix(".manifest.json"))
     return any(str(step) in referenced for step in (place, *place.parents))
 
 
 @contextlib.contextmanager
 def _warnings_of_datajoint() -> Iterator[list[str]]:
-    """Collect what DataJoint says at the level of a warning or above, instead of showing it."""
-    said: list[str] = []
+    """Collect DataJoint's log messages of level warning or above, instead of showing them."""
+    messages: list[str] = []
     logger = logging.getLogger("datajoint")
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     before = logger.level, logger.propagate, logger.handlers
     logger.setLevel(logging.WARNING)
     logger.propagate, logger.handlers = False, [handler]
     try:
-        yield said
+        yield messages
     finally:
         logger.setLevel(before[0])
         logger.propagate, logger.handlers = before[1:]
 
 
-def _begin_of_running_jobs(database: Database) -> float:
-    """Return when the longest running job was begun, on this machine's clock; infinity without one."""
+def _start_of_running_jobs(database: Database) -> float:
+    """Return the start of the longest running job, by this machine's clock; infinity if there is none."""
     begins = " UNION ALL ".join(
         f"SELECT min(reserved_time) AS moment FROM {table} WHERE status = 'reserved'"  # noqa: S608
         for table in job_tables(database)
@@ -220,12 +223,12 @@ def _require_nothing_missing(store: Path, referenced: set[str]) -> None:
     if missing:
         raise StoreError(
             f"{len(missing)} arrays that rows refer to are not in the store {store}; the first is "
-            f"{missing[0]}. Is it the store that the rows were made with (vbn doctor)? If it has lost files: "
-            "bring them back from a backup, or delete those rows and populate again."
+            f"{missing[0]}. Is it the store that the rows were made with (vbn doctor)? If it has lost files, "
+            "restore them from a backup, or delete those rows and populate again."
         )
 
 
-def _state(path: Path) -> os.stat_result | None:
+def _stat(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
     except FileNotFoundError:
@@ -233,12 +236,12 @@ def _state(path: Path) -> os.stat_result | None:
 
 
 def _empty_folders(store: Path, prefix: str, latest: float) -> Iterator[str]:
-    """Yield the folders without any file, deepest first."""
+    """Yield the folders without files, deepest first."""
     for top in (store / section / name for section in SECTIONS for name in schema_names(prefix)):
         full: set[str] = set()
         for folder, _, names in os.walk(top, topdown=False):
             path = str(Path(folder).relative_to(store))
-            state = _state(Path(folder))
+            state = _stat(Path(folder))
             if names or path in full or not state or state.st_mtime > latest:
                 full |= {path, str(Path(path).parent)}
             else:
@@ -246,7 +249,7 @@ def _empty_folders(store: Path, prefix: str, latest: float) -> Iterator[str]:
 
 
 def _remove_empty_folders(store: Path, path: str) -> None:
-    """Remove the folders above a moved file that have become empty, up to the schema's own."""
+    """Remove the folders above a moved file that are now empty, up to that of the schema."""
     for parent in list(Path(path).parents)[:-3]:
         try:
             (store / parent).rmdir()

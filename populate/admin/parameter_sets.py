@@ -1,4 +1,4 @@
-"""Parameter sets by the names that people type."""
+"""Listing and adding parameter sets by table and name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parameter_table(name: str) -> type[ParameterTable]:
     Raises
     ------
     NotFoundError
-        If there is none; the message names the nearest.
+        If there is none; the message suggests the nearest.
     """
     known = parameter_tables()
     if name in known:
@@ -27,7 +27,7 @@ def parameter_table(name: str) -> type[ParameterTable]:
 
 
 def list_parameter_sets(table: str | None = None) -> list[dict[str, Any]]:
-    """Return table, name, version and hash of every set, of one table or all."""
+    """Return table, name, version and hash of every set of one or all tables."""
     chosen = [parameter_table(table)] if table else parameter_tables().values()
     return [
         {
@@ -44,19 +44,19 @@ def list_parameter_sets(table: str | None = None) -> list[dict[str, Any]]:
 def add_parameter_set(
     table: str, name: str, text: str | None, like: str | None, changes: Sequence[str]
 ) -> bool:
-    """Enter a set from JSON, or from another set with changes; return whether it was added.
+    """Add a set from JSON, or from another set with changes; return whether it was new.
 
     Parameters
     ----------
-    table, name : where, and what to call it.
+    table, name : name of the table, and of the new set.
     text : JSON object with all parameters.
-    like : name of the set to begin with.
-    changes : ``parameter=value``, the value as JSON or, where it is none, as text.
+    like : name of the set to start from.
+    changes : ``parameter=value``, the value as JSON or, if it is not JSON, as text.
 
     Raises
     ------
     NotFoundError, SettingError, ConflictError
-        If something named does not exist, or the set cannot be entered.
+        If a named table or set does not exist, or the set cannot be added.
     """
     cls = parameter_table(table)
     if text is not None and like is not None:
@@ -74,7 +74,7 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise SettingError(f"The content is no JSON: {error}.") from error
+        raise SettingError(f"The content is not JSON: {error}.") from error
 
 
 def _value(text: str) -> Any:

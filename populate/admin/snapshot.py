@@ -1,7 +1,7 @@
-"""One moment of the whole database, read without waiting for anybody and without holding anybody up.
+"""The whole database at one moment, read without waiting for others and without blocking them.
 
-It knows tables and columns as the server lists them, not the table classes: it reads tables of an earlier
-layout as well.
+Tables and columns are those that the server lists, not those of the table classes, so that earlier layouts
+can be read as well.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from schemas.server.connection import Database
 from schemas.server.datajoint import dj, driver_of
 
 ROWS_AT_A_TIME = 500
-PATIENCE_OF_THE_SERVER_S = 7 * 24 * 3600  # while we are busy with what was read, and copy what it names
+SERVER_TIMEOUT_S = 7 * 24 * 3600  # while we process what was read, and copy the arrays it names
 JSON_TYPES = ("json", "jsonb")
 
 
 @dataclass(frozen=True)
 class ServerTable:
-    """A table as the server knows it."""
+    """A table as the server lists it."""
 
     schema: str
     name: str
-    columns: dict[str, str]  # name -> type, in the order of the names
+    columns: dict[str, str]  # name -> type, sorted by name
 
     @property
     def full_name(self) -> str:
@@ -39,7 +39,7 @@ class ServerTable:
 
 @dataclass(frozen=True)
 class ArrayReference:
-    """What a row says of one of its arrays."""
+    """A row's reference to one of its arrays."""
 
     path: str  # below the store
     table: str  # schema.table
@@ -47,7 +47,7 @@ class ArrayReference:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An open transaction that sees all rows as they were when it was begun."""
+    """An open transaction that sees all rows as they were when it began."""
 
     connection: Any
     prefix: str
@@ -55,30 +55,30 @@ class Snapshot:
     @classmethod
     @contextlib.contextmanager
     def taken(cls, database: Database) -> Iterator[Snapshot]:
-        """Give a snapshot of a database, on a connection of its own."""
+        """Yield a snapshot of a database, on a connection of its own."""
         with contextlib.closing(open_another(database)) as connection:
             if database.backend == "mysql":
                 connection.query("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 for name in ("net_write_timeout", "wait_timeout"):
-                    connection.query(f"SET SESSION {name} = {PATIENCE_OF_THE_SERVER_S}")
+                    connection.query(f"SET SESSION {name} = {SERVER_TIMEOUT_S}")
                 connection.query("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
             else:
                 driver_of(connection).set_session("REPEATABLE READ", readonly=True, autocommit=False)
                 connection.query("SET idle_in_transaction_session_timeout = 0")
-                connection.query("SELECT 1")  # the first query looks
+                connection.query("SELECT 1")  # the first query takes the snapshot
             yield cls(connection, database.prefix)
 
     @property
     def is_mysql(self) -> bool:
-        """Tell which server it is."""
+        """Return whether the server is MySQL."""
         return bool(self.connection.adapter.backend == "mysql")
 
     def exported_name(self) -> str:
-        """Return the name by which another client of PostgreSQL can look at the same moment."""
+        """Return the name by which another client of PostgreSQL can see the same moment."""
         return str(self.connection.query("SELECT pg_export_snapshot()").fetchone()[0])
 
     def tables(self) -> list[ServerTable]:
-        """Return the tables of the prefix, in the order of their names; without job tables and lineage."""
+        """Return the tables of the prefix, sorted by name; without job tables and lineage."""
         statement = (
             "SELECT c.table_schema, c.table_name, c.column_name, c.data_type "
             "FROM information_schema.columns c JOIN information_schema.tables t "
@@ -94,7 +94,7 @@ class Snapshot:
         return [ServerTable(schema, table, types) for (schema, table), types in columns.items()]
 
     def rows(self, table: ServerTable, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """Yield a table's rows as the server sends them, in no order; JSON as text."""
+        """Yield a table's rows as the server sends them, in no particular order; JSON as text."""
         quote = self.connection.adapter.quote_identifier
         names = [
             f"{quote(name)}::text" if table.columns[name] == "jsonb" else quote(name) for name in columns
@@ -104,9 +104,9 @@ class Snapshot:
             yield from rows
 
     def stream(self, statement: str) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """Yield the rows of a query as the server sends them, some hundred at a time.
+        """Yield the rows of a query as the server sends them, a few hundred at a time.
 
-        In the statement a percent sign is written twice, as DataJoint does.
+        Percent signs in the statement are doubled, as DataJoint does.
         """
         with contextlib.closing(self._cursor()) as cursor:
             cursor.execute(statement, ())
@@ -114,7 +114,7 @@ class Snapshot:
                 yield rows
 
     def _cursor(self) -> Any:
-        """Return a cursor that leaves the rows with the server until they are asked for."""
+        """Return a cursor that fetches rows from the server on demand."""
         driver = driver_of(self.connection)
         if self.is_mysql:
             return driver.cursor(pymysql.cursors.SSCursor)
@@ -133,7 +133,7 @@ class Snapshot:
 
 
 def is_array(value: object) -> bool:
-    """Tell whether a value of a JSON column is what DataJoint keeps of an array in the store."""
+    """Return whether a value of a JSON column is DataJoint's reference to an array in the store."""
     return isinstance(value, dict) and {"path", "store"} <= value.keys()
 
 
@@ -148,8 +148,14 @@ def job_tables(database: Database) -> list[str]:
     ]
 
 
+def existing_schemas(database: Database) -> list[str]:
+    """Return the names of this prefix's schemas that exist on the server."""
+    found = database.connection.query("SELECT schema_name FROM information_schema.schemata").fetchall()
+    return [name for name in schema_names(database.prefix) if (name,) in found]
+
+
 def open_another(database: Database) -> Any:
-    """Open another connection as the database's own is."""
+    """Open another connection like the database's own."""
     info = database.connection.conn_info
     return dj.Connection(
         info["host"],

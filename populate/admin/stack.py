@@ -1,7 +1,7 @@
 """Preparing a clone for ``docker compose up``: passwords, this machine's settings, folders.
 
-Compose mounts a secret file as it is: with the owner and the mode that it has here. So that a file of mode
-600 can be read in the containers, these run under the user id that owns it (``VBN_UID`` in ``.env``).
+Compose mounts a secret file with the owner and mode that it has here. For the containers to read a file of
+mode 600, they run under the user id that owns it (``VBN_UID`` in ``.env``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COMPOSE_FILE = "docker-compose.yml"
 SECRETS = ("root_password", "admin_password", "worker_password", "reader_password", "jupyter_token")
 FOLDERS = {"VBN_DATA": "./data", "VBN_STORE": "./store", "VBN_BACKUP": "./backup"}
 UNPRIVILEGED_ID = 10001
-"""User and group of the containers where root prepares a folder of its own."""
+"""User and group of the containers if root prepares a folder that root owns."""
 
 HEADER = """\
 # This machine's settings for docker-compose.yml, made by `vbn admin init`. No passwords here.
@@ -31,14 +31,14 @@ HEADER = """\
 
 @dataclass
 class Prepared:
-    """What `prepare` made, and what was there already."""
+    """What `prepare` created, and what existed already."""
 
     made: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
 
 
 def prepare(folder: Path, *, data: Path | None = None, store: Path | None = None) -> Prepared:
-    """Make the secret files, ``.env`` and the folders that are missing; what is there is kept.
+    """Create missing secret files, ``.env`` and folders; existing ones are kept.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def prepare(folder: Path, *, data: Path | None = None, store: Path | None = None
     Raises
     ------
     NotFoundError
-        If the folder is no clone, or there is no such folder of data.
+        If the folder is not a clone, or the data folder does not exist.
     SettingError
         If ``.env`` already names other folders or another user, or something cannot be written.
     """
@@ -59,12 +59,12 @@ def prepare(folder: Path, *, data: Path | None = None, store: Path | None = None
             "Run this in a clone of the repository, or name it: --folder CLONE"
         )
     if data is not None and not data.is_dir():
-        raise NotFoundError(f"There is no folder {data}. Give --data the folder of the NWB files.")
+        raise NotFoundError(f"The folder {data} does not exist. Give the folder of the NWB files as --data.")
     try:
         return _prepare(folder, data, store)
     except OSError as error:
         raise SettingError(
-            f"{error.filename} cannot be made: {error.strerror}. Run this as the owner of the folder."
+            f"{error.filename} cannot be created: {error.strerror}. Run this as the owner of the folder."
         ) from error
 
 
@@ -77,16 +77,16 @@ def _prepare(folder: Path, data: Path | None, store: Path | None) -> Prepared:
         _make_folder(folder / settings[name], owner, done)
     (folder / "secrets").mkdir(mode=0o700, exist_ok=True)
     (folder / "secrets").chmod(0o700)
-    _give(folder / "secrets", owner)
+    _set_owner(folder / "secrets", owner)
     for name in SECRETS:
         _make_secret(folder / "secrets" / name, owner, done)
     for path in (folder / "docker").glob("mysql*"):
-        path.chmod(path.stat().st_mode | 0o444)  # read in the container by a user of the server's own
+        path.chmod(path.stat().st_mode | 0o444)  # read in the container by the server's own user
     return done
 
 
 def _write_settings(folder: Path, given: dict[str, Path], done: Prepared) -> dict[str, str]:
-    """Add to ``.env`` what it lacks; return the settings."""
+    """Add missing settings to ``.env``; return all settings."""
     path = folder / ".env"
     text = path.read_text() if path.exists() else HEADER
     known = _parse(text)
@@ -112,7 +112,7 @@ def _parse(text: str) -> dict[str, str]:
 
 
 def _owner_of(folder: Path) -> tuple[int, int]:
-    """Return the ids to run the containers with: ours, never root's."""
+    """Return the ids that the containers run under: ours, never root's."""
     if os.geteuid() != 0:
         return os.geteuid(), os.getegid()
     found = folder.stat()
@@ -124,10 +124,10 @@ def _owner_in(settings: dict[str, str], path: Path) -> tuple[int, int]:
         owner = int(settings["VBN_UID"]), int(settings["VBN_GID"])
     except ValueError as error:
         raise SettingError(f"VBN_UID and VBN_GID in {path} must be numbers: {error}.") from error
-    if owner[0] and os.geteuid() not in (0, owner[0]):  # 0: root of a rootless engine is we
+    if owner[0] and os.geteuid() not in (0, owner[0]):  # 0: we are root of a rootless engine
         raise SettingError(
             f"{path} says VBN_UID={owner[0]}, but you are {os.geteuid()}: the containers could not read the "
-            "secrets that you make. Run this as that user, or remove the line."
+            "secrets that you create. Run this as that user, or remove the line."
         )
     return owner
 
@@ -137,12 +137,12 @@ def _make_folder(path: Path, owner: tuple[int, int], done: Prepared) -> None:
         done.kept.append(path)
         return
     path.mkdir(mode=0o755, parents=True)
-    _give(path, owner)
+    _set_owner(path, owner)
     done.made.append(path)
 
 
 def _make_secret(path: Path, owner: tuple[int, int], done: Prepared) -> None:
-    """Write random text, at once or not at all; of a file that is there only the mode is set."""
+    """Write random text, completely or not at all; for an existing file only set mode and owner."""
     if path.exists():
         done.kept.append(path)
     else:
@@ -151,9 +151,9 @@ def _make_secret(path: Path, owner: tuple[int, int], done: Prepared) -> None:
             part.write_text(secrets.token_hex(24))
         done.made.append(path)
     path.chmod(0o600)
-    _give(path, owner)
+    _set_owner(path, owner)
 
 
-def _give(path: Path, owner: tuple[int, int]) -> None:
+def _set_owner(path: Path, owner: tuple[int, int]) -> None:
     if os.geteuid() == 0:
         os.chown(path, *owner)

@@ -23,7 +23,7 @@ def command() -> None:
 def init(folder: Path, data: Path | None, store: Path | None) -> None:
     """Prepare a clone for docker compose: random passwords in secrets/, settings in .env.
 
-    Needs no database. Run again at any time: files that are there are kept.
+    Needs no database. Run again at any time: existing files are kept.
 
     \b
     Example:
@@ -48,7 +48,7 @@ def init(folder: Path, data: Path | None, store: Path | None) -> None:
 @click.option(
     "--password-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File that holds the password.  [default: a random one is made and printed]",
+    help="File that holds the password.  [default: a random one, which is printed]",
 )
 @click.option(
     "--write-password",
@@ -60,10 +60,10 @@ def init(folder: Path, data: Path | None, store: Path | None) -> None:
 def create_user(
     name: str, role: str, password_file: Path | None, write_password: Path | None, host: str, replace: bool
 ) -> None:
-    """Make an account NAME that reads, works or administers.
+    """Create the account NAME, a reader, worker or admin.
 
     Readers select everything and change nothing. Workers also fill the imported and computed tables.
-    Admins register, deploy, delete and make accounts. Run again with --replace for another password.
+    Admins register, deploy, delete and create accounts. Run again with --replace for another password.
 
     \b
     Examples:
@@ -71,14 +71,14 @@ def create_user(
       vbn admin create-user worker --role worker --password-file /run/secrets/worker_password --replace
     """
     import schemas
-    from populate.admin import accounts as roles
+    from populate.admin import accounts
 
     if password_file and write_password:
         raise click.UsageError("Give --password-file or --write-password, not both.")
-    password = roles.read_password(password_file) if password_file else roles.new_password()
+    password = accounts.read_password(password_file) if password_file else accounts.new_password()
     database = schemas.connect()
-    with roles.kept_password(write_password, password):
-        roles.create_account(database, name, role, password, host=host, replace=replace)
+    with accounts.password_written_to(write_password, password):
+        accounts.create_account(database, name, role, password, host=host, replace=replace)
     click.echo(f"{name}: {role} on the {database}.", err=True)
     if write_password:
         click.echo(f"Its password is in {write_password}.", err=True)
@@ -89,7 +89,7 @@ def create_user(
 @command.command("drop-user")
 @click.argument("name")
 def drop_user(name: str) -> None:
-    """Remove the account NAME. What it made stays; connections that are open end when it likes.
+    """Remove the account NAME. What it created stays, and its open connections stay open.
 
     \b
     Example:
@@ -105,7 +105,7 @@ def drop_user(name: str) -> None:
 @command.command("users")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def users(as_json: bool) -> None:
-    """List the accounts and their roles.
+    """List the accounts and their accounts.
 
     \b
     Example:
@@ -124,4 +124,4 @@ def users(as_json: bool) -> None:
     for account in accounts:
         click.echo(f"{account.name:<32} {account.role:<7} {account.host}".rstrip())
     if not accounts:
-        click.echo("No accounts yet. Make one with: vbn admin create-user NAME --role reader")
+        click.echo("No accounts yet. Create one with: vbn admin create-user NAME --role reader")

@@ -10,10 +10,10 @@ import click
 @click.option("--mysqldump", metavar="PATH", help="MySQL's program, if it is not on PATH (VBN_MYSQLDUMP).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(folder: Path, mysqldump: str | None, as_json: bool) -> None:
-    """Save the database and the arrays in the store into a folder, as they are at one moment.
+    """Back up the database and the arrays in the store into a folder, as of one moment.
 
-    Workers may go on meanwhile. Run again with the same folder, it copies only arrays that are new;
-    interrupted, it goes on where it stopped. Accounts are not saved, and the NWB files neither.
+    Workers may go on meanwhile. Run again with the same folder, it copies only new arrays; after an
+    interruption it continues where it stopped. Neither accounts nor the NWB files are saved.
 
     \b
     Example:
@@ -39,7 +39,7 @@ def command(folder: Path, mysqldump: str | None, as_json: bool) -> None:
     )
     if not manifest.has_arrays:
         click.echo(
-            f"vbn: the arrays in {manifest.store} are not saved: only stores in folders are. Use what that "
-            "storage offers, after this backup.",
+            f"vbn: the arrays in {manifest.store} are not saved: only stores in folders are. Use the tools "
+            "of that storage, after this backup.",
             err=True,
         )

@@ -11,9 +11,9 @@ import click
 def command(folder: Path, as_json: bool) -> None:
     """Enter the release's CSV tables from FOLDER, and compare them with what is imported.
 
-    Sessions that have no file yet are then listed by vbn sessions; those that are registered get what only
-    the tables know: experience level, prior exposures, abnormalities. Disagreements become import issues.
-    A session with a cell that cannot be read is left out, and the others are entered.
+    vbn sessions then lists sessions without a file too; registered sessions get what only the tables contain:
+    experience level, prior exposures, abnormalities. Disagreements become import issues. Sessions with cells
+    that cannot be read are left out; the others are entered.
 
     \b
     Example:
@@ -22,7 +22,7 @@ def command(folder: Path, as_json: bool) -> None:
     import json
 
     import schemas
-    from populate.registration.catalogue import enter, told
+    from populate.registration.catalogue import enter, summary_lines
     from populate.registration.catalogue_tables import ReleaseTables
 
     schemas.connect()
@@ -32,6 +32,6 @@ def command(folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"added": done.added, "disagreeing_sessions": done.disagreeing}))
     else:
-        click.echo("\n".join(told(done)))
+        click.echo("\n".join(summary_lines(done)))
     if done.problems:
         raise SystemExit(1)

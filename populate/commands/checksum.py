@@ -8,7 +8,7 @@ import click
     "--volatile/--stable",
     default=True,
     show_default=True,
-    help="All columns, or without what differs between two runs of the same work, such as times.",
+    help="Include columns that differ between two runs of the same work, such as times, or leave them out.",
 )
 @click.option("--arrays/--no-arrays", default=True, show_default=True, help="Read the arrays in the store.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -16,7 +16,7 @@ def command(volatile: bool, arrays: bool, as_json: bool) -> None:
     """Print a checksum of each table's content.
 
     Two databases with the same content have the same checksums, on MySQL and on PostgreSQL. Arrays in the
-    store count by their content. Reservations and errors of jobs do not count.
+    store count by their content; reservations and errors of jobs do not count.
 
     \b
     Example:

@@ -15,12 +15,14 @@ import click
     "conditions",
     multiple=True,
     metavar="ATTRIBUTE=VALUE",
-    help="Entries with this value; may be repeated: all must hold.",
+    help="Entries with this value; may be repeated, all must hold.",
 )
-@click.option("--reason", default="", help="Why, for the record. Needed unless --dry-run.")
+@click.option("--reason", default="", help="Reason, for the record. Required unless --dry-run.")
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask. Many sessions need --confirm-sessions too.")
-@click.option("--confirm-sessions", type=int, help="The number of sessions that lose rows, if they are many.")
+@click.option(
+    "--yes", is_flag=True, help="Do not ask for confirmation. Many sessions require --confirm-sessions too."
+)
+@click.option("--confirm-sessions", type=int, help="Number of sessions that lose rows, to confirm many.")
 @click.option(
     "--threshold",
     type=click.IntRange(0),
@@ -42,9 +44,9 @@ def command(
 ) -> None:
     """Delete entries of TABLE (default: Session) with all that was made from them.
 
-    Shows the rows that every table would lose, asks, and keeps who deleted what, when and why
-    (vbn deletions). All goes or nothing. Imported and computed entries whose session stays are made anew by
-    the next vbn populate. Array files stay in the store until vbn gc.
+    Shows the rows that every table would lose, asks for confirmation, and records who deleted what, when and
+    why (vbn deletions). All is deleted or nothing. The next vbn populate remakes imported and computed
+    entries whose session stays. Array files stay in the store until vbn gc.
 
     \b
     Examples:
@@ -90,12 +92,12 @@ def _show(planned: Any) -> None:
         click.echo(f"{number:>10,}  {name}")
     few = ", ".join(map(str, planned.sessions[:5])) + (", ..." if len(planned.sessions) > 5 else "")
     number = len(planned.sessions)
-    places = f"{number} session{'s' * (number != 1)} ({few})" if number else "no session"
-    click.echo(f"{planned.table} with {planned.restriction}: {planned.n_rows:,} rows of {places}.")
+    affected = f"{number} session{'s' * (number != 1)} ({few})" if number else "no session"
+    click.echo(f"{planned.table} with {planned.restriction}: {planned.n_rows:,} rows of {affected}.")
 
 
 def _confirm(planned: Any, *, yes: bool, stated: int | None, threshold: int) -> None:
-    """Raise unless the person means it."""
+    """Raise unless the deletion is confirmed."""
     from vbn.errors import SettingError
 
     number = len(planned.sessions)
@@ -109,11 +111,11 @@ def _confirm(planned: Any, *, yes: bool, stated: int | None, threshold: int) -> 
         )
     try:
         if number <= threshold or stated is not None:
-            is_meant = click.confirm("Delete these rows?", err=True)
+            is_confirmed = click.confirm("Delete these rows?", err=True)
         else:
             typed = click.prompt("Type the number of sessions that lose rows", type=int, err=True)
-            is_meant = typed == number
+            is_confirmed = typed == number
     except click.Abort:
-        is_meant = False
-    if not is_meant:
+        is_confirmed = False
+    if not is_confirmed:
         raise SettingError("Nothing was deleted.")

@@ -4,7 +4,7 @@ import click
 
 
 @click.command("deletions")
-@click.option("--last", type=click.IntRange(1), help="Only so many, the latest.")
+@click.option("--last", type=click.IntRange(1), help="Only this many, the latest.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(last: int | None, as_json: bool) -> None:
     """List what was deleted with vbn delete: when, by whom, why, and how many rows of every table.
@@ -28,8 +28,8 @@ def command(last: int | None, as_json: bool) -> None:
         click.echo(f"{row['deleted_at']:%Y-%m-%d %H:%M:%S} UTC  {who}: {row['deletion_reason']}")
         what = f"{row['deleted_table']} with {row['deletion_restriction']}"
         number = row["n_deleted_sessions"]
-        places = f"{number} session{'s' * (number != 1)}"
-        click.echo(f"    {what}: {sum(row['rows'].values()):,} rows of {places}")
+        affected = f"{number} session{'s' * (number != 1)}"
+        click.echo(f"    {what}: {sum(row['rows'].values()):,} rows of {affected}")
         for name, number in row["rows"].items():
             click.echo(f"    {number:>10,}  {name}")
     if not found:

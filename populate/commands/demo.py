@@ -11,12 +11,12 @@ import click
     type=click.Path(path_type=Path, file_okay=False),
     default="demo",
     show_default=True,
-    help="Where all of it goes.",
+    help="Folder for everything.",
 )
 def command(folder: Path) -> None:
     """Show everything on two synthetic sessions, on an embedded server of its own.
 
-    No configured server is touched. Run again, it takes seconds.
+    Configured servers are not used. A second run takes seconds.
 
     \b
     Example:
@@ -50,6 +50,4 @@ def command(folder: Path) -> None:
         "  of them injected", *(f"{report.tagged_correctly} of {report.injected}" for report in reports)
     )
     console().print(table)
-    click.echo(
-        f"The figure: {figure}\nGo on with:  export VBN_HOME={home};  vbn status;  vbn --help;  vbn down"
-    )
+    click.echo(f"Figure: {figure}\nNext steps:  export VBN_HOME={home};  vbn status;  vbn --help;  vbn down")

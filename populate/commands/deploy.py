@@ -6,11 +6,11 @@ import click
 
 
 @click.command("deploy")
-@click.option("--check", is_flag=True, help="Change nothing; say what is to be done, with exit code 1.")
+@click.option("--check", is_flag=True, help="Change nothing; list what there is to do, with exit code 1.")
 def command(check: bool) -> None:
-    """Create what tables and default parameter sets are missing, and upgrade those of an earlier version.
+    """Create missing tables and default parameter sets, and upgrade those of an earlier version.
 
-    Run again at any time: what is up to date is left as it is. Upgrades change tables in place: back up
+    Run again at any time: what is up to date is not changed. Upgrades change tables in place: back up
     first (vbn backup). On the embedded server every command does this by itself.
 
     \b
@@ -41,7 +41,7 @@ def command(check: bool) -> None:
 
 
 def _refresh_roles(database: Any) -> None:
-    """Let readers and workers use what tables there are now; who may not grant that is told so."""
+    """Grant readers and workers the existing tables; warn if this account may not."""
     from populate.admin.accounts import refresh
     from schemas.server.access import RefusedError
 
@@ -49,4 +49,4 @@ def _refresh_roles(database: Any) -> None:
         if names := refresh(database):
             click.echo(f"Roles of accounts (vbn admin create-user): {', '.join(names)}")
     except RefusedError as error:
-        click.echo(f"vbn: the roles of accounts are left as they are. {error}", err=True)
+        click.echo(f"vbn: the roles of accounts are unchanged. {error}", err=True)

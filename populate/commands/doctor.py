@@ -6,7 +6,7 @@ import click
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """Check names, settings, server, privileges, schemas, store, files and jobs; say what to do.
+    """Check names, settings, server, privileges, schemas, store, files and jobs; advise what to do.
 
     \b
     Example:

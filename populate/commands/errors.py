@@ -6,7 +6,7 @@ import click
 @click.command("errors")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """List the jobs that failed, each with its reason.
+    """List the failed jobs with their reasons.
 
     \b
     Example:
@@ -23,8 +23,8 @@ def command(as_json: bool) -> None:
         click.echo(json.dumps(as_dicts(errors), indent=2))
         return
     for error in errors:
-        place = ", ".join(f"{name}={value}" for name, value in error.key.items())
-        click.echo(f"{error.table} ({place}), {error.failed_at} on {error.host}:\n  {error.message}")
+        key = ", ".join(f"{name}={value}" for name, value in error.key.items())
+        click.echo(f"{error.table} ({key}), {error.failed_at} on {error.host}:\n  {error.message}")
     click.echo(
-        f"{len(errors)} failed." + (" After mending the cause: vbn retry && vbn populate" if errors else "")
+        f"{len(errors)} failed." + (" After fixing the cause: vbn retry && vbn populate" if errors else "")
     )

@@ -8,9 +8,9 @@ import click
 @click.argument("key", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(table: str, key: tuple[str, ...], as_json: bool) -> None:
-    """Walk from one row of TABLE to the file that it came from.
+    """Trace one row of TABLE back to the file that it came from.
 
-    KEY is one or more attribute=value that leave one row.
+    KEY is one or more attribute=value that select a single row.
 
     \b
     Example:

@@ -8,11 +8,11 @@ import click
 
 
 class _TableOrNwb(click.Group):
-    """Takes the first word for the name of a table unless it is a subcommand."""
+    """Treats the first word as the name of a table unless it is a subcommand."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
-            args = ["TABLE", *args]  # options of a table may stand before its name
+            args = ["TABLE", *args]  # options may come before the name of the table
         return super().parse_args(ctx, args)
 
     def resolve_command(
@@ -29,7 +29,7 @@ def command() -> None:
     Examples:
       vbn export Psth.Unit --where "alignment = 'change_active'" --out psth.parquet
       vbn export nwb --session 1064644573 --out results.nwb
-    More of each: vbn export TABLE --help, vbn export nwb --help
+    More about each: vbn export TABLE --help, vbn export nwb --help
     """
 
 
@@ -39,7 +39,7 @@ def command() -> None:
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="File to write: .csv or .parquet; with --partition-by a new folder.",
+    help="File to write: .csv or .parquet; with --partition-by, a new folder.",
 )
 @click.option(
     "--where",
@@ -47,24 +47,22 @@ def command() -> None:
     help="Condition on the attributes, such as \"snr > 1 AND quality = 'good'\"; may be repeated, all must "
     "be met.",
 )
-@click.option(
-    "--columns", default="", help="Names of attributes, with commas between; all where none is named."
-)
+@click.option("--columns", default="", help="Names of attributes, separated by commas.  [default: all]")
 @click.option(
     "--partition-by",
     metavar="ATTRIBUTE",
-    help="Write a folder with a Parquet file for each value, such as of session_id; DuckDB and Spark read "
-    "it as one table.",
+    help="Write a folder with a Parquet file for each value, for example of session_id; DuckDB and Spark "
+    "read it as one table.",
 )
-@click.option("--arrays", is_flag=True, help="Write the arrays of the store too; without, where they are.")
+@click.option("--arrays", is_flag=True, help="Write the arrays in the store, instead of where they are.")
 def export_table(
     table: str, out: Path, where: tuple[str, ...], columns: str, partition_by: str | None, arrays: bool
 ) -> None:
     """Write one table as CSV or Parquet, in the order of its key.
 
-    TABLE is a name of docs/tables.md, a part as Master.Part. Arrays are lists in Parquet and JSON in CSV,
-    matrices lists of their rows; NULL is nothing in CSV, and NaN in an array is null there. Times are UTC.
-    A text that a spreadsheet would run has an apostrophe before it in CSV (docs/queries.md).
+    TABLE is a name in docs/tables.md, a part as Master.Part. Arrays are lists in Parquet and JSON in CSV,
+    matrices lists of rows; in CSV, NULL is an empty cell and NaN in an array is null. Times are UTC.
+    In CSV, text that a spreadsheet would run as a formula begins with an apostrophe (docs/queries.md).
 
     \b
     Examples:
@@ -86,13 +84,13 @@ def export_table(
 @click.option(
     "--tables",
     default="",
-    help="Names of computed tables, with commas between, a master with its parts; all where none is named.",
+    help="Names of computed tables, separated by commas; a master includes its parts.  [default: all]",
 )
 def export_nwb(session_id: int, out: Path, tables: str) -> None:
     """Write the computed tables of one session to a small NWB file, for a paper or an archive.
 
-    It holds no recorded data: rows have the ids of units and trials in the source file, whose name, size
-    and hash are in /analysis, with versions and parameters.
+    It contains no recorded data: rows refer to units and trials by their ids in the source file, whose name,
+    size and hash are in /analysis, with versions and parameters.
 
     \b
     Example:

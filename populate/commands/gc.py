@@ -11,35 +11,35 @@ def _age(_ctx: click.Context, _param: click.Parameter, text: str | None) -> time
     if text is None:
         return None
     if not (text[:-1].isdecimal() and text[-1:] in UNITS):
-        raise click.BadParameter(f"'{text}' is no age. Examples: 30d, 12h, 10m, 0s.")
+        raise click.BadParameter(f"'{text}' is not an age. Examples: 30d, 12h, 10m, 0s.")
     return timedelta(**{UNITS[text[-1]]: int(text[:-1])})
 
 
 @click.command("gc")
-@click.option("--go", is_flag=True, help="Do it; without it nothing is changed.")
+@click.option("--go", is_flag=True, help="Move or delete the files; otherwise only list them.")
 @click.option(
     "--older-than",
     callback=_age,
     metavar="AGE",
-    help="Spare what is younger: 30d, 12h, 10m.  [default: 1d; 30d with --empty-quarantine]",
+    help="Spare files younger than this: 30d, 12h, 10m.  [default: 1d; 30d with --empty-quarantine]",
 )
 @click.option(
     "--max-share",
     type=click.FloatRange(0, 100),
     default=10,
     show_default=True,
-    help="Refuse when more than this percentage of the files would go.",
+    help="Refuse if more than this percentage of the files would be moved.",
 )
-@click.option("--empty-quarantine", is_flag=True, help="Delete for good what was put aside earlier.")
+@click.option("--empty-quarantine", is_flag=True, help="Permanently delete files quarantined earlier.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     go: bool, older_than: timedelta | None, max_share: float, empty_quarantine: bool, as_json: bool
 ) -> None:
-    """Put aside files in the store that no row refers to.
+    """Quarantine files in the store that no row refers to.
 
-    Deleted rows and killed workers leave them. They are moved into the folder _quarantine of the store, from
-    where they can be moved back until --empty-quarantine deletes them. What
-    a running job may have written is left alone, and so are other prefixes.
+    Deleted rows and killed workers leave such files. They are moved into the folder _quarantine of the store,
+    from where they can be moved back until --empty-quarantine deletes them. Files that a running job may have
+    written, and those of other prefixes, are left alone.
 
     \b
     Example:
@@ -68,11 +68,11 @@ def command(
     for path in [] if go else found.files:
         click.echo(path)
     size = f"{len(found.files)} of {found.n_stored} files, {found.size_bytes / 1e6:.1f} MB"
-    verb = "deleted for good" if empty_quarantine else "put aside"
+    verb = "permanently deleted" if empty_quarantine else "quarantined"
     click.echo(
         f"{size}: {verb if go else f'would be {verb}; do it with --go'}{f', in {target}' if target else ''}."
     )
     if not (go or empty_quarantine) and found.share > max_share / 100:
         click.echo(f"vbn: that is more than {max_share:g} % (--max-share): --go would refuse.", err=True)
     if found.n_spared and not empty_quarantine:
-        click.echo(f"{found.n_spared} files without a row are spared: young, or perhaps of a running job.")
+        click.echo(f"{found.n_spared} files without a row are spared: recent, or perhaps of a running job.")

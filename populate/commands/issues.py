@@ -10,11 +10,11 @@ import click
     type=click.Choice(["info", "warning", "error"]),
     default="info",
     show_default=True,
-    help="At least this.",
+    help="Lowest severity to list.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(sessions: tuple[int, ...], severity: str, as_json: bool) -> None:
-    """List what was odd in the imported files. docs/issues.md explains the codes.
+    """List irregularities in the imported files. docs/issues.md explains the codes.
 
     \b
     Example:

@@ -5,14 +5,14 @@ import click
 
 @click.group("optotagging")
 def command() -> None:
-    """Sum up which units answer to the laser."""
+    """Summarize which units respond to the laser."""
 
 
 @command.command("report")
 @click.option("--method", "methods", multiple=True, help="Only this method; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def report(methods: tuple[str, ...], as_json: bool) -> None:
-    """Show the share of tagged units by Cre line and method; that of wild types is the false-positive rate.
+    """Show the share of tagged units by Cre line and method; in wild types it is the false-positive rate.
 
     \b
     Example:
@@ -37,4 +37,4 @@ def report(methods: tuple[str, ...], as_json: bool) -> None:
         counts = (str(row[name]) for name in ("n_sessions", "n_units", "n_passing"))
         table.add_row(plain(row["method"]), plain(row["line"]), *counts, f"{row['share']:.2%}", interval)
     console().print(table)
-    click.echo("The share of wild types, whose cells have no opsin, is the method's false-positive rate.")
+    click.echo("The share in wild types, whose cells have no opsin, is the method's false-positive rate.")

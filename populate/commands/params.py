@@ -7,10 +7,10 @@ import click
 
 @click.group("params")
 def command() -> None:
-    """List, show and enter parameter sets.
+    """List, show and add parameter sets.
 
-    A set has a name and is never changed. Entering one makes the next vbn populate compute the tables
-    that use it, beside what is there.
+    A set has a name and is never changed. After one is added, the next vbn populate computes the tables that
+    use it; existing results stay.
     """
 
 
@@ -18,7 +18,7 @@ def command() -> None:
 @click.argument("table", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_sets(table: str | None, as_json: bool) -> None:
-    """List the parameter sets, of TABLE or of all tables.
+    """List the parameter sets of TABLE, or of all tables.
 
     \b
     Example:
@@ -62,7 +62,7 @@ def show(table: str, name: str) -> None:
 @click.argument("table")
 @click.argument("name")
 @click.option("--content", type=click.File(), help="JSON file with all parameters; - is standard input.")
-@click.option("--like", help="Begin with the content of this set.")
+@click.option("--like", help="Start from the content of this set.")
 @click.option(
     "--set",
     "changes",
@@ -71,7 +71,7 @@ def show(table: str, name: str) -> None:
     help="One parameter, its value as JSON; may be repeated.",
 )
 def add(table: str, name: str, content: IO[str] | None, like: str | None, changes: tuple[str, ...]) -> None:
-    """Enter a parameter set NAME into TABLE.
+    """Add a parameter set NAME to TABLE.
 
     \b
     Examples:
@@ -84,4 +84,4 @@ def add(table: str, name: str, content: IO[str] | None, like: str | None, change
     schemas.connect()
     text = content.read() if content is not None else None
     added = add_parameter_set(table, name, text, like, changes)
-    click.echo(f"{table} '{name}': " + ("entered." if added else "is there already."))
+    click.echo(f"{table} '{name}': " + ("added." if added else "exists already."))

@@ -18,7 +18,7 @@ def command(sessions: tuple[int, ...], tables: tuple[str, ...], processes: int, 
     """Import the registered files and compute everything that is missing.
 
     It can be interrupted and started again at any time, and run on several machines at once.
-    A job that fails is recorded (vbn errors) and stays until vbn retry; the others go on.
+    A failed job is recorded (vbn errors) and stays until vbn retry; the others go on.
 
     \b
     Example:
@@ -35,9 +35,9 @@ def command(sessions: tuple[int, ...], tables: tuple[str, ...], processes: int, 
         click.echo(json.dumps(summary.as_dict()))
     else:
         for failure in summary.failures:
-            place = ", ".join(f"{name}={value}" for name, value in failure.key.items())
-            click.echo(f"vbn: {failure.table} ({place}): {failure.error}", err=True)
+            key = ", ".join(f"{name}={value}" for name, value in failure.key.items())
+            click.echo(f"vbn: {failure.table} ({key}): {failure.error}", err=True)
         click.echo(f"{summary.done} entries made, {len(summary.failures)} failed.")
     if summary.failures:
-        click.echo("vbn: after mending the cause: vbn retry && vbn populate", err=True)
+        click.echo("vbn: after fixing the cause: vbn retry && vbn populate", err=True)
         raise SystemExit(1)

@@ -24,40 +24,42 @@ def _options(*options: Decorator) -> Decorator:
     return decorate
 
 
-def _several(name: str, words: str, **more: Any) -> Decorator:
+def _repeatable(name: str, words: str, **more: Any) -> Decorator:
     return click.option(name, multiple=True, help=f"{words}; may be repeated.", **more)
 
 
-_WHERE = _several(
+_WHERE = _repeatable(
     "--where", "Condition on the attributes, such as \"snr > 1 AND quality = 'good'\"; all must be met"
 )
-_SESSION = _several("--session", "Id of a session", type=int)
+_SESSION = _repeatable("--session", "Id of a session", type=int)
 _OF_SESSIONS = _options(
     _SESSION,
-    _several("--mouse", "Id of a mouse"),
-    _several("--experience", "Familiar or Novel"),
-    _several("--image-set", "Letter of the image set"),
-    _several("--genotype", "Full genotype; wt/wt is a wild type"),
-    _several("--cre-line", "Cre line of the mouse"),
+    _repeatable("--mouse", "Id of a mouse"),
+    _repeatable("--experience", "Familiar or Novel"),
+    _repeatable("--image-set", "Letter of the image set"),
+    _repeatable("--genotype", "Full genotype; wt/wt is a wild type"),
+    _repeatable("--cre-line", "Cre line of the mouse"),
 )
 _OF_UNITS = _options(
     click.option("--criteria", help="Quality filter, such as bennett_2025 (vbn params list UnitCriteria)."),
-    _several("--structure", "Acronym of a structure, such as VISp"),
-    _several("--group", "Group of structures, such as 'visual cortex'"),
-    _several("--cell-class", "Sst, Vip, RS, FS or unlabelled"),
-    click.option("--optotag-method", default="bennett_2025", show_default=True, help="Who labels the cells."),
+    _repeatable("--structure", "Acronym of a structure, such as VISp"),
+    _repeatable("--group", "Group of structures, such as 'visual cortex'"),
+    _repeatable("--cell-class", "Sst, Vip, RS, FS or unlabelled"),
+    click.option(
+        "--optotag-method", default="bennett_2025", show_default=True, help="Method that labels the cells."
+    ),
     _OF_SESSIONS,
     _WHERE,
 )
 _OUTPUT = _options(
-    click.option("--columns", help="Names of columns, with commas between; all where none is named."),
+    click.option("--columns", help="Names of columns, separated by commas.  [default: all]"),
     click.option("--limit", type=click.IntRange(min=0), help="Rows of a table; 0 for all.  [default: 100]"),
     click.option(
-        "--format", "kind", type=click.Choice(["table", "csv", "parquet", "json"]), help="How to write it."
+        "--format", "kind", type=click.Choice(["table", "csv", "parquet", "json"]), help="Output format."
     ),
     click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write."),
 )
-_BLOCK = click.option("--block", help="active, the task, or passive, its replay.")
+_BLOCK = click.option("--block", help="active (the task) or passive (its replay).")
 _MISSING = click.option(
     "--missing",
     type=click.Choice(["error", "drop"]),
@@ -69,10 +71,10 @@ _MISSING = click.option(
 
 @click.group("query")
 def command() -> None:
-    """Ask the database: units, sessions, presentations, trials, responses.
+    """Query the database: units, sessions, presentations, trials, responses.
 
-    The same questions as schemas.queries, whose answers can be joined further in Python. A misspelt name
-    or value is an error that names the nearest right ones.
+    The same queries as in schemas.queries, whose results can be joined further in Python. A misspelled name
+    or value is an error that suggests the nearest valid ones.
     """
 
 
@@ -81,15 +83,15 @@ def command() -> None:
 @click.option(
     "--abnormal/--normal",
     default=None,
-    help="With, or without, abnormal histology or activity, by the tables of the release.",
+    help="With, or without, abnormal histology or activity, according to the tables of the release.",
 )
 @click.option("--dprime-min", type=float, help="Lowest mean sensitivity of engaged trials.")
 @click.option("--dprime-max", type=float, help="Highest mean sensitivity of engaged trials.")
-@_several("--requires", "What a session must have: recording, laser, eye_tracking, computed, ...")
+@_repeatable("--requires", "What a session must have: recording, laser, eye_tracking, computed, ...")
 @_WHERE
 @_OUTPUT
 def query_sessions(dprime_min: float | None, dprime_max: float | None, **options: Any) -> None:
-    """Sessions by experience, images, mouse, behaviour and completeness.
+    """Sessions by experience, images, mouse, behavior and completeness.
 
     \b
     Example:
@@ -125,7 +127,7 @@ def query_pairs(**options: Any) -> None:
 @_OF_UNITS
 @_OUTPUT
 def query_units(**options: Any) -> None:
-    """Units with their metrics, place, mouse and session.
+    """Units with their metrics, location, mouse and session.
 
     \b
     Example:
@@ -141,7 +143,7 @@ def query_units(**options: Any) -> None:
 
 @command.command("responses")
 @_OF_UNITS
-@_several("--table", "Table of responses, such as ChangeResponse")
+@_repeatable("--table", "Table of responses, such as ChangeResponse")
 @_MISSING
 @_OUTPUT
 def query_responses(table: tuple[str, ...], missing: str, **options: Any) -> None:
@@ -168,14 +170,14 @@ def query_responses(table: tuple[str, ...], missing: str, **options: Any) -> Non
 @_MISSING
 @_OUTPUT
 def query_psth(alignment: str, missing: str, **options: Any) -> None:
-    """Mean responses, one row per unit and one column per bin: rate_ and its centre in seconds.
+    """Mean responses, one row per unit and one column per bin: rate_ and its center in seconds.
 
     \b
     Example:
       vbn query psth --structure VISp --alignment change_active --out psth.parquet
     """
 
-    def ask(queries: Any) -> pd.DataFrame:
+    def query(queries: Any) -> pd.DataFrame:
         method = options["optotag_method"]
         matrix = queries.psth_matrix(
             _units(queries, options), alignment, optotag_method=method, missing=missing
@@ -187,7 +189,7 @@ def query_psth(alignment: str, missing: str, **options: Any) -> None:
         rates = pd.DataFrame(matrix.to_numpy(), columns=names)
         return pd.concat([pd.DataFrame(of_units), rates], axis=1)
 
-    _answer(ask, options, "unit_id session_id structure_acronym cell_class experience_level n_events")
+    _answer(query, options, "unit_id session_id structure_acronym cell_class experience_level n_events")
 
 
 @command.command("spikes")
@@ -201,7 +203,7 @@ def query_spikes(**options: Any) -> None:
       vbn query spikes --session 1064644573 --structure VISp --out spikes.parquet
     """
 
-    def ask(queries: Any) -> pd.DataFrame:
+    def query(queries: Any) -> pd.DataFrame:
         import numpy as np
         import pandas as pd
 
@@ -209,14 +211,14 @@ def query_spikes(**options: Any) -> None:
         unit_ids = np.repeat(list(times), [len(each) for each in times.values()])
         return pd.DataFrame({"unit_id": unit_ids, "spike_time": np.concatenate(list(times.values()))})
 
-    _answer(ask, options, "unit_id spike_time")
+    _answer(query, options, "unit_id spike_time")
 
 
 @command.command("trials")
 @_OF_SESSIONS
 @_OUTPUT
 def query_trials(**options: Any) -> None:
-    """One row per trial with its session, outcome, latency and the behaviour around it.
+    """One row per trial with its session, outcome, latency and the behavior around it.
 
     \b
     Example:
@@ -233,10 +235,12 @@ def query_trials(**options: Any) -> None:
 @command.command("changes")
 @_OF_SESSIONS
 @_BLOCK
-@_several("--outcome", "hit, miss, auto_rewarded; of sham changes false_alarm, correct_reject")
-@_several("--image", "Image that was changed to")
-@click.option("--novel/--familiar", default=None, help="Only images that were new to the mouse, or were not.")
-@click.option("--sham", is_flag=True, help="Sham changes of catch trials, in place of changes.")
+@_repeatable("--outcome", "hit, miss, auto_rewarded; for sham changes false_alarm, correct_reject")
+@_repeatable("--image", "Image after the change")
+@click.option(
+    "--novel/--familiar", default=None, help="Only images that were new, or familiar, to the mouse."
+)
+@click.option("--sham", is_flag=True, help="Sham changes of catch trials, instead of changes.")
 @_WHERE
 @_OUTPUT
 def query_changes(
@@ -264,7 +268,7 @@ def query_changes(
 @_WHERE
 @_OUTPUT
 def query_omissions(block: str | None, **options: Any) -> None:
-    """Omitted flashes; presentation_start_time is when the flash would have come.
+    """Omitted flashes; presentation_start_time is the expected time of the flash.
 
     \b
     Example:
@@ -282,7 +286,7 @@ def query_omissions(block: str | None, **options: Any) -> None:
 @command.command("flashes")
 @_OF_SESSIONS
 @_BLOCK
-@_several("--image", "Name of the image")
+@_repeatable("--image", "Name of the image")
 @click.option("--change/--repeat", default=None, help="Only changes of the image, or only repetitions.")
 @_WHERE
 @_OUTPUT
@@ -306,7 +310,7 @@ def query_flashes(block: str | None, image: Any, change: bool | None, **options:
 @_WHERE
 @_OUTPUT
 def query_gabors(**options: Any) -> None:
-    """Gabors that map receptive fields, with position and orientation.
+    """Gabors for receptive field mapping, with position and orientation.
 
     \b
     Example:
@@ -361,8 +365,8 @@ def _frame(query: Any) -> pd.DataFrame:
     return fetch_frame(query, nullable_integers=True)
 
 
-def _answer(ask: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown: str) -> None:
-    """Ask, say what is missing, and print or save the answer; a table has the columns to be shown."""
+def _answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown: str) -> None:
+    """Run a query, warn of missing results, and print or save it; tables have the columns ``shown``."""
     import sys
 
     import schemas
@@ -373,8 +377,8 @@ def _answer(ask: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown: 
     kind, out, limit = format_for(options["kind"], options["out"]), options["out"], options["limit"]
     names = [name.strip() for name in (options["columns"] or "").split(",") if name.strip()]
     schemas.connect()
-    with saying_what_is_incomplete():
-        frame = ask(queries)
+    with printing_incomplete_warnings():
+        frame = query(queries)
     if not names and kind == "table":
         names = [name for name in shown.split() if name in frame]
     frame = with_columns(frame, names)
@@ -388,8 +392,8 @@ def _answer(ask: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown: 
 
 
 @contextlib.contextmanager
-def saying_what_is_incomplete() -> Iterator[None]:
-    """Print the warnings of queries as lines of ours."""
+def printing_incomplete_warnings() -> Iterator[None]:
+    """Print the warnings of queries as messages of the command."""
     import warnings
 
     from schemas import queries

@@ -4,11 +4,11 @@ import click
 
 
 @click.command("recompute")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def command(yes: bool) -> None:
-    """Replace the stale rows that vbn stale lists, in dependency order.
+    """Recompute the stale rows that vbn stale lists, in dependency order.
 
-    Interrupted, it is finished by vbn recompute or vbn populate.
+    After an interruption, vbn recompute or vbn populate finishes the work.
 
     \b
     Example:
@@ -30,11 +30,11 @@ def command(yes: bool) -> None:
     for table, number in Counter(row.table for row in rows).items():
         click.echo(f"{table}: {number} rows")
     if not yes:
-        click.confirm("Delete these rows and make them anew?", abort=True)
+        click.confirm("Delete these rows and recompute them?", abort=True)
     with tqdm(total=len(rows), unit="entry", disable=not sys.stderr.isatty()) as bar:
         summary = recompute(rows, lambda _: bar.update())
     for failure in summary.failures:
         click.echo(f"vbn: {failure.table} {failure.key}: {failure.error}", err=True)
-    click.echo(f"{summary.done} entries made anew, {len(summary.failures)} failed.")
+    click.echo(f"{summary.done} entries recomputed, {len(summary.failures)} failed.")
     if summary.failures:
         raise SystemExit(1)

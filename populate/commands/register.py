@@ -10,21 +10,19 @@ import click
 @click.option(
     "--catalogue",
     type=click.Path(path_type=Path),
-    help="Folder with the release's CSV tables, entered before.",
+    help="Folder with the release's CSV tables, which are entered first.",
 )
-@click.option(
-    "--replace", is_flag=True, help="Take a file with another content in the place of the registered one."
-)
+@click.option("--replace", is_flag=True, help="Replace a registered file by one with different content.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file.")
 def command(paths: tuple[str, ...], catalogue: Path | None, replace: bool, as_json: bool) -> None:
-    """Enter NWB files, or all that are below folders, or URLs of files.
+    """Register NWB files: paths, folders that contain them, or URLs.
 
-    Recordings, behaviour-only sessions and LFP files are told apart by their content. Entering a file again
-    changes nothing; another content under the same session id is an error, unless --replace is given: then
-    what was made from the old file is stale, and vbn recompute makes it anew.
+    Recordings, behavior-only sessions and LFP files are distinguished by their content. Registering a file
+    again changes nothing; different content under the same session id is an error, unless --replace is given:
+    then the results of the old file become stale, and vbn recompute replaces them.
 
-    With --catalogue the release's tables are entered before the files, as vbn catalogue does it. Without it
-    the sessions get what tables that were entered before know of them.
+    With --catalogue the release's tables are entered before the files, as by vbn catalogue. Otherwise
+    sessions get what tables entered earlier contain about them.
 
     \b
     Example:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def command() -> None:
     """List and download the Allen Institute's public release, or a mirror of it.
 
-    The files are laid out as AllenSDK's cache has them: a folder of either serves both.
+    The files are laid out as in AllenSDK's cache: both can use the same folder.
 
     \b
     Example:
@@ -28,7 +28,7 @@ def command() -> None:
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which release and which sessions."""
+    """Add the options for the release and the sessions."""
     options = (
         click.option(
             "--cache",
@@ -49,7 +49,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--structure",
             "structures",
             multiple=True,
-            help="With units in this structure; VIS* for all of visual cortex.",
+            help="Only sessions with units in this structure; VIS* for all of visual cortex.",
         ),
         click.option(
             "--kind",
@@ -86,7 +86,7 @@ def list_sessions(
     release = _release(source, cache, version)
     chosen = release.choose(_selection(criteria))
     if release.absent_table is not None:
-        known = "what is known of the sessions is their files' names."
+        known = "only the file names of the sessions are known."
         click.echo(f"vbn: {known} {release.absent_table}", err=True)
     if as_json:
         click.echo(chosen.to_json(orient="records"))
@@ -105,7 +105,7 @@ def list_sessions(
 @_options
 @click.option("--lfp", is_flag=True, help="Count the LFP files too.")
 def info(cache: Path, source: str | None, version: str | None, lfp: bool, **criteria: Any) -> None:
-    """Say what a download would take: files, bytes, and what is there already."""
+    """Show the size of a download: files, bytes, and what is present already."""
     from vbn.release import missing_bytes
 
     release = _release(source, cache, version)
@@ -113,19 +113,23 @@ def info(cache: Path, source: str | None, version: str | None, lfp: bool, **crit
     total, missing = sum(job.size_bytes for job in plan), missing_bytes(plan)
     click.echo(
         f"version {release.manifest.version}: {len(plan)} files, {total / 1e9:.2f} GB, of which "
-        f"{missing / 1e9:.2f} GB are still to come, to {release.cache.data_folder}"
+        f"{missing / 1e9:.2f} GB are missing, in {release.cache.data_folder}"
     )
 
 
 @command.command("get")
 @_options
-@click.option("--lfp", is_flag=True, help="The LFP files too.")
-@click.option("--no-files", is_flag=True, help="No session files (with --lfp: LFP files only).")
+@click.option("--lfp", is_flag=True, help="Include the LFP files.")
+@click.option("--no-files", is_flag=True, help="Leave out session files (with --lfp: LFP files only).")
 @click.option(
-    "--tables/--no-tables", default=True, show_default=True, help="All CSV tables, as AllenSDK wants them."
+    "--tables/--no-tables", default=True, show_default=True, help="All CSV tables, as AllenSDK needs them."
 )
 @click.option(
-    "--workers", type=click.IntRange(1, 16), default=4, show_default=True, help="Files at the same time."
+    "--workers",
+    type=click.IntRange(1, 16),
+    default=4,
+    show_default=True,
+    help="Number of simultaneous downloads.",
 )
 def get(
     cache: Path,
@@ -137,7 +141,7 @@ def get(
     workers: int,
     **criteria: Any,
 ) -> None:
-    """Download files. Started again, it goes on where it stopped; every file's hash is checked."""
+    """Download files. Run again, it continues where it stopped; the hash of every file is checked."""
     import sys
 
     from tqdm import tqdm
@@ -164,7 +168,7 @@ def get(
         click.echo(f"vbn: {result.error}", err=True)
     fetched = sum(result.status == "downloaded" for result in results)
     there = len(results) - fetched - len(failed)
-    counts = f"{fetched} files downloaded, {there} were there, {len(failed)} failed"
+    counts = f"{fetched} files downloaded, {there} were present, {len(failed)} failed"
     click.echo(f"{counts}: {release.cache.data_folder}")
     if failed:
         raise SystemExit(1)

@@ -9,9 +9,9 @@ import click
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Show what would change.")
 def command(paths: tuple[Path, ...], dry_run: bool) -> None:
-    """Tell where registered files are now: files, or folders to look through.
+    """Update the locations of registered files: PATHS are files, or folders to search.
 
-    A file is accepted as the registered one if size and hash agree (size only, where no hash is known).
+    A file is accepted as the registered one if size and hash agree (only the size if no hash is known).
 
     \b
     Example:

@@ -8,7 +8,7 @@ import click
 @click.option("--table", "tables", multiple=True, help="Only this table; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(sessions: tuple[int, ...], tables: tuple[str, ...], as_json: bool) -> None:
-    """Let failed jobs be tried again by the next vbn populate.
+    """Let the next vbn populate try failed jobs again.
 
     \b
     Example:

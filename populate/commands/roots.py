@@ -5,9 +5,10 @@ import click
 
 @click.group("roots")
 def command() -> None:
-    """Name the folders or URLs where this machine finds the data.
+    """Set the folders or URLs where this machine finds the data.
 
-    A registered file is a root's name and a path below it, so that machines with other mounts agree.
+    A registered file is stored as the name of a root and a path below it, so that machines may mount the data
+    in different places.
 
     \b
     Example:

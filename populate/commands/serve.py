@@ -11,13 +11,13 @@ import click
     "origins",
     multiple=True,
     metavar="NAME:PORT",
-    help="How browsers call the page behind a proxy or tunnel; may be repeated.",
+    help="Name of the page behind a proxy or tunnel, as in the browser's address; may be repeated.",
 )
 @click.option("--open/--no-open", "opens", default=False, show_default=True, help="Open a browser.")
 def command(host: str, port: int, origins: tuple[str, ...], opens: bool) -> None:
     """Show the database in a browser: status, sessions, units, figures, import issues.
 
-    Read-only: an account of a reader is all it needs. Ctrl-C ends it.
+    Read-only: a reader's account suffices. Ctrl-C stops it.
 
     \b
     Examples:
@@ -34,13 +34,13 @@ def command(host: str, port: int, origins: tuple[str, ...], opens: bool) -> None
 
     if not is_local(host):
         click.echo(
-            f"vbn: warning: whoever reaches this machine at {host}:{port} can read the database, and "
-            "nobody is asked for a password. An SSH tunnel needs no --host (docs/page.md).",
+            f"vbn: warning: whoever reaches this machine at {host}:{port} can read the database "
+            "without a password. An SSH tunnel needs no --host (docs/page.md).",
             err=True,
         )
 
     def announce(url: str, database: str) -> None:
-        click.echo(f"{url}  shows the {database}. Ctrl-C ends it.")
+        click.echo(f"{url}  shows the {database}. Ctrl-C stops it.")
         if opens:
             click.launch(url)
 

@@ -7,7 +7,7 @@ import click
 @click.option("--mouse", "mice", multiple=True, help="Only this mouse; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(mice: tuple[str, ...], as_json: bool) -> None:
-    """List the sessions: registered ones, and those that only the catalogue knows.
+    """List the sessions: registered ones, and those only in the catalogue.
 
     \b
     Example:

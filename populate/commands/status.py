@@ -9,12 +9,12 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--watch", type=click.FloatRange(0.5), is_flag=False, flag_value=5.0, metavar="[SECONDS]",
-    help="Show it anew every so many seconds (5), until Ctrl-C.",
+    help="Refresh at this interval (5 s by default), until Ctrl-C.",
 )  # fmt: skip
 def command(as_json: bool, watch: float | None) -> None:
-    """Show per table how many entries are done, reserved and failed.
+    """Show how many entries of each table are done, reserved and failed.
 
-    The total is registered sessions times parameter sets.
+    The total is the number of registered sessions times parameter sets.
 
     \b
     Examples:
@@ -29,7 +29,7 @@ def command(as_json: bool, watch: float | None) -> None:
 
     if watch is not None:
         if as_json:
-            raise click.UsageError("--watch is for people: it does not go with --json.")
+            raise click.UsageError("--watch cannot be combined with --json.")
         _watch(watch)
         return
     database = schemas.connect()
@@ -39,11 +39,11 @@ def command(as_json: bool, watch: float | None) -> None:
         return
     console().print(_as_table(str(database), states))
     if any(state.errors for state in states):
-        click.echo("What failed: vbn errors")
+        click.echo("See the failures with: vbn errors")
 
 
 def _as_table(title: str, states: list[Any]) -> Any:
-    """Return the states as a table on the screen."""
+    """Return the states as a table for the terminal."""
     from rich.table import Table
 
     from populate.output.terminal import plain
@@ -63,7 +63,7 @@ def _as_table(title: str, states: list[Any]) -> Any:
 
 
 def _watch(pause_s: float) -> None:
-    """Show the states again and again; a server that is away is waited for."""
+    """Show the states at intervals; wait while the server is away."""
     import time
     from datetime import datetime
 
@@ -83,7 +83,7 @@ def _watch(pause_s: float) -> None:
             if states:
                 shown = _as_table(place, states)
             now = datetime.now().astimezone().strftime("%H:%M:%S")
-            line = plain(f"{now}  {problem or 'Ctrl-C ends this.'}")
+            line = plain(f"{now}  {problem or 'Ctrl-C stops this.'}")
             live.update(Group(shown, line), refresh=True)
             time.sleep(pause_s)
             interruptions.raise_swallowed()

@@ -16,14 +16,18 @@ import click
 @click.option("--probes", type=int, default=2, show_default=True, help="Probes per recording, 1 to 6.")
 @click.option("--units-per-probe", type=int, default=40, show_default=True, help="Units per probe.")
 @click.option(
-    "--minutes", type=float, default=8.0, show_default=True, help="Length of a recording; 160 is a real one."
+    "--minutes",
+    type=float,
+    default=8.0,
+    show_default=True,
+    help="Length of a recording; real ones have about 160.",
 )
 @click.option(
-    "--genotype", multiple=True, help="sst, vip or wt; may be repeated, the mice take turns.  [default: all]"
+    "--genotype", multiple=True, help="sst, vip or wt; may be repeated, for the mice in turn.  [default: all]"
 )
 @click.option("--mean-rate", "mean_rate_hz", type=float, help="Mean firing rate of the units in Hz.")
-@click.option("--no-eye-tracking", is_flag=True, help="Leave the eye tracking out.")
-@click.option("--no-laser", is_flag=True, help="Leave the laser table out.")
+@click.option("--no-eye-tracking", is_flag=True, help="Leave out eye tracking.")
+@click.option("--no-laser", is_flag=True, help="Leave out the laser table.")
 def command(
     out: Path,
     sessions: int,
@@ -36,7 +40,7 @@ def command(
     no_eye_tracking: bool,
     no_laser: bool,
 ) -> None:
-    """Write recordings in the release's layout, with a known truth (ground_truth.json).
+    """Write recordings in the release's layout, with a known ground truth (ground_truth.json).
 
     \b
     Example:

@@ -7,7 +7,7 @@ import click
 @click.option("--quick", is_flag=True, help="Compare sizes only.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(quick: bool, as_json: bool) -> None:
-    """Check that the registered files are there and unchanged (size and hash).
+    """Check that the registered files exist and are unchanged (size and hash).
 
     \b
     Example:

@@ -16,7 +16,7 @@ class _Bytes(click.ParamType):  # type: ignore[type-arg]
             return value
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
         if found is None or found[2].upper() not in self.units:
-            self.fail(f"'{value}' is no size. Write for example 4GB or 500MB.", param, ctx)
+            self.fail(f"'{value}' is not a size. Examples: 4GB, 500MB.", param, ctx)
         return int(float(found[1]) * self.units[found[2].upper()])
 
 
@@ -25,17 +25,27 @@ class _Bytes(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--session", "--sessions", "sessions", multiple=True, metavar="ID[,ID...]", help="Only these sessions."
 )
-@click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Workers here.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Number of worker processes.",
+)
 @click.option("--max-memory", type=_Bytes(), help="Limit of each process, such as 4GB. Linux only.")
 @click.option(
-    "--until-idle", is_flag=True, help="End when nothing is left to do, instead of waiting for more."
+    "--until-idle", is_flag=True, help="End when nothing is left to do, instead of waiting for more work."
 )
 @click.option(
-    "--tries", type=click.IntRange(1), default=10, show_default=True, help="Per job that fails for now."
+    "--tries",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Number of tries of a job that fails temporarily.",
 )
 @click.option(
     "--poll", type=click.FloatRange(0.1), default=10.0, show_default=True, metavar="SECONDS",
-    help="Pause between two looks for new work.",
+    help="Pause between two checks for new work.",
 )  # fmt: skip
 @click.option("--log", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
@@ -48,15 +58,15 @@ def command(
     poll: float,
     log: str,
 ) -> None:
-    """Import and compute what is missing, and wait for more, until stopped.
+    """Import and compute what is missing, and wait for more work, until stopped.
 
-    Any number of workers, on any number of machines, share the work. Sessions that are registered
-    meanwhile are found. What fails for now (a lost connection, a lock, a file on the web) is tried
-    again; what fails for good is recorded (vbn errors) and stays until vbn retry.
+    Any number of workers, on any number of machines, share the work. Sessions registered meanwhile are
+    found. Temporary failures (a lost connection, a lock, a file on the web) are retried; permanent ones are
+    recorded (vbn errors) and stay until vbn retry.
 
-    SIGTERM and Ctrl-C roll back the current job, give it back and end the worker.
+    SIGTERM and Ctrl-C roll back the current job, return it to the queue and end the worker.
 
-    Exit codes: 0 stopped by SIGTERM, or idle and no job failed for good here; 1 a job failed here
+    Exit codes: 0 stopped by SIGTERM, or idle and no job failed permanently here; 1 a job failed here
     (--until-idle), or the settings, the server or the store cannot be used; 2 wrong usage; 130 Ctrl-C.
 
     \b
@@ -64,15 +74,15 @@ def command(
       vbn worker --processes 4 --log json
       vbn worker --sessions 1065437523,1064644573 --until-idle
     """
-    from populate.work.crew import run_crew
     from populate.work.interruption import Terminated, terminated_by_signal
+    from populate.work.processes import run_workers
     from populate.work.worker import Plan, work
     from populate.work.worklog import Event, TextLog, json_log, reporter
     from vbn.errors import SettingError
 
     words = [word.strip() for text in sessions for word in text.split(",") if word.strip()]
     if wrong := [word for word in words if not word.isdigit()]:
-        raise SettingError(f"A session is named by its number, not '{wrong[0]}'. See: vbn sessions")
+        raise SettingError(f"A session id is a number, not '{wrong[0]}'. See: vbn sessions")
     plan = Plan(
         tables=tuple(name.strip() for text in tables for name in text.split(",") if name.strip()),
         sessions=tuple(map(int, words)),
@@ -96,7 +106,7 @@ def command(
             if processes == 1:
                 work(plan, report)
             else:
-                run_crew(plan, processes, send)
+                run_workers(plan, processes, send)
     except Terminated:
         report("stopped", reason="SIGTERM")
         return

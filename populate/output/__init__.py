@@ -1,1 +1,1 @@
-"""What leaves: exports, tables in the terminal, explanations."""
+"""Output: exports, tables in the terminal, explanations."""

@@ -1,4 +1,4 @@
-"""From a row back to its file."""
+"""Tracing a row back to its file."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def explain_row(table: str, conditions: Sequence[str]) -> list[Step]:
 
     Returns
     -------
-    One dict per table, the row itself first: ``table``, ``what`` (what a row is), ``row`` (attributes that
-    are neither arrays nor None). The last is NwbFile, with ``place`` where the file is on this machine.
+    One dict per table, that of the row itself first: ``table``, ``what`` (a description of its rows), ``row``
+    (attributes that are neither arrays nor None). The last is NwbFile, with ``place``, the file's path here.
 
     Raises
     ------
     NotFoundError, SettingError
-        If there is no such table or attribute, or not exactly one such row.
+        If the table or an attribute does not exist, or not exactly one row matches.
     """
     cls = find_table(table)
     row = _only_row(cls, _restriction(cls, conditions))
@@ -80,7 +80,7 @@ def _only_row(cls: Any, restriction: dict[str, str]) -> Step:
         raise NotFoundError(f"{cls.__name__} has no row with {restriction}.")
     undecided = [name for name in cls.primary_key if name not in restriction]
     raise SettingError(
-        f"{len(cls & restriction)} rows of {cls.__name__} are like that. Give {' or '.join(undecided)} too."
+        f"{len(cls & restriction)} rows of {cls.__name__} match. Give {' or '.join(undecided)} too."
     )
 
 

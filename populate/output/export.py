@@ -28,10 +28,10 @@ from vbn.errors import SettingError
 from vbn.whole_files import whole_file, whole_folder
 
 ROW_GROUP_BYTES = 16 * 2**20
-"""How much is gathered before it is written: readers of Parquet take it up at once."""
+"""Size of the row groups of Parquet files: a reader loads one at a time."""
 
 MOST_OPEN_FILES = 100
-"""Of a partitioned table: a process may have some 1,000 files open, and ten releases have 1,530 sessions."""
+"""Of a partitioned table: a process may open about 1,000 files, and ten releases have 1,530 sessions."""
 
 Write = Callable[[pa.Table], None]
 
@@ -47,25 +47,25 @@ def export_table(
 ) -> int:
     """Write a table, or a part of it, to a file or a folder of files; return the number of rows.
 
-    The rows are those of one moment, in the order of the primary key. They pass through in pieces, so that
-    the memory needed does not grow with their number.
+    The rows are those of one moment, in the order of the primary key. They are written in pieces, so that
+    memory use does not grow with their number.
 
     Parameters
     ----------
     table : name of a table, or ``Master.Part``.
-    out : the file; its suffix ``.csv`` or ``.parquet`` chooses the format. It is there when complete. With
-        ``partition_by`` a new folder.
+    out : the file, which appears when it is complete; its suffix ``.csv`` or ``.parquet`` selects the format.
+        With ``partition_by``, a new folder.
     where : conditions that must all be met, see `schemas.queries.restrict`.
-    columns : attributes in the order wanted; all where none is named.
-    arrays : write the arrays of the store themselves (Parquet only), rather than where they are.
-    partition_by : attribute of the primary key, such as ``session_id``: each value gets a Parquet file of its
-        own, in a folder ``session_id=VALUE``, as Hive has it; DuckDB, Spark and pyarrow read them as one.
+    columns : attributes in the desired order; by default all.
+    arrays : write the arrays in the store themselves (Parquet only), rather than where they are.
+    partition_by : attribute of the primary key, such as ``session_id``: each value gets its own Parquet file,
+        in a Hive-style folder ``session_id=VALUE``; DuckDB, Spark and pyarrow read them as one table.
 
     Raises
     ------
     NotFoundError, SettingError
-        For a table, an attribute or a value that is not there, with the nearest, for another suffix, and for
-        a folder that is there already.
+        If a table, attribute or value does not exist (with the nearest), if the suffix is another, or if the
+        folder exists already.
     """
     writer = _writer_for(out, arrays) if partition_by is None else _partitioned_by(partition_by)
     database = schemas.connect()
@@ -100,7 +100,7 @@ def _writer_for(out: Path, arrays: bool) -> Callable[[Path, pa.Schema], Any]:
     if suffix not in WRITERS:
         raise SettingError(f"'{out}' must end in {' or '.join(WRITERS)}.")
     if arrays and suffix == ".csv":
-        raise SettingError("Arrays of the store are too large for CSV: name a .parquet file.")
+        raise SettingError("Arrays in the store are too large for CSV: name a .parquet file.")
     if out.is_dir():
         raise SettingError(f"'{out}' is a folder: name a file.")
     return WRITERS[suffix]
@@ -119,7 +119,7 @@ def _selected(layout: pa.Schema, names: Sequence[str]) -> pa.Schema:
 
 
 def _copy(query: Any, columns: Sequence[Column], layout: pa.Schema, write: Write) -> int:
-    """Write the rows of a query in pieces of bounded size; return how many they are."""
+    """Write the rows of a query in pieces of bounded size; return their number."""
     ordered = query & dj.Top(limit=None, order_by="KEY")
     gathered: list[pa.RecordBatch] = []
     size = count = 0
@@ -142,7 +142,7 @@ def _copy(query: Any, columns: Sequence[Column], layout: pa.Schema, write: Write
 
 
 def _pieces(rows: Sequence[Any], columns: Sequence[Column]) -> Iterator[Sequence[Any]]:
-    """Yield rows together, one by one where each loads arrays."""
+    """Yield the rows together, or one by one if each loads arrays."""
     if any(column.loads for column in columns):
         yield from ([row] for row in rows)
     else:
@@ -161,7 +161,7 @@ def _parquet_writer(path: Path, layout: pa.Schema) -> parquet.ParquetWriter:
 
 
 def _partitioned_by(name: str) -> Callable[[Path, pa.Schema], Any]:
-    """Return a writer of a folder, which writes each value's rows to a file of their own."""
+    """Return a writer of a folder, with a file for the rows of each value."""
 
     @contextlib.contextmanager
     def partitioned(folder: Path, layout: pa.Schema) -> Iterator[Write]:
@@ -170,7 +170,9 @@ def _partitioned_by(name: str) -> Callable[[Path, pa.Schema], Any]:
         n_files: Counter[Any] = Counter()
 
         def begin(value: Any) -> None:
-            if len(writers) == MOST_OPEN_FILES:  # rows come by key: the value begun first is most likely done
+            if (
+                len(writers) == MOST_OPEN_FILES
+            ):  # rows are sorted by key: the oldest value is most likely complete
                 writers.pop(next(iter(writers))).close()
             place = folder / f"{name}={quote(str(value), safe='')}"
             place.mkdir(exist_ok=True)
@@ -195,7 +197,7 @@ def _partitioned_by(name: str) -> Callable[[Path, pa.Schema], Any]:
 
 @contextlib.contextmanager
 def _csv(path: Path, layout: pa.Schema) -> Iterator[Write]:
-    """Write texts in quotes and so that no spreadsheet runs them, NULL as nothing, lists as JSON."""
+    """Write text quoted and guarded against spreadsheets, NULL as an empty cell, lists as JSON."""
     flat = pa.schema(
         [pa.field(each.name, pa.string()) if pa.types.is_list(each.type) else each for each in layout]
     )
@@ -209,12 +211,12 @@ def _csv(path: Path, layout: pa.Schema) -> Iterator[Write]:
 
 
 def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column as CSV has it."""
+    """Return a column as written to CSV."""
     if pa.types.is_list(column.type):
         return _as_json(column)
     if not pa.types.is_string(column.type):
         return column
-    encoded = column.combine_chunks().dictionary_encode()  # most texts of a column are repeated
+    encoded = column.combine_chunks().dictionary_encode()  # most values of a text column are repeated
     texts = pa.array([guarded(text) for text in encoded.dictionary.to_pylist()], pa.string())
     return pa.chunked_array([texts.take(encoded.indices)])
 
@@ -235,18 +237,18 @@ WRITERS = {".csv": _csv, ".parquet": _parquet}
 
 
 def export_nwb(session_id: int, out: Path, tables: Sequence[str] = ()) -> dict[str, int]:
-    """Write the results of a session to a derived NWB file; return its tables with their numbers of rows.
+    """Write the results of a session to a derived NWB file; return the number of rows of each table.
 
     Parameters
     ----------
     session_id : the session.
-    out : the file, ending in ``.nwb``. It is there when complete.
-    tables : computed tables, ``Psth`` with its parts or ``Psth.Unit`` alone; all where none is named.
+    out : the file, ending in ``.nwb``, which appears when it is complete.
+    tables : computed tables, ``Psth`` with its parts or ``Psth.Unit`` alone; by default all.
 
     Raises
     ------
     NotFoundError, SettingError
-        For a session or a table that is not there or has no results, and for another suffix.
+        If a session or table does not exist or has no results, or if the suffix is another.
     """
     from schemas.queries.derived_session import derived_session
     from vbn.nwb.write_derived import write_derived

@@ -1,4 +1,4 @@
-"""Lists for people: sessions with what there is of them, and what was odd in their files."""
+"""Lists of the sessions, and of the import issues of their files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEVERITIES = ("info", "warning", "error")
 
 
 def list_issues(session_ids: list[int], least: str = "info") -> list[dict[str, Any]]:
-    """Return the import issues of sessions (default all) of at least a severity.
+    """Return the import issues of sessions (default: all) with at least this severity.
 
     Raises
     ------

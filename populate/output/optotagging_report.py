@@ -1,4 +1,4 @@
-"""How many units pass each labelling method, line by line."""
+"""Shares of units that pass each labeling method, by Cre line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = ["optotag_method", "session_id", "genotype", "optotag_passes"]
 def shares_by_line(methods: Sequence[str] = ()) -> pd.DataFrame:
     """Return one row per method and line; see `vbn.analysis.optotagging.tagged_shares`.
 
-    Sessions without a laser table are left out: nothing could pass there.
+    Sessions without a laser table are left out, as no unit could pass there.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Showing a data frame, or writing it to a file, in the format that was asked for."""
+"""Printing a data frame, or writing it to a file, in the requested format."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from vbn.whole_files import whole_file
 
 FORMATS = ("table", "csv", "parquet", "json")
 ROWS_SHOWN = 100
-"""Rows of a table on the screen, unless more are asked for."""
+"""Default number of rows of a table in the terminal."""
 
 
 def format_for(chosen: str | None, out: Path | None) -> str:
-    """Return the format that was chosen, else that of the file's name, else a table.
+    """Return the chosen format, else that of the file's suffix, else ``table``.
 
     Raises
     ------
     SettingError
-        If nothing says what the file is to be, or parquet would go to the screen.
+        If the format of the file is unknown, or Parquet would be printed.
     """
     if chosen is None and out is not None:
         chosen = out.suffix.lower().removeprefix(".")
@@ -38,12 +38,12 @@ def format_for(chosen: str | None, out: Path | None) -> str:
 
 
 def with_columns(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return the named columns in this order; all where none is named.
+    """Return the named columns in this order; by default all.
 
     Raises
     ------
     SettingError
-        For a column that is not there, with the nearest.
+        If a column does not exist, with the nearest.
     """
     for name in names:
         if name not in frame:
@@ -56,10 +56,10 @@ def render(frame: pd.DataFrame, kind: str, file: IO[Any], limit: int | None = No
 
     Parameters
     ----------
-    frame : one row per row.
-    kind : one of `FORMATS`. Numbers keep all their digits but in a table.
-    file : text file; a binary one for parquet.
-    limit : rows of a table on the screen; None for all.
+    frame : the rows to write.
+    kind : one of `FORMATS`. Numbers keep all digits, except in a table.
+    file : a text file, for Parquet a binary one.
+    limit : number of rows of a table to show; None for all.
     """
     if kind == "csv":
         _guarded(frame).to_csv(file, index=False)
@@ -77,7 +77,7 @@ def render(frame: pd.DataFrame, kind: str, file: IO[Any], limit: int | None = No
 
 
 def _guarded(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose texts no spreadsheet runs."""
+    """Return a frame with text guarded against spreadsheets."""
     texts = frame.select_dtypes(include=["object", "string", "category"])
     held = {str(name): [_guarded_value(value) for value in texts[name]] for name in texts}
     columns = {name: pd.Series(values, frame.index, dtype=object) for name, values in held.items()}
@@ -89,7 +89,7 @@ def _guarded_value(value: Any) -> Any:
 
 
 def save(frame: pd.DataFrame, kind: str, out: Path) -> None:
-    """Write a data frame to a file, which is there only when it is complete."""
+    """Write a data frame to a file, which appears when it is complete."""
     with whole_file(out) as part, part.open("wb" if kind == "parquet" else "w") as file:
         render(frame, kind, file)
 

@@ -1,9 +1,9 @@
-"""Text that a spreadsheet would run as a formula, written so that it does not, and back again.
+"""Escaping text that a spreadsheet would run as a formula, and the reverse.
 
-A cell of a CSV file that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line's end is a formula to a
-spreadsheet, and a formula can start programs and send data away. Such a text gets an apostrophe before it,
-and so does one that begins with an apostrophe: taking away a single leading apostrophe gives back what was
-there. Numbers, also negative ones and those stored as text, are left as they are.
+A cell of a CSV file that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line break is a formula to a
+spreadsheet, and formulas can start programs and send data away. Such text is prefixed with an apostrophe, and
+so is text that begins with an apostrophe: removing a single leading apostrophe restores the original.
+Numbers, including negative ones and those stored as text, are not changed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 MARK = "'"
-_RISKY = re.compile(r"[\s\0\u200b\ufeff]*['=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - spreadsheets take the wide ones as well
+_RISKY = re.compile(r"[\s\0\u200b\ufeff]*['=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - spreadsheets accept the wide ones as well
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 

@@ -1,8 +1,8 @@
-"""What goes to the screen: text in which nothing from a file is obeyed by the terminal.
+"""Terminal output in which control characters from files have no effect.
 
-`main` puts these streams in the place of the process's own, so that this holds for whatever is printed: by
-``click.echo``, by a log, by a warning. What draws with the terminal's own codes, or writes data into a pipe,
-asks for the stream behind it, and makes visible itself what it takes from elsewhere.
+`main` replaces the process's streams by these, so that this holds for everything printed: by ``click.echo``,
+by a log, by a warning. Code that uses terminal codes, or writes data into a pipe, requests the stream behind,
+and escapes text from elsewhere itself.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 LAYOUT = "\n\t"
-"""Characters of messages and tables that a terminal may obey."""
+"""Control characters that messages and tables may contain."""
 
-_OF_A_BAR = re.compile(r"\n*(?:\x1b\[A)+")
-"""All that tqdm sends besides text: it moves up among several bars. A bar is drawn anew after a return."""
+_PROGRESS_BAR = re.compile(r"\n*(?:\x1b\[A)+")
+"""Control codes of tqdm: it moves up between several bars. Bars are redrawn after a carriage return."""
 
 
 class VisibleStream:
-    """A text stream that writes out what a terminal would obey.
+    """A text stream that makes control characters visible.
 
     Parameters
     ----------
-    behind : the stream that gets it.
+    behind : the stream to write to.
     """
 
     def __init__(self, behind: TextIO) -> None:
         self.behind = behind
 
     def write(self, text: str) -> int:
-        """Write a text; what the stream's encoding does not have is written out as well."""
-        if _OF_A_BAR.fullmatch(text):
+        """Write text; characters that the encoding lacks are escaped as well."""
+        if _PROGRESS_BAR.fullmatch(text):
             return self.behind.write(text)
         returns = text[:1] == "\r"
         encoding = self.behind.encoding or "utf-8"
@@ -55,14 +55,14 @@ class VisibleStream:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "buffer":  # bytes would pass by
+        if name == "buffer":  # bytes would bypass it
             raise AttributeError(name)
         return getattr(self.behind, name)
 
 
 @contextlib.contextmanager
 def visible_output() -> Iterator[None]:
-    """Let the process write through `VisibleStream` within the block; what was closed goes nowhere."""
+    """Let the process write through `VisibleStream` within the block; closed streams are discarded."""
     before = sys.stdout, sys.stderr
     with Path(os.devnull).open("w") as nowhere:
         sys.stdout, sys.stderr = (cast(TextIO, VisibleStream(stream or nowhere)) for stream in before)
@@ -73,19 +73,19 @@ def visible_output() -> Iterator[None]:
 
 
 def data_stream() -> TextIO:
-    """Return where data go that another program reads: as they are, but on a terminal made visible."""
+    """Return the stream for data: unchanged for other programs, with visible characters on a terminal."""
     return sys.stdout if sys.stdout.isatty() else _behind(sys.stdout)
 
 
 def console() -> Console:
-    """Return rich's console, which draws with the terminal's codes; give it `plain` texts."""
+    """Return rich's console, which uses terminal codes; give it `plain` text."""
     from rich.console import Console
 
     return Console(file=_behind(sys.stdout))
 
 
 def plain(text: object) -> Text:
-    """Return a cell or title for rich in which nothing is taken for its markup or for a terminal's code."""
+    """Return a cell or title for rich, without its markup and without terminal codes."""
     from rich.text import Text
 
     return Text(visible(str(text)))

@@ -1,4 +1,4 @@
-"""The tables that the page shows, fetched: one row per session, unit or issue."""
+"""Fetching the tables that the page shows: one row per session, unit or issue."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from vbn.errors import NotFoundError, SettingError
 from vbn.nwb.issue import CODES
 
 Query = Mapping[str, str]
-"""What the address of a view asks for: text by name."""
+"""The query part of a view's address: text by name."""
 
-PASSING = "bennett_2025"
-"""The quality filter of units, unless another is asked for."""
+DEFAULT_CRITERIA = "bennett_2025"
+"""The default quality filter of units."""
 EVERY_UNIT = "all"
 
-OF_SESSION = [
+SESSION_COLUMNS = [
     "session_id", "mouse_id", "date_of_acquisition", "file_kind", "session_type", "stage", "experience_level",
     "image_set", "genotype", "abnormal_histology", "abnormal_activity",
 ]  # fmt: skip
-OF_UNIT = [
+UNIT_COLUMNS = [
     "unit_id", "structure_acronym", "probe_name", "probe_vertical_position", "cell_class",
     "unit_firing_rate", "snr", "isi_violations", "amplitude_cutoff", "presence_ratio",
 ]  # fmt: skip
 
 
 def number_in(query: Query, name: str) -> int | None:
-    """Return a number of the address, None where there is none.
+    """Return a number in the address, None if it is absent.
 
     Raises
     ------
     SettingError
-        If it is no number.
+        If it is not a number.
     """
     text = query.get(name, "").strip()
     if not text:
@@ -53,7 +53,7 @@ def number_in(query: Query, name: str) -> int | None:
 
 
 def status() -> dict[str, Any]:
-    """Return how far the work is: per table, what failed, and which sessions are not imported."""
+    """Return the progress: states per table, failures, and sessions that are not imported."""
     kinds = dict(zip(*session.NwbFile.to_arrays("session_id", "file_kind"), strict=True))
     imported, tables = imported_counts(), table_status()
     return {
@@ -74,12 +74,12 @@ def status() -> dict[str, Any]:
 
 
 def sessions_frame() -> pd.DataFrame:
-    """Return one row per registered session, the latest first."""
-    frame = fetch_frame(queries.sessions())[OF_SESSION]
+    """Return one row per registered session, latest first."""
+    frame = fetch_frame(queries.sessions())[SESSION_COLUMNS]
     of_default = performance.Performance & {
         "performance_params": performance.PerformanceParams.default_name()
     }
-    passing = selection.UnitSelection & {"unit_criteria": PASSING}
+    passing = selection.UnitSelection & {"unit_criteria": DEFAULT_CRITERIA}
     for column in (
         of_default.proj(dprime="mean_dprime_engaged"),
         ecephys.Recording.proj("n_units"),
@@ -102,14 +102,14 @@ def sessions_frame() -> pd.DataFrame:
 
 
 def described_session(query: Query) -> dict[str, Any]:
-    """Return the row of `sessions_frame` of the session of the address, by default the latest recording.
+    """Return the row of `sessions_frame` for the session in the address, by default the latest recording.
 
-    Beside it stand ``sessions``, all of them to choose from.
+    It also has ``sessions``, the rows of all sessions, to choose from.
 
     Raises
     ------
     NotFoundError
-        If it is not registered, or none is.
+        If it is not registered, or no session is.
     """
     wanted = number_in(query, "session")
     if wanted is not None:
@@ -127,29 +127,29 @@ def described_session(query: Query) -> dict[str, Any]:
 
 
 def structures(session_id: int, criteria: str) -> dict[str, int]:
-    """Return the structures of a session with their numbers of units that pass, the largest first."""
+    """Return the structures of a session with their numbers of passing units, largest first."""
     units = queries.units(session_id=session_id, criteria=criteria)
     names = pd.Series(units.to_arrays("structure_acronym").tolist(), dtype=object)
     return {str(name): int(count) for name, count in names.dropna().value_counts().items()}
 
 
 def criteria() -> list[str]:
-    """Return the names of the quality filters, the usual one first."""
+    """Return the names of the quality filters, the default first."""
     names = selection.UnitCriteria.to_arrays("unit_criteria", order_by="unit_criteria").tolist()
-    return sorted(map(str, names), key=lambda name: name != PASSING)
+    return sorted(map(str, names), key=lambda name: name != DEFAULT_CRITERIA)
 
 
 def units_frame(session_id: int, criteria: str, structure: str | None = None) -> pd.DataFrame:
-    """Return one row per unit of a session, by structure and from the surface down.
+    """Return one row per unit of a session, by structure, probe and depth.
 
     Parameters
     ----------
-    session_id, criteria, structure : which units; of all structures by default.
+    session_id, criteria, structure : select the units; by default of all structures.
     """
     units = queries.units(session_id=session_id, criteria=criteria, structure=structure)
     if not units:
-        return pd.DataFrame(columns=OF_UNIT)
-    frame = queries.responses_table(units, ["CellClass"], missing="nan")[OF_UNIT]
+        return pd.DataFrame(columns=UNIT_COLUMNS)
+    frame = queries.responses_table(units, ["CellClass"], missing="nan")[UNIT_COLUMNS]
     return frame.sort_values(
         ["structure_acronym", "probe_name", "probe_vertical_position"],
         ascending=[True, True, False],
@@ -158,28 +158,28 @@ def units_frame(session_id: int, criteria: str, structure: str | None = None) ->
 
 
 def session_of_unit(unit_id: int) -> int:
-    """Return the session that a unit is of.
+    """Return the session of a unit.
 
     Raises
     ------
     NotFoundError
-        If there is no such unit, with the nearest ones.
+        If the unit does not exist, with the nearest ones.
     """
     return int(queries.restrict(ecephys.Recording.Unit(), {"unit_id": unit_id}).fetch1("session_id"))
 
 
 def optotagging_control() -> list[dict[str, Any]]:
-    """Return how many units pass the usual method of labelling, line by line."""
+    """Return how many units pass the default labeling method, by Cre line."""
     return records(shares_by_line([DEFAULT_METHOD]))
 
 
 def experience_levels() -> list[str]:
-    """Return the levels of experience that sessions have."""
+    """Return the experience levels that occur in sessions."""
     return list(map(str, choices("experience_level", session.Session())))
 
 
 def issues_frame(session_id: int | None) -> pd.DataFrame:
-    """Return one row per import issue, of one session or all."""
+    """Return one row per import issue of one or all sessions."""
     if session_id is not None:
         session_key(session_id)
     rows = list_issues([] if session_id is None else [session_id])
@@ -188,7 +188,7 @@ def issues_frame(session_id: int | None) -> pd.DataFrame:
 
 
 def issue_codes(issues: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return what each code means that occurs among issues, the gravest first."""
+    """Return the meaning of each code that occurs among issues, most severe first."""
     rows = [
         {
             "code": str(code),

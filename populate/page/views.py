@@ -1,4 +1,4 @@
-"""The views of the page. Each is made of the address that was asked for, and of nothing else."""
+"""The views of the page. Each depends only on the requested address."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ import numpy as np
 import pandas as pd
 import panel as pn
 
-from populate.page import content, drawings
-from populate.page.asking import Desk, Visitor
-from populate.page.content import EVERY_UNIT, PASSING, Query
+from populate.page import content, figures
+from populate.page.content import DEFAULT_CRITERIA, EVERY_UNIT, Query
+from populate.page.database_thread import BrowserView, DatabaseThread
 from vbn.errors import VbnError
 
 logger = logging.getLogger("vbn")
 
-View = Callable[[Visitor, dict[str, str]], Awaitable[list[Any]]]
+View = Callable[[BrowserView, dict[str, str]], Awaitable[list[Any]]]
 
 FOLDER = files(__package__)
 STYLE = (FOLDER / "style.css").read_text()
 TABLE_STYLE = (FOLDER / "table.css").read_text()
 WIDGET_STYLE = (FOLDER / "widget.css").read_text()
 COUNTED = (("recording", "recordings"), ("mouse", "mice"), ("unit", "units"))
-ROWS_OF_A_PAGE = 20
-LOOKS: dict[str, Any] = {"width": 200, "margin": (0, 20, 0, 0), "stylesheets": [WIDGET_STYLE]}
-"""Of the choosers."""
+ROWS_PER_PAGE = 20
+SELECT_STYLE: dict[str, Any] = {"width": 200, "margin": (0, 20, 0, 0), "stylesheets": [WIDGET_STYLE]}
+"""Layout of the drop-down menus."""
 CARD = {
     "background": "#fff",
     "border": "1px solid #e4e7eb",
@@ -40,7 +40,7 @@ CARD = {
     "padding": "16px 20px",
     "box-sizing": "border-box",
 }
-MARK = "background-color: #e3f0f8"
+PICKED_STYLE = "background-color: #e3f0f8"
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class PageColumn:
 
     Attributes
     ----------
-    title : its heading.
-    width : pixels; shares what is left when None.
-    decimals : of numbers.
-    link : beginning of the address that its values lead to.
-    wraps : whether long text goes on in further lines.
+    title : heading.
+    width : in pixels; None to share the remaining width.
+    decimals : decimal places of numbers.
+    link : beginning of the address that the values link to.
+    wraps : whether long text is wrapped.
     """
 
     title: str
@@ -63,7 +63,7 @@ class PageColumn:
     wraps: bool = False
 
     def formatter(self, is_number: bool) -> dict[str, Any]:
-        """Return Tabulator's way of showing it."""
+        """Return the formatter of Tabulator."""
         if self.link:
             return {"type": "link", "urlPrefix": self.link, "target": "_self"}
         if is_number:
@@ -71,13 +71,13 @@ class PageColumn:
         return {"type": "textarea" if self.wraps else "plaintext"}
 
 
-PLACES = {
+LOCATION_COLUMNS = {
     "structure_acronym": PageColumn("Structure"),
     "probe_name": PageColumn("Probe"),
     "probe_vertical_position": PageColumn("µm from tip"),
     "cell_class": PageColumn("Class"),
 }
-METRICS = {
+METRIC_COLUMNS = {
     "unit_firing_rate": PageColumn("Rate (Hz)", decimals=1),
     "snr": PageColumn("SNR", decimals=2),
     "isi_violations": PageColumn("ISI violations", decimals=2),
@@ -104,12 +104,12 @@ TEMPLATES.tests["known"] = _is_known
 TEMPLATES.filters["session_label"] = _session_label
 
 
-def applications(desk: Desk) -> dict[str, Callable[[], Any]]:
-    """Return what makes each page anew for each browser, by its path."""
-    return {f"/{path}": _application(desk, name, view) for path, (name, view) in PAGES.items()}
+def applications(thread: DatabaseThread) -> dict[str, Callable[[], Any]]:
+    """Return, by path, the functions that make each page for each browser."""
+    return {f"/{path}": _application(thread, name, view) for path, (name, view) in PAGES.items()}
 
 
-def _application(desk: Desk, name: str, view: View) -> Callable[[], Any]:
+def _application(thread: DatabaseThread, name: str, view: View) -> Callable[[], Any]:
     def make() -> Any:
         page = pn.Template((FOLDER / "templates" / "page.html").read_text(), location=True)
         for variable, value in {
@@ -119,31 +119,31 @@ def _application(desk: Desk, name: str, view: View) -> Callable[[], Any]:
         }.items():
             page.add_variable(variable, value)
         query = {key: values[-1].decode(errors="replace") for key, values in pn.state.session_args.items()}
-        page.add_panel("main", _whole(Visitor(desk, pn.state.curdoc), view, query))
+        page.add_panel("main", _with_placeholder(BrowserView(thread, pn.state.curdoc), view, query))
         return page
 
     return make
 
 
-def _whole(visitor: Visitor, view: View, query: dict[str, str]) -> Any:
-    """Return a view, with a sign that one has to wait until it is there."""
+def _with_placeholder(browser: BrowserView, view: View, query: dict[str, str]) -> Any:
+    """Return a view, with a placeholder until it is ready."""
 
     async def parts() -> AsyncIterator[Any]:
-        yield html("waiting.html", text="Asking the database ...")
+        yield html("waiting.html", text="Querying the database ...")
         try:
-            yield pn.Column(*await view(visitor, query), margin=0, sizing_mode="stretch_width")
-        except Exception as error:  # noqa: BLE001 - logged, or one of those that people may meet
-            yield html("message.html", text=_words(error))
+            yield pn.Column(*await view(browser, query), margin=0, sizing_mode="stretch_width")
+        except Exception as error:  # noqa: BLE001 - logged, or an expected one
+            yield html("message.html", text=_message(error))
 
     return pn.panel(parts, defer_load=True, sizing_mode="stretch_width", margin=0)
 
 
-def _words(error: Exception) -> str:
-    """Return what went wrong for people; what is not expected is logged."""
+def _message(error: Exception) -> str:
+    """Return the message of an error; unexpected errors are logged."""
     if isinstance(error, VbnError):
         return str(error)
-    logger.error("The page met something unexpected.", exc_info=error)
-    return "Something unexpected happened; the log of vbn serve holds the details. This may be a bug."
+    logger.error("Unexpected error in the page.", exc_info=error)
+    return "Something unexpected happened; see the log of vbn serve for details. This may be a bug."
 
 
 def html(template: str, **values: Any) -> Any:
@@ -152,29 +152,29 @@ def html(template: str, **values: Any) -> Any:
     return pn.pane.HTML(text, stylesheets=[STYLE], sizing_mode="stretch_width", margin=0)
 
 
-def figure(visitor: Visitor, name: str, query: Query, *, has_frame: bool = True) -> Any:
-    """Return a figure with its title and its files, drawn when its turn comes."""
-    drawing = drawings.DRAWINGS[name]
-    asked = {word: query[word] for word in drawing.asks if query.get(word)}
+def figure(browser: BrowserView, name: str, query: Query, *, has_frame: bool = True) -> Any:
+    """Return a figure with title and download links, which is drawn when its turn comes."""
+    drawn = figures.FIGURES_OF_PAGE[name]
+    selected = {word: query[word] for word in drawn.parameters if query.get(word)}
 
     def block(**values: Any) -> Any:
         return html(
             "figure.html",
-            title=drawing.title,
-            caption=drawing.caption,
-            subject=", ".join(asked.values()),
-            kinds=list(drawings.KINDS),
+            title=drawn.title,
+            caption=drawn.caption,
+            subject=", ".join(selected.values()),
+            kinds=list(figures.KINDS),
             has_frame=has_frame,
-            address=lambda kind: f"./figure/{name}.{kind}?{urlencode(asked)}",
+            address=lambda kind: f"./figure/{name}.{kind}?{urlencode(selected)}",
             **{"picture": "", "problem": "", **values},
         )
 
     async def parts() -> AsyncIterator[Any]:
         yield block()
         try:
-            picture = await visitor.ask(drawings.file_of, name, "png", asked)
-        except Exception as error:  # noqa: BLE001 - logged, or one of those that people may meet
-            yield block(problem=_words(error))
+            picture = await browser.run(figures.file_of, name, "png", selected)
+        except Exception as error:  # noqa: BLE001 - logged, or an expected one
+            yield block(problem=_message(error))
         else:
             yield block(picture=base64.b64encode(picture).decode())
 
@@ -186,15 +186,15 @@ def table(frame: pd.DataFrame, columns: Mapping[str, PageColumn], picked: int | 
 
     Parameters
     ----------
-    frame : what to show.
-    columns : those to show.
-    picked : value in the first column of the row that is marked.
+    frame : the rows to show.
+    columns : the columns to show.
+    picked : value in the first column of the row to highlight.
     """
     shown = frame[list(columns)].astype(object)
     is_number = {name: frame[name].dtype.kind in "iuf" and not columns[name].link for name in columns}
     first = next(iter(columns))
     marked = np.flatnonzero(frame[first].to_numpy() == picked)
-    made = pn.widgets.Tabulator(
+    widget = pn.widgets.Tabulator(
         shown.where(shown.notna(), None),
         titles={name: column.title for name, column in columns.items()},
         formatters={name: column.formatter(is_number[name]) for name, column in columns.items()},
@@ -205,9 +205,9 @@ def table(frame: pd.DataFrame, columns: Mapping[str, PageColumn], picked: int | 
         show_index=False,
         disabled=True,
         selectable=False,
-        pagination="local" if len(frame) > ROWS_OF_A_PAGE else None,
-        page_size=ROWS_OF_A_PAGE,
-        page=int(marked[0]) // ROWS_OF_A_PAGE + 1 if len(marked) else 1,
+        pagination="local" if len(frame) > ROWS_PER_PAGE else None,
+        page_size=ROWS_PER_PAGE,
+        page=int(marked[0]) // ROWS_PER_PAGE + 1 if len(marked) else 1,
         layout="fit_columns",
         theme="simple",
         stylesheets=[TABLE_STYLE],
@@ -215,13 +215,13 @@ def table(frame: pd.DataFrame, columns: Mapping[str, PageColumn], picked: int | 
         margin=0,
     )
     if len(marked):
-        made.style.apply(lambda row: [MARK if row[first] == picked else "" for _ in row], axis=1)
-    return made
+        widget.style.apply(lambda row: [PICKED_STYLE if row[first] == picked else "" for _ in row], axis=1)
+    return widget
 
 
-async def status(visitor: Visitor, _query: Query) -> list[Any]:
-    """Show how far the work is."""
-    found = await visitor.ask(content.status)
+async def status(browser: BrowserView, _query: Query) -> list[Any]:
+    """Show the progress of the work."""
+    found = await browser.run(content.status)
     n_sessions = found["n_recordings"] + found["n_behavior_only"]
     tiles = [
         (n_sessions, f"{'session' if n_sessions == 1 else 'sessions'}, {found['n_imported']} imported"),
@@ -231,9 +231,9 @@ async def status(visitor: Visitor, _query: Query) -> list[Any]:
     return [html("status.html", tiles=tiles, now=now, **found)]
 
 
-async def sessions(visitor: Visitor, _query: Query) -> list[Any]:
+async def sessions(browser: BrowserView, _query: Query) -> list[Any]:
     """List all registered sessions, to pick one of them."""
-    frame = await visitor.ask(content.sessions_frame)
+    frame = await browser.run(content.sessions_frame)
     columns = {
         "session_id": PageColumn("Session", 110, link="./session?session="),
         "mouse_id": PageColumn("Mouse", 80),
@@ -249,43 +249,43 @@ async def sessions(visitor: Visitor, _query: Query) -> list[Any]:
         "abnormal": PageColumn("Abnormal", wraps=True),
         "imported": PageColumn("Imported"),
     }
-    head = html("sessions.html", n_sessions=len(frame), passing=PASSING)
+    head = html("sessions.html", n_sessions=len(frame), passing=DEFAULT_CRITERIA)
     return [head, table(frame, columns)] if len(frame) else [head]
 
 
-async def session(visitor: Visitor, query: Query) -> list[Any]:
+async def session(browser: BrowserView, query: Query) -> list[Any]:
     """Show the figures of one session."""
-    described = await visitor.ask(content.described_session, query)
-    asked = {"session": str(described["session_id"]), "mouse": described["mouse_id"]}
-    head = html("session.html", passing=PASSING, **described)
+    described = await browser.run(content.described_session, query)
+    selected = {"session": str(described["session_id"]), "mouse": described["mouse_id"]}
+    head = html("session.html", passing=DEFAULT_CRITERIA, **described)
     left, right = (
-        [figure(visitor, name, asked) for name in ("session", "behavior")],
-        [figure(visitor, "training", asked)],
+        [figure(browser, name, selected) for name in ("session", "behavior")],
+        [figure(browser, "training", selected)],
     )
     if described["file_kind"] == "recording":
-        left.append(figure(visitor, "optotagging", asked))
-        right = [await _change_response(visitor, asked, query), figure(visitor, "probe", asked), *right]
+        left.append(figure(browser, "optotagging", selected))
+        right = [await _change_response(browser, selected, query), figure(browser, "probe", selected), *right]
     columns = (pn.Column(*each, margin=0, sizing_mode="stretch_width") for each in (left, right))
-    return [head, _beside(*((column, 560) for column in columns))]
+    return [head, _side_by_side(*((column, 560) for column in columns))]
 
 
-async def _change_response(visitor: Visitor, asked: Query, query: Query) -> Any:
-    """Return the change response with what it can be asked of: a structure, and which units."""
-    counts = await visitor.ask(content.structures, int(asked["session"]), EVERY_UNIT)
+async def _change_response(browser: BrowserView, selected: Query, query: Query) -> Any:
+    """Return the change response with menus for the structure and the units."""
+    counts = await browser.run(content.structures, int(selected["session"]), EVERY_UNIT)
     wanted = query.get("structure") or next(iter(counts), "")
     options = {f"{name} ({count} units)": name for name, count in counts.items()}
-    if wanted not in counts:  # the figure says what there is
+    if wanted not in counts:  # the figure lists the valid ones
         options[wanted] = wanted
-    structure = pn.widgets.Select(name="Structure", options=options, value=wanted, **LOOKS)
+    structure = pn.widgets.Select(name="Structure", options=options, value=wanted, **SELECT_STYLE)
     which = {"pass the quick-start filter": "", "all": EVERY_UNIT}
-    units = pn.widgets.Select(name="Units", options=which, value=query.get("units", ""), **LOOKS)
+    units = pn.widgets.Select(name="Units", options=which, value=query.get("units", ""), **SELECT_STYLE)
 
     def draw(structure: str, units: str) -> Any:
-        asked_for = {**asked, "structure": structure, "units": units}
-        return figure(visitor, "change-response", asked_for, has_frame=False)
+        chosen_query = {**selected, "structure": structure, "units": units}
+        return figure(browser, "change-response", chosen_query, has_frame=False)
 
     def remember(_event: Any) -> None:
-        chosen = {"session": asked["session"], "structure": structure.value, "units": units.value}
+        chosen = {"session": selected["session"], "structure": structure.value, "units": units.value}
         pn.state.location.search = "?" + urlencode({name: value for name, value in chosen.items() if value})
 
     for widget in (structure, units):
@@ -299,8 +299,8 @@ async def _change_response(visitor: Visitor, asked: Query, query: Query) -> Any:
     )
 
 
-def _beside(*parts: tuple[Any, int]) -> Any:
-    """Return parts side by side, or below each other where there is no room for their widths in pixels."""
+def _side_by_side(*parts: tuple[Any, int]) -> Any:
+    """Return parts side by side, or below each other if their widths in pixels do not fit."""
     blocks = [
         pn.Column(part, margin=0, styles={"flex": f"{width} 1 {width}px", "min-width": "0"})
         for part, width in parts
@@ -308,17 +308,17 @@ def _beside(*parts: tuple[Any, int]) -> Any:
     return pn.FlexBox(*blocks, gap="20px", margin=0, sizing_mode="stretch_width")
 
 
-async def units(visitor: Visitor, query: Query) -> list[Any]:
-    """List the units of a session, to pick one of them, and show its card."""
+async def units(browser: BrowserView, query: Query) -> list[Any]:
+    """List the units of a session, and show the card of the picked one."""
     unit_id = content.number_in(query, "unit")
     if unit_id is not None and not query.get("session"):
-        query = {**query, "session": str(await visitor.ask(content.session_of_unit, unit_id))}
-    described = await visitor.ask(content.described_session, query)
-    session_id, criteria = described["session_id"], query.get("criteria") or PASSING
+        query = {**query, "session": str(await browser.run(content.session_of_unit, unit_id))}
+    described = await browser.run(content.described_session, query)
+    session_id, criteria = described["session_id"], query.get("criteria") or DEFAULT_CRITERIA
     structure = query.get("structure") or None
-    filters = await visitor.ask(content.criteria)
-    counts = await visitor.ask(content.structures, session_id, criteria)
-    frame = await visitor.ask(content.units_frame, session_id, criteria, structure)
+    filters = await browser.run(content.criteria)
+    counts = await browser.run(content.structures, session_id, criteria)
+    frame = await browser.run(content.units_frame, session_id, criteria, structure)
     kept = {"session": session_id, "criteria": criteria, **({"structure": structure} if structure else {})}
     head = html(
         "units.html",
@@ -327,32 +327,33 @@ async def units(visitor: Visitor, query: Query) -> list[Any]:
         structures=counts,
         structure=structure,
         n_shown=len(frame),
-        passing=PASSING,
+        passing=DEFAULT_CRITERIA,
         **described,
     )
     picked = PageColumn("Unit", 110, link=f"./units?{urlencode(kept)}&unit=")
     if unit_id is None:
-        return [head, table(frame, {"unit_id": picked, **PLACES, **METRICS})]
+        return [head, table(frame, {"unit_id": picked, **LOCATION_COLUMNS, **METRIC_COLUMNS})]
     few = {
-        name: {**PLACES, **METRICS}[name] for name in ("structure_acronym", "cell_class", "unit_firing_rate")
+        name: {**LOCATION_COLUMNS, **METRIC_COLUMNS}[name]
+        for name in ("structure_acronym", "cell_class", "unit_firing_rate")
     }
     listed = table(frame, {"unit_id": picked, **few}, picked=unit_id)
-    return [head, _beside((listed, 400), (figure(visitor, "unit", {"unit": str(unit_id)}), 760))]
+    return [head, _side_by_side((listed, 400), (figure(browser, "unit", {"unit": str(unit_id)}), 760))]
 
 
-async def across(visitor: Visitor, query: Query) -> list[Any]:
-    """Compare over all sessions."""
-    shares = await visitor.ask(content.optotagging_control)
-    levels = await visitor.ask(content.experience_levels)
+async def across(browser: BrowserView, query: Query) -> list[Any]:
+    """Compare all sessions."""
+    shares = await browser.run(content.optotagging_control)
+    levels = await browser.run(content.experience_levels)
     control = html("control.html", shares=shares)
     head = html("across.html", levels=levels, experience=query.get("experience", ""))
-    return [head, _beside((figure(visitor, "hierarchy", query), 720), (control, 480))]
+    return [head, _side_by_side((figure(browser, "hierarchy", query), 720), (control, 480))]
 
 
-async def issues(visitor: Visitor, query: Query) -> list[Any]:
-    """List what was odd in the files, and say what it means."""
+async def issues(browser: BrowserView, query: Query) -> list[Any]:
+    """List the import issues, and explain their codes."""
     session_id = content.number_in(query, "session")
-    frame = await visitor.ask(content.issues_frame, session_id)
+    frame = await browser.run(content.issues_frame, session_id)
     columns = {
         "severity": PageColumn("Severity", 90),
         "session_id": PageColumn("Session", 110, link="./session?session="),
@@ -372,4 +373,4 @@ PAGES: dict[str, tuple[str, View]] = {
     "across": ("Across sessions", across),
     "issues": ("Import issues", issues),
 }
-"""Path of each page -> its name, and what it shows."""
+"""Path of each page -> its name and view."""

@@ -1,1 +1,1 @@
-"""Registering: files, the release's tables, and where files have moved."""
+"""Registering files, entering the release's tables, and relocating files."""

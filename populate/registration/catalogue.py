@@ -1,7 +1,7 @@
-"""The release's tables: what is not in the files, what comes before a file, and whether both agree.
+"""Entering the release's tables: data missing in the files, sessions without a file, and comparisons of both.
 
-What the tables know of a session is entered in one transaction, with what the session's own row gets of
-it, so that it is there whole or not at all. Sessions come one after the other; one that fails stops no other.
+The tables' data of a session are entered in one transaction, together with the additions to the session's own
+row: completely or not at all. Sessions are entered one after the other; a failure does not stop the others.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ FROM_ECEPHYS = (
 PARTS = (session.CatalogueProbe, session.CatalogueChannel, session.CatalogueUnit)
 COMPARED = ("mouse_id", "genotype", "sex", "age_in_days", "session_type", "equipment_name", "image_set")
 COUNTED = ("unit", "probe", "channel")
-NOT_STATED = (None, "U")  # U is a sex that is not known
+NOT_STATED = (None, "U")  # U is an unknown sex
 ABNORMAL = ("abnormal_histology", "abnormal_activity")
 HOURS_OFF = (0, 7, 8)  # the release labels Pacific time as UTC
 
 
 @dataclass
 class Entered:
-    """What became of the release's tables.
+    """The result of entering the release's tables.
 
     Parameters
     ----------
-    added : table -> rows that were not there before.
-    completed : registered sessions that the tables told something new of.
-    disagreeing : registered sessions of which the tables say something else than the file.
-    failed : sessions of which nothing was entered, and why.
-    problems : what was wrong, each once.
-    n_withdrawn : results that were made without what the tables say of their session, and are removed.
-    n_unlisted : file -> rows of sessions that no table lists, which are left out.
+    added : table -> number of new rows.
+    completed : registered sessions to which the tables added something.
+    disagreeing : registered sessions for which the tables contradict the file.
+    failed : sessions of which nothing was entered, with the reason.
+    problems : each problem once.
+    n_withdrawn : number of removed results, which were made before the tables completed their session.
+    n_unlisted : file -> number of rows left out, because no table lists their session.
     """
 
     added: Counter[str] = field(
@@ -72,33 +72,33 @@ class Entered:
 
 
 def enter(tables: ReleaseTables) -> Entered:
-    """Enter the release's tables, and complete and compare the sessions that are registered.
+    """Enter the release's tables, and complete and compare the registered sessions.
 
-    What is entered already stays; a row of a session that lacks something is completed.
+    Existing rows stay; missing values of a session are added.
     """
     done = Entered(failed=dict(tables.left_out), problems=list(tables.problems), n_unlisted=tables.n_unlisted)
     known = {row["catalogue_session_id"]: row for row in session.CatalogueSession.to_dicts()}
     registered = {key["session_id"]: key for key in session.NwbFile.keys(order_by="session_id")}
-    alone = []
+    without_parts = []
     for number, listed in sorted(tables.sessions.items()):
         if listed.parts or number in registered or number in known:
             _enter_one(done, listed, known.get(number), registered.get(number))
         else:
-            alone.append(_session_row(listed))
-    insert_rows(session.CatalogueSession(), alone)  # training days by the thousand, a row each
-    done.added["CatalogueSession"] += len(alone)
+            without_parts.append(_session_row(listed))
+    insert_rows(session.CatalogueSession(), without_parts)  # thousands of training days, one row each
+    done.added["CatalogueSession"] += len(without_parts)
     return done
 
 
 def _enter_one(done: Entered, listed: ListedSession, known: Row | None, key: Key | None) -> None:
-    """Enter one session; a failure is noted."""
+    """Enter one session, and record its failure or result."""
     try:
         with dj.conn().transaction:
             added = {"CatalogueSession": _enter_row(listed, known), **_enter_parts(listed)}
             is_new, withdrawn = complete_session(key) if key else (False, 0)
             found = note_catalogue(key) if key else []
     except (dj.errors.DuplicateError, dj.errors.IntegrityError) as error:
-        _fail(done, listed.session_id, _taken(listed, error))
+        _fail(done, listed.session_id, _id_conflict(listed, error))
     except VbnError as error:
         _fail(done, listed.session_id, error)
     else:
@@ -114,7 +114,7 @@ def _fail(done: Entered, session_id: int, error: VbnError) -> None:
     done.problems.append(error)
 
 
-def _taken(listed: ListedSession, error: Exception) -> ConflictError:
+def _id_conflict(listed: ListedSession, error: Exception) -> ConflictError:
     return ConflictError(
         f"Session {listed.session_id}: another session has the id of one of its probes, channels or units "
         f"({quoted(str(error))}). Check that the tables are of one release."
@@ -127,7 +127,7 @@ def _session_row(listed: ListedSession) -> Row:
 
 
 def _enter_row(listed: ListedSession, known: Row | None) -> int:
-    """Enter a session's row, or what it says more than the one that is there; return the rows added."""
+    """Enter a session's row, or add its new values to the existing one; return the number of new rows."""
     row = _session_row(listed)
     if known is None:
         session.CatalogueSession.insert1(row)
@@ -144,7 +144,7 @@ def _enter_row(listed: ListedSession, known: Row | None) -> int:
 
 
 def _enter_parts(listed: ListedSession) -> dict[str, int]:
-    """Insert the rows whose id the session does not have yet; return how many of each table."""
+    """Insert the rows with new ids; return their number for each table."""
     added = {}
     for table in PARTS:
         (name,) = table.primary_key
@@ -156,8 +156,8 @@ def _enter_parts(listed: ListedSession) -> dict[str, int]:
     return added
 
 
-def known_of(session_id: int) -> Row:
-    """Return the attributes of Session that the entered tables know, an empty dictionary if nothing."""
+def catalogue_attributes(session_id: int) -> Row:
+    """Return the attributes of Session in the entered tables; empty if they do not list the session."""
     rows = (session.CatalogueSession & {"catalogue_session_id": session_id}).to_dicts()
     if not rows:
         return {}
@@ -168,7 +168,7 @@ def known_of(session_id: int) -> Row:
 
 
 def complete_session(key: Key) -> tuple[bool, int]:
-    """Enter what the tables know and a registered session's row lacks.
+    """Add values of the tables that a registered session's row lacks.
 
     Returns
     -------
@@ -181,7 +181,9 @@ def complete_session(key: Key) -> tuple[bool, int]:
     """
     session_key = key_of_session(key)
     known = (session.Session & session_key).fetch1()
-    stated = {name: value for name, value in known_of(key["session_id"]).items() if value is not None}
+    stated = {
+        name: value for name, value in catalogue_attributes(key["session_id"]).items() if value is not None
+    }
     missing = {name: value for name, value in stated.items() if known[name] is None}
     different = [name for name, value in stated.items() if known[name] not in (None, value)]
     if different:
@@ -199,7 +201,7 @@ def complete_session(key: Key) -> tuple[bool, int]:
 
 
 def note_catalogue(key: Key) -> list[Issue]:
-    """Write down where the tables say something else than the file, and what they flag; return it."""
+    """Record as issues, and return, where the tables contradict the file, and what they flag."""
     known = (session.Session * session.Mouse & key_of_session(key)).fetch1()
     listed = (session.CatalogueSession & {"catalogue_session_id": key["session_id"]}).to_dicts()
     row = listed[0]["catalogue_row"] if listed else {}
@@ -214,20 +216,19 @@ def note_catalogue(key: Key) -> list[Issue]:
 
 
 def compare_metadata(row: Row, known: Row) -> list[Issue]:
-    """Compare a registered session with the tables, and pass on what they flag.
+    """Return issues for disagreements of a registered session with the tables, and for their flags.
 
     Parameters
     ----------
-    row : the tables' row of the session, empty if they do not list it.
-    known : the session's row, joined with its mouse's.
+    row : the session's row in the tables, empty if they do not list it.
+    known : the session's row in the database, joined with that of its mouse.
 
     Notes
     -----
-    The time of acquisition may be off by the hours between Pacific time and UTC, which is how
-    the release has it.
+    The time of acquisition may differ by the hours between Pacific time and UTC, as in the release.
     """
     different = [
-        f"{name} {quoted(str(row[name]))}, in the file {_in_words(known[name])}"
+        f"{name} {quoted(str(row[name]))}, in the file {_quoted_value(known[name])}"
         for name in COMPARED
         if row.get(name) not in NOT_STATED and str(row[name]) != str(known[name])
     ]
@@ -239,12 +240,12 @@ def compare_metadata(row: Row, known: Row) -> list[Issue]:
     return found + ([issue("abnormal_session", "session", "; ".join(flagged))] if flagged else [])
 
 
-def _in_words(value: Any) -> str:
+def _quoted_value(value: Any) -> str:
     return quoted(None if value is None else str(value))
 
 
 def _is_same_time(there: str | None, here: datetime) -> bool:
-    """Tell whether a time of the tables, where there is one, is that of a file up to whole Pacific hours."""
+    """Return whether a time in the tables, if any, is that of the file up to whole Pacific hours."""
     if there is None:
         return True
     offset_s = abs((here.replace(tzinfo=UTC) - pd.Timestamp(there).tz_convert(UTC)).total_seconds())
@@ -262,17 +263,17 @@ def _compare_counts(key: Key, row: Row) -> list[Issue]:
     return [issue("catalogue_disagrees", "counts", detail)] if wrong else []
 
 
-def told(done: Entered) -> Iterable[str]:
-    """Yield what people are told of it, beside the problems."""
+def summary_lines(done: Entered) -> Iterable[str]:
+    """Yield a summary for people, without the problems."""
     yield ", ".join(f"{number} rows added to {table}" for table, number in done.added.items()) + "."
     for file, number in done.n_unlisted.items():
-        yield f"{number} rows of {file} are left out: the tables of sessions do not list theirs."
+        yield f"{number} rows of {file} are left out: their sessions are not in the tables of sessions."
     if done.completed:
         yield f"{len(done.completed)} registered sessions were completed."
     if done.n_withdrawn:
         yield (
-            f"{done.n_withdrawn} selections of units were made without what the tables say of their session; "
-            "they and their averages are removed, and vbn populate makes them anew."
+            f"{done.n_withdrawn} selections of units were made before the tables completed their session; "
+            "they and their averages are removed, and vbn populate makes them again."
         )
     if done.failed:
         few = ", ".join(map(str, sorted(done.failed)[:5])) + (", ..." if len(done.failed) > 5 else "")

@@ -1,4 +1,4 @@
-"""Whether the channels that the release's tables list agree with those of the files."""
+"""Comparing the channels in the release's tables with those in the files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMPARED = {
 }
 COORDINATES = [theirs for theirs, ours in COMPARED.items() if ours.endswith("coordinate")]
 TOLERANCE_UM = 1.0
-"""Coordinates that are rounded in one of the two are the same."""
+"""Allows for rounding in one of the two."""
 
 
 def compare(key: dict[str, Any]) -> list[Issue]:
@@ -36,13 +36,13 @@ def compare(key: dict[str, Any]) -> list[Issue]:
     Returns
     -------
     list of Issue
-        At most one, for there is one row for a code and a table; none where the catalogue lists no channel or
+        At most one, as there is one row per code and table; none if the catalogue lists no channels or
         nothing is imported.
 
     Notes
     -----
-    A coordinate or structure that one of the two lacks is a disagreement; the release's table has an
-    empty cell where the file has NaN or ``None``.
+    A coordinate or structure that only one of the two has is a disagreement; an empty cell of the table
+    agrees with NaN or ``None`` in the file.
     """
     listed = session.CatalogueChannel & {"catalogue_session_id": key["session_id"]}
     if not (listed and ecephys.Recording & key_of_session(key)):
@@ -52,12 +52,12 @@ def compare(key: dict[str, Any]) -> list[Issue]:
     only_here, only_there = here.index.difference(there.index), there.index.difference(here.index)
     found = [f"not in the table {first_of(only_here.tolist())}"] if len(only_here) else []
     found += [f"not in the file {first_of(only_there.tolist())}"] if len(only_there) else []
-    there[COORDINATES] = there[COORDINATES].mask((there[COORDINATES] == 0).all(axis=1))  # as on import
+    there[COORDINATES] = there[COORDINATES].mask((there[COORDINATES] == 0).all(axis=1))  # as in the import
     both = here.index.intersection(there.index)
     for theirs, ours in COMPARED.items():
         wrong = both[_differ(there.loc[both, theirs], here.loc[both, ours])].tolist()
         if wrong:
-            values = f"{_said(there[theirs][wrong[0]])}, in the file {_said(here[ours][wrong[0]])}"
+            values = f"{_shown(there[theirs][wrong[0]])}, in the file {_shown(here[ours][wrong[0]])}"
             found.append(f"{ours} of {first_of(wrong)} (the first is {values})")
     return [issue("catalogue_disagrees", "channels", "; ".join(found))] if found else []
 
@@ -69,13 +69,13 @@ def _indexed(rows: Any, key: str, names: Any) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(coordinates, np.float64))
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     return "nothing" if pd.isna(value) else shortened(value)
 
 
 def _differ(there: pd.Series[Any], here: pd.Series[Any]) -> NDArray[np.bool_]:
     """Mark the rows in which two columns differ; two missing values are equal."""
-    if there.isna().all():  # a release without the column
+    if there.isna().all():  # a release without this column
         return np.zeros(len(there), dtype=np.bool_)
     if str(here.name).endswith("coordinate"):
         ours, theirs = here.to_numpy(dtype=np.float64), there.to_numpy(dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The release's tables as they are entered: by session, so that a session is entered whole or not at all."""
+"""Reading the release's tables, grouped by session, so that a session is entered completely or not at all."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ SESSION = "ecephys_session_id"
 
 @dataclass
 class ListedSession:
-    """What the tables know of one session.
+    """The data of one session in the tables.
 
     Parameters
     ----------
     session_id : ``ecephys_session_id`` of a recording, else ``behavior_session_id``.
     kind : ``recording`` or ``behavior_only``.
-    row : the row of its table; of a recording with what only ``behavior_sessions.csv`` knows.
+    row : the row of its table; for a recording with the values that only ``behavior_sessions.csv`` has.
     parts : CatalogueProbe, CatalogueChannel, CatalogueUnit -> rows.
     """
 
@@ -63,14 +63,14 @@ class ListedSession:
 
 @dataclass
 class ReleaseTables:
-    """The release's tables, read.
+    """The content of the release's tables.
 
     Parameters
     ----------
-    sessions : by their ids; those without a row that cannot be read.
-    left_out : the other sessions, and what is wrong with each.
-    problems : what is wrong with the tables, one message for each column.
-    n_unlisted : table -> rows of sessions that no table lists; they are left out.
+    sessions : sessions by id, without those with unreadable rows.
+    left_out : the other sessions, and the problem of each.
+    problems : problems of the tables, one message per column.
+    n_unlisted : table -> number of rows left out, because no table lists their session.
     """
 
     sessions: dict[int, ListedSession] = field(default_factory=dict)
@@ -80,13 +80,13 @@ class ReleaseTables:
 
     @classmethod
     def read(cls, folder: Path) -> ReleaseTables:
-        """Read the tables in a folder or in its ``project_metadata``; all but the first may be missing.
+        """Read the tables in a folder or in its ``project_metadata``; only the first must exist.
 
         Raises
         ------
         NotReadableError
-            If there is no ``ecephys_sessions.csv``, or one of the files is no such table. Cells that
-            cannot be read are in `left_out` and `problems`.
+            If ``ecephys_sessions.csv`` is missing, or a file is not such a table. Unreadable cells are in
+            `left_out` and `problems`.
         """
         found = metadata_folder(folder)
         recordings = read_table(found / ECEPHYS)
@@ -95,15 +95,15 @@ class ReleaseTables:
         channels = _read_if_there(found / CHANNELS, OF_CHANNEL)
         units = _read_if_there(found / UNITS, OF_UNIT)
         read = cls()
-        read._take_sessions(recordings, behavior)
-        read._take_parts("CatalogueProbe", probes, _probe_rows)
-        read._take_parts("CatalogueChannel", channels, lambda table: _renamed(table, OF_CHANNEL))
-        read._take_parts("CatalogueUnit", units, lambda table: _renamed(table, OF_UNIT))
+        read._add_sessions(recordings, behavior)
+        read._add_parts("CatalogueProbe", probes, _probe_rows)
+        read._add_parts("CatalogueChannel", channels, lambda table: _renamed(table, OF_CHANNEL))
+        read._add_parts("CatalogueUnit", units, lambda table: _renamed(table, OF_UNIT))
         for session_id in read.left_out:
             read.sessions.pop(session_id, None)
         return read
 
-    def _take_sessions(self, recordings: ReleaseTable, behavior: ReleaseTable | None) -> None:
+    def _add_sessions(self, recordings: ReleaseTable, behavior: ReleaseTable | None) -> None:
         trainings = {} if behavior is None else _by_id(behavior, "behavior_session_id")
         rows = _by_id(recordings, SESSION)
         recorded = {row["behavior_session_id"]: number for number, row in rows.items()}
@@ -121,10 +121,10 @@ class ReleaseTables:
                 elif number not in recorded and row.get(SESSION) not in rows:
                     self.sessions[number] = ListedSession(number, "behavior_only", row)
 
-    def _take_parts(
+    def _add_parts(
         self, name: str, table: ReleaseTable | None, rows: Callable[[ReleaseTable], Iterator[Row]]
     ) -> None:
-        """Give the rows of a table to their sessions."""
+        """Assign the rows of a table to their sessions."""
         if table is None:
             return
         self._leave_out(table, table.cells[SESSION])
@@ -138,7 +138,7 @@ class ReleaseTables:
                 self.n_unlisted[table.path.name] += len(some)
 
     def _leave_out(self, table: ReleaseTable, session_ids: list[int | None]) -> None:
-        """Leave out the sessions of the rows that cannot be read; of some the session cannot be told."""
+        """Leave out the sessions of unreadable rows; the session of some rows is itself unreadable."""
         refused = defaultdict(list)
         for one in table.refused:
             refused[session_ids[one.row]].append(one)
@@ -176,7 +176,7 @@ def _by_id(table: ReleaseTable, key: str) -> dict[int, Row]:
 
 
 def completed(row: Mapping[str, Any], more: Mapping[str, Any]) -> Row:
-    """Return a row with what another knows in the place of what it lacks."""
+    """Return a row whose missing values are filled from another."""
     return {name: more.get(name) if row.get(name) is None else row[name] for name in {**row, **more}}
 
 
@@ -190,7 +190,7 @@ def _probe_rows(table: ReleaseTable) -> Iterator[Row]:
 
 
 def _renamed(table: ReleaseTable, names: Mapping[str, str]) -> Iterator[Row]:
-    """Yield the rows with the attributes' names; a column that the table lacks is missing in each."""
+    """Yield the rows with the attributes' names; values of columns that the table lacks are None."""
     nothing = [None] * len(table)
     columns = [table.cells.get(column, nothing) for column in names]
     for values in zip(*columns, strict=True):

@@ -1,4 +1,4 @@
-"""Entering files: Mouse, Session and NwbFile, in one transaction per file; LFP files beside them."""
+"""Registering files: Mouse, Session and NwbFile in one transaction per file, and LFP files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import vbn
 import vbn.nwb
-from populate.registration.catalogue import Entered, complete_session, known_of, note_catalogue
+from populate.registration.catalogue import Entered, catalogue_attributes, complete_session, note_catalogue
 from schemas import ecephys, session
 from schemas.bases.issues import note_issues
 from schemas.bases.unique_ids import require_own_ids
@@ -43,7 +43,7 @@ from vbn.web.client import is_url
 
 @dataclass
 class FileOutcome:
-    """What became of one file."""
+    """The result of registering one file."""
 
     path: Place
     status: str  # registered, unchanged, updated, or failed
@@ -54,19 +54,19 @@ class FileOutcome:
 def register(
     places: Iterable[Place], entered: Entered | None = None, *, replace: bool = False
 ) -> Iterator[FileOutcome]:
-    """Enter files, or all NWB files below folders, or URLs; yield what became of each.
+    """Register files, all NWB files below folders, or URLs; yield the outcome of each.
 
-    Recordings and behaviour-only sessions become sessions, LFP files are entered beside their
-    recording. A file that fails is reported and the others go on. With ``replace``, a file with another
-    content takes the place of the registered one, and what was made from that becomes stale. What the
-    release's tables know of a session comes from the database, into which they are entered before.
+    Recordings and behavior-only sessions become sessions, LFP files are added to their recording. A file that
+    fails is reported and the others go on. With ``replace``, a file with different content replaces the
+    registered one, whose results become stale. Data from the release's tables come from the database, where
+    they are entered before.
 
     Parameters
     ----------
     places : paths and URLs.
-    entered : what became of the tables, if they were entered just now: a session that is left out of them is
-        not registered without what they would say of it.
-    replace : whether a file may take the place of one with another content.
+    entered : the result of entering the tables, if that was just done: sessions that failed there are not
+        registered without the tables' data.
+    replace : whether a file may replace one with different content.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def register(
 def _register_once(
     place: Place, identity: vbn.nwb.FileIdentity, entered: Entered, replace: bool
 ) -> FileOutcome:
-    """Enter a file, also while another process enters the same one."""
+    """Register a file, even while another process registers the same one."""
     if identity.identifier in entered.failed:
         raise entered.failed[identity.identifier]
     try:
@@ -121,7 +121,7 @@ def _register_file(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) 
     described = require_storable(session.Session(), {**key, **_session_row(metadata)}, place)
     with dj.conn().transaction:
         kept = _enter_mouse(place, metadata)
-        session.Session.insert1({**described, **known_of(metadata.session_id)})
+        session.Session.insert1({**described, **catalogue_attributes(metadata.session_id)})
         session.NwbFile.insert1({**key, **row})
         note_issues(key, "NwbFile", issues)
         note_issues(key, "Mouse", kept)
@@ -130,7 +130,7 @@ def _register_file(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) 
 
 
 def _complete(key: dict[str, Any]) -> str:
-    """Enter what tables that were entered in the meantime know of a session; return what became of it."""
+    """Add the session's data from tables entered in the meantime; return the status of the file."""
     with dj.conn().transaction:
         is_new, _ = complete_session(key)
         if is_new:
@@ -141,7 +141,7 @@ def _complete(key: dict[str, Any]) -> str:
 def _read_session(
     place: Place, identity: vbn.nwb.FileIdentity
 ) -> tuple[vbn.nwb.SessionMetadata, list[vbn.nwb.Issue], dict[str, Any]]:
-    """Read what is registered of a session's file, what is odd in its layout, and its row of NwbFile."""
+    """Read a session's metadata, the issues of its file's layout, and its row of NwbFile."""
     with _hashing(place) as hashed, vbn.nwb.open_session(place) as file:
         metadata = vbn.nwb.read_session(file)
         require_own_ids(metadata.session_id, place, _ids(file))
@@ -153,7 +153,7 @@ def _read_session(
 
 
 def _ids(file: vbn.nwb.RecordingFile) -> dict[str, Any]:
-    """Read a recording's ids; none of a file whose import is going to say what is wrong with them."""
+    """Read a recording's ids; none if they are unreadable, which the import will report."""
     if file.identity.kind is not FileKind.RECORDING:
         return {}
     with contextlib.suppress(InvalidContentError, NotReadableError):
@@ -163,28 +163,28 @@ def _ids(file: vbn.nwb.RecordingFile) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _hashing(place: Place) -> Iterator[Callable[[], tuple[str | None, FileVersion | None]]]:
-    """Hash a file beside the block, which gets a function that waits for the hash; stop with the block.
+    """Hash a file in parallel with the block; yield a function that waits for the hash.
 
-    With the hash comes which content of which file it is of; of a URL there is neither.
+    It returns the hash with the version of the file that was hashed; both are None for a URL.
     """
     if is_url(place):
         yield lambda: (None, None)
         return
     ended = threading.Event()
 
-    def stop_with_the_block(_: int) -> None:
+    def stop_after_block(_: int) -> None:
         if ended.is_set():
             raise CancelledError
 
     with ThreadPoolExecutor(1) as pool:
         try:
-            yield pool.submit(hash_and_version, Path(place), stop_with_the_block).result
+            yield pool.submit(hash_and_version, Path(place), stop_after_block).result
         finally:
             ended.set()
 
 
 def _replace_file(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> FileOutcome:
-    """Put a file in the place of the registered one; the imported rows stay, and are stale."""
+    """Replace the registered file by another; the imported rows stay, and are stale."""
     metadata, issues, row = _read_session(place, identity)
     if metadata.mouse_id != known["mouse_id"]:
         raise ConflictError(
@@ -200,7 +200,7 @@ def _replace_file(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str,
         note_issues(key, "NwbFile", issues)
         note_issues(key, "Mouse", kept)
         note_catalogue(key)
-    return FileOutcome(place, "replaced", "import it anew with: vbn recompute", identity.identifier)
+    return FileOutcome(place, "replaced", "import it again with: vbn recompute", identity.identifier)
 
 
 def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -> FileOutcome:
@@ -237,9 +237,9 @@ def _enter_lfp(
 
 
 def _agrees_with_import(key: dict[str, Any], lfp: vbn.nwb.LfpMetadata) -> bool:
-    """Tell whether an LFP file says what was imported, where no hash can tell that it is the same.
+    """Return whether an LFP file agrees with the imported data, for files registered without a hash.
 
-    Earlier versions kept no hash of LFP files. What was not imported yet cannot disagree.
+    Earlier versions stored no hash of LFP files. If nothing is imported yet, nothing can disagree.
     """
     probe = ecephys.Recording.Probe & key & {"probe_id": lfp.probe_id}
     imported = (ecephys.Lfp & probe.proj()).to_dicts()
@@ -252,7 +252,7 @@ def _agrees_with_import(key: dict[str, Any], lfp: vbn.nwb.LfpMetadata) -> bool:
 
 
 def _require_probe(place: Place, key: dict[str, Any], lfp: vbn.nwb.LfpMetadata) -> None:
-    """Refuse the LFP of a probe that the recording does not have, if its probes are known already."""
+    """Refuse the LFP of a probe that the recording does not have, if its probes are imported."""
     known = (ecephys.Recording.Probe & key).to_arrays("probe_id").tolist()
     if known and lfp.probe_id not in known:
         raise ConflictError(
@@ -264,8 +264,7 @@ def _require_probe(place: Place, key: dict[str, Any], lfp: vbn.nwb.LfpMetadata) 
 def _session_of(place: Place, lfp: vbn.nwb.LfpMetadata) -> dict[str, Any]:
     """Return the key of the registered recording that an LFP file belongs to.
 
-    The file names its behaviour session; where it does not, its folder names the recording, as in
-    the release.
+    The file names its behavior session; if not, its folder names the recording, as in the release.
     """
     recordings = session.Session.proj("behavior_session_id") * session.NwbFile.proj("file_kind")
     found = []
@@ -292,12 +291,12 @@ def _require_same_content(path: Place, identity: vbn.nwb.FileIdentity, known: di
 def _other_content(
     path: Place, what: str, identity: vbn.nwb.FileIdentity, known: dict[str, Any]
 ) -> ConflictError:
-    """Make the error for a file that is not the registered one."""
+    """Return the error for a file with different content than the registered one."""
     kept = f"blake2b {known['blake2b'][:12]}..., " if known["blake2b"] else ""
     return ConflictError(
         f"{path}: {what} is registered from {known['root']}:{known['relative_path']} "
-        f"with another content ({kept}{known['size_bytes']} bytes; this has {identity.size_bytes}). "
-        "If this file is the right one, register it with --replace; else bring the registered file back."
+        f"with different content ({kept}{known['size_bytes']} bytes; this has {identity.size_bytes}). "
+        "If this file is the right one, register it with --replace; else restore the registered file."
     )
 
 
@@ -306,10 +305,10 @@ def _has_content(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, 
 
 
 def _is_same(place: Place, known: dict[str, Any]) -> bool:
-    """Tell whether a file of the registered size has the registered content.
+    """Return whether a file of the registered size has the registered content.
 
-    Of a URL the size is all that is known. Without a hash, as of LFP files that an earlier version
-    registered, the registered file is compared if it is still there, and not this very file.
+    For a URL only the size is known. Without a hash, as for LFP files that an earlier version registered, the
+    file is compared with the registered one, if that still exists and is another.
     """
     if is_url(place) or Path(place).stat().st_mtime_ns == known["modified_ns"]:
         return True
@@ -318,8 +317,8 @@ def _is_same(place: Place, known: dict[str, Any]) -> bool:
 
 
 def _hash_of_registered(place: Path, known: dict[str, Any]) -> str | None:
-    """Hash the file that is registered; None if it is gone, was changed, or is the one at `place`."""
-    with contextlib.suppress(SettingError, OSError):  # its root is another machine's; it is not there
+    """Hash the registered file; None if it is missing, has changed, or is the one at `place`."""
+    with contextlib.suppress(SettingError, OSError):  # its root is unknown on this machine, or it is missing
         registered = resolve(known["root"], known["relative_path"])
         if not is_url(registered) and not place.samefile(registered):
             is_unchanged = Path(registered).stat().st_mtime_ns == known["modified_ns"]
@@ -328,11 +327,11 @@ def _hash_of_registered(place: Path, known: dict[str, Any]) -> str | None:
 
 
 def _enter_mouse(path: Place, metadata: vbn.nwb.SessionMetadata) -> list[vbn.nwb.Issue]:
-    """Enter the file's mouse, or what the file states more than is known of it.
+    """Enter the mouse of a file, or add the values that the database lacks.
 
     Returns
     -------
-    What is known and the file does not state, as an issue; it stays.
+    An issue for known values that the file does not state; they stay.
 
     Raises
     ------
@@ -353,7 +352,7 @@ def _enter_mouse(path: Place, metadata: vbn.nwb.SessionMetadata) -> list[vbn.nwb
         session.Mouse.insert1(row)
         return []
     different = {name: (known[0][name], value) for name, value in row.items() if known[0][name] != value}
-    # A list without lines and a missing sex are no statement; the genotype always is one.
+    # An empty list of lines and a missing sex state nothing; a genotype always does.
     contradicted = [
         name for name, (there, here) in different.items() if (there and here) or name == "genotype"
     ]
@@ -393,17 +392,17 @@ def _file_row(
     blake2b: str | None,
     hashed: FileVersion | None,
 ) -> dict[str, Any]:
-    """Return what is entered of an open file itself.
+    """Return the row of NwbFile for an open file.
 
     Raises
     ------
     NotReadableError
-        What was read is not what was hashed, or not what was identified: somebody writes the file.
+        If the file that was read is not the one that was hashed or identified: somebody is writing it.
     """
     if file.identity != identity or (hashed and hashed != version_of(file.file)):
         raise NotReadableError(
             identity.path,
-            "the file was changed, or another put in its place, while it was read.",
+            "the file was changed or replaced while it was read.",
             "Register it when nobody writes it any more.",
         )
     root, relative_path = locate(identity.path)

@@ -1,4 +1,4 @@
-"""Whether the registered files are where they were, and telling where they are now."""
+"""Verifying the registered files, and updating their locations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns")
 
 @dataclass(frozen=True)
 class Relocation:
-    """A file that was found elsewhere, or could not be taken."""
+    """A file that was found elsewhere, or could not be accepted."""
 
     old: str
     new: str
@@ -29,7 +29,7 @@ class Relocation:
 
 
 def registered_files() -> Iterator[tuple[Any, str, dict[str, Any], dict[str, Any]]]:
-    """Yield (table, prefix of its columns, key, row in the words of NwbFile) of every registered file."""
+    """Yield (table, prefix of its columns, key, row with the names of NwbFile) for every registered file."""
     for table, prefix in ((session.NwbFile(), ""), (session.LfpFile(), "lfp_")):
         for row in table.to_dicts(order_by="KEY"):
             key = {name: row[name] for name in table.primary_key}
@@ -37,11 +37,11 @@ def registered_files() -> Iterator[tuple[Any, str, dict[str, Any], dict[str, Any
 
 
 def verify(*, quick: bool = False) -> Iterator[dict[str, str]]:
-    """Yield for each registered file whether it is there and unchanged.
+    """Yield for each registered file whether it exists and is unchanged.
 
     Parameters
     ----------
-    quick : compare sizes only; else hashes too, where one is known and the file is on this machine.
+    quick : compare only sizes; else hashes too, if one is known and the file is on this machine.
     """
     for _, _, _, row in registered_files():
         result = {"file": f"{row['root']}:{row['relative_path']}", "status": "ok", "problem": ""}
@@ -67,7 +67,7 @@ def _problem(place: Place, row: dict[str, Any], *, quick: bool) -> str:
 
 
 def relocate(paths: Iterable[Path], *, dry_run: bool = False) -> Iterator[Relocation]:
-    """Look for registered files and enter where they are; yield what changed or could not be taken.
+    """Search for registered files and update their locations; yield what changed or was not accepted.
 
     Raises
     ------

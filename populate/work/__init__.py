@@ -1,1 +1,1 @@
-"""Everything that makes rows: jobs, runs, workers, and how far they are."""
+"""Everything that makes rows: jobs, runs, workers, and their progress."""

@@ -1,7 +1,7 @@
-"""What a failure is caused by, and hence whether trying again may help.
+"""Causes of failures, which decide whether another try may help.
 
-Only what the data are the cause of fails again: it is recorded at once. A server, a network or a store that
-is away for now, or another's lock, is no property of the job.
+A failure that the data cause would happen again, so it is recorded at once. A server, network or store that
+is temporarily away, or a lock held by somebody else, says nothing about the job.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ AWAY_FOR_NOW = frozenset(
     {errno.ETIMEDOUT, errno.ESTALE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED, errno.EPIPE}
     | {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH}
 )
-# By name, as the library is there only where the store is on S3.
+# By name, as the library is installed only where the store is on S3.
 S3_AWAY = frozenset({"botocore.exceptions.HTTPClientError", "botocore.exceptions.EndpointConnectionError"})
 
 REFUSALS = ("Access denied", "authentication failed", "no password supplied", "does not exist")
 
 
 class Cause(StrEnum):
-    """What a failure is caused by."""
+    """What caused a failure."""
 
     DATA = "data"
     SERVER = "server"  # the connection is lost, the server away, starting, stopping or full
-    LOCK = "lock"  # a deadlock or a lock that another holds
-    REMOTE_FILE = "remote_file"  # a file on the web or a network disk that cannot be read for now
+    LOCK = "lock"  # a deadlock, or a lock that another connection holds
+    REMOTE_FILE = "remote_file"  # a file on the web or a network disk that is temporarily unreadable
     STORE = "store"  # the array store is full, closed or away
     MEMORY = "memory"
 
@@ -49,9 +49,9 @@ class JobPatience:
 
     Parameters
     ----------
-    tries : in all, over all workers; the last failure is recorded.
+    tries : total number over all workers; the last failure is recorded.
     first_wait_s, longest_wait_s : pause after the first failure, doubled after each further one.
-    causes : what is tried again.
+    causes : causes of failures after which the job is tried again.
     waits_for_store : whether a full or closed store stops the work instead of failing each job.
     """
 
@@ -64,18 +64,18 @@ class JobPatience:
     def wait_s(self, failures: int) -> float:
         """Return the pause after a number of failures, shortened at random by up to a half.
 
-        So several workers do not come back at the same moment.
+        This keeps several workers from coming back at the same moment.
         """
         longest = min(self.longest_wait_s, self.first_wait_s * 2.0 ** min(failures - 1, 30))
         return longest * (0.5 + secrets.randbelow(1001) / 2000)
 
 
 def cause_of(error: BaseException) -> Cause:
-    """Return what an exception, or what it was raised from, is caused by.
+    """Return the cause of an exception, or of the one that it was raised from.
 
     Parameters
     ----------
-    error : as a job or a connection ended in it.
+    error : the exception that ended a job or a connection.
     """
     for link in _chain(error):
         if isinstance(link, FileError):
@@ -92,20 +92,20 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _is_away(error: BaseException) -> bool:
-    """Tell whether a file cannot be reached for now."""
+    """Return whether a file is temporarily unreachable."""
     if isinstance(error, OSError) and error.errno in AWAY_FOR_NOW:
         return True
     return isinstance(error, Transient | TimeoutError | ConnectionError)
 
 
 def _own_cause(error: BaseException) -> Cause | None:
-    """Return the cause that an exception tells by itself, None if it does not."""
+    """Return the cause that an exception alone shows, None if it shows none."""
     if isinstance(error, MemoryError):
         return Cause.MEMORY
     if isinstance(error, StoreError):
         return Cause.STORE
     if isinstance(error, SettingError):
-        return Cause.DATA  # whatever came of the setting
+        return Cause.DATA  # whatever followed from the setting
     if isinstance(error, dj.errors.LostConnectionError):
         return Cause.SERVER
     if isinstance(error, pymysql.err.MySQLError | psycopg2.Error):
@@ -121,16 +121,16 @@ def _cause_by_code(error: pymysql.err.MySQLError | psycopg2.Error) -> Cause:
     code = code_of(error)
     if code in LOCKED:
         return Cause.LOCK
-    return Cause.SERVER if is_away(code) or _is_confused(error, code) else Cause.DATA
+    return Cause.SERVER if is_away(code) or _lacks_code(error, code) else Cause.DATA
 
 
-def _is_confused(error: Exception, code: Code) -> bool:
-    """Tell whether a driver has no code for what happened, such as an answer that was interrupted."""
+def _lacks_code(error: Exception, code: Code) -> bool:
+    """Return whether a driver has no code for what happened, such as an interrupted answer."""
     if isinstance(error, pymysql.err.MySQLError):
         return (
             isinstance(error, pymysql.err.InterfaceError)
             or not error.args
             or "sequence" in str(error.args[0])
         )
-    of_connection = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
-    return code is None and of_connection and not any(words in str(error) for words in REFUSALS)
+    is_connection_error = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    return code is None and is_connection_error and not any(words in str(error) for words in REFUSALS)

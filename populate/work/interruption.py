@@ -1,7 +1,7 @@
-"""Noticing an interruption that a library has swallowed.
+"""Detecting interruptions that a library has swallowed.
 
-SIGINT and SIGTERM become exceptions wherever the program happens to be. Some libraries catch all of them
-(fsspec's ``exists``, DataJoint's ``is_connected``), and the work would go on as if nothing had been said.
+SIGINT and SIGTERM become exceptions wherever the program happens to be. Some libraries catch every exception
+(fsspec's ``exists``, DataJoint's ``is_connected``), and the work would go on as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ INTERRUPTIONS = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: somebody else than the person at the keyboard wants an end."""
+    """SIGTERM was received: somebody other than the person at the keyboard ends the program."""
 
 
 class Interruptions:
-    """Tells of the signals that have come.
+    """The interruptions received so far.
 
     Parameters
     ----------
-    reader : where the interpreter's notes of them arrive, None if they go elsewhere.
+    reader : socket to which the interpreter writes the numbers of signals, None if it writes them elsewhere.
     """
 
     def __init__(self, reader: socket.socket | None) -> None:
         self._reader = reader
 
     def __call__(self) -> bool:
-        """Tell whether an interruption has come since the last question."""
-        return bool(self._come())
+        """Return whether an interruption was received since the last call."""
+        return bool(self._received())
 
     def raise_swallowed(self) -> None:
-        """Raise what a library has swallowed: KeyboardInterrupt, or Terminated."""
-        if come := self._come():
-            raise Terminated if signal.SIGTERM in come else KeyboardInterrupt
+        """Raise an interruption that a library has swallowed: KeyboardInterrupt, or Terminated."""
+        if received := self._received():
+            raise Terminated if signal.SIGTERM in received else KeyboardInterrupt
 
     @contextlib.contextmanager
-    def come_first(self) -> Iterator[None]:
-        """Raise the interruption that has come, not the error that it led to.
+    def raised_before_errors(self) -> Iterator[None]:
+        """Raise an interruption instead of the error that it led to.
 
-        Within a query it leaves the connection in the middle of an answer, and what then fails, such as the
-        rollback, would be taken for the server's doing.
+        Within a query it leaves the connection in the middle of an answer, and what fails next, such as the
+        rollback, would look like a failure of the server.
         """
         try:
             yield
@@ -53,7 +53,7 @@ class Interruptions:
             self.raise_swallowed()
             raise
 
-    def _come(self) -> frozenset[int]:
+    def _received(self) -> frozenset[int]:
         if self._reader is None:
             return frozenset()
         try:
@@ -64,11 +64,10 @@ class Interruptions:
 
 @contextlib.contextmanager
 def noticing_interruptions() -> Iterator[Interruptions]:
-    """Give a function that tells whether an interruption has come since the block was entered.
+    """Yield the interruptions received since the block was entered.
 
-    The interpreter writes the number of each signal that it handles to a socket, which is read when asked.
-    In another thread than the main one, and where somebody else listens already (as notebooks do), nothing
-    is noticed.
+    The interpreter writes the number of each signal that it handles to a socket, which is read on demand.
+    Nothing is noticed outside the main thread, and where somebody else listens already (as notebooks do).
     """
     if not _is_main_thread():
         yield Interruptions(None)
@@ -81,7 +80,7 @@ def noticing_interruptions() -> Iterator[Interruptions]:
         if other != -1:
             signal.set_wakeup_fd(other)
         try:
-            with _swallowed_in_silence():
+            with _hiding_unraisable_interruptions():
                 yield Interruptions(reader)
         finally:
             if other == -1:
@@ -89,15 +88,15 @@ def noticing_interruptions() -> Iterator[Interruptions]:
 
 
 @contextlib.contextmanager
-def _swallowed_in_silence() -> Iterator[None]:
-    """Print no interruption that came where none can be raised, as in a weak reference's callback."""
+def _hiding_unraisable_interruptions() -> Iterator[None]:
+    """Print no interruption that came where it cannot be raised, as in the callback of a weak reference."""
     before = sys.unraisablehook
 
-    def say_others(unraisable: sys.UnraisableHookArgs) -> None:
+    def print_others(unraisable: sys.UnraisableHookArgs) -> None:
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):
             before(unraisable)
 
-    sys.unraisablehook = say_others
+    sys.unraisablehook = print_others
     try:
         yield
     finally:
@@ -106,26 +105,26 @@ def _swallowed_in_silence() -> Iterator[None]:
 
 @contextlib.contextmanager
 def holding_interruptions() -> Iterator[None]:
-    """Let interruptions wait for the end of the block, such as the rolling back of a job."""
+    """Defer interruptions to the end of the block, such as the rollback of a job."""
     if not _is_main_thread():
         yield
         return
-    come: list[int] = []
+    deferred: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, _: come.append(number)) for number in INTERRUPTIONS
+        number: signal.signal(number, lambda number, _: deferred.append(number)) for number in INTERRUPTIONS
     }
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for received in come[:1]:
+        for received in deferred[:1]:
             signal.raise_signal(received)
 
 
 @contextlib.contextmanager
 def terminated_by_signal() -> Iterator[None]:
-    """Let SIGTERM raise Terminated wherever the program is, as Ctrl-C raises KeyboardInterrupt."""
+    """Let SIGTERM raise Terminated, as Ctrl-C raises KeyboardInterrupt."""
     if not _is_main_thread():
         yield
         return

@@ -1,13 +1,13 @@
 """The job tables as a worker uses them.
 
-A reservation names its worker (host, process, connection). Whoever changes a reserved job locks its row
-first, and finds that the reservation is still the one that it knows:
+A reservation names its worker (host, process, connection). Before a reserved job is changed, its row is
+locked, and the reservation is checked to be still the expected one:
 
-* the worker itself holds that lock from before its first insert until its commit. So nobody takes its
-  reservation for a dead one's in the meantime, and a worker whose reservation was returned (because its
-  connection was lost) notices it before it has written anything;
-* whoever returns the reservation of a dead worker, or undoes a failed job, holds it while the arrays
-  without rows are removed. So nobody removes the arrays of rows that are about to be committed.
+* the worker itself holds this lock from before its first insert until its commit. In the meantime nobody can
+  take it for dead, and a worker whose reservation was returned (because its connection was lost) notices that
+  before it has written anything;
+* the lock is also held while the reservation of a dead worker is returned, or a failed job undone, and its
+  arrays without rows are removed. So the arrays of rows that are about to be committed are never removed.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from schemas.server.datajoint import JobTable, condition_of, dj, settings_of, us
 
 Key = dict[str, Any]
 
-LOCK_TIMEOUT_S = 50  # MySQL's default; PostgreSQL would wait for ever
-LONGEST_MESSAGE = 2000  # characters; the column takes 2047
+LOCK_TIMEOUT_S = 50  # MySQL's default; PostgreSQL would wait forever
+LONGEST_MESSAGE = 2000  # characters; the column holds 2047
 
 
 class ReservationLostError(Exception):
-    """The job was given to another worker: this one had been taken for dead."""
+    """The job was given to another worker, because this one was taken for dead."""
 
 
 class OwnJobs(JobTable):
-    """A table's job table, whose reservations are changed by who made them only."""
+    """A table's job table in which each worker changes its own reservation only."""
 
     def __init__(self, target: Any) -> None:
         super().__init__(target)
@@ -41,10 +41,10 @@ class OwnJobs(JobTable):
         self.stack: str | None = None
 
     def reserve(self, key: Key) -> bool:
-        """Reserve a job for this process; return False if it is not to be had."""
+        """Reserve a job for this process; return False if it is not available."""
         is_mysql = self.connection.adapter.backend == "mysql"
         query = "SELECT CONNECTION_ID()" if is_mysql else "SELECT pg_backend_pid()"
-        # DataJoint reconnects by itself, and would go on to name the first connection.
+        # DataJoint reconnects by itself, but would go on recording the first connection.
         self.connection.connection_id = int(self.connection.query(query).fetchone()[0])
         self.reservation = {
             **self.key_of(key),
@@ -52,20 +52,20 @@ class OwnJobs(JobTable):
             "pid": os.getpid(),
             "connection_id": self.connection.connection_id,
         }
-        # If the answer was lost, the statement was sent twice, and found the job reserved: by us. If it were
-        # interrupted, it might be carried out after the job was looked for to be given back.
+        # If the answer was lost, the statement was sent twice and found the job reserved by us. If it were
+        # interrupted, the server might execute it after we had looked for the job to return it.
         with holding_interruptions():
             return super().reserve(key) or bool(self.reserved & self.reservation)
 
     def left_by_this_process(self) -> Iterator[Key]:
-        """Yield the jobs that this process has reserved; each is the reserved one until the next."""
+        """Yield the jobs that this process has reserved; `reservation` is that of the last one yielded."""
         ours = {"host": platform.node(), "pid": os.getpid()}
         for row in (self.reserved & ours).proj("host", "pid", "connection_id").to_dicts():
             self.reservation = row
             yield self.key_of(row)
 
     def error(self, key: Key, error_message: str, error_stack: str | None = None) -> None:  # noqa: ARG002
-        """Keep the traceback. What becomes of the job is decided by `undo`, after its cause."""
+        """Keep the traceback; `undo` decides what happens to the job, depending on the cause."""
         self.stack = error_stack
 
     def hold(self) -> None:
@@ -74,25 +74,25 @@ class OwnJobs(JobTable):
         Raises
         ------
         ReservationLostError
-            If the job is not this process' any more.
+            If this process no longer holds the job.
         """
         if not self._lock(self.reservation):
             raise ReservationLostError(f"{self.target.full_table_name}: {self.reservation}")
 
     def failures(self) -> int:
-        """Return how often the reserved job has failed for now, over all workers."""
+        """Return how often the reserved job has failed temporarily, over all workers."""
         (message,) = (self & self.reservation).to_arrays("error_message").tolist() or [""]
         words = str(message).split()
         return int(words[1]) if words[:1] == ["try"] and words[1].isdigit() else 0
 
     def undo(self, *, message: str = "", wait_s: float = 0.0, is_final: bool = False) -> None:
-        """Remove what a job that did not succeed has left, and give it back or record its failure.
+        """Clean up after a job that did not succeed, and return it to the queue or record its failure.
 
         Parameters
         ----------
         message : what went wrong.
-        wait_s : how long nobody shall try again.
-        is_final : whether the failure is recorded and the job stays as it is.
+        wait_s : pause before the job may be tried again.
+        is_final : whether the failure is recorded, so that the job is not tried again.
         """
         with self.connection.transaction:
             if not self._lock(self.reservation):
@@ -105,11 +105,11 @@ class OwnJobs(JobTable):
                 self._set_pending(key, message, wait_s)
 
     def return_from(self, row: Key) -> bool:
-        """Give back the reservation of a dead worker; return False if its job goes on, or is another's.
+        """Return a dead worker's job to the queue; return False if it is still running, or another's.
 
         Parameters
         ----------
-        row : the reservation as it was found.
+        row : the reservation, as found.
         """
         names = (*self.primary_key, "host", "pid", "connection_id", "reserved_time")
         with self.connection.transaction:
@@ -121,7 +121,7 @@ class OwnJobs(JobTable):
         return True
 
     def add_missing(self, restriction: Any) -> None:
-        """Add the jobs that can be made now and are neither made nor known.
+        """Add the jobs that can be done now and are neither done nor in the table.
 
         DataJoint's ``refresh`` sends one statement per job.
         """
@@ -138,11 +138,11 @@ class OwnJobs(JobTable):
         return list(due.keys(order_by="KEY"))
 
     def forget_vanished(self) -> None:
-        """Remove the jobs whose entries cannot be made any more, as their session or parameters are gone."""
+        """Remove the jobs whose entries can no longer be made, as their session or parameters are gone."""
         vanished = self.restrict(dj.Not(self.target.key_source.proj()), semantic_check=False)
         vanished &= "status IN ('pending', 'error', 'success')"
         vanished = vanished.restrict(dj.Not(self.target.proj()), semantic_check=False)
-        # By their keys: MySQL locks every row that a DELETE looks at, and would wait for jobs at work.
+        # By key: MySQL locks every row that a DELETE examines, and would wait for running jobs.
         keys: list[Key] = vanished.keys()
         for key in keys:
             (self & key & "status <> 'reserved'").delete_quick()
@@ -165,19 +165,19 @@ class OwnJobs(JobTable):
 
 
 def job_table_name(table: Any) -> str:
-    """Return the full name of a table's job table, without asking the server for it."""
+    """Return the full name of a table's job table, without a query."""
     name: str = table.adapter.make_full_table_name(table.database, f"~~{table.table_name.lstrip('_')}")
     return name
 
 
 def prepared(table_class: type) -> Any:
-    """Return a table whose jobs are made as this module's beginning says."""
+    """Return a table whose jobs follow the rules at the top of this module."""
     table: Any = table_class()
     use_jobs(table, OwnJobs(table))
     make = table.make
 
-    def make_holding(key: Key) -> Generator[Any, Any, None]:
-        """Fetch; the first time compute, outside of any transaction; the second time insert, inside one."""
+    def make_with_lock(key: Key) -> Generator[Any, Any, None]:
+        """Fetch; first time: compute, outside of any transaction; second time: insert, inside one."""
         steps = make(key)
         computed = yield next(steps)
         if computed is None:
@@ -186,13 +186,13 @@ def prepared(table_class: type) -> Any:
             table.jobs.hold()
             yield steps.send(computed)
 
-    table.make = make_holding
+    table.make = make_with_lock
     return table
 
 
 @dataclass(frozen=True)
 class OpenJobs:
-    """The jobs of a session that are not done: how many are due, reserved, and wait."""
+    """The unfinished jobs of a session: numbers of due and reserved ones, and when the next is due."""
 
     due: int
     reserved: int
@@ -200,12 +200,12 @@ class OpenJobs:
 
 
 def open_jobs(tables: Sequence[Any], session_ids: Sequence[int] = ()) -> dict[int, OpenJobs]:
-    """Return per session its open jobs, by one question to the server.
+    """Return the open jobs of each session, by one query.
 
     Parameters
     ----------
-    tables : whose jobs.
-    session_ids : of which sessions; of all, if empty.
+    tables : tables whose jobs are counted.
+    session_ids : sessions to count; all, if empty.
     """
     connection = dj.conn()
     of_sessions = f" AND session_id IN ({', '.join(map(str, session_ids))})" if session_ids else ""

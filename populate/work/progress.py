@@ -1,4 +1,4 @@
-"""Running the work in one or several processes, with a progress bar."""
+"""Populating in one or several processes, with a progress bar."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from tqdm import tqdm
 
 import schemas
 from populate.work import runner, status
-from populate.work.crew import collect, say, start
-from populate.work.interruption import terminated_by_signal
+from populate.work.processes import collect, reporting_end, send_to_parent, start
 from populate.work.runner import JobResult, Summary
-from vbn.errors import VbnError
 
 
 def populate_with_progress(session_ids: Sequence[int], table_names: Sequence[str], processes: int) -> Summary:
-    """Populate, showing how far it is on a terminal; return what was done here.
+    """Populate, with a progress bar on a terminal; return what was done here.
 
     Raises
     ------
@@ -47,7 +45,7 @@ def _run_in_processes(
 ) -> Iterator[JobResult]:
     """Share the work among processes of this machine through the job tables.
 
-    Each begins at another session, so that two seldom read the same file.
+    Each begins at a different session, so that two seldom read the same file.
     """
     prefix = schemas.connect().prefix
     shares = [_rotate(keys, len(keys) * number // processes) for number in range(processes)]
@@ -61,17 +59,8 @@ def _rotate(items: Sequence[Any], start: int) -> list[Any]:
 def _work(
     prefix: str, keys: list[dict[str, Any]], table_names: list[str], messages: Any, parent: int
 ) -> None:
-    """Work in a process of its own; say None at the end, or the error."""
-    try:
-        with terminated_by_signal():
-            schemas.connect(prefix)
-            classes = runner.populated_tables(table_names)
-            for result in runner.run(keys, classes, should_stop=lambda: os.getppid() != parent):
-                say(messages, result)
-        say(messages, None)
-    except VbnError as error:
-        say(messages, error)
-    except KeyboardInterrupt:
-        say(messages, None)  # the parent got it as well, or sent it, and reports it
-    finally:
-        schemas.disconnect()
+    with reporting_end(messages):
+        schemas.connect(prefix)
+        classes = runner.populated_tables(table_names)
+        for result in runner.run(keys, classes, should_stop=lambda: os.getppid() != parent):
+            send_to_parent(messages, result)

@@ -1,8 +1,8 @@
 """Reservations that dead workers left behind, and what they left in the store.
 
-A worker that is killed leaves its job reserved, and perhaps array files that no row refers to.
-Whether it lives is read from the server's list of connections and, on its own machine, from the
-process table; never from the age of the reservation alone, so that a slow worker is not robbed.
+A worker that is killed leaves its job reserved, and perhaps array files that no row refers to. Whether it is
+alive is read from the server's list of connections and, on its own machine, from the process table; never
+from the age of the reservation alone, so that a slow worker does not lose its job.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from schemas.server.datajoint import dj
 
 Key = dict[str, Any]
 
-SLACK = timedelta(seconds=2)  # the server tells its age in whole seconds
+SLACK = timedelta(seconds=2)  # the server reports its uptime in whole seconds
 
 
 def return_dead(instances: Sequence[Any]) -> int:
     """Return the reservations of dead workers to the queue; return how many there were.
 
-    To be called between jobs: what this process has reserved is left over as well, from a job whose
-    connection was lost.
+    Call it between jobs: reservations of this process are then left over too, from a job whose connection was
+    lost.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def _dead(instances: Sequence[Any], *, between_jobs: bool) -> Iterator[tuple[Any
 
 
 def _with_reservations(instances: Sequence[Any]) -> list[Any]:
-    """Return the tables of which jobs are reserved, by one question: mostly there are none."""
+    """Return the tables with reserved jobs, by one query: usually there are none."""
     union = " UNION ALL ".join(
         f"SELECT {number} AS number FROM {job_table_name(table)} WHERE status = 'reserved'"  # noqa: S608
         for number, table in enumerate(instances)
@@ -73,11 +73,11 @@ def _reservations(table: Any) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _Server:
-    """Who is connected to the server, since when, and what time it has; all by the server's own clock."""
+    """The server's connections with their start times, and its current time, all by the server's clock."""
 
-    connected_since: dict[int, datetime | None]  # None where that is not told
+    connected_since: dict[int, datetime | None]  # None where unknown
     now: datetime
-    account: str | None  # whose connections we may see; None if everybody's
+    account: str | None  # the only account whose connections we see; None if we see all
 
     @classmethod
     def look(cls, connection: Any) -> _Server:
@@ -86,9 +86,9 @@ class _Server:
 
     @classmethod
     def _look_at_mysql(cls, query: Any) -> _Server:
-        """Without the privilege PROCESS an account sees its own connections only.
+        """Without the privilege PROCESS an account sees only its own connections.
 
-        Their numbers begin again when the server starts, and are not given twice until then.
+        Connection numbers start anew when the server starts, and are unique until then.
         """
         rows = query("SELECT id, user FROM performance_schema.processlist").fetchall()
         uptime_s = int(query("SHOW GLOBAL STATUS LIKE 'Uptime'").fetchone()[1])
@@ -101,16 +101,16 @@ class _Server:
 
     @classmethod
     def _look_at_postgres(cls, query: Any) -> _Server:
-        """A connection is numbered by its process, and those numbers are given again."""  # noqa: D401
+        """A connection is numbered by its process id, and those are reused."""  # noqa: D401
         rows = query("SELECT pid, backend_start::timestamp FROM pg_stat_activity").fetchall()
         now = query("SELECT CURRENT_TIMESTAMP(3)::timestamp").fetchone()[0]
         return cls({int(number): start for number, start in rows}, now, None)
 
     def is_alive(self, row: dict[str, Any]) -> bool:
-        """Tell whether the worker of a reservation lives, or may live.
+        """Return whether the worker of a reservation is alive, or may be.
 
-        Its connection is the witness. A worker that reconnected has another one; on this machine
-        its process speaks for it.
+        Its connection is the evidence. A worker that reconnected has another one; on this machine its process
+        counts as well.
         """
         if self._is_connected(row):
             return True
@@ -122,12 +122,12 @@ class _Server:
             age_of_process = time.time() - psutil.Process(row["pid"]).create_time()
         except psutil.NoSuchProcess:
             return False
-        # A process younger than the reservation has only inherited the number. Both are spans of time, each
-        # by one clock, so that the clocks of worker and server need not agree.
+        # A process younger than the reservation only reuses the id. Both are durations, each measured by one
+        # clock, so that the clocks of worker and server need not agree.
         return bool(age_of_process + 1 >= (self.now - row["reserved_time"]).total_seconds())
 
     def _is_connected(self, row: dict[str, Any]) -> bool:
-        """Tell whether the connection that made a reservation is there; its number alone is no proof."""
+        """Return whether the connection that made a reservation is open; its number alone is no proof."""
         if row["connection_id"] not in self.connected_since:
             return False
         since = self.connected_since[row["connection_id"]]

@@ -1,8 +1,8 @@
-"""Populating: session after session, table after table, on DataJoint's job reservation.
+"""Populating: session by session, table by table, with DataJoint's job reservation.
 
-Several processes, on one machine or many, share the work through the job tables. A session's
-tables are made one after the other, so that its file is opened once. What fails is recorded and
-stays until it is retried; the other sessions go on.
+Several processes, on one or more machines, share the work through the job tables. A session's tables are
+populated one after the other, so that its file is opened once. Failures are recorded and stay until they are
+retried; the other sessions go on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from vbn.errors import NotFoundError, ServerError, StoreError, VbnError, shorten
 
 Key = dict[str, Any]
 
-# What the server says of values that a table cannot hold; DataJoint passes some of it on as it is.
+# What the server raises for values that a table cannot hold; DataJoint passes some of it on unchanged.
 REFUSALS = (
     dj.errors.QueryError,
     psycopg2.DataError,
@@ -40,8 +40,8 @@ REFUSALS = (
     pymysql.err.DataError,
     pymysql.err.IntegrityError,
 )
-# Somebody sits and waits: a dropped connection or a deadlock is tried again at once, and the web's own
-# patience (`vbn.web.client.Patience`) is enough.
+# Somebody is waiting: only dropped connections and deadlocks are tried again, soon; reading from the web has
+# retries of its own (`vbn.web.client.Patience`).
 IMPATIENT = JobPatience(3, 0.5, 5.0, causes=(Cause.SERVER, Cause.LOCK))
 
 
@@ -50,12 +50,12 @@ class Outcome(StrEnum):
 
     DONE = "done"
     FAILED = "failed"
-    TRIED = "retry"  # it failed for now
+    TRIED = "retry"  # it failed temporarily
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """One job that ended, well or not."""
+    """The result of one job."""
 
     table: str
     key: Key
@@ -75,7 +75,7 @@ class Summary:
     failures: list[JobResult] = field(default_factory=list)
 
     def add(self, result: JobResult) -> None:
-        """Count a job."""
+        """Add the result of a job."""
         if result.outcome is Outcome.DONE:
             self.done += 1
         else:
@@ -91,9 +91,9 @@ class Summary:
 
 
 def populated_tables(names: Sequence[str] = ()) -> list[type]:
-    """Return the tables that are populated, in dependency order; all, or those named.
+    """Return the populated tables, in dependency order: those named, or all.
 
-    Optional tables are populated only when they are named.
+    Optional tables are populated only if they are named.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def populated_tables(names: Sequence[str] = ()) -> list[type]:
 
 
 def session_keys(session_ids: Sequence[int] = ()) -> list[Key]:
-    """Return the keys of the registered sessions; all, or those named.
+    """Return the keys of the registered sessions: those named, or all.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def run(
     ----------
     keys : primary keys of sessions, in the order of the work.
     table_classes : tables in dependency order.
-    should_stop : asked between jobs.
+    should_stop : called between jobs.
 
     Raises
     ------
@@ -148,7 +148,11 @@ def run(
         for table in instances:
             table.jobs.forget_vanished()
         reservations.return_dead(instances)
-        with files.closing_file(), noticing_interruptions() as interruptions, interruptions.come_first():
+        with (
+            files.closing_file(),
+            noticing_interruptions() as interruptions,
+            interruptions.raised_before_errors(),
+        ):
             n_done = 0
             for result in _passes(keys, instances, should_stop):
                 n_done += result.outcome is Outcome.DONE
@@ -164,10 +168,10 @@ def run(
 
 
 def count_rows(instances: Sequence[Any]) -> None:
-    """Let the embedded server look how many rows these tables and their parts have now.
+    """Update the embedded server's row counts of these tables and their parts.
 
-    It does so by itself after a minute; until then it plans joins as if the tables were empty, and a
-    question that takes milliseconds may take many seconds.
+    The server does so by itself after a minute; until then it plans joins as if the tables were empty, and a
+    query that should take milliseconds may take many seconds.
     """
     database = schemas.connect()
     if database.embedded is not None:
@@ -178,7 +182,7 @@ def count_rows(instances: Sequence[Any]) -> None:
 def _passes(
     keys: Sequence[Key], instances: Sequence[Any], should_stop: Callable[[], bool]
 ) -> Iterator[JobResult]:
-    """Go through the sessions, and again through those where there may be more to do."""
+    """Go through the sessions, and again through those that may have more to do."""
     left = keys
     while left:
         waits: dict[int, float] = {}
@@ -187,7 +191,7 @@ def _passes(
                 if result.outcome is Outcome.TRIED:
                     waits[key["session_id"]] = result.wait_s
                 yield result
-        # A worker may have died meanwhile, or its connection have outlived it for a moment.
+        # A worker may have died meanwhile, or its connection may have outlived it for a moment.
         returned = reservations.return_dead(instances)
         time.sleep(max(waits.values(), default=0.0))
         left = keys if returned else [key for key in keys if key["session_id"] in waits]
@@ -201,15 +205,15 @@ def work_on(
     should_stop: Callable[[], bool] = lambda: False,
     announce: Callable[[str, Key], None] = lambda _table, _key: None,
 ) -> Iterator[JobResult]:
-    """Make what a session lacks, table after table; yield each job that ended here.
+    """Make the missing entries of a session, table by table; yield each job that ended here.
 
     Parameters
     ----------
     key : primary key of the session.
     instances : tables in dependency order, from `populate.work.jobs.prepared`.
     patience : how often a job is tried.
-    should_stop : asked between jobs.
-    announce : told of each job before it is tried.
+    should_stop : called between jobs.
+    announce : called with table and key before each job.
 
     Raises
     ------
@@ -236,11 +240,11 @@ def _make(table: Any, key: Key, patience: JobPatience) -> JobResult | None:
         )
         (error,) = [error for _, error in outcome["error_list"]] or [None]
     except BaseException as raised:
-        if _interruption_behind(raised) is None:
+        if _interruption_in(raised) is None:
             raise
         outcome, error = {"success_count": 0}, raised
-    if interruption := _interruption_behind(error):
-        _give_back(table)
+    if interruption := _interruption_in(error):
+        _return_job(table)
         raise Terminated if isinstance(interruption, SystemExit) else KeyboardInterrupt from error
     name, duration_s = type(table).__name__, time.monotonic() - started
     if isinstance(error, Exception) and not isinstance(error, jobs.ReservationLostError):
@@ -250,21 +254,21 @@ def _make(table: Any, key: Key, patience: JobPatience) -> JobResult | None:
     return JobResult(name, key, duration_s=duration_s) if outcome["success_count"] else None
 
 
-def _interruption_behind(error: BaseException | None) -> BaseException | None:
-    """Return the interruption that an error is, or that it arose from.
+def _interruption_in(error: BaseException | None) -> BaseException | None:
+    """Return the interruption that an error is, or that led to it; None if there was none.
 
-    DataJoint makes SystemExit of SIGTERM. It rolls back by the connection that was interrupted, which may be
-    in the middle of an answer: that error, then, is what it raises.
+    DataJoint turns SIGTERM into SystemExit. It then rolls back on the interrupted connection, which may be in
+    the middle of an answer, and raises the error of the rollback.
     """
     while error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
         error = error.__context__
     return error
 
 
-def _give_back(table: Any) -> None:
-    """Roll back the job that was interrupted.
+def _return_job(table: Any) -> None:
+    """Roll back the interrupted job, and return it to the queue.
 
-    If the server does not answer, the reservation stays, and is found to be a dead worker's later.
+    If the server does not answer, the reservation stays, and is later returned as that of a dead worker.
     """
     with holding_interruptions(), contextlib.suppress(*DRIVER_ERRORS):
         reconnect(table.connection)
@@ -272,7 +276,7 @@ def _give_back(table: Any) -> None:
 
 
 def _settle(table: Any, key: Key, error: Exception, patience: JobPatience) -> JobResult:
-    """Undo a failed job, and record its failure or leave it for another try."""
+    """Undo a failed job, and record its failure or schedule another try."""
     cause, tries = cause_of(error), table.jobs.failures() + 1
     failed = JobResult(
         type(table).__name__, key, explain(error), outcome=Outcome.FAILED, cause=cause, tries=tries
@@ -303,23 +307,23 @@ def settle_lost(instances: Sequence[Any], patience: JobPatience) -> Iterator[Job
 
 
 def explain(error: BaseException) -> str:
-    """Return what went wrong in words; an unexpected error keeps its type."""
+    """Return a message for people; an unexpected error keeps its type."""
     if isinstance(error, VbnError):
         return str(error)
     if isinstance(error, OSError) and cause_of(error) is Cause.STORE:
         return str(_store_error(error))
     if isinstance(error, MemoryError):
         return (
-            f"The memory is not enough{f' ({error})' if str(error) else ''}. Let a worker with a larger "
-            "--max-memory, or on a larger machine, try again: vbn retry"
+            f"There is not enough memory{f' ({error})' if str(error) else ''}. Retry with a larger "
+            "--max-memory, or on a larger machine: vbn retry"
         )
     if isinstance(error, REFUSALS):
-        # The server's words go on over many lines, with the whole row in them.
+        # The server's message may have many lines, with the whole row in them.
         first_line = shortened(str(error).strip().split("\n")[0], 300)
-        return f"The database refuses what the file holds ({type(error).__name__}: {first_line})."
+        return f"The database refuses a value of the file ({type(error).__name__}: {first_line})."
     if isinstance(error, dj.errors.LostConnectionError):
         return (
-            f"The connection to the database was lost ({error}). If that happens at each try, a row may be "
+            f"The connection to the database was lost ({error}). If this happens at every try, a row may be "
             "larger than the server's max_allowed_packet."
         )
     notes = " ".join(getattr(error, "__notes__", ()))
@@ -351,7 +355,7 @@ def require_writable_store() -> None:
 
 
 def _require_writable_bucket(name: str) -> None:
-    """Raise StoreError unless a file of that name can be put into a store that is no folder."""
+    """Raise StoreError unless a file of this name can be written to a store that is not a folder."""
     store = schemas.connect().store
     try:
         backend = get_store_backend(STORE_NAME)

@@ -1,4 +1,4 @@
-"""Rows whose code, parameters or file have changed since, and making them anew."""
+"""Rows whose code, parameters or file have changed since they were made, and recomputing them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Key = dict[str, Any]
 
 @dataclass(frozen=True)
 class StaleRow:
-    """One master row that no longer is what would be computed now."""
+    """One master row that differs from what would be computed now."""
 
     table: str
     key: Key
@@ -29,7 +29,7 @@ class StaleRow:
 
 
 def stale_rows() -> list[StaleRow]:
-    """Return all stale rows, in dependency order; those made from a stale row of another table as well."""
+    """Return all stale rows, in dependency order, including those made from stale rows of other tables."""
     found: dict[str, pd.DataFrame] = {}
     for cls in tables(MadeWith):
         own = cls.stale_rows()
@@ -62,15 +62,14 @@ def _below(cls: Any, name: str, stale: pd.DataFrame) -> pd.DataFrame:
 
 
 def recompute(rows: list[StaleRow], show: Callable[[JobResult], object] = lambda _: None) -> Summary:
-    """Delete stale rows with all that was made from them, session by session, and make them anew.
+    """Delete stale rows with all that was made from them, session by session, and recompute them.
 
-    An interruption loses nothing: what is deleted and not made yet is made by the next
-    ``vbn populate``.
+    An interruption loses nothing: the next ``vbn populate`` makes what was deleted and not yet recomputed.
 
     Raises
     ------
     ConflictError
-        If rows of tables that are not of this package would go with them.
+        If rows of tables of other packages depend on them.
     """
     stale: dict[str, list[StaleRow]] = {}
     for row in rows:
@@ -82,7 +81,7 @@ def recompute(rows: list[StaleRow], show: Callable[[JobResult], object] = lambda
         with dj.conn().transaction:
             for cls in classes:
                 keys = [row.key for row in stale[cls.__name__] if row.key["session_id"] == session_id]
-                if left := cls & keys:  # some went with the rows above them
+                if left := cls & keys:  # some were deleted with rows that they depend on
                     left.delete(prompt=False, transaction=False)
         for result in runner.run(runner.session_keys([session_id]), classes):
             summary.add(result)
@@ -93,9 +92,9 @@ def recompute(rows: list[StaleRow], show: Callable[[JobResult], object] = lambda
 def withdraw_selections(key: Key) -> int:
     """Delete a session's stale selections of units, with the averages over them; return how many.
 
-    To be called in a transaction, when the session's row has changed: what a filter says of sessions, such
-    as that abnormal ones are left out, holds from then on. The next ``vbn populate`` makes them anew. Where
-    tables of others are made from them they stay, and are stale.
+    Call it in a transaction, when the session's row has changed: filters may depend on it, as by leaving out
+    abnormal sessions. The next ``vbn populate`` makes them again. If tables of other packages depend on them,
+    they stay, and are stale.
     """
     stale = selection.UnitSelection.stale_rows(key).drop(columns="reason").to_dict("records")
     if not stale or _foreign_tables([selection.UnitSelection]):
@@ -105,14 +104,14 @@ def withdraw_selections(key: Key) -> int:
 
 
 def _foreign_tables(above: list[Any]) -> list[str]:
-    """Return the tables of others that are made from some of ours."""
+    """Return the tables of other packages that depend on these."""
     own = {cls().full_table_name for cls in tables()}
     own |= {part for cls in tables() for part in cls().parts()}
     return sorted({name for cls in above for name in cls().descendants()} - own)
 
 
 def _require_nothing_foreign(stale: list[Any]) -> None:
-    """Refuse to delete rows that somebody else's tables were made from."""
+    """Refuse to delete rows that tables of other packages depend on."""
     if foreign := _foreign_tables(stale):
         raise ConflictError(
             f"Tables of others are made from the stale rows and would lose theirs: {', '.join(foreign)}. "

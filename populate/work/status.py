@@ -1,4 +1,4 @@
-"""How far the work is: rows done, waiting, reserved and failed, per table."""
+"""Progress of the work: rows done, and jobs waiting, reserved and failed, per table."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def table_status() -> list[TableStatus]:
 
 
 def _count_files() -> tuple[Counter[str], int]:
-    """Return how many sessions of each kind, and LFP files, are registered, by one question."""
+    """Return the numbers of registered sessions of each kind and of LFP files, by one query."""
     query = (
         f"SELECT CAST(file_kind AS char(16)), count(*) FROM {session.NwbFile().full_table_name} GROUP BY 1 "  # noqa: S608
         f"UNION ALL SELECT 'lfp', count(*) FROM {session.LfpFile().full_table_name}"
@@ -78,7 +78,7 @@ def _count_files() -> tuple[Counter[str], int]:
 
 
 def _count_rows_and_jobs(populated: list[Any]) -> tuple[list[int], list[Counter[str]]]:
-    """Return of each table how many rows it has, and how many jobs in each state, by two questions."""
+    """Return the number of rows of each table, and of its jobs in each state, by two queries."""
     query = dj.conn().query
     counting = " UNION ALL ".join(
         f"SELECT {number}, count(*) FROM {table.full_table_name}"  # noqa: S608
@@ -96,7 +96,7 @@ def _count_rows_and_jobs(populated: list[Any]) -> tuple[list[int], list[Counter[
 
 
 def watched_status() -> Iterator[tuple[str, list[TableStatus], str | None]]:
-    """Yield, as often as asked, where the database is, the states, and what is wrong with the server.
+    """Yield again and again the database, the states of its tables, and any problem of the server.
 
     The states are empty while the server is away.
     """
@@ -108,7 +108,7 @@ def watched_status() -> Iterator[tuple[str, list[TableStatus], str | None]]:
         except (*DRIVER_ERRORS, ServerError) as error:
             if cause_of(error) is not Cause.SERVER:
                 raise
-            states, problem = [], f"The server is away, and is waited for: {shortened(error, 200)}"
+            states, problem = [], f"The server is away; waiting for it: {shortened(error, 200)}"
             with contextlib.suppress(*DRIVER_ERRORS):
                 schemas.disconnect()
         yield place, states, problem
@@ -120,7 +120,7 @@ def _below(*above: Any) -> set[str]:
 
 
 def _n_sets(cls: Any) -> list[int]:
-    """Return how many sets of each parameter table in its key a table is made with."""
+    """Return how many sets of each parameter table in its key a table is computed with."""
     return [len(cls.wanted_sets(table)) for table in cls.parameters()]
 
 
@@ -164,7 +164,7 @@ def as_dicts(items: list[Any]) -> list[dict[str, Any]]:
 
 
 def imported_counts() -> dict[int, str]:
-    """Return per session how much of it is imported: ``all``, or ``3 of 8 tables``; absent if nothing is."""
+    """Return how much of each session is imported: ``all``, or ``3 of 8 tables``; absent if nothing is."""
     kinds = dict(zip(*session.NwbFile.to_arrays("session_id", "file_kind"), strict=True))
     imported = [cls for cls in tables(dj.Imported) if list(cls().primary_key) == SESSION_KEY]
     done: dict[int, int] = {}
@@ -180,7 +180,7 @@ def imported_counts() -> dict[int, str]:
 
 
 def _is_for(cls: Any, kind: str) -> bool:
-    """Tell whether sessions of a kind have entries of an imported table, without being asked for."""
+    """Return whether an imported table has entries by default for sessions of a kind."""
     if getattr(cls, "is_optional", False):
         return False
     return kind == "recording" or cls not in (ecephys.Recording, stimulus.OptoStimulation)

@@ -1,7 +1,7 @@
-"""A worker: a process that makes what is missing, waits for more, and ends when it is asked to.
+"""A worker: a process that makes missing entries, waits for more work, and ends on request.
 
-Any number of them on any number of machines share the work through the job tables. A worker outlives
-its connection: when the server or the store is away, it waits and goes on.
+Any number of workers on any number of machines share the work through the job tables. A worker survives the
+loss of its connection: while the server or the store is away, it waits.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ OUTAGE = JobPatience(tries=0, first_wait_s=1.0, longest_wait_s=60.0)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a worker shall do.
+    """What a worker does.
 
     Parameters
     ----------
-    tables, sessions : names and numbers; all, if empty.
+    tables, sessions : names and ids; all, if empty.
     until_idle : whether to end when there is nothing left to do.
-    poll_s : pause between two looks for new work.
-    tries : how often a job that fails for now is tried.
-    max_memory_bytes : limit of this process, None without one.
+    poll_s : pause between two checks for new work.
+    tries : how often a job that fails temporarily is tried.
+    max_memory_bytes : limit of this process, None for no limit.
     prefix : beginning of the schemas' names, None for the configured one.
     """
 
@@ -56,20 +56,20 @@ class Plan:
 
 
 def work(plan: Plan, report: Report, should_stop: Callable[[], bool] = lambda: False) -> None:
-    """Work until asked to stop, or until there is nothing left to do if the plan says so.
+    """Work until requested to stop or, if the plan says so, until there is nothing left to do.
 
     Parameters
     ----------
     plan : what to do.
-    report : is told what happens.
-    should_stop : asked between jobs and while waiting.
+    report : called for each event.
+    should_stop : called between jobs and while waiting.
 
     Raises
     ------
     KeyboardInterrupt
         After the current job was rolled back; `populate.work.interruption.Terminated` on SIGTERM.
     ServerError, StoreError
-        If they cannot be used at all; with ``until_idle`` also when they stay away.
+        If server or store cannot be used at all; with ``until_idle`` also if they stay away.
     NotFoundError, SettingError
         If sessions, tables or settings are wrong.
     """
@@ -78,7 +78,7 @@ def work(plan: Plan, report: Report, should_stop: Callable[[], bool] = lambda: F
     while not should_stop():
         try:
             schemas.connect(plan.prefix)
-            _Shift(plan, report, should_stop, outages.over).run()
+            _WorkOnConnection(plan, report, should_stop, outages.over).run()
         except (*DRIVER_ERRORS, ServerError, StoreError) as error:
             outages.wait_after(error)
         else:
@@ -86,19 +86,19 @@ def work(plan: Plan, report: Report, should_stop: Callable[[], bool] = lambda: F
 
 
 def limit_memory(limit_bytes: int | None) -> None:
-    """Let this process have no more memory of its own; files that are mapped into it do not count.
+    """Limit the private memory of this process; files that are mapped into it do not count.
 
     Raises
     ------
     SettingError
-        If the system knows no such limit, or if it is too small to work with.
+        If the system has no such limit, or the limit is too small to work with.
     """
     if limit_bytes is None:
         return
     try:
         import resource
 
-        with open("/proc/self/statm") as file:  # noqa: PTH123 - no file of ours
+        with open("/proc/self/statm") as file:  # noqa: PTH123 - not a file of ours
             used = int(file.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
     except (ImportError, OSError) as error:
         raise SettingError("--max-memory works on Linux only. Use fewer --processes instead.") from error
@@ -109,14 +109,14 @@ def limit_memory(limit_bytes: int | None) -> None:
 
 
 def nap(seconds: float, should_stop: Callable[[], bool]) -> None:
-    """Sleep, looking now and then whether to stop."""
+    """Sleep, checking now and then whether to stop."""
     end = time.monotonic() + seconds
     while not should_stop() and (left := end - time.monotonic()) > 0:
         time.sleep(min(left, LONGEST_NAP_S))
 
 
 class _Outages:
-    """Waits while the server or the store is away, longer each time."""
+    """Waits while the server or the store is away, longer after each failure."""
 
     def __init__(self, plan: Plan, report: Report, should_stop: Callable[[], bool]) -> None:
         self._plan, self._report, self._should_stop = plan, report, should_stop
@@ -124,13 +124,13 @@ class _Outages:
         self._since = 0.0
 
     def over(self) -> None:
-        """Take note that all is well again."""
+        """Record that the outage is over."""
         if self._failures:
             self._report("back", duration_s=round(time.monotonic() - self._since, 3))
         self._failures = 0
 
     def wait_after(self, error: Exception) -> None:
-        """Wait, and let go of the connection; raise the error in words if waiting does not help."""
+        """Wait, without the connection; raise the error for people if waiting does not help."""
         cause = cause_of(error)
         if cause not in (Cause.SERVER, Cause.LOCK, Cause.STORE):
             if isinstance(error, ServerError | StoreError):
@@ -150,79 +150,83 @@ class _Outages:
 
 
 def _disconnect() -> None:
-    """Forget the connection, so that the next one is a new one."""
+    """Close the connection, so that the next one is new."""
     try:
         schemas.disconnect()
     except DRIVER_ERRORS:
-        schemas.disconnect()  # the driver complains once of a connection that is closed already
+        schemas.disconnect()  # the driver raises once if the connection is closed already
 
 
-class _Shift:
+class _WorkOnConnection:
     """The work on one connection."""
 
     def __init__(
-        self, plan: Plan, report: Report, should_stop: Callable[[], bool], all_is_well: Callable[[], None]
+        self, plan: Plan, report: Report, should_stop: Callable[[], bool], on_success: Callable[[], None]
     ) -> None:
-        self._plan, self._report, self._all_is_well = plan, report, all_is_well
+        self._plan, self._report, self._on_success = plan, report, on_success
         self._should_stop = should_stop
         self._tables = [jobs.prepared(cls) for cls in runner.populated_tables(plan.tables)]
         self._patience = JobPatience(plan.tries, 1.0, 60.0, waits_for_store=True)
-        runner.session_keys(plan.sessions)  # complains of those that are not registered
+        runner.session_keys(plan.sessions)  # raises if one is not registered
 
     def run(self) -> None:
-        """Work and wait until asked to stop, or until idle."""
-        with files.closing_file(), noticing_interruptions() as interruptions, interruptions.come_first():
+        """Work and wait until requested to stop, or until idle."""
+        with (
+            files.closing_file(),
+            noticing_interruptions() as interruptions,
+            interruptions.raised_before_errors(),
+        ):
             for table in self._tables:
                 table.jobs.forget_vanished()
             for lost in runner.settle_lost(self._tables, self._patience):
-                self._tell(lost)
-            told = -1
+                self._report_job(lost)
+            last_waited_for = -1
             while not self._should_stop():
                 runner.require_writable_store()
-                has_worked = self._work_off(interruptions)
-                left = self._look()
+                has_worked = self._make_due(interruptions)
+                left = self._open_jobs()
                 if not left and self._plan.until_idle:
                     self._report("stopped", reason="idle")
                     return
                 waited_for = sum(state.reserved for state in left.values())
-                if has_worked or waited_for != told:  # not at every look
+                if has_worked or waited_for != last_waited_for:  # not at every check
                     self._report("idle", count=waited_for or None)
-                told = waited_for
-                self._all_is_well()
+                last_waited_for = waited_for
+                self._on_success()
                 nap(_pause_s(left, self._plan.poll_s), self._should_stop)
                 interruptions.raise_swallowed()
 
-    def _work_off(self, interruptions: Interruptions) -> bool:
-        """Make what can be made now, session after session; tell whether anything was."""
-        fruitless: set[int] = set()
+    def _make_due(self, interruptions: Interruptions) -> bool:
+        """Do the jobs that can be done now, session by session; return whether any was."""
+        blocked: set[int] = set()
         has_begun = has_done = False
         while not self._should_stop():
             if returned := reservations.return_dead(self._tables):
                 self._report("reservations_returned", count=returned)
-            number = _choose(self._look(), fruitless)
+            number = _choose(self._open_jobs(), blocked)
             if number is None:
                 break
             if not has_begun:
                 has_begun = True
                 self._report("work_found", count=self._n_missing())
             done = self._work_on(number, interruptions)
-            fruitless = set() if done else fruitless | {number}
+            blocked = set() if done else blocked | {number}
             has_done |= done > 0
         if has_done:
             runner.count_rows(self._tables)
-        if fruitless:  # jobs that were there and could not be made, nor had by another: is there an entry?
+        if blocked:  # due jobs that nobody could do: their entries may exist already
             for table in self._tables:
                 table.jobs.forget_vanished()
         return has_done
 
     def _n_missing(self) -> int:
-        """Return how many entries of these tables are missing, in all sessions."""
+        """Return how many entries of these tables are missing, over all sessions."""
         names = {type(table).__name__ for table in self._tables}
         states = [state for state in status.table_status() if state.table in names]
         return sum(max(state.total - state.done - state.errors, 0) for state in states)
 
     def _work_on(self, number: int, interruptions: Interruptions) -> int:
-        """Make what a session lacks; return how many jobs ended here."""
+        """Make the missing entries of a session; return how many jobs ended here."""
         ended = 0
         (key,) = runner.session_keys([number])
 
@@ -233,20 +237,20 @@ class _Shift:
             key, self._tables, self._patience, should_stop=self._should_stop, announce=announce
         ):
             ended += 1
-            self._tell(result)
+            self._report_job(result)
             if result.outcome is Outcome.DONE:
-                self._all_is_well()
+                self._on_success()
             interruptions.raise_swallowed()
         return ended
 
-    def _look(self) -> dict[int, OpenJobs]:
-        """Add what can be made now to the job tables, and return what is open, per session."""
+    def _open_jobs(self) -> dict[int, OpenJobs]:
+        """Add the jobs that can be done now to the job tables, and return the open ones per session."""
         sessions = [{"session_id": number} for number in self._plan.sessions]
         for table in self._tables:
             table.jobs.add_missing(sessions or True)
         return jobs.open_jobs(self._tables, self._plan.sessions)
 
-    def _tell(self, result: JobResult) -> None:
+    def _report_job(self, result: JobResult) -> None:
         events = {Outcome.DONE: "job_done", Outcome.FAILED: "job_failed", Outcome.TRIED: "job_retry"}
         self._report(
             events[result.outcome],
@@ -260,17 +264,17 @@ class _Shift:
         )
 
 
-def _choose(states: dict[int, OpenJobs], fruitless: set[int]) -> int | None:
-    """Return a session with work, rather one that nobody works on; None if there is none.
+def _choose(states: dict[int, OpenJobs], blocked: set[int]) -> int | None:
+    """Return a session with work, preferably one that nobody works on; None if there is none.
 
-    At random, so that workers who begin together spread over the sessions.
+    The choice is random, so that workers that start together spread over the sessions.
     """
-    with_work = [number for number, state in states.items() if state.due and number not in fruitless]
+    with_work = [number for number, state in states.items() if state.due and number not in blocked]
     free = [number for number in with_work if not states[number].reserved]
     return secrets.choice(free or with_work) if with_work else None
 
 
 def _pause_s(states: dict[int, OpenJobs], poll_s: float) -> float:
-    """Return how long to wait for work: until the next look, or until a job may be tried again."""
+    """Return how long to wait: until the next check for work, or until a job may be tried again."""
     waits: Sequence[float] = [s.next_due_in_s for s in states.values() if s.next_due_in_s is not None]
     return min([poll_s, *(max(wait, 0.05) for wait in waits)])

@@ -1,4 +1,4 @@
-"""What a worker tells of its work: lines for people or services, and a bar on a terminal."""
+"""The log of a worker: lines for people or services, and a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tqdm import tqdm
 Event = dict[str, Any]
 Report = Callable[..., None]
 
-# What is told in text; the jobs that go well are a bar on a terminal, and lines elsewhere.
+# Events that are not printed; on a terminal a progress bar stands for jobs that succeed.
 QUIET_ON_A_TERMINAL = frozenset({"work_found", "job_started", "job_done", "idle"})
 QUIET_IN_TEXT = frozenset({"job_started", "idle"})
 
@@ -32,20 +32,20 @@ def reporter(send: Callable[[Event], None]) -> Report:
 
 
 def json_log(event: Event) -> None:
-    """Write an event as one line of JSON, in one piece."""
+    """Print an event as one line of JSON, in one write."""
     sys.stdout.write(json.dumps(event, default=str) + "\n")
     sys.stdout.flush()
 
 
 class TextLog:
-    """Writes events for people: a bar with the jobs on a terminal, else a line per job."""
+    """Prints events for people: on a terminal with a progress bar of jobs, else a line per job."""
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
         self._bar = tqdm(unit="job", disable=not self._is_terminal)
 
     def __call__(self, event: Event) -> None:
-        """Show an event."""
+        """Print an event, or show it in the progress bar."""
         name = event["event"]
         if name == "job_started":
             self._bar.set_description(f"{event['key'].get('session_id')} {event['table']}")
@@ -57,11 +57,11 @@ class TextLog:
         elif name == "idle":
             self._bar.set_description("idle")
         if name not in (QUIET_ON_A_TERMINAL if self._is_terminal else QUIET_IN_TEXT):
-            tqdm.write(f"{event['time'][:19]}Z {in_words(event)}", file=sys.stdout)
+            tqdm.write(f"{event['time'][:19]}Z {as_text(event)}", file=sys.stdout)
             sys.stdout.flush()
 
 
-def in_words(event: Event) -> str:
+def as_text(event: Event) -> str:
     """Return an event as a line of text."""
     words = [str(event["event"]).replace("_", " ")]
     if "table" in event:

@@ -1,8 +1,8 @@
-"""Tests that the analyses share, over many units at once.
+"""Statistical tests that several analyses use, vectorized over units.
 
-A *row* is one unit (or whatever is tested once), its columns are the paired observations. Rows in which
-nothing can be tested give NaN or 1 as each function says, never a warning. Counts are small whole numbers, so
-that most of them are tied; ranks of ties are their mean rank throughout.
+A *row* is one unit (or whatever is tested), its columns are the paired observations. Rows in which nothing
+can be tested yield NaN or 1, as documented, and no warning. Counts are small integers with many ties; ties
+get their mean rank.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from vbn.analysis.spikes.trains import Floats, Integers
 
-MAX_EXACT_PAIRS = 50  # as scipy.stats.wilcoxon
-_DECIMALS = 9  # equal differences of rates must stay ties after a division
+MAX_EXACT_PAIRS = 50  # as in scipy.stats.wilcoxon
+_DECIMALS = 9  # equal differences of rates must remain ties after division
 
 
 def one_sided_signed_rank_p_values(differences: ArrayLike) -> Floats:
@@ -26,10 +26,10 @@ def one_sided_signed_rank_p_values(differences: ArrayLike) -> Floats:
 
     Returns
     -------
-    (n_rows,) p-value of the normal approximation without continuity correction, zero differences dropped; 1
-    where all differences are zero; NaN throughout when there are no pairs.
+    (n_rows,) p-values of the normal approximation without continuity correction, zero differences dropped; 1
+    where all differences are zero; all NaN if there are no pairs.
     """
-    from scipy.stats import wilcoxon  # takes half a second
+    from scipy.stats import wilcoxon  # import takes half a second
 
     values = np.asarray(differences, dtype=np.float64).round(_DECIMALS)
     if values.size == 0:
@@ -45,7 +45,7 @@ def exact_signed_rank_p_values(differences: ArrayLike) -> Floats:
 
     Parameters
     ----------
-    differences : (n_rows, n_pairs), second less first; NaN pairs are left out.
+    differences : (n_rows, n_pairs), second minus first; NaN pairs are left out.
 
     Returns
     -------
@@ -55,8 +55,8 @@ def exact_signed_rank_p_values(differences: ArrayLike) -> Floats:
     Notes
     -----
     Differences of 0 are dropped (``zero_method="wilcox"`` of `scipy.stats.wilcoxon`). Up to 50 pairs the
-    distribution over all signs is exact, with ties as they are; above, the normal approximation
-    with the variance corrected for ties, without continuity correction. SciPy's ``method="auto"`` gives the
+    distribution over all signs is exact, including ties; above that, the normal approximation is used, with
+    variance corrected for ties and without continuity correction. SciPy's ``method="auto"`` gives the
     same, except for 14 to 50 pairs with ties or zeros, where it falls back to the approximation.
     """
     pairs = np.asarray(differences, dtype=np.float64)
@@ -82,7 +82,7 @@ def _two_sided(differences: Floats) -> float:
 
 
 def _exact_tails(doubled_ranks: Integers, positive: int) -> tuple[float, float]:
-    """P(sum of positive ranks >= observed) and P(<= observed), every rank having either sign alike."""
+    """Return P(sum of positive ranks >= observed) and P(<= observed), either sign being equally likely."""
     probability = np.zeros(int(doubled_ranks.sum()) + 1)
     probability[0] = 1.0
     reached = 0
@@ -105,13 +105,13 @@ def kruskal_wallis_p_values(counts: ArrayLike, group: ArrayLike) -> Floats:
 
     Parameters
     ----------
-    counts : (n_units, n_events) whole numbers >= 0.
-    group : (n_events,) whole numbers >= 0, the same for events of one group.
+    counts : (n_units, n_events) integers >= 0.
+    group : (n_events,) integers >= 0, equal for events of one group.
 
     Returns
     -------
     (n_units,) p-values
-        Of the chi-square approximation, corrected for ties (`scipy.stats.kruskal`). With two groups this
+        From the chi-square approximation, corrected for ties (`scipy.stats.kruskal`). With two groups this
         is the Mann-Whitney test without continuity correction. 1 where all counts are equal; NaN with
         fewer than two groups.
     """
@@ -146,8 +146,8 @@ def benjamini_hochberg(p_values: ArrayLike) -> Floats:
 
     Returns
     -------
-    (n_tests,) the smallest false discovery rate at which each test is rejected; NaN where nothing was
-    tested, and these do not count as tests.
+    (n_tests,) the smallest false discovery rate at which each null hypothesis is rejected; NaN where nothing
+    was tested, which does not count as a test.
 
     Raises
     ------
@@ -168,21 +168,21 @@ def benjamini_hochberg(p_values: ArrayLike) -> Floats:
 def rate_excess_p_values(
     n_here: ArrayLike, n_elsewhere: ArrayLike, exposure_here: ArrayLike, exposure_elsewhere: ArrayLike
 ) -> Floats:
-    """Test whether spikes are denser here than elsewhere: the exact test of two Poisson rates.
+    """Test whether the spike rate is higher here than elsewhere: exact test of two Poisson rates.
 
     Parameters
     ----------
     n_here, n_elsewhere : (n_rows,) numbers of spikes.
-    exposure_here, exposure_elsewhere : seconds in which they were counted, each a number or (n_rows,).
+    exposure_here, exposure_elsewhere : durations of the counts (s), each a number or (n_rows,).
 
     Returns
     -------
-    (n_rows,) one-sided p-value; 1 where there is no spike here; NaN without any exposure.
+    (n_rows,) one-sided p-values; 1 where there is no spike here; NaN where total exposure is zero.
 
     Notes
     -----
-    Given their sum, the spikes here are binomial with the share of the exposure (Przyborowski & Wilenski
-    1940).
+    Given their sum, the number of spikes here is binomial, with the share of the exposure as probability
+    (Przyborowski & Wilenski 1940).
     """
     here, elsewhere = np.asarray(n_here, np.float64), np.asarray(n_elsewhere, np.float64)
     inside, outside = np.asarray(exposure_here, np.float64), np.asarray(exposure_elsewhere, np.float64)
@@ -197,7 +197,7 @@ def rate_excess_p_values(
 
 
 def row_medians(values: ArrayLike) -> Floats:
-    """Median of every row without its NaN: (n_rows, n) to (n_rows,); NaN for rows without a number."""
+    """Return the median of each row, ignoring NaN: (n_rows, n) to (n_rows,); NaN for rows of NaN only."""
     table = np.sort(np.asarray(values, dtype=np.float64), axis=1)  # NaN sorts last
     n_known = np.count_nonzero(~np.isnan(table), axis=1)
     if table.shape[1] == 0:

@@ -1,7 +1,7 @@
-"""Downloading files of the release, so that under a file's name there is never anything but that file.
+"""Downloading files of the release, so that a file's name never refers to anything but that file.
 
-A file grows as ``<name>.part`` and gets its name when the blake2b hash of what is on the disk is the
-manifest's. Parts survive whatever ends the program; the next call goes on from them.
+A file is written as ``<name>.part`` and gets its name when the blake2b hash of the file on disk agrees with
+the manifest. Parts survive the end of the program; the next call resumes them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PRESENT, DOWNLOADED, FAILED = "present", "downloaded", "failed"
 DOWNLOADING, CHECKING = "downloading", "checking"
 COPY_BYTES = 2**20
 MARGIN_BYTES = 2**28
-"""Left free on the disk, so that whatever else writes there does not fail when the downloads end."""
+"""Space to leave free on the disk, so that other programs can still write there."""
 
 REPORT_S = 0.1
 POLL_S = 0.2
@@ -43,15 +43,15 @@ STOP_S = 1.0
 
 @dataclass(frozen=True)
 class Download:
-    """A file to get.
+    """A file to download.
 
     Parameters
     ----------
-    url : where it is: a URL, or the path of a file in a folder that holds the release.
-    target : where it goes.
-    size_bytes : its length.
-    blake2b : hash of its content, hexadecimal.
-    kind, session_id, probe_name : what it is, for showing; as of `vbn.release.NamedFile`, or ``table``.
+    url : source: a URL, or the path of a file in a folder that holds the release.
+    target : where to write it.
+    size_bytes : its size.
+    blake2b : hash of its content, in hexadecimal.
+    kind, session_id, probe_name : description for display; as in `vbn.release.NamedFile`, or ``table``.
     """
 
     url: str
@@ -64,12 +64,12 @@ class Download:
 
     @property
     def part(self) -> Path:
-        """Where it grows."""
+        """Path of the incomplete file."""
         return self.target.with_name(self.target.name + ".part")
 
     @property
     def bytes_there(self) -> int:
-        """How much of it is there, in a file or a part whose length may be right."""
+        """Number of bytes present, in a file of the right size or in a part."""
         if _size_of(self.target) == self.size_bytes:
             return self.size_bytes
         part_bytes = _size_of(self.part) or 0
@@ -78,9 +78,9 @@ class Download:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one file is: ``done_bytes`` of it are on the disk, or are checked.
+    """Progress of one file: ``done_bytes`` of it are on the disk, or are checked.
 
-    The status is ``downloading``, ``checking`` (its hash), and at last ``present`` (it was there),
+    The status is ``downloading``, ``checking`` (its hash), and finally ``present`` (it was there before),
     ``downloaded`` or ``failed``.
     """
 
@@ -91,13 +91,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one file.
+    """The result for one file.
 
     Parameters
     ----------
     download : the file.
     status : ``present``, ``downloaded`` or ``failed``.
-    received_bytes : how much came, including what was of no use.
+    received_bytes : number of bytes received, including unused ones.
     error : why it failed, None if it did not.
     """
 
@@ -108,7 +108,7 @@ class Result:
 
 
 class _Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """Another thread wants this one to end."""
+    """The thread was requested to end."""
 
 
 def download(
@@ -121,39 +121,38 @@ def download(
     check_again: bool = False,
     margin_bytes: int = MARGIN_BYTES,
 ) -> list[Result]:
-    """Get files.
+    """Download files.
 
     Parameters
     ----------
     downloads : the files, each target once.
-    workers : how many at the same time.
+    workers : number of simultaneous downloads.
     progress : called now and then, by one thread at a time, but not the caller's.
-    patience : how long to insist, of servers.
-    cache_folder : where AllenSDK's record of downloads is kept, None for no record.
-    check_again : whether the hash of files that are there is computed also when the record vouches for
-        them.
-    margin_bytes : what must stay free on the disk.
+    patience : retries and timeouts of requests.
+    cache_folder : folder of AllenSDK's record of downloads, None for no record.
+    check_again : whether to compute the hash of existing files even if the record has it.
+    margin_bytes : space that must stay free on the disk.
 
     Returns
     -------
     list of Result
-        One for each file, in order. A file that fails does not hinder the others.
+        One for each file, in order. A file that fails does not stop the others.
 
     Raises
     ------
     SettingError
-        The disk has no room for all that is missing; nothing was downloaded.
+        The disk has not enough space for the missing files; nothing was downloaded.
     ValueError
         Two files have the same target, or there is no worker.
     KeyboardInterrupt
-        As it came; the parts stay.
+        On Ctrl-C; the parts stay.
 
     Notes
     -----
-    A file that is there counts as present if it has the right length and the record vouches for it, or
-    else its hash agrees; any other content is replaced, when its successor is complete. A download whose
-    hash is wrong is deleted and repeated once, from its beginning; one that went on from an old part may be
-    repeated once more, because that part may have been the fault.
+    A file counts as present if it has the right size, and the record has its hash or its computed hash
+    agrees; any other content is replaced once its replacement is complete. A download with a wrong hash is
+    deleted and repeated once from the beginning; one that resumed an old part may be repeated once more,
+    because that part may have been wrong.
     """
     if len({job.target for job in downloads}) != len(downloads):
         raise ValueError("two downloads have the same target.")
@@ -162,16 +161,16 @@ def download(
     _require_space(downloads, margin_bytes)
     record = Record(cache_folder) if cache_folder else None
     recorded = record.read() if record and not check_again else {}
-    return _Crew(progress, patience or Patience(), record, recorded).run(downloads, workers)
+    return _Downloader(progress, patience or Patience(), record, recorded).run(downloads, workers)
 
 
 def missing_bytes(downloads: Sequence[Download]) -> int:
-    """Say how many bytes are still to come, not counting what parts and files of the right length hold."""
+    """Return the number of missing bytes, not counting parts and files of the right size."""
     return sum(job.size_bytes - job.bytes_there for job in downloads)
 
 
 def _size_of(path: Path) -> int | None:
-    """Give a file's length, None if there is none."""
+    """Return the size of a file, None if it does not exist."""
     try:
         return path.stat().st_size if path.is_file() else None
     except OSError:
@@ -179,7 +178,7 @@ def _size_of(path: Path) -> int | None:
 
 
 def _require_space(downloads: Sequence[Download], margin_bytes: int) -> None:
-    """Refuse to begin what cannot be ended."""
+    """Raise SettingError unless the disk has enough space."""
     needed = missing_bytes(downloads)
     if not needed:
         return
@@ -193,8 +192,8 @@ def _require_space(downloads: Sequence[Download], margin_bytes: int) -> None:
 
 
 @dataclass
-class _Crew:
-    """Threads that work through a list of files; ``recorded`` are the hashes that need no other witness."""
+class _Downloader:
+    """Threads that download a list of files; ``recorded`` are the hashes of files that need no check."""
 
     progress: Callable[[Progress], object] | None
     patience: Patience
@@ -205,12 +204,12 @@ class _Crew:
     reported: dict[Path, float] = field(default_factory=dict)
 
     def run(self, downloads: Sequence[Download], workers: int) -> list[Result]:
-        """Work through the list; give the results in its order."""
+        """Download the files; return the results in their order."""
         waiting: queue.SimpleQueue[tuple[Download, Future[Result]]] = queue.SimpleQueue()
         results: list[Future[Result]] = [Future() for _ in downloads]
         for pair in zip(downloads, results, strict=True):
             waiting.put(pair)
-        # Daemons, because a thread that waits for a server must not hold up the program's end.
+        # Daemons, because a thread that waits for a server must not delay the end of the program.
         threads = [
             threading.Thread(target=self._work, args=(waiting,), daemon=True)
             for _ in range(min(workers, len(downloads)))
@@ -231,17 +230,17 @@ class _Crew:
         return [result.result() for result in results]
 
     def _work(self, waiting: queue.SimpleQueue[tuple[Download, Future[Result]]]) -> None:
-        """Get one file after another until there are no more."""
+        """Download one file after another until none is left."""
         with contextlib.suppress(queue.Empty):
             while not self.stop.is_set():
                 job, result = waiting.get_nowait()
                 try:
                     result.set_result(self._get_or_fail(job))
-                except BaseException as error:  # noqa: BLE001 - raised again where the caller sees it
+                except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
                     result.set_exception(error)
 
     def _get_or_fail(self, job: Download) -> Result:
-        """Get a file; what hinders only this one becomes a result."""
+        """Download a file; an error that concerns only this file becomes a result."""
         with closing(self._open_source(job.url)) as source:
             try:
                 result = Result(job, self._get(job, source), source.bytes_received)
@@ -258,7 +257,7 @@ class _Crew:
         return result
 
     def _get(self, job: Download, source: RangeReader | _LocalFile) -> str:
-        """Get a file, and say whether it was there."""
+        """Download a file; return whether it was present or downloaded."""
         if self._is_present(job):
             return PRESENT
         job.target.parent.mkdir(parents=True, exist_ok=True)
@@ -274,14 +273,14 @@ class _Crew:
                 )
             fresh_tries = 0
             while fresh_tries < 2:
-                went_on = self._fill(job, source, file)
+                resumed = self._fill(job, source, file)
                 found = content_hash(job.part, partial(self._report_some, job, CHECKING))
                 if found == job.blake2b:
                     job.part.replace(job.target)
-                    self._enter(job)
+                    self._record_hash(job)
                     return DOWNLOADED
                 file.truncate(0)
-                fresh_tries += not went_on
+                fresh_tries += not resumed
         raise NotReadableError(
             job.url,
             f"what was downloaded is not what the manifest says (blake2b {found[:12]}... instead of "
@@ -290,22 +289,22 @@ class _Crew:
         )
 
     def _is_present(self, job: Download) -> bool:
-        """Tell whether the file is there, with the right content."""
+        """Return whether the file exists with the right content."""
         if _size_of(job.target) != job.size_bytes:
             return False
         if self.recorded.get(str(job.target.resolve())) == job.blake2b:
             return True
         if content_hash(job.target, partial(self._report_some, job, CHECKING)) != job.blake2b:
             return False
-        self._enter(job)
+        self._record_hash(job)
         return True
 
-    def _enter(self, job: Download) -> None:
+    def _record_hash(self, job: Download) -> None:
         if self.record:
             self.record.add(job.target, job.blake2b)
 
     def _fill(self, job: Download, source: RangeReader | _LocalFile, file: BinaryIO) -> bool:
-        """Bring the part to its full length, and say whether it went on from an old one."""
+        """Complete the part; return whether an old one was resumed."""
         start = file.seek(0, os.SEEK_END)
         if start > job.size_bytes:
             file.truncate(0)
@@ -329,12 +328,12 @@ class _Crew:
         return _LocalFile(Path(url))
 
     def _sleep(self, seconds: float) -> None:
-        """Wait, but not when the end is wanted."""
+        """Wait, unless the thread is requested to end."""
         if self.stop.wait(seconds):
             raise _Stopped
 
     def _report_some(self, job: Download, status: str, done_bytes: int) -> None:
-        """Report now and then, and end the thread when that is wanted."""
+        """Report now and then; end the thread if that was requested."""
         if self.stop.is_set():
             raise _Stopped
         now = time.monotonic()
@@ -355,7 +354,7 @@ def _locked_part(job: Download) -> Iterator[BinaryIO]:
     Raises
     ------
     FileError
-        Another process downloads the file.
+        Another process is downloading the file.
     """
     with job.part.open("ab") as file:
         if fcntl is not None:
@@ -373,7 +372,7 @@ def _locked_part(job: Download) -> Iterator[BinaryIO]:
 
 
 class _LocalFile:
-    """A file in a folder that holds the release, read as a `RangeReader` reads; open only meanwhile."""
+    """A file in a folder that holds the release, with the interface of `RangeReader`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -401,12 +400,12 @@ class _LocalFile:
 
 
 def local_size(path: Path) -> int:
-    """Give the length of a file in a folder that holds the release.
+    """Return the size of a file in a folder that holds the release.
 
     Raises
     ------
     NotReadableError
-        It is not there.
+        It cannot be read.
     """
     try:
         return path.stat().st_size

@@ -1,1 +1,1 @@
-"""Web servers: requests that are tried again, and files read by ranges."""
+"""Access to web servers: requests with retries, and reading files by ranges."""

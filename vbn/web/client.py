@@ -1,8 +1,8 @@
-"""Asking web servers over HTTP(S), again when it fails for now.
+"""Requests over HTTP(S), repeated after temporary failures.
 
-A *try* is one request. It fails *for now* (`Transient`: a dropped or stalled connection, an overloaded
-server) and is repeated with growing waits, or for good (`vbn.errors.NotReadableError`). The next function
-here must keep the two apart: an overloaded server is never taken for an absent file.
+A *try* is one request. It fails temporarily (`Transient`: a dropped or stalled connection, an overloaded
+server) and is repeated with increasing waits, or permanently (`vbn.errors.NotReadableError`). All functions
+here must distinguish the two: an overloaded server is never taken for a missing file.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BUCKET_HOSTS = {"visual-behavior-neuropixels-data": "s3.us-west-2.amazonaws.com"}
-"""Hosts of buckets whose region is known; others are found by the general host."""
+"""Hosts of buckets whose region is known; others use the general host."""
 
 
-class Transient(Exception):  # noqa: N818 - it is no error yet: the try is repeated
+class Transient(Exception):  # noqa: N818 - not an error yet: the try is repeated
     """A try failed and may succeed when repeated.
 
     Parameters
     ----------
     reason : what happened.
-    wait_s : how long the server asks to wait, None if it does not say.
-    progressed : whether the try brought something.
+    wait_s : wait that the server requests, None if it requests none.
+    progressed : whether the try received data.
     """
 
     def __init__(self, reason: str, wait_s: float | None = None, *, progressed: bool = False) -> None:
@@ -43,15 +43,14 @@ class Transient(Exception):  # noqa: N818 - it is no error yet: the try is repea
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to insist.
+    """Retries and timeouts of requests.
 
     Parameters
     ----------
-    tries : how often a request is made in all before it is given up; a try that brought something does
-        not count.
-    timeout_s : seconds without an answer or a byte after which a try has failed.
+    tries : number of tries before a request is given up; tries that received data do not count.
+    timeout_s : seconds without an answer or a byte after which a try fails.
     first_wait_s, longest_wait_s : pause after the first failure, doubled after each further one.
-    slowest_bytes_per_s : a connection slower than this over 15 s has failed.
+    slowest_bytes_per_s : a connection slower than this over 15 s fails.
     """
 
     tries: int = 6
@@ -61,34 +60,34 @@ class Patience:
     slowest_bytes_per_s: float = 1000.0
 
     def wait_s(self, failures: int, asked_s: float | None) -> float:
-        """Give the pause after a number of failures, or what the server asks for, within bounds."""
+        """Return the pause after a number of failures, or the one that the server requests, within bounds."""
         own = self.first_wait_s * 2.0 ** max(failures - 1, 0)
         return min(self.longest_wait_s, own if asked_s is None else max(asked_s, own))
 
 
 def is_url(text: object) -> bool:
-    """Tell whether something names a file on the web (``http://``, ``https://`` or ``s3://``)."""
+    """Return whether something names a file on the web (``http://``, ``https://`` or ``s3://``)."""
     return str(text).lower().startswith(("http://", "https://", "s3://"))
 
 
 def http_url(url: str) -> str:
-    """Give the address to ask for a file, its blanks and control characters escaped.
+    """Return the address of a file, with blanks and control characters escaped.
 
     Parameters
     ----------
-    url : ``http(s)://...``, or ``s3://bucket/key`` of a public bucket. Buckets are sought at the endpoint in
-        ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` (AWS's own variables), else at Amazon.
+    url : ``http(s)://...``, or ``s3://bucket/key`` of a public bucket. The endpoint of buckets is
+        ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` (AWS's own variables), else Amazon's.
 
     Raises
     ------
     ValueError
-        The text is no such URL.
+        The text is not such a URL.
     """
     from urllib3.util import Url, parse_url
 
     bucket, _, key = url[len("s3://") :].partition("/")
     try:
-        # The key is no URL yet: what would separate parts of a URL belongs to it.
+        # The key is not part of a URL yet: separators of URLs belong to it.
         is_s3 = url.lower().startswith("s3://") and bucket
         parts = parse_url(_bucket_url(bucket) + urllib.parse.quote(key) if is_s3 else url)
     except ValueError:
@@ -99,19 +98,19 @@ def http_url(url: str) -> str:
 
 
 def _bucket_url(bucket: str) -> str:
-    """Give the address of a public bucket, with a slash at its end."""
+    """Return the address of a public bucket, with a trailing slash."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:
         return f"{endpoint.rstrip('/')}/{bucket}/"
     host = BUCKET_HOSTS.get(bucket, "s3.amazonaws.com")
-    # Certificates cover one level below the host only, so names with dots go into the path.
+    # Certificates cover only one level below the host, so names with dots go into the path.
     return f"https://{host}/{bucket}/" if "." in bucket else f"https://{bucket}.{host}/"
 
 
 def with_retries(
     action: Callable[[], T], url: str, patience: Patience, sleep: Callable[[float], object] = time.sleep
 ) -> T:
-    """Repeat what fails for now (raises `Transient`), and return what it returns at last.
+    """Repeat a function while it raises `Transient`, and return its result.
 
     Raises
     ------
@@ -134,7 +133,7 @@ def with_retries(
 
 
 def refused(url: str, response: BaseHTTPResponse) -> NotReadableError:
-    """Make the error for an answer that repeating does not better."""
+    """Return the error for an answer that would be the same on another try."""
     status = f"the server answered {response.status} {response.reason or ''}".strip()
     if response.status in (404, 410):
         return AbsentError(url, f"there is no such file ({status}).", "Check the URL.")
@@ -148,19 +147,19 @@ def refused(url: str, response: BaseHTTPResponse) -> NotReadableError:
 def read_all(
     url: str, patience: Patience | None = None, *, maximum_bytes: int = 2**28, absent: bool = False
 ) -> bytes | None:
-    """Read a small file or a listing as a whole.
+    """Read a small file or a listing.
 
     Parameters
     ----------
     url : as `http_url` takes it.
-    patience : how long to insist.
-    maximum_bytes : a longer answer is refused.
-    absent : whether an answer such as 404 gives None; else it is an error.
+    patience : retries and timeouts.
+    maximum_bytes : longer answers are refused.
+    absent : whether to return None for an answer such as 404; otherwise it is an error.
 
     Raises
     ------
     NotReadableError
-        The server does not answer, refuses, or sends more than is sensible.
+        The server does not answer, refuses, or sends more than the maximum.
     """
     from vbn.web.connections import Client
 

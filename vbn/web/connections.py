@@ -1,8 +1,7 @@
-"""Requests and answers, by urllib3: connections kept open, certificates, proxies, bodies that end early.
+"""Requests with urllib3: open connections, certificates, proxies, incomplete answers.
 
-The only module here that knows it, and imported when something is asked for: `vbn status` asks for nothing.
-What it adds are the rules of this project: where redirects may lead, how slow is too slow, which failures
-are worth another try.
+This is the only module that uses urllib3, and is imported only for requests: `vbn status` makes none. It
+adds the rules of this project: where redirects may lead, how slow is too slow, which failures are retried.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ HEADERS = {"User-Agent": "vbn-datajoint", "Accept-Encoding": "identity"}
 
 class _Connection(HTTPConnection):
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        """Wait for an answer's head, but not for ever: the timeout bounds the wait for each byte alone."""
+        """Wait for the head of an answer for a limited time; the timeout only limits that for each byte."""
         assert self.sock is not None
         longest_s = (self.sock.gettimeout() or 0.0) + SLOW_WINDOW_S
         end = threading.Timer(longest_s, self.sock.shutdown, [socket.SHUT_RD])
@@ -62,13 +61,13 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class Client:
-    """Asks servers, one question after another, over connections that stay open in between.
+    """Makes requests, one after another, over connections that stay open in between.
 
-    Not to be shared among threads.
+    It must not be shared among threads.
 
     Parameters
     ----------
-    patience : how long an answer may take.
+    patience : retries and timeouts.
     """
 
     def __init__(self, patience: Patience) -> None:
@@ -82,20 +81,20 @@ class Client:
 
     @contextmanager
     def get(self, url: str, headers: dict[str, str] | None = None) -> Iterator[BaseHTTPResponse]:
-        """Ask for a URL, following redirects.
+        """Request a URL, following redirects.
 
         Yields
         ------
         BaseHTTPResponse
-            Of whatever status, but none that asks to come again later. What is left unread when the block
-            ends is not waited for.
+            With any status, except those that ask to try again later. The rest of the answer that the block
+            does not read is dropped.
 
         Raises
         ------
         Transient
-            The server does not answer, or asks to come again later.
+            The server does not answer, or asks to try again later.
         NotReadableError
-            The certificate is wrong, or the redirects do not end or lead to where they must not.
+            The certificate is wrong, or the redirects do not end or are not safe to follow.
         """
         here = url
         for _ in range(MAXIMUM_REDIRECTS + 1):
@@ -114,16 +113,16 @@ class Client:
         )
 
     def chunks(self, response: BaseHTTPResponse) -> Iterator[bytes]:
-        """Go through the body as it comes.
+        """Yield the body as it arrives.
 
         Raises
         ------
         Transient
-            The connection broke, stalled or crawls, or the body ended before its announced length.
+            The connection broke, stalled or is too slow, or the body ended before its announced length.
         """
         since, received = time.monotonic(), 0
         while True:
-            with _failures_sorted(response.url or ""):
+            with _classifying_failures(response.url or ""):
                 chunk = response.read1(CHUNK_BYTES, decode_content=False)
             if not chunk:
                 return
@@ -136,18 +135,18 @@ class Client:
                 since, received = time.monotonic(), 0
 
     def _ask(self, url: str, headers: dict[str, str]) -> BaseHTTPResponse:
-        """Send a request and wait for the head of its answer."""
+        """Send a request and wait for the head of the answer."""
         plain: dict[str, Any] = {"redirect": False, "retries": False, "preload_content": False}
-        with _failures_sorted(url):
+        with _classifying_failures(url):
             pools = self._pools_for(url)
             try:
                 return pools.urlopen("GET", url, headers=headers, **plain)
             except problems.ProtocolError:
-                # The server may have closed a connection that was idle: that is no failure yet.
+                # The server may have closed an idle connection: that is not a failure yet.
                 return pools.urlopen("GET", url, headers=headers, **plain)
 
     def _pools_for(self, url: str) -> PoolManager:
-        """Give the connections through the proxy that the system or the environment names for a URL."""
+        """Return the connections through the proxy that system or environment set for a URL."""
         parts = urllib.parse.urlsplit(url)
         proxy = urllib.request.getproxies().get(parts.scheme, "")
         if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
@@ -158,7 +157,7 @@ class Client:
 
 
 def _new_pools(proxy: str, timeout_s: float) -> PoolManager:
-    """Prepare connections, through a proxy unless that is empty."""
+    """Return new connections, through a proxy unless that is empty."""
     pools = PoolManager(timeout=timeout_s)
     if proxy:
         proxy = proxy if "://" in proxy else f"http://{proxy}"
@@ -170,7 +169,7 @@ def _new_pools(proxy: str, timeout_s: float) -> PoolManager:
 
 
 def _redirected(url: str, here: str, location: str) -> str:
-    """Give where a redirect leads; never from https to http, or to anything else."""
+    """Return the target of a redirect; never from https to http, nor to another scheme."""
     there = location
     try:
         there = urllib.parse.urljoin(here, location)
@@ -184,28 +183,28 @@ def _redirected(url: str, here: str, location: str) -> str:
 
 
 def _require_usable(url: str, response: BaseHTTPResponse) -> None:
-    """Refuse an answer that asks to come again later, and one whose bytes are not the file's own."""
+    """Raise if an answer asks to try again later, or its bytes are not those of the file."""
     if response.status in TRANSIENT_STATUSES:
         asked = response.headers.get("Retry-After", "").strip()
         wait_s = float(asked) if asked.isascii() and asked.isdigit() else None
         raise Transient(f"the server answered {response.status} {response.reason}", wait_s)
-    packing = response.headers.get("Content-Encoding", "identity").lower()
-    if response.status in (200, 206) and packing not in ("", "identity"):
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    if response.status in (200, 206) and encoding not in ("", "identity"):
         raise NotReadableError(
             url,
-            f"the server sends it packed (Content-Encoding: {packing}), which was not asked for.",
-            "Use a server that sends files as they are.",
+            f"the server sends it compressed (Content-Encoding: {encoding}), which was not requested.",
+            "Use a server that sends files unchanged.",
         )
 
 
 @contextmanager
-def _failures_sorted(url: str) -> Iterator[None]:
-    """Make what a network does now and then a `Transient`, and what repeating does not better an error."""
+def _classifying_failures(url: str) -> Iterator[None]:
+    """Raise `Transient` for temporary failures of the network, and an error for permanent ones."""
     try:
         yield
     except problems.LocationValueError as error:
         raise NotReadableError(
-            url, f"it cannot be asked for ({error}).", "Check the URL or proxy."
+            url, f"it cannot be requested ({error}).", "Check the URL or proxy."
         ) from error
     except (problems.HTTPError, OSError) as error:
         cause = error.args[0] if isinstance(error, problems.SSLError) else error.__cause__ or error

@@ -1,8 +1,7 @@
-"""Reading stretches of one file on a web server, with the certainty that all are of the same file.
+"""Reading ranges of one file on a web server, with the certainty that all are from the same file.
 
-Every answer must be of the `Version` that the first one was of, so that pieces of two files are never
-put together. The next function here must never hand on a byte whose place in the file the server did
-not confirm.
+Every answer must be from the `Version` of the first one, so that pieces of two files are never combined.
+Functions here must never pass on a byte whose position in the file the server did not confirm.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 PROGRESS_BYTES = 2**14
-"""A try that brought fewer bytes counts as failed; after one that brought more the count starts anew."""
+"""A try that received fewer bytes counts as a failure; one that received more resets the count."""
 
 _NUMBER = r"(\d{1,18})"
 
 
 @dataclass(frozen=True)
 class Version:
-    """What tells one content of a URL from another.
+    """What distinguishes one content of a URL from another.
 
     Parameters
     ----------
-    size_bytes : length of the whole file.
-    etag, last_modified : as the server gave them, empty if it did not.
+    size_bytes : size of the whole file.
+    etag, last_modified : as sent by the server, empty if it sent none.
     """
 
     size_bytes: int
@@ -41,7 +40,7 @@ class Version:
     last_modified: str = ""
 
     def difference(self, other: Version) -> str:
-        """Say in what two versions differ; empty if in nothing that both know."""
+        """Return how two versions differ; empty if they agree in all that both have."""
         if self.size_bytes != other.size_bytes:
             return f"{self.size_bytes} bytes became {other.size_bytes}"
         for name, mine, theirs in (
@@ -54,15 +53,15 @@ class Version:
 
 
 class RangeReader:
-    """Reads stretches of one file on a server; not to be shared among threads.
+    """Reads ranges of one file on a server; must not be shared among threads.
 
     Parameters
     ----------
-    url : of the file, as `http_url` takes it.
-    patience : how long to insist.
+    url : URL of the file, as `http_url` takes it.
+    patience : retries and timeouts.
     allow_whole : whether a server that ignores ranges may send the whole file, whose beginning is then
-        passed over.
-    sleep : waits for a number of seconds between tries.
+        skipped.
+    sleep : function that waits between tries, for a number of seconds.
     """
 
     def __init__(
@@ -89,8 +88,8 @@ class RangeReader:
         self._client.close()
 
     def read_version(self) -> Version:
-        """Ask for one byte to learn the file's version; errors as of `read`."""
-        # Not HEAD, which some servers answer otherwise than GET, or not at all.
+        """Request one byte to learn the file's version; errors as for `read`."""
+        # Not HEAD, which some servers answer differently from GET, or not at all.
         if self.version is None:
             self.read(0, 1, lambda _: None)
         assert self.version is not None
@@ -101,18 +100,18 @@ class RangeReader:
 
         Parameters
         ----------
-        start, stop : places in the file, in bytes, ``start < stop``. The end of the file ends the read.
-        write : is handed the bytes, in order, each once.
+        start, stop : positions in the file, in bytes, ``start < stop``. The read ends at the end of the file.
+        write : called with the bytes, in order, each once.
 
         Raises
         ------
         NotReadableError
-            The file is absent, forbidden or has changed since the first answer; the server ignores ranges
-            or sends others than were asked for; or it fails again and again.
+            The file is absent, forbidden or has changed since the first answer; the server ignores ranges,
+            sends others than requested, or fails repeatedly.
         """
         position = start
 
-        def go_on() -> None:
+        def read_on() -> None:
             nonlocal position
             before = position
             try:
@@ -124,49 +123,49 @@ class RangeReader:
                 error.progressed = position - before >= PROGRESS_BYTES
                 raise
 
-        with_retries(go_on, self.url, self._client.patience, self._sleep)
+        with_retries(read_on, self.url, self._client.patience, self._sleep)
 
     def _try(self, start: int, stop: int) -> Generator[bytes]:
-        """Make one try to read a stretch."""
+        """Try once to read a range."""
         if self.version is not None and start >= min(stop, self.version.size_bytes):
             return
         self.requests += 1
         with self._client.get(self._address, {"Range": f"bytes={start}-{stop - 1}"}) as response:
-            first, size_bytes = self._place(response, start, stop)
+            first, size_bytes = self._range_of(response, start, stop)
             headers = response.headers
             version = Version(size_bytes, headers.get("ETag", ""), headers.get("Last-Modified", ""))
             self._require_version(version)
-            yield from self._stretch(response, start - first, min(stop, size_bytes) - start)
+            yield from self._part_of_body(response, start - first, min(stop, size_bytes) - start)
 
-    def _stretch(self, response: BaseHTTPResponse, passed_over: int, wanted: int) -> Generator[bytes]:
-        """Give the wanted bytes of a body, no more and no fewer."""
+    def _part_of_body(self, response: BaseHTTPResponse, skipped: int, wanted: int) -> Generator[bytes]:
+        """Yield the wanted bytes of a body, no more and no fewer."""
         if wanted <= 0:
             return
         for chunk in self._client.chunks(response):
             self.bytes_received += len(chunk)
-            useful = chunk[passed_over : passed_over + wanted]
-            passed_over = max(passed_over - len(chunk), 0)
+            useful = chunk[skipped : skipped + wanted]
+            skipped = max(skipped - len(chunk), 0)
             wanted -= len(useful)
             if useful:
                 yield useful
             if not wanted and response.length_remaining != 0:
-                return  # the rest of a whole file is of no use, nor is what should not be there
+                return  # the rest of a whole file, or surplus bytes, are not needed
         if wanted:
             raise Transient(f"the answer ended {wanted} bytes early")
 
     def _require_version(self, version: Version) -> None:
-        """Refuse bytes of another version than the first answer's."""
+        """Raise if the version differs from that of the first answer."""
         self.version = self.version or version
         difference = self.version.difference(version)
         if difference:
             raise NotReadableError(
                 self.url,
                 f"the file changed while it was read ({difference}).",
-                "Start again, when nobody writes it.",
+                "Start again when nobody writes it.",
             )
 
-    def _place(self, response: BaseHTTPResponse, start: int, stop: int) -> tuple[int, int]:
-        """Give where in the file an answer begins, and the file's length; refuse what was not asked for."""
+    def _range_of(self, response: BaseHTTPResponse, start: int, stop: int) -> tuple[int, int]:
+        """Return the position where an answer begins, and the file's size; raise if it was not requested."""
         described = response.headers.get("Content-Range", "")
         length = response.headers.get("Content-Length", "")
         whole = re.fullmatch(rf"\s*bytes\s+\*/{_NUMBER}\s*", described)
@@ -187,7 +186,7 @@ class RangeReader:
                 self.url,
                 f"the server ignores ranges (it answered {response.status} {response.reason} to a request "
                 "for a part), so that the file can only be downloaded as a whole.",
-                "Download it first, or use a server that honours ranges (S3, nginx, Apache).",
+                "Download it first, or use a server that supports ranges (S3, nginx, Apache).",
             )
         raise Transient(
             f"the server sent {response.status} '{described}' ('Content-Length: {length}'), not the bytes "

@@ -1,11 +1,11 @@
-"""Reading a file on a web server in place: only the parts that are asked for travel.
+"""Reading a file on a web server in place, by requesting only the parts that are read.
 
-A `RemoteFile` behaves as a file that is open for reading, so ``h5py.File(remote, "r")`` and pynwb take
-it. What it reads comes in *blocks*, of which the most recently used are kept. The rule of `vbn.web.ranges`
-holds: every byte is of the one version of the file that the first answer was of, and at the place that
-was asked for; else there is an error. HTTP carries no checksum of parts, so a byte that a proxy or the
-server's disk has changed is not noticed here (https excludes the former): who needs to know compares a
-downloaded file's blake2b with the release's manifest.
+A `RemoteFile` behaves like a file that is open for reading, so ``h5py.File(remote, "r")`` and pynwb accept
+it. It reads *blocks*, of which the most recently used are kept. The rule of `vbn.web.ranges` holds: every
+byte is from the version of the file in the first answer, and from the requested position; otherwise there is
+an error. HTTP has no checksums of parts, so a byte that a proxy or the server's disk has changed is not
+noticed here (https excludes the former): to be sure, compare a downloaded file's blake2b with the release's
+manifest.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BLOCK_BYTES = 2**18
-"""HDF5 asks for a few hundred bytes at a time when it goes through a file's structure."""
+"""HDF5 reads a few hundred bytes at a time when it traverses a file's structure."""
 
 CACHE_BYTES = 2**26
 LONGEST_READ_AHEAD_BYTES = 2**22
 DIRECT_BYTES = 2**23
-"""A read of this size goes past the cache, which would lose everything else to it."""
+"""A read of this size bypasses the cache, which it would fill."""
 
 
 class RemoteFile(io.RawIOBase):
     """A file on a web server, open for reading; may be shared among threads.
 
-    At the end of a ``with`` statement a read that failed in it is raised, also when a library in between
-    has hidden that, or has made another error of it.
+    The end of a ``with`` statement raises the error of a failed read in it, even if a library in between has
+    hidden it or turned it into another error.
 
     Parameters
     ----------
     url : ``https://``, ``http://``, or ``s3://bucket/key`` of a public bucket.
-    block_bytes : how much is asked for at least.
-    cache_bytes : how much is kept in memory at most.
-    patience : how long to insist.
+    block_bytes : smallest number of bytes to request.
+    cache_bytes : largest number of bytes to keep in memory.
+    patience : retries and timeouts.
 
     Attributes
     ----------
-    size_bytes : length of the file.
-    reader : what asks the server; knows the file's version, and what has travelled.
-    error : what made reading fail for good, None if nothing did. It is raised again by every later read,
-        because a library in between (HDF5) may take a failure for an absent part.
+    size_bytes : size of the file.
+    reader : makes the requests; has the file's version, and the number of bytes received.
+    error : the error that made reading fail permanently, None if there was none. Every later read raises it
+        again, because a library in between (HDF5) may take a failure for a missing part.
 
     Raises
     ------
     NotReadableError
         The file is absent, forbidden or empty, the server does not answer or ignores ranges.
     ValueError
-        The URL is none, or a size is not positive.
+        The URL is invalid, or a size is not positive.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class RemoteFile(io.RawIOBase):
         self._next_block = -1
         self._read_ahead = 0
         try:
-            self._fetch(0, 1)  # which tells the file's version as well
+            self._fetch(0, 1)  # which also gets the file's version
             self.size_bytes = self.reader.read_version().size_bytes
             if not self.size_bytes:
                 raise NotReadableError(url, "the file is empty.", "Check the URL.")
@@ -101,30 +101,32 @@ class RemoteFile(io.RawIOBase):
             raise
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Return True: it can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Tell that it can be read from any place."""
+        """Return True: it can be read from any position."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move the place of the next read, as `io.IOBase.seek`; `tell` is a move by nothing."""
+        """Move to the position of the next read, like `io.IOBase.seek`."""
         origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size_bytes}
         if whence not in origins:
             raise ValueError(f"whence must be 0, 1 or 2, not {whence}.")
         if origins[whence] + offset < 0:
-            raise ValueError(f"the place {origins[whence] + offset} lies before the beginning of the file.")
+            raise ValueError(
+                f"the position {origins[whence] + offset} lies before the beginning of the file."
+            )
         self._position = origins[whence] + offset
         return self._position
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Fill a buffer; only the end of the file leaves a part of it unfilled.
+        """Fill a buffer; it is filled partially only at the end of the file.
 
         Raises
         ------
         NotReadableError
-            Reading failed for good, now or earlier.
+            Reading failed permanently, now or earlier.
         """
         view = memoryview(buffer).cast("B")
         with self._lock:
@@ -142,14 +144,14 @@ class RemoteFile(io.RawIOBase):
         return count
 
     def read_at(self, offset: int, count: int) -> bytes:
-        """Give the bytes from a place on, as many as there are."""
+        """Return the bytes from a position on, up to the end of the file."""
         with self._lock:
             self.seek(offset)
             return self.read(count)
 
     def close(self) -> None:
-        """Close the connections and forget the blocks."""
-        if not self.closed and hasattr(self, "reader"):  # not if the arguments were refused
+        """Close the connections and discard the blocks."""
+        if not self.closed and hasattr(self, "reader"):  # not if the arguments were invalid
             with self._lock:
                 self.reader.close()
                 self._blocks.clear()
@@ -159,12 +161,12 @@ class RemoteFile(io.RawIOBase):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-        is_ours_to_say = error is None or isinstance(error, Exception)
-        if self.error is not None and error is not self.error and is_ours_to_say:
+        may_replace = error is None or isinstance(error, Exception)
+        if self.error is not None and error is not self.error and may_replace:
             raise self.error from error
 
     def _read_directly(self, view: memoryview) -> None:
-        """Fill a large buffer past the cache."""
+        """Fill a large buffer without the cache."""
         rest = view
 
         def take(chunk: bytes) -> None:
@@ -188,15 +190,15 @@ class RemoteFile(io.RawIOBase):
             filled += len(piece)
 
     def _run_length(self, index: int, last: int) -> int:
-        """Tell how many blocks to fetch: those needed, and more the longer reads go straight on."""
+        """Return how many blocks to fetch: those needed, and more the longer reads are sequential."""
         longest_ahead = LONGEST_READ_AHEAD_BYTES // self._block_bytes
-        goes_on = index == self._next_block
-        self._read_ahead = min(2 * self._read_ahead + 1, longest_ahead) if goes_on else 0
+        is_sequential = index == self._next_block
+        self._read_ahead = min(2 * self._read_ahead + 1, longest_ahead) if is_sequential else 0
         wanted = min(last - index + 1 + self._read_ahead, self._longest_run)
         return next((n for n in range(1, wanted) if index + n in self._blocks), wanted)
 
     def _fetch(self, index: int, count: int) -> None:
-        """Fetch blocks that lie one after another, and forget those that were not used for longest."""
+        """Fetch consecutive blocks, and discard the least recently used ones."""
         received = bytearray()
         start = index * self._block_bytes
         self.reader.read(start, start + count * self._block_bytes, received.extend)

@@ -1,11 +1,11 @@
-"""Saving database and array store together into a folder, and bringing them back.
+"""Backing up database and array store together into a folder, and restoring them.
 
 ::
 
-    DIR/manifest.json       what was saved, with hashes; written last, so that a folder with it is whole
+    DIR/manifest.json       what was saved, with hashes; written last, so that a folder with it is complete
     DIR/database-TIME.sql.gz, or .pgdump of PostgreSQL
-    DIR/store/...           the arrays that rows refer to, under the paths that they have in the store
-    DIR/copied.jsonl        hashes of what is copied already, while a backup is under way
+    DIR/store/...           the arrays that rows refer to, under their paths in the store
+    DIR/copied.jsonl        hashes of the files copied so far, during a backup
 """
 
 from __future__ import annotations

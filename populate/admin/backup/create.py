@@ -1,4 +1,4 @@
-"""Saving a database and its arrays, as they are at one moment, while others work."""
+"""Backing up a database and its arrays, as of one moment, while others work."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ def back_up(database: Database, folder: Path, *, mysqldump: str | None = None) -
     """Save the database, and the arrays that its rows refer to, into a folder.
 
     Everything is of one moment; others may work meanwhile. A folder with a backup of the same database is
-    brought up to date: arrays that it has are not copied again. The old backup stays whole until
-    the new one is.
+    updated: arrays that it has are not copied again. The old backup stays complete until the new one is.
 
     Parameters
     ----------
-    database : where from.
-    folder : a new or empty folder, or one with a backup, or with a part of one.
+    database : the database to save.
+    folder : a new or empty folder, or one with a complete or unfinished backup.
     mysqldump : path of the program; by default ``VBN_MYSQLDUMP``, else the one on PATH.
 
     Raises
@@ -43,14 +42,14 @@ def back_up(database: Database, folder: Path, *, mysqldump: str | None = None) -
     StoreError
         If an array is missing, or the folder is full.
     """
-    with _explained(folder), _locked(folder, database):
+    with _explaining_errors(folder), _locked(folder, database):
         previous = _previous(folder, database)
         known = {**(previous.files if previous else {}), **files.read_journal(folder)}
         for attempt in range(ATTEMPTS):
             try:
                 manifest = _save(database, folder, known, mysqldump)
                 break
-            except files.VanishedError:  # deleted, and cleaned up after, since the moment of the dump
+            except files.VanishedError:  # deleted since the dump, row and file
                 if attempt == ATTEMPTS - 1:
                     raise
         manifest.write(folder)
@@ -91,7 +90,7 @@ def _save(
 
 
 def _previous(folder: Path, database: Database) -> BackupManifest | None:
-    """Return the backup that the folder holds already; it must be of the same database."""
+    """Return the backup that the folder already holds; it must be of the same database."""
     if not (folder / MANIFEST).exists():
         return None
     previous = read_manifest(folder)
@@ -105,12 +104,14 @@ def _previous(folder: Path, database: Database) -> BackupManifest | None:
 
 @contextlib.contextmanager
 def _locked(folder: Path, database: Database) -> Iterator[None]:
-    """Take a folder for one backup at a time; it must be a backup's, or empty."""
+    """Lock the folder, which must hold a backup or be empty."""
     store = database.store.folder
     if store is not None and (folder.resolve().is_relative_to(store.resolve())):
         raise SettingError(f"{folder} is in the store itself. Name a folder elsewhere, best on another disk.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / LOCK).exists():
-        raise ConflictError(f"{folder} holds files that are no backup of ours. Name a new or empty folder.")
+        raise ConflictError(
+            f"{folder} holds files that are not a backup of ours. Name a new or empty folder."
+        )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / LOCK).open("w") as file:
         try:
@@ -121,19 +122,19 @@ def _locked(folder: Path, database: Database) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def _explaining_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise StoreError(
             f"The backup in {folder} failed: {error.strerror or error}"
-            f"{f' ({error.filename})' if error.filename else ''}. What is copied stays: after mending the "
-            "cause, the same command goes on where it stopped."
+            f"{f' ({error.filename})' if error.filename else ''}. What was copied stays: after fixing the "
+            "cause, run the same command again to continue."
         ) from error
 
 
 def _tidy(folder: Path, manifest: BackupManifest) -> None:
-    """Remove what earlier and interrupted backups left and this one does not need."""
+    """Remove files of earlier and interrupted backups that this one does not need."""
     for old in folder.glob("database-*"):
         if old.name != manifest.dump:
             old.unlink()

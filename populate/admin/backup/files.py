@@ -1,4 +1,4 @@
-"""Copying array files, with hashes, so that an interrupted copy goes on where it stopped.
+"""Copying array files, with hashes, so that an interrupted backup continues where it stopped.
 
 A file in the store never changes: it is written under a random name before its row is committed.
 """
@@ -22,19 +22,19 @@ JOURNAL = "copied.jsonl"
 
 
 class VanishedError(StoreError):
-    """A file that a row referred to is not in the store any more."""
+    """A file that a row refers to is no longer in the store."""
 
 
 def copy_into_backup(
     paths: Iterable[str], store: Path, target: Path, known: dict[str, SavedFile]
 ) -> dict[str, SavedFile]:
-    """Copy array files of the store into a backup, except for those that it has.
+    """Copy array files of the store into a backup, except those that it already has.
 
     Parameters
     ----------
-    paths : below the store and below the target.
-    known : what is known of files that were copied before; a file whose copy is of another size is copied
-        anew. Files that are copied are added.
+    paths : paths of the files, below both the store and the target.
+    known : files that were copied before; one whose copy has another size is copied again. Files that are
+        copied are added.
 
     Raises
     ------
@@ -46,24 +46,24 @@ def copy_into_backup(
     with (target.parent / JOURNAL).open("a") as journal:
         for path in tqdm(wanted, desc="arrays", unit="file", disable=None):
             if path not in known or not _has_size(target / path, known[path].size_bytes):
-                known[path] = _copied(path, store, target)
+                known[path] = _copy_from_store(path, store, target)
                 print(json.dumps([path, known[path].size_bytes, known[path].sha256]), file=journal)
             files[path] = known[path]
     return files
 
 
 def read_journal(folder: Path) -> dict[str, SavedFile]:
-    """Return what an unfinished backup has copied."""
+    """Return the files that an unfinished backup has copied."""
     known = {}
     with contextlib.suppress(FileNotFoundError), (folder / JOURNAL).open() as lines:
         for line in lines:
-            with contextlib.suppress(ValueError):  # the last line of a killed one may be cut short
+            with contextlib.suppress(ValueError):  # the last line may be incomplete if the backup was killed
                 path, size, sha256 = json.loads(line)
                 known[path] = SavedFile(size, sha256)
     return known
 
 
-def _copied(path: str, store: Path, target: Path) -> SavedFile:
+def _copy_from_store(path: str, store: Path, target: Path) -> SavedFile:
     try:
         return copy_file(store / path, target / path)
     except FileNotFoundError as error:
@@ -71,17 +71,17 @@ def _copied(path: str, store: Path, target: Path) -> SavedFile:
             raise
         raise VanishedError(
             f"A row refers to the array {path}, which is not in the store {store}. Check that it is the "
-            "store that the rows were made with (vbn doctor); else delete that row and populate it again."
+            "store that the rows were made with (vbn doctor); else delete that row and populate again."
         ) from error
 
 
 def copy_file(source: Path, target: Path, expected: SavedFile | None = None) -> SavedFile:
-    """Copy a file in one step; return its size and hash.
+    """Copy a file, completely or not at all; return its size and hash.
 
     Raises
     ------
     ConflictError
-        If it is not the expected one. The target is not written then.
+        If it is not the expected file. The target is then not written.
     """
     with whole_file(target) as part:
         with source.open("rb") as file, part.open("wb") as copy:
@@ -89,14 +89,14 @@ def copy_file(source: Path, target: Path, expected: SavedFile | None = None) -> 
             copied = SavedFile(copy.tell(), sha256)
         if expected and copied != expected:
             raise ConflictError(
-                f"{source} is damaged: its content is not the one that was saved (SHA-256 {sha256}, expected "
+                f"{source} is damaged: its content is not what was saved (SHA-256 {sha256}, expected "
                 f"{expected.sha256}). Use another backup."
             )
     return copied
 
 
 def copy_out_of_backup(files: dict[str, SavedFile], source: Path, store: Path) -> None:
-    """Bring files of a backup into a store; those that are there with the same content stay.
+    """Copy files of a backup into a store; those present with the same content stay.
 
     Raises
     ------
@@ -105,19 +105,19 @@ def copy_out_of_backup(files: dict[str, SavedFile], source: Path, store: Path) -
     """
     for path, expected in tqdm(sorted(files.items()), desc="arrays", unit="file", disable=None):
         if not (store / path).exists():
-            _require_there(source / path)
+            _require_present(source / path)
             copy_file(source / path, store / path, expected)
         elif not _has_size(store / path, expected.size_bytes) or (
             hash_of_file(store / path) != expected.sha256
         ):
             raise ConflictError(
-                f"The store {store} has another file {path} than the backup. Restore into an empty store, or "
-                "move that file away."
+                f"The store {store} has another file {path} than the backup. Restore into an empty store, "
+                "or move that file away."
             )
 
 
 def damaged_files(files: dict[str, SavedFile], folder: Path) -> Iterator[str]:
-    """Yield what is wrong with the files of a backup, in words."""
+    """Yield a message for each missing or damaged file of a backup."""
     for path, expected in tqdm(sorted(files.items()), desc="files", unit="file", disable=None):
         if not (folder / path).is_file():
             yield f"{path} is missing"
@@ -129,7 +129,7 @@ def damaged_files(files: dict[str, SavedFile], folder: Path) -> Iterator[str]:
 
 
 def remove_others(folder: Path, kept: Iterable[str]) -> None:
-    """Remove files that are not among the given paths, and folders that are empty then."""
+    """Remove files that are not among the given paths, and folders that are then empty."""
     wanted = {str(folder / path) for path in kept}
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names:
@@ -140,7 +140,7 @@ def remove_others(folder: Path, kept: Iterable[str]) -> None:
                 Path(parent).rmdir()
 
 
-def _require_there(path: Path) -> None:
+def _require_present(path: Path) -> None:
     if not path.is_file():
         raise ConflictError(f"The backup is damaged: {path} is missing. Use another one.")
 

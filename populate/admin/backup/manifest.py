@@ -1,4 +1,4 @@
-"""What a backup says of itself."""
+"""The manifest of a backup."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class SavedFile:
 
 @dataclass(frozen=True)
 class BackupManifest:
-    """A whole backup.
+    """The contents of a complete backup.
 
     Attributes
     ----------
-    made_at : moment that database and arrays are of, UTC.
+    made_at : time of database and arrays, UTC.
     store : where the arrays were.
-    has_arrays : False where the store is no folder, and only the database was saved.
+    has_arrays : False if the store is not a folder, so that only the database was saved.
     files : path below the store -> the array's file.
-    checksums : `populate.admin.checksums` of that moment; with arrays if there are.
+    checksums : `populate.admin.checksums` at that time, including arrays if there are any.
     """
 
     format: int
@@ -50,11 +50,11 @@ class BackupManifest:
 
     @property
     def size_bytes(self) -> int:
-        """Return what the backup takes on the disk."""
+        """Return the size of the backup on disk."""
         return self.dump_file.size_bytes + sum(file.size_bytes for file in self.files.values())
 
     def write(self, folder: Path) -> None:
-        """Write it into a backup's folder, in one step and to the disk itself."""
+        """Write it into the folder of a backup, completely or not at all."""
         write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=1).encode())
 
 
@@ -64,27 +64,29 @@ def read_manifest(folder: Path) -> BackupManifest:
     Raises
     ------
     NotFoundError
-        If the folder holds no whole backup.
+        If the folder holds no complete backup.
     InvalidContentError
-        If it cannot be understood.
+        If the manifest cannot be read.
     """
     path = folder / MANIFEST
     if not path.is_file():
         raise NotFoundError(
-            f"{folder} holds no whole backup: {MANIFEST}, which is written last, is not there. If vbn backup "
-            "was interrupted, run it again with this folder; it goes on where it stopped."
+            f"{folder} holds no complete backup: {MANIFEST}, which is written last, is missing. If vbn "
+            "backup was interrupted, run it again with this folder; it continues where it stopped."
         )
     try:
         content = json.loads(path.read_text())
         if content["format"] != FORMAT:
             raise InvalidContentError(
                 path,
-                f"it is of format {content['format']}, and {FORMAT} is known here.",
+                f"it has format {content['format']}, and only {FORMAT} is known here.",
                 "Update vbn-datajoint.",
             )
         files = {name: SavedFile(**file) for name, file in content["files"].items()}
         return BackupManifest(**{**content, "dump_file": SavedFile(**content["dump_file"]), "files": files})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidContentError(
-            path, f"it is no manifest of a backup ({type(error).__name__}: {error}).", "Use another backup."
+            path,
+            f"it is not a manifest of a backup ({type(error).__name__}: {error}).",
+            "Use another backup.",
         ) from error

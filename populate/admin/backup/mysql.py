@@ -1,4 +1,4 @@
-"""Dumps of MySQL, by ``mysqldump`` and ``mysql``."""
+"""Dumps of MySQL, with ``mysqldump`` and ``mysql``."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ import pymysql
 from tqdm import tqdm
 
 from populate.admin.backup.programs import find_mysql_program, secret_file, stream_in, stream_out
-from populate.admin.snapshot import Snapshot, open_another
-from schemas.bases.registry import schema_names
+from populate.admin.snapshot import Snapshot, existing_schemas, open_another
 from schemas.server.connection import Database
 from schemas.server.datajoint import driver_of
 from schemas.server.error_codes import MAY_NOT_LOCK, MYSQL
 from vbn.errors import ServerError
 
 SUFFIX = ".sql.gz"
-COMPRESSION = 3  # higher levels take several times as long and save a tenth
+COMPRESSION = 3  # higher levels take several times as long to save a tenth
 DUMP = (
     "--single-transaction", "--quick", "--hex-blob", "--no-tablespaces", "--set-gtid-purged=OFF",
     "--default-character-set=utf8mb4", "--max-allowed-packet=1G", "--databases",
 )  # fmt: skip
 LOAD = ("--binary-mode", "--default-character-set=utf8mb4", "--max-allowed-packet=1G")
-HAS_BEGUN = b"\nUSE `"  # in the dump; its transaction is open by then
+HAS_BEGUN = b"\nUSE `"  # in the dump, when its transaction is open
 
 LONGEST_HOLD_S = 60
 LOCK_WAIT_S = 5  # all writers wait behind us
@@ -36,19 +35,19 @@ LOCK_ATTEMPTS, LOCK_PAUSE_S = 12, 5
 
 @contextlib.contextmanager
 def dumped(database: Database, target: Path, program: str | None) -> Iterator[Snapshot]:
-    """Write a dump; give a snapshot of the same moment.
+    """Write a dump; yield a snapshot of the same moment.
 
-    All writers are held up until both transactions are open, which takes less than a second.
+    All writers are blocked until both transactions are open, which takes less than a second.
     """
     dump = find_mysql_program("mysqldump", program)
     with contextlib.ExitStack() as stack:
-        with _writers_held_up(database) as let_go:
+        with _blocking_writers(database) as release:
             snapshot = stack.enter_context(Snapshot.taken(database))
-            _dump(database, dump, target, let_go)
+            _dump(database, dump, target, release)
         yield snapshot
 
 
-def _dump(database: Database, program: str, target: Path, let_go: Callable[[], None]) -> None:
+def _dump(database: Database, program: str, target: Path, release: Callable[[], None]) -> None:
     head = b""
 
     def write(piece: bytes) -> None:
@@ -56,17 +55,17 @@ def _dump(database: Database, program: str, target: Path, let_go: Callable[[], N
         if HAS_BEGUN not in head:
             head += piece
             if HAS_BEGUN in head:
-                let_go()
+                release()
         out.write(piece)
 
     progress = tqdm(desc="database", unit="B", unit_scale=True, disable=None)
     with _options(database) as options, gzip.open(target, "wb", COMPRESSION) as out, progress:
-        command = [program, f"--defaults-file={options}", *DUMP, *_present_schemas(database)]
+        command = [program, f"--defaults-file={options}", *DUMP, *existing_schemas(database)]
         stream_out(command, write, progress.update, start_limit_s=LONGEST_HOLD_S)
 
 
 def load(database: Database, source: Path, program: str | None) -> None:
-    """Make the schemas, tables and rows of a dump."""
+    """Create the schemas, tables and rows of a dump."""
     client = find_mysql_program("mysql", program)
     progress = tqdm(desc="database", unit="B", unit_scale=True, disable=None)
     with _options(database) as options, gzip.open(source) as file, progress:
@@ -74,16 +73,16 @@ def load(database: Database, source: Path, program: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _writers_held_up(database: Database) -> Iterator[Callable[[], None]]:
-    """Hold up everybody who writes, until the given function is called or the block ends."""
+def _blocking_writers(database: Database) -> Iterator[Callable[[], None]]:
+    """Block all writers until the yielded function is called or the block ends."""
     with contextlib.closing(open_another(database)) as connection:
         cursor = driver_of(connection).cursor()
         cursor.execute(f"SET SESSION lock_wait_timeout = {LOCK_WAIT_S}")
-        _hold_up(cursor, database)
+        _block_writers(cursor, database)
         yield lambda: cursor.execute("UNLOCK TABLES")
 
 
-def _hold_up(cursor: Any, database: Database) -> None:
+def _block_writers(cursor: Any, database: Database) -> None:
     user = database.connection.conn_info["user"]
     for _ in range(LOCK_ATTEMPTS):
         try:
@@ -91,7 +90,7 @@ def _hold_up(cursor: Any, database: Database) -> None:
         except pymysql.err.MySQLError as error:
             if error.args[0] in MAY_NOT_LOCK:
                 raise ServerError(
-                    f"The user '{user}' may not hold up writers for a moment, which a backup needs. "
+                    f"The user '{user}' may not block writers for a moment, which a backup needs. "
                     f"Use an administrator's account, or: GRANT FLUSH_TABLES ON *.* TO '{user}'"
                 ) from error
             if error.args[0] != MYSQL.LOCK_WAIT_TIMEOUT:
@@ -100,23 +99,18 @@ def _hold_up(cursor: Any, database: Database) -> None:
         else:
             return
     raise ServerError(
-        f"The {database} is so busy that no common moment was found: a statement runs for long. "
-        "SHOW PROCESSLIST says which. Try again when it has ended."
+        f"The {database} is too busy to block writers for a moment: a statement takes very long. "
+        "SHOW PROCESSLIST shows which. Try again when it has ended."
     )
-
-
-def _present_schemas(database: Database) -> list[str]:
-    found = database.connection.query("SELECT schema_name FROM information_schema.schemata").fetchall()
-    return [name for name in schema_names(database.prefix) if (name,) in found]
 
 
 @contextlib.contextmanager
 def _options(database: Database) -> Iterator[Path]:
-    """Give a file of options with which the programs connect as we do, the password in it."""
+    """Yield an options file, with the password, by which the programs connect as we do."""
     info = database.connection.conn_info
     tls = info["ssl_input"]
     options = {
-        "protocol": "tcp",  # also where the host is localhost, as our own driver
+        "protocol": "tcp",  # also for localhost, as our own driver does
         "host": info["host"],
         "port": str(info["port"]),
         "user": info["user"],

@@ -1,4 +1,4 @@
-"""Dumps of PostgreSQL, by ``pg_dump`` and ``pg_restore``."""
+"""Dumps of PostgreSQL, with ``pg_dump`` and ``pg_restore``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOAD = ("--exit-on-error", "--single-transaction", "--no-owner", "--no-privilege
 
 @contextlib.contextmanager
 def dumped(database: Database, target: Path) -> Iterator[Snapshot]:
-    """Write a dump; give the snapshot that it was written from."""
+    """Write a dump; yield the snapshot that it was written from."""
     with Snapshot.taken(database) as snapshot:
         program = find_postgres_program("pg_dump", _server_version(database))
         schemas = [f"--schema={name}" for name in schema_names(database.prefix)]
@@ -32,12 +32,12 @@ def dumped(database: Database, target: Path) -> Iterator[Snapshot]:
 
 
 def load(database: Database, source: Path) -> None:
-    """Make the schemas, tables and rows of a dump, all or nothing."""
+    """Create the schemas, tables and rows of a dump, all or nothing."""
     program = find_postgres_program("pg_restore", _server_version(database))
     progress = tqdm(desc="database", unit="B", unit_scale=True, disable=None, total=source.stat().st_size)
     with _environment(database) as env, source.open("rb") as file, progress:
         stream_in([program, *LOAD, f"--dbname={env['PGDATABASE']}"], file.read, progress.update, env)
-    database.connection.query("ANALYZE")  # else joins are planned as if the tables were empty
+    database.connection.query("ANALYZE")  # otherwise joins are planned as if the tables were empty
 
 
 def _server_version(database: Database) -> int:
@@ -47,7 +47,7 @@ def _server_version(database: Database) -> int:
 
 @contextlib.contextmanager
 def _environment(database: Database) -> Iterator[dict[str, str]]:
-    """Give the variables with which the programs connect as we do; the password is in a file."""
+    """Yield the variables by which the programs connect as we do; the password is in a file."""
     info = database.connection.conn_info
     password = info["passwd"].replace("\\", "\\\\").replace(":", "\\:")
     with secret_file(f"*:*:*:*:{password}\n") as path:

@@ -1,4 +1,4 @@
-"""The servers' own programs for dumps: finding them, and running them without showing secrets."""
+"""Finding the servers' dump programs, and running them without exposing secrets."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MYSQL_ADVICE = (
 
 
 def find_mysql_program(name: str, given: str | None = None) -> str:
-    """Return the path of ``mysqldump`` or ``mysql``: given, by ``VBN_MYSQLDUMP`` / ``VBN_MYSQL``, or on PATH.
+    """Return the path of ``mysqldump`` or ``mysql``: given, ``VBN_MYSQLDUMP`` or ``VBN_MYSQL``, or on PATH.
 
     Raises
     ------
     SettingError
-        If there is none, or it is MariaDB's.
+        If there is none, or it belongs to MariaDB.
     """
     variable = f"VBN_{name.upper()}"
     advice = f"{MYSQL_ADVICE}--{name} PATH, or {variable}."
@@ -35,16 +35,18 @@ def find_mysql_program(name: str, given: str | None = None) -> str:
     program = shutil.which(wanted)
     if program is None:
         place = "on PATH" if wanted == name else "there"
-        raise SettingError(f"The program '{wanted}' is needed for this, and is not {place}. {advice}")
+        raise SettingError(f"The program '{wanted}' is needed for this, and was not found {place}. {advice}")
     if "mariadb" in version_of(program).lower():
-        raise SettingError(f"{program} is MariaDB's, which does not understand MySQL well. {advice}")
+        raise SettingError(
+            f"{program} belongs to MariaDB, which is not fully compatible with MySQL. {advice}"
+        )
     return program
 
 
 def find_postgres_program(name: str, server_version: int) -> str:
-    """Return the path of ``pg_dump`` or ``pg_restore``: the oldest there is that knows the server's version.
+    """Return the path of ``pg_dump`` or ``pg_restore``: the oldest that supports the server's version.
 
-    Looked at are ``VBN_PG_DUMP`` / ``VBN_PG_RESTORE``, PATH, and what comes with the embedded server.
+    It is sought in ``VBN_PG_DUMP`` or ``VBN_PG_RESTORE``, on PATH, and with the embedded server.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def _major_version(program: Path) -> int:
 
 
 def version_of(program: str) -> str:
-    """Return what a program says of its version; empty if it cannot be run."""
+    """Return what a program prints as its version; empty if it cannot be run."""
     try:
         return subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
     except OSError:
@@ -81,8 +83,8 @@ def version_of(program: str) -> str:
 
 @contextlib.contextmanager
 def secret_file(text: str) -> Iterator[Path]:
-    """Give a file that only we may read, for as long as the block lasts."""
-    descriptor, name = tempfile.mkstemp(prefix="vbn-")  # of mode 600
+    """Yield a file that only we may read, for the duration of the block."""
+    descriptor, name = tempfile.mkstemp(prefix="vbn-")  # with mode 600
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
@@ -98,7 +100,7 @@ def stream_out(
     env: Mapping[str, str] | None = None,
     start_limit_s: float | None = None,
 ) -> None:
-    """Run a program, and hand on what it prints piece by piece.
+    """Run a program, and pass on its output piece by piece.
 
     Raises
     ------
@@ -127,7 +129,7 @@ def stream_in(
     progress: Callable[[int], object],
     env: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a program that takes what a function reads.
+    """Run a program with the data of a function as its input.
 
     Raises
     ------
@@ -136,7 +138,7 @@ def stream_in(
     """
     with _running(command, env, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), process.stdin as sink:  # it says itself why it ended
+        with contextlib.suppress(BrokenPipeError), process.stdin as sink:  # the program reports why it ended
             while piece := read(PIECE):
                 sink.write(piece)
                 progress(len(piece))
@@ -146,7 +148,7 @@ def stream_in(
 def _running(
     command: Sequence[str], env: Mapping[str, str] | None, **streams: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Give a running program; it must succeed, and is stopped if the block fails."""
+    """Yield a running program, which must succeed, and is killed if the block fails."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command,
@@ -162,5 +164,5 @@ def _running(
                 raise
         if process.returncode != 0:
             errors.seek(0)
-            said = errors.read().decode(errors="replace").strip() or f"exit code {process.returncode}"
-            raise ServerError(f"{Path(command[0]).name} failed: {said}")
+            message = errors.read().decode(errors="replace").strip() or f"exit code {process.returncode}"
+            raise ServerError(f"{Path(command[0]).name} failed: {message}")

@@ -1,4 +1,4 @@
-"""Bringing a backup back into an empty server, and checking one."""
+"""Restoring a backup into an empty database, and checking one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from pathlib import Path
 from populate.admin.backup import files, mysql, postgres
 from populate.admin.backup.manifest import STORE, BackupManifest, read_manifest
 from populate.admin.checksums import checksums_of, hash_of_file
-from populate.admin.snapshot import Snapshot, job_tables
+from populate.admin.snapshot import Snapshot, existing_schemas, job_tables
 from schemas.bases.parameter_table import parameter_tables
-from schemas.bases.registry import schema_names
 from schemas.server.connection import Database, server_lock
 from vbn.errors import ConflictError, SettingError, StoreError
 
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore made: its checksums, and those of them that are not the saved ones."""
+    """The result of a restore: its checksums, and the tables whose checksum differs from the saved one."""
 
     manifest: BackupManifest
     checksums: dict[str, str]
@@ -27,7 +26,7 @@ class Restored:
 
 
 def check(folder: Path) -> list[str]:
-    """Return what is wrong with a backup, in words; nothing if it is whole.
+    """Return what is wrong with a backup; an empty list if it is complete.
 
     Raises
     ------
@@ -40,26 +39,26 @@ def check(folder: Path) -> list[str]:
 
 
 def restore(database: Database, folder: Path, *, mysql_client: str | None = None) -> Restored:
-    """Make the tables and rows of a backup in an empty database, and its arrays in the store.
+    """Restore the tables and rows of a backup into an empty database, and its arrays into the store.
 
-    Every file is compared with its hash on the way. Tables that exist may hold no row but the default
-    parameter sets; they are replaced. Reservations are not restored: their workers work elsewhere.
+    The hash of every file is checked. Existing tables may hold no rows except the default parameter sets, and
+    are replaced. Reservations are not restored: their workers work elsewhere.
 
     Parameters
     ----------
-    database : where to; the same kind of server and the same prefix.
+    database : an empty database with the same kind of server and the same prefix.
     folder : the backup.
     mysql_client : path of the program ``mysql``; by default ``VBN_MYSQL``, else the one on PATH.
 
     Raises
     ------
     SettingError
-        If server, prefix or store do not fit.
+        If server, prefix or store do not match the backup.
     ConflictError
-        If the database is not empty, or the backup is damaged. Nothing is changed in the database then.
+        If the database is not empty, or the backup is damaged. The database is then not changed.
     """
     manifest = read_manifest(folder)
-    _require_fit(manifest, database)
+    _require_match(manifest, database)
     if hash_of_file(folder / manifest.dump) != manifest.dump_file.sha256:
         raise ConflictError(f"{folder / manifest.dump} is damaged: it has changed. Use another backup.")
     with server_lock("deploy", database):
@@ -67,7 +66,7 @@ def restore(database: Database, folder: Path, *, mysql_client: str | None = None
         if manifest.has_arrays:
             _restore_arrays(manifest, folder, database)
         _drop(database)
-        with _dropping_what_is_half(database):
+        with _dropping_on_failure(database):
             if database.backend == "mysql":
                 mysql.load(database, folder / manifest.dump, mysql_client)
             else:
@@ -85,7 +84,7 @@ def _compared(manifest: BackupManifest, database: Database) -> Restored:
     return Restored(manifest, checksums, different)
 
 
-def _require_fit(manifest: BackupManifest, database: Database) -> None:
+def _require_match(manifest: BackupManifest, database: Database) -> None:
     if manifest.backend != database.backend:
         raise SettingError(
             f"The backup is of {manifest.backend}, and the database is {database}. Restore it into "
@@ -123,8 +122,8 @@ def _require_empty(database: Database) -> None:
         few = ", ".join(filled[:3]) + (", ..." if len(filled) > 3 else "")
         raise ConflictError(
             f"The {database} has rows under '{database.prefix}...' already: {few}. Restore into another "
-            "server, or, if they are not needed any more, drop the schemas "
-            f"{', '.join(_present(database))} first."
+            "server, or, if they are no longer needed, drop the schemas "
+            f"{', '.join(existing_schemas(database))} first."
         )
 
 
@@ -136,19 +135,14 @@ def _restore_arrays(manifest: BackupManifest, folder: Path, database: Database) 
     except OSError as error:
         raise StoreError(
             f"The arrays cannot be restored into {store}: {error.strerror or error}. The database is "
-            "untouched; after mending the cause, the same command goes on where it stopped."
+            "unchanged; after fixing the cause, run the same command again to continue."
         ) from error
 
 
-def _present(database: Database) -> list[str]:
-    found = database.connection.query("SELECT schema_name FROM information_schema.schemata").fetchall()
-    return [name for name in schema_names(database.prefix) if (name,) in found]
-
-
 def _drop(database: Database) -> None:
-    """Remove the schemas; they hold nothing of worth."""
+    """Remove the schemas, which hold nothing of value."""
     query = database.connection.query
-    names = [database.connection.adapter.quote_identifier(name) for name in _present(database)]
+    names = [database.connection.adapter.quote_identifier(name) for name in existing_schemas(database)]
     if names and database.backend != "mysql":
         query(f"DROP SCHEMA {', '.join(names)} CASCADE")
     elif names:
@@ -159,8 +153,8 @@ def _drop(database: Database) -> None:
 
 
 @contextlib.contextmanager
-def _dropping_what_is_half(database: Database) -> Iterator[None]:
-    """Leave no half database behind a load that fails or is interrupted."""
+def _dropping_on_failure(database: Database) -> Iterator[None]:
+    """Drop an incomplete database if loading fails or is interrupted."""
     try:
         yield
     except BaseException:

@@ -12,7 +12,7 @@ from populate.commands.plot.options import OUT
 @OUT
 @click.option("--engagement", help="Name of a definition of engagement.  [default: allensdk]")
 def command(session_id: int, out: Path, engagement: str | None) -> None:
-    """How the mouse did the task in a session: sensitivity, rewards, engagement, running, pupil, licks.
+    """Behavior in a session: sensitivity, rewards, engagement, running, pupil, licks.
 
     \b
     Example:

@@ -11,7 +11,7 @@ from populate.commands.plot.options import OUT
 @click.option("--session", "session_id", type=int, required=True, help="The session's id.")
 @click.option("--structure", required=True, help="Acronym of the brain structure, such as VISp.")
 @OUT
-@click.option("--alignment", default="change_active", show_default=True, help="Which changes.")
+@click.option("--alignment", default="change_active", show_default=True, help="Alignment of the changes.")
 @click.option(
     "--all-units", is_flag=True, help="All units, not just snr > 1, isi_violations < 1, rate > 0.1 Hz."
 )

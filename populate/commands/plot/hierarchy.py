@@ -21,20 +21,20 @@ from populate.commands.plot.options import OUT
     help="Leave out structures with fewer responsive units.",
 )
 def command(out: Path, experience: str | None, criteria: str, min_units: int) -> None:
-    """Latency and modulation of the responses to image changes, over the structures of all sessions.
+    """Latency and modulation of responses to image changes by structure, over all sessions.
 
     \b
     Example:
       vbn plot hierarchy --experience Novel --out hierarchy.pdf
     """
     import schemas
-    from populate.commands.query import saying_what_is_incomplete
+    from populate.commands.query import printing_incomplete_warnings
     from schemas.figures.hierarchy import change_hierarchy
     from vbn.plots import save_figure
     from vbn.plots.hierarchy import plot_hierarchy
 
     schemas.connect()
-    with saying_what_is_incomplete():
+    with printing_incomplete_warnings():
         data = change_hierarchy(experience_level=experience, criteria=criteria, min_units=min_units)
     save_figure(plot_hierarchy(data), out)
     click.echo(f"{out}: {len(data.structures)} structures, {data.n_sessions} sessions.")

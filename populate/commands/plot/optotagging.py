@@ -11,10 +11,13 @@ from populate.commands.plot.options import OUT
 @click.option("--session", "session_id", type=int, required=True, help="The session's id.")
 @OUT
 @click.option(
-    "--method", default="bennett_2025", show_default=True, help="Whose labels; see: vbn params list."
+    "--method",
+    default="bennett_2025",
+    show_default=True,
+    help="Method of the labels; see vbn params list OptotagMethod.",
 )
 def command(session_id: int, out: Path, method: str) -> None:
-    """Which units answer the laser, how soon and how surely, and how many pass in wild types.
+    """Responses to the laser, their latency and reliability, and how many units pass in wild types.
 
     \b
     Example:

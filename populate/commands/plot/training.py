@@ -11,7 +11,7 @@ from populate.commands.plot.options import OUT
 @click.option("--mouse", "mouse_id", required=True, help="The mouse's id.")
 @OUT
 def command(mouse_id: str, out: Path) -> None:
-    """Training of a mouse, to its recording days: stages, sensitivity, response rates, trials, rewards.
+    """Training of a mouse up to its recording days: stages, sensitivity, response rates, trials, rewards.
 
     Sessions that only the release's tables list (vbn catalogue) are drawn without performance.
 

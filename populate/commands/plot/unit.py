@@ -10,7 +10,7 @@ from populate.commands.plot.options import OUT
 @click.command("unit")
 @click.option("--unit", "unit_id", type=int, required=True, help="The unit's id.")
 @OUT
-@click.option("--alignment", default="change_active", show_default=True, help="Events of the raster.")
+@click.option("--alignment", default="change_active", show_default=True, help="Alignment of the raster.")
 def command(unit_id: int, out: Path, alignment: str) -> None:
     """One unit on one page: quality, class, responses, waveform, receptive field, rate along the session.
 

@@ -212,11 +212,11 @@ def test_an_interrupted_backup_is_none_and_goes_on_where_it_stopped(
     for arguments in ((), ("--check",)):
         refused = made.call("restore", folder, *arguments, check=False)
         assert refused.returncode == 1
-        assert "holds no whole backup" in refused.stderr
+        assert "holds no complete backup" in refused.stderr
     rest = count_copies(monkeypatch)
     made.call("backup", folder)
     assert len(rest) == len(made.referenced_files()) - 20
-    assert made.call("restore", folder, "--check").stdout.endswith("the backup is whole.\n")
+    assert made.call("restore", folder, "--check").stdout.endswith("the backup is complete.\n")
     leftovers = [name for name in files_below(folder) if ".part" in name or name.endswith(".jsonl")]
     assert leftovers == []
 
@@ -349,7 +349,7 @@ def test_a_deployed_database_without_rows_is_replaced(made: Any, backup: Path) -
 def test_a_folder_with_something_else_is_refused(made: Any, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear")
     refused = made.call("backup", tmp_path, check=False)
-    assert "holds files that are no backup of ours" in refused.stderr
+    assert "holds files that are not a backup of ours" in refused.stderr
     assert made.call("backup", made.store / "backup", check=False).returncode == 1
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
@@ -404,7 +404,7 @@ def test_a_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     other = tmp_path / "mysqldump"
     other.write_text("#!/bin/sh\necho 'mysqldump from 11.8.3-MariaDB, client 10.19'\n")
     other.chmod(0o755)
-    with pytest.raises(SettingError, match="MariaDB's"):
+    with pytest.raises(SettingError, match="belongs to MariaDB"):
         find_mysql_program("mysqldump")
 
 

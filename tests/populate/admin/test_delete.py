@@ -91,7 +91,7 @@ def test_rows_of_others_are_shown_and_left(filled: Any, sessions: list[int], tab
         (("--session", "77"), "has no entry with session_id = 77. There are: 9000000001, 9000000002."),
         (("Sesion", "--session", "9000000001"), "There is no table 'Sesion'. Near to it: Session"),
         (("Recording.Unit", "--session", "9000000001"), "Recording.Unit is a part of Recording"),
-        (("Deletion", "--where", "deleted_by=me"), "Deletion is the record of what was done, and is kept."),
+        (("Deletion", "--where", "deleted_by=me"), "Deletion is a record of what was done, and cannot be"),
         (("--where", "sesion_id=9000000001"), "Session has no attribute 'sesion_id'. Near to it: session_id"),
         (("--where", "session_id=nine"), "session_id is a number"),
         (("--where", "session_type"), "'session_type' is not attribute=value."),
@@ -126,7 +126,7 @@ def test_many_sessions_are_deleted_only_by_their_number(filled: Any, sessions: l
     for answer in ("n\n", ""):
         done = typing(answer, filled, "delete", "--session", sessions[0], "--reason", "a try")
         assert (done.returncode, "Delete these rows?" in done.stderr) == (1, True)
-    assert "Say why" in filled.call("delete", "--session", sessions[0], check=False).stderr
+    assert "Give a reason" in filled.call("delete", "--session", sessions[0], check=False).stderr
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -181,7 +181,7 @@ def test_a_scan_that_fails_is_a_refusal(stored: Any, monkeypatch: pytest.MonkeyP
     try:
         refused = stored.call("gc", check=False)
         assert refused.returncode == 1
-        assert "are not in the store" in refused.stderr or "is not there" in refused.stderr
+        assert "are not in the store" in refused.stderr or "does not exist" in refused.stderr
     finally:
         if stored.store.exists():
             stored.store.rmdir()

@@ -26,7 +26,7 @@ def test_what_is_shown_can_be_entered_again(populated_synthetic: Any, tmp_path: 
     again = populated_synthetic.call(
         "params", "add", "PerformanceParams", "allensdk", "--content", tmp_path / "set.json"
     )
-    assert "is there already" in again.stdout
+    assert "exists already" in again.stdout
 
 
 def test_a_new_set_is_computed_beside_the_old_one(make_database: Any, populated_synthetic: Any) -> None:

@@ -247,7 +247,7 @@ def test_a_file_that_went_away_fails_in_words_and_is_made_after_retry(
     assert failed.returncode == 1
     assert failed.stdout == "0 entries made, 2 failed.\n"
     assert failed.stderr.count(problem) == 2
-    assert failed.stderr.splitlines()[-1] == "vbn: after mending the cause: vbn retry && vbn populate"
+    assert failed.stderr.splitlines()[-1] == "vbn: after fixing the cause: vbn retry && vbn populate"
 
     errors = database.json("errors")
     assert [(error["table"], error["key"]["session_id"], error["message"]) for error in errors] == [
@@ -257,7 +257,7 @@ def test_a_file_that_went_away_fails_in_words_and_is_made_after_retry(
     assert all(error["host"] and error["failed_at"] for error in errors)
     shown = database.call("errors").stdout
     assert problem in shown
-    assert shown.splitlines()[-1] == "2 failed. After mending the cause: vbn retry && vbn populate"
+    assert shown.splitlines()[-1] == "2 failed. After fixing the cause: vbn retry && vbn populate"
 
     # A failed job is not tried again by itself, and retry forgets those that are named.
     assert database.json("populate", "--table", "Licks") == {"done": 0, "failures": []}

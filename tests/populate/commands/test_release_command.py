@@ -158,12 +158,12 @@ def test_info_tells_files_and_bytes_before_and_after(
         .st_size
     )
     text = release("info", "--session", number).stdout
-    wanted = f"1 files, {size / 1e9:.2f} GB, of which {size / 1e9:.2f} GB are still to come"
+    wanted = f"1 files, {size / 1e9:.2f} GB, of which {size / 1e9:.2f} GB are missing"
     assert text.startswith(f"version {VERSION}: {wanted}")
     with_lfp = release("info", "--session", number, "--lfp").stdout
     assert with_lfp.startswith(f"version {VERSION}: 2 files")
     release("get", "--session", number, "--no-tables")
-    assert "of which 0.00 GB are still to come" in release("info", "--session", number).stdout
+    assert "of which 0.00 GB are missing" in release("info", "--session", number).stdout
 
 
 def test_files_are_downloaded_into_allensdks_cache_folder(

@@ -242,7 +242,7 @@ def test_a_partitioned_table_is_one_table_to_duckdb(
     )
 
     again = populated_synthetic.call(*words, "--out", folder, check=False)
-    assert f"'{folder}' is there already. Remove it, or name another folder." in again.stderr
+    assert f"'{folder}' exists already. Remove it, or name another folder." in again.stderr
     wrong = populated_synthetic.call(*words[:-1], "peak_rate", "--out", tmp_path / "other", check=False)
     assert "is not in the primary key: partition by one of mouse_id, session_id," in wrong.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "psth"]

@@ -332,7 +332,7 @@ def test_what_is_not_computed_yet_says_what_to_do(
     finally:
         code, errors = stop(served, signal.SIGINT)
     assert code == 130
-    assert errors.strip() == "vbn: interrupted; the same command goes on where it stopped."
+    assert errors.strip() == "vbn: interrupted; run the same command again to continue."
 
 
 def test_a_port_in_use_and_an_open_address_are_said(served: Served) -> None:

@@ -149,7 +149,7 @@ def test_another_content_under_the_same_id_is_refused(
     before = database.contents()
     done = database.call("register", changed, check=False)
     assert done.returncode == 1
-    for words in (str(changed), f"session {session_id}", "another content", "register it with --replace"):
+    for words in (str(changed), f"session {session_id}", "different content", "register it with --replace"):
         assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert database.contents() == before

@@ -143,7 +143,7 @@ def assert_interrupted(process: subprocess.Popen[str], errors: str) -> None:
     """
     assert process.returncode in (130, -signal.SIGINT)
     said = re.sub(r"Exception ignored in: .*?\nKeyboardInterrupt: *\n", "", errors, flags=re.DOTALL)
-    assert said.lstrip() == "vbn: interrupted; the same command goes on where it stopped.\n"  # after the ^C
+    assert said.lstrip() == "vbn: interrupted; run the same command again to continue.\n"  # after the ^C
 
 
 def test_an_interrupted_populate_says_so_and_goes_on_later(registered: Any, undisturbed: Any) -> None:
@@ -172,7 +172,7 @@ def test_a_terminated_populate_gives_its_job_back_and_goes_on_later(
         process.send_signal(signal.SIGCONT)
         output, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, output) == (130, "")
-    assert errors.lstrip() == "vbn: interrupted; the same command goes on where it stopped.\n"
+    assert errors.lstrip() == "vbn: interrupted; run the same command again to continue.\n"
     states = registered.job_states()
     assert states["reserved"] == states["error"] == 0
     assert_whole_or_empty(registered, undisturbed)

@@ -48,7 +48,7 @@ def test_a_copy_of_the_manifest_alone_lists_its_files(real_release: Path, tmp_pa
     done = listed("--json")
     assert done.exit_code == 0, done.output
     assert len(json.loads(done.stdout)) == 153
-    assert "what is known of the sessions is their files' names" in done.stderr
+    assert "only the file names of the sessions are known" in done.stderr
     assert "153 sessions of version 0.3.0." in listed().stdout
     assert "1 sessions of version 0.3.0." in listed("--session", "1052342277").stdout
     refused = listed("--experience", "Novel")

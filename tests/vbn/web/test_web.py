@@ -367,7 +367,7 @@ def test_weak_etags_tell_versions_apart_as_well(answering):
 
 def test_a_small_file_that_is_packed_is_not_taken_for_its_content(answering):
     url = answering(lambda connection: connection.sendall(whole(b"\x1f\x8b", b"Content-Encoding: gzip\r\n")))
-    with pytest.raises(NotReadableError, match=r"packed \(Content-Encoding: gzip\)"):
+    with pytest.raises(NotReadableError, match=r"compressed \(Content-Encoding: gzip\)"):
         read_all(url, QUICK)
 
 
@@ -418,7 +418,7 @@ def test_a_proxy_that_cannot_be_used_is_an_error(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for proxy in ("socks5://127.0.0.1:9", "http://[x", "http://host:x"):
         monkeypatch.setenv("http_proxy", proxy)
-        with pytest.raises(NotReadableError, match=r"cannot be asked for.*Check the URL or proxy"):
+        with pytest.raises(NotReadableError, match=r"cannot be requested.*Check the URL or proxy"):
             read_all("http://some.host.invalid/f", QUICK)
 
 

@@ -1,4 +1,4 @@
-"""All questions to the database are asked by one thread, one after the other.
+"""The one thread that runs all queries, one after the other.
 
 DataJoint has one connection, and matplotlib one set of settings, per process; meanwhile the server goes on
 answering browsers.
@@ -18,29 +18,29 @@ from populate.work.causes import Cause, cause_of
 from schemas.server.connection import DRIVER_ERRORS, Database
 from vbn.errors import ServerError, shortened
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class Desk:
-    """The thread that asks the database."""
+class DatabaseThread:
+    """The thread that runs the queries of all browsers."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "database")
         self._turn = asyncio.Lock()
 
     def connect(self) -> Database:
-        """Connect, and wait for it."""
+        """Connect, and wait until that is done."""
         return self._thread.submit(schemas.connect).result()
 
-    async def ask(
-        self, function: Callable[..., Answer], *arguments: Any, is_wanted: Callable[[], bool] = lambda: True
-    ) -> Answer:
-        """Return a function's answer; it may use the tables and draw.
+    async def run(
+        self, function: Callable[..., Result], *arguments: Any, is_wanted: Callable[[], bool] = lambda: True
+    ) -> Result:
+        """Return the result of a function, which may use the tables and draw.
 
         Parameters
         ----------
-        function, arguments : what is called.
-        is_wanted : asked when its turn comes; if not, the task that asks is cancelled.
+        function, arguments : the function to call, and its arguments.
+        is_wanted : called when its turn comes; if it returns False, the calling task is cancelled.
 
         Raises
         ------
@@ -54,36 +54,36 @@ class Desk:
             return await loop.run_in_executor(self._thread, _connected, function, *arguments)
 
     def close(self) -> None:
-        """Drop the questions that wait, and let the one that is being asked come to its end."""
+        """Drop waiting queries, and finish the running one."""
         self._thread.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
-class Visitor:
-    """One view in one browser. What it asks for is dropped when the browser has gone on to another."""
+class BrowserView:
+    """One view in one browser. Its queries are dropped when the browser has left it."""
 
-    desk: Desk
+    thread: DatabaseThread
     document: Any
 
-    async def ask(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
-        """Return a function's answer, as `Desk.ask` does."""
-        return await self.desk.ask(function, *arguments, is_wanted=self._is_here)
+    async def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Return the result of a function; see `DatabaseThread.run`."""
+        return await self.thread.run(function, *arguments, is_wanted=self._is_open)
 
-    def _is_here(self) -> bool:
+    def _is_open(self) -> bool:
         context = self.document.session_context
         return bool(context and context.session and context.session.connection_count)
 
 
-def _connected(function: Callable[..., Answer], *arguments: Any) -> Answer:
-    """Call a function with an open connection; one that was lost is opened anew, once."""
+def _connected(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call a function with an open connection; a lost one is reopened, once."""
     try:
         return _once(function, *arguments)
     except ServerError:
         return _once(function, *arguments)
 
 
-def _once(function: Callable[..., Answer], *arguments: Any) -> Answer:
-    """Call a function with an open connection; ServerError if it is lost, and closed, or cannot be opened."""
+def _once(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call a function with an open connection; if it is lost, close it and raise ServerError."""
     try:
         schemas.connect()
         return function(*arguments)

@@ -1,4 +1,4 @@
-"""What failures are caused by, and the pauses between two tries."""
+"""Causes of failures, and the pauses between tries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def raised(error: BaseException, cause: BaseException) -> BaseException:
     return error
 
 
-def test_causes_are_told_apart() -> None:
+def test_causes_are_distinguished() -> None:
     lost = dj.errors.LostConnectionError("gone")
     for error, cause in (
         (lost, "server"),

@@ -1,4 +1,4 @@
-"""The figures of the page, by the names that they have in ``vbn plot``."""
+"""The figures of the page, by their names in ``vbn plot``."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ KINDS = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 
 
 @dataclass(frozen=True)
-class Drawing:
+class PageFigure:
     """One figure of the page.
 
     Attributes
     ----------
-    title, caption : what stands above it.
-    asks : names in the address that say what is drawn.
-    draw : makes it from these.
+    title, caption : text above the figure.
+    parameters : names in the address that select the data.
+    draw : draws the figure from the address.
     """
 
     title: str
     caption: str
-    asks: tuple[str, ...]
+    parameters: tuple[str, ...]
     draw: Callable[[Query], Figure]
 
 
@@ -54,25 +54,25 @@ def file_of(name: str, kind: str, query: Query) -> bytes:
 
     Parameters
     ----------
-    name : of `DRAWINGS`.
-    kind : of `KINDS`.
-    query : what to draw.
+    name : name in `FIGURES_OF_PAGE`.
+    kind : file type in `KINDS`.
+    query : the address, which selects the data.
 
     Raises
     ------
     VbnError
-        If there is no such figure, or what it needs is not there.
+        If the figure does not exist, or its data are missing.
     """
-    require_choice("figure", name, list(DRAWINGS))
+    require_choice("figure", name, list(FIGURES_OF_PAGE))
     require_choice("kind of file", kind, list(KINDS))
-    figure = DRAWINGS[name].draw(query)
+    figure = FIGURES_OF_PAGE[name].draw(query)
     with tempfile.TemporaryDirectory() as folder:
         return save_figure(figure, Path(folder) / f"figure.{kind}").read_bytes()
 
 
 def file_name(name: str, kind: str, query: Query) -> str:
-    """Return what the file is called when it is saved, such as ``change-response_1064644573_VISp.pdf``."""
-    words = [name, *(query[word] for word in DRAWINGS[name].asks if query.get(word))]
+    """Return the name of a saved file, such as ``change-response_1064644573_VISp.pdf``."""
+    words = [name, *(query[word] for word in FIGURES_OF_PAGE[name].parameters if query.get(word))]
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in "_".join(words)) + f".{kind}"
 
 
@@ -117,29 +117,31 @@ def _hierarchy(query: Query) -> Figure:
     return plot_hierarchy(change_hierarchy(experience_level=query.get("experience")))
 
 
-DRAWINGS = {
-    "session": Drawing(
-        "Overview", "What was shown, and what the brain and the mouse did.", ("session",), _session
+FIGURES_OF_PAGE = {
+    "session": PageFigure(
+        "Overview", "Stimuli, neural activity and behavior along the session.", ("session",), _session
     ),
-    "change-response": Drawing(
+    "change-response": PageFigure(
         "Change response",
         "Responses to image changes, and the behavior around them.",
         ("session", "structure", "units"),
         _change_response,
     ),
-    "behavior": Drawing(
+    "behavior": PageFigure(
         "Behavior", "Sensitivity, engagement, running, pupil and licks.", ("session",), _behavior
     ),
-    "probe": Drawing("Probes", "Structures, units and firing rates along depth.", ("session",), _probe),
-    "training": Drawing("Training", "The mouse from its first day to the recordings.", ("mouse",), _training),
-    "optotagging": Drawing(
+    "probe": PageFigure("Probes", "Structures, units and firing rates along depth.", ("session",), _probe),
+    "training": PageFigure(
+        "Training", "Training from the first day to the recordings.", ("mouse",), _training
+    ),
+    "optotagging": PageFigure(
         "Optotagging",
         "Responses to the laser, and how many units pass in wild types.",
         ("session",),
         _optotagging,
     ),
-    "unit": Drawing("Unit", "All that is known of one unit.", ("unit",), _unit),
-    "hierarchy": Drawing(
+    "unit": PageFigure("Unit", "Quality, responses and waveform of one unit.", ("unit",), _unit),
+    "hierarchy": PageFigure(
         "Visual hierarchy",
         "Latency and modulation of change responses by structure.",
         ("experience",),
