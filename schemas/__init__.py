@@ -13,7 +13,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from schemas.server.connection import Database, disconnect
+from vbn.interruption import holding_interruptions
+
+with holding_interruptions():
+    from schemas.server.connection import Database, disconnect
 
 if TYPE_CHECKING:
     from schemas.deploy.connect import connect
@@ -25,7 +28,8 @@ def __getattr__(name: str) -> Any:
     """Import `connect` on first use: it imports all tables and readers, which the settings do not need."""
     if name != "connect":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from schemas.deploy.connect import connect
+    with holding_interruptions():
+        from schemas.deploy.connect import connect
 
     return connect
 

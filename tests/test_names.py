@@ -23,7 +23,7 @@ THE_SAME_CHECKED = {"spike_times"}
 """`queries.spike_times` refuses what `ecephys.spike_times` answers with nothing."""
 
 BY_THE_NAME_OF_THE_MODULE = {
-    "draw_rates", "draw_waveform", "enter", "image_names", "likely_blinks", "make_ids_unique", "plain", "run",
+    "draw_rates", "draw_waveform", "image_names", "likely_blinks", "make_ids_unique", "plain", "run",
     "structures", "texts", "version_of",
 }  # fmt: skip
 """Functions that are called within their module, or as `module.name`."""

@@ -31,6 +31,8 @@ def signal_at(point: str, number: int, what: signal.Signals) -> None:
     """Make this process send itself a signal when a point is reached for the n-th time."""
     from importlib import import_module
 
+    import schemas  # noqa: F401  DataJoint without its notices
+
     module_name, class_name, method, when = POINTS[point]
     owner = getattr(import_module(module_name), class_name)
     original = getattr(owner, method)

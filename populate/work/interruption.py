@@ -10,10 +10,9 @@ import contextlib
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Iterator
 
-INTERRUPTIONS = frozenset({signal.SIGINT, signal.SIGTERM})
+from vbn.interruption import INTERRUPTIONS, is_main_thread
 
 
 class Terminated(KeyboardInterrupt):
@@ -69,7 +68,7 @@ def noticing_interruptions() -> Iterator[Interruptions]:
     The interpreter writes the number of each signal that it handles to a socket, which is read on demand.
     Nothing is noticed outside the main thread, and where somebody else listens already (as notebooks do).
     """
-    if not _is_main_thread():
+    if not is_main_thread():
         yield Interruptions(None)
         return
     reader, writer = socket.socketpair()
@@ -104,28 +103,9 @@ def _hiding_unraisable_interruptions() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def holding_interruptions() -> Iterator[None]:
-    """Defer interruptions to the end of the block, such as the rollback of a job."""
-    if not _is_main_thread():
-        yield
-        return
-    deferred: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, _: deferred.append(number)) for number in INTERRUPTIONS
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for received in deferred[:1]:
-            signal.raise_signal(received)
-
-
-@contextlib.contextmanager
 def terminated_by_signal() -> Iterator[None]:
     """Let SIGTERM raise Terminated, as Ctrl-C raises KeyboardInterrupt."""
-    if not _is_main_thread():
+    if not is_main_thread():
         yield
         return
 
@@ -137,7 +117,3 @@ def terminated_by_signal() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _is_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()

@@ -18,9 +18,9 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from populate.work.interruption import holding_interruptions
 from schemas.files.array_store import discard_leftovers
 from schemas.server.datajoint import JobTable, condition_of, dj, settings_of, use_jobs
+from vbn.interruption import holding_interruptions
 
 Key = dict[str, Any]
 

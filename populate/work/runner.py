@@ -21,7 +21,7 @@ import pymysql
 import schemas
 from populate.work import jobs, reservations
 from populate.work.causes import STORE_IS_FULL, Cause, JobPatience, cause_of
-from populate.work.interruption import Terminated, holding_interruptions, noticing_interruptions
+from populate.work.interruption import Terminated, noticing_interruptions
 from schemas import session
 from schemas.bases.registry import tables
 from schemas.files import open_file as files
@@ -29,6 +29,7 @@ from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint import dj, get_store_backend, reconnect
 from schemas.server.settings import STORE_NAME
 from vbn.errors import NotFoundError, ServerError, StoreError, VbnError, shortened
+from vbn.interruption import holding_interruptions
 
 Key = dict[str, Any]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,10 +13,10 @@ import pytest
 
 from populate.work.interruption import (
     Terminated,
-    holding_interruptions,
     noticing_interruptions,
     terminated_by_signal,
 )
+from vbn.interruption import holding_interruptions
 
 
 @pytest.fixture
@@ -119,3 +120,27 @@ def test_an_interruption_where_none_can_be_raised_is_not_printed(capsys: pytest.
         assert "KeyboardInterrupt" in capsys.readouterr().err
     finally:
         sys.unraisablehook = hook
+
+
+SWALLOWING = """
+import contextlib, os, signal, sys
+
+class Swallowing:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            with contextlib.suppress(BaseException):
+                os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Swallowing())
+import schemas
+schemas.connect
+print("not interrupted")
+"""
+
+
+@pytest.mark.parametrize("module", ["datajoint", "psycopg2", "schemas.deploy.connect"])
+def test_an_import_that_swallows_interruptions_loses_none(module: str) -> None:
+    """As a compiled module does, and the callback of a weak reference within Python's own import."""
+    done = subprocess.run([sys.executable, "-c", SWALLOWING, module], capture_output=True, text=True)
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1] == "KeyboardInterrupt"
