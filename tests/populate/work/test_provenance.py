@@ -130,7 +130,7 @@ def test_a_row_is_explained_down_to_its_file(populated_synthetic: Any, synthetic
         (("Psth.Unit", "unit_idd=1"), "no attribute 'unit_idd'. Near to it: unit_id"),
         (("Psth.Unit", "unit_id"), "is not attribute=value"),
         (("Psth.Unit", "unit_id=1"), "no row with"),
-        (("Psth", "alignment=change_active"), "2 rows of Psth are like that"),
+        (("Psth", "alignment=change_active"), "2 rows of Psth match"),
     ],
 )
 def test_what_is_no_row_is_said_in_a_line(

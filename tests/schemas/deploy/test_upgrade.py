@@ -299,7 +299,7 @@ def test_filters_that_were_corrected_in_part_are_corrected_again(old_results: An
     if mysql:
         query("SET FOREIGN_KEY_CHECKS = 1")
     before = own_contents(old_results)
-    assert "'good' is named 'good_0_1' now" in old_results.vbn("deploy").stdout
+    assert "'good' and its results are now named 'good_0_1'" in old_results.vbn("deploy").stdout
     names = {**RENAMED_FILTERS, "good": "good_0_1"}
     after = old_results.contents()
     assert own_contents(old_results) == with_other_names(old_results, before, names)
