@@ -39,9 +39,10 @@ def command(
       vbn calibrate --sessions 4 --units 10 --world ou_60 --column ImageSelectivity
       vbn calibrate --write docs/calibration.md
     """
-    import json
     import sys
+    from dataclasses import asdict
 
+    import numpy as np
     import pandas as pd
     from tqdm import tqdm
 
@@ -60,11 +61,14 @@ def command(
             for index in range(sessions):
                 done.append(session_scores(settings, index, advance=bar.update))
         except KeyboardInterrupt:
+            if not done:
+                raise
             interrupted = True
     cells = summarize(done)
     if as_json:
-        rows = [{**cell.key._asdict(), **{name: getattr(cell, name) for name in _VALUES}} for cell in cells]
-        click.echo(json.dumps(rows, indent=2))
+        rows = [{**cell.key._asdict(), **asdict(cell)} for cell in cells]
+        frame = pd.DataFrame(rows).drop(columns="key").replace([np.inf, -np.inf], np.nan)
+        render(frame, "json", data_stream())
     else:
         render(pd.DataFrame(verdicts(cells)), "table", data_stream())
     if interrupted:
@@ -73,6 +77,3 @@ def command(
     if page:
         with whole_file(page) as path:
             path.write_text(as_page(cells, settings))
-
-
-_VALUES = ("value", "low", "high", "n", "sessions")

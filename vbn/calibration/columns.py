@@ -24,7 +24,7 @@ Function = Callable[[Spikes, SimulatedEvents, int], pd.DataFrame]
 
 
 @dataclass(frozen=True)
-class TestedColumn:
+class ClaimingColumn:
     """A column, and the claim that it makes (see `vbn.calibration.worlds`).
 
     Parameters
@@ -52,12 +52,12 @@ class Measure:
 
     table: str
     function: Function
-    columns: tuple[TestedColumn, ...]
+    columns: tuple[ClaimingColumn, ...]
 
 
-def _columns(claim: str, **names: str) -> tuple[TestedColumn, ...]:
+def _columns(claim: str, **names: str) -> tuple[ClaimingColumn, ...]:
     """Return columns of one claim; the keywords are kinds, their values names with spaces between."""
-    return tuple(TestedColumn(name, kind, claim) for kind, text in names.items() for name in text.split())
+    return tuple(ClaimingColumn(name, kind, claim) for kind, text in names.items() for name in text.split())
 
 
 def _change(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
@@ -130,7 +130,7 @@ MEASURES = (
                 index="change_modulation_active change_modulation_pooled_active change_modulation_passive "
                 "change_modulation_pooled_passive change_modulation_hit change_modulation_miss",
             ),
-            TestedColumn("change_modulation_hit_less_miss", INDEX, "outcome"),
+            ClaimingColumn("change_modulation_hit_less_miss", INDEX, "outcome"),
         ),
     ),
     Measure(
@@ -150,7 +150,7 @@ MEASURES = (
         (
             *_columns("flash", p="p_response", q="q_response", flag="is_responsive"),
             *_columns("image", p="p_selectivity", q="q_selectivity", flag="is_selective"),
-            TestedColumn("lifetime_sparseness", INDEX, "image"),
+            ClaimingColumn("lifetime_sparseness", INDEX, "image"),
             *_columns("novelty", p="p_novelty", q="q_novelty", index="novelty_index"),
         ),
     ),

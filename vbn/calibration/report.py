@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from vbn.calibration.columns import LEFT_OUT, MEASURES, P, TestedColumn
+from vbn.calibration.columns import LEFT_OUT, MEASURES, ClaimingColumn, P
 from vbn.calibration.run import (
     BIAS_MS,
     FALSE_DISCOVERY,
@@ -92,7 +92,7 @@ def fault(cell: Cell) -> str:
     return ("fails" if sure else "unclear") if beyond else ""
 
 
-def verdict(cells: Iterable[Cell], column: TestedColumn) -> str:
+def verdict(cells: Iterable[Cell], column: ClaimingColumn) -> str:
     """Return the verdict on one column, given all its cells."""
     of = list(cells)
     judged = [cell for cell in of if cell.key.what in _FAULTS]

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from vbn.analysis.spikes.trains import Booleans, Floats
-from vbn.calibration.columns import FLAG, INDEX, LATENCY, MEASURES, Measure, P, Q, TestedColumn, as_spikes
+from vbn.calibration.columns import FLAG, INDEX, LATENCY, MEASURES, ClaimingColumn, Measure, P, Q, as_spikes
 from vbn.calibration.events import SimulatedEvents, simulate_events
 from vbn.calibration.worlds import MIXTURES, WORLDS, World, mixed
 from vbn.errors import SettingError, quoted
@@ -109,7 +109,7 @@ class CalibrationSettings:
         return [of for of in chosen if of.columns]
 
 
-def _names(measure: Measure, column: TestedColumn) -> tuple[str, ...]:
+def _names(measure: Measure, column: ClaimingColumn) -> tuple[str, ...]:
     return measure.table, f"{measure.table}.{column.name}", column.name
 
 
@@ -141,22 +141,27 @@ def session_scores(
         minutes = WORLDS[of_units[0]].minutes
         if minutes not in events:
             events[minutes] = simulate_events(settings.seed, index, minutes)
-        trains = draw_trains(settings.seed, name, of_units, events[minutes])
-        worlds = [WORLDS[world] for world in of_units]
+        spikes = as_spikes(draw_trains(settings.seed, name, of_units, events[minutes]))
         for measure in settings.chosen_measures(measures):
-            if name in MIXTURES and not any(column.kind in (Q, FLAG) for column in measure.columns):
-                continue
-            table = measure.function(as_spikes(trains), events[minutes], settings.seed + index)
-            for column in measure.columns:
-                values = _values(table, column)
-                found = (
-                    _discoveries(column, worlds, values)
-                    if name in MIXTURES
-                    else score_column(column, worlds[0], values)
-                )
-                for what, score in found.items():
-                    scores[CellKey(measure.table, column.name, name, what)] = score
+            table = measure.function(spikes, events[minutes], settings.seed + index)
+            scores |= _table_scores(measure, table, name, of_units)
         advance()
+    return scores
+
+
+def _table_scores(measure: Measure, table: pd.DataFrame, name: str, of_units: Sequence[str]) -> Scores:
+    """Score the columns of one table in one world or mixture, given the world of each unit."""
+    worlds = [WORLDS[world] for world in of_units]
+    scores: Scores = {}
+    for column in measure.columns:
+        nullable = table[column.name].astype("Float64")
+        values = np.asarray(nullable.to_numpy(np.float64, na_value=np.nan), dtype=np.float64)
+        found = (
+            _discoveries(column, worlds, values)
+            if name in MIXTURES
+            else score_column(column, worlds[0], values)
+        )
+        scores |= {CellKey(measure.table, column.name, name, what): score for what, score in found.items()}
     return scores
 
 
@@ -170,16 +175,12 @@ def draw_trains(seed: int, name: str, of_units: Sequence[str], events: Simulated
     ]
 
 
-def _values(table: pd.DataFrame, column: TestedColumn) -> Floats:
-    return np.asarray(table[column.name].astype("Float64").to_numpy(np.float64, na_value=np.nan))
-
-
-def called(column: TestedColumn, values: Floats, level: float = _LEVEL) -> Booleans:
+def called(column: ClaimingColumn, values: Floats, level: float = _LEVEL) -> Booleans:
     """Return where a column says that there is an effect, (n_units,)."""
     return values == 1 if column.kind == FLAG else values <= level
 
 
-def score_column(column: TestedColumn, world: World, values: Floats) -> dict[str, Score]:
+def score_column(column: ClaimingColumn, world: World, values: Floats) -> dict[str, Score]:
     """Compare one column of one session with the truth of a world.
 
     Parameters
@@ -225,7 +226,7 @@ def _latency_scores(world: World, values: Floats, known: Floats, *, truth: bool)
     return {BIAS_MS: Score(float(1000 * (known - world.latency_s).sum()), known.size)}
 
 
-def _discoveries(column: TestedColumn, worlds: Sequence[World], values: Floats) -> dict[str, Score]:
+def _discoveries(column: ClaimingColumn, worlds: Sequence[World], values: Floats) -> dict[str, Score]:
     """Return the proportion of false discoveries among all, of columns adjusted over units."""
     if column.kind not in (Q, FLAG):
         return {}

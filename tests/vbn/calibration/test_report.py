@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vbn.calibration.columns import LEFT_OUT, MEASURES, P, TestedColumn
+from vbn.calibration.columns import LEFT_OUT, MEASURES, ClaimingColumn, P
 from vbn.calibration.report import as_page, shown_value, verdict
 from vbn.calibration.run import (
     BIAS_MS,
@@ -22,7 +22,7 @@ from vbn.calibration.run import (
 from vbn.calibration.worlds import MIXTURES, WORLDS
 
 PAGE = Path(__file__).parents[3] / "docs" / "calibration.md"
-COLUMN = TestedColumn("p_selectivity", P, "image")
+COLUMN = ClaimingColumn("p_selectivity", P, "image")
 
 
 def cell(world: str, value: float, low: float, high: float, what: str = FALSE_POSITIVE) -> Cell:

@@ -19,11 +19,11 @@ from vbn.calibration.columns import (
     LATENCY,
     LEFT_OUT,
     MEASURES,
+    ClaimingColumn,
     Measure,
     P,
     Q,
     Spikes,
-    TestedColumn,
     as_spikes,
 )
 from vbn.calibration.events import SimulatedEvents, simulate_events
@@ -73,7 +73,7 @@ def textbook(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame
 
 
 TEXTBOOK = Measure(
-    "Textbook", textbook, tuple(TestedColumn(n, P, "image") for n in ("p_paired", "p_halves", "p_small"))
+    "Textbook", textbook, tuple(ClaimingColumn(n, P, "image") for n in ("p_paired", "p_halves", "p_small"))
 )
 
 
@@ -124,11 +124,10 @@ def test_known_faults_of_the_columns_are_seen(world: str, column: str, what: str
     [
         ("poisson", "ImageSelectivity.p_selectivity"),
         ("ou_60", "ChangeResponse.p_modulation"),
-        ("bursty", "ChangeResponse.p_response"),
     ],
 )
 def test_what_is_valid_holds(world: str, column: str) -> None:
-    settings = CalibrationSettings(5, 12, seed=2, worlds=(world,), columns=(column,))
+    settings = CalibrationSettings(4, 12, seed=2, worlds=(world,), columns=(column,))
     cell = cells_of(settings)[column.split(".")[1], world, FALSE_POSITIVE]
     assert cell.value <= 0.12
     assert fault(cell) != "fails"
@@ -155,7 +154,7 @@ def test_false_discoveries_are_counted_among_known_units() -> None:
         n = spikes[2].size
         return pd.DataFrame({"q_all": np.zeros(n), "q_none": np.ones(n), "q_nan": np.full(n, np.nan)})
 
-    columns = tuple(TestedColumn(name, Q, "laser") for name in ("q_all", "q_none", "q_nan"))
+    columns = tuple(ClaimingColumn(name, Q, "laser") for name in ("q_all", "q_none", "q_nan"))
     settings = CalibrationSettings(2, 8, seed=2, worlds=("mixed_mild",))
     cells = cells_of(settings, [Measure("All", everything, columns)])
     assert cells["q_all", "mixed_mild", FALSE_DISCOVERY].value == pytest.approx(15 / 16)
@@ -170,7 +169,7 @@ def test_the_novelty_of_tuned_units_is_no_discovery() -> None:
 
 def test_a_claim_that_is_neither_true_nor_false_is_left_out() -> None:
     values = np.array([0.01, 0.5])
-    column = TestedColumn("p_value", P, "running")
+    column = ClaimingColumn("p_value", P, "running")
     assert score_column(column, WORLDS["lick_locked"], values) == {}
     assert score_column(column, WORLDS["poisson"], values)[FALSE_POSITIVE] == Score(1, 2)
     assert score_column(column, WORLDS["run_locked"], values) == {POWER: Score(1, 2)}
@@ -178,14 +177,14 @@ def test_a_claim_that_is_neither_true_nor_false_is_left_out() -> None:
 
 def test_each_kind_is_scored_as_it_should_be() -> None:
     nan, poisson, dark = np.nan, WORLDS["poisson"], WORLDS["suppressed"]
-    index = TestedColumn("index", INDEX, "change")
+    index = ClaimingColumn("index", INDEX, "change")
     assert score_column(index, dark, np.array([-1.0, 0.5, 0.0, nan])) == {SIGN_ERROR: Score(1, 3)}
     assert score_column(index, poisson, np.array([-1.0, 0.5, nan])) == {MEAN: Score(-0.5, 2)}
-    latency = TestedColumn("latency_s", LATENCY, "onset")
+    latency = ClaimingColumn("latency_s", LATENCY, "onset")
     assert score_column(latency, poisson, np.array([0.1, nan])) == {GIVEN: Score(1, 2)}
     found = score_column(latency, WORLDS["latency_1_5"], np.array([0.06, nan]))
     assert found[BIAS_MS].total == pytest.approx(10.0)
-    flag = TestedColumn("is_x", FLAG, "change")
+    flag = ClaimingColumn("is_x", FLAG, "change")
     assert score_column(flag, poisson, np.array([1.0, 0.0, nan])) == {FALSE_POSITIVE: Score(1, 2)}
     assert score_column(flag, poisson, np.array([nan])) == {}
 
