@@ -23,10 +23,10 @@ from populate.output.terminal import visible_output
 from vbn.errors import VbnError
 
 COMMANDS = (
-    "admin", "backup", "catalogue", "checksum", "delete", "deletions", "demo", "deploy", "doctor",
-    "down", "errors", "explain", "export", "gc", "issues", "optotagging", "params", "plot", "populate",
-    "query", "recompute", "register", "release", "relocate", "restore", "retry", "roots", "serve", "sessions",
-    "stale", "status", "synthetic", "verify", "worker",
+    "admin", "backup", "calibrate", "catalogue", "checksum", "delete", "deletions", "demo", "deploy",
+    "doctor", "down", "errors", "explain", "export", "gc", "issues", "optotagging", "params", "plot",
+    "populate", "query", "recompute", "register", "release", "relocate", "restore", "retry", "roots",
+    "serve", "sessions", "stale", "status", "synthetic", "verify", "worker",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import pytest
 
 HEAVY = ("datajoint", "pandas", "numpy", "pynwb", "h5py", "matplotlib", "psycopg2", "pymysql", "scipy")
 COMMANDS = [
+    "calibrate",
     "demo",
     "deploy",
     "doctor",

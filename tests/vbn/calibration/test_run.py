@@ -1,0 +1,266 @@
+"""The check itself: it passes what is valid, fails what is not, and finds the known faults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache, partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vbn.analysis.spikes.windows import count_in_windows
+from vbn.analysis.statistics import exact_signed_rank_p_values, kruskal_wallis_p_values
+from vbn.calibration import run
+from vbn.calibration.columns import (
+    FLAG,
+    INDEX,
+    LATENCY,
+    LEFT_OUT,
+    MEASURES,
+    ClaimingColumn,
+    Measure,
+    P,
+    Q,
+    Spikes,
+    as_spikes,
+)
+from vbn.calibration.events import SimulatedEvents, simulate_events
+from vbn.calibration.report import fault
+from vbn.calibration.run import (
+    BIAS_MS,
+    FALSE_DISCOVERY,
+    FALSE_POSITIVE,
+    GIVEN,
+    MEAN,
+    POWER,
+    SIGN_ERROR,
+    CalibrationSettings,
+    Cell,
+    CellKey,
+    Score,
+    draw_trains,
+    interval,
+    score_column,
+    session_scores,
+    summarize,
+)
+from vbn.calibration.worlds import WORLDS, Images
+from vbn.errors import SettingError
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _simulated_once() -> Iterator[None]:
+    """Simulate each session once for all tests of this module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "simulate_events", lru_cache(simulate_events))
+        yield
+
+
+def textbook(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
+    """Two tests of 200 windows: signed ranks of neighbours, and the first hundred against the last."""
+    count = partial(count_in_windows, *spikes)
+    times = np.linspace(100.0, 2100.0, 200)
+    first, second = count(times, (0.0, 0.25)), count(times, (0.25, 0.5))
+    return pd.DataFrame(
+        {
+            "p_paired": exact_signed_rank_p_values(second - first),
+            "p_halves": kruskal_wallis_p_values(first, np.arange(200) >= 100),
+            "p_small": np.full(len(first), 0.001),
+        }
+    )
+
+
+TEXTBOOK = Measure(
+    "Textbook", textbook, tuple(ClaimingColumn(n, P, "image") for n in ("p_paired", "p_halves", "p_small"))
+)
+
+
+def cells_of(
+    settings: CalibrationSettings, measures: Sequence[Measure] = MEASURES
+) -> dict[tuple[str, str, str], Cell]:
+    cells = summarize([session_scores(settings, index, measures) for index in range(settings.sessions)])
+    return {(cell.key.column, cell.key.world, cell.key.what): cell for cell in cells}
+
+
+def test_a_valid_statistic_passes_and_an_invalid_one_fails() -> None:
+    """Neighbouring windows differ by chance only, whatever is slow; halves differ where the rate drifts."""
+    settings = CalibrationSettings(8, 12, seed=2, worlds=("poisson", "ou_60", "drift"))
+    cells = cells_of(settings, [TEXTBOOK])
+    for world in settings.worlds:
+        assert fault(cells["p_paired", world, FALSE_POSITIVE]) != "fails"
+        assert cells["p_paired", world, FALSE_POSITIVE].value <= 0.1
+        assert fault(cells["p_small", world, FALSE_POSITIVE]) == "fails"
+    assert cells["p_halves", "poisson", FALSE_POSITIVE].value <= 0.1
+    for world in ("ou_60", "drift"):
+        assert fault(cells["p_halves", world, FALSE_POSITIVE]) == "fails"
+        assert cells["p_halves", world, FALSE_POSITIVE].value > 0.15
+
+
+@pytest.mark.parametrize(
+    ("world", "column", "what", "least"),
+    [
+        ("ou_60", "ImageSelectivity.p_selectivity", FALSE_POSITIVE, 0.2),
+        ("lick_locked", "ImageSelectivity.is_selective", FALSE_POSITIVE, 0.3),
+        ("image_tuned", "ImageSelectivity.p_novelty", FALSE_POSITIVE, 0.5),
+        ("suppressed", "ChangeResponse.change_modulation_active", SIGN_ERROR, 0.9),
+        ("flash_tail", "OmissionResponse.is_responsive", FALSE_POSITIVE, 0.7),
+        ("low_rate", "Optotagging.cosine_p_wilcoxon", FALSE_POSITIVE, 0.15),
+        ("poisson", "ChangeResponse.first_spike_latency_s", GIVEN, 0.9),
+        ("latency_1_5", "ChangeResponse.first_spike_latency_s", BIAS_MS, 25.0),
+        ("ou_60", "RunningModulation.p_rank_sum", FALSE_POSITIVE, 0.15),
+    ],
+)
+def test_known_faults_of_the_columns_are_seen(world: str, column: str, what: str, least: float) -> None:
+    settings = CalibrationSettings(5, 6, seed=2, worlds=(world,), columns=(column,))
+    (cell,) = (cell for key, cell in cells_of(settings).items() if key[2] == what)
+    assert cell.value > least
+    assert fault(cell) == "fails"
+
+
+@pytest.mark.parametrize(
+    ("world", "column"),
+    [
+        ("poisson", "ImageSelectivity.p_selectivity"),
+        ("ou_60", "ChangeResponse.p_modulation"),
+    ],
+)
+def test_what_is_valid_holds(world: str, column: str) -> None:
+    settings = CalibrationSettings(4, 12, seed=2, worlds=(world,), columns=(column,))
+    cell = cells_of(settings)[column.split(".")[1], world, FALSE_POSITIVE]
+    assert cell.value <= 0.12
+    assert fault(cell) != "fails"
+
+
+def test_effects_are_found() -> None:
+    for world, column in (
+        ("change_tuned", "ChangeResponse.p_modulation_active"),
+        ("image_tuned", "ImageSelectivity.p_selectivity"),
+        ("omission_tuned", "OmissionResponse.p_value"),
+        ("full_field", "FlashResponse.p_white"),
+        ("run_locked", "RunningModulation.p_correlation"),
+        ("gabor_tuned", "ReceptiveField.p_value"),
+        ("laser", "Optotagging.pulse_p_salt"),
+    ):
+        settings = CalibrationSettings(2, 3, seed=2, worlds=(world,), columns=(column,))
+        assert cells_of(settings)[column.split(".")[1], world, POWER].value >= 0.6, column
+
+
+def test_false_discoveries_are_counted_among_known_units() -> None:
+    """In a mixture that is kind, a procedure that calls everything has a proportion of the nulls."""
+
+    def everything(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
+        n = spikes[2].size
+        return pd.DataFrame({"q_all": np.zeros(n), "q_none": np.ones(n), "q_nan": np.full(n, np.nan)})
+
+    columns = tuple(ClaimingColumn(name, Q, "laser") for name in ("q_all", "q_none", "q_nan"))
+    settings = CalibrationSettings(2, 8, seed=2, worlds=("mixed_mild",))
+    cells = cells_of(settings, [Measure("All", everything, columns)])
+    assert cells["q_all", "mixed_mild", FALSE_DISCOVERY].value == pytest.approx(15 / 16)
+    for name in ("q_none", "q_nan"):
+        assert cells[name, "mixed_mild", FALSE_DISCOVERY].value == 0
+
+
+def test_the_novelty_of_tuned_units_is_no_discovery() -> None:
+    settings = CalibrationSettings(2, 8, seed=2, worlds=("mixed",), columns=("q_novelty",))
+    assert cells_of(settings)["q_novelty", "mixed", FALSE_DISCOVERY].value >= 0.5
+
+
+def test_a_claim_that_is_neither_true_nor_false_is_left_out() -> None:
+    values = np.array([0.01, 0.5])
+    column = ClaimingColumn("p_value", P, "running")
+    assert score_column(column, WORLDS["lick_locked"], values) == {}
+    assert score_column(column, WORLDS["poisson"], values)[FALSE_POSITIVE] == Score(1, 2)
+    assert score_column(column, WORLDS["run_locked"], values) == {POWER: Score(1, 2)}
+
+
+def test_each_kind_is_scored_as_it_should_be() -> None:
+    nan, poisson, dark = np.nan, WORLDS["poisson"], WORLDS["suppressed"]
+    index = ClaimingColumn("index", INDEX, "change")
+    assert score_column(index, dark, np.array([-1.0, 0.5, 0.0, nan])) == {SIGN_ERROR: Score(1, 3)}
+    assert score_column(index, poisson, np.array([-1.0, 0.5, nan])) == {MEAN: Score(-0.5, 2)}
+    latency = ClaimingColumn("latency_s", LATENCY, "onset")
+    assert score_column(latency, poisson, np.array([0.1, nan])) == {GIVEN: Score(1, 2)}
+    found = score_column(latency, WORLDS["latency_1_5"], np.array([0.06, nan]))
+    assert found[BIAS_MS].total == pytest.approx(10.0)
+    flag = ClaimingColumn("is_x", FLAG, "change")
+    assert score_column(flag, poisson, np.array([1.0, 0.0, nan])) == {FALSE_POSITIVE: Score(1, 2)}
+    assert score_column(flag, poisson, np.array([nan])) == {}
+
+
+def test_intervals_are_wide_where_sessions_differ() -> None:
+    """Of 200 units in ten sessions a half is called: all in five of the sessions, or half in every one."""
+    n = np.full(10, 20.0)
+    clustered = interval(np.repeat([0.0, 20.0], 5), n, is_share=True)
+    even = interval(np.full(10, 10.0), n, is_share=True)
+    assert clustered[0] < 0.15 < 0.85 < clustered[1]
+    assert even == pytest.approx((0.431, 0.569), abs=0.002)  # Wilson's
+    assert interval(np.zeros(10), n, is_share=True) == pytest.approx((0, 0.019), abs=0.001)
+    assert interval(np.array([2.0, 4.0]), np.ones(2), is_share=False) == pytest.approx(
+        (3 - 12.7062, 3 + 12.7062), abs=1e-3
+    )
+
+
+def test_a_fault_needs_more_than_chance() -> None:
+    def of(value: float, low: float, what: str = FALSE_POSITIVE) -> str:
+        return fault(Cell(CellKey("T", "c", "w", what), value, low, 1.0, 100, 10))
+
+    assert [of(0.05, 0.01), of(0.09, 0.04), of(0.09, 0.06), of(0.9, 0.8, POWER)] == [
+        "",
+        "unclear",
+        "fails",
+        "",
+    ]
+    assert [of(0.2, 0.1, MEAN), of(0.2, -0.1, MEAN), of(0.01, 0.005, MEAN)] == ["fails", "unclear", ""]
+
+
+def test_equal_seeds_give_equal_results_and_worlds_do_not_depend_on_each_other() -> None:
+    columns = ("FlashResponse", "ReceptiveField.p_value")
+    both = CalibrationSettings(2, 3, seed=2, worlds=("ou_5", "poisson"), columns=columns)
+    one, two = session_scores(both, 1), session_scores(both, 1)
+    assert one == two
+    alone = session_scores(CalibrationSettings(2, 3, seed=2, worlds=("poisson",), columns=columns), 1)
+    assert alone == {key: score for key, score in one.items() if key.world == "poisson"}
+    other = session_scores(CalibrationSettings(2, 3, seed=3, worlds=("poisson",), columns=columns), 1)
+    assert other.keys() == alone.keys()
+    assert other != alone
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"worlds": ("ou_61",)}, "There is no world 'ou_61'. Near to it: ou_60"),
+        ({"columns": ("p_novelti",)}, "There is no column 'p_novelti'. Near to it: p_novelty"),
+        ({"sessions": 1}, "A calibration needs 2 sessions or more"),
+        ({"units": 0}, "1 unit or more"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(setting: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingError, match=re.escape(message)):
+        CalibrationSettings(**setting)
+
+
+LOOKS_TESTED = re.compile(r"^(p|q|is)_|_index|latency|sparseness|modulation|^sign$|_r$|_ratio")
+
+
+@pytest.mark.parametrize("measure", MEASURES[:-1], ids=lambda measure: measure.table)
+def test_every_p_value_flag_index_and_latency_is_put_to_the_test_or_left_out_with_a_reason(
+    measure: Measure, events: SimulatedEvents
+) -> None:
+    """But for the laser's, of which only what compares light with dark is tested by now."""
+    spikes = as_spikes(draw_trains(0, "poisson", ["poisson"], events))
+    columns = {*measure.function(spikes, events, 0).columns}
+    found = {name for name in columns if LOOKS_TESTED.search(name)}
+    declared = {column.name for column in measure.columns}
+    left_out = {name for name in found for prefix in LEFT_OUT if f"{measure.table}.{name}".startswith(prefix)}
+    assert found - left_out == declared & found
+    assert declared <= columns
+    assert not declared & left_out
+
+
+def test_the_images_of_a_world_are_those_of_the_session(events: SimulatedEvents) -> None:
+    images = Images.of(events)
+    assert (images.shown == ~images.omitted).all()
+    assert set(images.name[images.omitted]) == {"omitted"}
+    assert 0.2 < images.engaged.mean() < 0.45  # of task and replay together

@@ -1,0 +1,195 @@
+"""What is put to the test: columns of the tables, what they claim, and the functions that compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from vbn.analysis.optotagging import laser_evidence_by_condition
+from vbn.analysis.responses.change_response import change_response
+from vbn.analysis.responses.flash_response import flash_response
+from vbn.analysis.responses.image_selectivity import image_selectivity
+from vbn.analysis.responses.omission_response import omission_response
+from vbn.analysis.responses.receptive_field import receptive_field
+from vbn.analysis.responses.running_modulation import pupil_modulation, running_modulation
+from vbn.analysis.spikes.trains import Floats, Integers
+from vbn.calibration.events import SimulatedEvents
+
+P, Q, FLAG, INDEX, LATENCY = KINDS = ("p", "q", "flag", "index", "latency")
+Spikes = tuple[Floats, Integers, Integers]
+Function = Callable[[Spikes, SimulatedEvents, int], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class ClaimingColumn:
+    """A column, and the claim that it makes (see `vbn.calibration.worlds`).
+
+    Parameters
+    ----------
+    name : in the results of the function.
+    kind : ``p``, ``q``, ``flag``, ``index`` (0 without the effect, else of its sign) or ``latency``.
+    claim : what is true where p or q is small, the flag set, the index not 0, or a latency given.
+    """
+
+    name: str
+    kind: str
+    claim: str
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A function of the product with the columns that are put to the test.
+
+    Parameters
+    ----------
+    table : name of the table that it fills.
+    function : takes the spikes (`vbn.analysis.spikes.trains`), the events and a seed; one row per unit.
+    columns : of its result.
+    """
+
+    table: str
+    function: Function
+    columns: tuple[ClaimingColumn, ...]
+
+
+def _columns(claim: str, **names: str) -> tuple[ClaimingColumn, ...]:
+    """Return columns of one claim; the keywords are kinds, their values names with spaces between."""
+    return tuple(ClaimingColumn(name, kind, claim) for kind, text in names.items() for name in text.split())
+
+
+def _change(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
+    table = change_response(*spikes, events.presentations, events.trials)
+    contrast = table["change_modulation_hit"] - table["change_modulation_miss"]
+    return table.assign(change_modulation_hit_less_miss=contrast)
+
+
+def _omission(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
+    return omission_response(*spikes, events.presentations)
+
+
+def _images(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
+    return image_selectivity(*spikes, events.presentations)[0]
+
+
+def _full_field(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
+    return flash_response(*spikes, events.presentations)
+
+
+def _running(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
+    return running_modulation(*spikes, events.presentations, (events.grid_s, events.speed))
+
+
+def _pupil(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
+    pupil = events.grid_s, events.pupil_area, events.blink
+    return pupil_modulation(*spikes, events.presentations, pupil)
+
+
+def _field(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
+    return receptive_field(*spikes, events.presentations, seed)[0]
+
+
+def _laser(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
+    """Return the evidence at the highest level, the columns of each waveform under its name."""
+    table = laser_evidence_by_condition(*spikes, events.pulses, seed=seed)
+    high = table[table["level_name"] == "high"]
+    return pd.concat(
+        [
+            rows.set_index("unit").add_prefix(f"{'cosine' if waveform == 'raised_cosine' else 'pulse'}_")
+            for waveform, rows in high.groupby("waveform")
+        ],
+        axis=1,
+    )
+
+
+_STATE = {
+    "p": "p_value p_rank_sum p_correlation",
+    "q": "q_value q_rank_sum q_correlation",
+    "index": "modulation_index pearson_r spearman_r",
+}
+
+MEASURES = (
+    Measure(
+        "ChangeResponse",
+        _change,
+        (
+            *_columns(
+                "onset",
+                p="p_response p_response_active p_response_passive",
+                q="q_response q_response_active q_response_passive",
+                flag="is_responsive",
+                latency="first_spike_latency_s half_maximum_latency_s",
+            ),
+            *_columns(
+                "change",
+                p="p_modulation p_modulation_active p_modulation_passive",
+                q="q_modulation q_modulation_active q_modulation_passive",
+                flag="is_change_modulated",
+                index="change_modulation_active change_modulation_pooled_active change_modulation_passive "
+                "change_modulation_pooled_passive change_modulation_hit change_modulation_miss",
+            ),
+            ClaimingColumn("change_modulation_hit_less_miss", INDEX, "outcome"),
+        ),
+    ),
+    Measure(
+        "OmissionResponse",
+        _omission,
+        _columns(
+            "omission",
+            p="p_value p_early_active p_late_active p_early_passive p_late_passive",
+            q="q_value",
+            flag="is_responsive",
+            index="sign early_index_active late_index_active early_index_passive late_index_passive",
+        ),
+    ),
+    Measure(
+        "ImageSelectivity",
+        _images,
+        (
+            *_columns("flash", p="p_response", q="q_response", flag="is_responsive"),
+            *_columns("image", p="p_selectivity", q="q_selectivity", flag="is_selective"),
+            ClaimingColumn("lifetime_sparseness", INDEX, "image"),
+            *_columns("novelty", p="p_novelty", q="q_novelty", index="novelty_index"),
+        ),
+    ),
+    Measure(
+        "FlashResponse",
+        _full_field,
+        _columns(
+            "light",
+            p="p_white p_black p_color",
+            q="q_white q_black q_color",
+            flag="is_responsive",
+            index="on_off_index",
+        ),
+    ),
+    Measure("RunningModulation", _running, _columns("running", **_STATE)),
+    Measure("PupilModulation", _pupil, _columns("pupil", **_STATE)),
+    Measure("ReceptiveField", _field, _columns("gabor", p="p_value", q="q_value", flag="is_significant")),
+    Measure(
+        "Optotagging",
+        _laser,
+        _columns(
+            "laser",
+            p="cosine_p_wilcoxon cosine_censored_p_wilcoxon pulse_p_wilcoxon pulse_censored_p_wilcoxon "
+            "pulse_p_salt",
+        ),
+    ),
+)
+
+LEFT_OUT = {
+    "OmissionResponse.flash_index": "compares two responses: not 0 with either",
+    "FlashResponse.on_off_ratio": "1 means nothing: `on_off_index` is the same, and tested",
+    "ReceptiveField.p_is_upper_bound": "says how to read a p-value, nothing of the unit",
+    "ReceptiveField.is_inverted": "of fields that are tested already",
+    "ReceptiveField.is_on_screen": "of fields that are tested already",
+}
+"""Columns (their beginnings) that look as if they were to be tested, and why they are not."""
+
+
+def as_spikes(trains: list[Floats]) -> Spikes:
+    """Return trains as the three arrays that the analyses take."""
+    n_spikes = np.array([train.size for train in trains], dtype=np.int64)
+    return np.concatenate([np.empty(0), *trains]), np.cumsum(n_spikes) - n_spikes, n_spikes
