@@ -92,7 +92,7 @@ def visit(browser: Any) -> Iterator[Callable[[str], Any]]:
 
     def visit(url: str) -> Any:
         page = context.new_page()
-        page.on("console", lambda each: problems.append(each.text) if each.type == "error" else None)
+        page.on("console", lambda each: problems.append(said(each)) if each.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
         page.on("websocket", lambda each: hosts.add(urlsplit(each.url).hostname))
@@ -104,6 +104,11 @@ def visit(browser: Any) -> Iterator[Callable[[str], Any]]:
     context.close()
     assert problems == []
     assert hosts <= {"127.0.0.1", "localhost", None}, hosts  # None: pictures within the page
+
+
+def said(message: Any) -> str:
+    """Return what a browser's console shows, with the address that it is about."""
+    return f"{message.text} ({message.location.get('url')})"
 
 
 def picture_in(page: Any, title: str) -> Any:
