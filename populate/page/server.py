@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import panel as pn
+from bokeh.settings import settings
 from bokeh.util.warnings import BokehUserWarning
 from tornado.ioloop import IOLoop
 from tornado.web import RequestHandler
@@ -104,6 +105,7 @@ def serve(host: str, port: int, origins: Sequence[str], announce: Callable[[str,
 
 def _listening(thread: DatabaseThread, host: str, port: int, origins: Sequence[str]) -> Any:
     files = (r"/figure/([a-z-]+)\.([a-z]+)", PictureFile, {"thread": thread})
+    settings.resources = "server"  # whatever BOKEH_RESOURCES is: the page asks nothing of the internet
     pn.extension("tabulator", console_output="disable")
     # Table filters in a browser send back a model that the server has already; nothing is lost.
     warnings.filterwarnings("ignore", "reference already known", BokehUserWarning)

@@ -186,7 +186,7 @@ def test_downloading_again_asks_for_no_file(
     release("get", "--session", recordings.index[0])
     transferred = {path: n for path, n in site.body_bytes.items() if "json" not in path}
     done = release("get", "--session", recordings.index[0])
-    assert done.stdout.startswith("0 files downloaded, 6 were there, 0 failed: ")
+    assert done.stdout.startswith("0 files downloaded, 6 were present, 0 failed: ")
     assert {path: n for path, n in site.body_bytes.items() if "json" not in path} == transferred
 
 

@@ -21,6 +21,8 @@ import pytest
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
 pytest.importorskip("panel", reason="vbn serve needs Panel")
 
+# What people who publish figures may have set: scripts from the internet, which the page must not ask for.
+ELSEWHERE = {"BOKEH_RESOURCES": "cdn"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WAIT_MS = 30_000
 
@@ -65,7 +67,7 @@ def stop(served: Served, number: int = signal.SIGTERM) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def served(populated_synthetic: Any, reader_account: dict[str, str]) -> Iterator[Served]:
-    served = start(populated_synthetic, reader_account)
+    served = start(populated_synthetic, {**reader_account, **ELSEWHERE})
     yield served
     if served.process.poll() is None:
         stop(served)

@@ -535,7 +535,7 @@ def test_what_was_selected_without_the_flags_is_withdrawn_and_made_anew(
     tables.change(RECORDINGS, ids[0], **FLAGS)
     text = database.call("catalogue", tables.folder).stdout
     assert "2 registered sessions were completed." in text
-    assert "1 selections of units were made without what the tables say" in text
+    assert "1 selections of units were made before the tables completed their session" in text
     assert selected() == {key: number for key, number in before.items() if key != of_flagged}
     assert len(passing) == 0
     database.json("populate", "--table", "UnitSelection")
