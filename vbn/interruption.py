@@ -27,7 +27,9 @@ def holding_interruptions() -> Iterator[None]:
         return
     deferred: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, _: deferred.append(number)) for number in INTERRUPTIONS
+        number: signal.signal(number, lambda number, _: deferred.append(number))
+        for number in INTERRUPTIONS
+        if signal.getsignal(number) is not None  # another program's that runs Python: cannot be put back
     }
     try:
         yield

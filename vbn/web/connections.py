@@ -14,7 +14,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from urllib3 import BaseHTTPResponse, HTTPResponse, PoolManager, ProxyManager
@@ -38,7 +38,7 @@ class _Connection(HTTPConnection):
         """Wait for the head of an answer for a limited time; the timeout only limits that for each byte."""
         assert self.sock is not None
         longest_s = (self.sock.gettimeout() or 0.0) + SLOW_WINDOW_S
-        end = threading.Timer(longest_s, self.sock.shutdown, [socket.SHUT_RD])
+        end = threading.Timer(longest_s, _end_reading, [self.sock])
         end.daemon = True
         end.start()
         try:
@@ -46,6 +46,12 @@ class _Connection(HTTPConnection):
         finally:
             end.cancel()
             end.join()
+
+
+def _end_reading(connected: socket.socket) -> None:
+    """Let a waiting read fail; below TLS, whose own method would have the rest read without decrypting it."""
+    with suppress(OSError):  # the server has gone meanwhile
+        socket.socket.shutdown(connected, socket.SHUT_RD)
 
 
 class _SecureConnection(_Connection, HTTPSConnection):

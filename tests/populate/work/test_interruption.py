@@ -144,3 +144,13 @@ def test_an_import_that_swallows_interruptions_loses_none(module: str) -> None:
     done = subprocess.run([sys.executable, "-c", SWALLOWING, module], capture_output=True, text=True)
     assert done.stdout == ""
     assert done.stderr.splitlines()[-1] == "KeyboardInterrupt"
+
+
+def test_handlers_that_cannot_be_put_back_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a program that runs Python, for which Python says None."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(signal, "getsignal", lambda _number: None)
+    with holding_interruptions():
+        monkeypatch.undo()
+        assert {number: signal.getsignal(number) for number in before} == before
+    assert {number: signal.getsignal(number) for number in before} == before
