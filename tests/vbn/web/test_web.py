@@ -326,7 +326,8 @@ def test_a_head_without_end_is_given_up(answering, monkeypatch, beginning, again
         read_all(answering(answer), Patience(tries=2, timeout_s=0.3, first_wait_s=0.001))
 
 
-def test_a_head_that_trickles_is_given_up(answering, monkeypatch):
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_head_that_trickles_is_given_up(answering, tls, monkeypatch, secure):
     """Each byte comes long before the timeout, so that only the time in all tells."""
     monkeypatch.setattr(web, "SLOW_WINDOW_S", 0.1)
     stop = threading.Event()
@@ -337,7 +338,9 @@ def test_a_head_that_trickles_is_given_up(answering, monkeypatch):
                 connection.sendall(b"H")
 
     with pytest.raises(NotReadableError, match="2 tries failed"):
-        read_all(answering(answer), Patience(tries=2, timeout_s=0.3, first_wait_s=0.001))
+        read_all(
+            answering(answer, tls if secure else None), Patience(tries=2, timeout_s=0.3, first_wait_s=0.001)
+        )
     stop.set()
 
 
