@@ -66,8 +66,9 @@ def command(
             interrupted = True
     cells = summarize(done)
     if as_json:
-        rows = [{**cell.key._asdict(), **asdict(cell)} for cell in cells]
-        frame = pd.DataFrame(rows).drop(columns="key").replace([np.inf, -np.inf], np.nan)
+        keys = pd.DataFrame([cell.key for cell in cells])
+        frame = keys.join(pd.DataFrame(map(asdict, cells)).drop(columns="key"))
+        frame = frame.replace([np.inf, -np.inf], np.nan)
         render(frame, "json", data_stream())
     else:
         render(pd.DataFrame(verdicts(cells)), "table", data_stream())

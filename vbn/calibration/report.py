@@ -155,7 +155,7 @@ def _worst(cells: Iterable[Cell], what: str) -> str:
     if not found:
         return ""
     worst = max(found, key=lambda cell: cell.value)
-    return f"{shown_value(worst)} [{_plain(worst.low)}, {_plain(worst.high)}]"
+    return f"{shown_value(worst)} ({_plain(worst.low)} to {_plain(worst.high)})"
 
 
 def _plain(value: float) -> str:
