@@ -14,7 +14,7 @@ from schemas.deploy import migrations
 from schemas.deploy.seeds import seed_defaults
 from schemas.server import access, connection, settings
 from schemas.server.connection import Database, open_database, quiet_datajoint, server_lock
-from schemas.server.datajoint import dj, from_camel_case
+from schemas.server.datajoint import dj, foreign_keys_read_once, from_camel_case
 from schemas.server.datajoint.binding import Schema, part_classes, tables_known_to_exist
 from schemas.server.datajoint.headings import read_at_once
 from vbn.errors import ConflictError, NotFoundError
@@ -75,7 +75,7 @@ def _activate(database: Database, *, create: bool, report: Callable[[str], None]
                     _bind(module.schema, database, create=create)
             read_at_once(database.connection, schema_names(database.prefix))
             if create:
-                _create_job_tables()
+                _create_job_tables(database)
             if create or database.embedded:
                 seed_defaults()
 
@@ -178,6 +178,7 @@ def _create_schema(name: str, database: Database) -> None:
         query(f"CREATE DATABASE IF NOT EXISTS `{name}` COLLATE {migrations.MYSQL_COLLATION}")
 
 
-def _create_job_tables() -> None:
-    for cls in tables(dj.Imported, dj.Computed):
-        _ = cls.jobs  # created on first access
+def _create_job_tables(database: Database) -> None:
+    with foreign_keys_read_once(database.connection):
+        for cls in tables(dj.Imported, dj.Computed):
+            _ = cls.jobs  # created on first access

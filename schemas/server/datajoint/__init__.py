@@ -11,8 +11,9 @@ embedded server), and a deprecation within DataJoint concerns only DataJoint.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from vbn.errors import SettingError
@@ -109,6 +110,21 @@ def open_stored(store: str, path: str) -> BinaryIO:
     backend = get_store_backend(store)
     file: BinaryIO = backend.fs.open(backend._full_path(path), "rb")
     return file
+
+
+@contextlib.contextmanager
+def foreign_keys_read_once(connection: Any) -> Iterator[None]:
+    """Let DataJoint read the foreign keys of all schemas once, not again for each job table it creates.
+
+    No other table may be created meanwhile.
+    """
+    graph = connection.dependencies
+    graph.load()
+    graph.load = lambda *_arguments, **_options: None
+    try:
+        yield
+    finally:
+        del graph.load
 
 
 class JobTable(dj.Job):

@@ -177,6 +177,16 @@ def test_a_job_table_takes_no_questions_to_make_and_is_what_populate_uses(
     require(jobs.full_table_name == dj.Job(table).full_table_name, "the name of a job table")
 
 
+def test_foreign_keys_are_read_once_while_job_tables_are_made(connection: Any, questions: list[str]) -> None:
+    jobs = dj.Job(psth.Psth())
+    with fence.foreign_keys_read_once(connection):
+        questions.clear()
+        assert jobs._get_fk_derived_pk_attrs()
+        require(questions == [], "dependencies.load() reads the foreign keys", "__init__.py")
+    jobs._get_fk_derived_pk_attrs()
+    require(questions != [], "a new job table takes the foreign keys no more: drop foreign_keys_read_once")
+
+
 def test_binding_again_leaves_classes_as_they_were(connection: Any, synthetic_database: Any) -> None:
     before = {cls: (cls.__doc__, cls.heading.names) for cls in tables()}
     for schema in (session.schema, behavior.schema):
