@@ -70,12 +70,13 @@ def _activate(database: Database, *, create: bool, report: Callable[[str], None]
         with server_lock("deploy", database) if create else contextlib.nullcontext():
             if create:
                 _upgrade(database, report)
-            with contextlib.nullcontext() if create else tables_known_to_exist():
+            read_at_once(database.connection, schema_names(database.prefix))
+            with tables_known_to_exist(_existing_tables(database) if create else None):
                 for module in modules():
                     _bind(module.schema, database, create=create)
-            read_at_once(database.connection, schema_names(database.prefix))
-            if create:
-                _create_job_tables(database)
+                if create:
+                    read_at_once(database.connection, schema_names(database.prefix))
+                    _create_job_tables(database)
             if create or database.embedded:
                 seed_defaults()
 
@@ -121,9 +122,7 @@ def _upgrade(database: Database, report: Callable[[str], None]) -> None:
 
 def absent_tables(database: Database) -> list[str]:
     """Return the tables, parts and job tables that are missing on the server, as ``schema.table``."""
-    query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema LIKE %s"
-    rows = database.connection.query(query, args=(database.prefix.replace("_", r"\_") + "%",)).fetchall()
-    existing = {f"{schema}.{table}" for schema, table in rows}
+    existing = _existing_tables(database)
     wanted = [
         f"{database.prefix}{name}.{table}"
         for name, module in zip(MODULES, modules(), strict=True)
@@ -131,6 +130,13 @@ def absent_tables(database: Database) -> list[str]:
         for table in _table_names(cls)
     ]
     return [name for name in wanted if name not in existing]
+
+
+def _existing_tables(database: Database) -> set[str]:
+    """Return the tables on the server, as ``schema.table``."""
+    query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema LIKE %s"
+    rows = database.connection.query(query, args=(database.prefix.replace("_", r"\_") + "%",)).fetchall()
+    return {f"{schema}.{table}" for schema, table in rows}
 
 
 def _outdated_tables(database: Database) -> list[str]:

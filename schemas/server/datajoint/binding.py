@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NoReturn
 
 from schemas.server.datajoint import dj
@@ -81,10 +81,19 @@ def part_classes(cls: type) -> list[Any]:
 
 
 @contextlib.contextmanager
-def tables_known_to_exist() -> Iterator[None]:
-    """Bind classes without a query per table: a single query has already found that all tables exist."""
+def tables_known_to_exist(names: Collection[str] | None = None) -> Iterator[None]:
+    """Bind classes without a query per table: a single one has already found the tables that exist.
+
+    Parameters
+    ----------
+    names : the tables that exist, as ``schema.table``; the server is asked for others. None: all exist.
+    """
     is_declared = dj.Table.is_declared
-    dj.Table.is_declared = property(lambda _table: True)
+
+    def is_known(table: Any) -> bool:
+        return names is None or f"{table.database}.{table.table_name}" in names or is_declared.fget(table)
+
+    dj.Table.is_declared = property(is_known)
     try:
         yield
     finally:
