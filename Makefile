@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Tests run on as many processes as the machine has cores, each with a server of its own: make test WORKERS=1
 WORKERS ?= logical
-TESTS = $(BIN)/pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile
+TESTS = $(BIN)/pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-unit test-corpus test-mysql test-stack lint check docs bench bench-full faults fuzz notebooks screenshots clean clean-demo
 

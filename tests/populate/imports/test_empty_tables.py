@@ -12,6 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.files
+
 ELECTRODES = "general/extracellular_ephys/electrodes"
 UNITS = "units"
 EPHYS_TABLES = ("units", ELECTRODES)
