@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -19,7 +20,8 @@ from urllib.request import urlopen
 import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
-pytest.importorskip("panel", reason="vbn serve needs Panel")
+# Not imported to find out: that takes seconds, in each process that collects the tests.
+pytestmark = pytest.mark.skipif(find_spec("panel") is None, reason="vbn serve needs Panel")
 
 # What people who publish figures may have set: scripts from the internet, which the page must not ask for.
 ELSEWHERE = {"BOKEH_RESOURCES": "cdn"}

@@ -10,18 +10,19 @@ from typing import Any
 import duckdb
 import h5py
 import pytest
-from moto.server import ThreadedMotoServer
 
 pytestmark = pytest.mark.files
 
-boto3 = pytest.importorskip("boto3")
 KEYS = {"access_key": "key", "secret_key": "secret"}
 BUCKET = "lab"
 
 
 @pytest.fixture
-def bucket() -> Iterator[tuple[ThreadedMotoServer, dict[str, str]]]:
+def bucket() -> Iterator[tuple[Any, dict[str, str]]]:
     """A server with a bucket, and the setting that leads there."""
+    from moto.server import ThreadedMotoServer
+
+    boto3 = pytest.importorskip("boto3")
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
