@@ -92,7 +92,8 @@ def _hiding_unraisable_interruptions() -> Iterator[None]:
     before = sys.unraisablehook
 
     def print_others(unraisable: sys.UnraisableHookArgs) -> None:
-        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        # DataJoint turns SIGTERM into SystemExit.
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt | SystemExit):
             before(unraisable)
 
     sys.unraisablehook = print_others

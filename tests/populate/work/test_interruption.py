@@ -113,6 +113,7 @@ def test_an_interruption_where_none_can_be_raised_is_not_printed(capsys: pytest.
     try:
         with noticing_interruptions():
             Interrupted(KeyboardInterrupt)
+            Interrupted(SystemExit)
             assert capsys.readouterr().err == ""
             Interrupted(ValueError)
             assert "ValueError" in capsys.readouterr().err
