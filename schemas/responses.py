@@ -202,6 +202,7 @@ class ImageSelectivityParams(ParameterTable):
 class ImageSelectivity(UnitMeasurement):
     """The selectivity of all units of one session for images."""
 
+    method_version = 2  # selectivity is tested over runs of an image, not over flashes
     prefix = "selectivity"
     parameter_table = ImageSelectivityParams
     definition = f"""
@@ -214,6 +215,7 @@ class ImageSelectivity(UnitMeasurement):
     n_selectivity_images : int32  # images
     n_selectivity_novel_flashes : int32  # flashes of novel images
     n_selectivity_familiar_flashes : int32  # flashes of familiar images
+    n_selectivity_runs=null : int32  # runs of an image that were tested, NULL before method version 2
     selectivity_image_names : json  # names of the images in the order of the rates
     n_selectivity_responsive : int32  # units that respond to images
     {provenance_lines("image_selectivity")}
@@ -235,11 +237,9 @@ class ImageSelectivity(UnitMeasurement):
         selectivity_preferred_image=null : varchar(64)  # image with the highest mean rate
         selectivity_preferred_rate=null : float64  # (Hz) that rate
         selectivity_lifetime_sparseness=null : float64  # (1) 0 all images alike, 1 one image only
-        selectivity_p_selectivity=null : float64  # (1) Kruskal-Wallis test between images
+        selectivity_p_selectivity=null : float64  # (1) Kruskal-Wallis test of run means between images
         selectivity_q_selectivity=null : float64  # (1) the same, adjusted over the units of the session
-        selectivity_novelty_index=null : float64  # (1) novel less familiar responses over the greater
-        selectivity_p_novelty=null : float64  # (1) rank-sum test of novel against familiar flashes
-        selectivity_q_novelty=null : float64  # (1) the same, adjusted over the units of the session
+        selectivity_novel_shared_index=null : float64  # (1) novel less shared images over the greater
         selectivity_is_responsive : bool  # whether q of the response is at most the threshold
         selectivity_is_selective : bool  # whether q of the selectivity is at most the threshold
         """

@@ -22,6 +22,7 @@ from schemas.administration import Migration
 from schemas.bases import unique_ids
 from schemas.bases.parameter_table import parameters_hash
 from schemas.bases.registry import schema_names
+from schemas.deploy.stored_table import FLOAT, INTEGER, StoredTable
 from schemas.server.connection import Database
 from vbn.errors import ConflictError
 
@@ -272,11 +273,37 @@ def make_ids_unique(database: Database) -> None:
     unique_ids.make_ids_unique(database)
 
 
+def name_novelty_for_what_it_is(database: Database) -> None:
+    """Rename the index of novel and shared images, drop its p and q, and add the number of runs.
+
+    The p-values compared different images within one session, so image tuning alone made them small.
+    """
+    units = StoredTable(database, "responses", "__image_selectivity__unit")
+    units.drop("selectivity_p_novelty", "selectivity_q_novelty")
+    units.rename("selectivity_novelty_index", "selectivity_novel_shared_index")
+    units.describe(
+        "selectivity_novel_shared_index",
+        FLOAT,
+        "(1) novel less shared images over the greater",
+    )
+    units.describe("selectivity_p_selectivity", FLOAT, "(1) Kruskal-Wallis test of run means between images")
+    sessions = StoredTable(database, "responses", "__image_selectivity")
+    sessions.add("n_selectivity_runs", INTEGER, after="n_selectivity_familiar_flashes")
+    sessions.describe(
+        "n_selectivity_runs", INTEGER, "runs of an image that were tested, NULL before method version 2"
+    )
+
+
 CHANGES = (
     Change(1, "text is compared with case on MySQL too", compare_text_with_case),
     Change(2, "units are found by their id alone", index_units_by_id),
     Change(3, "the filters 'good' and 'visual_coding' are AllenSDK's", correct_filters),
     Change(4, "ids of probes, channels and units are unique", make_ids_unique),
+    Change(
+        5,
+        "novel and shared images have an index and no p",
+        name_novelty_for_what_it_is,
+    ),
 )
 
 

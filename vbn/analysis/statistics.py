@@ -100,28 +100,35 @@ def _normal_tails(doubled_ranks: Integers, positive: int) -> tuple[float, float]
     return float(scipy.special.ndtr(-z)), float(scipy.special.ndtr(z))
 
 
-def kruskal_wallis_p_values(counts: ArrayLike, group: ArrayLike) -> Floats:
-    """Kruskal-Wallis test of whether counts differ between groups of events, for every unit.
+def kruskal_wallis_p_values(values: ArrayLike, group: ArrayLike) -> Floats:
+    """Kruskal-Wallis test of whether values differ between groups of events, for every unit.
 
     Parameters
     ----------
-    counts : (n_units, n_events) integers >= 0.
+    values : (n_units, n_events) counts, or any numbers.
     group : (n_events,) integers >= 0, equal for events of one group.
 
     Returns
     -------
     (n_units,) p-values
         From the chi-square approximation, corrected for ties (`scipy.stats.kruskal`). With two groups this
-        is the Mann-Whitney test without continuity correction. 1 where all counts are equal; NaN with
+        is the Mann-Whitney test without continuity correction. 1 where all values are equal; NaN with
         fewer than two groups.
     """
-    values = np.asarray(counts, dtype=np.int64)
+    values = np.asarray(values)
     _, label, sizes = np.unique(np.asarray(group), return_inverse=True, return_counts=True)
     if values.ndim != 2 or values.shape[1] != label.size:
-        raise ValueError(f"counts must be (n_units, {label.size}) for {label.size} events, {values.shape}.")
+        raise ValueError(f"values must be (n_units, {label.size}) for {label.size} events, {values.shape}.")
     if sizes.size < 2:
         return np.full(values.shape[0], np.nan)
+    if not np.issubdtype(values.dtype, np.integer):
+        values = np.stack([_levels(row) for row in values]) if len(values) else values
     return np.array([_kruskal_wallis(row, label, sizes) for row in values], dtype=np.float64)
+
+
+def _levels(values: Floats) -> Integers:
+    """Return (n,) 0 for the lowest value, 1 for the next, and so on."""
+    return np.unique(values.round(_DECIMALS), return_inverse=True)[1]
 
 
 def _kruskal_wallis(counts: Integers, label: Integers, sizes: Integers) -> float:

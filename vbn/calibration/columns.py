@@ -151,7 +151,7 @@ MEASURES = (
             *_columns("flash", p="p_response", q="q_response", flag="is_responsive"),
             *_columns("image", p="p_selectivity", q="q_selectivity", flag="is_selective"),
             ClaimingColumn("lifetime_sparseness", INDEX, "image"),
-            *_columns("novelty", p="p_novelty", q="q_novelty", index="novelty_index"),
+            ClaimingColumn("novel_shared_index", INDEX, "image"),
         ),
     ),
     Measure(

@@ -40,7 +40,7 @@ from vbn.synthetic.timeline import (
 
 WHOLE_MINUTES = 160.0
 GRID_S = 0.1
-_IMAGE_SET = "H"  # novel images, without which nothing can be said about novelty
+_IMAGE_SET = "H"  # with novel images
 _TASK, _CLOCK, _STIMULI, _BEHAVIOR, _SIGNALS, _LASER, _SHARED = range(30, 37)
 _DISENGAGED = SimulatedMouse(hit=0.12, false_alarm=0.02, abort=0.06)
 _ENGAGED_SHARE = (0.55, 0.8)

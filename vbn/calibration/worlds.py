@@ -4,7 +4,7 @@ Effects are named by what a unit answers to:
 
 * flash: an image that repeats the one before; onset: an image that has changed;
 * change: more, or less, to a changed image than to a repeated one;
-* image: to some images more than to others; novelty: to novel images because they are novel;
+* image: to some images more than to others;
 * outcome: to a change differently in hits and misses, other things being equal;
 * omission, light (full-field flashes), gabor, laser, running, pupil.
 """
@@ -31,7 +31,7 @@ from vbn.synthetic.spikes import even_delays, precise_delays, raised_cosine_dela
 Draw = Callable[[np.random.Generator, SimulatedEvents], Floats]
 
 CLAIMS = (
-    "flash", "onset", "change", "image", "novelty", "outcome", "omission", "light", "gabor", "laser",
+    "flash", "onset", "change", "image", "outcome", "omission", "light", "gabor", "laser",
     "running", "pupil",
 )  # fmt: skip
 ONSET_S, RESPONSE_S = 0.05, 0.2

@@ -13,7 +13,7 @@ import pytest
 
 LAYOUTS = Path(__file__).with_name("layouts")
 OLD_SESSION = 9000000001
-CHANGES = [1, 2, 3, 4]
+CHANGES = [1, 2, 3, 4, 5]
 FILTERS, CRITERIA = "selection.#unit_criteria", "selection.#unit_criteria__criterion"
 # In the dump of layout 2 'good_0_1' and 'visual_coding_code' are somebody's own, as are these.
 OWN_FILTERS = ("own_snr", "good_0_1", "inclusive")
@@ -22,6 +22,9 @@ RENAMED_FILTERS = {
     "visual_coding": "visual_coding_0_1",
     "visual_coding_code": "visual_coding_code_0_1",
 }
+
+
+CHANGED_COLUMNS = ("responses.__image_selectivity", "responses.__image_selectivity__unit")
 
 
 def load(database: Any, layout: int) -> None:
@@ -36,9 +39,10 @@ def load(database: Any, layout: int) -> None:
 
 
 def own_contents(database: Any) -> dict[str, Any]:
-    """Return the rows of all tables but those that a deploy fills."""
+    """Return the rows of all tables but those that a deploy fills or changes the columns of."""
     filled = ("administration.migration", "ecephys.#structure", FILTERS, CRITERIA)
-    return {name: rows for name, rows in database.contents().items() if name not in filled and rows}
+    left = (*filled, *CHANGED_COLUMNS)
+    return {name: rows for name, rows in database.contents().items() if name not in left and rows}
 
 
 def layout_of(database: Any) -> dict[str, list[str]]:
@@ -246,7 +250,7 @@ def test_corrected_filters_leave_the_results_of_the_old_ones_under_other_names(
     assert now.keys() == {RENAMED_FILTERS.get(name, name) for name in filters} | UnitCriteria.defaults.keys()
     assert layout_of(old_results) == layout_of(shared_database)
     old_results.connect()
-    assert stale_rows() == []
+    assert {row.table for row in stale_rows()} == {"ImageSelectivity"}  # by change 5
     for name, settings in UnitCriteria.defaults.items():
         assert UnitCriteria.get(name) == settings
         assert UnitCriteria.add(name, settings) is False
@@ -257,6 +261,62 @@ def test_corrected_filters_leave_the_results_of_the_old_ones_under_other_names(
     assert "Change" not in old_results.vbn("deploy").stdout
     assert old_results.contents() == everything
     assert "are up to date" in old_results.vbn("deploy", "--check").stdout
+
+
+def selectivity_of(database: Any, *columns: str) -> dict[int, tuple[Any, ...]]:
+    names = ", ".join(("unit_id", *columns))
+    units = place_of(database, "responses.__image_selectivity__unit")
+    return {row[0]: row[1:] for row in database.server.query(f"SELECT {names} FROM {units}")}
+
+
+def described_columns(database: Any) -> dict[str, tuple[Any, ...]]:
+    """Return type, comment and whether it may be NULL, of the columns that change 5 has touched."""
+    from schemas import responses
+
+    database.connect()
+    headings = (responses.ImageSelectivity.heading, responses.ImageSelectivity.Unit.heading)
+    attributes = {name: each for heading in headings for name, each in heading.attributes.items()}
+    return {name: (each.type, each.comment, each.nullable) for name, each in attributes.items()}
+
+
+def test_the_index_of_novel_images_is_renamed_and_its_p_dropped(
+    old_results: Any, shared_database: Any
+) -> None:
+    from populate.work.staleness import stale_rows
+
+    before = selectivity_of(old_results, "selectivity_novelty_index", "selectivity_p_selectivity")
+    assert len(before) > 10
+    assert "Change 5 of the layout: novel and shared images" in old_results.vbn("deploy").stdout
+
+    now = ("selectivity_novel_shared_index", "selectivity_p_selectivity")
+    assert selectivity_of(old_results, *now) == before
+    assert layout_of(old_results) == layout_of(shared_database)
+    new = described_columns(shared_database)
+    assert described_columns(old_results) == new
+    assert "selectivity_p_novelty" not in new
+    sessions = place_of(old_results, "responses.__image_selectivity")
+    assert old_results.server.query(f"SELECT n_selectivity_runs FROM {sessions}") == [(None,)]
+    reasons = {(row.table, row.reason) for row in stale_rows()}
+    assert reasons == {("ImageSelectivity", "the method has changed")}
+
+
+def test_columns_that_were_changed_in_part_are_changed_again(old_results: Any, shared_database: Any) -> None:
+    """As MySQL leaves them, which commits each change of a column at once."""
+    before = selectivity_of(old_results, "selectivity_novelty_index")
+    units = place_of(old_results, "responses.__image_selectivity__unit")
+    old_results.server.query(f"ALTER TABLE {units} DROP COLUMN selectivity_q_novelty")
+    old_results.server.query(
+        f"ALTER TABLE {units} RENAME COLUMN selectivity_novelty_index TO selectivity_novel_shared_index"
+    )
+    old_results.vbn("deploy")
+    assert selectivity_of(old_results, "selectivity_novel_shared_index") == before
+    assert described_columns(old_results) == described_columns(shared_database)
+    everything = old_results.contents()
+    old_results.server.query(
+        f"DELETE FROM {place_of(old_results, 'administration.migration')} WHERE migration = 5"
+    )
+    assert "Change 5 of the layout" in old_results.vbn("deploy").stdout
+    assert old_results.contents() == everything
 
 
 def test_the_corrected_filters_are_computed_beside_the_old_ones(old_results: Any) -> None:

@@ -102,5 +102,5 @@ def test_kruskal_wallis_of_one_group_is_nan_and_of_equal_counts_1():
     assert np.isnan(kruskal_wallis_p_values([[1, 2]], [0, 0])).all()
     assert np.isnan(kruskal_wallis_p_values(np.empty((1, 0)), [])).all()
     assert kruskal_wallis_p_values([[2, 2]], [0, 1]).tolist() == [1.0]
-    with pytest.raises(ValueError, match="counts must be"):
+    with pytest.raises(ValueError, match="values must be"):
         kruskal_wallis_p_values([[1, 2]], [0, 1, 2])

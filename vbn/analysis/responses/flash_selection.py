@@ -81,6 +81,26 @@ def is_repeated_image(presentations: pd.DataFrame, condition: str = "active") ->
     return np.asarray(chosen & ~after_omission & ~is_change(presentations), dtype=np.bool_)
 
 
+def image_runs(presentations: pd.DataFrame) -> Integers:
+    """Find the run of each flash and omission: from a change, or a block's first flash, to the next.
+
+    Parameters
+    ----------
+    presentations : start_time, image_name, active, is_change; in any order.
+
+    Returns
+    -------
+    (n_presentations,) int64
+        Number of the run, in order of time; -1 for other stimuli. An omission belongs to its run.
+    """
+    runs = np.full(len(presentations), NO_ROW, dtype=np.int64)
+    image = np.flatnonzero(is_image(presentations))
+    image = image[np.argsort(start_times(presentations)[image], kind="stable")]
+    begins_block = image_before(presentations)[image] == NO_ROW
+    runs[image] = np.cumsum(begins_block | is_change(presentations)[image]) - 1
+    return runs
+
+
 def outcome_of_change(presentations: pd.DataFrame, trials: pd.DataFrame) -> np.ndarray:
     """Return the trial outcome of each image change.
 

@@ -1,4 +1,4 @@
-"""Which images a unit responds to, how selectively, and whether more to novel than to familiar ones.
+"""Which images a unit responds to, and how selectively.
 
 Measured on flashes that repeat the previous image (`flash_selection.is_repeated_image`), since responses to
 changes, to omissions and to the flash after an omission differ for reasons other than the image.
@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from vbn.analysis.responses.change_response import mean_rate_hz, ratio
-from vbn.analysis.responses.flash_selection import check_condition, is_repeated_image
+from vbn.analysis.responses.flash_selection import check_condition, image_runs, is_repeated_image
 from vbn.analysis.spikes.trains import Floats
 from vbn.analysis.spikes.windows import (
     Window,
@@ -52,6 +52,8 @@ class ImageSelectivityParameters:
 
 
 DEFAULT = ImageSelectivityParameters()
+MIN_FLASHES_PER_RUN = 2
+MIN_RUNS_PER_IMAGE = 2
 
 
 def image_selectivity(
@@ -76,30 +78,41 @@ def image_selectivity(
     selectivity : DataFrame One row per unit, in input order:
 
         * n_flashes, n_images, n_novel_flashes, n_familiar_flashes: numbers of flashes and images used;
+        * n_runs: runs of an image that were tested for selectivity;
         * baseline_rate_hz, evoked_rate_hz: mean over flashes;
         * p_response, q_response: two-sided paired Wilcoxon test between the two over flashes;
         * preferred_image, preferred_rate_hz: the image with the highest mean rate (ties: first by name); None
           and NaN where the unit is silent in all windows;
         * lifetime_sparseness: 0 for equal responses to all images, 1 for a response to one only; NaN for
           fewer than two images or a silent unit;
-        * p_selectivity, q_selectivity: Kruskal-Wallis test of the counts between images;
-        * novelty_index: (novel - familiar) / max(abs(novel), abs(familiar)) of the mean responses above
-          baseline, -2 to 2;
-        * p_novelty, q_novelty: two-sided rank-sum test of the counts of novel and familiar flashes;
+        * p_selectivity, q_selectivity: Kruskal-Wallis test between images, with each run of an image (from a
+          change to the next) as one observation: the mean over its flashes of evoked minus baseline counts.
+          Runs with fewer than `MIN_FLASHES_PER_RUN` flashes are left out;
+        * novel_shared_index: (novel - shared) / max(abs(novel), abs(shared)) of the mean responses above
+          baseline to the images that are novel in this session, and to those that are not; -2 to 2;
         * is_responsive, is_selective: q_response, q_selectivity at most max_q_value.
 
-        NaN without flashes of the kind; p is 1 where all values are equal.
+        NaN without flashes of the kind, and p_selectivity with fewer than two images of
+        `MIN_RUNS_PER_IMAGE` runs; p is 1 where all values are equal.
     rates : DataFrame (n_units, n_images) mean rate in the response window in Hz; one column per image, sorted
         by name.
 
     Notes
     -----
     Lifetime sparseness of n mean rates r (Vinje & Gallant 2000; AllenSDK ``lifetime_sparseness``):
-    (1 - (sum r)^2 / (n sum r^2)) / (1 - 1/n). The novelty index is that of Bennett 2025
-    (``get_nov_mod_index_norm``). An image with few flashes has a noisy mean, which also raises the
-    sparseness.
+    (1 - (sum r)^2 / (n sum r^2)) / (1 - 1/n). An image with few flashes has a noisy mean, which also raises
+    the sparseness.
+
+    Flashes of one run are not independent observations of an image: firing rates drift, and so differ between
+    runs, whatever the image. Tested over flashes, as before method version 2, about half of all untuned units
+    with slowly drifting rates are selective.
+
+    The novel and the shared images differ, so a unit that is tuned to images has a novel_shared_index without
+    any effect of novelty, which is a contrast between sessions. The index has the form of Bennett 2025
+    (``get_nov_mod_index_norm``).
     """
-    flashes = presentations[is_repeated_image(presentations, parameters.condition)]
+    used = is_repeated_image(presentations, parameters.condition)
+    flashes = presentations[used]
     count = partial(count_in_windows, spike_times, offsets, n_spikes, start_times(flashes))
     evoked, baseline = count(parameters.response_window_s), count(parameters.baseline_window_s)
     names, image = np.unique(image_names(flashes).to_numpy(str), return_inverse=True)
@@ -108,8 +121,9 @@ def image_selectivity(
         "n_flashes": len(flashes),
         "n_images": names.size,
         **_responses(evoked, baseline, parameters),
-        **_selectivity(evoked, image, names, rates_hz),
-        **_novelty(evoked, baseline, flashes, parameters),
+        **_preference(names, rates_hz),
+        **_selectivity(evoked - baseline, image, image_runs(presentations)[used]),
+        **_novel_and_shared(evoked - baseline, flashes, parameters),
     }
     table = pd.DataFrame(columns, index=pd.RangeIndex(evoked.shape[0]))
     table["is_responsive"] = table["q_response"] <= parameters.max_q_value
@@ -163,45 +177,48 @@ def _responses(
     }
 
 
-def _selectivity(
-    evoked: NDArray[np.int32], image: NDArray[np.int64], names: np.ndarray, rates_hz: Floats
-) -> dict[str, object]:
+def _preference(names: np.ndarray, rates_hz: Floats) -> dict[str, object]:
     best = rates_hz.argmax(axis=1) if names.size else np.zeros(rates_hz.shape[0], dtype=np.int64)
     best_hz = rates_hz.max(axis=1, initial=0.0)
     preferred = [
         str(names[column]) if rate > 0 else None
         for column, rate in zip(best.tolist(), best_hz.tolist(), strict=True)
     ]
-    p = kruskal_wallis_p_values(evoked, image)
     return {
         "preferred_image": pd.Series(preferred, dtype=object),
         "preferred_rate_hz": np.where(best_hz > 0, best_hz, np.nan),
         "lifetime_sparseness": lifetime_sparseness(rates_hz),
-        "p_selectivity": p,
-        "q_selectivity": benjamini_hochberg(p),
     }
 
 
-def _novelty(
-    evoked: NDArray[np.int32],
-    baseline: NDArray[np.int32],
-    flashes: pd.DataFrame,
-    parameters: ImageSelectivityParameters,
+def _selectivity(
+    gain: NDArray[np.int32], image: NDArray[np.int64], run: NDArray[np.int64]
+) -> dict[str, object]:
+    """Test between images, with a run as one observation."""
+    _, first, sizes = np.unique(run, return_index=True, return_counts=True)
+    image_of_run = image[first]
+    long = sizes >= MIN_FLASHES_PER_RUN
+    repeated = np.bincount(image_of_run[long], minlength=image.max(initial=0) + 1) >= MIN_RUNS_PER_IMAGE
+    tested = long & repeated[image_of_run]
+    starts = np.cumsum(sizes) - sizes
+    means = np.add.reduceat(gain[:, np.argsort(run, kind="stable")], starts, axis=1) / sizes
+    p = kruskal_wallis_p_values(means[:, tested], image_of_run[tested])
+    return {"n_runs": int(tested.sum()), "p_selectivity": p, "q_selectivity": benjamini_hochberg(p)}
+
+
+def _novel_and_shared(
+    gain: NDArray[np.int32], flashes: pd.DataFrame, parameters: ImageSelectivityParameters
 ) -> dict[str, object]:
     stored = pd.Series(pd.NA, index=flashes.index, dtype="boolean")
     if "is_image_novel" in flashes:
         stored = flashes["is_image_novel"].astype("boolean")
     known, is_novel = stored.notna().to_numpy(), stored.fillna(False).to_numpy(np.bool_)
-    novel, familiar = known & is_novel, known & ~is_novel
-    gain = evoked - baseline
-    novel_hz, familiar_hz = (
-        mean_rate_hz(gain[:, kind], parameters.response_window_s) for kind in (novel, familiar)
+    novel, shared = known & is_novel, known & ~is_novel
+    novel_hz, shared_hz = (
+        mean_rate_hz(gain[:, kind], parameters.response_window_s) for kind in (novel, shared)
     )
-    p = kruskal_wallis_p_values(evoked[:, known], is_novel[known])
     return {
         "n_novel_flashes": int(novel.sum()),
-        "n_familiar_flashes": int(familiar.sum()),
-        "novelty_index": ratio(novel_hz - familiar_hz, np.maximum(np.abs(novel_hz), np.abs(familiar_hz))),
-        "p_novelty": p,
-        "q_novelty": benjamini_hochberg(p),
+        "n_familiar_flashes": int(shared.sum()),
+        "novel_shared_index": ratio(novel_hz - shared_hz, np.maximum(np.abs(novel_hz), np.abs(shared_hz))),
     }

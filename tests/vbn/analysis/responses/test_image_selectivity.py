@@ -13,12 +13,13 @@ from scipy import stats
 
 from tests.vbn.analysis.responses.spike_trains import spikes_at
 from vbn.analysis.responses import image_selectivity as module
-from vbn.analysis.responses.flash_selection import is_repeated_image
+from vbn.analysis.responses.flash_selection import image_runs, is_repeated_image
 from vbn.analysis.responses.image_selectivity import (
     ImageSelectivityParameters,
     image_selectivity,
     lifetime_sparseness,
 )
+from vbn.analysis.statistics import kruskal_wallis_p_values
 
 PERIOD_S = 0.75
 
@@ -88,42 +89,84 @@ def test_one_image_has_no_sparseness():
     assert np.isnan(lifetime_sparseness(np.empty((1, 0)))).all()
 
 
-def test_tests_of_selectivity_novelty_and_response_are_scipys():
+def test_tests_of_selectivity_and_response_are_scipys():
     rng = np.random.default_rng(2)
     table = image_table(list(np.repeat(rng.choice(list("abcd"), size=60), 4)), novel="cd")
     spikes = np.sort(rng.uniform(9, 200, size=2000))
     row = image_selectivity(*spikes_at(spikes), table)[0].iloc[0]
-    chosen = table[is_repeated_image(table)]
+    used = is_repeated_image(table)
+    chosen = table[used]
 
     def counts(start, stop):
         return np.array([np.sum((spikes >= t + start) & (spikes < t + stop)) for t in chosen["start_time"]])
 
-    evoked, baseline = counts(0, 0.25), counts(-0.25, 0)
-    groups = [evoked[chosen["image_name"] == name] for name in "abcd"]
-    assert row["p_selectivity"] == pytest.approx(stats.kruskal(*groups).pvalue)
+    gain = counts(0, 0.25) - counts(-0.25, 0)
+    runs = table["is_change"].cumsum()[used]
+    of_runs = pd.DataFrame({"gain": gain, "image": chosen["image_name"]}).groupby(runs.to_numpy())
+    values = of_runs["gain"].mean()[of_runs.size() >= 2]
+    images = of_runs["image"].first()[values.index]
+    p = stats.kruskal(*(values[images == name] for name in "abcd")).pvalue
+    assert row["p_selectivity"] == pytest.approx(p)
+    assert row["n_runs"] == len(values) < len(gain) / 2
+    assert row["p_response"] == pytest.approx(stats.wilcoxon(gain[gain != 0], method="asymptotic").pvalue)
     novel = chosen["is_image_novel"].to_numpy(bool)
-    p = stats.mannwhitneyu(evoked[novel], evoked[~novel], method="asymptotic", use_continuity=False).pvalue
-    assert row["p_novelty"] == pytest.approx(p)
-    difference = (evoked - baseline)[evoked != baseline]
-    assert row["p_response"] == pytest.approx(stats.wilcoxon(difference, method="asymptotic").pvalue)
-    gain = evoked - baseline
     n, f = gain[novel].mean(), gain[~novel].mean()
-    assert row["novelty_index"] == pytest.approx((n - f) / max(abs(n), abs(f)))
+    assert row["novel_shared_index"] == pytest.approx((n - f) / max(abs(n), abs(f)))
     assert (row["n_novel_flashes"], row["n_familiar_flashes"]) == (novel.sum(), (~novel).sum())
 
 
-def test_novelty_by_hand():
-    """One spike per familiar flash, two per novel one: (2 - 1) / 2."""
+def test_rates_that_differ_between_runs_are_no_selectivity():
+    """Over flashes, of which those of a run are alike, half of such units would be selective."""
+    table = image_table(list(np.repeat(np.tile(list("abcd"), 10), 6)))
+    starts, image = table["start_time"].to_numpy(), table["image_name"].to_numpy(str)
+    counts = np.repeat(np.random.default_rng(3).integers(0, 6, size=(100, 40)), 6, axis=1)
+    trains = [
+        np.concatenate([start + np.linspace(0.05, 0.2, n) for start, n in zip(starts, row, strict=True)])
+        for row in counts
+    ]
+    unit, _ = image_selectivity(*spikes_at(*trains), table)
+    used = is_repeated_image(table)
+    over_flashes = kruskal_wallis_p_values(counts[:, used], np.unique(image[used], return_inverse=True)[1])
+    assert (over_flashes <= 0.05).mean() > 0.3
+    assert (unit["p_selectivity"] <= 0.05).mean() < 0.1
+
+
+def test_a_tuned_unit_is_selective():
+    table = image_table(list(np.repeat(np.tile(list("ab"), 8), 4)))
+    starts = table["start_time"].to_numpy()
+    train = starts[(table["image_name"] == "b").to_numpy()] + 0.1
+    unit, _ = image_selectivity(*spikes_at(train), table)
+    assert unit["p_selectivity"][0] < 0.001
+    assert unit["n_runs"][0] == 16
+
+
+@pytest.mark.parametrize("images", [["a"] * 9 + ["b"] * 9, ["a", "b"] * 9, ["a"] * 5])
+def test_without_two_runs_of_two_images_nothing_is_tested(images):
+    unit, _ = image_selectivity(*spikes_at([10.1, 12.1]), image_table(images))
+    assert unit[["p_selectivity", "q_selectivity"]].isna().all(axis=None)
+    assert (unit["n_runs"][0], unit["is_selective"][0]) == (0, False)
+
+
+def test_runs_go_from_a_change_to_the_next_and_not_beyond_their_block():
+    active = image_table(["a", "a", "omitted", "a", "b", "b", "a"])
+    passive = image_table(["a", "b"], active=False, start_s=100.0)
+    gray = active.iloc[:1].assign(start_time=50.0, image_name=None)
+    table = pd.concat([passive, gray, active], ignore_index=True)
+    assert image_runs(table).tolist() == [3, 4, -1, 0, 0, 0, 0, 1, 1, 2]
+
+
+def test_novel_and_shared_by_hand():
+    """One spike per shared flash, two per novel one: (2 - 1) / 2."""
     table = image_table(["a", "a", "a", "b", "b", "b"], novel="b")
     starts = table["start_time"].to_numpy()
     train = np.concatenate([starts + 0.1, starts[3:] + 0.2])
-    assert image_selectivity(*spikes_at(train), table)[0]["novelty_index"][0] == pytest.approx(0.5)
+    assert image_selectivity(*spikes_at(train), table)[0]["novel_shared_index"][0] == pytest.approx(0.5)
 
 
-def test_a_familiar_session_has_no_novelty():
+def test_without_novel_images_there_is_no_index():
     unit, _ = image_selectivity(*spikes_at([10.1]), image_table(["a", "a", "b", "b"]))
     assert unit["n_novel_flashes"][0] == 0
-    assert unit[["novelty_index", "p_novelty", "q_novelty"]].isna().all(axis=None)
+    assert unit["novel_shared_index"].isna().all()
     without = image_table(["a", "a"]).drop(columns="is_image_novel")
     assert image_selectivity(*spikes_at([10.1]), without)[0]["n_familiar_flashes"][0] == 0
 
@@ -152,7 +195,8 @@ def test_one_image_no_flashes_and_silent_units_are_defined():
 
 
 def test_two_images_and_a_silent_unit_differ_in_nothing():
-    unit, _ = image_selectivity(*spikes_at([]), image_table(["a", "a", "b", "b"]))
+    runs = np.repeat(list("abab"), 3)
+    unit, _ = image_selectivity(*spikes_at([]), image_table(list(runs)))
     assert unit["p_selectivity"][0] == 1
     assert np.isnan(unit["lifetime_sparseness"][0])
     assert unit["preferred_image"][0] is None

@@ -1,0 +1,91 @@
+"""Changes of the columns of a table on the server, which may be made again after an interruption."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from schemas.server.connection import Database
+
+
+class ColumnType(NamedTuple):
+    """A type of DataJoint's that may be NULL, and what it is on either server."""
+
+    name: str
+    mysql: str
+    postgresql: str
+
+
+FLOAT = ColumnType("float64", "double", "double precision")
+INTEGER = ColumnType("int32", "int", "integer")
+
+
+@dataclass(frozen=True)
+class StoredTable:
+    """A table on the server; what does not exist, or is changed already, is left as it is.
+
+    Attributes
+    ----------
+    module : name of the schema without the prefix.
+    table : name of the table on the server.
+    """
+
+    database: Database
+    module: str
+    table: str
+
+    def columns(self) -> set[str]:
+        """Return the names of the columns; none if there is no table."""
+        query = (
+            "SELECT column_name FROM information_schema.columns WHERE (table_schema, table_name) = (%s, %s)"
+        )
+        schema = f"{self.database.prefix}{self.module}"
+        return {row[0] for row in self.database.connection.query(query, args=(schema, self.table)).fetchall()}
+
+    def drop(self, *names: str) -> None:
+        """Drop columns with their values."""
+        for name in self.columns() & set(names):
+            self._alter(f"DROP COLUMN {self._quoted(name)}")
+
+    def rename(self, name: str, other: str) -> None:
+        """Rename a column."""
+        if name in self.columns():
+            self._alter(f"RENAME COLUMN {self._quoted(name)} TO {self._quoted(other)}")
+
+    def add(self, name: str, kind: ColumnType, after: str) -> None:
+        """Add a column of NULL; on MySQL after another, on PostgreSQL as the last."""
+        columns = self.columns()
+        if columns and name not in columns:
+            place = f" AFTER {self._quoted(after)}" if self._is_mysql else ""
+            self._alter(f"ADD COLUMN {self._quoted(name)} {self._type(kind)}{place}")
+
+    def describe(self, name: str, kind: ColumnType, comment: str) -> None:
+        """Give a column the comment that DataJoint gives one with this type and description."""
+        if name not in self.columns():
+            return
+        text = f":{kind.name}:{comment}"
+        if self._is_mysql:
+            self._alter(f"MODIFY {self._quoted(name)} {kind.mysql} DEFAULT NULL COMMENT %s", text)
+        else:
+            self._query(f"COMMENT ON COLUMN {self._full_name}.{self._quoted(name)} IS %s", text)
+
+    @property
+    def _is_mysql(self) -> bool:
+        return self.database.backend == "mysql"
+
+    @property
+    def _full_name(self) -> str:
+        adapter = self.database.connection.adapter
+        return str(adapter.make_full_table_name(f"{self.database.prefix}{self.module}", self.table))
+
+    def _quoted(self, name: str) -> str:
+        return str(self.database.connection.adapter.quote_identifier(name))
+
+    def _type(self, kind: ColumnType) -> str:
+        return kind.mysql if self._is_mysql else kind.postgresql
+
+    def _alter(self, change: str, *args: Any) -> None:
+        self._query(f"ALTER TABLE {self._full_name} {change}", *args)
+
+    def _query(self, statement: str, *args: Any) -> None:
+        self.database.connection.query(statement, args=args)
