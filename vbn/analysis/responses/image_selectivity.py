@@ -194,7 +194,8 @@ def _preference(names: np.ndarray, rates_hz: Floats) -> dict[str, object]:
 def _selectivity(
     gain: NDArray[np.int32], image: NDArray[np.int64], run: NDArray[np.int64]
 ) -> dict[str, object]:
-    """Test between images, with a run as one observation."""
+    """Test between images, with a run as one observation; divided where a file does not mark a change."""
+    run = run * (image.max(initial=0) + 1) + image
     _, first, sizes = np.unique(run, return_index=True, return_counts=True)
     image_of_run = image[first]
     long = sizes >= MIN_FLASHES_PER_RUN

@@ -147,6 +147,16 @@ def test_without_two_runs_of_two_images_nothing_is_tested(images):
     assert (unit["n_runs"][0], unit["is_selective"][0]) == (0, False)
 
 
+def test_a_change_that_a_file_does_not_mark_mixes_no_images():
+    table = image_table(list(np.repeat(list("abab"), 4)))
+    table.loc[12, "is_change"] = False
+    train = table["start_time"].to_numpy()[(table["image_name"] == "b").to_numpy()] + 0.1
+    unit, _ = image_selectivity(*spikes_at(train), table)
+    groups = [[0, 0], [1, 1]]
+    assert unit["n_runs"][0] == 4
+    assert unit["p_selectivity"][0] == pytest.approx(stats.kruskal(*groups).pvalue)
+
+
 def test_runs_go_from_a_change_to_the_next_and_not_beyond_their_block():
     active = image_table(["a", "a", "omitted", "a", "b", "b", "a"])
     passive = image_table(["a", "b"], active=False, start_s=100.0)
