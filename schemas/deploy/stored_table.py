@@ -18,6 +18,8 @@ class ColumnType(NamedTuple):
 
 FLOAT = ColumnType("float64", "double", "double precision")
 INTEGER = ColumnType("int32", "int", "integer")
+SMALL_INTEGER = ColumnType("int16", "smallint", "smallint")
+FLAG = ColumnType("bool", "tinyint", "boolean")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ class StoredTable:
             self._alter(f"MODIFY {self._quoted(name)} {kind.mysql} DEFAULT NULL COMMENT %s", text)
         else:
             self._query(f"COMMENT ON COLUMN {self._full_name}.{self._quoted(name)} IS %s", text)
+
+    def allow_null(self, name: str, kind: ColumnType, comment: str) -> None:
+        """Let a column be NULL, and describe it anew."""
+        if name in self.columns() and not self._is_mysql:
+            self._alter(f"ALTER COLUMN {self._quoted(name)} DROP NOT NULL")
+        self.describe(name, kind, comment)  # on MySQL the whole column, NULL allowed
 
     @property
     def _is_mysql(self) -> bool:
