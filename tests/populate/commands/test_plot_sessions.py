@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.files
+
 SYNTHETIC_MOUSE = 990001
 
 

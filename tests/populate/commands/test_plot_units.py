@@ -10,6 +10,8 @@ import pytest
 
 from schemas.rows.fetch import fetch_frame
 
+pytestmark = pytest.mark.files
+
 
 @pytest.fixture(scope="module")
 def session_id(synthetic_files: list[Path]) -> int:

@@ -21,7 +21,10 @@ import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
 # Not imported to find out: that takes seconds, in each process that collects the tests.
-pytestmark = pytest.mark.skipif(find_spec("panel") is None, reason="vbn serve needs Panel")
+pytestmark = [
+    pytest.mark.skipif(find_spec("panel") is None, reason="vbn serve needs Panel"),
+    pytest.mark.files,
+]
 
 # What people who publish figures may have set: scripts from the internet, which the page must not ask for.
 ELSEWHERE = {"BOKEH_RESOURCES": "cdn"}

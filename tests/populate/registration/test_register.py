@@ -12,6 +12,8 @@ import h5py
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.files
+
 CATALOGUE_COLUMNS = [
     "experience_level",
     "session_number",

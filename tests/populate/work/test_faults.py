@@ -15,7 +15,7 @@ import pytest
 from benchmarks.faults import content
 
 ROOT = Path(__file__).parents[3]
-N_FAULTS = 5
+N_FAULTS = 3
 HARMLESS = {"files_put_aside"}
 
 

@@ -21,7 +21,7 @@ import pytest
 
 PATIENCE_S = 300
 N_TABLES = 34  # imported and computed
-pytestmark = pytest.mark.database  # it starts servers of its own
+pytestmark = [pytest.mark.database, pytest.mark.files]  # it starts embedded servers of its own
 
 
 @dataclass(frozen=True)
