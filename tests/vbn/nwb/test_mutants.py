@@ -18,7 +18,7 @@ from benchmarks.fuzz.mutants import mutate
 from vbn import nwb
 from vbn.errors import FileError
 
-N_MUTANTS = 40
+N_MUTANTS = 30
 
 SESSION_READERS = (
     nwb.read_session,
