@@ -1,16 +1,18 @@
-"""Task performance: behavior metrics, lick bouts and engagement."""
+"""Task performance: behavior metrics, lick bouts, engagement, and what the mouse did around each flash."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from schemas import behavior, stimulus  # noqa: F401 - definitions refer to them
 from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import Computation, provenance_lines
 from schemas.reading.session_frames import (
+    flashes_frame,
     licks_frame,
     presentations_frame,
     rewards_frame,
@@ -21,6 +23,7 @@ from schemas.rows.insert import insert_rows, plain, rows_from_frame
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
 from vbn.analysis.task.engagement import ENGAGEMENT, EngagementParameters, engaged_trials, engagement_epochs
+from vbn.analysis.task.flash_sets import FLASH_SETS, FlashSet
 from vbn.analysis.task.licking import LICK_GAPS_S, lick_bouts
 from vbn.analysis.task.performance import PerformanceParameters, performance_metrics, rolling_performance
 from vbn.analysis.task.task_statistics import (
@@ -439,3 +442,78 @@ class Engagement(Computation):
 
 def _numbered(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     return frame.assign(**{name: range(len(frame))})
+
+
+@schema
+class FlashSets(ParameterTable):
+    """One set of conditions by which flashes are chosen."""
+
+    settings = FlashSet
+    defaults = FLASH_SETS
+    definition = definition_of(
+        "flash_set", "a choice of flashes", "vbn.analysis.task.flash_sets.FlashSet", key="flash_set"
+    )
+
+
+@schema
+class FlashBehavior(Computation):
+    """What the mouse of one session did around each flash and omission, in order of time."""
+
+    definition = f"""
+    # Licks, rewards and engagement around the flashes of one session
+    -> behavior.ChangeDetection
+    -> behavior.Licks
+    -> stimulus.Stimulus
+    -> LickBoutParams
+    ---
+    n_behavior_flashes : int32  # flashes and omissions of task and replay, length of all arrays
+    n_behavior_bouts : int32  # of which a lick bout begins in
+    flash_presentation_id : <blob>  # (index) int32, presentation_id of the flash or omission
+    flash_active : <blob>  # (bool) whether the mouse performed the task
+    flash_omitted : <blob>  # (bool) whether it is an omission
+    flash_is_change : <blob>  # (bool) whether the image has changed
+    flash_is_repeat : <blob>  # (bool) whether it is a flash that repeats the last image
+    flash_is_shared : <blob>  # (bool) whether its image is in both image sets
+    flash_previous_omitted : <blob>  # (bool) whether the one before is an omission
+    flash_is_prechange : <blob>  # (bool) whether the next one is a change
+    flash_flashes_since_change : <blob>  # (1) int32, flashes since the last change, 0 at the change
+    flash_run : <blob>  # (index) int32, number of the run, which goes from a change to the next
+    flash_trial_flash : <blob>  # (1) int32, rows since the first of its trial, -1 without a trial
+    flash_n_licks : <blob>  # (1) int32, licks until the next flash or omission
+    flash_lick_for_flash : <blob>  # (bool) whether a lick bout begins in it
+    flash_lick_time : <blob>  # (s) float64, first lick of its last bout, NaN without one
+    flash_reaction_time : <blob>  # (s) float64, the same after its start
+    flash_time_from_last_bout : <blob>  # (s) float64, after the end of the bout before, -1 for the first
+    flash_bout_start : <blob>  # (bool) whether its bout begins more than 2 s after the last one counted
+    flash_lick_in_window : <blob>  # (bool) whether its bout begins in the response window
+    flash_bout_in_window : <blob>  # (bool) the same of bouts that are counted
+    flash_flashes_since_lick : <blob>  # (1) float64, flashes since the last one before with a lick, else NaN
+    flash_flashes_since_bout : <blob>  # (1) float64, flashes since the last one before with a bout, else NaN
+    flash_rewarded : <blob>  # (bool) whether the change was rewarded
+    flash_engaged_allensdk : <blob>  # (bool) engaged by the definition of AllenSDK, never in the replay
+    flash_engaged_bennett_2025 : <blob>  # (bool) engaged by the definition of Bennett 2025
+    flash_engaged_siegle_2021 : <blob>  # (bool) engaged by the definition of Siegle 2021
+    flash_after_hit : <blob>  # (bool) whether it follows the change of its trial, a hit
+    flash_is_eligible : <blob>  # (bool) whether it may be a change
+    flash_replay : <blob>  # (index) int32, presentation_id in the replay, or of what is replayed, -1 none
+    {provenance_lines("flash_behavior")}
+    """
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the definition of a lick bout."""
+        return self.provenance(key), LickBoutParams.get(key)
+
+    def make_compute(self, key: Key, made_with: Key, settings: LickBoutSettings) -> tuple[Any, ...]:
+        """Describe the flashes and omissions."""
+        return made_with, flashes_frame(key, settings.gap_s)
+
+    def make_insert(self, key: Key, made_with: Key, flashes: pd.DataFrame) -> None:
+        """Insert an array for each column."""
+        arrays = {"flash_presentation_id": flashes.index.to_numpy(np.int32)}
+        for name in (f"flash_{column}" for column in flashes):
+            if name in self.heading.names:
+                values = flashes[name.removeprefix("flash_")].to_numpy()
+                arrays[name] = values.astype(np.int32) if values.dtype.kind == "i" else values
+        n_bouts = int(flashes["lick_for_flash"].sum())
+        counts = {"n_behavior_flashes": len(flashes), "n_behavior_bouts": n_bouts}
+        self.insert1({**key, **made_with, **counts, **arrays})

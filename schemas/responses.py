@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from schemas import behavior, ecephys, optotagging, selection, session, stimulus  # noqa: F401 - definitions
+from schemas import behavior, ecephys, optotagging, performance, selection, session, stimulus  # noqa: F401
 from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import Computation, provenance_lines, seed_of
 from schemas.reading.recordings import located_frame
-from schemas.reading.session_frames import presentations_frame, trials_frame
+from schemas.reading.session_frames import flashes_frame, presentations_frame, trials_frame
 from schemas.reading.unit_measurement import UnitMeasurement
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, key_of_session, rows_from_frame
@@ -29,6 +29,7 @@ from vbn.analysis.responses.running_modulation import (
     running_modulation,
 )
 from vbn.analysis.spikes.population import area_summary
+from vbn.analysis.task.flash_sets import select_flashes
 
 schema = Schema()
 
@@ -190,19 +191,29 @@ class ImageSelectivityParams(ParameterTable):
     """One set of windows and thresholds of the image selectivity."""
 
     settings = ImageSelectivityParameters
-    defaults = {"repeated_active": ImageSelectivityParameters()}
+    method_version = 2  # flashes are those of a flash set, by its name, where there was a condition
+    defaults = {"lick_free": ImageSelectivityParameters()}
     definition = definition_of(
         "image_selectivity",
         "the image selectivity",
         "vbn.analysis.responses.image_selectivity.ImageSelectivityParameters",
     )
 
+    @classmethod
+    def _insert_checked(cls, row: Key) -> None:
+        """Insert a set whose flash set exists."""
+        performance.FlashSets.get(cls.content_of(row)["flash_set"])
+        super()._insert_checked(row)
+
 
 @schema
 class ImageSelectivity(UnitMeasurement):
-    """The selectivity of all units of one session for images."""
+    """The selectivity of all units of one session for images.
 
-    method_version = 2  # selectivity is tested over runs of an image, not over flashes
+    Rows of before method version 3 do not refer to the licks, so that the key cannot: `key_source` does.
+    """
+
+    method_version = 3  # version 2: tested over runs of an image; 3: on the flashes of a flash set
     prefix = "selectivity"
     parameter_table = ImageSelectivityParams
     definition = f"""
@@ -217,7 +228,7 @@ class ImageSelectivity(UnitMeasurement):
     n_selectivity_familiar_flashes : int32  # flashes of familiar images
     n_selectivity_runs=null : int32  # runs of an image that were tested, NULL before method version 2
     selectivity_image_names : json  # names of the images in the order of the rates
-    n_selectivity_responsive : int32  # units that respond to images
+    n_selectivity_responsive=null : int32  # units that respond to images, NULL where none was tested
     {provenance_lines("image_selectivity")}
     """
 
@@ -240,14 +251,21 @@ class ImageSelectivity(UnitMeasurement):
         selectivity_p_selectivity=null : float64  # (1) Kruskal-Wallis test of run means between images
         selectivity_q_selectivity=null : float64  # (1) the same, adjusted over the units of the session
         selectivity_novel_shared_index=null : float64  # (1) novel less shared images over the greater
-        selectivity_is_responsive : bool  # whether q of the response is at most the threshold
-        selectivity_is_selective : bool  # whether q of the selectivity is at most the threshold
+        selectivity_is_responsive=null : bool  # whether q of the response is at most the threshold
+        selectivity_is_selective=null : bool  # whether q of the selectivity is at most the threshold
         """
+
+    @property
+    def key_source(self) -> Any:
+        """Recordings whose licks have been imported."""
+        return super().key_source & behavior.Licks.proj()
 
     @staticmethod
     def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
         """Measure the responses to each image."""
-        measured, rates = image_selectivity(*spikes, presentations_frame(key), settings)
+        behavior_of_flashes = flashes_frame(key)
+        chosen = select_flashes(behavior_of_flashes, performance.FlashSets.get(settings.flash_set))
+        measured, rates = image_selectivity(*spikes, behavior_of_flashes[chosen], settings)
 
         names = pd.Series([list(rates.columns)] * len(measured), dtype=object)
         return measured.assign(
@@ -255,9 +273,11 @@ class ImageSelectivity(UnitMeasurement):
         )
 
     def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
-        """Return the names of the images as well."""
+        """Return the names of the images as well; no number of responsive units where none was tested."""
         names = measured["selectivity_image_names"].iloc[0] if len(measured) else []
-        return {**super().session_row(measured), "selectivity_image_names": names}
+        tested = measured["selectivity_is_responsive"].notna().any()
+        counts = super().session_row(measured) if tested else {"n_selectivity_responsive": None}
+        return {**counts, "selectivity_image_names": names}
 
 
 @schema

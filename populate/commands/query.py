@@ -232,6 +232,25 @@ def query_trials(**options: Any) -> None:
     )
 
 
+@command.command("flash-behavior")
+@click.option("--flash-set", help="Only the flashes of a set, such as lick_free (vbn params list FlashSets).")
+@_OF_SESSIONS
+@_OUTPUT
+def query_flash_behavior(flash_set: str | None, **options: Any) -> None:
+    """One row per flash and omission with the licks, rewards and engagement around it.
+
+    \b
+    Example:
+      vbn query flash-behavior --flash-set bennett_2025 --out flashes.parquet
+    """
+    _answer(
+        lambda queries: queries.flash_table(_sessions(queries, options), flash_set=flash_set),
+        options,
+        "session_id presentation_id start_time image_name is_change flashes_since_change flashes_since_lick "
+        "lick_for_flash engaged_bennett_2025",
+    )
+
+
 @command.command("changes")
 @_OF_SESSIONS
 @_BLOCK

@@ -22,7 +22,7 @@ from schemas.administration import Migration
 from schemas.bases import unique_ids
 from schemas.bases.parameter_table import parameters_hash
 from schemas.bases.registry import schema_names
-from schemas.deploy.stored_table import FLOAT, INTEGER, StoredTable
+from schemas.deploy.stored_table import FLAG, FLOAT, INTEGER, StoredTable
 from schemas.server.connection import Database
 from vbn.errors import ConflictError
 
@@ -294,6 +294,39 @@ def name_novelty_for_what_it_is(database: Database) -> None:
     )
 
 
+def choose_flashes_by_sets(database: Database) -> None:
+    """Let parameters of the image selectivity name a flash set, and its flags be NULL where none was tested.
+
+    A set's condition becomes the flash set of the same flashes.
+    """
+    _name_flash_sets(database)
+    units = StoredTable(database, "responses", "__image_selectivity__unit")
+    for name in ("responsive", "selective"):
+        tested = "response" if name == "responsive" else "selectivity"
+        comment = f"whether q of the {tested} is at most the threshold"
+        units.allow_null(f"selectivity_is_{name}", FLAG, comment)
+    sessions = StoredTable(database, "responses", "__image_selectivity")
+    sessions.allow_null(
+        "n_selectivity_responsive", INTEGER, "units that respond to images, NULL where none was tested"
+    )
+
+
+def _name_flash_sets(database: Database) -> None:
+    """Replace ``condition`` in the parameters of the image selectivity; they are hashed anew when seeded."""
+    if not StoredTable(database, "responses", "#image_selectivity_params").columns():
+        return
+    query = database.connection.query
+    schema = f"{database.prefix}responses"
+    table = database.connection.adapter.make_full_table_name(schema, "#image_selectivity_params")
+    columns = "image_selectivity_params, image_selectivity_content"
+    for name, held in query(f"SELECT {columns} FROM {table}").fetchall():  # noqa: S608
+        content = json.loads(held) if isinstance(held, str) else held
+        if "condition" in content:
+            content["flash_set"] = f"repeated_{content.pop('condition')}"
+            change = f"UPDATE {table} SET image_selectivity_content = %s WHERE image_selectivity_params = %s"  # noqa: S608
+            query(change, args=(json.dumps(content), name))
+
+
 CHANGES = (
     Change(1, "text is compared with case on MySQL too", compare_text_with_case),
     Change(2, "units are found by their id alone", index_units_by_id),
@@ -304,6 +337,7 @@ CHANGES = (
         "novel and shared images have an index and no p",
         name_novelty_for_what_it_is,
     ),
+    Change(6, "image selectivity is measured on the flashes of a flash set", choose_flashes_by_sets),
 )
 
 

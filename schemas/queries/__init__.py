@@ -1,12 +1,13 @@
 """Common queries: selecting units, sessions and presentations, and fetching their data for figures.
 
 `units`, `sessions`, `changes`, `omissions` ... return DataJoint expressions that can be restricted and joined
-further. `psth_matrix`, `responses_table`, `spike_times` and `trial_table` fetch data. A misspelled name or
-value raises an error that suggests the nearest valid ones; results that are not computed yet raise an error,
-too.
+further. `psth_matrix`, `responses_table`, `spike_times`, `trial_table` and `flash_table` fetch data. A
+misspelled name or value raises an error that suggests the nearest valid ones; results that are not computed
+yet raise an error, too.
 """
 
 from schemas.queries.checks import restrict
+from schemas.queries.flashes import flash_table
 from schemas.queries.presentations import changes, flashes, full_field_flashes, gabors, omissions
 from schemas.queries.results import RESPONSES, psth_matrix, responses_table, spike_times, trial_table
 from schemas.queries.sessions import REQUIREMENTS, familiar_novel_pairs, sessions
@@ -19,6 +20,7 @@ __all__ = [
     "cell_classes",
     "changes",
     "familiar_novel_pairs",
+    "flash_table",
     "flashes",
     "full_field_flashes",
     "gabors",

@@ -11,6 +11,7 @@ from schemas import behavior, stimulus
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import key_of_session
 from vbn.analysis.task.events import SessionEvents
+from vbn.analysis.task.flash_behavior import BENNETT_GAP_S, flash_behavior
 
 Key = dict[str, Any]
 
@@ -68,6 +69,22 @@ def licks_frame(key: Key) -> pd.DataFrame:
     """Return a session's licks: ``timestamps`` (s); licks without a time are omitted."""
     times = (behavior.Licks & key_of_session(key)).fetch1("lick_timestamps")
     return pd.DataFrame({"timestamps": times[np.isfinite(times)]})
+
+
+def flashes_frame(key: Key, gap_s: float = BENNETT_GAP_S) -> pd.DataFrame:
+    """Return what the mouse did around each flash and omission of a session, with presentation ids as index.
+
+    Parameters
+    ----------
+    key : contains the key of the session.
+    gap_s : pause in seconds; longer pauses separate lick bouts.
+
+    Returns
+    -------
+    As of `vbn.analysis.task.flash_behavior.flash_behavior`.
+    """
+    presentations = presentations_frame(key).set_index("presentation_id")
+    return flash_behavior(presentations, trials_frame(key), licks_frame(key)["timestamps"], gap_s)
 
 
 def pulses_frame(key: Key) -> pd.DataFrame:

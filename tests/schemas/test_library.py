@@ -197,8 +197,9 @@ def test_all_that_is_computed_joins_without_a_clash_of_names(synthetic_database:
         query = query * master * master.Unit
     for master in (performance.Performance, performance.RollingPerformance, performance.TaskStatistics):
         query = query * master
-    for each in (performance.LickBouts, performance.Engagement, psth.AlignedBehavior, psth.TrialResponse):
+    for each in (performance.LickBouts, performance.Engagement, performance.FlashBehavior):
         query = query * each
+    query = query * psth.AlignedBehavior * psth.TrialResponse
     chosen = {
         "alignment": "change_active",
         "optotag_method": "bennett_2025",

@@ -11,11 +11,14 @@ import pandas as pd
 from vbn.analysis.optotagging import laser_evidence_by_condition
 from vbn.analysis.responses.change_response import change_response
 from vbn.analysis.responses.flash_response import flash_response
+from vbn.analysis.responses.image_selectivity import DEFAULT as IMAGE_DEFAULT
 from vbn.analysis.responses.image_selectivity import image_selectivity
 from vbn.analysis.responses.omission_response import omission_response
 from vbn.analysis.responses.receptive_field import receptive_field
 from vbn.analysis.responses.running_modulation import pupil_modulation, running_modulation
 from vbn.analysis.spikes.trains import Floats, Integers
+from vbn.analysis.task.flash_behavior import flash_behavior
+from vbn.analysis.task.flash_sets import FLASH_SETS, select_flashes
 from vbn.calibration.events import SimulatedEvents
 
 P, Q, FLAG, INDEX, LATENCY = KINDS = ("p", "q", "flag", "index", "latency")
@@ -71,7 +74,9 @@ def _omission(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFra
 
 
 def _images(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
-    return image_selectivity(*spikes, events.presentations)[0]
+    behavior = flash_behavior(events.presentations, events.trials, events.lick_times_s)
+    chosen = select_flashes(behavior, FLASH_SETS[IMAGE_DEFAULT.flash_set])
+    return image_selectivity(*spikes, behavior[chosen])[0]
 
 
 def _full_field(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:

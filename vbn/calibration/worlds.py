@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vbn.analysis.spikes.trains import Booleans, Floats
+from vbn.analysis.task.licking import bout_onsets
 from vbn.calibration.events import GRID_S, WHOLE_MINUTES, SimulatedEvents
 from vbn.calibration.trains import (
     bursty_train,
@@ -139,6 +140,22 @@ def _lick_locked(rng: np.random.Generator, events: SimulatedEvents) -> Floats:
     return with_responses(rng, train, licks, np.full(licks.size, 2.0), precise_delays(0.0, 0.04))
 
 
+def _before_licks(rng: np.random.Generator, events: SimulatedEvents) -> Floats:
+    bouts = bout_onsets(events.lick_times_s)
+    train = poisson_train(rng, rng.uniform(1, 6), events.end_s)
+    return with_responses(
+        rng, train, bouts, np.full(bouts.size, 6.0), lambda rng, n: -np.abs(rng.normal(0, 0.4, size=n))
+    )
+
+
+def _after_licks(rng: np.random.Generator, events: SimulatedEvents) -> Floats:
+    bouts = bout_onsets(events.lick_times_s)
+    train = poisson_train(rng, rng.uniform(1, 6), events.end_s)
+    return with_responses(
+        rng, train, bouts, np.full(bouts.size, 6.0), lambda rng, n: rng.exponential(1.5, size=n)
+    )
+
+
 def _reward_locked(rng: np.random.Generator, events: SimulatedEvents) -> Floats:
     rewards = events.reward_times_s
     return with_responses(
@@ -250,6 +267,7 @@ def _laser(rng: np.random.Generator, events: SimulatedEvents) -> Floats:
 
 
 _BEHAVIOR = frozenset({"running", "pupil"})
+_ANSWERS = _BEHAVIOR | {"onset", "change", "outcome", "omission"}  # what the mouse answers by licks
 _RISES = {"flash": 1, "onset": 1}
 
 NULL_WORLDS: dict[str, World] = {
@@ -265,6 +283,16 @@ NULL_WORLDS: dict[str, World] = {
     "few_events": World("Poisson in a recording of 15 minutes (4 of task)", _steady, minutes=15.0),
     "lick_locked": World(
         "1 to 6 Hz, and two spikes more around each lick (SD 40 ms)", _lick_locked, entangled=_BEHAVIOR
+    ),
+    "before_licks": World(
+        "1 to 6 Hz, and six spikes more before each bout of licks, ever more towards it (SD 400 ms)",
+        _before_licks,
+        entangled=_ANSWERS,
+    ),
+    "after_licks": World(
+        "1 to 6 Hz, and six spikes more after each bout of licks begins, that fade with 1.5 s",
+        _after_licks,
+        entangled=_ANSWERS,
     ),
     "reward_locked": World("ten spikes more in 2.5 s after a reward", _reward_locked, entangled=_BEHAVIOR),
     "run_locked": World(

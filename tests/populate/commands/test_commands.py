@@ -74,6 +74,7 @@ TABLES = [
     "TaskStatistics",
     "LickBouts",
     "Engagement",
+    "FlashBehavior",
     "ChangeResponse",
     "OmissionResponse",
     "ImageSelectivity",
@@ -95,6 +96,7 @@ N_SETS = {
     "OptotagLabel": 7,
     "LickBouts": 2,
     "Engagement": 3,
+    "FlashBehavior": 2,
     "CellClass": 7,
     "AreaSummary": 2,
 }

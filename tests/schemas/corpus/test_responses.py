@@ -133,12 +133,25 @@ def test_visual_units_prefer_the_image_and_the_colour_that_drive_them(recorded: 
         assert is_on == (injected["flash_color"] == 1)
 
 
-def test_the_rates_per_image_are_those_of_a_plain_count(recorded: Any) -> None:
-    """On active flashes: no changes, no omissions, no flash right after an omission."""
+def lick_free(recorded: Any) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the flashes and omissions of the task, and which of them are far from changes and licks."""
     shown = images(recorded, True)
+    licks = recorded.table("licks")["timestamps"].to_numpy()
+    starts = shown["start_time"].to_numpy()
+    n_licks = np.bincount(np.searchsorted(starts, licks), minlength=len(shown) + 1)[1:]
     omitted = shown["omitted"].astype(bool).to_numpy()
-    after_omission = np.append(False, omitted[:-1])
-    repeats = shown[~omitted & ~after_omission & ~shown["is_change"].astype(bool).to_numpy()]
+    used = []
+    for row in range(len(shown)):
+        near = n_licks[max(row - 3, 0) : row + 2]
+        far_from_change = shown["flashes_since_change"].iloc[row] >= 6
+        used.append(far_from_change and not near.any() and not omitted[row] and not omitted[row - 1])
+    return shown, np.array(used)
+
+
+def test_the_rates_per_image_are_those_of_a_plain_count(recorded: Any) -> None:
+    """On active flashes: no changes, no omissions, no flash right after an omission or near a lick."""
+    shown, used = lick_free(recorded)
+    repeats = shown[used]
     master = (responses.ImageSelectivity & recorded.key).fetch1()
     names = master["selectivity_image_names"]
     assert names == sorted(set(repeats["image_name"]))
@@ -160,9 +173,8 @@ def test_the_rates_per_image_are_those_of_a_plain_count(recorded: Any) -> None:
 
 def test_selectivity_is_tested_over_runs(recorded: Any) -> None:
     """An image has one to five runs here: no unit need be selective, but p is that of the definition."""
-    shown = images(recorded, True)
-    omitted, change = (shown[name].astype(bool).to_numpy() for name in ("omitted", "is_change"))
-    used = ~omitted & ~np.append(False, omitted[:-1]) & ~change
+    shown, used = lick_free(recorded)
+    change = shown["is_change"].astype(bool).to_numpy()
     flashes = pd.DataFrame({"image": shown["image_name"], "run": np.cumsum(change)})[used]
     runs = flashes.groupby("run")["image"].agg(["first", "size"]).query("size >= 2")
     runs = runs[runs.groupby("first")["first"].transform("size") >= 2]

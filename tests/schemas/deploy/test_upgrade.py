@@ -13,7 +13,7 @@ import pytest
 
 LAYOUTS = Path(__file__).with_name("layouts")
 OLD_SESSION = 9000000001
-CHANGES = [1, 2, 3, 4, 5]
+CHANGES = [1, 2, 3, 4, 5, 6]
 FILTERS, CRITERIA = "selection.#unit_criteria", "selection.#unit_criteria__criterion"
 # In the dump of layout 2 'good_0_1' and 'visual_coding_code' are somebody's own, as are these.
 OWN_FILTERS = ("own_snr", "good_0_1", "inclusive")
@@ -24,7 +24,13 @@ RENAMED_FILTERS = {
 }
 
 
-CHANGED_COLUMNS = ("responses.__image_selectivity", "responses.__image_selectivity__unit")
+IMAGE_PARAMETERS = "responses.#image_selectivity_params"
+CHANGED_COLUMNS = (
+    "responses.__image_selectivity",
+    "responses.__image_selectivity__unit",
+    IMAGE_PARAMETERS,
+)
+FILLED = ("administration.migration", "ecephys.#structure", "performance.#flash_sets", FILTERS, CRITERIA)
 
 
 def load(database: Any, layout: int) -> None:
@@ -40,8 +46,7 @@ def load(database: Any, layout: int) -> None:
 
 def own_contents(database: Any) -> dict[str, Any]:
     """Return the rows of all tables but those that a deploy fills or changes the columns of."""
-    filled = ("administration.migration", "ecephys.#structure", FILTERS, CRITERIA)
-    left = (*filled, *CHANGED_COLUMNS)
+    left = (*FILLED, *CHANGED_COLUMNS)
     return {name: rows for name, rows in database.contents().items() if name not in left and rows}
 
 
@@ -250,7 +255,7 @@ def test_corrected_filters_leave_the_results_of_the_old_ones_under_other_names(
     assert now.keys() == {RENAMED_FILTERS.get(name, name) for name in filters} | UnitCriteria.defaults.keys()
     assert layout_of(old_results) == layout_of(shared_database)
     old_results.connect()
-    assert {row.table for row in stale_rows()} == {"ImageSelectivity"}  # by change 5
+    assert {row.table for row in stale_rows()} == {"ImageSelectivity"}  # by changes 5 and 6
     for name, settings in UnitCriteria.defaults.items():
         assert UnitCriteria.get(name) == settings
         assert UnitCriteria.add(name, settings) is False
@@ -270,7 +275,7 @@ def selectivity_of(database: Any, *columns: str) -> dict[int, tuple[Any, ...]]:
 
 
 def described_columns(database: Any) -> dict[str, tuple[Any, ...]]:
-    """Return type, comment and whether it may be NULL, of the columns that change 5 has touched."""
+    """Return type, comment and whether it may be NULL, of the columns that changes 5 and 6 have touched."""
     from schemas import responses
 
     database.connect()
@@ -297,7 +302,7 @@ def test_the_index_of_novel_images_is_renamed_and_its_p_dropped(
     sessions = place_of(old_results, "responses.__image_selectivity")
     assert old_results.server.query(f"SELECT n_selectivity_runs FROM {sessions}") == [(None,)]
     reasons = {(row.table, row.reason) for row in stale_rows()}
-    assert reasons == {("ImageSelectivity", "the method has changed")}
+    assert reasons == {("ImageSelectivity", "the method has changed, the parameters have changed")}
 
 
 def test_columns_that_were_changed_in_part_are_changed_again(old_results: Any, shared_database: Any) -> None:
@@ -316,6 +321,50 @@ def test_columns_that_were_changed_in_part_are_changed_again(old_results: Any, s
         f"DELETE FROM {place_of(old_results, 'administration.migration')} WHERE migration = 5"
     )
     assert "Change 5 of the layout" in old_results.vbn("deploy").stdout
+    assert old_results.contents() == everything
+
+
+def image_parameters(database: Any) -> dict[str, Any]:
+    """Return name -> content."""
+    columns = "image_selectivity_params, image_selectivity_content"
+    rows = database.server.query(f"SELECT {columns} FROM {place_of(database, IMAGE_PARAMETERS)}")
+    return {name: json.loads(held) if isinstance(held, str) else held for name, held in rows}
+
+
+def test_the_condition_of_image_parameters_becomes_a_flash_set(
+    old_results: Any, shared_database: Any
+) -> None:
+    before = image_parameters(old_results)
+    assert before["repeated_active"]["condition"] == "active"
+    own = json.dumps({**before["repeated_active"], "condition": "passive", "max_q_value": 0.1})
+    place = place_of(old_results, IMAGE_PARAMETERS)
+    old_results.server.query(
+        f"INSERT INTO {place} (image_selectivity_params, image_selectivity_content, "
+        f"image_selectivity_version, image_selectivity_hash) VALUES ('mine', '{own}', 1, '{'0' * 64}')"
+    )
+    flags = ("selectivity_is_responsive", "selectivity_is_selective")
+    stored = selectivity_of(old_results, *flags)
+    assert "Change 6 of the layout: image selectivity" in old_results.vbn("deploy").stdout
+
+    old_results.connect()
+    from schemas.performance import FlashSets
+    from schemas.responses import ImageSelectivityParams
+
+    now = image_parameters(old_results)
+    assert now.keys() == {"lick_free", "mine", "repeated_active"}
+    assert all("condition" not in content for content in now.values())
+    mine = ImageSelectivityParams.get("mine")
+    assert (mine.flash_set, mine.max_q_value) == ("repeated_passive", 0.1)
+    assert FlashSets.get(ImageSelectivityParams.get("repeated_active").flash_set).lick_free == "none"
+    for name in now:
+        assert ImageSelectivityParams.add(name, ImageSelectivityParams.get(name)) is False
+    assert selectivity_of(old_results, *flags) == stored  # kept, and may be NULL from now on
+    assert described_columns(old_results) == described_columns(shared_database)
+    everything = old_results.contents()
+    old_results.server.query(
+        f"DELETE FROM {place_of(old_results, 'administration.migration')} WHERE migration = 6"
+    )
+    assert "Change 6 of the layout" in old_results.vbn("deploy").stdout
     assert old_results.contents() == everything
 
 

@@ -196,6 +196,32 @@ def test_spike_times_and_trials_are_those_of_the_tables() -> None:
     assert trials["rolling_dprime"].iloc[-1] == pytest.approx(rolling["rolling_dprime"])
 
 
+def test_flashes_come_with_their_behavior_session_and_mouse(populated_synthetic: Any) -> None:
+    from vbn.analysis.task.flash_sets import FLASH_SETS, select_flashes
+
+    populated_synthetic.connect()
+    flashes = queries.flash_table(queries.sessions(experience_level="Novel"))
+    shown = Stimulus.Presentation * session.Session & {"experience_level": "Novel"}
+    expected = fetch_frame(shown & "image_name IS NOT NULL")
+    assert flashes["presentation_id"].tolist() == expected["presentation_id"].tolist() != []
+    for name in ("is_change", "omitted", "active", "flashes_since_change"):
+        assert flashes[name].tolist() == expected[name].tolist(), name
+    rewarded = expected["rewarded"].astype(bool) & expected["active"]
+    assert flashes["rewarded"].tolist() == rewarded.tolist()
+    assert flashes["start_time"].tolist() == expected["presentation_start_time"].tolist()
+    assert set(flashes["experience_level"]) == {"Novel"}
+    assert flashes["cre_line"].notna().all()
+    again = flashes.set_index("presentation_id").loc[flashes["replay"]]
+    assert again["image_name"].tolist() == flashes["image_name"].tolist()
+    for name, flash_set in FLASH_SETS.items():
+        chosen = queries.flash_table(flashes["session_id"][0].item(), flash_set=name)
+        of_session = flashes[flashes["session_id"] == flashes["session_id"][0]].set_index("presentation_id")
+        ids = of_session.index[select_flashes(of_session, flash_set)]
+        assert chosen["presentation_id"].tolist() == ids.tolist()
+    longer = queries.flash_table(lick_bout_params="piet_2023")
+    assert longer["lick_for_flash"].sum() <= queries.flash_table()["lick_for_flash"].sum()
+
+
 @pytest.mark.parametrize(
     ("ask", "answer"),
     [
@@ -231,6 +257,9 @@ def test_spike_times_and_trials_are_those_of_the_tables() -> None:
         (lambda: queries.responses_table(queries.units(), ["ChangeRespons"]), "Near to it: ChangeResponse"),
         (lambda: queries.responses_table(queries.units(), parameters={"x": "y"}), "no parameter 'x'"),
         (lambda: queries.trial_table(12), "Nothing has session_id '12'"),
+        (lambda: queries.flash_table(12), "Nothing has session_id '12'"),
+        (lambda: queries.flash_table(flash_set="lickfree"), "FlashSets has no parameter set 'lickfree'"),
+        (lambda: queries.flash_table(lick_bout_params="piet"), "no parameter set 'piet'"),
     ],
 )
 def test_what_is_misspelt_is_an_error_with_the_nearest_right_word(ask: Any, answer: str) -> None:

@@ -32,7 +32,8 @@ OTHERS = (
     "computed.key_source", "queries.units()", "queries.units(session_id=1)", "queries.cell_classes()",
     "queries.sessions()", "queries.sessions(requires='recording')", "queries.familiar_novel_pairs()",
     "queries.changes()", "queries.omissions()", "queries.flashes()", "queries.gabors()",
-    "queries.full_field_flashes()", "queries.trial_table()", "queries.spike_times(part)",
+    "queries.full_field_flashes()", "queries.trial_table()", "queries.flash_table()",
+    "queries.spike_times(part)",
     "queries.psth_matrix(part, 'change')", "queries.responses_table('change_response', part)",
     "queries.restrict(manual, 'mouse_id = 1')", "schemas.server.connection.active()",
 )  # fmt: skip

@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vbn.analysis.responses.image_selectivity import image_selectivity
 from vbn.analysis.spikes.windows import count_in_windows
 from vbn.analysis.statistics import exact_signed_rank_p_values, kruskal_wallis_p_values
+from vbn.analysis.task.flash_behavior import flash_behavior
+from vbn.analysis.task.flash_sets import FLASH_SETS, select_flashes
 from vbn.calibration import run
 from vbn.calibration.columns import (
     FLAG,
@@ -101,7 +104,6 @@ def test_a_valid_statistic_passes_and_an_invalid_one_fails() -> None:
 @pytest.mark.parametrize(
     ("world", "column", "what", "least"),
     [
-        ("lick_locked", "ImageSelectivity.p_response", FALSE_POSITIVE, 0.3),
         ("suppressed", "ChangeResponse.change_modulation_active", SIGN_ERROR, 0.9),
         ("flash_tail", "OmissionResponse.is_responsive", FALSE_POSITIVE, 0.7),
         ("low_rate", "Optotagging.cosine_p_wilcoxon", FALSE_POSITIVE, 0.15),
@@ -124,6 +126,10 @@ def test_known_faults_of_the_columns_are_seen(world: str, column: str, what: str
         ("ou_60", "ImageSelectivity.p_selectivity"),
         ("ou_600", "ImageSelectivity.p_selectivity"),
         ("lick_locked", "ImageSelectivity.p_selectivity"),
+        ("lick_locked", "ImageSelectivity.p_response"),
+        ("before_licks", "ImageSelectivity.p_response"),
+        ("after_licks", "ImageSelectivity.p_response"),
+        ("reward_locked", "ImageSelectivity.p_response"),
         ("engagement", "ImageSelectivity.p_selectivity"),
         ("ou_60", "ChangeResponse.p_modulation"),
     ],
@@ -133,6 +139,38 @@ def test_what_is_valid_holds(world: str, column: str) -> None:
     cell = cells_of(settings)[column.split(".")[1], world, FALSE_POSITIVE]
     assert cell.value <= 0.12
     assert fault(cell) != "fails"
+
+
+@pytest.mark.parametrize(
+    ("world", "flash_set", "least"),
+    [
+        ("lick_locked", "repeated_active", 0.4),  # all flashes, as before method version 3
+        ("before_licks", "bennett_2025", 0.12),  # whose flashes may come right before a lick
+    ],
+)
+def test_flashes_near_licks_make_units_responsive(world: str, flash_set: str, least: float) -> None:
+    def measured(name: str) -> Measure:
+        def function(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
+            behavior = flash_behavior(events.presentations, events.trials, events.lick_times_s)
+            return image_selectivity(*spikes, behavior[select_flashes(behavior, FLASH_SETS[name])])[0]
+
+        return Measure(name, function, (ClaimingColumn("p_response", P, "flash"),))
+
+    settings = CalibrationSettings(8, 20, seed=2, worlds=(world,))
+    cells = summarize(
+        [
+            session_scores(settings, index, [measured(flash_set), measured("lick_free")])
+            for index in range(settings.sessions)
+        ]
+    )
+    near, far = (
+        next(cell for cell in cells if (cell.key.table, cell.key.what) == (name, FALSE_POSITIVE))
+        for name in (flash_set, "lick_free")
+    )
+    assert near.value > least
+    assert fault(near) == "fails"
+    assert far.value < min(0.12, near.value / 2)
+    assert fault(far) != "fails"
 
 
 def test_effects_are_found() -> None:
@@ -165,7 +203,7 @@ def test_false_discoveries_are_counted_among_known_units() -> None:
 
 
 def test_untuned_units_among_tuned_ones_are_no_discoveries() -> None:
-    settings = CalibrationSettings(2, 8, seed=2, worlds=("mixed",), columns=("q_selectivity",))
+    settings = CalibrationSettings(6, 8, seed=2, worlds=("mixed",), columns=("q_selectivity",))
     assert cells_of(settings)["q_selectivity", "mixed", FALSE_DISCOVERY].value <= 0.1
 
 

@@ -18,7 +18,6 @@ from vbn.analysis.task.presentations import (
     is_flash,
     is_image,
     is_in_block,
-    is_omission,
     start_times,
     trial_rows,
 )
@@ -72,33 +71,13 @@ def is_repeated_image(presentations: pd.DataFrame, condition: str = "active") ->
     Returns
     -------
     (n_presentations,) bool
-        False for changes and for the flash after an omission, whose responses differ, and for omissions and
-        other stimuli. True for a block's first flash.
+        False for changes and for the flash after an omission, whose responses differ, for a block's first
+        flash, which repeats nothing, and for omissions and other stimuli.
     """
     before = image_before(presentations)
-    after_omission = (before != NO_ROW) & is_omission(presentations)[before]
+    after_flash = (before != NO_ROW) & is_flash(presentations)[before]
     chosen = is_in_condition(presentations, condition) & is_flash(presentations)
-    return np.asarray(chosen & ~after_omission & ~is_change(presentations), dtype=np.bool_)
-
-
-def image_runs(presentations: pd.DataFrame) -> Integers:
-    """Find the run of each flash and omission: from a change, or a block's first flash, to the next.
-
-    Parameters
-    ----------
-    presentations : start_time, image_name, active, is_change; in any order.
-
-    Returns
-    -------
-    (n_presentations,) int64
-        Number of the run, in order of time; -1 for other stimuli. An omission belongs to its run.
-    """
-    runs = np.full(len(presentations), NO_ROW, dtype=np.int64)
-    image = np.flatnonzero(is_image(presentations))
-    image = image[np.argsort(start_times(presentations)[image], kind="stable")]
-    begins_block = image_before(presentations)[image] == NO_ROW
-    runs[image] = np.cumsum(begins_block | is_change(presentations)[image]) - 1
-    return runs
+    return np.asarray(chosen & after_flash & ~is_change(presentations), dtype=np.bool_)
 
 
 def outcome_of_change(presentations: pd.DataFrame, trials: pd.DataFrame) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Which images a unit responds to, and how selectively.
 
-Measured on flashes that repeat the previous image (`flash_selection.is_repeated_image`), since responses to
-changes, to omissions and to the flash after an omission differ for reasons other than the image.
+Measured on the flashes of a flash set (`vbn.analysis.task.flash_sets`): responses to changes, to omissions
+and to flashes after an omission differ for reasons other than the image, and licks drive units as images do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from vbn.analysis.responses.change_response import mean_rate_hz, ratio
-from vbn.analysis.responses.flash_selection import check_condition, image_runs, is_repeated_image
 from vbn.analysis.spikes.trains import Floats
 from vbn.analysis.spikes.windows import (
     Window,
@@ -35,23 +34,23 @@ class ImageSelectivityParameters:
     ----------
     response_window_s : the 250 ms of the flash (AllenSDK's ``trial_duration``).
     baseline_window_s : the 250 ms before, in the gray between flashes.
-    condition : ``active``, ``passive`` or ``either``.
+    flash_set : name of the flashes that are measured on, see `vbn.analysis.task.flash_sets`.
     max_q_value : units with at most this q are responsive, or selective.
     """
 
     response_window_s: Window = (0.0, 0.25)
     baseline_window_s: Window = (-0.25, 0.0)
-    condition: str = "active"
+    flash_set: str = "lick_free"
     max_q_value: float = 0.05
 
     def __post_init__(self) -> None:
         check_windows(self, "response_window_s", "baseline_window_s")
         check_equal_lengths(self, "response_window_s", "baseline_window_s")
-        check_condition(self.condition)
         check_max_q_value(self)
 
 
 DEFAULT = ImageSelectivityParameters()
+MIN_FLASHES = 5
 MIN_FLASHES_PER_RUN = 2
 MIN_RUNS_PER_IMAGE = 2
 
@@ -60,7 +59,7 @@ def image_selectivity(
     spike_times: ArrayLike,
     offsets: ArrayLike,
     n_spikes: ArrayLike,
-    presentations: pd.DataFrame,
+    flashes: pd.DataFrame,
     parameters: ImageSelectivityParameters = DEFAULT,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure each unit's response to each image.
@@ -70,14 +69,16 @@ def image_selectivity(
     spike_times : (n_all_spikes,) seconds, units one after the other, ascending within a unit.
     offsets : (n_units,) index of each unit's first spike.
     n_spikes : (n_units,) number of spikes of each unit.
-    presentations : start_time (s), active, image_name, is_change, omitted, is_image_novel.
-    parameters : windows, condition and threshold.
+    flashes : the rows of `vbn.analysis.task.flash_behavior.flash_behavior` that the flash set has chosen:
+        start_time (s), image_name, run, is_image_novel.
+    parameters : windows and threshold; its flash set has been applied.
 
     Returns
     -------
     selectivity : DataFrame One row per unit, in input order:
 
-        * n_flashes, n_images, n_novel_flashes, n_familiar_flashes: numbers of flashes and images used;
+        * n_flashes: number of flashes; with fewer than `MIN_FLASHES` nothing is measured;
+        * n_images, n_novel_flashes, n_familiar_flashes: numbers of images and flashes measured on;
         * n_runs: runs of an image that were tested for selectivity;
         * baseline_rate_hz, evoked_rate_hz: mean over flashes;
         * p_response, q_response: two-sided paired Wilcoxon test between the two over flashes;
@@ -90,7 +91,7 @@ def image_selectivity(
           Runs with fewer than `MIN_FLASHES_PER_RUN` flashes are left out;
         * novel_shared_index: (novel - shared) / max(abs(novel), abs(shared)) of the mean responses above
           baseline to the images that are novel in this session, and to those that are not; -2 to 2;
-        * is_responsive, is_selective: q_response, q_selectivity at most max_q_value.
+        * is_responsive, is_selective: q_response, q_selectivity at most max_q_value; NA where there is none.
 
         NaN without flashes of the kind, and p_selectivity with fewer than two images of
         `MIN_RUNS_PER_IMAGE` runs; p is 1 where all values are equal.
@@ -111,23 +112,24 @@ def image_selectivity(
     any effect of novelty, which is a contrast between sessions. The index has the form of Bennett 2025
     (``get_nov_mod_index_norm``).
     """
-    used = is_repeated_image(presentations, parameters.condition)
-    flashes = presentations[used]
+    n_flashes = len(flashes)
+    if n_flashes < MIN_FLASHES:
+        flashes = flashes.iloc[:0]
     count = partial(count_in_windows, spike_times, offsets, n_spikes, start_times(flashes))
     evoked, baseline = count(parameters.response_window_s), count(parameters.baseline_window_s)
     names, image = np.unique(image_names(flashes).to_numpy(str), return_inverse=True)
     rates_hz = _rates_per_image(evoked, image, names.size, parameters.response_window_s)
     columns: dict[str, object] = {
-        "n_flashes": len(flashes),
+        "n_flashes": n_flashes,
         "n_images": names.size,
         **_responses(evoked, baseline, parameters),
         **_preference(names, rates_hz),
-        **_selectivity(evoked - baseline, image, image_runs(presentations)[used]),
+        **_selectivity(evoked - baseline, image, flashes["run"].to_numpy(np.int64)),
         **_novel_and_shared(evoked - baseline, flashes, parameters),
     }
     table = pd.DataFrame(columns, index=pd.RangeIndex(evoked.shape[0]))
-    table["is_responsive"] = table["q_response"] <= parameters.max_q_value
-    table["is_selective"] = table["q_selectivity"] <= parameters.max_q_value
+    for flag, q in (("is_responsive", table["q_response"]), ("is_selective", table["q_selectivity"])):
+        table[flag] = (q <= parameters.max_q_value).astype("boolean").mask(q.isna())
     return table, pd.DataFrame(rates_hz, columns=pd.Index(names.tolist(), dtype=object))
 
 

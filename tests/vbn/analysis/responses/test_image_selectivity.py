@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from tests.vbn.analysis.flashes import flashes_of
 from tests.vbn.analysis.responses.spike_trains import spikes_at
 from vbn.analysis.responses import image_selectivity as module
-from vbn.analysis.responses.flash_selection import image_runs, is_repeated_image
+from vbn.analysis.responses.flash_selection import is_repeated_image
 from vbn.analysis.responses.image_selectivity import (
     ImageSelectivityParameters,
     image_selectivity,
@@ -45,32 +46,36 @@ def image_table(images, novel=(), *, active=True, start_s=10.0):
 
 def test_only_flashes_that_repeat_an_image_are_used():
     table = image_table(["a", "a", "b", "b", "omitted", "b", "b"])
-    # Left out: the change (2), the omission (4) and the flash after it (5).
-    assert is_repeated_image(table).tolist() == [True, True, False, True, False, False, True]
+    # Left out: the first (0), the change (2), the omission (4) and the flash after it (5).
+    assert is_repeated_image(table).tolist() == [False, True, False, True, False, False, True]
     assert not is_repeated_image(table, "passive").any()
-    assert is_repeated_image(table, "either").sum() == 4
+    assert is_repeated_image(table, "either").sum() == 3
     with pytest.raises(ValueError, match="Unknown condition"):
         is_repeated_image(table, "both")
 
 
 def test_rates_preferred_image_and_sparseness_by_hand():
-    """a: 2 flashes with 1 spike each, 4 Hz; b: one flash with 3 spikes, 12 Hz.
+    """a: 4 flashes with 1 spike each, 4 Hz; b: 2 flashes with 3 spikes each, 12 Hz.
 
     Sparseness: (1 - 16^2 / (2 * (4^2 + 12^2))) / (1 - 1/2) = (1 - 256 / 320) * 2 = 0.4.
     """
-    table = image_table(["a", "a", "b", "b"])
+    table = image_table(["a"] * 5 + ["b"] * 3)
     starts = table["start_time"].to_numpy()
-    train = [starts[0] + 0.1, starts[1] + 0.1, *(starts[3] + np.array([0.0, 0.1, 0.2])), starts[3] - 0.1]
-    unit, rates = image_selectivity(*spikes_at(train), table)
+    train = [
+        *(starts[1:5] + 0.1),
+        *(starts[6:, np.newaxis] + np.array([0.0, 0.1, 0.2])).ravel(),
+        starts[6] - 0.1,
+    ]
+    unit, rates = image_selectivity(*spikes_at(train), flashes_of(table))
     row = unit.iloc[0]
     assert rates.columns.tolist() == ["a", "b"]
     assert rates.iloc[0].tolist() == pytest.approx([4.0, 12.0])
     assert row["preferred_image"] == "b"
     assert row["preferred_rate_hz"] == pytest.approx(12.0)
     assert row["lifetime_sparseness"] == pytest.approx(0.4)
-    assert row["evoked_rate_hz"] == pytest.approx(5 / 3 / 0.25)
-    assert row["baseline_rate_hz"] == pytest.approx(1 / 3 / 0.25)
-    assert (row["n_flashes"], row["n_images"]) == (3, 2)
+    assert row["evoked_rate_hz"] == pytest.approx(10 / 6 / 0.25)
+    assert row["baseline_rate_hz"] == pytest.approx(1 / 6 / 0.25)
+    assert (row["n_flashes"], row["n_images"]) == (6, 2)
 
 
 @given(st.lists(st.floats(0, 100).map(lambda x: round(x, 3)), min_size=2, max_size=10).filter(any))
@@ -93,15 +98,14 @@ def test_tests_of_selectivity_and_response_are_scipys():
     rng = np.random.default_rng(2)
     table = image_table(list(np.repeat(rng.choice(list("abcd"), size=60), 4)), novel="cd")
     spikes = np.sort(rng.uniform(9, 200, size=2000))
-    row = image_selectivity(*spikes_at(spikes), table)[0].iloc[0]
-    used = is_repeated_image(table)
-    chosen = table[used]
+    chosen = flashes_of(table)
+    row = image_selectivity(*spikes_at(spikes), chosen)[0].iloc[0]
 
     def counts(start, stop):
         return np.array([np.sum((spikes >= t + start) & (spikes < t + stop)) for t in chosen["start_time"]])
 
     gain = counts(0, 0.25) - counts(-0.25, 0)
-    runs = table["is_change"].cumsum()[used]
+    runs = table["is_change"].cumsum()[chosen.index]
     of_runs = pd.DataFrame({"gain": gain, "image": chosen["image_name"]}).groupby(runs.to_numpy())
     values = of_runs["gain"].mean()[of_runs.size() >= 2]
     images = of_runs["image"].first()[values.index]
@@ -124,7 +128,7 @@ def test_rates_that_differ_between_runs_are_no_selectivity():
         np.concatenate([start + np.linspace(0.05, 0.2, n) for start, n in zip(starts, row, strict=True)])
         for row in counts
     ]
-    unit, _ = image_selectivity(*spikes_at(*trains), table)
+    unit, _ = image_selectivity(*spikes_at(*trains), flashes_of(table))
     used = is_repeated_image(table)
     over_flashes = kruskal_wallis_p_values(counts[:, used], np.unique(image[used], return_inverse=True)[1])
     assert (over_flashes <= 0.05).mean() > 0.3
@@ -135,62 +139,62 @@ def test_a_tuned_unit_is_selective():
     table = image_table(list(np.repeat(np.tile(list("ab"), 8), 4)))
     starts = table["start_time"].to_numpy()
     train = starts[(table["image_name"] == "b").to_numpy()] + 0.1
-    unit, _ = image_selectivity(*spikes_at(train), table)
+    unit, _ = image_selectivity(*spikes_at(train), flashes_of(table))
     assert unit["p_selectivity"][0] < 0.001
     assert unit["n_runs"][0] == 16
 
 
 @pytest.mark.parametrize("images", [["a"] * 9 + ["b"] * 9, ["a", "b"] * 9, ["a"] * 5])
 def test_without_two_runs_of_two_images_nothing_is_tested(images):
-    unit, _ = image_selectivity(*spikes_at([10.1, 12.1]), image_table(images))
-    assert unit[["p_selectivity", "q_selectivity"]].isna().all(axis=None)
-    assert (unit["n_runs"][0], unit["is_selective"][0]) == (0, False)
+    unit, _ = image_selectivity(*spikes_at([10.1, 12.1]), flashes_of(image_table(images)))
+    assert unit[["p_selectivity", "q_selectivity", "is_selective"]].isna().all(axis=None)
+    assert unit["n_runs"][0] == 0
+
+
+@pytest.mark.parametrize("n_images", [5, 6])
+def test_on_fewer_than_five_flashes_nothing_is_measured(n_images):
+    """The first flash is not used, as it repeats nothing."""
+    unit, rates = image_selectivity(*spikes_at([10.1, 10.9], []), flashes_of(image_table(["a"] * n_images)))
+    assert unit["n_flashes"].tolist() == [n_images - 1] * 2
+    names = ["evoked_rate_hz", "baseline_rate_hz", "p_response", "q_response", "is_responsive"]
+    assert unit[names].isna().all(axis=None) == (n_images == 5)
+    assert rates.shape == (2, n_images - 5)
+    assert unit["n_images"][0] == n_images - 5
+    assert unit["preferred_image"].tolist() == [None if n_images == 5 else "a", None]
 
 
 def test_a_change_that_a_file_does_not_mark_mixes_no_images():
     table = image_table(list(np.repeat(list("abab"), 4)))
     table.loc[12, "is_change"] = False
     train = table["start_time"].to_numpy()[(table["image_name"] == "b").to_numpy()] + 0.1
-    unit, _ = image_selectivity(*spikes_at(train), table)
+    unit, _ = image_selectivity(*spikes_at(train), flashes_of(table))
     groups = [[0, 0], [1, 1]]
     assert unit["n_runs"][0] == 4
     assert unit["p_selectivity"][0] == pytest.approx(stats.kruskal(*groups).pvalue)
 
 
-def test_runs_go_from_a_change_to_the_next_and_not_beyond_their_block():
-    active = image_table(["a", "a", "omitted", "a", "b", "b", "a"])
-    passive = image_table(["a", "b"], active=False, start_s=100.0)
-    gray = active.iloc[:1].assign(start_time=50.0, image_name=None)
-    table = pd.concat([passive, gray, active], ignore_index=True)
-    assert image_runs(table).tolist() == [3, 4, -1, 0, 0, 0, 0, 1, 1, 2]
-
-
 def test_novel_and_shared_by_hand():
     """One spike per shared flash, two per novel one: (2 - 1) / 2."""
-    table = image_table(["a", "a", "a", "b", "b", "b"], novel="b")
+    table = image_table(["a"] * 4 + ["b"] * 4, novel="b")
     starts = table["start_time"].to_numpy()
-    train = np.concatenate([starts + 0.1, starts[3:] + 0.2])
-    assert image_selectivity(*spikes_at(train), table)[0]["novel_shared_index"][0] == pytest.approx(0.5)
+    train = np.concatenate([starts + 0.1, starts[4:] + 0.2])
+    unit, _ = image_selectivity(*spikes_at(train), flashes_of(table))
+    assert unit["novel_shared_index"][0] == pytest.approx(0.5)
+    assert unit[["n_novel_flashes", "n_familiar_flashes"]].iloc[0].tolist() == [3, 3]
 
 
 def test_without_novel_images_there_is_no_index():
-    unit, _ = image_selectivity(*spikes_at([10.1]), image_table(["a", "a", "b", "b"]))
+    table = image_table(["a"] * 4 + ["b"] * 4)
+    unit, _ = image_selectivity(*spikes_at([10.1]), flashes_of(table))
     assert unit["n_novel_flashes"][0] == 0
     assert unit["novel_shared_index"].isna().all()
-    without = image_table(["a", "a"]).drop(columns="is_image_novel")
+    without = flashes_of(table.drop(columns="is_image_novel"))
     assert image_selectivity(*spikes_at([10.1]), without)[0]["n_familiar_flashes"][0] == 0
 
 
-def test_the_passive_block_is_a_parameter():
-    table = image_table(["a", "a"], active=False)
-    assert image_selectivity(*spikes_at([10.1]), table)[0]["n_flashes"][0] == 0
-    passive = ImageSelectivityParameters(condition="passive")
-    assert image_selectivity(*spikes_at([10.1]), table, passive)[0]["n_flashes"][0] == 2
-
-
 def test_one_image_no_flashes_and_silent_units_are_defined():
-    table = image_table(["a", "a", "a"])
-    unit, rates = image_selectivity(*spikes_at([10.1], []), table)
+    table = flashes_of(image_table(["a"] * 6))
+    unit, rates = image_selectivity(*spikes_at([10.85], []), table)
     assert unit["preferred_image"].tolist() == ["a", None]
     assert unit[["lifetime_sparseness", "p_selectivity"]].isna().all(axis=None)
     assert np.isnan(unit["preferred_rate_hz"][1])
@@ -202,11 +206,12 @@ def test_one_image_no_flashes_and_silent_units_are_defined():
     assert rates.shape == (2, 0)
     unit, rates = image_selectivity([], [], [], table)
     assert (len(unit), rates.shape) == (0, (0, 1))
+    assert len(image_selectivity([], [], [], table.iloc[:0])[0]) == 0
 
 
 def test_two_images_and_a_silent_unit_differ_in_nothing():
     runs = np.repeat(list("abab"), 3)
-    unit, _ = image_selectivity(*spikes_at([]), image_table(list(runs)))
+    unit, _ = image_selectivity(*spikes_at([]), flashes_of(image_table(list(runs))))
     assert unit["p_selectivity"][0] == 1
     assert np.isnan(unit["lifetime_sparseness"][0])
     assert unit["preferred_image"][0] is None
@@ -216,17 +221,16 @@ def test_unit_order_does_not_matter():
     rng = np.random.default_rng(3)
     table = image_table(list(np.repeat(rng.choice(list("abc"), size=20), 3)), novel="a")
     trains = [rng.uniform(9, 60, size=n) for n in (100, 0, 40)]
-    forth = image_selectivity(*spikes_at(*trains), table)
-    back = image_selectivity(*spikes_at(*trains[::-1]), table)
+    flashes = flashes_of(table)
+    forth = image_selectivity(*spikes_at(*trains), flashes)
+    back = image_selectivity(*spikes_at(*trains[::-1]), flashes)
     for one, other in zip(forth, back, strict=True):
         pd.testing.assert_frame_equal(one, other[::-1].reset_index(drop=True))
 
 
 def test_parameters_survive_json_and_refuse_nonsense():
-    parameters = ImageSelectivityParameters(condition="either")
+    parameters = ImageSelectivityParameters(flash_set="repeated_either")
     assert ImageSelectivityParameters(**json.loads(json.dumps(asdict(parameters)))) == parameters
-    with pytest.raises(ValueError, match="Unknown condition"):
-        ImageSelectivityParameters(condition="all")
     with pytest.raises(ValueError, match="equally long"):
         ImageSelectivityParameters(baseline_window_s=(-0.1, 0.0))
     with pytest.raises(ValueError, match="max_q_value"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.vbn.analysis.flashes import flashes_of
 from vbn.analysis.responses.change_response import change_response
 from vbn.analysis.responses.flash_response import flash_response
 from vbn.analysis.responses.image_selectivity import image_selectivity
@@ -36,7 +37,7 @@ def presentations():
 TABLES = {
     "ChangeResponse": lambda: change_response([], [], [], presentations()),
     "OmissionResponse": lambda: omission_response([], [], [], presentations()),
-    "ImageSelectivity": lambda: image_selectivity([], [], [], presentations())[0],
+    "ImageSelectivity": lambda: image_selectivity([], [], [], flashes_of(presentations()))[0],
     "FlashResponse": lambda: flash_response([], [], [], presentations()),
     "RunningModulation, PupilModulation": lambda: running_modulation([], [], [], presentations(), ([], [])),
     "ReceptiveField": lambda: receptive_field([], [], [], presentations(), seed=0)[0],

@@ -105,11 +105,11 @@ def test_too_few_events_silence_and_constant_counts_are_nan():
 
 
 def test_running_is_a_mean_speed_over_the_flash_of_1_cm_s_or_more():
-    """Of 8 flashes the mouse runs in the last 4, at exactly 1 cm/s; one spike in each of them."""
-    table = image_table(8)
+    """Of 8 repeats the mouse runs in the last 4, at exactly 1 cm/s; one spike in each of them."""
+    table = image_table(9)
     starts = table["start_time"].to_numpy()
-    speed = trace(starts, [0, 0, 0, 0.99, 1, 1, 1, 1])
-    row = running_modulation(*spikes_at(starts[4:] + 0.1), table, speed).iloc[0]
+    speed = trace(starts, [0, 0, 0, 0, 0.99, 1, 1, 1, 1])
+    row = running_modulation(*spikes_at(starts[5:] + 0.1), table, speed).iloc[0]
     assert (row["n_high"], row["n_low"]) == (4, 4)
     assert row["high_rate_hz"] == pytest.approx(4)
     assert row["modulation_index"] == 1
@@ -120,7 +120,7 @@ def test_changes_and_omissions_are_not_used():
     table.loc[2, "is_change"] = True
     table.loc[5, ["omitted", "image_name"]] = [True, "omitted"]
     row = running_modulation(*spikes_at([10.0]), table, trace([10.0, 20.0], [5.0, 5.0])).iloc[0]
-    assert row["n_high"] == 5  # without the change, the omission, and the flash after it
+    assert row["n_high"] == 4  # without the first, the change, the omission, and the flash after it
 
 
 def test_flashes_without_a_sample_are_left_out():
@@ -131,12 +131,12 @@ def test_flashes_without_a_sample_are_left_out():
 
 
 def test_a_wide_pupil_is_wider_than_the_median_and_blinks_do_not_count():
-    table = image_table(8)
+    table = image_table(9)
     starts = table["start_time"].to_numpy()
-    times, area = trace(starts, [1, 2, 3, 4, 5, 6, 7, 8])
-    blink = (times >= starts[7]) & (times < starts[7] + 0.1)
+    times, area = trace(starts, [0, 1, 2, 3, 4, 5, 6, 7, 8])
+    blink = (times >= starts[8]) & (times < starts[8] + 0.1)
     area = np.where(blink, 1e6, area)
-    row = pupil_modulation(*spikes_at(starts[4:] + 0.1), table, (times, area, blink)).iloc[0]
+    row = pupil_modulation(*spikes_at(starts[5:] + 0.1), table, (times, area, blink)).iloc[0]
     assert (row["n_high"], row["n_low"]) == (4, 4)
     assert row["modulation_index"] == 1
     all_blinks = pupil_modulation(*spikes_at(starts + 0.1), table, (times, area, np.ones(times.size, bool)))
