@@ -19,6 +19,8 @@ from vbn.analysis.optotagging import (
     DEFAULT_METHOD,
     METHODS,
     REASONS,
+    TAGGED,
+    UNLABELLED,
     EvidenceParameters,
     LabelMethod,
     label_units_by_method,
@@ -78,6 +80,7 @@ class OptotagParams(ParameterTable):
 class Optotagging(Computation):
     """The responses of all units of one session to the laser, or why there are none."""
 
+    method_version = 2  # windows of one length in every test, latencies of responses only
     definition = f"""
     # Answers of the units of one session to the laser
     -> ecephys.Recording
@@ -121,14 +124,14 @@ class Optotagging(Computation):
         laser_evoked_rate=null : float64  # (Hz) rate in the pulses, edges censored
         laser_fold=null : float64  # (1) evoked rate over baseline rate plus 1 Hz
         laser_z=null : float64  # (1) evoked rate in standard deviations of the bins between the pulses
-        p_wilcoxon=null : float64  # (1) paired signed-rank test, evoked above an equal window before
+        p_wilcoxon=null : float64  # (1) paired signed-rank test, pulse above an equal window before
         p_salt=null : float64  # (1) test of the first-spike latencies, Kvitsiani 2013
         salt_information=null : float64  # (1) its distance from the baseline, SALT's I
-        first_spike_latency=null : float64  # (s) median first spike of the pulses with one
+        first_spike_latency=null : float64  # (s) median first spike in the pulses, NULL without a response
         first_spike_jitter=null : float64  # (s) median absolute deviation of these
         laser_reliability=null : float64  # (1) share of pulses with a spike
         cosine_fraction=null : float64  # (1) share of a raised cosine with a raised rate
-        censored_p_wilcoxon=null : float64  # (1) paired signed-rank test against the baseline rate
+        censored_p_wilcoxon=null : float64  # (1) evoked spikes against equal light-free windows before
         bennett_baseline_rate=null : float64  # (Hz) mean of the bins between the pulses, Bennett 2025
         bennett_baseline_sd=null : float64  # (Hz) their standard deviation
         bennett_z=null : float64  # (1) z-score as published, NULL for a unit silent between the pulses
@@ -185,13 +188,14 @@ class OptotagMethod(ParameterTable):
 class OptotagLabel(Computation):
     """The labels that one method assigns to the units of one session."""
 
+    method_version = 2  # NULL where nothing was tested
     definition = f"""
     # Labels of the units of one session by one method
     -> Optotagging
     -> OptotagMethod
     ---
-    n_tagged : int32  # units labelled tagged
-    n_passing : int32  # units that meet the rule, whatever the genotype, false positives in a wild type
+    n_tagged=null : int32  # units labelled tagged, NULL where none has a label
+    n_passing=null : int32  # units that meet the rule, whatever the genotype, NULL where none was tested
     {provenance_lines("optotag_label")}
     """
 
@@ -205,7 +209,7 @@ class OptotagLabel(Computation):
         ---
         optotag_label : enum('tagged', 'untagged', 'unlabelled')  # unlabelled where the method cannot tell
         optotag_reason=null : enum({NOT_TAGGED})  # why it is not tagged
-        optotag_passes : bool  # whether it meets the rule on enough evidence, whatever the genotype
+        optotag_passes=null : bool  # whether it meets the rule, whatever the genotype, NULL if not tested
         optotag_q_value=null : float64  # (1) p-value of the method, adjusted over the units of the session
         """
 
@@ -228,8 +232,10 @@ class OptotagLabel(Computation):
 
     def make_insert(self, key: Key, made_with: Key, labels: pd.DataFrame) -> None:
         """Insert the labels."""
-        counts = {"n_tagged": (labels["label"] == "tagged").sum(), "n_passing": labels["passes"].sum()}
-        self.insert1({**key, **made_with, **{name: int(count) for name, count in counts.items()}})
+        tagged = (labels["label"] == TAGGED)[labels["label"] != UNLABELLED]
+        flags = {"n_tagged": tagged, "n_passing": labels["passes"].dropna()}
+        counts = {name: int(of.sum()) if len(of) else None for name, of in flags.items()}
+        self.insert1({**key, **made_with, **counts})
         columns = {f"optotag_{name}": name for name in ("label", "reason", "passes", "q_value")}
         insert_rows(self.Unit(), rows_from_frame(labels, self.Unit(), key, columns))
 

@@ -22,7 +22,8 @@ from vbn.analysis.spikes.aligned_behavior import AlignedBehavior as Aligned
 from vbn.analysis.spikes.aligned_behavior import align_behavior
 from vbn.analysis.spikes.population import population_psth
 from vbn.analysis.spikes.psth import TimeAxis, count_spikes, psth
-from vbn.analysis.task.events import EventSelection, find_events
+from vbn.analysis.spikes.windows import checked_window
+from vbn.analysis.task.events import EventSelection, find_events, summary_windows_s
 from vbn.analysis.task.trial_response import WINDOWS_S, trial_counts, trial_events
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class AlignmentSettings:
     repeat_condition, waveform_condition, level_condition, bout_gap : as in `vbn.analysis.EventSelection`;
         None matches all. A repeat number is given as text.
     window_start, window_stop, bin_width : seconds, see `vbn.analysis.TimeAxis`.
+    baseline_start, baseline_stop, response_start, response_stop : seconds after the event, windows of the
+        summary values: the bins wholly within. None is that of `vbn.analysis.task.events.summary_windows_s`.
     """
 
     event: str
@@ -63,10 +66,33 @@ class AlignmentSettings:
     waveform_condition: str | None = None
     level_condition: str | None = None
     bout_gap: float | None = None
+    baseline_start: float | None = None
+    baseline_stop: float | None = None
+    response_start: float | None = None
+    response_stop: float | None = None
 
     def __post_init__(self) -> None:
         _ = self.axis
         object.__setattr__(self, "bout_gap", self.events.bout_gap_s)
+        usual = summary_windows_s(self.event, self.waveform_condition)
+        for name, window in zip(("baseline", "response"), usual, strict=True):
+            for edge, value in zip(("start", "stop"), window, strict=True):
+                if getattr(self, f"{name}_{edge}") is None:
+                    object.__setattr__(self, f"{name}_{edge}", value)
+            checked_window(self._window(name), name)
+
+    def _window(self, name: str) -> tuple[float, float]:
+        return getattr(self, f"{name}_start"), getattr(self, f"{name}_stop")
+
+    @property
+    def baseline_window_s(self) -> tuple[float, float]:
+        """Window of the baseline rate."""
+        return self._window("baseline")
+
+    @property
+    def response_window_s(self) -> tuple[float, float]:
+        """Window of the response and of its peak."""
+        return self._window("response")
 
     @property
     def axis(self) -> TimeAxis:
@@ -99,6 +125,7 @@ def _changes(**conditions: Any) -> AlignmentSettings:
 class Alignment(ParameterTable):
     """One alignment to events: which events, under which conditions, and on which time axis."""
 
+    method_version = 2  # with the windows of baseline and response
     settings = AlignmentSettings
     defaults = {
         "change_active": _changes(block_condition="active"),
@@ -127,6 +154,10 @@ class Alignment(ParameterTable):
     window_start : float64  # (s) begin of the window relative to the event
     window_stop : float64  # (s) end of the window relative to the event
     bin_width : float64  # (s) width of the bins
+    baseline_start=null : float64  # (s) begin of the window of the baseline relative to the event
+    baseline_stop=null : float64  # (s) end of the window of the baseline
+    response_start=null : float64  # (s) begin of the window of the response relative to the event
+    response_stop=null : float64  # (s) end of the window of the response
     alignment_version : int16  # version of the method
     alignment_hash : char(64)  # sha256 of content and method version
     unique index (alignment_hash)
@@ -137,6 +168,7 @@ class Alignment(ParameterTable):
 class Psth(Computation):
     """The mean responses of all units of one session around one kind of event."""
 
+    method_version = 2  # baseline and response in the windows of the alignment
     definition = f"""
     # Mean responses of the units of one session
     -> ecephys.Recording
@@ -159,11 +191,10 @@ class Psth(Computation):
         ---
         psth_rate : <blob>  # (Hz) float32, mean rate per bin of the alignment, NaN without events
         psth_sem : <blob>  # (Hz) float32, standard error over events, NaN below two events
-        baseline_rate=null : float64  # (Hz) mean rate in the window before the event
-        response_rate=null : float64  # (Hz) mean rate in the 0.25 s after the event
-        peak_rate=null : float64  # (Hz) highest bin in the 0.25 s after the event
+        baseline_rate=null : float64  # (Hz) mean rate in the baseline window of the alignment
+        response_rate=null : float64  # (Hz) mean rate in the response window of the alignment
+        peak_rate=null : float64  # (Hz) highest bin in the response window
         peak_latency=null : float64  # (s) centre of that bin
-        half_maximum_latency=null : float64  # (s) crossing of half the way from baseline to the peak
         """
 
     def make_fetch(self, key: Key) -> tuple[Any, ...]:
@@ -174,7 +205,8 @@ class Psth(Computation):
         """Count the spikes around the events."""
         events, axis = find_events(session_events(key), alignment.events), alignment.axis
         units, times = session_spikes(key)
-        response = psth(count_spikes(times, units["spike_offset"], units["n_spikes"], events, axis), axis)
+        counts = count_spikes(times, units["spike_offset"], units["n_spikes"], events, axis)
+        response = psth(counts, axis, alignment.response_window_s, alignment.baseline_window_s)
         return made_with, len(events), _response_frame(response).assign(**units[["unit_id", "probe_name"]])
 
     def make_insert(self, key: Key, made_with: Key, n_events: int, responses: pd.DataFrame) -> None:
@@ -192,7 +224,6 @@ def _response_frame(response: Any) -> pd.DataFrame:
             "response_rate": response.response_hz,
             "peak_rate": response.peak_hz,
             "peak_latency": response.peak_latency_s,
-            "half_maximum_latency": response.latency_s,
         }
     )
 

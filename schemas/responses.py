@@ -11,13 +11,13 @@ from schemas import behavior, ecephys, optotagging, performance, selection, sess
 from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import Computation, provenance_lines, seed_of
 from schemas.reading.recordings import located_frame
-from schemas.reading.session_frames import flashes_frame, presentations_frame, trials_frame
+from schemas.reading.session_frames import flashes_frame, licks_frame, presentations_frame, trials_frame
 from schemas.reading.unit_measurement import UnitMeasurement
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, key_of_session, rows_from_frame
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
-from vbn.analysis.optotagging import CELL_CLASSES, DEFAULT_METHOD, cell_class
+from vbn.analysis.optotagging import CELL_CLASSES, DEFAULT_METHOD, UNLABELLED, cell_class
 from vbn.analysis.responses.change_response import ChangeResponseParameters, change_response
 from vbn.analysis.responses.flash_response import FlashResponseParameters, flash_response
 from vbn.analysis.responses.image_selectivity import ImageSelectivityParameters, image_selectivity
@@ -121,6 +121,7 @@ class ChangeResponse(UnitMeasurement):
 class OmissionResponseParams(ParameterTable):
     """One set of windows and thresholds of the omission response."""
 
+    method_version = 2  # other windows
     settings = OmissionResponseParameters
     defaults = {"two_windows": OmissionResponseParameters()}
     definition = definition_of(
@@ -134,6 +135,7 @@ class OmissionResponseParams(ParameterTable):
 class OmissionResponse(UnitMeasurement):
     """The responses of all units of one session to omitted flashes."""
 
+    method_version = 2  # tested against the continuation of what came before, without licks
     prefix = "omission"
     parameter_table = OmissionResponseParams
     definition = f"""
@@ -143,7 +145,9 @@ class OmissionResponse(UnitMeasurement):
     -> OmissionResponseParams
     ---
     n_omission_omissions_active : int32  # omissions in the task
+    n_omission_tested_active=null : int32  # of which measured, NULL before method version 2
     n_omission_omissions_passive : int32  # omissions in the replay
+    n_omission_tested_passive=null : int32  # of which measured, NULL before method version 2
     n_omission_responsive : int32  # units that respond to omissions
     {provenance_lines("omission_response")}
     """
@@ -156,34 +160,38 @@ class OmissionResponse(UnitMeasurement):
         -> master
         -> ecephys.Recording.Unit
         ---
-        omission_baseline_rate_active=null : float64  # (Hz) rate before the omissions in the task
-        omission_early_rate_active=null : float64  # (Hz) rate in the early window after them
-        omission_late_rate_active=null : float64  # (Hz) rate in the late window after them
-        omission_flash_rate_active=null : float64  # (Hz) rate in the early window after the flash before
-        omission_early_index_active=null : float64  # (1) early rate against baseline, difference over sum
-        omission_late_index_active=null : float64  # (1) late rate against baseline, difference over sum
-        omission_flash_index_active=null : float64  # (1) early rate against the flash, difference over sum
-        omission_p_early_active=null : float64  # (1) paired signed-rank test, early window against baseline
-        omission_p_late_active=null : float64  # (1) paired signed-rank test, late window against baseline
-        omission_baseline_rate_passive=null : float64  # (Hz) rate before the omissions in the replay
-        omission_early_rate_passive=null : float64  # (Hz) rate in the early window after them
-        omission_late_rate_passive=null : float64  # (Hz) rate in the late window after them
-        omission_flash_rate_passive=null : float64  # (Hz) rate in the early window after the flash before
-        omission_early_index_passive=null : float64  # (1) early rate against baseline, difference over sum
-        omission_late_index_passive=null : float64  # (1) late rate against baseline, difference over sum
-        omission_flash_index_passive=null : float64  # (1) early rate against the flash, difference over sum
-        omission_p_early_passive=null : float64  # (1) paired signed-rank test, early window against baseline
-        omission_p_late_passive=null : float64  # (1) paired signed-rank test, late window against baseline
-        omission_p_value=null : float64  # (1) smaller p of the two windows over all omissions, doubled
+        omission_first_gray_rate_active=null : float64  # (Hz) rate 500 to 250 ms before, in the task
+        omission_second_gray_rate_active=null : float64  # (Hz) rate in the 250 ms before
+        omission_evoked_rate_active=null : float64  # (Hz) rate from 50 to 300 ms after the expected onset
+        omission_expected_rate_active=null : float64  # (Hz) nearest rate that continues the two before
+        omission_response_index_active=null : float64  # (1) evoked against expected, difference over sum
+        omission_flash_rate_active=null : float64  # (Hz) rate from 50 to 300 ms after the flash before
+        omission_flash_index_active=null : float64  # (1) evoked rate against the flash, difference over sum
+        omission_p_value_active=null : float64  # (1) test of the evoked rate against all continuations
+        omission_first_gray_rate_passive=null : float64  # (Hz) rate 500 to 250 ms before, in the replay
+        omission_second_gray_rate_passive=null : float64  # (Hz) rate in the 250 ms before
+        omission_evoked_rate_passive=null : float64  # (Hz) rate from 50 to 300 ms after the expected onset
+        omission_expected_rate_passive=null : float64  # (Hz) nearest rate that continues the two before
+        omission_response_index_passive=null : float64  # (1) evoked against expected, difference over sum
+        omission_flash_rate_passive=null : float64  # (Hz) rate from 50 to 300 ms after the flash before
+        omission_flash_index_passive=null : float64  # (1) evoked rate against the flash, difference over sum
+        omission_p_value_passive=null : float64  # (1) test of the evoked rate against all continuations
+        omission_p_value=null : float64  # (1) the same test over the omissions of both conditions
         omission_q_value=null : float64  # (1) the same, adjusted over the units of the session
-        omission_sign : int16  # 1 where the rate rises, -1 where it falls, 0 where neither
-        omission_is_responsive : bool  # whether q is at most the threshold
+        omission_sign=null : int16  # 1 rise, -1 fall, 0 no response, NULL where not tested
+        omission_is_responsive=null : bool  # whether q is at most the threshold, NULL where not tested
         """
+
+    @property
+    def key_source(self) -> Any:
+        """Sessions whose licks are known."""
+        return super().key_source & behavior.Licks.proj()
 
     @staticmethod
     def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
         """Measure the responses to omissions."""
-        return omission_response(*spikes, presentations_frame(key), settings)
+        licks = licks_frame(key)["timestamps"]
+        return omission_response(*spikes, presentations_frame(key), licks, trials_frame(key), settings)
 
 
 @schema
@@ -580,6 +588,7 @@ class CellClass(Computation):
 class AreaSummary(selection.OfPopulations):
     """Counts of responsive units and cell classes, by structure, among the units that pass a filter."""
 
+    method_version = 2  # shares among the units of which it is known
     definition = f"""
     # Units of the structures of one session
     -> selection.UnitSelection
@@ -602,7 +611,7 @@ class AreaSummary(selection.OfPopulations):
         n_structure_responsive : int32  # of which respond to changes
         share_responsive=null : float64  # (1) the latter over the former
         n_structure_tagged : int32  # units that are optotagged, of class Sst or Vip
-        share_tagged=null : float64  # (1) of the units that pass the filter
+        share_tagged=null : float64  # (1) of the units with a label, NULL in a wild type or without a laser
         n_structure_rs : int32  # units with a wide waveform, untagged
         n_structure_fs : int32  # units with a narrow waveform, untagged
         """
@@ -628,11 +637,13 @@ class AreaSummary(selection.OfPopulations):
         for query in (
             (ChangeResponse.Unit & key).proj("change_is_responsive"),
             (CellClass.Unit & key).proj("cell_class"),
+            (optotagging.OptotagLabel.Unit & key).proj("optotag_label"),
         ):
             units = units.merge(fetch_frame(query).iloc[:, -2:], on="unit_id")
         units = units.merge(located_frame(key), on="unit_id")
         flags = {name.lower(): (units["cell_class"] == name).to_numpy() for name in ("RS", "FS")}
-        flags["tagged"] = units["cell_class"].isin(["Sst", "Vip"]).to_numpy()
+        tagged, known = units["cell_class"].isin(["Sst", "Vip"]), units["optotag_label"] != UNLABELLED
+        flags["tagged"] = tagged.where(known, None).to_numpy(object)
         flags["responsive"] = units["change_is_responsive"].to_numpy()
         return made_with, area_summary(units["structure_acronym"], flags)
 

@@ -16,7 +16,7 @@ COLUMNS = ["optotag_method", "session_id", "genotype", "optotag_passes"]
 def shares_by_line(methods: Sequence[str] = ()) -> pd.DataFrame:
     """Return one row per method and line; see `vbn.analysis.optotagging.tagged_shares`.
 
-    Sessions without a laser table are left out, as no unit could pass there.
+    Sessions without a laser table, and units without enough evidence, are left out: none could pass.
 
     Raises
     ------
@@ -30,5 +30,5 @@ def shares_by_line(methods: Sequence[str] = ()) -> pd.DataFrame:
     measured = optotagging.Optotagging & {"optotag_outcome": "measured"}
     units = (optotagging.OptotagLabel.Unit & measured & wanted).proj("optotag_passes")
     rows = (units * session.Mouse.proj("genotype")).proj("genotype", "optotag_passes").to_dicts()
-    labels = pd.DataFrame(rows, columns=COLUMNS).astype({"optotag_passes": bool})
+    labels = pd.DataFrame(rows, columns=COLUMNS)
     return tagged_shares(labels.rename(columns={"optotag_method": "method", "optotag_passes": "passes"}))

@@ -22,6 +22,7 @@ from schemas.administration import Migration
 from schemas.bases import unique_ids
 from schemas.bases.parameter_table import parameters_hash
 from schemas.bases.registry import schema_names
+from schemas.deploy.other_windows import compare_with_what_came_before
 from schemas.deploy.stored_table import FLAG, FLOAT, INTEGER, StoredTable
 from schemas.server.connection import Database
 from vbn.errors import ConflictError
@@ -338,6 +339,11 @@ CHANGES = (
         name_novelty_for_what_it_is,
     ),
     Change(6, "image selectivity is measured on the flashes of a flash set", choose_flashes_by_sets),
+    Change(
+        8,
+        "omissions and alignments have other windows",
+        compare_with_what_came_before,
+    ),
 )
 
 

@@ -62,7 +62,7 @@ def laser_evidence(session_id: int, *, method: str = DEFAULT_METHOD) -> LaserEvi
         edges_s=settings.axis.edges_s,
         rate_hz=rates_of_units(key, units["unit_id"], settings),
         label=units["optotag_label"].tolist(),
-        passes=units["optotag_passes"].to_numpy(bool),
+        passes=units["optotag_passes"].eq(True).to_numpy(bool),
         latency_s=units["first_spike_latency"].to_numpy(float),
         reliability=units["laser_reliability"].to_numpy(float),
         spans=laser_spans(strongest[0]["laser_duration"]),
@@ -109,9 +109,8 @@ def rates_of_units(
 def _passing_units(sets: Key) -> list[PassingUnits]:
     """Return how many units pass in each session with a laser, by mouse line."""
     measured = optotagging.Optotagging & {"optotag_outcome": "measured"}
-    counts = (optotagging.OptotagLabel & sets & measured).proj("n_passing") * ecephys.Recording.proj(
-        "n_units"
-    )
+    labels = optotagging.OptotagLabel & sets & measured & "n_passing IS NOT NULL"
+    counts = labels.proj("n_passing") * ecephys.Recording.proj("n_units")
     rows = fetch_frame(counts * session.Mouse.proj("genotype"))
     names = [line_of(name) if is_cre_positive(name) else WILD_TYPE for name in rows["genotype"]]
     return [

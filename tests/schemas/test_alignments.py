@@ -298,6 +298,7 @@ def test_the_session_has_events_of_almost_every_kind(aligned: Any) -> None:
         (("event=laser_pulse", "block_condition=null", "level_condition=top"), "Unknown level 'top'"),
         (("window_stop=-2",), "stop_s > start_s"),
         (("bin_width=0.3",), "bin_s"),
+        (("response_stop=-0.1",), "response must be (start, stop) in seconds"),
         (("bout_gap=0.5",), "takes no bout_gap"),
     ],
 )
@@ -321,6 +322,15 @@ def test_the_defaults_of_the_gap_are_the_same_set(aligned: Any) -> None:
         psth.Alignment.add("mine", {**content_of("all_lick_bout"), "bout_gap": None})
     with pytest.raises(SettingError, match=r"bout_gap_s|positive"):
         psth.Alignment.add("mine", {**content_of("all_lick_bout"), "bout_gap": -1.0})
+
+
+def test_a_set_without_windows_has_those_of_its_event() -> None:
+    settings = psth.AlignmentSettings("laser_pulse", -0.05, 0.1, 0.001, level_condition="high")
+    assert (settings.baseline_window_s, settings.response_window_s) == ((-0.05, -0.002), (0.0015, 0.0085))
+    cosine = psth.AlignmentSettings("laser_pulse", -0.1, 1.1, 0.01, waveform_condition="raised_cosine")
+    assert cosine.response_window_s == (0.0015, 0.9985)
+    own = psth.AlignmentSettings("flash", -1.0, 1.0, 0.01, baseline_start=-0.1, response_stop=0.1)
+    assert (own.baseline_window_s, own.response_window_s) == ((-0.1, 0.0), (0.0, 0.1))
 
 
 def content_of(name: str) -> dict[str, Any]:

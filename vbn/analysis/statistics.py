@@ -100,6 +100,27 @@ def _normal_tails(doubled_ranks: Integers, positive: int) -> tuple[float, float]
     return float(scipy.special.ndtr(-z)), float(scipy.special.ndtr(z))
 
 
+def one_sided_t_p_values(differences: ArrayLike) -> Floats:
+    """Student's t-test of paired differences against "not greater than 0", for every row.
+
+    Parameters
+    ----------
+    differences : (n_rows, n_pairs), two pairs or more.
+
+    Returns
+    -------
+    (n_rows,) p-values
+        1 where all differences are 0. Not below that of equal signs, 2 to the minus n_pairs, which equal
+        differences, without any variance, have.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    n_pairs = values.shape[1]
+    mean, deviation = values.mean(axis=1), values.std(axis=1, ddof=1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # no variance, and 0 / 0 where all are 0
+        p = scipy.special.stdtr(n_pairs - 1, -mean * np.sqrt(n_pairs) / deviation)
+    return np.where(np.isnan(p), 1.0, np.maximum(p, 0.5**n_pairs))
+
+
 def kruskal_wallis_p_values(values: ArrayLike, group: ArrayLike) -> Floats:
     """Kruskal-Wallis test of whether values differ between groups of events, for every unit.
 
@@ -201,6 +222,28 @@ def rate_excess_p_values(
     return np.where(
         (here > 0) | np.isnan(share), scipy.special.betainc(at_least_one, elsewhere + 1, share), 1.0
     )
+
+
+def excess_p_value(counts: ArrayLike, others: ArrayLike) -> float:
+    """Test whether events have more spikes than equally long windows before each of them.
+
+    Parameters
+    ----------
+    counts : (n_events,) numbers of spikes.
+    others : (n_windows, n_events) numbers of spikes in the windows of each event.
+
+    Returns
+    -------
+    One-sided p-value: the exact probability of as many spikes in all if each event's count was any of its own
+    and its windows' counts. Slow changes of the rate are in all of them. NaN without events or windows.
+    """
+    pooled = np.concatenate([np.asarray(counts)[np.newaxis], np.asarray(others)])
+    if pooled.shape[1] == 0 or len(pooled) < 2:
+        return np.nan
+    probability = np.ones(1)
+    for of_event in pooled[:, pooled.any(axis=0)].T:
+        probability = np.convolve(probability, np.bincount(of_event) / len(pooled))
+    return min(float(probability[int(pooled[0].sum()) :].sum()), 1.0)
 
 
 def row_medians(values: ArrayLike) -> Floats:

@@ -70,7 +70,7 @@ def _change(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame
 
 
 def _omission(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
-    return omission_response(*spikes, events.presentations)
+    return omission_response(*spikes, events.presentations, events.lick_times_s)
 
 
 def _images(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
@@ -143,10 +143,10 @@ MEASURES = (
         _omission,
         _columns(
             "omission",
-            p="p_value p_early_active p_late_active p_early_passive p_late_passive",
+            p="p_value p_value_active p_value_passive",
             q="q_value",
             flag="is_responsive",
-            index="sign early_index_active late_index_active early_index_passive late_index_passive",
+            index="sign response_index_active response_index_passive",
         ),
     ),
     Measure(
@@ -178,8 +178,8 @@ MEASURES = (
         _laser,
         _columns(
             "laser",
-            p="cosine_p_wilcoxon cosine_censored_p_wilcoxon pulse_p_wilcoxon pulse_censored_p_wilcoxon "
-            "pulse_p_salt",
+            p="cosine_p_wilcoxon pulse_p_wilcoxon pulse_censored_p_wilcoxon pulse_p_salt",
+            latency="pulse_first_spike_latency_s",
         ),
     ),
 )

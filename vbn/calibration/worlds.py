@@ -18,7 +18,7 @@ import numpy as np
 
 from vbn.analysis.spikes.trains import Booleans, Floats
 from vbn.analysis.task.licking import bout_onsets
-from vbn.calibration.events import GRID_S, WHOLE_MINUTES, SimulatedEvents
+from vbn.calibration.events import GRID_S, WHOLE_MINUTES, SimulatedEvents, since_last
 from vbn.calibration.trains import (
     bursty_train,
     modulated_train,
@@ -53,7 +53,7 @@ class World:
     entangled : claims that are neither true nor false here, since what they name goes along with what drives
         the unit.
     minutes : length of the recordings.
-    latency_s : when responses to changes begin, where they do so at once.
+    latency_s : when the responses begin, where they do so at once.
     """
 
     about: str
@@ -219,6 +219,13 @@ def _flash_tail(rng: np.random.Generator, events: SimulatedEvents) -> Floats:
     )
 
 
+def _flash_dip(rng: np.random.Generator, events: SimulatedEvents) -> Floats:
+    images = Images.of(events)
+    train = poisson_train(rng, max(base_rate_hz(rng), 4.0), events.end_s)
+    since, _ = since_last(train, images.start_s[images.shown] + ONSET_S)
+    return train[rng.random(train.size) >= 0.9 * np.exp(-since / 0.3)]
+
+
 def _suppressed(rng: np.random.Generator, events: SimulatedEvents) -> Floats:
     images = Images.of(events)
     depth = np.where(images.change, 0.6, np.where(images.shown, 0.2, 0.0))
@@ -323,6 +330,9 @@ EFFECT_WORLDS: dict[str, World] = {
     "flash_tail": World(
         "3 Hz, and four spikes more after each image that fade with 300 ms", _flash_tail, _RISES
     ),
+    "flash_dip": World(
+        "fires 90 % less after each image, and recovers with 300 ms", _flash_dip, {"flash": -1, "onset": -1}
+    ),
     "suppressed": World(
         "fires 60 % less to changes, 20 % less to repeats",
         _suppressed,
@@ -345,7 +355,9 @@ EFFECT_WORLDS: dict[str, World] = {
     ),
     "full_field": World("+8 Hz to white full-field flashes, +4 Hz to black ones", _full_field, {"light": 1}),
     "gabor_tuned": World("+15 Hz in a receptive field of 10 deg (SD)", _gabor, {"gabor": 0}),
-    "laser": World("three spikes more per cosine, .2 per pulse", _laser, {"laser": 1}),
+    "laser": World(
+        "three spikes more per cosine, .2 per pulse after 4 ms", _laser, {"laser": 1}, latency_s=0.004
+    ),
     **{
         f"latency_{base}_{add}": World(
             f"{base} Hz, +{add} Hz from 50 to 250 ms after changes",

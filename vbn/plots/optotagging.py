@@ -64,7 +64,7 @@ class LaserEvidence:
     rate_hz : (n_units, n_bins) mean rates.
     label : (n_units,) ``tagged``, ``untagged`` or ``unlabelled``.
     passes : (n_units,) whether the unit meets the method's rule, whatever the genotype.
-    latency_s : (n_units,) median first spike latency; NaN without a spike.
+    latency_s : (n_units,) median first spike latency; NaN without a response.
     reliability : (n_units,) fraction of pulses with a spike; NaN where not measured.
     spans : (start, stop, name) in seconds from onset: the light, and possible artefacts.
     lines : numbers of passing units in all sessions, by mouse line.
@@ -199,11 +199,11 @@ def draw_latencies(axes: Axes, data: LaserEvidence) -> None:
     axes.set_ylim(-0.03, 1.05)
     axes.set_xlim(0, 1000 * max((stop for _, stop, name in data.spans if name == "light"), default=0.01))
     if not known.any():
-        say(axes, "no unit has a spike in the light")
+        say(axes, "no unit responds to the light")
         return
     silent = int((~known).sum())
     axes.set_title(
-        f"{counted(silent, 'unit')} without a spike in the light not shown", loc="left", fontsize=8
+        f"{counted(silent, 'unit')} without a response to the light not shown", loc="left", fontsize=8
     )
     axes.legend(frameon=False, fontsize=8, handletextpad=0.1, borderpad=0.0, loc="best", reverse=True)
 

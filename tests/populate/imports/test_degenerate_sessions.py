@@ -167,9 +167,10 @@ def test_without_laser_no_unit_is_labelled_and_the_reason_says_so(populated: Pop
     assert (optotagging.Optotagging & key).fetch1("optotag_outcome") == "no_laser_table"
     assert len(optotagging.Optotagging.Condition & key) == len(optotagging.Optotagging.Evidence & key) == 0
     labels = (optotagging.OptotagLabel.Unit & key).to_dicts()
-    found = {(row["optotag_label"], row["optotag_reason"], bool(row["optotag_passes"])) for row in labels}
-    assert found == {("unlabelled", "no_laser_table", False)}
-    assert set((optotagging.OptotagLabel & key).to_arrays("n_tagged")) == {0}
+    found = {(row["optotag_label"], row["optotag_reason"], row["optotag_passes"]) for row in labels}
+    assert found == {("unlabelled", "no_laser_table", None)}
+    counts = (optotagging.OptotagLabel & key).to_dicts()
+    assert {(row["n_tagged"], row["n_passing"]) for row in counts} == {(None, None)}
     classes = set((responses.CellClass.Unit & key).to_arrays("cell_class"))
     assert classes <= {"RS", "FS", "unlabelled"}
     assert (psth.Psth & key & {"alignment": "laser_pulse_high"}).fetch1("n_events") == 0
@@ -241,8 +242,7 @@ def test_a_session_without_changes_has_no_response_to_them(populated: Populated)
     assert counts == [0, 0, 0]
     flags = ("change_is_responsive", "change_is_change_modulated")
     assert values_of(responses.ChangeResponse, key, "change_", *flags) == {None}
-    verdicts = ("omission_sign", "omission_is_responsive")
-    assert values_of(responses.OmissionResponse, key, "omission_", *verdicts) == {None}
+    assert values_of(responses.OmissionResponse, key, "omission_") == {None}
     for row in (responses.ChangeResponse.Unit & key).to_dicts():
         assert not any(row[flag] for flag in flags)
     for row in (psth.Psth.Unit & key & {"alignment": "change_active"}).to_dicts():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas import psth, responses, selection
+from schemas import optotagging, psth, responses, selection
 from vbn.analysis.optotagging import DEFAULT_METHOD
 
 pytestmark = pytest.mark.corpus
@@ -166,6 +166,8 @@ def test_the_summary_of_a_structure_counts_its_selected_units(recorded: Any, cri
     }
     labelled = (responses.CellClass.Unit & recorded.key & {"optotag_method": DEFAULT_METHOD}).to_dicts()
     classes = {row["unit_id"]: row["cell_class"] for row in labelled}
+    of_default = (optotagging.unit_labels() & recorded.key).to_dicts()
+    labels = {row["unit_id"]: row["optotag_label"] for row in of_default}
     chosen, place = selected(recorded, criteria), structures(recorded)
     rows = (responses.AreaSummary.Structure & key).to_dicts()
     assert {row["structure_acronym"] for row in rows} == {place[unit_id] for unit_id in chosen} - {""}
@@ -177,4 +179,5 @@ def test_the_summary_of_a_structure_counts_its_selected_units(recorded: Any, cri
         found = [row[f"n_structure_{name}"] for name in ("units", "responsive", "tagged", "rs", "fs")]
         assert found == [len(own), n_responsive, n_tagged, n_rs, n_fs]
         assert row["share_responsive"] == pytest.approx(n_responsive / len(own))
-        assert row["share_tagged"] == pytest.approx(n_tagged / len(own))
+        n_known = sum(labels[unit_id] != "unlabelled" for unit_id in own)
+        assert row["share_tagged"] == (pytest.approx(n_tagged / n_known) if n_known else None)

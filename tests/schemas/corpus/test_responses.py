@@ -101,20 +101,27 @@ def test_omission_units_answer_omissions(recorded: Any) -> None:
         row = rows[unit_id]
         assert row["omission_is_responsive"]
         assert row["omission_sign"] == 1
-        assert row["omission_early_rate_active"] > row["omission_baseline_rate_active"]
+        assert row["omission_evoked_rate_active"] > row["omission_expected_rate_active"]
         assert row["omission_flash_index_active"] > 0
+
+
+OMISSION_WINDOWS = {"first_gray": (-0.5, -0.25), "second_gray": (-0.25, 0), "evoked": (0.05, 0.3)}
 
 
 def test_the_rates_around_omissions_are_those_of_a_plain_count(recorded: Any) -> None:
     master = (responses.OmissionResponse & recorded.key).fetch1()
     rows = rows_of(responses.OmissionResponse, recorded)
+    licks = recorded.table("licks")["timestamps"].to_numpy()
     for active, name in ((True, "active"), (False, "passive")):
         shown = images(recorded, active)
-        events = shown.loc[shown["omitted"].astype(bool), "start_time"].to_numpy()
-        assert master[f"n_omission_omissions_{name}"] == len(events) > 0
+        omitted = shown["omitted"].astype(bool).to_numpy()
+        assert master[f"n_omission_omissions_{name}"] == omitted.sum() > 0
+        events = shown["start_time"].to_numpy()[omitted & np.append(False, ~omitted[:-1])]
+        events = np.array([t for t in events if not ((licks >= t - 0.5) & (licks < t + 0.3)).any()])
+        assert master[f"n_omission_tested_{name}"] == len(events) > 0
         for unit_id, row in rows.items():
             times = recorded.spike_times[unit_id]
-            for window, bounds in {"baseline": (-0.35, 0), "early": (0.05, 0.4), "late": (0.4, 0.75)}.items():
+            for window, bounds in OMISSION_WINDOWS.items():
                 expected = rate_after(times, events, *bounds)
                 assert row[f"omission_{window}_rate_{name}"] == pytest.approx(expected)
 

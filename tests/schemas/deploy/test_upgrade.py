@@ -13,7 +13,7 @@ import pytest
 
 LAYOUTS = Path(__file__).with_name("layouts")
 OLD_SESSION = 9000000001
-CHANGES = [1, 2, 3, 4, 5, 6]
+CHANGES = [1, 2, 3, 4, 5, 6, 8]
 FILTERS, CRITERIA = "selection.#unit_criteria", "selection.#unit_criteria__criterion"
 # In the dump of layout 2 'good_0_1' and 'visual_coding_code' are somebody's own, as are these.
 OWN_FILTERS = ("own_snr", "good_0_1", "inclusive")
@@ -29,7 +29,17 @@ CHANGED_COLUMNS = (
     "responses.__image_selectivity",
     "responses.__image_selectivity__unit",
     IMAGE_PARAMETERS,
+    "responses.__omission_response",
+    "responses.__omission_response__unit",
+    "responses.#omission_response_params",
+    "psth.#alignment",
+    "psth.__psth__unit",
 )
+CHANGED_METHODS = {
+    "ImageSelectivity",  # changes 5 and 6
+    *("OmissionResponse", "Psth", "AlignedBehavior", "AreaPsth"),  # change 8
+    *("Optotagging", "OptotagLabel", "CellClass", "AreaSummary"),
+}
 FILLED = ("administration.migration", "ecephys.#structure", "performance.#flash_sets", FILTERS, CRITERIA)
 
 
@@ -255,7 +265,7 @@ def test_corrected_filters_leave_the_results_of_the_old_ones_under_other_names(
     assert now.keys() == {RENAMED_FILTERS.get(name, name) for name in filters} | UnitCriteria.defaults.keys()
     assert layout_of(old_results) == layout_of(shared_database)
     old_results.connect()
-    assert {row.table for row in stale_rows()} == {"ImageSelectivity"}  # by changes 5 and 6
+    assert {row.table for row in stale_rows()} == CHANGED_METHODS
     for name, settings in UnitCriteria.defaults.items():
         assert UnitCriteria.get(name) == settings
         assert UnitCriteria.add(name, settings) is False
@@ -275,11 +285,16 @@ def selectivity_of(database: Any, *columns: str) -> dict[int, tuple[Any, ...]]:
 
 
 def described_columns(database: Any) -> dict[str, tuple[Any, ...]]:
-    """Return type, comment and whether it may be NULL, of the columns that changes 5 and 6 have touched."""
-    from schemas import responses
+    """Return type, comment and whether it may be NULL, of the columns of the tables that were changed."""
+    from schemas import optotagging, psth, responses
 
     database.connect()
-    headings = (responses.ImageSelectivity.heading, responses.ImageSelectivity.Unit.heading)
+    tables = (
+        *(responses.ImageSelectivity, responses.ImageSelectivity.Unit, responses.OmissionResponse),
+        *(responses.OmissionResponse.Unit, responses.AreaSummary.Structure, psth.Alignment, psth.Psth.Unit),
+        *(optotagging.Optotagging.Evidence, optotagging.OptotagLabel, optotagging.OptotagLabel.Unit),
+    )
+    headings = [table.heading for table in tables]
     attributes = {name: each for heading in headings for name, each in heading.attributes.items()}
     return {name: (each.type, each.comment, each.nullable) for name, each in attributes.items()}
 
@@ -301,8 +316,8 @@ def test_the_index_of_novel_images_is_renamed_and_its_p_dropped(
     assert "selectivity_p_novelty" not in new
     sessions = place_of(old_results, "responses.__image_selectivity")
     assert old_results.server.query(f"SELECT n_selectivity_runs FROM {sessions}") == [(None,)]
-    reasons = {(row.table, row.reason) for row in stale_rows()}
-    assert reasons == {("ImageSelectivity", "the method has changed, the parameters have changed")}
+    reasons = {row.reason for row in stale_rows() if row.table == "ImageSelectivity"}
+    assert reasons == {"the method has changed, the parameters have changed"}
 
 
 def test_columns_that_were_changed_in_part_are_changed_again(old_results: Any, shared_database: Any) -> None:
@@ -365,6 +380,42 @@ def test_the_condition_of_image_parameters_becomes_a_flash_set(
         f"DELETE FROM {place_of(old_results, 'administration.migration')} WHERE migration = 6"
     )
     assert "Change 6 of the layout" in old_results.vbn("deploy").stdout
+    assert old_results.contents() == everything
+
+
+def test_omissions_and_alignments_get_other_windows(old_results: Any, shared_database: Any) -> None:
+    """A set of somebody's own too; one interrupted in the middle is made again."""
+    from schemas import psth, responses
+    from vbn.analysis.responses.omission_response import OmissionResponseParameters
+
+    query = old_results.server.query
+    place = place_of(old_results, "responses.#omission_response_params")
+    query(f"INSERT INTO {place} SELECT 'own', omission_response_content, 1, 'its hash' FROM {place}")
+    alignments = place_of(old_results, "psth.#alignment")
+    query(
+        f"INSERT INTO {alignments} (alignment, event, bout_gap, window_start, window_stop, bin_width, "
+        "alignment_version, alignment_hash) VALUES ('licks', 'lick_bout', 0.7, -1, 1, 0.1, 1, 'its hash')"
+    )
+    units = place_of(old_results, "responses.__omission_response__unit")
+    query(f"ALTER TABLE {units} DROP COLUMN omission_late_index_active")
+    before = query(f"SELECT unit_id, omission_p_value, omission_sign FROM {units}")
+
+    said = old_results.vbn("deploy").stdout
+    assert "Change 8 of the layout: omissions and alignments have other windows" in said
+    assert "The parameters 'own' of the omission response have other windows now." in said
+
+    assert query(f"SELECT unit_id, omission_p_value, omission_sign FROM {units}") == before
+    assert layout_of(old_results) == layout_of(shared_database)
+    assert described_columns(old_results) == described_columns(shared_database)
+    old_results.connect()
+    for name in ("own", "two_windows"):
+        assert responses.OmissionResponseParams.get(name) == OmissionResponseParameters()
+    assert psth.Alignment.get("licks") == psth.AlignmentSettings("lick_bout", -1, 1, 0.1)
+    for name, settings in psth.Alignment.defaults.items():
+        assert psth.Alignment.get(name) == settings
+    everything = old_results.contents()
+    query(f"DELETE FROM {place_of(old_results, 'administration.migration')} WHERE migration = 8")
+    assert "Change 8 of the layout" in old_results.vbn("deploy").stdout
     assert old_results.contents() == everything
 
 

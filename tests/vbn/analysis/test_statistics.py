@@ -1,20 +1,55 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from scipy.stats import binomtest, false_discovery_control, norm, rankdata
+from scipy.stats import binomtest, false_discovery_control, norm, rankdata, ttest_1samp
 
 from vbn.analysis.statistics import (
     benjamini_hochberg,
+    excess_p_value,
     one_sided_signed_rank_p_values,
+    one_sided_t_p_values,
     rate_excess_p_values,
     row_medians,
 )
 
 P_VALUES = arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1))
+
+
+class TestExcess:
+    def test_by_hand(self):
+        """Nine choices of one window per event: one has 3 spikes or more; four of the others have 2."""
+        assert excess_p_value([1, 2], [[0, 0], [0, 1]]) == pytest.approx(1 / 9)
+        assert excess_p_value([1, 1], [[0, 0], [0, 2]]) == pytest.approx(4 / 9)
+
+    @given(arrays(np.int64, st.tuples(st.integers(2, 4), st.integers(1, 5)), elements=st.integers(0, 3)))
+    def test_is_the_share_of_all_choices_of_one_window_per_event(self, counts):
+        totals = [sum(choice) for choice in itertools.product(*counts.T)]
+        assert excess_p_value(counts[0], counts[1:]) == pytest.approx(np.mean(totals >= counts[0].sum()))
+
+    def test_nothing_to_compare_gives_nan(self):
+        assert np.isnan(excess_p_value([], np.empty((3, 0), int)))
+        assert np.isnan(excess_p_value([1, 2], np.empty((0, 2), int)))
+        assert excess_p_value([0, 0], np.zeros((3, 2), int)) == 1
+
+
+class TestOneSidedT:
+    @given(arrays(np.float64, (3, 12), elements=st.integers(-4, 9).map(float)))
+    def test_is_scipys_but_for_rows_of_equal_differences(self, differences):
+        for p, row in zip(one_sided_t_p_values(differences), differences, strict=True):
+            if np.ptp(row):
+                expected = max(ttest_1samp(row, 0, alternative="greater").pvalue, 0.5**12)
+                assert p == pytest.approx(expected, rel=1e-9)
+
+    def test_rows_of_equal_differences_have_the_p_of_equal_signs(self):
+        rows = [[1.0] * 5, [-1.0] * 5, [0.0] * 5]
+        assert one_sided_t_p_values(rows) == pytest.approx([0.5**5, 1, 1])
+        assert one_sided_t_p_values(np.empty((0, 5))).shape == (0,)
 
 
 class TestOneSidedSignedRank:

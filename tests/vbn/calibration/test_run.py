@@ -105,8 +105,6 @@ def test_a_valid_statistic_passes_and_an_invalid_one_fails() -> None:
     ("world", "column", "what", "least"),
     [
         ("suppressed", "ChangeResponse.change_modulation_active", SIGN_ERROR, 0.9),
-        ("flash_tail", "OmissionResponse.is_responsive", FALSE_POSITIVE, 0.7),
-        ("low_rate", "Optotagging.cosine_p_wilcoxon", FALSE_POSITIVE, 0.15),
         ("poisson", "ChangeResponse.first_spike_latency_s", GIVEN, 0.9),
         ("latency_1_5", "ChangeResponse.first_spike_latency_s", BIAS_MS, 25.0),
         ("ou_60", "RunningModulation.p_rank_sum", FALSE_POSITIVE, 0.15),
@@ -131,6 +129,13 @@ def test_known_faults_of_the_columns_are_seen(world: str, column: str, what: str
         ("after_licks", "ImageSelectivity.p_response"),
         ("reward_locked", "ImageSelectivity.p_response"),
         ("engagement", "ImageSelectivity.p_selectivity"),
+        ("flash_tail", "OmissionResponse.p_value"),
+        ("flash_dip", "OmissionResponse.p_value"),
+        ("lick_locked", "OmissionResponse.p_value_active"),
+        ("reward_locked", "OmissionResponse.p_value_active"),
+        ("low_rate", "Optotagging.cosine_p_wilcoxon"),
+        ("bursty", "Optotagging.cosine_p_wilcoxon"),
+        ("bursty", "Optotagging.pulse_censored_p_wilcoxon"),
         ("ou_60", "ChangeResponse.p_modulation"),
     ],
 )
@@ -182,6 +187,8 @@ def test_effects_are_found() -> None:
         ("run_locked", "RunningModulation.p_correlation"),
         ("gabor_tuned", "ReceptiveField.p_value"),
         ("laser", "Optotagging.pulse_p_salt"),
+        ("laser", "Optotagging.pulse_censored_p_wilcoxon"),
+        ("laser", "Optotagging.cosine_p_wilcoxon"),
     ):
         settings = CalibrationSettings(2, 3, seed=2, worlds=(world,), columns=(column,))
         assert cells_of(settings)[column.split(".")[1], world, POWER].value >= 0.6, column

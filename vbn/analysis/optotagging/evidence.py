@@ -17,6 +17,7 @@ from vbn.analysis.spikes.trains import Booleans, Floats, Integers, unit_trains
 from vbn.analysis.statistics import one_sided_signed_rank_p_values, rate_excess_p_values, row_medians
 
 DEFAULT_EVIDENCE = EvidenceParameters()
+MAX_RESPONSE_P = 0.05
 _INTEGERS = (
     "unit",
     "level_rank",
@@ -102,13 +103,16 @@ def laser_evidence_by_condition(
     * baseline_rate_hz, evoked_rate_hz; fold: evoked / (baseline + 1 Hz);
     * z: (evoked rate - mean rate of the gap bins) / their standard deviation; if they hold no spike, the
       deviation that a single spike would give is used; NaN without gaps;
-    * p_wilcoxon: one-sided signed-rank test over pulses of the evoked window against a window of the same
-      length before the pulse; censored_p_wilcoxon: of the evoked rate against the rate in the baseline
-      window;
+    * p_wilcoxon: one-sided signed-rank test over pulses of the counts in two equally long windows
+      (`EvidenceParameters.paired_windows_s`), without pulses whose window before them has light in it or in
+      the ``salt_recovery_s`` before; NaN if there is no other pulse;
+    * censored_p_wilcoxon: `excess_p_value` of the evoked window against the windows of `salt`, which are as
+      long; NaN for raised cosines;
     * p_salt, salt_information: `salt` of the evoked window; NaN for raised cosines, which have no sharp
       onset;
     * first_spike_latency_s, first_spike_jitter_s: median and median absolute deviation of the first spike's
-      time in the evoked window, over the pulses that have one; reliability is the fraction of pulses that do;
+      time in the evoked window, over the pulses that have one; NaN without a response, that is, with a
+      censored_p_wilcoxon above 0.05; reliability is the fraction of pulses with a spike there;
     * cosine_fraction: `responsive_fraction` of a raised cosine; NaN for other waveforms;
     * bennett_*: mean and standard deviation over the gap bins; z as published, NaN where the deviation is 0;
       median and median absolute deviation of the time of the next spike after the onset artefact, however
@@ -116,7 +120,8 @@ def laser_evidence_by_condition(
       the censored time added twice and subtracted once, as in the published code;
     * swdb_*, tutorial_*: rates in those methods' uncensored windows; NaN for raised cosines.
 
-    Latencies and jitters are NaN where no pulse has such a spike.
+    Times of the spikes are NaN also where no pulse has one. Those under a source's name are given of every
+    unit, with a response or without.
 
     Raises
     ------
@@ -160,9 +165,10 @@ def _columns_of_condition(plan: EvidencePlan, found: Measured, row: int) -> _Col
         "salt_information": found.salt[:, row, 1],
         "cosine_fraction": found.cosine[:, row, 0],
         "bennett_cosine_fraction": found.cosine[:, row, 1],
-        **_paired_tests(plan, counts, row),
+        "p_wilcoxon": _paired_test(plan, counts, row),
+        "censored_p_wilcoxon": found.excess[:, row],
         **_gap_columns(plan, found, rate["evoked"]),
-        **_time_columns(found, here),
+        **_time_columns(found, here, found.excess[:, row] <= MAX_RESPONSE_P),
         **_source_columns(rate, is_cosine=bool(plan.is_cosine[row])),
     }
 
@@ -176,17 +182,14 @@ def _fold(evoked_hz: Floats, baseline_hz: Floats) -> Floats:
     return evoked_hz / (baseline_hz + 1)
 
 
-def _paired_tests(plan: EvidencePlan, counts: Integers, row: int) -> _Columns:
-    def rates(name: str) -> Floats:
-        window = plan.names.index(name)
-        length = float(plan.lengths_s[row, window])
-        return counts[:, window] / length if length > 0 else np.zeros(counts[:, window].shape)
-
-    evoked = rates("evoked")
-    return {
-        "p_wilcoxon": one_sided_signed_rank_p_values(evoked - rates("paired")),
-        "censored_p_wilcoxon": one_sided_signed_rank_p_values(evoked - rates("baseline")),
-    }
+def _paired_test(plan: EvidencePlan, counts: Integers, row: int) -> Floats:
+    pulses, parameters = plan.pulses, plan.parameters
+    here = pulses.condition == row
+    before, tested = (plan.names.index(name) for name in ("paired", "tested"))
+    light_end = np.maximum.accumulate(np.append(-np.inf, pulses.stop_s + parameters.salt_recovery_s))[:-1]
+    begin = pulses.start_s[here] + parameters.paired_baseline_stop_s - plan.lengths_s[row, before]
+    is_dark = begin >= light_end[here] - 1e-9
+    return one_sided_signed_rank_p_values(counts[:, tested, is_dark] - counts[:, before, is_dark])
 
 
 def _gap_columns(plan: EvidencePlan, found: Measured, evoked_hz: Floats) -> _Columns:
@@ -203,9 +206,11 @@ def _gap_columns(plan: EvidencePlan, found: Measured, evoked_hz: Floats) -> _Col
     }
 
 
-def _time_columns(found: Measured, here: Booleans) -> _Columns:
+def _time_columns(found: Measured, here: Booleans, responds: Booleans) -> _Columns:
     columns: _Columns = {}
-    sources = {"first_spike": found.first_s, "bennett": found.next_s, "bennett_code": found.next_code_s}
+    # Without a response, the median of chance spikes is the middle of the window.
+    first_s = np.where(responds[:, np.newaxis], found.first_s, np.nan)
+    sources = {"first_spike": first_s, "bennett": found.next_s, "bennett_code": found.next_code_s}
     for name, times in sources.items():
         of_pulses = times[:, here]
         latency = row_medians(of_pulses)

@@ -25,6 +25,7 @@ from vbn.analysis.optotagging.cosine import binned_counts, responsive_fraction
 from vbn.analysis.optotagging.parameters import EvidenceParameters, Window
 from vbn.analysis.optotagging.salt import latency_histogram, salt
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers
+from vbn.analysis.statistics import excess_p_value
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,11 @@ def make_plan(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> Evid
     """
     waveforms = pulses.conditions["waveform"].to_numpy(dtype=object)
     is_cosine = np.asarray(waveforms == parameters.cosine_waveform, dtype=np.bool_)
-    windows = [condition_windows(parameters, s) for s in pulses.conditions["duration_s"].tolist()]
+    durations = pulses.conditions["duration_s"].tolist()
+    windows = [
+        condition_windows(parameters, duration, is_cosine=wave)
+        for duration, wave in zip(durations, is_cosine.tolist(), strict=True)
+    ]
     relative = np.array([list(of.values()) for of in windows])  # (n_conditions, n_windows, 2)
     # Pulses without a condition get the first condition's windows; their counts are never used.
     edges = relative[np.maximum(pulses.condition, 0)].transpose(1, 2, 0) + pulses.start_s
@@ -95,13 +100,17 @@ def make_plan(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> Evid
     )
 
 
-def condition_windows(parameters: EvidenceParameters, duration_s: float) -> dict[str, Window]:
+def condition_windows(
+    parameters: EvidenceParameters, duration_s: float, *, is_cosine: bool = False
+) -> dict[str, Window]:
     """Return all windows of a pulse of this length by name, in seconds relative to its onset."""
     censor, middle = parameters.censor_s, duration_s / 2
+    paired, tested = parameters.paired_windows_s(duration_s, is_cosine=is_cosine)
     return {
         "evoked": parameters.evoked_window_s(duration_s),
         "baseline": parameters.baseline_window_s,
-        "paired": parameters.paired_window_s(duration_s),
+        "paired": paired,
+        "tested": tested,
         "onset_artifact": (-censor, min(censor, middle)),
         "offset_artifact": (max(duration_s - censor, middle), duration_s + censor),
         "swdb_baseline": parameters.swdb_baseline_window_s,
@@ -158,6 +167,7 @@ class Measured:
     next_code_s : (n_units, n_pulses) the same as computed by Bennett's code.
     gap : (n_units, 2) mean and standard deviation of the counts in the gap bins; NaN without gaps.
     salt : (n_units, n_conditions, 2) p-value and information; NaN where not tested.
+    excess : (n_units, n_conditions) p-value of the evoked spikes against SALT's windows, else NaN.
     cosine : (n_units, n_conditions, 2) responsive fraction with bins pooled where pulses are few, and with
         each bin tested by itself; NaN except for raised cosines.
     """
@@ -169,6 +179,7 @@ class Measured:
     next_code_s: Floats
     gap: Floats
     salt: Floats
+    excess: Floats
     cosine: Floats
 
 
@@ -176,7 +187,8 @@ def measure(plan: EvidencePlan, trains: Iterable[Floats]) -> Measured:
     """Measure all trains."""
     rows = [_measure_unit(plan, train) for train in trains]
     n_pulses, n_conditions = plan.pulses.start_s.size, len(plan.pulses.conditions)
-    shapes = ((), (len(plan.names), n_pulses), *[(n_pulses,)] * 3, (2,), *[(n_conditions, 2)] * 2)
+    of_conditions = (n_conditions, 2), (n_conditions,), (n_conditions, 2)
+    shapes = ((), (len(plan.names), n_pulses), *[(n_pulses,)] * 3, (2,), *of_conditions)
     columns = zip(*rows, strict=True) if rows else [()] * len(shapes)
     return Measured(
         *(np.array(column).reshape(len(rows), *shape) for column, shape in zip(columns, shapes, strict=True))
@@ -199,7 +211,7 @@ def _measure_unit(plan: EvidencePlan, train: Floats) -> tuple[object, ...]:
         next_s,
         code_s - (onset + plan.parameters.censor_s),
         mean_and_deviation(plan.gap_bins.histogram(near)),
-        _salt_of_conditions(plan, near),
+        *_light_free_tests(plan, near),
         _cosine_of_conditions(plan, near),
     )
 
@@ -211,30 +223,33 @@ def _spikes_at(train: Floats, index: Integers) -> Floats:
     return np.where(index < train.size, train[np.minimum(index, train.size - 1)], np.nan)
 
 
-def _salt_of_conditions(plan: EvidencePlan, train: Floats) -> Floats:
-    found = np.full((len(plan.is_cosine), 2), np.nan)
-    first_bins: dict[tuple[float, int], Integers] = {}
+def _light_free_tests(plan: EvidencePlan, train: Floats) -> tuple[Floats, Floats]:
+    """Return SALT's (n_conditions, 2) p and information, and (n_conditions,) p of the number of spikes."""
+    found, excess = np.full((len(plan.is_cosine), 2), np.nan), np.full(len(plan.is_cosine), np.nan)
+    of_baseline: dict[tuple[float, int], tuple[Integers, Integers]] = {}
     for row, light_free in plan.salt_windows.items():
         # Conditions with equally long pulses share their windows: locate the spikes once.
         key = (light_free.windows.length_s, light_free.n_bins)
-        if key not in first_bins:
-            first_bins[key] = _first_bins(light_free.windows, light_free.n_bins, train)
+        if key not in of_baseline:
+            of_baseline[key] = _spikes_in(light_free.windows, light_free.n_bins, train)
+        first_bins, counts = (each[light_free.before] for each in of_baseline[key])
         start, _ = plan.parameters.evoked_window_s(float(plan.pulses.conditions["duration_s"].iloc[row]))
         test_windows = Windows(plan.pulses.onsets(row) + start, light_free.windows.length_s)
-        test = _first_bins(test_windows, light_free.n_bins, train)
-        baseline = latency_histogram(first_bins[key][light_free.before], light_free.n_bins)
+        test, evoked = _spikes_in(test_windows, light_free.n_bins, train)
+        baseline = latency_histogram(first_bins, light_free.n_bins)
         found[row] = salt(baseline, latency_histogram(test[np.newaxis], light_free.n_bins)[0])
-    return found
+        excess[row] = excess_p_value(evoked, counts)
+    return found, excess
 
 
-def _first_bins(windows: Windows, n_bins: int, train: Floats) -> Integers:
-    """Return (n_windows,) the bin of each window's first spike, 1 to ``n_bins``; 0 where there is none."""
+def _spikes_in(windows: Windows, n_bins: int, train: Floats) -> tuple[Integers, Integers]:
+    """Return (n_windows,) the bin of each window's first spike, 1 to ``n_bins`` or 0, and its spikes."""
     found = np.zeros(windows.start_s.size, dtype=np.int64)
     index, since = windows.locate(train)
     bins = np.minimum((since * (n_bins / windows.length_s)).astype(np.int64), n_bins - 1) + 1
     is_first = np.diff(index, prepend=-1) > 0
     found[index[is_first]] = bins[is_first]
-    return found
+    return found, np.bincount(index, minlength=found.size)
 
 
 def _cosine_of_conditions(plan: EvidencePlan, train: Floats) -> Floats:

@@ -208,7 +208,8 @@ def label_units_by_method(
     * reason: empty if tagged, ``no_response`` if untagged; if unlabelled, the first that applies of
       ``not_cre``, ``no_laser_table``, ``too_few_pulses``, ``too_few_spikes`` (in the laser epoch),
       ``artifact_only`` (does not pass, and fires at the pulse edges but not between them);
-    * passes: whether the unit meets the rule with enough evidence, whatever the genotype;
+    * passes: whether the unit meets the rule, whatever the genotype; NA without enough evidence, that is, no
+      laser table, too few pulses or too few spikes;
     * q_value: the method's p-value adjusted by Benjamini and Hochberg over the session's units with enough
       evidence; NaN for others, and for methods without a p-value.
     """
@@ -232,7 +233,8 @@ def label_units_by_method(
     unlabelled = np.any(list(reasons.values()), axis=0)
     reason = np.select(list(reasons.values()), list(reasons), np.where(passes, "", "no_response"))
     label = np.where(unlabelled, UNLABELLED, np.where(passes, TAGGED, UNTAGGED))
-    columns = {"label": label, "reason": reason, "passes": passes, "q_value": q}
+    known = pd.Series(passes, dtype="boolean").where(enough)
+    columns = {"label": label, "reason": reason, "passes": known.array, "q_value": q}
     return pd.DataFrame(columns, index=pd.Index(names, name="unit"))
 
 

@@ -20,8 +20,8 @@ class EvidenceParameters:
     censor_s : reach of the light artefact around both edges of a pulse; the evoked window is the rest of the
         pulse, +1.5 to +8.5 ms of a 10 ms pulse (Bennett 2025).
     baseline_window_s : baseline of rate and fold, before each pulse (our choice).
-    paired_baseline_stop_s : the paired test compares the evoked window with one of the same length that ends
-        here, but is no longer than ``baseline_window_s`` (raised cosines last 1 s).
+    paired_baseline_stop_s : the paired test compares the evoked window, of a raised cosine its central half
+        where the light is strongest, with one of the same length that ends here.
     gap_margin_s : gaps begin this long after a pulse and end this long before the next (Bennett 2025); then
         half the duration of the shortest gap is removed from the start of each.
     n_gap_bins : bins drawn with replacement from the gaps (Bennett 2025).
@@ -33,7 +33,7 @@ class EvidenceParameters:
         The release has 50 pulses, so there every bin is tested by itself.
     salt_baseline_s : light-free time before each pulse, cut into windows as long as the evoked one.
     salt_bin_s : resolution of first-spike latencies (Kvitsiani 2013).
-    salt_recovery_s : time after a pulse that does not count as light-free.
+    salt_recovery_s : time after a pulse that does not count as light-free, for the paired test neither.
     swdb_baseline_window_s, swdb_evoked_window_s : windows of the Summer Workshop 2022 and of AllenSDK's
         optotagging tutorial for Visual Coding.
     tutorial_baseline_window_s, tutorial_evoked_window_s : windows of AllenSDK's VBN quick-start notebook.
@@ -71,11 +71,17 @@ class EvidenceParameters:
         """Return the evoked window of a pulse of this length; empty if artefacts cover the whole pulse."""
         return (self.censor_s, max(self.censor_s, duration_s - self.censor_s))
 
-    def paired_window_s(self, duration_s: float) -> Window:
-        """Return the window before a pulse with which the paired test compares the evoked window."""
-        start, stop = self.evoked_window_s(duration_s)
-        longest = self.baseline_window_s[1] - self.baseline_window_s[0]
-        return (self.paired_baseline_stop_s - min(stop - start, longest), self.paired_baseline_stop_s)
+    def paired_windows_s(self, duration_s: float, *, is_cosine: bool) -> tuple[Window, Window]:
+        """Return the two equally long windows that the paired test compares: before a pulse, and within it.
+
+        Those of a raised cosine of 1 s are -0.5 to -0.002 and 0.25 to 0.748 s: as pulses are 1.5 s apart or
+        more, half a second of dark remains after the cosine before.
+        """
+        before = self.paired_baseline_stop_s
+        tested = self.evoked_window_s(duration_s)
+        if is_cosine:
+            tested = (duration_s / 4, max(0.75 * duration_s + before, duration_s / 4))
+        return (before - (tested[1] - tested[0]), before), tested
 
 
 def _window_problems(parameters: EvidenceParameters) -> list[str]:

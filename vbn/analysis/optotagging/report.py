@@ -62,7 +62,7 @@ def false_positive_rate(passes: ArrayLike, genotype: ArrayLike) -> float:
 
     Parameters
     ----------
-    passes : (n_units,) from `label_units_by_method`, for one method.
+    passes : (n_units,) from `label_units_by_method`, for one method; units that were not tested do not count.
     genotype : (n_units,) genotype of each unit's mouse.
 
     Returns
@@ -72,8 +72,8 @@ def false_positive_rate(passes: ArrayLike, genotype: ArrayLike) -> float:
     wild = np.array(
         [not is_cre_positive(name) for name in np.asarray(genotype, dtype=object)], dtype=np.bool_
     )
-    here = np.asarray(passes, dtype=np.bool_)[wild]
-    return float(here.mean()) if here.size else np.nan
+    here = pd.Series(np.asarray(passes, dtype=object)[wild]).dropna()
+    return float(here.astype(bool).mean()) if here.size else np.nan
 
 
 def tagged_shares(labels: pd.DataFrame) -> pd.DataFrame:
@@ -81,7 +81,8 @@ def tagged_shares(labels: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    labels : one row per unit and method, from any number of sessions: method, session_id, genotype, passes.
+    labels : one row per unit and method, from any number of sessions: method, session_id, genotype, passes;
+        units that were not tested do not count.
 
     Returns
     -------
@@ -89,6 +90,7 @@ def tagged_shares(labels: pd.DataFrame) -> pd.DataFrame:
     n_units, n_passing, share, share_low and share_high (95 % Wilson interval). For wild types the share is
     the false positive rate. Empty if ``labels`` is.
     """
+    labels = labels[labels["passes"].notna()].astype({"passes": bool})
     lines = [
         WILD_TYPE if not is_cre_positive(name) else line_of(name)
         for name in labels["genotype"].to_numpy(dtype=object)

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers, checked_events, unit_trains
 
 TOLERANCE = 1e-9  # bins or seconds: rounding error of a sum of decimal fractions
+BASELINE_WINDOW_S = (-0.25, 0.0)  # gray, after the first 250 ms without the flash before
 RESPONSE_WINDOW_S = (0.0, 0.25)  # one flash
 BLOCK_SIZE = 32_768  # spikes per batch: few enough for a core's cache, enough to amortise the calls
 DENSE = 128  # spikes per window edge, above which windows are sparse
@@ -244,19 +245,11 @@ class Psth:
     rate_hz : (n_units, n_bins) mean over events; NaN without events.
     sem_hz : (n_units, n_bins) standard error over events (ddof 1); NaN for fewer than two events.
     n_events : number of events.
-    baseline_hz : (n_units,) mean rate of the bins wholly before the event; NaN if there are none.
+    baseline_hz : (n_units,) mean rate of the bins wholly in the baseline window; NaN if there are none.
     response_hz : (n_units,) mean rate of the bins wholly in the response window; NaN if there are none.
     peak_hz : (n_units,) highest rate of a bin in the response window.
-    peak_latency_s : (n_units,) centre of the first bin with that rate; NaN where the unit is silent there.
-    latency_s : (n_units,) last time before the peak at which the rate rises through the midpoint between
-        baseline and peak; NaN where it is above the midpoint in all bins of the response window before the
-        peak, where the peak is not above the baseline, and without a baseline.
-
-    Notes
-    -----
-    The latency is the time to half maximum of Bennett et al. 2025 (``get_latency2``: the last time at or
-    below half of the normalised response), searched only before the peak, and interpolated linearly between
-    bin centres. It does not imply a response: noise has a peak, too.
+    peak_latency_s : (n_units,) centre of the first bin with that rate; NaN where the unit is silent there. It
+        does not imply a response: noise has a peak, too.
     """
 
     rate_hz: Floats
@@ -266,17 +259,21 @@ class Psth:
     response_hz: Floats
     peak_hz: Floats
     peak_latency_s: Floats
-    latency_s: Floats
 
 
-def psth(counts: Counts, axis: TimeAxis, response_window_s: tuple[float, float] = RESPONSE_WINDOW_S) -> Psth:
+def psth(
+    counts: Counts,
+    axis: TimeAxis,
+    response_window_s: tuple[float, float] = RESPONSE_WINDOW_S,
+    baseline_window_s: tuple[float, float] = BASELINE_WINDOW_S,
+) -> Psth:
     """Turn spike counts into firing rates.
 
     Parameters
     ----------
     counts : from `count_spikes` with the same axis.
     axis : the bins.
-    response_window_s : start and stop of the response window, in seconds after the event.
+    response_window_s, baseline_window_s : start and stop of the windows, in seconds after the event.
 
     Returns
     -------
@@ -287,17 +284,15 @@ def psth(counts: Counts, axis: TimeAxis, response_window_s: tuple[float, float] 
         raise ValueError(f"The counts have {counts.total.shape[1]} bins, the axis {axis.n_bins}.")
     rate_hz = _mean_rate(counts, axis.bin_s)
     in_response = axis.bins_within(*response_window_s)
-    baseline_hz = _mean_over_bins(rate_hz, axis.bins_within(axis.start_s, 0.0))
     peak_hz, peak_latency_s = _peak(rate_hz[:, in_response], axis.centers_s[in_response])
     return Psth(
         rate_hz=rate_hz,
         sem_hz=_standard_error(counts, axis.bin_s),
         n_events=counts.n_events,
-        baseline_hz=baseline_hz,
+        baseline_hz=_mean_over_bins(rate_hz, axis.bins_within(*baseline_window_s)),
         response_hz=_mean_over_bins(rate_hz, in_response),
         peak_hz=peak_hz,
         peak_latency_s=peak_latency_s,
-        latency_s=_half_maximum(rate_hz[:, in_response], axis.centers_s[in_response], baseline_hz),
     )
 
 
@@ -328,21 +323,3 @@ def _peak(rate_hz: Floats, centers_s: Floats) -> tuple[Floats, Floats]:
         return missing, missing.copy()
     peak_hz = rate_hz.max(axis=1)
     return peak_hz, np.where(peak_hz > 0, centers_s[rate_hz.argmax(axis=1)], np.nan)
-
-
-def _half_maximum(rate_hz: Floats, centers_s: Floats, baseline_hz: Floats) -> Floats:
-    """Return the last time before the peak at which rates cross the midpoint between baseline and peak."""
-    n_bins = centers_s.size
-    if n_bins < 2:
-        return np.full(rate_hz.shape[0], np.nan)
-    peak_bin, peak_hz = rate_hz.argmax(axis=1), rate_hz.max(axis=1)
-    half_hz = (baseline_hz + peak_hz) / 2
-    below = (rate_hz <= half_hz[:, np.newaxis]) & (np.arange(n_bins) < peak_bin[:, np.newaxis])
-    found = below.any(axis=1) & (peak_hz > baseline_hz)
-    unit = np.flatnonzero(found)
-    last = n_bins - 1 - below[unit, ::-1].argmax(axis=1)
-    low_hz, high_hz = rate_hz[unit, last], rate_hz[unit, last + 1]
-    part = (half_hz[unit] - low_hz) / (high_hz - low_hz)
-    latency_s = np.full(rate_hz.shape[0], np.nan)
-    latency_s[unit] = centers_s[last] + part * (centers_s[last + 1] - centers_s[last])
-    return latency_s

@@ -23,6 +23,7 @@ import pandas as pd
 
 from vbn.analysis.optotagging.conditions import level_name
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers
+from vbn.analysis.spikes.windows import Window
 from vbn.analysis.task.engagement import engaged_trials
 from vbn.analysis.task.licking import DEFAULT_GAP_S, bout_onsets
 from vbn.analysis.task.presentations import (
@@ -96,6 +97,31 @@ EVENT_OUTCOMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """The trial outcomes with which an event can occur, for events that cannot occur with all of them."""
+
+
+_IMAGE_WINDOWS = (-0.25, 0.0), (0.0, 0.25)
+_LASER_WINDOWS = {  # without 1.5 ms of artefact at either edge of the light, as in the optotagging
+    "pulse": ((-0.05, -0.002), (0.0015, 0.0085)),
+    "raised_cosine": ((-0.05, -0.002), (0.0015, 0.9985)),
+}
+
+
+def summary_windows_s(event: str, waveform: str | None = None) -> tuple[Window, Window]:
+    """Return the windows of an event's baseline and response by default.
+
+    Parameters
+    ----------
+    event : a key of `EVENT_CONDITIONS`.
+    waveform : of laser pulses; None as for short ones.
+
+    Returns
+    -------
+    Two windows (start, stop) in seconds after the event. Images are shown for 250 ms, after 500 ms of gray:
+    the response is during the image, the baseline the second half of the gray.
+    """
+    if event == "laser_pulse":
+        return _LASER_WINDOWS[waveform or "pulse"]
+    return ((-1.0, 0.0), (0.0, 0.25)) if event in ("lick_bout", "reward") else _IMAGE_WINDOWS
 
 
 @dataclass(frozen=True)

@@ -155,9 +155,18 @@ class TestEvidenceParameters:
     def test_the_evoked_window_is_the_pulse_without_its_artefacts(self):
         parameters = EvidenceParameters()
         assert parameters.evoked_window_s(0.01) == pytest.approx((0.0015, 0.0085))
-        assert parameters.paired_window_s(0.01) == pytest.approx((-0.009, -0.002))
         assert parameters.evoked_window_s(0.002) == (0.0015, 0.0015)
-        assert parameters.paired_window_s(1.0) == pytest.approx((-0.2, -0.002))
+
+    def test_the_paired_windows_are_equally_long(self):
+        """All of a pulse but its artefacts, of a cosine the central half; nothing where all is artefact."""
+        for duration, is_cosine, expected in (
+            (0.01, False, [(-0.009, -0.002), (0.0015, 0.0085)]),
+            (1.0, True, [(-0.5, -0.002), (0.25, 0.748)]),
+            (0.002, False, [(-0.002, -0.002), (0.0015, 0.0015)]),
+            (0.002, True, [(-0.002, -0.002), (0.0005, 0.0005)]),
+        ):
+            found = EvidenceParameters().paired_windows_s(duration, is_cosine=is_cosine)
+            np.testing.assert_allclose(found, expected, atol=1e-12)
 
     @pytest.mark.parametrize(
         ("wrong", "match"),

@@ -14,6 +14,7 @@ from vbn.analysis.optotagging import (
     label_units_by_method,
     laser_evidence_by_condition,
 )
+from vbn.analysis.statistics import one_sided_signed_rank_p_values
 
 SST = "Sst-IRES-Cre/wt;Ai32(RCL-ChR2(H134R)_EYFP)/wt"
 ONSETS = 10.0 + 2 * np.arange(10)
@@ -133,6 +134,15 @@ class TestByHand:
         assert row["p_salt"] == 1
         assert np.isnan(row["first_spike_latency_s"])
 
+    def test_spikes_by_chance_have_no_latency(self):
+        """Their median would be the middle of the window; 5 % of the units respond by chance."""
+        rng = np.random.default_rng(3)
+        table = evidence_of(*(poisson(rng, 15) for _ in range(200)))
+        assert (table["reliability"] > 0).mean() > 0.5
+        assert table["first_spike_latency_s"].notna().mean() <= 0.07
+        assert (table["first_spike_latency_s"].notna() == table["first_spike_jitter_s"].notna()).all()
+        assert (table["first_spike_latency_s"].isna() == (table["censored_p_wilcoxon"] > 0.05)).all()
+
     def test_salt_finds_a_precise_answer_and_no_other(self):
         rng = np.random.default_rng(0)
         precise = np.sort(np.concatenate([poisson(rng, 5), ONSETS + 0.0035]))
@@ -231,6 +241,64 @@ class TestTable:
     def test_refuses_what_is_no_seed(self, seed):
         with pytest.raises(ValueError, match="seed must be a whole number"):
             evidence_of(np.empty(0), seed=seed)
+
+
+class TestEqualWindows:
+    """Rates of a long and a short window have different skews, which a rank test takes for differences."""
+
+    COSINES = pd.DataFrame(
+        {
+            "start_time": 10 + 2 * np.arange(50.0),
+            "duration": 1.0,
+            "level": 1.0,
+            "stimulus_name": "raised_cosine",
+        }
+    )
+
+    @pytest.mark.parametrize("rate_hz", [0.1, 1, 10])
+    def test_of_units_that_fire_by_chance_few_respond_to_a_cosine(self, rate_hz):
+        rng = np.random.default_rng(4)
+        trains = [poisson(rng, rate_hz, 120) for _ in range(200)]
+        assert (evidence_of(*trains, pulses=self.COSINES)["p_wilcoxon"] <= 0.05).mean() <= 0.085
+
+    def test_the_old_windows_of_a_cosine_found_a_response_in_many(self):
+        """997 ms as a rate against that of 198 ms, as until method version 2, at 1 Hz."""
+        rng = np.random.default_rng(4)
+        onsets = self.COSINES["start_time"].to_numpy()
+        rates = [
+            [
+                np.searchsorted(train, onsets + stop) - np.searchsorted(train, onsets + start)
+                for start, stop in ((0.0015, 0.9985), (-0.2, -0.002))
+            ]
+            for train in (poisson(rng, 1, 120) for _ in range(200))
+        ]
+        evoked, before = np.moveaxis(np.array(rates), 1, 0)
+        p = one_sided_signed_rank_p_values(evoked / 0.997 - before / 0.198)
+        assert (p <= 0.05).mean() > 0.15
+
+    def test_only_the_central_half_of_a_cosine_and_as_much_before_are_compared(self):
+        """Ten spikes from 0.25 to 0.748 s; as many from -0.5 s on; then where nothing is counted."""
+        onsets = self.COSINES["start_time"].to_numpy()
+        trains = [
+            np.sort(np.concatenate([onsets + delay for delay in np.linspace(start, stop, 10)]))
+            for start, stop in ((0.251, 0.747), (-0.499, -0.003), (0.0, 0.249), (0.75, 0.999), (-0.7, -0.501))
+        ]
+        p = evidence_of(*trains, pulses=self.COSINES)["p_wilcoxon"].to_numpy()
+        assert p[0] < 1e-9
+        assert p[1:] == pytest.approx(1)
+
+    def test_pulses_with_light_in_the_window_before_are_left_out(self):
+        """Of pulses 1.5 and 1.7 s apart, those after 1.5 s have 0.5 s of dark, of which 0.1 s is recovery."""
+        start = 10 + np.cumsum(np.tile([1.5, 1.7], 10))
+        pulses = self.COSINES.iloc[:20].assign(start_time=start)
+        after_short, after_long = start[2::2], start[1::2]
+        trains = [np.sort(np.concatenate([on + 0.3, on + 0.4])) for on in (after_short, after_long)]
+        p = evidence_of(*trains, pulses=pulses)["p_wilcoxon"].to_numpy()
+        assert p[0] == 1
+        assert p[1] < 0.01
+        close = self.COSINES.assign(start_time=10 + 1.2 * np.arange(50))
+        table = evidence_of(np.sort(close["start_time"].to_numpy()[1:] + 0.5), pulses=close)
+        assert table["p_wilcoxon"][0] == 1  # of the first alone
 
 
 class TestProperties:

@@ -122,6 +122,11 @@ class TestRules:
             LabelMethod("q", "", (LabelCriterion("z", ">", 2),), max_q=0.05)
 
 
+def known(flags):
+    """Return flags as True, False, and None where they are missing."""
+    return [None if pd.isna(flag) else bool(flag) for flag in flags]
+
+
 class TestReasons:
     @EVERY_METHOD
     @pytest.mark.parametrize("genotype", [None, "", "wt/wt", np.nan])
@@ -129,7 +134,7 @@ class TestReasons:
         table = labels_of(evidence({}, {"n_epoch_spikes": 0}), name, genotype)
         assert table["label"].tolist() == ["unlabelled"] * 2
         assert table["reason"].tolist() == ["not_cre"] * 2
-        assert table["passes"].tolist() == [True, False]
+        assert known(table["passes"]) == [True, None]
 
     @EVERY_METHOD
     def test_sessions_without_a_laser_table(self, name):
@@ -137,14 +142,14 @@ class TestReasons:
         table = label_units_by_method(nothing, METHODS[name], SST, False, units=[7, 3])
         assert table.index.tolist() == [7, 3]
         assert table["reason"].tolist() == ["no_laser_table"] * 2
-        assert not table["passes"].any()
+        assert table["passes"].isna().all()
         assert table["q_value"].isna().all()
 
     @EVERY_METHOD
     def test_too_few_pulses(self, name):
         table = labels_of(evidence({"n_pulses": METHODS[name].min_pulses - 1}), name)
         assert table["reason"].tolist() == ["too_few_pulses"]
-        assert not table["passes"].any()
+        assert table["passes"].isna().all()
         assert labels_of(evidence({"n_pulses": METHODS[name].min_pulses}), name)["passes"].all()
 
     def test_a_missing_waveform_is_too_few_pulses_where_the_rule_needs_it(self):
@@ -192,7 +197,7 @@ class TestFalseDiscoveryRate:
         units = [{"p_wilcoxon": p} for p in p_values] + [{"p_wilcoxon": 0.0, "n_epoch_spikes": 0}]
         table = labels_of(evidence(*units), "wilcoxon_latency")
         np.testing.assert_allclose(table["q_value"], [0.03, 0.9, 0.03, np.nan])
-        assert table["passes"].tolist() == [True, False, True, False]
+        assert known(table["passes"]) == [True, False, True, None]
 
     def test_one_small_p_value_among_many_units_is_not_enough(self):
         many = [{"p_wilcoxon": 0.04}] + [{"p_wilcoxon": 0.8}] * 9
@@ -248,7 +253,7 @@ class TestOnSimulatedUnits:
         genotype = SST if session.identity.has_channelrhodopsin else "wt/wt"
         labels = label_units_by_method(table, METHODS[DEFAULT_METHOD], genotype)
         expected = [unit.role == "opto" for unit in session.units]
-        assert labels["passes"].tolist() == expected
+        assert labels["passes"].fillna(False).tolist() == expected
         assert (labels["label"] == "tagged").tolist() == expected
 
     def test_corpus_roles_are_recovered(self, recordings):
@@ -261,7 +266,7 @@ class TestOnSimulatedUnits:
             table = laser_evidence_by_condition(times, offsets, n_spikes, pulses, seed=0)
             labels = labels_of(table, genotype=SST if truth["chr2"] else "wt/wt")
             expected = [roles[unit] == "opto" and truth["chr2"] for unit in unit_ids]
-            assert labels["passes"].tolist() == expected
+            assert labels["passes"].fillna(False).tolist() == expected
             assert (labels["label"] == "tagged").tolist() == expected
             if truth["chr2"]:
                 artifact = [roles[unit] == "opto_artifact" for unit in unit_ids]
@@ -318,6 +323,14 @@ class TestReport:
         assert (table["share_low"] <= table["share"]).all()
         assert (table["share"] <= table["share_high"]).all()
         assert tagged_shares(self.LABELS.iloc[:0]).empty
+
+    def test_units_that_were_not_tested_do_not_count(self):
+        known = self.LABELS.astype({"passes": "boolean"})
+        untested = known.assign(passes=pd.array([pd.NA] * len(known), dtype="boolean"))
+        both = pd.concat([known, untested])
+        pd.testing.assert_frame_equal(tagged_shares(both), tagged_shares(self.LABELS))
+        assert false_positive_rate(both["passes"], both["genotype"]) == pytest.approx(1 / 2)
+        assert np.isnan(false_positive_rate(untested["passes"], untested["genotype"]))
 
     def test_false_positives_are_what_passes_in_wild_types(self):
         of_a = self.LABELS[self.LABELS["method"] == "a"]

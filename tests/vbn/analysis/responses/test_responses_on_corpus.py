@@ -87,7 +87,12 @@ def test_change_units_prefer_changes_and_more_so_in_the_task(sessions: list[Sess
 
 
 def test_omission_units_answer_omissions(sessions: list[Session]):
-    table = measured(sessions, lambda spikes, e: omission_response(*spikes, presentations_of(e)))
+    table = measured(
+        sessions,
+        lambda spikes, e: omission_response(
+            *spikes, presentations_of(e), e.table("licks")["timestamps"].to_numpy()
+        ),
+    )
     omission = table[table["role"] == "omission"]
     assert len(omission) > 0
     assert omission["is_responsive"].mean() >= MIN_FOUND_SHARE

@@ -36,7 +36,7 @@ def presentations():
 
 TABLES = {
     "ChangeResponse": lambda: change_response([], [], [], presentations()),
-    "OmissionResponse": lambda: omission_response([], [], [], presentations()),
+    "OmissionResponse": lambda: omission_response([], [], [], presentations(), []),
     "ImageSelectivity": lambda: image_selectivity([], [], [], flashes_of(presentations()))[0],
     "FlashResponse": lambda: flash_response([], [], [], presentations()),
     "RunningModulation, PupilModulation": lambda: running_modulation([], [], [], presentations(), ([], [])),

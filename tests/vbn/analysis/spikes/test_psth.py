@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from vbn.analysis import Counts, TimeAxis, count_spikes, psth
 from vbn.analysis.spikes.trains import unit_trains
+from vbn.analysis.task.events import summary_windows_s
 
 AXES = [
     TimeAxis(-1.0, 1.5, 0.01),
@@ -233,7 +234,6 @@ class TestPsth:
             "response_hz",
             "peak_hz",
             "peak_latency_s",
-            "latency_s",
         ):
             assert np.isnan(getattr(none, name)).all(), name
         one = psth(Counts(np.ones((1, 5), int), np.ones((1, 5), int), 1), self.AXIS)
@@ -254,7 +254,7 @@ class TestPsth:
         result = psth(
             Counts(np.ones((1, 2), int), np.ones((1, 2), int), 1), axis, response_window_s=(0.3, 0.4)
         )
-        for name in ("baseline_hz", "response_hz", "peak_hz", "peak_latency_s", "latency_s"):
+        for name in ("baseline_hz", "response_hz", "peak_hz", "peak_latency_s"):
             assert np.isnan(getattr(result, name)).all(), name
 
     def test_no_units(self):
@@ -273,51 +273,31 @@ class TestPsth:
         assert result.rate_hz.mean() == pytest.approx(20, rel=0.08)
 
 
-class TestLatency:
-    AXIS = TimeAxis(-0.1, 0.5, 0.1)
+class TestWindows:
+    """A unit of 2 Hz that fires at 20 Hz from 50 to 250 ms after each flash, every 750 ms."""
 
-    def latencies(self, *trains: list[float]) -> list[float]:
-        """Of mean responses given bin by bin, by one event whose counts they are."""
-        counts = np.array(trains, dtype=np.int64)
-        result = psth(Counts(counts, counts**2, 1), self.AXIS, response_window_s=(0.0, 0.5))
-        return result.latency_s.tolist()
+    AXIS = TimeAxis(-1.0, 1.5, 0.01)
 
-    def test_half_way_between_baseline_and_peak_interpolated_between_centres(self):
-        """Baseline 2, peak 10, half 6: crossed at .15 + .1 * 2/4, where the rate goes from 4 to 8."""
-        assert self.latencies([2, 2, 4, 8, 10, 3]) == pytest.approx([0.2])
+    def counts(self):
+        rng, flashes = np.random.default_rng(5), 1.0 + 0.75 * np.arange(2000)
+        own = rng.uniform(0, 1502, rng.poisson(2 * 1502))
+        driven = np.repeat(flashes, rng.poisson(4, flashes.size))
+        train = np.sort(np.concatenate([own, driven + rng.uniform(0.05, 0.25, driven.size)]))
+        return count_spikes(*concatenated([train]), flashes[10::10], self.AXIS)
 
-    def test_the_last_crossing_before_the_peak_counts(self):
-        """Half is 5: 7 is above it, 1 below again, 10 the peak; so 4/9 of the way from .25 to .35."""
-        assert self.latencies([0, 0, 7, 1, 10, 0]) == pytest.approx([0.25 + 0.1 * 4 / 9])
+    def test_the_baseline_is_gray_without_the_flash_before(self):
+        result = psth(self.counts(), self.AXIS)
+        assert result.baseline_hz[0] == pytest.approx(2, abs=0.7)
+        assert result.response_hz[0] == pytest.approx(2 + 20 * 0.2 / 0.25, rel=0.1)
 
-    def test_what_comes_after_the_first_peak_does_not_count(self):
-        assert self.latencies([0, 0, 10, 0, 10, 0]) == pytest.approx([0.1])
+    def test_a_baseline_of_the_second_before_has_a_flash_in_it(self):
+        """As it was until method version 2."""
+        assert psth(self.counts(), self.AXIS, baseline_window_s=(-1.0, 0.0)).baseline_hz[0] > 5
 
-    def test_a_bin_at_half_is_still_below(self):
-        assert self.latencies([0, 0, 5, 10, 0, 0]) == pytest.approx([0.15])
-        assert self.latencies([0, 5, 10, 0, 0, 0]) == pytest.approx([0.05])
-
-    def test_no_latency_without_a_rise(self):
-        """Above half from the first bin on; the peak the first bin; no higher than the baseline; silent."""
-        trains = [[0, 6, 7, 10, 0, 0], [0, 9, 0, 0, 0, 0], [9, 3, 4, 9, 0, 0], [0, 0, 0, 0, 0, 0]]
-        assert np.isnan(self.latencies(*trains)).all()
-
-    def test_no_latency_without_baseline_or_events(self):
-        axis = TimeAxis(0.0, 0.5, 0.1)
-        counts = np.array([[0, 0, 5, 9, 0]])
-        assert np.isnan(psth(Counts(counts, counts**2, 1), axis).latency_s).all()
-        assert np.isnan(psth(Counts(0 * counts, 0 * counts, 0), axis).latency_s).all()
-        assert psth(Counts(counts[:0], counts[:0], 1), axis).latency_s.shape == (0,)
-
-    @given(st.lists(st.integers(0, 20), min_size=6, max_size=6), st.integers(1, 5), st.integers(0, 7))
-    def test_agrees_with_a_loop_and_knows_no_scale_or_offset(self, counts, factor, offset):
-        """Scaling and shifting all bins, the baseline too, leaves the time to half maximum as it is."""
-        rates, centers = np.array(counts) / 0.1, self.AXIS.centers_s
-        expected, peak = np.nan, 1 + int(rates[1:].argmax())
-        half = (rates[0] + rates[peak]) / 2
-        for row in range(1, peak):
-            if rates[row] <= half < rates[row + 1] and rates[peak] > rates[0]:
-                expected = centers[row] + 0.1 * (half - rates[row]) / (rates[row + 1] - rates[row])
-        assert self.latencies(counts)[0] == pytest.approx(expected, nan_ok=True)
-        scaled = self.latencies([factor * count + offset for count in counts])
-        assert scaled == pytest.approx([expected], nan_ok=True)
+    def test_bins_that_reach_into_an_artefact_are_left_out(self):
+        """Spikes within 1.5 ms of the edges of a pulse of 10 ms, one per pulse and bin."""
+        axis, pulses = TimeAxis(-0.05, 0.1, 0.001), np.arange(1.0, 51.0)
+        spikes = np.sort(np.concatenate([pulses + delay for delay in (-0.0012, 0.0012, 0.0088, 0.0112)]))
+        baseline, response = summary_windows_s("laser_pulse", "pulse")
+        result = psth(count_spikes(spikes, [0], [spikes.size], pulses, axis), axis, response, baseline)
+        assert result.baseline_hz[0] == result.response_hz[0] == result.peak_hz[0] == 0
