@@ -40,6 +40,7 @@ Key = dict[str, Any]
 class ChangeResponseParams(ParameterTable):
     """One set of windows and thresholds of the change response."""
 
+    method_version = 2  # which changes are measured on is part of the content
     settings = ChangeResponseParameters
     defaults = {"siegle_2021_bennett_2025": ChangeResponseParameters()}
     definition = definition_of(
@@ -53,6 +54,7 @@ class ChangeResponseParams(ParameterTable):
 class ChangeResponse(UnitMeasurement):
     """The responses of all units of one session to image changes."""
 
+    method_version = 2  # changes without licks near, engaged hits, a bounded index, onsets
     prefix = "change"
     parameter_table = ChangeResponseParams
     definition = f"""
@@ -61,10 +63,10 @@ class ChangeResponse(UnitMeasurement):
     -> stimulus.Stimulus
     -> ChangeResponseParams
     ---
-    n_change_changes_active : int32  # changes in the task
-    n_change_pairs_active : int32  # changes in the task with a flash right before
-    n_change_changes_passive : int32  # changes in the replay
-    n_change_pairs_passive : int32  # changes in the replay with a flash right before
+    n_change_changes_active : int32  # changes in the task that are measured on
+    n_change_pairs_active : int32  # changes in the task that are compared with the flash right before
+    n_change_changes_passive : int32  # changes in the replay that are measured on
+    n_change_pairs_passive : int32  # changes in the replay that are compared with the flash right before
     n_change_pairs_hit : int32  # pairs of hits
     n_change_pairs_miss : int32  # pairs of misses
     n_change_responsive : int32  # units that respond to changes
@@ -87,8 +89,9 @@ class ChangeResponse(UnitMeasurement):
         change_pre_change_rate_active=null : float64  # (Hz) rate in the 250 ms of the flash before it
         change_p_modulation_active=null : float64  # (1) paired signed-rank test
         change_q_modulation_active=null : float64  # (1) the same, adjusted over the units of the session
-        change_modulation_active=null : float64  # (1) change modulation index in the task
-        change_modulation_pooled_active=null : float64  # (1) the same with all images pooled
+        change_modulation_active=null : float64  # (1) change against flash before, bounded, in the task
+        change_response_sign_active=null : int16  # 1 where both together excite, -1 where they suppress
+        change_siegle_2021_modulation_active=null : float64  # (1) index of Siegle 2021 in the task
         change_baseline_rate_passive=null : float64  # (Hz) rate in the 80 ms before changes in the replay
         change_evoked_rate_passive=null : float64  # (Hz) rate from 20 to 100 ms after changes in the replay
         change_p_response_passive=null : float64  # (1) signed-rank test of the two
@@ -97,24 +100,35 @@ class ChangeResponse(UnitMeasurement):
         change_pre_change_rate_passive=null : float64  # (Hz) rate in the 250 ms of the flash before it
         change_p_modulation_passive=null : float64  # (1) paired signed-rank test
         change_q_modulation_passive=null : float64  # (1) the same, adjusted over the units of the session
-        change_modulation_passive=null : float64  # (1) change modulation index in the replay
-        change_modulation_pooled_passive=null : float64  # (1) the same with all images pooled
+        change_modulation_passive=null : float64  # (1) change against flash before, bounded, in the replay
+        change_response_sign_passive=null : int16  # 1 where both together excite, -1 where they suppress
+        change_siegle_2021_modulation_passive=null : float64  # (1) index of Siegle 2021 in the replay
         change_p_response=null : float64  # (1) test of the response over the changes of both conditions
         change_q_response=null : float64  # (1) the same, adjusted over the units of the session
         change_p_modulation=null : float64  # (1) test of change against the flash before, both conditions
         change_q_modulation=null : float64  # (1) the same, adjusted over the units of the session
-        change_modulation_hit=null : float64  # (1) change modulation index of hits
-        change_modulation_miss=null : float64  # (1) change modulation index of misses
-        change_first_spike_latency=null : float64  # (s) median first spike after changes in the task
-        change_half_maximum_latency=null : float64  # (s) time to half of the peak after changes in the task
-        change_is_responsive : bool  # whether q of the response is at most the threshold
-        change_is_change_modulated : bool  # whether q of the modulation is at most the threshold
+        change_p_modulation_hit=null : float64  # (1) paired signed-rank test, hits of an engaged mouse
+        change_modulation_hit=null : float64  # (1) change against flash before, bounded, in hits
+        change_response_sign_hit=null : int16  # 1 where both together excite, -1 where they suppress
+        change_siegle_2021_modulation_hit=null : float64  # (1) index of Siegle 2021 in hits
+        change_p_modulation_miss=null : float64  # (1) paired signed-rank test, misses of an engaged mouse
+        change_modulation_miss=null : float64  # (1) change against flash before, bounded, in misses
+        change_response_sign_miss=null : int16  # 1 where both together excite, -1 where they suppress
+        change_siegle_2021_modulation_miss=null : float64  # (1) index of Siegle 2021 in misses
+        change_latency=null : float64  # (s) onset of the response to changes in the task
+        change_latency_low=null : float64  # (s) 2.5th percentile of it over resamples of the changes
+        change_latency_high=null : float64  # (s) 97.5th percentile of it over resamples of the changes
+        change_siegle_2021_first_spike_latency=null : float64  # (s) median first spike after these changes
+        change_siegle_2021_responsive=null : bool  # whether it is excited by the rule of Siegle 2021
+        change_is_responsive=null : bool  # whether q of the response is at most the threshold
+        change_is_change_modulated=null : bool  # whether q of the modulation is at most the threshold
         """
 
     @staticmethod
     def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
         """Measure the responses to changes."""
-        return change_response(*spikes, presentations_frame(key), trials_frame(key), settings)
+        tables = presentations_frame(key), trials_frame(key)
+        return change_response(*spikes, *tables, settings, seed_of(key))
 
 
 @schema
@@ -609,7 +623,7 @@ class AreaSummary(selection.OfPopulations):
         ---
         n_structure_units : int32  # units that pass the filter
         n_structure_responsive : int32  # of which respond to changes
-        share_responsive=null : float64  # (1) the latter over the former
+        share_responsive=null : float64  # (1) of the units that were tested
         n_structure_tagged : int32  # units that are optotagged, of class Sst or Vip
         share_tagged=null : float64  # (1) of the units with a label, NULL in a wild type or without a laser
         n_structure_rs : int32  # units with a wide waveform, untagged

@@ -22,6 +22,7 @@ from schemas.administration import Migration
 from schemas.bases import unique_ids
 from schemas.bases.parameter_table import parameters_hash
 from schemas.bases.registry import schema_names
+from schemas.deploy.bounded_modulation import bound_change_modulation
 from schemas.deploy.other_windows import compare_with_what_came_before
 from schemas.deploy.stored_table import FLAG, FLOAT, INTEGER, StoredTable
 from schemas.server.connection import Database
@@ -339,6 +340,7 @@ CHANGES = (
         name_novelty_for_what_it_is,
     ),
     Change(6, "image selectivity is measured on the flashes of a flash set", choose_flashes_by_sets),
+    Change(7, "change modulation is of changes without licks near them", bound_change_modulation),
     Change(
         8,
         "omissions and alignments have other windows",

@@ -50,8 +50,9 @@ class StoredTable:
             self._alter(f"DROP COLUMN {self._quoted(name)}")
 
     def rename(self, name: str, other: str) -> None:
-        """Rename a column."""
-        if name in self.columns():
+        """Rename a column, unless there is one of the other name already."""
+        columns = self.columns()
+        if name in columns and other not in columns:
             self._alter(f"RENAME COLUMN {self._quoted(name)} TO {self._quoted(other)}")
 
     def add(self, name: str, kind: ColumnType, after: str) -> None:
@@ -61,13 +62,14 @@ class StoredTable:
             place = f" AFTER {self._quoted(after)}" if self._is_mysql else ""
             self._alter(f"ADD COLUMN {self._quoted(name)} {self._type(kind)}{place}")
 
-    def describe(self, name: str, kind: ColumnType, comment: str) -> None:
+    def describe(self, name: str, kind: ColumnType, comment: str, *, nullable: bool = True) -> None:
         """Give a column the comment that DataJoint gives one with this type and description."""
         if name not in self.columns():
             return
         text = f":{kind.name}:{comment}"
         if self._is_mysql:
-            self._alter(f"MODIFY {self._quoted(name)} {kind.mysql} DEFAULT NULL COMMENT %s", text)
+            null = "DEFAULT NULL" if nullable else "NOT NULL"
+            self._alter(f"MODIFY {self._quoted(name)} {kind.mysql} {null} COMMENT %s", text)
         else:
             self._query(f"COMMENT ON COLUMN {self._full_name}.{self._quoted(name)} IS %s", text)
 

@@ -14,15 +14,18 @@ from vbn.errors import NotFoundError
 from vbn.plots.hierarchy import ChangeHierarchy
 from vbn.plots.structure_colours import GROUP_COLOURS
 
-LATENCIES = ("change_first_spike_latency", "change_half_maximum_latency")
-MODULATIONS = ("change_modulation_active", "change_modulation_passive")
+RESPONDS = "change_siegle_2021_responsive"
+LATENCY = "change_latency"
+MODULATIONS = ("change_siegle_2021_modulation_active", "change_siegle_2021_modulation_passive")
 LOCATION = ("structure_acronym", "structure_group")
 
 
 def change_hierarchy(
     *, experience_level: str | None = None, criteria: str = "bennett_2025", min_units: int = 5
 ) -> ChangeHierarchy:
-    """Return the responses to image changes by structure, over all sessions.
+    """Return the responses to image changes by structure, over all sessions, by the rule of Siegle 2021.
+
+    The index of suppressed units has no meaning: only excited units are taken, and engaged trials.
 
     Parameters
     ----------
@@ -38,17 +41,17 @@ def change_hierarchy(
     """
     chosen = units(criteria=criteria, experience_level=experience_level)
     key = {"change_response_params": responses.ChangeResponseParams.default_name()}
-    measured = (responses.ChangeResponse.Unit & key).proj("change_is_responsive", *LATENCIES, *MODULATIONS)
+    measured = (responses.ChangeResponse.Unit & key).proj(RESPONDS, LATENCY, *MODULATIONS)
     frame = fetch_frame(measured * chosen.proj(*LOCATION))
     missing = missing_sessions(responses.ChangeResponse, key, chosen)
     _require_rows(frame, missing)
     frame = frame.dropna(subset=["structure_acronym"])
-    responsive = frame[frame["change_is_responsive"].astype(bool)]
+    responsive = frame[frame[RESPONDS].eq(True)]  # NULL where there were no changes
     counts = responsive["structure_acronym"].value_counts()
     names, groups = _ordered(frame[frame["structure_acronym"].isin(counts.index[counts >= min_units])])
     if not names:
         raise NotFoundError(
-            f"No structure has {min_units} units that respond to changes: "
+            f"No structure has {min_units} units that changes excite: "
             f"{len(responsive)} of {len(frame)} units do. Try another filter, or a lower --min-units."
         )
     measures = {
@@ -59,14 +62,13 @@ def change_hierarchy(
             names,
             min_units=min_units,
         )
-        for name in (*LATENCIES, *MODULATIONS)
+        for name in (LATENCY, *MODULATIONS)
     }
     totals = frame["structure_acronym"].value_counts()
     return ChangeHierarchy(
         structures=names,
         groups=groups,
-        first_spike_latency_s=measures[LATENCIES[0]],
-        half_maximum_latency_s=measures[LATENCIES[1]],
+        latency_s=measures[LATENCY],
         modulation_active=measures[MODULATIONS[0]],
         modulation_passive=measures[MODULATIONS[1]],
         n_units=np.array([totals[name] for name in names], dtype=np.int64),

@@ -114,7 +114,7 @@ def responses_table(
     Returns
     -------
     One row per unit, sorted by key: what `units` returns, and the attributes of the tables except arrays.
-    NULL is NaN or None.
+    NULL is NaN or None, in a flag NA, which selects no row.
 
     Raises
     ------
@@ -135,6 +135,8 @@ def responses_table(
         plain = [each.name for each in table.Unit.heading.attributes.values() if not each.codec]
         names = [each for each in plain if each not in table.Unit.primary_key]
         rows = fetch_frame((table.Unit & key).proj(*names) * units.proj())
+        flags = [each.name for each in table.Unit.heading.attributes.values() if each.original_type == "bool"]
+        rows = rows.astype({name: "boolean" for name in flags if rows[name].isna().any()})
         frame = _with_rows(frame, rows[["unit_id", *names]], table, key, missing)
     return frame
 

@@ -15,17 +15,17 @@ from vbn.analysis.spikes.trains import Floats, Integers
 
 HIERARCHY_SCORES: Mapping[str, float] = MappingProxyType(
     {
-        "LGd": -0.515,
-        "VISp": -0.357,
-        "VISl": -0.093,
-        "VISrl": -0.059,
-        "LP": 0.105,
-        "VISal": 0.152,
-        "VISpm": 0.327,
-        "VISam": 0.441,
+        "LGd": -0.51503,
+        "VISp": -0.35733,
+        "VISl": -0.09389,
+        "VISrl": -0.05987,
+        "LP": 0.10525,
+        "VISal": 0.15222,
+        "VISpm": 0.32767,
+        "VISam": 0.44099,
     }
 )
-"""Anatomical hierarchy scores of Siegle et al. 2021 (Nature 592:86, Figs. 2 and 3), ascending.
+"""Anatomical hierarchy scores of Siegle et al. 2021 (Nature 592:86, Figs. 2 and 3; their code's), ascending.
 
 Derived from the layers in which projections between the structures originate and terminate (Harris et al.
 2019, Nature 575:195).

@@ -21,7 +21,7 @@ from vbn.analysis.task.flash_behavior import flash_behavior
 from vbn.analysis.task.flash_sets import FLASH_SETS, select_flashes
 from vbn.calibration.events import SimulatedEvents
 
-P, Q, FLAG, INDEX, LATENCY = KINDS = ("p", "q", "flag", "index", "latency")
+P, Q, FLAG, INDEX, SIGN, LATENCY = KINDS = ("p", "q", "flag", "index", "sign", "latency")
 Spikes = tuple[Floats, Integers, Integers]
 Function = Callable[[Spikes, SimulatedEvents, int], pd.DataFrame]
 
@@ -33,13 +33,16 @@ class ClaimingColumn:
     Parameters
     ----------
     name : in the results of the function.
-    kind : ``p``, ``q``, ``flag``, ``index`` (0 without the effect, else of its sign) or ``latency``.
-    claim : what is true where p or q is small, the flag set, the index not 0, or a latency given.
+    kind : ``p``, ``q``, ``flag``, ``index`` (0 without the effect, else of its sign), ``sign`` (missing
+        without the effect, else its sign) or ``latency``.
+    claim : what is true where p or q is small, the flag set, the index not 0, or a sign or latency given.
+    tested_by : of an index, the p-value of its effect: where it is above .05, a wrong sign is chance.
     """
 
     name: str
     kind: str
     claim: str
+    tested_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -124,16 +127,20 @@ MEASURES = (
                 "onset",
                 p="p_response p_response_active p_response_passive",
                 q="q_response q_response_active q_response_passive",
-                flag="is_responsive",
-                latency="first_spike_latency_s half_maximum_latency_s",
+                flag="is_responsive siegle_2021_responsive",
+                sign="response_sign_active response_sign_passive response_sign_hit response_sign_miss",
+                latency="latency_s siegle_2021_first_spike_latency_s",
             ),
             *_columns(
                 "change",
-                p="p_modulation p_modulation_active p_modulation_passive",
+                p="p_modulation p_modulation_active p_modulation_passive p_modulation_hit p_modulation_miss",
                 q="q_modulation q_modulation_active q_modulation_passive",
                 flag="is_change_modulated",
-                index="change_modulation_active change_modulation_pooled_active change_modulation_passive "
-                "change_modulation_pooled_passive change_modulation_hit change_modulation_miss",
+            ),
+            *(
+                ClaimingColumn(f"{index}_{of}", INDEX, "change", f"p_modulation_{of}")
+                for index in ("change_modulation", "siegle_2021_modulation")
+                for of in ("active", "passive", "hit", "miss")
             ),
             ClaimingColumn("change_modulation_hit_less_miss", INDEX, "outcome"),
         ),
@@ -185,6 +192,8 @@ MEASURES = (
 )
 
 LEFT_OUT = {
+    "ChangeResponse.latency_low_s": "limit of the interval of `latency_s`, which is tested",
+    "ChangeResponse.latency_high_s": "limit of the interval of `latency_s`, which is tested",
     "OmissionResponse.flash_index": "compares two responses: not 0 with either",
     "FlashResponse.on_off_ratio": "1 means nothing: `on_off_index` is the same, and tested",
     "ReceptiveField.p_is_upper_bound": "says how to read a p-value, nothing of the unit",

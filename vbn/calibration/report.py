@@ -48,7 +48,7 @@ _MATRICES = {
     POWER: "Share with p or q <= .05, or flagged, where the claim is true",
     SIGN_ERROR: "Share of units whose index has the wrong sign",
     MEAN: "Mean of indices that should be 0",
-    GIVEN: "Share of units with a latency, though they have no response",
+    GIVEN: "Share of units with a latency or sign, though they have no response",
     BIAS_MS: "Latency less its true value (ms)",
 }
 _MOST_NAMED = 4
@@ -69,7 +69,9 @@ drives the unit (the mouse stands while it drinks), it is neither, and the world
 image that repeats the one before, `onset` a changed one, `change` more or less firing to the changed than to
 the repeated, `outcome` a difference between hits and misses. Columns are named as in
 [the definitions](responses.md); of the laser's, those of the highest level, after the name of the waveform.
-`change_modulation_hit_less_miss` is the difference of two columns: engagement should not make one.
+`change_modulation_hit_less_miss` is the difference of two columns: engagement should not make one. Wrong
+signs of the indices of changes are counted among units whose p is at most .05: of the rest, they are chance.
+Columns named after a source follow its rule; no flag depends on them.
 """.splitlines()
 
 

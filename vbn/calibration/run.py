@@ -9,13 +9,24 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from vbn.analysis.spikes.trains import Booleans, Floats
-from vbn.calibration.columns import FLAG, INDEX, LATENCY, MEASURES, ClaimingColumn, Measure, P, Q, as_spikes
+from vbn.calibration.columns import (
+    FLAG,
+    INDEX,
+    LATENCY,
+    MEASURES,
+    SIGN,
+    ClaimingColumn,
+    Measure,
+    P,
+    Q,
+    as_spikes,
+)
 from vbn.calibration.events import SimulatedEvents, simulate_events
 from vbn.calibration.worlds import MIXTURES, WORLDS, World, mixed
 from vbn.errors import SettingError, quoted
@@ -154,8 +165,9 @@ def _table_scores(measure: Measure, table: pd.DataFrame, name: str, of_units: Se
     worlds = [WORLDS[world] for world in of_units]
     scores: Scores = {}
     for column in measure.columns:
-        nullable = table[column.name].astype("Float64")
-        values = np.asarray(nullable.to_numpy(np.float64, na_value=np.nan), dtype=np.float64)
+        values = _numbers(table[column.name])
+        if column.tested_by and name not in MIXTURES and worlds[0].holds(column.claim):
+            values = np.where(_numbers(table[column.tested_by]) <= _LEVEL, values, np.nan)
         found = (
             _discoveries(column, worlds, values)
             if name in MIXTURES
@@ -163,6 +175,10 @@ def _table_scores(measure: Measure, table: pd.DataFrame, name: str, of_units: Se
         )
         scores |= {CellKey(measure.table, column.name, name, what): score for what, score in found.items()}
     return scores
+
+
+def _numbers(values: pd.Series[Any]) -> Floats:
+    return np.asarray(values.astype("Float64").to_numpy(np.float64, na_value=np.nan), dtype=np.float64)
 
 
 def draw_trains(seed: int, name: str, of_units: Sequence[str], events: SimulatedEvents) -> list[Floats]:
@@ -187,7 +203,8 @@ def score_column(column: ClaimingColumn, world: World, values: Floats) -> dict[s
     ----------
     column : its kind says what is asked.
     world : of all units.
-    values : (n_units,), NaN where nothing was measured; those units are left out, but counted for latencies.
+    values : (n_units,), NaN where nothing was measured; those units are left out, but counted for latencies
+        and signs.
 
     Returns
     -------
@@ -197,11 +214,13 @@ def score_column(column: ClaimingColumn, world: World, values: Floats) -> dict[s
     known = values[~np.isnan(values)]
     if truth is None or not values.size:
         return {}
-    if column.kind == LATENCY:
-        return _latency_scores(world, values, known, truth=truth)
+    if column.kind in (LATENCY, SIGN) and not truth:
+        return {GIVEN: Score(known.size, values.size)}
     if not known.size:
         return {}
-    if column.kind == INDEX:
+    if column.kind == LATENCY:
+        return _latency_scores(world, known)
+    if column.kind in (INDEX, SIGN):
         sign = world.effects.get(column.claim, 0)
         if not truth:
             return {MEAN: Score(float(known.sum()), known.size)}
@@ -218,10 +237,8 @@ def _share(chosen: Booleans) -> Score:
     return Score(float(np.count_nonzero(chosen)), chosen.size)
 
 
-def _latency_scores(world: World, values: Floats, known: Floats, *, truth: bool) -> dict[str, Score]:
-    if not truth:
-        return {GIVEN: Score(known.size, values.size)}
-    if world.latency_s is None or not known.size:
+def _latency_scores(world: World, known: Floats) -> dict[str, Score]:
+    if world.latency_s is None:
         return {}
     return {BIAS_MS: Score(float(1000 * (known - world.latency_s).sum()), known.size)}
 

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 HIERARCHY = "visual hierarchy"
 NO_FILTER = "all"
-HEIGHT_INCHES, MIN_WIDTH_INCHES, INCHES_PER_STRUCTURE, MARGIN_INCHES = 8.0, 7.2, 0.24, 1.2
+HEIGHT_INCHES, MIN_WIDTH_INCHES, INCHES_PER_STRUCTURE, MARGIN_INCHES = 6.5, 7.2, 0.24, 1.2
 MAX_UPRIGHT = 12
 """With more structures, their names are rotated."""
 MIN_SCORED = 5
@@ -46,14 +46,15 @@ POINT_STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ChangeHierarchy:
-    """Data of `plot_hierarchy`, from units that respond to image changes.
+    """Data of `plot_hierarchy`, from the excited units of Siegle et al. 2021 and engaged trials.
 
     Attributes
     ----------
     structures, groups : (n_structures,) acronyms and their groups, those in
         `vbn.analysis.hierarchy.HIERARCHY_SCORES` first.
-    first_spike_latency_s, half_maximum_latency_s : seconds after changes in the task.
-    modulation_active, modulation_passive : change modulation index in the task and in the replay.
+    latency_s : onset of the response, seconds after changes in the task.
+    modulation_active, modulation_passive : change modulation index of Siegle et al. 2021 in the task and in
+        the replay, of the units for which it is defined.
     n_units, n_responsive : (n_structures,) number of all units, and of responsive ones.
     left_out : structures with too few responsive units -> their number.
     min_units : minimum number of responsive units.
@@ -64,8 +65,7 @@ class ChangeHierarchy:
 
     structures: Sequence[str]
     groups: Sequence[str]
-    first_spike_latency_s: StructureMedians
-    half_maximum_latency_s: StructureMedians
+    latency_s: StructureMedians
     modulation_active: StructureMedians
     modulation_passive: StructureMedians
     n_units: NDArray[np.int64]
@@ -101,8 +101,7 @@ def plot_hierarchy(data: ChangeHierarchy, figure: Figure | None = None) -> Figur
 
     Returns
     -------
-    The figure. ``figure.axes`` are from top to bottom: first spike latency, half maximum latency, change
-    modulation index, number of units.
+    The figure. ``figure.axes`` are from top to bottom: latency, change modulation index, number of units.
 
     Notes
     -----
@@ -114,24 +113,23 @@ def plot_hierarchy(data: ChangeHierarchy, figure: Figure | None = None) -> Figur
         if figure is None:
             width = MARGIN_INCHES + INCHES_PER_STRUCTURE * (data.positions[-1] + 1)
             figure = Figure(figsize=(max(MIN_WIDTH_INCHES, width), HEIGHT_INCHES))
-        panels = list(figure.subplots(4, 1, sharex=True, height_ratios=(1, 1, 1.25, 0.9)))
+        panels = list(figure.subplots(3, 1, sharex=True, height_ratios=(1, 1.25, 0.9)))
         panels[0].set_xlim(-0.7, data.positions[-1] + 0.7)
-        draw_latency(panels[0], data, data.first_spike_latency_s, "First spike\n(ms after change)")
-        draw_latency(panels[1], data, data.half_maximum_latency_s, "Half maximum\n(ms after change)")
-        draw_modulation(panels[2], data)
-        draw_counts(panels[3], data)
-        _name_structures(panels[3], data)
+        draw_latency(panels[0], data)
+        draw_modulation(panels[1], data)
+        draw_counts(panels[2], data)
+        _name_structures(panels[2], data)
         _name_sections(panels[0], data)
         figure.align_ylabels(panels)
         set_titles(figure, _title(data), _notes(data))
     return figure
 
 
-def draw_latency(axes: Axes, data: ChangeHierarchy, latency_s: StructureMedians, label: str) -> None:
-    """Draw a latency by structure, in milliseconds."""
-    _draw_medians(axes, data, latency_s, BLACK, scale=1000.0)
-    axes.set_ylabel(label)
-    _write_correlations(axes, data, {"": (latency_s, BLACK)})
+def draw_latency(axes: Axes, data: ChangeHierarchy) -> None:
+    """Draw the latency by structure, in milliseconds."""
+    _draw_medians(axes, data, data.latency_s, BLACK, scale=1000.0)
+    axes.set_ylabel("Response onset\n(ms after change)")
+    _write_correlations(axes, data, {"": (data.latency_s, BLACK)})
 
 
 def draw_modulation(axes: Axes, data: ChangeHierarchy) -> None:
@@ -258,8 +256,8 @@ def _notes(data: ChangeHierarchy) -> list[str]:
     missing = f" ({data.n_sessions_missing} more not computed)" if data.n_sessions_missing else ""
     passing = "all units that" if data.criteria == NO_FILTER else f"units that pass {data.criteria} and"
     sessions = f"{counted(data.n_sessions, 'session')}{missing}"
-    marks = "medians with 95 % intervals over units, small points: medians of sessions"
-    notes = [f"{sessions}; {passing} respond to changes; {marks}"]
+    marks = "medians with 95 % intervals over units, small points: of sessions"
+    notes = [f"{sessions}; {passing} changes excite", f"Units, trials and index as in Siegle 2021; {marks}"]
     if data.left_out:
         ranked = sorted(data.left_out.items(), key=lambda pair: (-pair[1], pair[0]))
         few = ", ".join(f"{name} ({count})" for name, count in ranked[:MAX_LEFT_OUT])

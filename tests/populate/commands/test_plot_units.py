@@ -86,18 +86,18 @@ def test_the_raster_holds_each_change_once_and_the_spikes_that_the_rates_count(
 def test_the_hierarchy_holds_the_responsive_units_of_the_sessions(
     tables: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No unit of these short sessions responds significantly: here all of them are taken to."""
+    """No unit of these short sessions responds significantly: here all of them are taken to, with an index."""
     from schemas import responses
     from schemas.figures import change_hierarchy, hierarchy
 
-    monkeypatch.setattr(
-        hierarchy, "fetch_frame", lambda query: fetch_frame(query).assign(change_is_responsive=True)
-    )
+    taken = {hierarchy.RESPONDS: True, hierarchy.MODULATIONS[1]: 0.25}
+    monkeypatch.setattr(hierarchy, "fetch_frame", lambda query: fetch_frame(query).assign(**taken))
     data = change_hierarchy(criteria="all", min_units=1)
-    rows = responses.ChangeResponse.Unit.proj("change_first_spike_latency").to_dicts()
+    rows = responses.ChangeResponse.Unit.proj("change_latency").to_dicts()
     assert (data.n_responsive.sum(), data.n_sessions, data.left_out) == (len(rows), 2, {})
-    known = [row for row in rows if row["change_first_spike_latency"] is not None]
-    assert data.first_spike_latency_s.n_units.sum() == len(known) > 0
+    assert data.modulation_passive.n_units.sum() == len(rows)
+    known = [row for row in rows if row["change_latency"] is not None]
+    assert data.latency_s.n_units.sum() == len(known)
     out = tmp_path / "hierarchy.pdf"
     done = tables.call("plot", "hierarchy", "--filter", "all", "--min-units", 1, "--out", out)
     assert done.stdout == f"{out}: {len(data.structures)} structures, 2 sessions.\n"
@@ -112,7 +112,8 @@ def test_units_of_one_experience_level_are_those_of_its_sessions(
 
     populated_corpus.connect()
     novel = session.Session & {"experience_level": "Novel"}
-    found = (responses.ChangeResponse.Unit & novel.proj() & "change_is_responsive").to_arrays("unit_id")
+    excited = responses.ChangeResponse.Unit & novel.proj() & "change_siegle_2021_responsive"
+    found = excited.to_arrays("unit_id")
     data = change_hierarchy(experience_level="Novel", criteria="all", min_units=1)
     assert data.n_responsive.sum() == len(found) > 0
     assert data.n_sessions == len(novel) == 1
@@ -164,7 +165,7 @@ def test_rates_around_the_laser_are_counted_where_they_are_not_computed(tables: 
         (("optotagging", "--session", 1), "Session 1 is not registered"),
         (("hierarchy", "--experience", "Novl"), "Near to it: Novel."),
         (("hierarchy", "--filter", "benet"), "There are: all, bennett_2025"),
-        (("hierarchy", "--min-units", 100_000), "No structure has 100000 units that respond"),
+        (("hierarchy", "--min-units", 100_000), "No structure has 100000 units that changes excite"),
     ],
 )
 def test_what_there_is_not_is_answered_with_what_there_is(

@@ -244,7 +244,9 @@ def test_a_session_without_changes_has_no_response_to_them(populated: Populated)
     assert values_of(responses.ChangeResponse, key, "change_", *flags) == {None}
     assert values_of(responses.OmissionResponse, key, "omission_") == {None}
     for row in (responses.ChangeResponse.Unit & key).to_dicts():
-        assert not any(row[flag] for flag in flags)
+        assert {row[flag] for flag in flags} == {None}  # not tested, which is not no
+    for row in (responses.AreaSummary.Structure & key).to_dicts():
+        assert (row["n_structure_responsive"], row["share_responsive"]) == (0, None)
     for row in (psth.Psth.Unit & key & {"alignment": "change_active"}).to_dicts():
         assert np.isnan(row["psth_rate"]).all()
         assert np.isnan(row["psth_sem"]).all()
@@ -277,7 +279,7 @@ def test_units_without_spikes_have_rates_of_zero_and_nothing_more(populated: Pop
     key = {**key, "unit_id": silent}
     change = (responses.ChangeResponse.Unit & key).fetch1()
     assert (change["change_rate_active"], change["change_evoked_rate_active"]) == (0, 0)
-    assert change["change_modulation_active"] is change["change_first_spike_latency"] is None
+    assert change["change_modulation_active"] is change["change_latency"] is None
     assert (change["change_p_response"], bool(change["change_is_responsive"])) == (1, False)
     image = (responses.ImageSelectivity.Unit & key).fetch1()
     assert image["selectivity_preferred_image"] is image["selectivity_lifetime_sparseness"] is None

@@ -61,15 +61,29 @@ def test_hardly_any_other_unit_is_called_responsive(
 
 def test_change_units_prefer_changes_and_more_so_in_the_task(recorded: Any) -> None:
     rows = rows_of(responses.ChangeResponse, recorded)
+    modulated = [rows[unit_id]["change_is_change_modulated"] for unit_id in recorded.with_role("change")]
+    assert modulated.count(False) <= 1  # six changes have no lick near them in one of these short sessions
     for unit_id in recorded.with_role("change"):
         row, injected = rows[unit_id], recorded.injected[unit_id]
         assert row["change_is_responsive"]
-        assert row["change_is_change_modulated"]
         assert row["change_modulation_active"] > 0
-        assert row["change_modulation_pooled_active"] > 0
+        of_source = row["change_siegle_2021_modulation_active"]  # few of these mice's changes are engaged
+        assert of_source is None or of_source > 0
+        assert row["change_siegle_2021_responsive"]
         assert row["change_rate_active"] > row["change_rate_passive"] > 0
         assert row["change_evoked_rate_active"] > row["change_baseline_rate_active"]
-        assert -0.02 < row["change_first_spike_latency"] - injected["latency_s"] < 0.04
+        assert -0.02 < row["change_siegle_2021_first_spike_latency"] - injected["latency_s"] < 0.04
+        if row["change_latency"] is not None:
+            assert abs(row["change_latency"] - injected["latency_s"]) < 0.015
+            assert row["change_latency_low"] <= row["change_latency"] <= row["change_latency_high"]
+
+
+def without_licks(recorded: Any, active: bool, until_s: float) -> np.ndarray:
+    """Return the changes without a lick from a second before to so long after."""
+    changes = np.asarray(recorded.change_times(active))
+    licks = np.concatenate(recorded.table("trials")["lick_times"].to_list())
+    near = (licks > changes[:, None] - 1.0) & (licks < changes[:, None] + until_s)
+    return changes[~near.any(axis=1)]
 
 
 def test_the_changes_are_counted(recorded: Any) -> None:
@@ -78,8 +92,9 @@ def test_the_changes_are_counted(recorded: Any) -> None:
         shown = images(recorded, active)
         is_change = shown["is_change"].astype(bool).to_numpy()
         after_flash = np.append(False, ~shown["omitted"].astype(bool).to_numpy()[:-1])
-        assert row[f"n_change_changes_{name}"] == is_change.sum() > 0
-        assert row[f"n_change_pairs_{name}"] == (is_change & after_flash).sum()
+        assert row[f"n_change_changes_{name}"] == without_licks(recorded, active, 0.2).size > 0
+        compared = shown["start_time"].isin(without_licks(recorded, active, 0.35)).to_numpy()
+        assert row[f"n_change_pairs_{name}"] == (is_change & after_flash & compared).sum()
     assert row["n_change_pairs_hit"] + row["n_change_pairs_miss"] <= row["n_change_pairs_active"]
     units = rows_of(responses.ChangeResponse, recorded).values()
     assert row["n_change_responsive"] == sum(bool(unit["change_is_responsive"]) for unit in units)
@@ -87,7 +102,7 @@ def test_the_changes_are_counted(recorded: Any) -> None:
 
 @pytest.mark.parametrize(("active", "name"), [(True, "active"), (False, "passive")])
 def test_the_rates_around_changes_are_those_of_a_plain_count(recorded: Any, active: bool, name: str) -> None:
-    events = recorded.change_times(active)
+    events = without_licks(recorded, active, 0.2)
     for unit_id, row in rows_of(responses.ChangeResponse, recorded).items():
         times = recorded.spike_times[unit_id]
         baseline, evoked = rate_after(times, events, -0.08, 0), rate_after(times, events, 0.02, 0.1)

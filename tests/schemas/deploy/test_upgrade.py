@@ -13,7 +13,7 @@ import pytest
 
 LAYOUTS = Path(__file__).with_name("layouts")
 OLD_SESSION = 9000000001
-CHANGES = [1, 2, 3, 4, 5, 6, 8]
+CHANGES = [1, 2, 3, 4, 5, 6, 7, 8]
 FILTERS, CRITERIA = "selection.#unit_criteria", "selection.#unit_criteria__criterion"
 # In the dump of layout 2 'good_0_1' and 'visual_coding_code' are somebody's own, as are these.
 OWN_FILTERS = ("own_snr", "good_0_1", "inclusive")
@@ -29,16 +29,19 @@ CHANGED_COLUMNS = (
     "responses.__image_selectivity",
     "responses.__image_selectivity__unit",
     IMAGE_PARAMETERS,
+    "responses.#change_response_params",
+    "responses.__change_response__unit",
     "responses.__omission_response",
     "responses.__omission_response__unit",
     "responses.#omission_response_params",
     "psth.#alignment",
     "psth.__psth__unit",
 )
-CHANGED_METHODS = {
-    "ImageSelectivity",  # changes 5 and 6
-    *("OmissionResponse", "Psth", "AlignedBehavior", "AreaPsth"),  # change 8
-    *("Optotagging", "OptotagLabel", "CellClass", "AreaSummary"),
+STALE = {
+    "ImageSelectivity",  # by changes 5 and 6
+    *("ChangeResponse", "AreaSummary"),  # by change 7
+    *("OmissionResponse", "Psth", "AlignedBehavior", "AreaPsth"),  # by change 8
+    *("Optotagging", "OptotagLabel", "CellClass"),
 }
 FILLED = ("administration.migration", "ecephys.#structure", "performance.#flash_sets", FILTERS, CRITERIA)
 
@@ -265,7 +268,7 @@ def test_corrected_filters_leave_the_results_of_the_old_ones_under_other_names(
     assert now.keys() == {RENAMED_FILTERS.get(name, name) for name in filters} | UnitCriteria.defaults.keys()
     assert layout_of(old_results) == layout_of(shared_database)
     old_results.connect()
-    assert {row.table for row in stale_rows()} == CHANGED_METHODS
+    assert {row.table for row in stale_rows()} == STALE
     for name, settings in UnitCriteria.defaults.items():
         assert UnitCriteria.get(name) == settings
         assert UnitCriteria.add(name, settings) is False
@@ -279,22 +282,24 @@ def test_corrected_filters_leave_the_results_of_the_old_ones_under_other_names(
 
 
 def selectivity_of(database: Any, *columns: str) -> dict[int, tuple[Any, ...]]:
+    return unit_columns(database, "responses.__image_selectivity__unit", *columns)
+
+
+def unit_columns(database: Any, table: str, *columns: str) -> dict[int, tuple[Any, ...]]:
     names = ", ".join(("unit_id", *columns))
-    units = place_of(database, "responses.__image_selectivity__unit")
-    return {row[0]: row[1:] for row in database.server.query(f"SELECT {names} FROM {units}")}
+    return {
+        row[0]: row[1:] for row in database.server.query(f"SELECT {names} FROM {place_of(database, table)}")
+    }
 
 
 def described_columns(database: Any) -> dict[str, tuple[Any, ...]]:
     """Return type, comment and whether it may be NULL, of the columns of the tables that were changed."""
     from schemas import optotagging, psth, responses
+    from schemas.server.datajoint.binding import part_classes
 
     database.connect()
-    tables = (
-        *(responses.ImageSelectivity, responses.ImageSelectivity.Unit, responses.OmissionResponse),
-        *(responses.OmissionResponse.Unit, responses.AreaSummary.Structure, psth.Alignment, psth.Psth.Unit),
-        *(optotagging.Optotagging.Evidence, optotagging.OptotagLabel, optotagging.OptotagLabel.Unit),
-    )
-    headings = [table.heading for table in tables]
+    masters = [cls for module in (responses, psth, optotagging) for cls in module.schema.masters]
+    headings = [table.heading for cls in masters for table in (cls, *part_classes(cls))]
     attributes = {name: each for heading in headings for name, each in heading.attributes.items()}
     return {name: (each.type, each.comment, each.nullable) for name, each in attributes.items()}
 
@@ -416,6 +421,73 @@ def test_omissions_and_alignments_get_other_windows(old_results: Any, shared_dat
     everything = old_results.contents()
     query(f"DELETE FROM {place_of(old_results, 'administration.migration')} WHERE migration = 8")
     assert "Change 8 of the layout" in old_results.vbn("deploy").stdout
+    assert old_results.contents() == everything
+
+
+CHANGE_UNITS = "responses.__change_response__unit"
+CHANGE_SETS = "responses.#change_response_params"
+
+
+def change_sets(database: Any) -> dict[str, dict[str, Any]]:
+    from schemas import responses
+
+    database.connect()
+    return {row["change_response_params"]: row for row in responses.ChangeResponseParams.to_dicts()}
+
+
+def test_the_index_of_changes_is_named_after_its_source_and_what_took_its_place_is_null(
+    old_results: Any, shared_database: Any
+) -> None:
+    from populate.work.staleness import stale_rows
+    from schemas import responses
+
+    own = {"max_q_value": 0.01, "smoothing_s": 0.02}  # of a set that somebody has added
+    rows = old_results.server.query(
+        f"SELECT change_response_content FROM {place_of(old_results, CHANGE_SETS)}"
+    )
+    ((held,),) = rows
+    content = json.loads(held) if isinstance(held, str) else held
+    columns = ", ".join(f"change_response_{name}" for name in ("params", "content", "version", "hash"))
+    old_results.server.query(
+        f"INSERT INTO {place_of(old_results, CHANGE_SETS)} ({columns}) "
+        f"VALUES ('mine', '{json.dumps(content | own)}', 1, 'x')"
+    )
+    old = ("active", "passive", "hit", "miss")
+    names = [*(f"change_modulation_{of}" for of in old), "change_first_spike_latency", "change_is_responsive"]
+    before = unit_columns(old_results, CHANGE_UNITS, *names)
+    assert len(before) > 10
+    assert any(value is not None for row in before.values() for value in row)
+
+    assert (
+        "Change 7 of the layout: change modulation is of changes without" in old_results.vbn("deploy").stdout
+    )
+
+    now = [*(f"change_siegle_2021_modulation_{of}" for of in old), "change_siegle_2021_first_spike_latency"]
+    assert unit_columns(old_results, CHANGE_UNITS, *now, "change_is_responsive") == before
+    added = [f"{name}_{of}" for name in ("change_modulation", "change_response_sign") for of in old]
+    added += ["change_p_modulation_hit", "change_p_modulation_miss"]
+    added += ["change_latency", "change_latency_low", "change_latency_high", "change_siegle_2021_responsive"]
+    assert {value for row in unit_columns(old_results, CHANGE_UNITS, *added).values() for value in row} == {
+        None
+    }
+    assert layout_of(old_results) == layout_of(shared_database)
+    new = described_columns(shared_database)
+    assert described_columns(old_results) == new
+    assert new["change_is_responsive"][2]
+    assert not {"change_half_maximum_latency", "change_modulation_pooled_active"} & new.keys()
+
+    sets = change_sets(old_results)
+    assert sets["siegle_2021_bennett_2025"] == change_sets(shared_database)["siegle_2021_bennett_2025"]
+    old_results.connect()
+    mine = responses.ChangeResponseParams.get("mine")
+    assert (mine.engaged, mine.lick_margin_s, mine.max_q_value) == ("none", None, 0.01)
+    reasons = {row.table: row.reason for row in stale_rows()}
+    assert reasons.keys() == STALE
+    assert reasons["ChangeResponse"] == "the method has changed, the parameters have changed"
+    everything = old_results.contents()
+    migration = place_of(old_results, "administration.migration")
+    old_results.server.query(f"DELETE FROM {migration} WHERE migration = 7")
+    assert "Change 7 of the layout" in old_results.vbn("deploy").stdout
     assert old_results.contents() == everything
 
 

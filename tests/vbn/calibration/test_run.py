@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vbn.analysis.responses.change_response import ChangeResponseParameters, change_response
 from vbn.analysis.responses.image_selectivity import image_selectivity
 from vbn.analysis.spikes.windows import count_in_windows
 from vbn.analysis.statistics import exact_signed_rank_p_values, kruskal_wallis_p_values
@@ -22,6 +23,7 @@ from vbn.calibration.columns import (
     LATENCY,
     LEFT_OUT,
     MEASURES,
+    SIGN,
     ClaimingColumn,
     Measure,
     P,
@@ -104,9 +106,8 @@ def test_a_valid_statistic_passes_and_an_invalid_one_fails() -> None:
 @pytest.mark.parametrize(
     ("world", "column", "what", "least"),
     [
-        ("suppressed", "ChangeResponse.change_modulation_active", SIGN_ERROR, 0.9),
-        ("poisson", "ChangeResponse.first_spike_latency_s", GIVEN, 0.9),
-        ("latency_1_5", "ChangeResponse.first_spike_latency_s", BIAS_MS, 25.0),
+        ("poisson", "ChangeResponse.siegle_2021_first_spike_latency_s", GIVEN, 0.9),
+        ("latency_1_5", "ChangeResponse.siegle_2021_first_spike_latency_s", BIAS_MS, 25.0),
         ("ou_60", "RunningModulation.p_rank_sum", FALSE_POSITIVE, 0.15),
     ],
 )
@@ -137,6 +138,8 @@ def test_known_faults_of_the_columns_are_seen(world: str, column: str, what: str
         ("bursty", "Optotagging.cosine_p_wilcoxon"),
         ("bursty", "Optotagging.pulse_censored_p_wilcoxon"),
         ("ou_60", "ChangeResponse.p_modulation"),
+        ("lick_locked", "ChangeResponse.p_modulation_active"),
+        ("lick_locked", "ChangeResponse.p_modulation"),
     ],
 )
 def test_what_is_valid_holds(world: str, column: str) -> None:
@@ -176,6 +179,66 @@ def test_flashes_near_licks_make_units_responsive(world: str, flash_set: str, le
     assert fault(near) == "fails"
     assert far.value < min(0.12, near.value / 2)
     assert fault(far) != "fails"
+
+
+@pytest.mark.parametrize(
+    ("world", "column", "what", "most"),
+    [
+        ("suppressed", "change_modulation_active", SIGN_ERROR, 0.0),
+        ("suppressed", "change_modulation_hit", SIGN_ERROR, 0.05),
+        ("suppressed", "response_sign_active", SIGN_ERROR, 0.0),
+        ("poisson", "response_sign_active", GIVEN, 0.05),
+        ("engagement", "change_modulation_hit_less_miss", MEAN, 0.05),
+        ("poisson", "latency_s", GIVEN, 0.05),
+        ("latency_1_5", "latency_s", BIAS_MS, 5.0),
+        ("latency_15_50", "latency_s", BIAS_MS, 5.0),
+    ],
+)
+def test_indices_and_latencies_of_changes_do_not_mislead(
+    world: str, column: str, what: str, most: float
+) -> None:
+    settings = CalibrationSettings(4, 8, seed=2, worlds=(world,), columns=(f"ChangeResponse.{column}",))
+    assert abs(cells_of(settings)[column, world, what].value) <= most
+
+
+EARLIER = ChangeResponseParameters(engaged="none", lick_margin_s=None)
+
+
+def earlier_changes(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
+    """The choice of changes of method version 1, and its index of the mean rates of all units."""
+    table = change_response(*spikes, events.presentations, events.trials, EARLIER)
+    contrast = table["change_modulation_hit"] - table["change_modulation_miss"]
+    base = table["baseline_rate_active_hz"]
+    c, p = table["change_rate_active_hz"] - base, table["pre_change_rate_active_hz"] - base
+    return table.assign(hit_less_miss=contrast, index=np.clip((c - p) / (c + p), -1, 1))
+
+
+EARLIER_CHANGES = Measure(
+    "Earlier",
+    earlier_changes,
+    (
+        ClaimingColumn("p_modulation_active", P, "change"),
+        ClaimingColumn("hit_less_miss", INDEX, "outcome"),
+        ClaimingColumn("index", INDEX, "change"),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("world", "column", "what", "least"),
+    [
+        ("lick_locked", "p_modulation_active", FALSE_POSITIVE, 0.2),
+        ("engaged_change", "hit_less_miss", MEAN, 0.08),
+        ("suppressed", "index", SIGN_ERROR, 0.9),
+    ],
+)
+def test_the_earlier_choice_of_changes_and_index_fail(
+    world: str, column: str, what: str, least: float
+) -> None:
+    settings = CalibrationSettings(6, 8, seed=2, worlds=(world,))
+    cell = cells_of(settings, [EARLIER_CHANGES])[column, world, what]
+    assert cell.value > least
+    assert fault(cell) == "fails"
 
 
 def test_effects_are_found() -> None:
@@ -229,11 +292,27 @@ def test_each_kind_is_scored_as_it_should_be() -> None:
     assert score_column(index, poisson, np.array([-1.0, 0.5, nan])) == {MEAN: Score(-0.5, 2)}
     latency = ClaimingColumn("latency_s", LATENCY, "onset")
     assert score_column(latency, poisson, np.array([0.1, nan])) == {GIVEN: Score(1, 2)}
+    sign = ClaimingColumn("response_sign", SIGN, "change")
+    assert score_column(sign, poisson, np.array([-1.0, 1.0, nan])) == {GIVEN: Score(2, 3)}
+    assert score_column(sign, dark, np.array([-1.0, 1.0, nan])) == {SIGN_ERROR: Score(1, 2)}
     found = score_column(latency, WORLDS["latency_1_5"], np.array([0.06, nan]))
     assert found[BIAS_MS].total == pytest.approx(10.0)
     flag = ClaimingColumn("is_x", FLAG, "change")
     assert score_column(flag, poisson, np.array([1.0, 0.0, nan])) == {FALSE_POSITIVE: Score(1, 2)}
     assert score_column(flag, poisson, np.array([nan])) == {}
+
+
+def test_wrong_signs_count_where_there_is_an_effect() -> None:
+    """One of two indices with a small p has the wrong sign; that of a unit without effect does not count."""
+
+    def indices(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
+        return pd.DataFrame({"index": [-1.0, 1.0, 1.0], "p": [0.01, 0.02, 0.5]})
+
+    measure = Measure("Index", indices, (ClaimingColumn("index", INDEX, "change", "p"),))
+    worlds = CalibrationSettings(2, 3, seed=2, worlds=("suppressed", "poisson"))
+    cells = cells_of(worlds, [measure])
+    assert cells["index", "suppressed", SIGN_ERROR].value == 0.5
+    assert cells["index", "poisson", MEAN].value == pytest.approx(1 / 3)
 
 
 def test_intervals_are_wide_where_sessions_differ() -> None:

@@ -119,8 +119,7 @@ def make_hierarchy(names: tuple[str, ...], n_units: int = 4000, **changed) -> Ch
     fields = {
         "structures": names,
         "groups": [GROUPS.get(name, "visual cortex") for name in names],
-        "first_spike_latency_s": measure(0.06, 0.03),
-        "half_maximum_latency_s": measure(0.05, 0.04),
+        "latency_s": measure(0.05, 0.04),
         "modulation_active": measure(0.2, 0.2),
         "modulation_passive": measure(0.1, -0.2),
         "n_units": counts * 2,
@@ -258,7 +257,7 @@ def test_medians_stand_over_their_structures_in_milliseconds():
     figure = plot_hierarchy(data)
     marks = figure.axes[0].containers[0].lines[0]
     np.testing.assert_allclose(marks.get_xdata(), data.positions)
-    np.testing.assert_allclose(marks.get_ydata(), data.first_spike_latency_s.median * 1000)
+    np.testing.assert_allclose(marks.get_ydata(), data.latency_s.median * 1000)
     labels = [label.get_text() for label in figure.axes[-1].get_xticklabels()]
     assert labels == [*HIERARCHY_SCORES, *OTHERS]
     assert np.diff(data.positions)[len(HIERARCHY_SCORES) - 1] > 1  # a gap between hierarchy and others
@@ -273,7 +272,7 @@ def test_the_correlation_with_the_hierarchy_is_that_of_ranks():
         modulation_active=dataclasses.replace(data.modulation_active, median=rising),
         modulation_passive=dataclasses.replace(data.modulation_passive, median=falling),
     )
-    said = [text.get_text() for text in plot_hierarchy(data).axes[2].texts]
+    said = [text.get_text() for text in plot_hierarchy(data).axes[1].texts]
     assert said == [
         "active: Spearman's r with the hierarchy = 1.00",
         "passive: Spearman's r with the hierarchy = -1.00",

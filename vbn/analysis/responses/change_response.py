@@ -8,8 +8,9 @@ pre-change flash: it counts for the response, but not for the modulation.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from vbn.analysis.responses.flash_selection import (
     is_in_condition,
     outcome_of_change,
 )
+from vbn.analysis.responses.onset_latency import onset_latency
 from vbn.analysis.spikes.psth import TimeAxis, count_spikes
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers
 from vbn.analysis.spikes.windows import (
@@ -33,11 +35,25 @@ from vbn.analysis.spikes.windows import (
     window_length_s,
 )
 from vbn.analysis.statistics import benjamini_hochberg, exact_signed_rank_p_values
-from vbn.analysis.task.presentations import NO_ROW, image_names, is_change, is_flash, start_times
+from vbn.analysis.task.engagement import ENGAGEMENT, engaged_trials
+from vbn.analysis.task.presentations import (
+    NO_ROW,
+    image_names,
+    is_change,
+    is_flash,
+    start_times,
+    trial_rows,
+)
 
 Counter = Callable[[Floats, Window], NDArray[np.int32]]
-_CURVE_BIN_S = 0.001
+Trains = tuple[ArrayLike, ArrayLike, ArrayLike]
+EVERY_CHANGE = "none"
 _ROUNDING_HZ = 1e-9  # a sum of rates below this is rounding error
+# Siegle 2021: licks before this are early; the rule of its responsive units.
+_EARLY_S = 0.15
+_DENSITY_S, _DENSITY_AXIS = 0.005, TimeAxis(-0.3, 0.75, 0.001)  # the first 50 ms settle the filter
+_SOURCE_WINDOWS_S = (-0.25, 0.0), (0.0, 0.25)
+_LEAST_RATE_HZ, _LEAST_DEVIATIONS = 0.1, 5.0
 
 
 @dataclass(frozen=True)
@@ -48,11 +64,18 @@ class ChangeResponseParameters:
     ----------
     baseline_window_s, response_window_s : windows of the response to the change: the last 80 ms before the
         flash, and 20 to 100 ms after its start (Bennett 2025, ``make_unit_responsiveness_table``).
-    modulation_baseline_window_s, modulation_window_s : windows of the change modulation index: the 250 ms
-        before the flash, and the 250 ms of the flash (Siegle 2021).
+    modulation_baseline_window_s, modulation_window_s : windows of the change modulation: the 250 ms before
+        the flash, and the 250 ms of the flash (Siegle 2021).
+    engaged : which hits and misses are measured on: those in which the mouse was engaged by a definition of
+        `vbn.analysis.task.engagement.ENGAGEMENT` (the default is that of Bennett 2025), or all of them,
+        ``none``, which makes the difference between hits and misses one of engagement.
+    lick_margin_s : changes with a lick before the end of a window and so many seconds more are left out of
+        what is measured in it, since what goes with licks that follow the change would be taken for a
+        response to it; None for no limit.
     first_spike_window_s : search window for the first spike after a change (Siegle 2021, Fig. 4).
-    half_maximum_window_s : search window for the peak, whose half maximum gives the latency.
-    smoothing_s : standard deviation of the Gaussian that smooths the response for this latency (our choice).
+    latency_window_s : search window for the onset of the response.
+    max_latency_sd_s : latencies that vary as much over resamples of the changes, or more, are not given.
+    n_resamples : number of these.
     max_q_value : units with at most this q are responsive, or change-modulated.
     """
 
@@ -60,16 +83,27 @@ class ChangeResponseParameters:
     response_window_s: Window = (0.02, 0.1)
     modulation_baseline_window_s: Window = (-0.25, 0.0)
     modulation_window_s: Window = (0.0, 0.25)
+    engaged: str = "bennett_2025"
+    lick_margin_s: float | None = 0.1
     first_spike_window_s: Window = (0.03, 0.15)
-    half_maximum_window_s: Window = (0.0, 0.25)
-    smoothing_s: float = 0.01
+    latency_window_s: Window = (0.0, 0.25)
+    max_latency_sd_s: float = 0.01
+    n_resamples: int = 500
     max_q_value: float = 0.05
 
     def __post_init__(self) -> None:
         check_windows(self, *(name for name in self.__annotations__ if name.endswith("window_s")))
         check_equal_lengths(self, "baseline_window_s", "response_window_s")
-        if not 0 <= self.smoothing_s < np.inf:
-            raise ValueError(f"smoothing_s must be a number of seconds >= 0, got {self.smoothing_s}.")
+        if self.engaged not in (EVERY_CHANGE, *ENGAGEMENT):
+            known = ", ".join(map(repr, (EVERY_CHANGE, *ENGAGEMENT)))
+            raise ValueError(f"Unknown definition of engaged {self.engaged!r}. Known: {known}.")
+        if self.lick_margin_s is not None and not 0 <= self.lick_margin_s < np.inf:
+            raise ValueError(f"lick_margin_s must be a number of seconds >= 0, got {self.lick_margin_s}.")
+        if not self.max_latency_sd_s > 0 or self.n_resamples < 2:
+            raise ValueError(
+                "max_latency_sd_s must be above 0 and n_resamples 2 or more, got "
+                f"{self.max_latency_sd_s} and {self.n_resamples}."
+            )
         check_max_q_value(self)
 
 
@@ -83,6 +117,7 @@ def change_response(
     presentations: pd.DataFrame,
     trials: pd.DataFrame | None = None,
     parameters: ChangeResponseParameters = DEFAULT,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Measure each unit's response to image changes, in the task and in the replay, in hits and in misses.
 
@@ -92,69 +127,135 @@ def change_response(
     offsets : (n_units,) index of each unit's first spike.
     n_spikes : (n_units,) number of spikes of each unit.
     presentations : start_time (s), active, image_name, is_change, omitted, and trials_id if known.
-    trials : table for `vbn.analysis.outcome_of_change`, needed for hits and misses; None if there is none.
-    parameters : windows and threshold.
+    trials : table for `vbn.analysis.outcome_of_change`, needed for hits and misses, engagement and licks
+        (lick_times, s); None if there is none: then all pairs are taken.
+    parameters : windows, changes and threshold.
+    seed : of the resamples for the interval of the latency.
 
     Returns
     -------
     DataFrame
         One row per unit, in input order. For each condition C, active and passive:
 
-        * n_changes_C, n_pairs_C: number of changes, and of those with a pre-change flash;
-        * baseline_rate_C_hz, evoked_rate_C_hz: mean rates in the two windows;
+        * n_changes_C, n_pairs_C: number of changes without a lick near the windows of the response, and of
+          those with a pre-change flash and without a lick near the windows of the modulation;
+        * baseline_rate_C_hz, evoked_rate_C_hz: mean rates in the two windows of the response;
         * p_response_C, q_response_C: two-sided paired Wilcoxon test between the two, and its q-value over
           units;
         * change_rate_C_hz, pre_change_rate_C_hz: mean rates in the modulation window after the change and
-          after its pre-change flash;
+          after its pre-change flash, over pairs;
         * p_modulation_C, q_modulation_C: two-sided paired Wilcoxon test between these two;
-        * change_modulation_C: the index of Siegle 2021, image by image;
-        * change_modulation_pooled_C: the same with all images pooled, less noisy when changes are few.
+        * change_modulation_C: the bounded index, -2 to 2; response_sign_C: 1 where change and pre-change
+          flash together excite the unit, -1 where they suppress it;
+        * siegle_2021_modulation_C: the index of Siegle 2021, image by image, over its choice of changes.
 
         Then p_response, q_response, p_modulation, q_modulation: the two tests over the changes of both
-        conditions; n_pairs_hit, change_modulation_hit, n_pairs_miss, change_modulation_miss: active changes
-        by outcome, without auto-rewarded ones; first_spike_latency_s (median over active changes with a spike
-        in the window) and half_maximum_latency_s (active changes); is_responsive and is_change_modulated:
-        q_response or q_modulation at most max_q_value, in either direction.
+        conditions; for the outcomes hit and miss of active pairs, while engaged, n_pairs_O, p_modulation_O,
+        change_modulation_O, response_sign_O, siegle_2021_modulation_O; latency_s, latency_low_s,
+        latency_high_s: onset of the response to active changes, with its 95 % interval;
+        siegle_2021_first_spike_latency_s (median over active changes with a spike in the window) and
+        siegle_2021_responsive; is_responsive and is_change_modulated: q_response or q_modulation at most
+        max_q_value, in either direction.
 
-        Rates, indices, latencies and p are NaN without events; an index also where c_i + p_i (see Notes) is
-        0; p is 1 where all differences are 0, as for a unit silent in both windows.
+        Rates, indices, latencies, p and flags are missing without events; p is 1 where all differences are 0,
+        as for a unit silent in both windows. Signs and latencies are missing where q_response_active (signs
+        in the replay: q_response_passive) is above max_q_value.
 
     Notes
     -----
-    Change modulation index (Siegle 2021; ``ephys_behavior``): for image i, c_i is the mean rate in the 250 ms
-    of the flash over changes to it, and p_i that over pre-change flashes of it, each minus the mean rate in
-    the 250 ms before all flashes of its kind; clip((c_i - p_i) / (c_i + p_i), -1, 1) is averaged over the
-    images that have both.
+    For image i, c_i is the mean rate in the 250 ms of the flash over changes to it, and p_i that over
+    pre-change flashes of it, each minus the rate in the 250 ms before; images that have both count. The
+    bounded index is (c - p) / max(abs(c), abs(p)) of the means over images (form of Bennett 2025,
+    ``get_mod_index_norm``); it is positive where the unit fires more at the change, also for suppressed
+    units. Siegle 2021 (``ephys_behavior``) averages (c_i - p_i) / (c_i + p_i), which has the wrong sign where
+    c_i + p_i is negative: it is missing where c + p is not positive, or c or p negative, of the unit, and
+    such images are left out.
     """
-    count = partial(count_in_windows, spike_times, offsets, n_spikes)
-    times = start_times(presentations)
+    spikes = spike_times, offsets, n_spikes
+    count = partial(count_in_windows, *spikes)
+    times, choice = start_times(presentations), _choose(presentations, trials, parameters)
     columns: dict[str, object] = {}
-    paired, gains = {}, []
+    pairs, source, gains = {}, {}, {}
     for condition in CONDITIONS:
         changes, rows = _changes(presentations, condition)
+        changes = changes[choice.measured[changes]]
         baseline = count(times[changes], parameters.baseline_window_s)
         evoked = count(times[changes], parameters.response_window_s)
-        paired[condition] = _pairs(count, presentations, rows, parameters)
-        gains.append(evoked - baseline)
-        columns |= _named(_response(evoked, baseline, parameters), condition)
-        columns |= _named(_modulation(paired[condition]), condition)
-    columns |= _tested("response", np.hstack(gains))
-    columns |= _tested("modulation", np.hstack([pairs.change - pairs.pre for pairs in paired.values()]))
-    outcomes = None if trials is None else outcome_of_change(presentations, trials)
-    for outcome in ("hit", "miss"):
-        rows = paired["active"].rows
-        chosen = np.zeros(rows.size, dtype=np.bool_) if outcomes is None else outcomes[rows] == outcome
-        columns[f"n_pairs_{outcome}"] = np.count_nonzero(chosen)
-        columns[f"change_modulation_{outcome}"] = paired["active"].only(chosen).index_by_image()
-    active = times[_changes(presentations, "active")[0]]
-    columns["first_spike_latency_s"] = median_of_known(
-        first_spikes_in_windows(spike_times, offsets, n_spikes, active, parameters.first_spike_window_s)
+        gains[condition] = evoked - baseline
+        response = _response(evoked, baseline, parameters)
+        responds = np.asarray(response["q_response"]) <= parameters.max_q_value
+        every = _pairs(count, presentations, rows, choice.outcome, parameters)
+        pairs[condition], source[condition] = (
+            every.only(choice.compared[rows]),
+            every.only(choice.source[rows]),
+        )
+        indices = _indices(pairs[condition], source[condition], responds)
+        columns |= _named({**response, **_modulation(pairs[condition]), **indices}, condition)
+        if condition == "active":
+            columns |= _by_outcome(pairs[condition], source[condition], choice.engaged, responds)
+            columns |= _latencies(
+                spikes, times[changes], baseline, gains[condition], responds, parameters, seed
+            )
+    columns |= _tested("response", np.hstack(list(gains.values())))
+    columns |= _tested("modulation", np.hstack([of.differences for of in pairs.values()]))
+    columns["siegle_2021_responsive"] = _source_responsive(
+        spikes, *(times[source[of].rows] for of in CONDITIONS)
     )
-    columns["half_maximum_latency_s"] = _half_maximum(spike_times, offsets, n_spikes, active, parameters)
-    table = pd.DataFrame(columns)
-    table["is_responsive"] = table["q_response"] <= parameters.max_q_value
-    table["is_change_modulated"] = table["q_modulation"] <= parameters.max_q_value
-    return table
+    columns["is_responsive"] = _flag(columns["q_response"], parameters)
+    columns["is_change_modulated"] = _flag(columns["q_modulation"], parameters)
+    return pd.DataFrame(columns)
+
+
+class _Choice(NamedTuple):
+    """Which changes are measured on, compared with the flash before, taken by Siegle 2021, and made engaged.
+
+    All (n_presentations,), without regard to whether it is a change.
+    """
+
+    measured: Booleans
+    compared: Booleans
+    source: Booleans
+    engaged: Booleans
+    outcome: np.ndarray
+
+
+def _choose(
+    presentations: pd.DataFrame, trials: pd.DataFrame | None, parameters: ChangeResponseParameters
+) -> _Choice:
+    every = np.ones(len(presentations), dtype=np.bool_)
+    if trials is None:
+        return _Choice(every, every, every, every, np.full(len(presentations), None, dtype=object))
+    outcome = outcome_of_change(presentations, trials)
+    counts = (outcome == "hit") | (outcome == "miss")  # not if auto-rewarded
+    margin_s = np.inf if parameters.lick_margin_s is None else parameters.lick_margin_s
+    without = partial(_without_licks, presentations, trials, parameters)
+    windows = parameters.response_window_s, parameters.modulation_window_s
+    measured, compared = (every if np.isinf(margin_s) else without(stop + margin_s) for _, stop in windows)
+    return _Choice(
+        measured=measured,
+        compared=compared,
+        source=_engaged(presentations, trials, "siegle_2021") & counts & without(_EARLY_S),
+        engaged=_engaged(presentations, trials, parameters.engaged),
+        outcome=outcome,
+    )
+
+
+def _engaged(presentations: pd.DataFrame, trials: pd.DataFrame, definition: str) -> Booleans:
+    """Return (n_presentations,) True in engaged trials, and where the replay repeats them."""
+    if definition == EVERY_CHANGE:
+        return np.ones(len(presentations), dtype=np.bool_)
+    engaged = engaged_trials(trials, presentations, ENGAGEMENT[definition])
+    return np.asarray(np.append(engaged, False)[trial_rows(presentations, trials)])  # False for row -1
+
+
+def _without_licks(
+    presentations: pd.DataFrame, trials: pd.DataFrame, parameters: ChangeResponseParameters, until_s: float
+) -> Booleans:
+    """Return (n_presentations,) whether there is no lick from the baseline of the flash before on."""
+    times, before = start_times(presentations), image_before(presentations)
+    licks = np.sort(np.concatenate([np.empty(0), *trials.get("lick_times", ())]))
+    first = np.where(before == NO_ROW, times, times[before]) + parameters.modulation_baseline_window_s[0]
+    return np.asarray(np.searchsorted(licks, times + until_s) <= np.searchsorted(licks, first))
 
 
 def _named(columns: dict[str, object], condition: str) -> dict[str, object]:
@@ -189,84 +290,168 @@ def _response(
     }
 
 
+def _flag(q_values: object, parameters: ChangeResponseParameters) -> pd.arrays.BooleanArray:
+    """Return (n_units,) whether q is small enough; NA where nothing was tested."""
+    q = np.asarray(q_values, dtype=np.float64)
+    return pd.arrays.BooleanArray(q <= parameters.max_q_value, np.isnan(q))
+
+
 @dataclass(frozen=True)
 class _Pairs:
     """Changes with their pre-change flashes.
 
-    Counts, in the flash and in the baseline before it, are (n_units, n_pairs); other arrays are (n_pairs,).
+    Rates (Hz), in the flash and in the baseline before it, and the differences of the counts are (n_units,
+    n_pairs); other arrays are (n_pairs,).
     """
 
     rows: Integers
-    change: NDArray[np.int32]
-    pre: NDArray[np.int32]
-    change_baseline: NDArray[np.int32]
-    pre_baseline: NDArray[np.int32]
+    change: Floats
+    pre: Floats
+    change_baseline: Floats
+    pre_baseline: Floats
+    differences: NDArray[np.int32]
     change_image: np.ndarray
     pre_image: np.ndarray
-    parameters: ChangeResponseParameters
+    outcome: np.ndarray
 
     def only(self, chosen: Booleans) -> _Pairs:
         """Return the chosen pairs."""
-        return _Pairs(
-            self.rows[chosen],
-            self.change[:, chosen],
-            self.pre[:, chosen],
-            self.change_baseline[:, chosen],
-            self.pre_baseline[:, chosen],
-            self.change_image[chosen],
-            self.pre_image[chosen],
-            self.parameters,
-        )
+        return _Pairs(*(getattr(self, each.name)[..., chosen] for each in fields(self)))
 
-    def index_by_image(self) -> Floats:
-        """Return (n_units,) the index averaged over the images that have both kinds of flash."""
+    def by_image(self, change: Floats, pre: Floats) -> tuple[Floats, Floats]:
+        """Return (n_units, n_images) means of rates of both kinds, for the images that have both."""
         shown = sorted(set(self.change_image) & set(self.pre_image))
-        indices = np.full((self.change.shape[0], len(shown)), np.nan)
-        for column, name in enumerate(shown):
-            indices[:, column] = self._index(self.change_image == name, self.pre_image == name)
-        return mean_of_known(indices)
-
-    def index_pooled(self) -> Floats:
-        """Return (n_units,) the index of all images pooled."""
-        every = np.ones(self.rows.size, dtype=np.bool_)
-        return self._index(every, every)
-
-    def _index(self, change: Booleans, pre: Booleans) -> Floats:
-        window = self.parameters.modulation_window_s
-        before = self.parameters.modulation_baseline_window_s
-        c = mean_rate_hz(self.change[:, change], window) - mean_rate_hz(self.change_baseline, before)
-        p = mean_rate_hz(self.pre[:, pre], window) - mean_rate_hz(self.pre_baseline, before)
-        return np.clip(ratio(c - p, c + p), -1, 1)
+        means = [
+            (change[:, self.change_image == name].mean(axis=1), pre[:, self.pre_image == name].mean(axis=1))
+            for name in shown
+        ]
+        of_kind = [np.array(rates).reshape(len(shown), len(change)).T for rates in zip(*means, strict=True)]
+        return (of_kind[0], of_kind[1]) if shown else (np.empty((len(change), 0)), np.empty((len(pre), 0)))
 
 
 def _pairs(
-    count: Counter, presentations: pd.DataFrame, changes: Integers, parameters: ChangeResponseParameters
+    count: Counter,
+    presentations: pd.DataFrame,
+    changes: Integers,
+    outcome: np.ndarray,
+    parameters: ChangeResponseParameters,
 ) -> _Pairs:
     window, baseline = parameters.modulation_window_s, parameters.modulation_baseline_window_s
     before, times = image_before(presentations)[changes], start_times(presentations)
     names = image_names(presentations).to_numpy(object)
+    change, pre = count(times[changes], window), count(times[before], window)
     return _Pairs(
         rows=changes,
-        change=count(times[changes], window),
-        pre=count(times[before], window),
-        change_baseline=count(times[changes], baseline),
-        pre_baseline=count(times[before], baseline),
+        change=change / window_length_s(window),
+        pre=pre / window_length_s(window),
+        change_baseline=count(times[changes], baseline) / window_length_s(baseline),
+        pre_baseline=count(times[before], baseline) / window_length_s(baseline),
+        differences=change - pre,
         change_image=names[changes],
         pre_image=names[before],
-        parameters=parameters,
+        outcome=outcome[changes],
     )
 
 
 def _modulation(pairs: _Pairs) -> dict[str, object]:
-    window = pairs.parameters.modulation_window_s
     return {
         "n_pairs": pairs.rows.size,
-        "change_rate_hz": mean_rate_hz(pairs.change, window),
-        "pre_change_rate_hz": mean_rate_hz(pairs.pre, window),
-        **_tested("modulation", pairs.change - pairs.pre),
-        "change_modulation": pairs.index_by_image(),
-        "change_modulation_pooled": pairs.index_pooled(),
+        "change_rate_hz": _row_means(pairs.change),
+        "pre_change_rate_hz": _row_means(pairs.pre),
+        **_tested("modulation", pairs.differences),
     }
+
+
+def _by_outcome(pairs: _Pairs, source: _Pairs, engaged: Booleans, responds: Booleans) -> dict[str, object]:
+    columns: dict[str, object] = {}
+    for outcome in ("hit", "miss"):
+        of = pairs.only((pairs.outcome == outcome) & engaged[pairs.rows])
+        indices = _indices(of, source.only(source.outcome == outcome), responds)
+        p_values = exact_signed_rank_p_values(of.differences)
+        columns |= _named({"n_pairs": of.rows.size, "p_modulation": p_values, **indices}, outcome)
+    return columns
+
+
+def _indices(pairs: _Pairs, source: _Pairs, responds: Booleans) -> dict[str, object]:
+    """Return both indices, and the sign of c + p where the unit responds."""
+    c, p = map(
+        _row_means, pairs.by_image(pairs.change - pairs.change_baseline, pairs.pre - pairs.pre_baseline)
+    )
+    has_sign = responds & (np.abs(c + p) > _ROUNDING_HZ)
+    sign = np.where(has_sign, np.sign(c + p), 0).astype(np.int16)
+    return {
+        "change_modulation": ratio(c - p, np.maximum(np.abs(c), np.abs(p))),
+        "response_sign": pd.arrays.IntegerArray(sign, ~has_sign),
+        "siegle_2021_modulation": _source_index(source),
+    }
+
+
+def _source_index(pairs: _Pairs) -> Floats:
+    """Return (n_units,) the index of Siegle 2021 of excited units."""
+    change = pairs.change - _row_means(pairs.change_baseline)[:, np.newaxis]
+    c, p = pairs.by_image(change, pairs.pre - _row_means(pairs.pre_baseline)[:, np.newaxis])
+    of_images = np.where(np.minimum(c, p) > -_ROUNDING_HZ, ratio(c - p, c + p), np.nan)
+    c, p = _row_means(c), _row_means(p)
+    is_excited = (np.minimum(c, p) > -_ROUNDING_HZ) & (c + p > _ROUNDING_HZ)
+    return np.where(is_excited, mean_of_known(of_images), np.nan)
+
+
+def _source_responsive(spikes: Trains, active_s: Floats, passive_s: Floats) -> pd.arrays.BooleanArray:
+    """Return (n_units,) the responsive units of Siegle 2021; NA without changes of either kind.
+
+    Those whose mean spike density (causal exponential of 5 ms) exceeds, in the 250 ms after changes, the mean
+    of the 250 ms before by more than 5 standard deviations over these, in the task or in the replay, and is
+    above 0.1 Hz on average in both: excited units.
+    """
+    from scipy.signal import lfilter  # the import takes a tenth of a second
+
+    kept = np.exp(-_DENSITY_AXIS.bin_s / _DENSITY_S)
+    n_units = np.size(spikes[1])
+    fires, exceeds = np.ones(n_units, dtype=np.bool_), np.zeros(n_units, dtype=np.bool_)
+    for events in (active_s, passive_s):
+        total = count_spikes(*spikes, events, _DENSITY_AXIS).total / (
+            max(events.size, 1) * _DENSITY_AXIS.bin_s
+        )
+        density = lfilter([1 - kept], [1, -kept], total, axis=1)
+        before, after = (density[:, _DENSITY_AXIS.bins_within(*window)] for window in _SOURCE_WINDOWS_S)
+        rate = density[:, _DENSITY_AXIS.bins_within(_SOURCE_WINDOWS_S[0][0], _DENSITY_AXIS.stop_s)].mean(
+            axis=1
+        )
+        fires &= rate > _LEAST_RATE_HZ
+        exceeds |= after.max(axis=1) - before.mean(axis=1) > _LEAST_DEVIATIONS * before.std(axis=1)
+    unknown = np.full(n_units, min(active_s.size, passive_s.size) == 0)
+    return pd.arrays.BooleanArray(fires & exceeds, unknown)
+
+
+def _latencies(
+    spikes: Trains,
+    changes_s: Floats,
+    baseline: NDArray[np.int32],
+    gain: NDArray[np.int32],
+    responds: Booleans,
+    parameters: ChangeResponseParameters,
+    seed: int,
+) -> dict[str, object]:
+    found = onset_latency(
+        *spikes,
+        changes_s,
+        np.where(responds, np.sign(gain.sum(axis=1)), 0),
+        baseline,
+        baseline_s=window_length_s(parameters.baseline_window_s),
+        window_s=parameters.latency_window_s,
+        max_sd_s=parameters.max_latency_sd_s,
+        n_resamples=parameters.n_resamples,
+        seed=seed,
+    )
+    first_spikes = first_spikes_in_windows(*spikes, changes_s, parameters.first_spike_window_s)
+    return {**found._asdict(), "siegle_2021_first_spike_latency_s": median_of_known(first_spikes)}
+
+
+def _row_means(values: Floats) -> Floats:
+    """Return (n_rows,) means; NaN without columns."""
+    if values.shape[1] == 0:
+        return np.full(values.shape[0], np.nan)
+    return np.asarray(values.mean(axis=1))
 
 
 def mean_rate_hz(counts: NDArray[np.int32], window: Window) -> Floats:
@@ -297,60 +482,3 @@ def median_of_known(values: Floats) -> Floats:
     if known.any():
         result[known] = np.nanmedian(values[known], axis=1)
     return result
-
-
-def _half_maximum(
-    spike_times: ArrayLike,
-    offsets: ArrayLike,
-    n_spikes: ArrayLike,
-    events: Floats,
-    parameters: ChangeResponseParameters,
-) -> Floats:
-    """Return (n_units,) seconds from the change to half the peak of the smoothed rate above baseline."""
-    (base_start, base_stop), (start, stop) = parameters.baseline_window_s, parameters.half_maximum_window_s
-    # A margin on both sides keeps edge effects of the smoothing out of the windows.
-    margin = np.ceil(4 * parameters.smoothing_s / _CURVE_BIN_S)
-    first = np.floor(min(base_start, start) / _CURVE_BIN_S + 1e-6) - margin
-    last = np.ceil(max(base_stop, stop) / _CURVE_BIN_S - 1e-6) + margin
-    axis = TimeAxis(first * _CURVE_BIN_S, last * _CURVE_BIN_S, _CURVE_BIN_S)
-    rate = count_spikes(spike_times, offsets, n_spikes, events, axis).total.astype(np.float64)
-    if parameters.smoothing_s > 0 and rate.size:
-        from scipy.ndimage import gaussian_filter1d  # the import takes a tenth of a second
-
-        rate = gaussian_filter1d(rate, parameters.smoothing_s / _CURVE_BIN_S, axis=1, truncate=4)
-    evoked = rate - rate[:, axis.bins_within(base_start, base_stop)].mean(axis=1, keepdims=True)
-    within = axis.bins_within(start, stop)
-    return half_maximum_latency(evoked[:, within], axis.centers_s[within])
-
-
-def half_maximum_latency(curves: Floats, times_s: Floats) -> Floats:
-    """Find when curves last rise through half of their peak, before the peak.
-
-    Parameters
-    ----------
-    curves : (n_units, n_bins) rates minus the baseline.
-    times_s : (n_bins,) seconds.
-
-    Returns
-    -------
-    (n_units,) seconds
-        Interpolated linearly between the last bin before the peak that is at or below half of it and the next
-        bin. NaN where the peak is not above 0, or every bin before it is above half.
-
-    Notes
-    -----
-    The rule of Bennett 2025 (``get_latency2``) is the last time at or below 50 % of the normalised curve. We
-    search only before the peak, since a response falls again.
-    """
-    peak = curves.argmax(axis=1) if curves.shape[1] else np.zeros(curves.shape[0], dtype=np.int64)
-    latency = np.full(curves.shape[0], np.nan)
-    for row, (curve, top) in enumerate(zip(curves, peak.tolist(), strict=True)):
-        if not curve.size or not curve[top] > _ROUNDING_HZ:
-            continue
-        half = curve[top] / 2
-        below = np.flatnonzero(curve[:top] <= half)
-        if below.size:
-            k = below[-1]
-            share = (half - curve[k]) / (curve[k + 1] - curve[k])
-            latency[row] = times_s[k] + share * (times_s[k + 1] - times_s[k])
-    return latency
