@@ -232,6 +232,8 @@ def _response_frame(response: Any) -> pd.DataFrame:
 class AlignedBehavior(Computation):
     """Running, licking and the pupil of one session around one kind of event."""
 
+    method_version = 2  # long gaps of the pupil are missing
+
     definition = f"""
     # Running, licking and pupil around the events of one session
     -> behavior.Running

@@ -367,6 +367,7 @@ class FlashResponse(UnitMeasurement):
 class StateModulationParams(ParameterTable):
     """One set of windows and thresholds of the modulation by running and pupil."""
 
+    method_version = 2  # without min_shift_s
     settings = StateModulationParameters
     defaults = {"allensdk": StateModulationParameters()}
     definition = definition_of(
@@ -380,6 +381,7 @@ class StateModulationParams(ParameterTable):
 class RunningModulation(UnitMeasurement):
     """How running changes the firing of all units of one session."""
 
+    method_version = 2  # correlations are tested by linear shifts within a block
     prefix = "running"
     parameter_table = StateModulationParams
     definition = f"""
@@ -391,7 +393,10 @@ class RunningModulation(UnitMeasurement):
     ---
     n_running_high : int32  # flashes during running
     n_running_low : int32  # flashes during rest
-    n_running_bins : int32  # bins of time that were correlated
+    n_running_bins_active=null : int32  # bins of the task that were correlated
+    n_running_shifts_active=null : int32  # shifts to either side, 0 if too few for a test
+    n_running_bins_passive=null : int32  # bins of the replay that were correlated
+    n_running_shifts_passive=null : int32  # shifts to either side, 0 if too few for a test
     {provenance_lines("running_modulation")}
     """
 
@@ -406,14 +411,13 @@ class RunningModulation(UnitMeasurement):
         running_high_rate=null : float64  # (Hz) rate in flashes with running
         running_low_rate=null : float64  # (Hz) rate in flashes with rest
         running_modulation_index=null : float64  # (1) difference of the two over the greater
-        running_p_value=null : float64  # (1) t-test of Welch of the two
-        running_q_value=null : float64  # (1) the same, adjusted over the units of the session
-        running_p_rank_sum=null : float64  # (1) rank-sum test of the two
-        running_q_rank_sum=null : float64  # (1) the same, adjusted over the units of the session
-        running_pearson_r=null : float64  # (1) correlation of rate and speed in bins of time
-        running_spearman_r=null : float64  # (1) rank correlation of the same
-        running_p_correlation=null : float64  # (1) test of it against shifts in time
-        running_q_correlation=null : float64  # (1) the same, adjusted over the units of the session
+        running_allensdk_p_value=null : float64  # (1) t-test of Welch of the two; invalid if firing drifts
+        running_spearman_r_active=null : float64  # (1) rank correlation of rate and speed in the task
+        running_p_shift_active=null : float64  # (1) test of it against shifts in time
+        running_q_shift_active=null : float64  # (1) the same, adjusted over the units of the session
+        running_spearman_r_passive=null : float64  # (1) rank correlation of rate and speed in the replay
+        running_p_shift_passive=null : float64  # (1) test of it against shifts in time
+        running_q_shift_passive=null : float64  # (1) the same, adjusted over the units of the session
         """
 
     @staticmethod
@@ -432,6 +436,7 @@ class RunningModulation(UnitMeasurement):
 class PupilModulation(UnitMeasurement):
     """How the firing of all units of one session varies with the pupil."""
 
+    method_version = 2  # correlations are tested by linear shifts within a block
     prefix = "pupil"
     parameter_table = StateModulationParams
     definition = f"""
@@ -443,7 +448,10 @@ class PupilModulation(UnitMeasurement):
     ---
     n_pupil_high : int32  # flashes with a wide pupil, 0 without eye tracking
     n_pupil_low : int32  # flashes with a narrow pupil
-    n_pupil_bins : int32  # bins of time that were correlated
+    n_pupil_bins_active=null : int32  # bins of the task that were correlated
+    n_pupil_shifts_active=null : int32  # shifts to either side, 0 if too few for a test
+    n_pupil_bins_passive=null : int32  # bins of the replay that were correlated
+    n_pupil_shifts_passive=null : int32  # shifts to either side, 0 if too few for a test
     {provenance_lines("pupil_modulation")}
     """
 
@@ -458,14 +466,13 @@ class PupilModulation(UnitMeasurement):
         pupil_high_rate=null : float64  # (Hz) rate in flashes with a wide pupil
         pupil_low_rate=null : float64  # (Hz) rate in flashes with a narrow pupil
         pupil_modulation_index=null : float64  # (1) difference of the two over the greater
-        pupil_p_value=null : float64  # (1) t-test of Welch of the two
-        pupil_q_value=null : float64  # (1) the same, adjusted over the units of the session
-        pupil_p_rank_sum=null : float64  # (1) rank-sum test of the two
-        pupil_q_rank_sum=null : float64  # (1) the same, adjusted over the units of the session
-        pupil_pearson_r=null : float64  # (1) correlation of rate and area in bins of time
-        pupil_spearman_r=null : float64  # (1) rank correlation of the same
-        pupil_p_correlation=null : float64  # (1) test of it against shifts in time
-        pupil_q_correlation=null : float64  # (1) the same, adjusted over the units of the session
+        pupil_allensdk_p_value=null : float64  # (1) t-test of Welch of the two; invalid if firing drifts
+        pupil_spearman_r_active=null : float64  # (1) rank correlation of rate and area in the task
+        pupil_p_shift_active=null : float64  # (1) test of it against shifts in time
+        pupil_q_shift_active=null : float64  # (1) the same, adjusted over the units of the session
+        pupil_spearman_r_passive=null : float64  # (1) rank correlation of rate and area in the replay
+        pupil_p_shift_passive=null : float64  # (1) test of it against shifts in time
+        pupil_q_shift_passive=null : float64  # (1) the same, adjusted over the units of the session
         """
 
     @staticmethod
@@ -485,6 +492,7 @@ class PupilModulation(UnitMeasurement):
 class ReceptiveFieldParams(ParameterTable):
     """One set of windows and thresholds of the receptive fields."""
 
+    later = {"max_shuffles": 10_000}
     settings = ReceptiveFieldParameters
     defaults = {"allensdk": ReceptiveFieldParameters()}
     definition = definition_of(
@@ -498,6 +506,7 @@ class ReceptiveFieldParams(ParameterTable):
 class ReceptiveField(UnitMeasurement):
     """The receptive fields of all units of one session, from Gabors at 81 positions."""
 
+    method_version = 2  # strong fields are shuffled more often, p is never 0
     prefix = "field"
     parameter_table = ReceptiveFieldParams
     definition = f"""
@@ -522,10 +531,11 @@ class ReceptiveField(UnitMeasurement):
         ---
         field_map : <blob>  # (samples) int32, spikes per place, rows y and columns x, both ascending
         n_field_spikes : int32  # spikes in all windows
-        field_p_value=null : float64  # (1) share of shuffles with a greater chi-square
-        field_p_is_upper_bound : bool  # whether no shuffle was greater, so that the p-value is a bound
+        n_field_shuffles=null : int32  # shuffles of the unit, NULL before method version 2
+        field_p_value=null : float64  # (1) share of shuffles with as great a chi-square, never 0
+        field_p_is_upper_bound=null : bool  # whether no shuffle had, NULL if not tested
         field_q_value=null : float64  # (1) p-value adjusted over the units of the session
-        field_is_significant : bool  # whether the p-value is below the threshold
+        field_is_significant=null : bool  # whether the p-value is below the threshold, NULL if not tested
         field_peak_x=null : float64  # (deg) place of the highest rate from the centre of the screen
         field_peak_y=null : float64  # (deg) the same, growing upwards
         field_peak_rate=null : float64  # (Hz) that rate
@@ -534,7 +544,7 @@ class ReceptiveField(UnitMeasurement):
         field_azimuth=null : float64  # (deg) centre in the frame of AllenSDK, field_center_x + 50
         field_elevation=null : float64  # (deg) centre in the frame of AllenSDK, field_center_y + 10
         field_area=null : float64  # (deg^2) area of the field
-        field_is_inverted : bool  # whether the unit is suppressed in its field
+        field_is_inverted=null : bool  # whether the unit is suppressed in its field, NULL without a map
         field_fit_amplitude=null : float64  # (Hz) amplitude of the Gaussian, of significant units
         field_fit_offset=null : float64  # (Hz) offset of the Gaussian
         field_fit_x=null : float64  # (deg) centre of the Gaussian

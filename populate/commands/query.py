@@ -145,8 +145,15 @@ def query_units(**options: Any) -> None:
 @_OF_UNITS
 @_repeatable("--table", "Table of responses, such as ChangeResponse")
 @_MISSING
+@click.option(
+    "--q-over",
+    type=click.Choice(["stored", "session", "all"]),
+    default="stored",
+    show_default=True,
+    help="Adjust q-values over the chosen units of a session, or over all of them.",
+)
 @_OUTPUT
-def query_responses(table: tuple[str, ...], missing: str, **options: Any) -> None:
+def query_responses(table: tuple[str, ...], missing: str, q_over: str, **options: Any) -> None:
     """One row per unit with its metrics, labels and responses.
 
     \b
@@ -156,7 +163,7 @@ def query_responses(table: tuple[str, ...], missing: str, **options: Any) -> Non
     method = options["optotag_method"]
     _answer(
         lambda queries: queries.responses_table(
-            _units(queries, options), table or None, optotag_method=method, missing=missing
+            _units(queries, options), table or None, optotag_method=method, missing=missing, q_over=q_over
         ),
         options,
         "unit_id session_id structure_acronym cell_class optotag_label change_modulation_active "

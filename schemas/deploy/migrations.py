@@ -24,6 +24,7 @@ from schemas.bases.parameter_table import parameters_hash
 from schemas.bases.registry import schema_names
 from schemas.deploy.bounded_modulation import bound_change_modulation
 from schemas.deploy.other_windows import compare_with_what_came_before
+from schemas.deploy.shifts_and_shuffles import correlate_states_within_blocks
 from schemas.deploy.stored_table import FLAG, FLOAT, INTEGER, StoredTable
 from schemas.server.connection import Database
 from vbn.errors import ConflictError
@@ -345,6 +346,11 @@ CHANGES = (
         8,
         "omissions and alignments have other windows",
         compare_with_what_came_before,
+    ),
+    Change(
+        9,
+        "running and pupil are tested within blocks, fields by as many shuffles as needed",
+        correlate_states_within_blocks,
     ),
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -78,6 +80,20 @@ class StoredTable:
         if name in self.columns() and not self._is_mysql:
             self._alter(f"ALTER COLUMN {self._quoted(name)} DROP NOT NULL")
         self.describe(name, kind, comment)  # on MySQL the whole column, NULL allowed
+
+    def change_content(self, key: str, column: str, change: Callable[[dict[str, Any]], Any]) -> None:
+        """Change the JSON of a column in place, row by row."""
+        if column not in self.columns():
+            return
+        names = f"{self._quoted(key)}, {self._quoted(column)}"
+        query = self.database.connection.query
+        for name, held in query(f"SELECT {names} FROM {self._full_name}").fetchall():  # noqa: S608
+            content = json.loads(held) if isinstance(held, str) else held
+            change(content)
+            update = (
+                f"UPDATE {self._full_name} SET {self._quoted(column)} = %s WHERE {self._quoted(key)} = %s"  # noqa: S608
+            )
+            self._query(update, json.dumps(content), name)
 
     @property
     def _is_mysql(self) -> bool:

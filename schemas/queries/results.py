@@ -14,12 +14,14 @@ from schemas.queries.units import all_units, not_computed
 from schemas.reading import recordings
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD
+from vbn.analysis.statistics import benjamini_hochberg
 from vbn.errors import NotFoundError
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Missing = Literal["error", "drop"]
+Family = Literal["stored", "session", "all"]
 
 UNIT_KEY = ["mouse_id", "session_id", "probe_name", "unit_id"]
 TRIAL_KEY = ["mouse_id", "session_id", "trial_id"]
@@ -98,6 +100,7 @@ def responses_table(
     optotag_method: str = DEFAULT_METHOD,
     parameters: Mapping[str, str] | None = None,
     missing: Missing | Literal["nan"] = "error",
+    q_over: Family = "stored",
 ) -> pd.DataFrame:
     """Return one row per unit with its metrics, labels and responses.
 
@@ -110,18 +113,22 @@ def responses_table(
         ``{"change_response_params": "mine"}``; by default the package's own sets.
     missing : what to do with units for which a table is not computed yet: an ``error``, ``drop`` them, or
         leave ``nan``.
+    q_over : the units over which q-values are adjusted: as ``stored``, all of the recording, with noise; of
+        these units, those of one ``session``, for claims about sessions; or ``all``, for claims about the
+        data set.
 
     Returns
     -------
     One row per unit, sorted by key: what `units` returns, and the attributes of the tables except arrays.
-    NULL is NaN or None, in a flag NA, which selects no row.
+    NULL is NaN or None, in a flag NA, which selects no row. Flags are always those of the tables, by the
+    stored q; so is ``optotag_q_value``, whose p stands in another table.
 
     Raises
     ------
     NotFoundError
         If there are no such units, or a table is not computed for some and `missing` is ``error``.
     SettingError
-        For an unknown table or parameter, suggesting the nearest.
+        For an unknown table, parameter or family of q-values, suggesting the nearest.
     """
     chosen = list(RESPONSES) if tables is None else list(tables)
     for name in chosen:
@@ -138,7 +145,22 @@ def responses_table(
         flags = [each.name for each in table.Unit.heading.attributes.values() if each.original_type == "bool"]
         rows = rows.astype({name: "boolean" for name in flags if rows[name].isna().any()})
         frame = _with_rows(frame, rows[["unit_id", *names]], table, key, missing)
-    return frame
+    return _adjusted(frame, q_over)
+
+
+def _adjusted(frame: pd.DataFrame, q_over: Family) -> pd.DataFrame:
+    """Return the units with their q-values adjusted over those of a session, or over all."""
+    require_choice("family of q-values", q_over, ["stored", "session", "all"])
+    if q_over == "stored":
+        return frame
+    family = frame["session_id"] if q_over == "session" else np.zeros(len(frame))
+    pairs = {name: name.replace("_q_", "_p_", 1) for name in map(str, frame) if "_q_" in name}
+    adjusted = {
+        q: frame[p].astype(float).groupby(family).transform(lambda each: benjamini_hochberg(each))
+        for q, p in pairs.items()
+        if p in frame
+    }
+    return frame.assign(**adjusted)
 
 
 def spike_times(units: Any) -> dict[int, np.ndarray]:

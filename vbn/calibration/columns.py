@@ -113,9 +113,9 @@ def _laser(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
 
 
 _STATE = {
-    "p": "p_value p_rank_sum p_correlation",
-    "q": "q_value q_rank_sum q_correlation",
-    "index": "modulation_index pearson_r spearman_r",
+    "p": "p_shift_active p_shift_passive allensdk_p_value",
+    "q": "q_shift_active q_shift_passive",
+    "index": "spearman_r_active spearman_r_passive modulation_index",
 }
 
 MEASURES = (

@@ -42,7 +42,7 @@ class Field:
     x_deg, y_deg : (n_x,), (n_y,) positions relative to the screen's centre, y upwards.
     is_significant : whether the field is significant.
     p_value : p-value of the field; NaN with too few spikes.
-    p_is_upper_bound : whether the p-value is an upper bound, because no shuffle was greater.
+    p_is_upper_bound : whether the p-value is an upper bound, because no shuffle was as great.
     fit : centre x and y, and standard deviations along x and y, of the Gaussian, in degrees; None without a
         fit.
     """

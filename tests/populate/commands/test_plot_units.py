@@ -86,7 +86,7 @@ def test_the_raster_holds_each_change_once_and_the_spikes_that_the_rates_count(
 def test_the_hierarchy_holds_the_responsive_units_of_the_sessions(
     tables: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No unit of these short sessions responds significantly: here all of them are taken to, with an index."""
+    """No unit of these short sessions responds significantly: here all are taken to, with an index."""
     from schemas import responses
     from schemas.figures import change_hierarchy, hierarchy
 

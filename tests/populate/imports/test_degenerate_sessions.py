@@ -179,7 +179,7 @@ def test_without_laser_no_unit_is_labelled_and_the_reason_says_so(populated: Pop
 def test_without_eye_tracking_the_modulation_by_the_pupil_is_null(populated: Populated) -> None:
     key = populated.key(no_stimulus_but_images)
     master = (responses.PupilModulation & key).fetch1()
-    assert [master[f"n_pupil_{name}"] for name in ("high", "low", "bins")] == [0, 0, 0]
+    assert [master[f"n_pupil_{name}"] for name in ("high", "low", "bins_active", "shifts_active")] == [0] * 4
     assert values_of(responses.PupilModulation, key, "pupil_") == {None}
     aligned = (psth.AlignedBehavior & key).to_dicts()
     assert {row["pupil_area_mean"] is None and row["pupil_x_sem"] is None for row in aligned} == {True}
@@ -202,7 +202,7 @@ def test_without_gabors_there_is_no_field(populated: Populated) -> None:
     assert (master["n_field_gabors"], master["n_field_significant"]) == (0, 0)
     for row in (responses.ReceptiveField.Unit & key).to_dicts():
         assert not row["field_map"].any()
-        assert not row["field_is_significant"]
+        assert row["field_is_significant"] is row["field_is_inverted"] is None
         assert row["field_p_value"] is row["field_center_x"] is row["field_azimuth"] is None
         assert row["field_fit_x"] is row["field_is_on_screen"] is None
 
@@ -285,7 +285,7 @@ def test_units_without_spikes_have_rates_of_zero_and_nothing_more(populated: Pop
     assert image["selectivity_preferred_image"] is image["selectivity_lifetime_sparseness"] is None
     field = (responses.ReceptiveField.Unit & key).fetch1()
     assert (field["n_field_spikes"], field["field_p_value"]) == (0, None)
-    assert not field["field_is_significant"]
+    assert field["field_is_significant"] is None
     response = (psth.Psth.Unit & key & {"alignment": "change_active"}).fetch1()
     assert not response["psth_rate"].any()
     assert response["peak_latency"] is None
@@ -293,7 +293,7 @@ def test_units_without_spikes_have_rates_of_zero_and_nothing_more(populated: Pop
         assert row["n_epoch_spikes"] == row["laser_evoked_rate"] == row["laser_reliability"] == 0
         assert row["first_spike_latency"] is None
     running = (responses.RunningModulation.Unit & key).fetch1()
-    assert running["running_pearson_r"] is running["running_p_value"] is None
+    assert running["running_spearman_r_active"] is running["running_p_shift_active"] is None
 
 
 def test_a_single_pulse_of_each_level_labels_no_unit(populated: Populated) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 LAYOUTS = Path(__file__).with_name("layouts")
 OLD_SESSION = 9000000001
-CHANGES = [1, 2, 3, 4, 5, 6, 7, 8]
+CHANGES = [1, 2, 3, 4, 5, 6, 7, 8, 9]
 FILTERS, CRITERIA = "selection.#unit_criteria", "selection.#unit_criteria__criterion"
 # In the dump of layout 2 'good_0_1' and 'visual_coding_code' are somebody's own, as are these.
 OWN_FILTERS = ("own_snr", "good_0_1", "inclusive")
@@ -36,12 +36,20 @@ CHANGED_COLUMNS = (
     "responses.#omission_response_params",
     "psth.#alignment",
     "psth.__psth__unit",
+    "responses.__running_modulation",
+    "responses.__running_modulation__unit",
+    "responses.__pupil_modulation",
+    "responses.__pupil_modulation__unit",
+    "responses.__receptive_field__unit",
+    "responses.#state_modulation_params",
+    "responses.#receptive_field_params",
 )
 STALE = {
     "ImageSelectivity",  # by changes 5 and 6
     *("ChangeResponse", "AreaSummary"),  # by change 7
     *("OmissionResponse", "Psth", "AlignedBehavior", "AreaPsth"),  # by change 8
     *("Optotagging", "OptotagLabel", "CellClass"),
+    *("RunningModulation", "PupilModulation", "ReceptiveField"),  # by change 9
 }
 FILLED = ("administration.migration", "ecephys.#structure", "performance.#flash_sets", FILTERS, CRITERIA)
 
@@ -323,6 +331,66 @@ def test_the_index_of_novel_images_is_renamed_and_its_p_dropped(
     assert old_results.server.query(f"SELECT n_selectivity_runs FROM {sessions}") == [(None,)]
     reasons = {row.reason for row in stale_rows() if row.table == "ImageSelectivity"}
     assert reasons == {"the method has changed, the parameters have changed"}
+
+
+def rows_of(database: Any, table: str, *columns: str) -> list[tuple[Any, ...]]:
+    return sorted(
+        database.server.query(f"SELECT {', '.join(columns)} FROM {place_of(database, f'responses.{table}')}")
+    )
+
+
+def contents_of_sets(database: Any) -> dict[str, dict[str, Any]]:
+    """Return the contents of the default sets for states and fields."""
+    found = {}
+    for name in ("state_modulation", "receptive_field"):
+        for held, _ in rows_of(database, f"#{name}_params", f"{name}_content", f"{name}_params"):
+            found[name] = json.loads(held) if isinstance(held, str) else held
+    return found
+
+
+def test_states_are_tested_within_blocks_and_allensdks_p_keeps_its_values(
+    old_results: Any, shared_database: Any
+) -> None:
+    from populate.work.staleness import stale_rows
+
+    kept = {
+        (prefix, name): rows_of(old_results, f"__{prefix}_modulation__unit", "unit_id", f"{prefix}_{name}")
+        for prefix in ("running", "pupil")
+        for name in ("modulation_index", "p_value")
+    }
+    fields = rows_of(
+        old_results, "__receptive_field__unit", "unit_id", "field_p_value", "field_is_significant"
+    )
+    assert len(kept["running", "p_value"]) == len(fields) > 10
+    assert contents_of_sets(old_results)["state_modulation"]["min_shift_s"] == 10
+    # interrupted before, on MySQL, which commits each change of a column at once
+    units = place_of(old_results, "responses.__pupil_modulation__unit")
+    old_results.server.query(f"ALTER TABLE {units} DROP COLUMN pupil_q_rank_sum")
+    units = place_of(old_results, "responses.__running_modulation__unit")
+    old_results.server.query(f"ALTER TABLE {units} RENAME COLUMN running_p_value TO running_allensdk_p_value")
+    assert "Change 9 of the layout: running and pupil" in old_results.vbn("deploy").stdout
+
+    for (prefix, name), rows in kept.items():
+        now = f"{prefix}_{name}".replace("_p_value", "_allensdk_p_value")
+        assert rows_of(old_results, f"__{prefix}_modulation__unit", "unit_id", now) == rows
+    found = rows_of(
+        old_results, "__receptive_field__unit", "unit_id", "field_p_value", "field_is_significant"
+    )
+    assert found == fields
+    assert set(rows_of(old_results, "__receptive_field__unit", "n_field_shuffles")) == {(None,)}
+    assert set(rows_of(old_results, "__running_modulation__unit", "running_p_shift_active")) == {(None,)}
+    assert rows_of(old_results, "__running_modulation", "n_running_bins_active") == [(None,)]
+    assert layout_of(old_results) == layout_of(shared_database)
+    assert described_columns(old_results) == described_columns(shared_database)
+    assert contents_of_sets(old_results) == contents_of_sets(shared_database)
+    old_results.connect()
+    assert {row.table for row in stale_rows()} == STALE
+    everything = old_results.contents()
+    old_results.server.query(
+        f"DELETE FROM {place_of(old_results, 'administration.migration')} WHERE migration = 9"
+    )
+    assert "Change 9 of the layout" in old_results.vbn("deploy").stdout
+    assert old_results.contents() == everything
 
 
 def test_columns_that_were_changed_in_part_are_changed_again(old_results: Any, shared_database: Any) -> None:

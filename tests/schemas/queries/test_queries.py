@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from schemas import behavior, ecephys, optotagging, performance, psth, queries, responses, selection, session
+from schemas.queries import results
 from schemas.rows.fetch import fetch_frame
 from schemas.stimulus import Stimulus
+from vbn.analysis.statistics import benjamini_hochberg
 from vbn.errors import NotFoundError, SettingError, VbnError
 
 pytestmark = pytest.mark.usefixtures("synthetic_database")
@@ -177,6 +179,38 @@ def test_the_table_of_responses_joins_labels_and_metrics_of_each_unit() -> None:
     other = queries.responses_table(units, ["OptotagLabel"], optotag_method="swdb_2022")
     assert other.loc[3, "optotag_label"] == label
     assert table["change_is_responsive"].dtype == bool
+
+
+@pytest.mark.parametrize("family", ["session", "all"])
+def test_q_values_are_adjusted_over_the_chosen_units(family: str) -> None:
+    units = queries.units(where="snr > 2")
+    stored = queries.responses_table(units, ["ChangeResponse", "ReceptiveField"])
+    table = queries.responses_table(units, ["ChangeResponse", "ReceptiveField"], q_over=family)
+    assert 1 < len(table) < len(fetch_frame(queries.units().proj()))
+    groups = [table] if family == "all" else [part for _, part in table.groupby("session_id")]
+    for part in groups:
+        for name in ("change_q_response", "field_q_value"):
+            p = part[name.replace("_q_", "_p_")].to_numpy(float)
+            np.testing.assert_array_equal(part[name].to_numpy(float), benjamini_hochberg(p))
+    unchanged = [name for name in stored if "_q_" not in name]
+    pd.testing.assert_frame_equal(table[unchanged], stored[unchanged])
+
+
+def test_the_family_of_q_values_are_the_tested_units_of_a_session_or_of_all() -> None:
+    frame = pd.DataFrame(
+        {
+            "session_id": [1, 1, 1, 2, 2],
+            "x_p_value": [0.01, 0.04, np.nan, 0.02, 0.5],
+            "x_q_value": [0.9] * 5,
+            "y_q_value": [0.1] * 5,  # its p is elsewhere
+        }
+    )
+    by_session = results._adjusted(frame, "session")
+    assert by_session["x_q_value"].tolist() == pytest.approx([0.02, 0.04, np.nan, 0.04, 0.5], nan_ok=True)
+    together = results._adjusted(frame, "all")["x_q_value"].tolist()
+    assert together == pytest.approx([0.04, 0.16 / 3, np.nan, 0.04, 0.5], nan_ok=True)
+    pd.testing.assert_frame_equal(results._adjusted(frame, "stored"), frame)
+    assert by_session["y_q_value"].tolist() == frame["y_q_value"].tolist()
 
 
 def test_spike_times_and_trials_are_those_of_the_tables() -> None:

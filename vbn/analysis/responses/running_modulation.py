@@ -2,13 +2,14 @@
 
 There are two measures. Over flashes: rates during flashes in a high state against those in a low state
 (AllenSDK's ``running_modulation``). Over time: the correlation of firing rate and state in bins of one
-second, which also works for units that no image drives. A *state* is a number per flash or bin, running speed
-or pupil area; flashes and bins where it is unknown (NaN) are ignored.
+second, in the task and in the replay, which also works for units that no image drives. A *state* is a number
+per flash or bin, running speed or pupil area; flashes and bins where it is unknown (NaN) are ignored.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,13 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from vbn.analysis.responses.change_response import mean_rate_hz
-from vbn.analysis.responses.flash_selection import check_condition, is_repeated_image
-from vbn.analysis.spikes.trains import Floats
+from vbn.analysis.responses.flash_selection import (
+    CONDITIONS,
+    check_condition,
+    is_in_condition,
+    is_repeated_image,
+)
+from vbn.analysis.spikes.trains import Booleans, Floats
 from vbn.analysis.spikes.windows import (
     Window,
     check_windows,
@@ -25,10 +31,16 @@ from vbn.analysis.spikes.windows import (
     mean_in_windows,
     window_length_s,
 )
-from vbn.analysis.statistics import benjamini_hochberg, kruskal_wallis_p_values
-from vbn.analysis.task.presentations import start_times
+from vbn.analysis.statistics import benjamini_hochberg
+from vbn.analysis.task.presentations import is_change, start_times
 
 _ROUNDING = 1e-9
+CHANGE_S = 0.75
+"""Mice stop for their reward, and pupils widen, after a change: the flash of a change is not correlated."""
+SHIFTED_SHARE = 0.25
+"""Part of a block by which states are shifted to either side: the other half is what is correlated."""
+MIN_SHIFTS = 19
+"""With fewer shifts to either side, no p could be 0.05."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +51,11 @@ class StateModulationParameters:
     ----------
     response_window_s : window in which spikes are counted and the state is averaged, in seconds relative to
         the start of a flash, half open.
-    condition : flashes of the ``active`` block, the ``passive`` one, or ``either``.
+    condition : flashes of the ``active`` block, the ``passive`` one, or ``either``; correlations are
+        given for both blocks in any case.
     running_threshold_cm_s : the mouse is running at or above this mean speed (AllenSDK: 1 cm/s).
     min_events : with fewer flashes in either state there is no index and no test (AllenSDK: 2).
     bin_s : bin width of the correlation (our choice).
-    min_shift_s : minimum circular shift in the correlation's null distribution (our choice).
     """
 
     response_window_s: Window = (0.0, 0.25)
@@ -51,7 +63,6 @@ class StateModulationParameters:
     running_threshold_cm_s: float = 1.0
     min_events: int = 2
     bin_s: float = 1.0
-    min_shift_s: float = 10.0
 
     def __post_init__(self) -> None:
         check_windows(self, "response_window_s")
@@ -60,11 +71,8 @@ class StateModulationParameters:
             raise ValueError(f"running_threshold_cm_s must be a number, got {self.running_threshold_cm_s}.")
         if self.min_events < 2:
             raise ValueError(f"min_events must be 2 or more, got {self.min_events}.")
-        if not 0 < self.bin_s <= self.min_shift_s < np.inf:
-            raise ValueError(
-                "bin_s must be a positive number of seconds and min_shift_s at least that, got "
-                f"{self.bin_s} and {self.min_shift_s}."
-            )
+        if not 0 < self.bin_s < np.inf:
+            raise ValueError(f"bin_s must be a positive number of seconds, got {self.bin_s}.")
 
 
 DEFAULT = StateModulationParameters()
@@ -92,8 +100,13 @@ def running_modulation(
     Returns
     -------
     DataFrame
-        Columns of `state_modulation` and `state_correlation`. The state is *high* if the mean speed over the
-        flash is at or above the threshold.
+        Columns of `state_modulation`, and of `state_correlation` for either block, ending in ``_active`` and
+        ``_passive``. The state is *high* if the mean speed over the flash is at or above the threshold.
+
+    Notes
+    -----
+    Correlated are bins from the first to the last flash of a block, without those that meet the `CHANGE_S`
+    after an image change: what a unit fires to changes would go along with the mouse's stop for its reward.
     """
     return _modulation(
         spike_times,
@@ -126,9 +139,9 @@ def pupil_modulation(
     Returns
     -------
     DataFrame
-        Columns of `state_modulation` and `state_correlation`. The state is *high* if the mean area over the
-        flash is above the median of all flashes that have one. All NaN (n_high and n_low 0) without eye
-        tracking or if all frames are blinks.
+        Columns as of `running_modulation`. The state is *high* if the mean area over the flash is above the
+        median of all flashes that have one. All NaN (counts 0) without eye tracking or if all frames are
+        blinks.
     """
     times, area = _without_blinks(pupil)
     return _modulation(spike_times, offsets, n_spikes, presentations, (times, area), None, parameters)
@@ -164,25 +177,33 @@ def _modulation(
     is_high = state >= threshold if threshold is not None else state > _median(state)
     counts = count_in_windows(spike_times, offsets, n_spikes, events, window)
     table = state_modulation(counts, is_high, window_length_s(window), parameters.min_events)
-    bins = _bins(presentations, parameters.bin_s)
-    binned_state = mean_in_windows(*trace, bins, bin_window)
-    known = np.isfinite(binned_state)
-    binned = count_in_windows(spike_times, offsets, n_spikes, bins[known], bin_window)
-    n_shift = int(np.ceil(parameters.min_shift_s / parameters.bin_s - 1e-9))
-    return table.join(state_correlation(binned, binned_state[known], n_shift))
+    for condition in CONDITIONS:
+        bins = _bins(presentations, condition, parameters.bin_s)
+        binned = count_in_windows(spike_times, offsets, n_spikes, bins, bin_window)
+        used = ~_has_change(presentations, bins, parameters.bin_s)
+        correlation = state_correlation(binned, mean_in_windows(*trace, bins, bin_window), used)
+        table = table.join(correlation.add_suffix(f"_{condition}"))
+    return table
 
 
 def _median(values: Floats) -> float:
     return float(np.median(values)) if values.size else np.nan
 
 
-def _bins(presentations: pd.DataFrame, bin_s: float) -> Floats:
-    """Return the starts of the bins from the first to the last presentation of any stimulus."""
-    starts = start_times(presentations)
+def _bins(presentations: pd.DataFrame, condition: str, bin_s: float) -> Floats:
+    """Return the starts of the bins from the first to the last flash or omission of a condition."""
+    starts = start_times(presentations)[is_in_condition(presentations, condition)]
     if starts.size == 0:
         return np.empty(0)
     n = int((starts.max() - starts.min()) / bin_s)
     return np.asarray(starts.min() + np.arange(n) * bin_s)
+
+
+def _has_change(presentations: pd.DataFrame, bins: Floats, bin_s: float) -> Booleans:
+    """Return (n_bins,) True where a bin meets the `CHANGE_S` after an image change."""
+    changes = np.sort(start_times(presentations)[is_change(presentations)])
+    first, last = (np.searchsorted(changes, bins + edge) for edge in (-CHANGE_S, bin_s))
+    return np.asarray(last > first)
 
 
 def state_modulation(
@@ -205,17 +226,17 @@ def state_modulation(
         * n_high, n_low: number of events in each state;
         * high_rate_hz, low_rate_hz: mean rates; NaN without events in the state;
         * modulation_index: (high - low) / high where high is greater, else -(low - high) / low: -1 to 1;
-        * p_value, q_value: two-sided Welch's t-test, and its q-value over units;
-        * p_rank_sum, q_rank_sum: two-sided rank-sum test, and its q-value over units.
+        * allensdk_p_value: two-sided Welch's t-test.
 
         Index and p are NaN with fewer than min_events events in either state; the index also for a silent
-        unit, p_value also where counts vary in neither state. p_rank_sum is 1 where all counts are equal.
+        unit, p also where counts vary in neither state.
 
     Notes
     -----
-    Index and Welch's test are those of AllenSDK's ``stimulus_analysis.running_modulation``. With only a
-    handful of events in one state, which by chance may all have no spike and so no variance, Welch's test is
-    significant far too often; the rank-sum test (our choice) is not.
+    Index and Welch's test are those of AllenSDK's ``stimulus_analysis.running_modulation``. The test takes
+    successive events for independent: where firing and state change slowly, whatever the one has to do with
+    the other, half of all units have p <= .05. So it has, too often, with only a handful of events in one
+    state, which by chance may all have no spike and so no variance.
     """
     values, high = np.asarray(counts), np.asarray(is_high, dtype=np.bool_)
     if values.ndim != 2 or high.shape != values.shape[1:]:
@@ -225,22 +246,18 @@ def state_modulation(
     window = (0.0, duration_s)
     high_hz, low_hz = mean_rate_hz(values[:, high], window), mean_rate_hz(values[:, ~high], window)
     enough = min(np.count_nonzero(high), np.count_nonzero(~high)) >= max(min_events, 2)
-    index, p, p_rank = np.full((3, values.shape[0]), np.nan)
+    index, p = np.full((2, values.shape[0]), np.nan)
     if enough:
         greater = np.maximum(high_hz, low_hz)
         np.divide(high_hz - low_hz, greater, out=index, where=greater > 0)
         p = welch_p_values(values[:, high], values[:, ~high])
-        p_rank = kruskal_wallis_p_values(values, high)
     columns = {
         "n_high": np.count_nonzero(high),
         "n_low": np.count_nonzero(~high),
         "high_rate_hz": high_hz,
         "low_rate_hz": low_hz,
         "modulation_index": index,
-        "p_value": p,
-        "q_value": benjamini_hochberg(p),
-        "p_rank_sum": p_rank,
-        "q_rank_sum": benjamini_hochberg(p_rank),
+        "allensdk_p_value": p,
     }
     return pd.DataFrame(columns)
 
@@ -269,96 +286,143 @@ def welch_p_values(first: NDArray[np.int32], second: NDArray[np.int32]) -> Float
     return p
 
 
-def state_correlation(counts: ArrayLike, state: ArrayLike, min_shift: int = 10) -> pd.DataFrame:
-    """Correlate the spike counts of every unit with a state.
+def state_correlation(counts: ArrayLike, state: ArrayLike, used: ArrayLike | None = None) -> pd.DataFrame:
+    """Correlate the spike counts of every unit with a state, within one block.
 
     Parameters
     ----------
-    counts : (n_units, n_bins) spikes.
-    state : (n_bins,) finite numbers.
-    min_shift : minimum shift in the null distribution, in bins; 1 or more.
+    counts : (n_units, n_bins) spikes in successive bins.
+    state : (n_bins,) numbers; not finite where the state is unknown.
+    used : (n_bins,) False for bins whose spikes are left out; all are used if None.
 
     Returns
     -------
     DataFrame
-        One row per unit: n_bins, pearson_r, spearman_r, p_correlation (of spearman_r, two-sided) and
-        q_correlation (over units). NaN where counts or state do not vary; p and q also with too few bins for
-        a shift.
-
-    Notes
-    -----
-    Firing and state are autocorrelated, so slow drifts correlate by chance far more often than a test of
-    independent bins allows for (Harris 2020, "Nonsense correlations in neuroscience"). The p-value is
-    therefore the fraction of circular shifts of the state against the spikes, including no shift, with a
-    correlation at least as strong.
+        One row per unit: n_bins (that are used, and whose state is known), n_shifts (to either side; 0
+        without a test), spearman_r, p_shift (of the correlation, two-sided, see `linear_shift_p_values`) and
+        q_shift (over units). NaN where counts or state do not vary; p and q also with fewer than
+        `MIN_SHIFTS` shifts.
     """
-    values, x = np.asarray(counts), np.asarray(state, dtype=np.float64)
-    if values.ndim != 2 or x.shape != values.shape[1:] or not np.isfinite(x).all():
+    from scipy.stats import rankdata  # the import takes half a second
+
+    values, y = np.asarray(counts), np.asarray(state, dtype=np.float64)
+    is_used = np.ones(y.shape, np.bool_) if used is None else np.asarray(used, dtype=np.bool_)
+    if values.ndim != 2 or not y.shape == is_used.shape == values.shape[1:]:
         raise ValueError(
-            f"counts must be (n_units, n_bins), state (n_bins,) finite: got {values.shape}, {x.shape}."
+            "counts must be (n_units, n_bins), state and used (n_bins,): got "
+            f"{values.shape}, {y.shape}, {is_used.shape}."
         )
-    if min_shift < 1:
-        raise ValueError(f"min_shift must be 1 or more bins, got {min_shift}.")
-    results = np.full((values.shape[0], 3), np.nan)
-    if x.size:
-        trace = _Trace.of(x)
-        for row, unit in enumerate(values):
-            results[row] = _correlations(unit, trace, min_shift)
+    is_known = np.isfinite(y)
+    both = is_used & is_known
+    n_shifts = int(SHIFTED_SHARE * y.size)
+    r = _correlations(_ranks(values[:, both]), np.asarray(rankdata(y[both])))
+    trace, ranks = np.full(y.size, np.nan), np.full(values.shape, np.nan)
+    trace[is_known], ranks[:, is_used] = rankdata(y[is_known]), _ranks(values[:, is_used])
+    p = linear_shift_p_values(ranks, trace, n_shifts)
+    is_tested = np.isfinite(p).any()
+    p[np.isnan(r)] = np.nan
     columns = {
-        "n_bins": x.size,
-        "pearson_r": results[:, 0],
-        "spearman_r": results[:, 1],
-        "p_correlation": results[:, 2],
-        "q_correlation": benjamini_hochberg(results[:, 2]),
+        "n_bins": np.count_nonzero(both),
+        "n_shifts": n_shifts if is_tested else 0,
+        "spearman_r": r,
+        "p_shift": p,
+        "q_shift": benjamini_hochberg(p),
     }
     return pd.DataFrame(columns)
 
 
-@dataclass(frozen=True)
-class _Trace:
-    """A state, prepared for correlation with many units."""
+def _ranks(counts: NDArray[np.int64]) -> Floats:
+    """Return the ranks within each row, ties the mean of theirs; a look-up table is faster than sorting."""
+    ranks = np.empty(counts.shape)
+    for row, unit in enumerate(counts):
+        ties = np.bincount(unit)
+        ranks[row] = (np.cumsum(ties) - (ties - 1) / 2)[unit]
+    return ranks
 
-    deviation: Floats  # (n_bins,) from the mean
-    ranks: Floats  # (n_bins,) less their mean
-    spectrum: NDArray[
-        np.complex128
-    ]  # of the ranks, repeated once and padded to a length that is fast to transform
-    padded: int
+
+def _correlations(values: Floats, trace: Floats) -> Floats:
+    """Return (n_units,) Pearson's r; NaN where either is constant."""
+    n = max(trace.size, 1)
+    x, y = values - values.sum(axis=1, keepdims=True) / n, trace - trace.sum() / n
+    size = np.sqrt((x**2).sum(axis=1) * (y @ y))
+    r = np.divide(x @ y, size, out=np.full(size.shape, np.nan), where=size > _ROUNDING)
+    return np.asarray(np.clip(r, -1, 1))
+
+
+def linear_shift_p_values(values: ArrayLike, trace: ArrayLike, n_shifts: int) -> Floats:
+    """Test by shifting in time whether signals correlate with a trace, both of which change slowly.
+
+    Parameters
+    ----------
+    values : (n_units, n_bins) NaN in bins to leave out, which must be the same for all units.
+    trace : (n_bins,) NaN where it is unknown.
+    n_shifts : N, in bins.
+
+    Returns
+    -------
+    (n_units,) p-values; NaN for N below `MIN_SHIFTS`, and where too few bins are known.
+
+    Notes
+    -----
+    N bins are cut off both ends of the trace, and what is left is shifted along the signal by -N to N bins.
+    If m of the 2 N + 1 absolute correlations, that without shift included, are as great as that without
+    shift, then p = m / (N + 1), at most 1 (Harris 2020, "Nonsense correlations in neuroscience"). For a
+    stationary signal or trace, p is at most alpha with a probability of at most alpha, however slowly both
+    change: of any N + 1 successive shifts, at most m are among the m greatest of the 2 N + 1 around each.
+    Unlike circular shifts, these join no end to a beginning, where a trend would make a jump.
+    """
+    signals, y = np.asarray(values, dtype=np.float64), np.asarray(trace, dtype=np.float64)
+    p = np.full(signals.shape[0], np.nan)
+    inner = y[n_shifts : y.size - n_shifts]
+    if n_shifts < MIN_SHIFTS or not len(signals) or not np.isfinite(inner).any():
+        return p
+    stretches = _Stretches.of(inner, np.isfinite(signals[0]))
+    if stretches.n.min() < MIN_SHIFTS:
+        return p
+    for row, signal in enumerate(signals):
+        strength = np.abs(stretches.correlations(signal))
+        m = np.count_nonzero(strength >= strength[n_shifts] - _ROUNDING)
+        p[row] = min(m / (n_shifts + 1), 1.0)
+    return p
+
+
+@dataclass(frozen=True)
+class _Stretches:
+    """A trace, prepared for correlation with all stretches of its length of longer signals."""
+
+    used: Booleans  # (n_signal,) bins of the signals
+    n: Floats  # (n_stretches,) bins that both have
+    total: Floats  # (n_stretches,) sum over them of the trace, less its mean
+    variation: Floats  # (n_stretches,) sum over them of its squared deviations; 0 where it is constant
+    spectra: NDArray[np.complex128]  # of where the trace is known, and of the trace
 
     @classmethod
-    def of(cls, state: Floats) -> _Trace:
-        from scipy.stats import rankdata  # the import takes half a second
+    def of(cls, trace: Floats, used: Booleans) -> _Stretches:
+        known = np.isfinite(trace)
+        y = np.where(known, trace - np.mean(trace, where=known), 0.0)
+        spectra = cls._spectrum(np.stack([known, y, y**2]), used.size).conj()
+        n, total, squares = cls._sums(cls._spectrum(used, used.size) * spectra, used.size, trace.size)
+        n = np.rint(n)
+        variation = squares - total**2 / np.maximum(n, 1)
+        return cls(used, n, total, np.where(variation > _ROUNDING * (y @ y), variation, 0.0), spectra[:2])
 
-        ranks = rankdata(state) - (state.size + 1) / 2
-        padded = int(scipy.fft.next_fast_len(2 * state.size, real=True))
-        return cls(state - state.mean(), ranks, scipy.fft.rfft(np.tile(ranks, 2), padded), padded)
+    @staticmethod
+    def _spectrum(signal: NDArray[Any], n_signal: int) -> NDArray[np.complex128]:
+        padded = scipy.fft.next_fast_len(n_signal, real=True)
+        return np.asarray(scipy.fft.rfft(signal.astype(np.float64), padded))
 
-    def shifted_products(self, values: Floats) -> Floats:
-        """Return (n_bins,) the sums over bins of values times ranks shifted circularly by 0, 1, ... bins."""
-        spectrum = scipy.fft.rfft(values, self.padded).conj() * self.spectrum
-        return np.asarray(scipy.fft.irfft(spectrum, self.padded)[: values.size])
+    @staticmethod
+    def _sums(spectra: NDArray[np.complex128], n_signal: int, n_trace: int) -> Floats:
+        padded = scipy.fft.next_fast_len(n_signal, real=True)
+        return np.asarray(scipy.fft.irfft(spectra, padded)[..., : n_signal - n_trace + 1])
 
-
-def _correlations(counts: NDArray[np.int64], trace: _Trace, min_shift: int) -> tuple[float, float, float]:
-    """Return Pearson's and Spearman's r of one unit, and the p-value of the latter."""
-    # Counts take few different values, so a look-up table of ranks is faster than sorting.
-    ties = np.bincount(counts)
-    ranks = (np.cumsum(ties) - (ties - 1) / 2)[counts] - (counts.size + 1) / 2
-    spearman = _correlation(ranks, trace.ranks)
-    p = np.nan if np.isnan(spearman) else _shifted_p_value(trace.shifted_products(ranks), min_shift)
-    return _correlation(counts - counts.mean(), trace.deviation), spearman, p
-
-
-def _correlation(first: Floats, second: Floats) -> float:
-    """Return Pearson's r, given deviations from the mean; NaN where either is constant."""
-    size = np.sqrt((first @ first) * (second @ second))
-    return float(np.clip(first @ second / size, -1, 1)) if size > _ROUNDING else np.nan
-
-
-def _shifted_p_value(products: Floats, min_shift: int) -> float:
-    """Return the fraction of circular shifts, including 0, with a correlation at least as strong."""
-    strength, n = np.abs(products), products.size
-    if n < 2 * min_shift:
-        return np.nan
-    others = strength[min_shift : n - min_shift + 1]
-    return float((1 + np.count_nonzero(others >= strength[0] * (1 - _ROUNDING))) / (1 + others.size))
+    def correlations(self, signal: Floats) -> Floats:
+        """Return (n_stretches,) Pearson's r; 0 where either is constant."""
+        x = np.where(self.used, signal - np.mean(signal, where=self.used), 0.0)
+        once, squared = self._spectrum(np.stack([x, x**2]), x.size)
+        products = np.stack([once * self.spectra[0], squared * self.spectra[0], once * self.spectra[1]])
+        total, squares, product = self._sums(products, x.size, x.size - self.n.size + 1)
+        x_variation = squares - total**2 / self.n
+        size = np.where(x_variation > _ROUNDING * (x @ x), x_variation, 0.0) * self.variation
+        covariation = product - total * self.total / self.n
+        return np.asarray(np.divide(covariation, np.sqrt(size), out=np.zeros(size.shape), where=size > 0))

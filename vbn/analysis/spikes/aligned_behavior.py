@@ -3,7 +3,7 @@
 Sampled traces (running speed, pupil) are interpolated linearly to the bin centres, event by event; licks are
 counted in bins, as spikes are. A trace is NaN before its first and after its last sample; NaN is ignored in
 the mean. This follows the AllenSDK tutorial ``visual_behavior_neuropixels_quickstart``, whose pupil trace
-also leaves out likely blinks and interpolates over the gaps.
+also leaves out likely blinks and interpolates over the gaps; here, gaps longer than `MAX_GAP_S` are missing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,12 @@ from numpy.typing import ArrayLike
 
 from vbn.analysis.spikes.psth import TimeAxis, count_spikes, psth
 from vbn.analysis.spikes.trains import Floats, checked_events
+
+MAX_GAP_S = 0.5
+"""Longest gap between samples that is interpolated: a blink, not a lost pupil.
+
+The default of the toolbox PuPl (Kinley & Levy 2022, ``interpeyedata``: 500 ms); Murphy et al. 2014 take 1 s.
+"""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def align_behavior(
     lick_times : (n_licks,) seconds, in any order; may be empty.
     pupil : times (n_frames,) in seconds, ascending, area (n_frames,) in pixels squared, horizontal centre
         (n_frames,) in pixels, and likely_blink (n_frames,); None without eye tracking. Frames with a likely
-        blink or NaN are dropped and interpolated over.
+        blink or NaN are dropped, and gaps of up to `MAX_GAP_S` interpolated.
 
     Returns
     -------
@@ -103,7 +109,8 @@ def align_trace(
     event_times : (n_events,) seconds.
     axis : the bins, at whose centres the trace is sampled.
     times : (n_samples,) seconds, ascending.
-    values : (n_samples,) the trace; non-finite samples are dropped and interpolated over.
+    values : (n_samples,) the trace; non-finite samples are dropped, and gaps of up to `MAX_GAP_S`
+        interpolated.
 
     Returns
     -------
@@ -119,10 +126,13 @@ def align_trace(
 
 
 def _interpolate(times: Floats, values: Floats, new_times: Floats) -> Floats:
-    """Interpolate linearly; NaN outside the samples."""
+    """Interpolate linearly; NaN outside the samples, and in gaps longer than `MAX_GAP_S`."""
     if times.size == 0:
         return np.full(new_times.shape, np.nan)
-    return np.asarray(np.interp(new_times, times, values, left=np.nan, right=np.nan))
+    after = np.searchsorted(times, new_times).clip(0, times.size - 1)
+    gap = np.where(times[after] == new_times, 0.0, times[after] - times[(after - 1).clip(0)])
+    found = np.interp(new_times, times, values, left=np.nan, right=np.nan)
+    return np.where(gap <= MAX_GAP_S + 1e-9, found, np.nan)
 
 
 def _mean_and_sem(values: Floats) -> tuple[Floats, Floats]:

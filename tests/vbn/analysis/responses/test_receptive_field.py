@@ -15,6 +15,7 @@ from vbn.analysis.responses.receptive_field import (
     chi_square_p_values,
     receptive_field,
 )
+from vbn.analysis.statistics import benjamini_hochberg
 
 GRID = np.arange(-40.0, 50.0, 10.0)
 DURATION_S = 0.25
@@ -54,7 +55,8 @@ def test_a_field_is_found_where_it_is_in_both_frames(x0, y0):
     row = fields.iloc[0]
     assert row["is_significant"]
     assert row["p_is_upper_bound"]
-    assert row["p_value"] == 1 / 1000
+    assert row["p_value"] == 1 / 10_001
+    assert row["n_shuffles"] == 10_000
     assert abs(row["peak_x_deg"] - x0) <= 10
     assert abs(row["peak_y_deg"] - y0) <= 10
     assert abs(row["center_x_deg"] - x0) <= 6
@@ -113,8 +115,8 @@ def chi_square_by_loop(counts, category, rng, n_shuffles):
         expected = {c: values.mean() * np.sum(category == c) for c in set(category)}
         return sum((values[category == c].sum() - e) ** 2 / e for c, e in expected.items() if e > 0)
 
-    found = chi_square(counts)
-    return np.mean([found < chi_square(rng.choice(counts, size=counts.size)) for _ in range(n_shuffles)])
+    found = chi_square(counts) - 1e-9
+    return np.mean([found <= chi_square(rng.choice(counts, size=counts.size)) for _ in range(n_shuffles)])
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -125,7 +127,7 @@ def test_p_agrees_with_shuffles_one_by_one(seed):
     category = rng.permutation(np.repeat(np.arange(n_categories), rng.integers(1, 8, size=n_categories)))
     counts = rng.poisson(rng.uniform(0.1, 2), size=category.size)
     counts[0] += 1
-    ours = chi_square_p_values(counts[np.newaxis], category, np.random.default_rng(1), 2000)[0]
+    ours = chi_square_p_values(counts[np.newaxis], category, np.random.default_rng(1), 2000, 2000)[0][0]
     theirs = chi_square_by_loop(counts, category, np.random.default_rng(2), 2000)
     error = np.sqrt(max(theirs * (1 - theirs), 0.002) * 2 / 2000)
     assert abs(ours - theirs) < 4 * error
@@ -135,7 +137,7 @@ def test_untuned_units_are_not_significant_more_often_than_they_should():
     """With two presentations per position the published resampling is conservative: some 3 % below 0.05."""
     rng = np.random.default_rng(0)
     counts = rng.poisson(0.8, size=(400, 162))
-    p = chi_square_p_values(counts, np.repeat(np.arange(81), 2), rng, 500)
+    p, _ = chi_square_p_values(counts, np.repeat(np.arange(81), 2), rng, 500, 5000)
     assert 0.005 < np.mean(p < 0.05) < 0.06
     assert np.mean(p) == pytest.approx(0.5, abs=0.06)
 
@@ -144,13 +146,41 @@ def test_untuned_units_are_not_significant_more_often_than_they_should():
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=30), st.integers(0, 99))
 def test_p_does_not_depend_on_other_units_or_the_order_of_presentations(sweeps, seed):
     counts, category = (np.array(part) for part in zip(*sweeps, strict=True))
-    alone = chi_square_p_values(counts[np.newaxis], category, np.random.default_rng(seed), 50)
+    alone = chi_square_p_values(counts[np.newaxis], category, np.random.default_rng(seed), 50, 500)
     both = chi_square_p_values(
-        np.array([counts * 0, counts])[:, ::-1], category[::-1], np.random.default_rng(seed), 50
+        np.array([counts * 0, counts])[:, ::-1], category[::-1], np.random.default_rng(seed), 50, 500
     )
-    assert np.isnan(both[0])
-    assert both[1:] == pytest.approx(alone, nan_ok=True)
-    assert np.isnan(alone[0]) or 0 <= alone[0] <= 1
+    assert both[0][0] == 1  # silent
+    assert (both[0][1], both[1][1]) == (alone[0][0], alone[1][0])
+    assert 0 < alone[0][0] <= 1
+
+
+def test_few_fields_among_many_units_are_found():
+    """Six of 600: with a thousand shuffles for each, no q could be below .08."""
+    rng, category = np.random.default_rng(0), np.repeat(np.arange(81), 10)
+    counts = rng.poisson(0.5, size=(600, 810))
+    counts[:6] += rng.poisson(2.0 * (category < 4), size=(6, 810))
+    p, n = chi_square_p_values(counts, category, np.random.default_rng(1), 1000, 10_000)
+    assert (benjamini_hochberg(p)[:6] <= 0.02).all()
+    assert set(p[:6]) == {1 / 10_001}
+    assert np.mean(p[6:] <= 0.05) <= 0.07
+    assert (n[p > 0.012] == 1000).all()
+    old, n = chi_square_p_values(counts, category, np.random.default_rng(1), 1000, 1000)
+    assert (benjamini_hochberg(old)[:6] > 0.08).all()
+    assert set(n) == {1000}
+    many = p > 0.012
+    assert old[many].tolist() == p[many].tolist()
+
+
+def test_a_p_value_is_as_precise_as_ten_shuffles_make_it():
+    """Units near .001: a thousand shuffles would tell 0 from .003; ten thousand agree with as many others."""
+    rng, category = np.random.default_rng(3), np.repeat(np.arange(9), 20)
+    counts = rng.poisson(1.0 + 0.75 * (category == 0), size=(200, 180))
+    one, n = chi_square_p_values(counts, category, np.random.default_rng(1), 1000, 100_000)
+    other, _ = chi_square_p_values(counts, category, np.random.default_rng(2), 100_000, 100_000)
+    assert set(n) >= {1000, 10_000}
+    error = np.sqrt(other / n + other / 100_000)
+    assert (np.abs(one - other) < 5 * error + 2 / n).all()
 
 
 def test_equal_seeds_give_equal_results_and_a_generator_is_a_seed():
@@ -194,7 +224,9 @@ def test_silent_and_rare_units_have_no_field():
     numbers = ["p_value", "q_value", "peak_x_deg", "peak_rate_hz", "center_x_deg", "azimuth_deg", "area_deg2"]
     assert fields.loc[:1, numbers].isna().all(axis=None)
     assert fields.loc[2, ["p_value", "peak_x_deg", "peak_rate_hz"]].notna().all()
-    assert not fields.loc[:1, ["is_significant", "p_is_upper_bound", "is_inverted"]].any(axis=None)
+    assert fields.loc[:1, ["is_significant", "p_is_upper_bound", "is_inverted"]].isna().all(axis=None)
+    assert fields.loc[2, ["is_significant", "p_is_upper_bound", "is_inverted"]].notna().all()
+    assert fields["n_shuffles"].tolist() == [0, 0, 1000]
     assert fields["is_on_screen"][:2].isna().all()
     assert counts[1].sum() == 9
 
@@ -236,5 +268,7 @@ def test_parameters_survive_json_and_refuse_nonsense():
         ReceptiveFieldParameters(positions_deg=(0.0, 10.0, 30.0))
     with pytest.raises(ValueError, match="n_shuffles"):
         ReceptiveFieldParameters(n_shuffles=0)
+    with pytest.raises(ValueError, match="max_shuffles"):
+        ReceptiveFieldParameters(max_shuffles=0)
     with pytest.raises(ValueError, match="positive"):
         ReceptiveFieldParameters(max_p_value=0.0)

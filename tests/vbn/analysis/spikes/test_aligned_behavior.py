@@ -48,6 +48,22 @@ def test_blinks_and_missing_fits_are_interpolated_over():
     np.testing.assert_allclose(aligned.pupil_area_sem, 0.5)
 
 
+def test_a_pupil_that_is_lost_is_missing_not_interpolated():
+    """A jump by 1000 in ten minutes without a pupil: no event has half of it, the mean is of the others."""
+    times = np.arange(0, 700, 0.1)
+    area = np.where(times < 50, 100.0, 1100.0)
+    blink = (times > 20) & (times < 620)
+    pupil = (times, area, area, blink)
+    lost = align([300.0], pupil=pupil)
+    assert np.isnan(lost.pupil_area).all()
+    assert np.isnan(lost.pupil_x).all()
+    both = align([10.0, 300.0, 400.0, 650.0], pupil=pupil)
+    np.testing.assert_allclose(both.pupil_area, 600)
+    edge = align([20.0], pupil=pupil)  # seen until 20
+    np.testing.assert_allclose(edge.pupil_area[:2], 100)
+    assert np.isnan(edge.pupil_area[2:]).all()
+
+
 def test_without_eye_tracking_the_pupil_is_none():
     aligned = align([5.0])
     assert aligned.pupil_area is aligned.pupil_area_sem is aligned.pupil_x is aligned.pupil_x_sem is None

@@ -1,0 +1,80 @@
+"""Change 9 of the layout: running and pupil are tested within blocks, fields by enough shuffles."""
+
+from __future__ import annotations
+
+from schemas.deploy.stored_table import FLAG, FLOAT, INTEGER, ColumnType, StoredTable
+from schemas.server.connection import Database
+
+
+def correlate_states_within_blocks(database: Database) -> None:
+    """Give running and pupil a correlation and a test for each block; take away the p-values before.
+
+    Welch's t-test gets AllenSDK's name. What took successive flashes for independent, or joined blocks, goes.
+    """
+    for prefix, trace in (("running", "speed"), ("pupil", "area")):
+        units = StoredTable(database, "responses", f"__{prefix}_modulation__unit")
+        units.rename(f"{prefix}_p_value", f"{prefix}_allensdk_p_value")
+        old = (
+            "q_value",
+            "p_rank_sum",
+            "q_rank_sum",
+            "pearson_r",
+            "spearman_r",
+            "p_correlation",
+            "q_correlation",
+        )
+        units.drop(*(f"{prefix}_{name}" for name in old))
+        described = {"allensdk_p_value": "(1) t-test of Welch of the two; invalid if firing drifts"}
+        counts: dict[str, str] = {}
+        for block, where in (("active", "task"), ("passive", "replay")):
+            described |= {
+                f"spearman_r_{block}": f"(1) rank correlation of rate and {trace} in the {where}",
+                f"p_shift_{block}": "(1) test of it against shifts in time",
+                f"q_shift_{block}": "(1) the same, adjusted over the units of the session",
+            }
+            counts |= {
+                f"n_{prefix}_bins_{block}": f"bins of the {where} that were correlated",
+                f"n_{prefix}_shifts_{block}": "shifts to either side, 0 if too few for a test",
+            }
+        _add_columns(units, f"{prefix}_modulation_index", FLOAT, _prefixed(prefix, described))
+        sessions = StoredTable(database, "responses", f"__{prefix}_modulation")
+        sessions.drop(f"n_{prefix}_bins")
+        _add_columns(sessions, f"n_{prefix}_low", INTEGER, counts)
+    sets = StoredTable(database, "responses", "#state_modulation_params")
+    sets.change_content(
+        "state_modulation_params",
+        "state_modulation_content",
+        lambda content: content.pop("min_shift_s", None),
+    )
+    _shuffle_strong_fields_more_often(database)
+
+
+def _shuffle_strong_fields_more_often(database: Database) -> None:
+    units = StoredTable(database, "responses", "__receptive_field__unit")
+    described = {"n_field_shuffles": "shuffles of the unit, NULL before method version 2"}
+    _add_columns(units, "n_field_spikes", INTEGER, described)
+    units.describe("field_p_value", FLOAT, "(1) share of shuffles with as great a chi-square, never 0")
+    for name, comment in (
+        ("p_is_upper_bound", "whether no shuffle had, NULL if not tested"),
+        ("is_significant", "whether the p-value is below the threshold, NULL if not tested"),
+        ("is_inverted", "whether the unit is suppressed in its field, NULL without a map"),
+    ):
+        units.allow_null(f"field_{name}", FLAG, comment)
+    sets = StoredTable(database, "responses", "#receptive_field_params")
+    sets.change_content(
+        "receptive_field_params",
+        "receptive_field_content",
+        lambda content: content.setdefault("max_shuffles", 10_000),
+    )
+
+
+def _prefixed(prefix: str, described: dict[str, str]) -> dict[str, str]:
+    return {f"{prefix}_{name}": comment for name, comment in described.items()}
+
+
+def _add_columns(table: StoredTable, after: str, kind: ColumnType, described: dict[str, str]) -> None:
+    """Add columns, one after the other, with their comments; those that exist are only described."""
+    for name, comment in described.items():
+        table.add(name, kind, after)
+        table.describe(name, kind, comment)
+        after = name
