@@ -14,7 +14,10 @@ import logging
 import os
 import sys
 import traceback
+import warnings
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -23,9 +26,9 @@ from populate.output.terminal import visible_output
 from vbn.errors import VbnError
 
 COMMANDS = (
-    "admin", "backup", "calibrate", "catalogue", "checksum", "delete", "deletions", "demo", "deploy",
-    "doctor", "down", "errors", "explain", "export", "gc", "issues", "optotagging", "params", "plot",
-    "populate", "query", "recompute", "register", "release", "relocate", "restore", "retry", "roots",
+    "admin", "backup", "calibrate", "catalogue", "checksum", "control", "delete", "deletions", "demo",
+    "deploy", "doctor", "down", "errors", "explain", "export", "gc", "issues", "optotagging", "params",
+    "plot", "populate", "query", "recompute", "register", "release", "relocate", "restore", "retry", "roots",
     "serve", "sessions", "stale", "status", "synthetic", "verify", "worker",
 )  # fmt: skip
 
@@ -66,10 +69,23 @@ def main(arguments: list[str] | None = None) -> None:
     _collect_garbage_less_often()
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        with visible_output():
+        with visible_output(), warnings.catch_warnings():
+            warnings.showwarning = _shown(warnings.showwarning)
             _run(arguments, debug="--debug" in arguments)
     finally:
         _discard_unwritten_output()
+
+
+def _shown(others: Callable[..., None]) -> Callable[..., None]:
+    """Return a function that prints our own warnings as messages, and others as ``others`` does."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+        if category.__module__.startswith("schemas."):
+            click.echo(f"vbn: {message}", err=True)
+        else:
+            others(message, category, *place, **options)
+
+    return show
 
 
 def _run(arguments: list[str], *, debug: bool) -> None:

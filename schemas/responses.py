@@ -319,6 +319,7 @@ class FlashResponseParams(ParameterTable):
 class FlashResponse(UnitMeasurement):
     """The responses of all units of one session to full-field flashes."""
 
+    method_version = 2  # without flashes nothing is said of responses
     prefix = "flash"
     parameter_table = FlashResponseParams
     definition = f"""
@@ -354,7 +355,7 @@ class FlashResponse(UnitMeasurement):
         flash_on_off_ratio=null : float64  # (1) evoked rate of white over that of black
         flash_on_off_index=null : float64  # (1) difference of the two over their sum
         flash_preferred_color=null : float64  # (1) 1 white, -1 black, NULL where equal
-        flash_is_responsive : bool  # whether q of either is at most the threshold
+        flash_is_responsive=null : bool  # whether q of either is at most the threshold, NULL without flashes
         """
 
     @staticmethod

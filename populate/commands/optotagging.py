@@ -2,6 +2,8 @@
 
 import click
 
+from populate.commands.query import ALLOW_MIXED, printing_warnings
+
 
 @click.group("optotagging")
 def command() -> None:
@@ -10,8 +12,9 @@ def command() -> None:
 
 @command.command("report")
 @click.option("--method", "methods", multiple=True, help="Only this method; may be repeated.")
+@ALLOW_MIXED
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def report(methods: tuple[str, ...], as_json: bool) -> None:
+def report(methods: tuple[str, ...], allow_mixed: bool, as_json: bool) -> None:
     """Show the share of tagged units by Cre line and method; in wild types it is the false-positive rate.
 
     \b
@@ -27,7 +30,8 @@ def report(methods: tuple[str, ...], as_json: bool) -> None:
     from populate.output.terminal import console, plain
 
     schemas.connect()
-    shares = shares_by_line(methods)
+    with printing_warnings():
+        shares = shares_by_line(methods, allow_mixed=allow_mixed)
     if as_json:
         click.echo(json.dumps(shares.to_dict("records"), indent=2))
         return

@@ -59,6 +59,9 @@ _OUTPUT = _options(
     ),
     click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write."),
 )
+ALLOW_MIXED = click.option(
+    "--allow-mixed", is_flag=True, help="Include results of earlier methods, which vbn recompute replaces."
+)
 _BLOCK = click.option("--block", help="active (the task) or passive (its replay).")
 _MISSING = click.option(
     "--missing",
@@ -152,8 +155,11 @@ def query_units(**options: Any) -> None:
     show_default=True,
     help="Adjust q-values over the chosen units of a session, or over all of them.",
 )
+@ALLOW_MIXED
 @_OUTPUT
-def query_responses(table: tuple[str, ...], missing: str, q_over: str, **options: Any) -> None:
+def query_responses(
+    table: tuple[str, ...], missing: str, q_over: str, allow_mixed: bool, **options: Any
+) -> None:
     """One row per unit with its metrics, labels and responses.
 
     \b
@@ -163,7 +169,12 @@ def query_responses(table: tuple[str, ...], missing: str, q_over: str, **options
     method = options["optotag_method"]
     _answer(
         lambda queries: queries.responses_table(
-            _units(queries, options), table or None, optotag_method=method, missing=missing, q_over=q_over
+            _units(queries, options),
+            table or None,
+            optotag_method=method,
+            missing=missing,
+            q_over=q_over,
+            allow_mixed=allow_mixed,
         ),
         options,
         "unit_id session_id structure_acronym cell_class optotag_label change_modulation_active "
@@ -175,8 +186,9 @@ def query_responses(table: tuple[str, ...], missing: str, q_over: str, **options
 @click.option("--alignment", default="change_active", show_default=True, help="vbn params list Alignment.")
 @_OF_UNITS
 @_MISSING
+@ALLOW_MIXED
 @_OUTPUT
-def query_psth(alignment: str, missing: str, **options: Any) -> None:
+def query_psth(alignment: str, missing: str, allow_mixed: bool, **options: Any) -> None:
     """Mean responses, one row per unit and one column per bin: rate_ and its center in seconds.
 
     \b
@@ -186,9 +198,8 @@ def query_psth(alignment: str, missing: str, **options: Any) -> None:
 
     def query(queries: Any) -> pd.DataFrame:
         method = options["optotag_method"]
-        matrix = queries.psth_matrix(
-            _units(queries, options), alignment, optotag_method=method, missing=missing
-        )
+        chosen = {"optotag_method": method, "missing": missing, "allow_mixed": allow_mixed}
+        matrix = queries.psth_matrix(_units(queries, options), alignment, **chosen)
         import pandas as pd
 
         names = [f"rate_{time:.6g}" for time in matrix["time"].to_numpy()]
@@ -223,8 +234,9 @@ def query_spikes(**options: Any) -> None:
 
 @command.command("trials")
 @_OF_SESSIONS
+@ALLOW_MIXED
 @_OUTPUT
-def query_trials(**options: Any) -> None:
+def query_trials(allow_mixed: bool, **options: Any) -> None:
     """One row per trial with its session, outcome, latency and the behavior around it.
 
     \b
@@ -232,7 +244,7 @@ def query_trials(**options: Any) -> None:
       vbn query trials --experience Novel --out trials.csv
     """
     _answer(
-        lambda queries: queries.trial_table(_sessions(queries, options)),
+        lambda queries: queries.trial_table(_sessions(queries, options), allow_mixed=allow_mixed),
         options,
         "session_id trial_id trial_start_time change_image_name go catch hit false_alarm aborted "
         "latency_from_flash rolling_dprime is_engaged",
@@ -403,7 +415,7 @@ def _answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown
     kind, out, limit = format_for(options["kind"], options["out"]), options["out"], options["limit"]
     names = [name.strip() for name in (options["columns"] or "").split(",") if name.strip()]
     schemas.connect()
-    with printing_incomplete_warnings():
+    with printing_warnings():
         frame = query(queries)
     if not names and kind == "table":
         names = [name for name in shown.split() if name in frame]
@@ -418,14 +430,15 @@ def _answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown
 
 
 @contextlib.contextmanager
-def printing_incomplete_warnings() -> Iterator[None]:
+def printing_warnings() -> Iterator[None]:
     """Print the warnings of queries as messages of the command."""
     import warnings
 
     from schemas import queries
 
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", queries.IncompleteWarning)
+        for category in (queries.IncompleteWarning, queries.EarlierMethodWarning):
+            warnings.simplefilter("always", category)
         yield
-    for warning in caught:
-        click.echo(f"vbn: {warning.message}", err=True)
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        click.echo(f"vbn: {message}", err=True)

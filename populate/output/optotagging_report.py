@@ -7,26 +7,31 @@ from collections.abc import Sequence
 import pandas as pd
 
 from schemas import optotagging, session
+from schemas.queries.methods import require_present_methods
 from vbn.analysis.optotagging import tagged_shares
 from vbn.errors import NotFoundError
 
 COLUMNS = ["optotag_method", "session_id", "genotype", "optotag_passes"]
 
 
-def shares_by_line(methods: Sequence[str] = ()) -> pd.DataFrame:
+def shares_by_line(methods: Sequence[str] = (), *, allow_mixed: bool = False) -> pd.DataFrame:
     """Return one row per method and line; see `vbn.analysis.optotagging.tagged_shares`.
 
-    Sessions without a laser table, and units without enough evidence, are left out: none could pass.
+    Sessions without a laser table, and units without enough evidence, are left out: none could pass. With
+    ``allow_mixed`` labels that an earlier method gave are included.
 
     Raises
     ------
     NotFoundError
         If a method does not exist.
+    ConflictError
+        If some labels were computed by an earlier method.
     """
     known = [str(name) for name in optotagging.OptotagMethod.to_arrays("optotag_method")]
     if unknown := sorted(set(methods) - set(known)):
         raise NotFoundError(f"No such method: {', '.join(unknown)}. There are: {', '.join(known)}.")
     wanted = [{"optotag_method": name} for name in methods or known]
+    require_present_methods({optotagging.OptotagLabel: {}}, wanted, allow_mixed=allow_mixed)
     measured = optotagging.Optotagging & {"optotag_outcome": "measured"}
     units = (optotagging.OptotagLabel.Unit & measured & wanted).proj("optotag_passes")
     rows = (units * session.Mouse.proj("genotype")).proj("genotype", "optotag_passes").to_dicts()

@@ -12,8 +12,11 @@ from populate.output.listing import SEVERITIES, list_issues
 from populate.output.optotagging_report import shares_by_line
 from populate.work.status import imported_counts, job_errors, table_status
 from schemas import ecephys, performance, queries, selection, session
+from schemas.bases.provenance import MadeWith
+from schemas.bases.registry import tables
 from schemas.figures import session_key
 from schemas.queries.checks import choices
+from schemas.queries.methods import earlier_methods, in_words
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.errors import NotFoundError, SettingError
@@ -50,6 +53,12 @@ def number_in(query: Query, name: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise SettingError(f"In the address, '{name}' must be a number, not '{text[:60]}'.")
     return int(text)
+
+
+def notice() -> str:
+    """Return what to say of results that the present methods did not compute; empty if there are none."""
+    found = earlier_methods({cls: {} for cls in tables(MadeWith)})
+    return in_words(found) if found else ""
 
 
 def status() -> dict[str, Any]:
@@ -149,7 +158,7 @@ def units_frame(session_id: int, criteria: str, structure: str | None = None) ->
     units = queries.units(session_id=session_id, criteria=criteria, structure=structure)
     if not units:
         return pd.DataFrame(columns=UNIT_COLUMNS)
-    frame = queries.responses_table(units, ["CellClass"], missing="nan")[UNIT_COLUMNS]
+    frame = queries.responses_table(units, ["CellClass"], missing="nan", allow_mixed=True)[UNIT_COLUMNS]
     return frame.sort_values(
         ["structure_acronym", "probe_name", "probe_vertical_position"],
         ascending=[True, True, False],
@@ -170,7 +179,7 @@ def session_of_unit(unit_id: int) -> int:
 
 def optotagging_control() -> list[dict[str, Any]]:
     """Return how many units pass the default labeling method, by Cre line."""
-    return records(shares_by_line([DEFAULT_METHOD]))
+    return records(shares_by_line([DEFAULT_METHOD], allow_mixed=True))
 
 
 def experience_levels() -> list[str]:

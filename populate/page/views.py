@@ -131,7 +131,9 @@ def _with_placeholder(browser: BrowserView, view: View, query: dict[str, str]) -
     async def parts() -> AsyncIterator[Any]:
         yield html("waiting.html", text="Querying the database ...")
         try:
-            yield pn.Column(*await view(browser, query), margin=0, sizing_mode="stretch_width")
+            notice = await browser.run(content.notice)
+            head = [html("message.html", text=notice)] if notice else []
+            yield pn.Column(*head, *await view(browser, query), margin=0, sizing_mode="stretch_width")
         except Exception as error:  # noqa: BLE001 - logged, or an expected one
             yield html("message.html", text=_message(error))
 

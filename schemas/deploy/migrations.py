@@ -330,6 +330,13 @@ def _name_flash_sets(database: Database) -> None:
             query(change, args=(json.dumps(content), name))
 
 
+def name_full_field_responses(database: Database) -> None:
+    """Let the flag of responses to full-field flashes be NULL, where there were none."""
+    units = StoredTable(database, "responses", "__flash_response__unit")
+    about = "whether q of either is at most the threshold, NULL without flashes"
+    units.allow_null("flash_is_responsive", FLAG, about)
+
+
 CHANGES = (
     Change(1, "text is compared with case on MySQL too", compare_text_with_case),
     Change(2, "units are found by their id alone", index_units_by_id),
@@ -352,6 +359,7 @@ CHANGES = (
         "running and pupil are tested within blocks, fields by as many shuffles as needed",
         correlate_states_within_blocks,
     ),
+    Change(10, "responses to full-field flashes may be untested", name_full_field_responses),
 )
 
 

@@ -11,6 +11,7 @@ from schemas import behavior, performance, session, stimulus
 from schemas.figures.require_entries import require_entries
 from schemas.files.array_store import mapped
 from schemas.queries.located_units import session_key
+from schemas.queries.methods import warn_of_earlier_methods
 from schemas.reading.session_frames import licks_frame, presentations_frame, rewards_frame, trials_frame
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.spikes.binning import equal_bins, mean_in_bins
@@ -47,6 +48,8 @@ def session_behavior(
     performance.EngagementParams.get(engaged_key)
     require_entries(rolling_key, performance.RollingPerformance)
     require_entries(engaged_key, performance.Engagement)
+    computed = {performance.RollingPerformance: rolling_key, performance.Engagement: engaged_key}
+    warn_of_earlier_methods(computed, key)
     trials = trials_frame(key)
     if trials.empty:
         raise NotFoundError(f"Session {session_id} has no trials to draw.")

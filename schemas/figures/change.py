@@ -8,6 +8,7 @@ import numpy as np
 
 from schemas import psth
 from schemas.queries.located_units import GOOD_UNITS, located_units, session_key
+from schemas.queries.methods import warn_of_earlier_methods
 from schemas.rows.insert import key_of_session
 from vbn.errors import NotFoundError
 from vbn.plots import ChangeResponse
@@ -36,6 +37,8 @@ def change_response(
     key = session_key(session_id)
     settings = psth.Alignment.get(alignment)
     _require_computed(key, alignment)
+    of_alignment = {"alignment": alignment}
+    warn_of_earlier_methods({psth.Psth: of_alignment, psth.AlignedBehavior: of_alignment}, key)
     units = located_units(key) & {"structure_acronym": structure} & (GOOD_UNITS if good_units else True)
     responses = (psth.Psth.Unit & {**key, "alignment": alignment}) * units.proj("probe_vertical_position")
     table = responses.proj("psth_rate", "probe_vertical_position").to_dicts(

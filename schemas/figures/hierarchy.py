@@ -7,6 +7,7 @@ import pandas as pd
 
 from schemas import responses
 from schemas.queries import units
+from schemas.queries.methods import require_present_methods
 from schemas.queries.units import missing_sessions
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.hierarchy import structure_medians, structure_order
@@ -21,7 +22,11 @@ LOCATION = ("structure_acronym", "structure_group")
 
 
 def change_hierarchy(
-    *, experience_level: str | None = None, criteria: str = "bennett_2025", min_units: int = 5
+    *,
+    experience_level: str | None = None,
+    criteria: str = "bennett_2025",
+    min_units: int = 5,
+    allow_mixed: bool = False,
 ) -> ChangeHierarchy:
     """Return the responses to image changes by structure, over all sessions, by the rule of Siegle 2021.
 
@@ -32,15 +37,19 @@ def change_hierarchy(
     experience_level : ``Familiar`` or ``Novel``; both when None.
     criteria : name of a quality filter (`selection.UnitCriteria`).
     min_units : structures with fewer responsive units are listed, but not shown.
+    allow_mixed : warn instead of raising an error if some responses were computed by an earlier method.
 
     Raises
     ------
     NotFoundError, SettingError
         For an unknown level or filter, suggesting the nearest; if no change response is computed, or no unit
         of such sessions responds.
+    ConflictError
+        If some responses were computed by an earlier method.
     """
     chosen = units(criteria=criteria, experience_level=experience_level)
     key = {"change_response_params": responses.ChangeResponseParams.default_name()}
+    require_present_methods({responses.ChangeResponse: key}, chosen.proj(), allow_mixed=allow_mixed)
     measured = (responses.ChangeResponse.Unit & key).proj(RESPONDS, LATENCY, *MODULATIONS)
     frame = fetch_frame(measured * chosen.proj(*LOCATION))
     missing = missing_sessions(responses.ChangeResponse, key, chosen)

@@ -11,6 +11,7 @@ from schemas import ecephys, optotagging, psth, session
 from schemas.figures.require_entries import require_entries
 from schemas.figures.unit import laser_spans
 from schemas.queries.located_units import session_key
+from schemas.queries.methods import require_present_methods
 from schemas.reading.recordings import session_spikes
 from schemas.reading.session_frames import session_events
 from schemas.rows.fetch import fetch_frame
@@ -27,19 +28,24 @@ Key = dict[str, Any]
 ALIGNMENT = "laser_pulse_high"
 
 
-def laser_evidence(session_id: int, *, method: str = DEFAULT_METHOD) -> LaserEvidence:
+def laser_evidence(
+    session_id: int, *, method: str = DEFAULT_METHOD, allow_mixed: bool = False
+) -> LaserEvidence:
     """Return the laser responses of a session's units, and the numbers of passing units in all sessions.
 
     Parameters
     ----------
     session_id : id of the session.
     method : name of a row of `optotagging.OptotagMethod`.
+    allow_mixed : warn instead of raising an error if some labels were computed by an earlier method.
 
     Raises
     ------
     NotFoundError
         If there is no such session or method, nothing is computed, or the session has no laser, or no short
         pulses.
+    ConflictError
+        If some labels, of any session, were computed by an earlier method.
     """
     optotagging.OptotagMethod.get(method)
     key = session_key(session_id)
@@ -47,6 +53,7 @@ def laser_evidence(session_id: int, *, method: str = DEFAULT_METHOD) -> LaserEvi
     if (session.NwbFile & key).fetch1("file_kind") != "recording":
         raise NotFoundError(f"Session {session_id} is behavior only: it has no units. {_with_laser()}")
     require_entries({**key, **sets}, optotagging.OptotagLabel)
+    require_present_methods({optotagging.OptotagLabel: sets}, allow_mixed=allow_mixed)
     settings = psth.Alignment.get(ALIGNMENT)
     pulses = optotagging.Optotagging.Condition & key & {"laser_waveform": settings.waveform_condition}
     strongest = (pulses & {"laser_level_name": settings.level_condition}).to_dicts()

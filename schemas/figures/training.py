@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from schemas import behavior, performance, session
+from schemas.queries.methods import warn_of_earlier_methods
 from schemas.rows.fetch import fetch_frame
 from vbn.errors import NotFoundError
 from vbn.nearest import nearest
@@ -81,6 +82,7 @@ def _performance(mouse_id: str) -> pd.DataFrame:
         "task_statistics_params": performance.TaskStatisticsParams.default_name(),
     }
     pooled = fetch_frame((performance.TaskStatistics & key).proj(*STATISTICS))[["session_id", *STATISTICS]]
+    warn_of_earlier_methods({performance.TaskStatistics: key})
     rewards = fetch_frame((behavior.ChangeDetection & {"mouse_id": mouse_id}).proj("n_rewards"))
     return rewards[["session_id", "n_rewards"]].merge(pooled, on="session_id", how="outer")
 

@@ -11,6 +11,7 @@ import pandas as pd
 from schemas import ecephys, optotagging, psth, responses, stimulus
 from schemas.figures.overview import session_blocks
 from schemas.figures.require_entries import require_entries
+from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.units import all_units, criteria_condition
 from schemas.reading.recordings import spike_times
 from schemas.reading.session_frames import session_events
@@ -91,6 +92,7 @@ def unit_card(unit_id: int, *, alignment: str = "change_active") -> UnitCard:
     require_entries(session_key, stimulus.Stimulus, stimulus.OptoStimulation)
     unit = (all_units() & key).fetch1()
     (train,) = spike_times(ecephys.Recording.Unit & key).values()
+    warn_of_earlier_methods({responses.ReceptiveField: {}, responses.CellClass: {}}, session_key)
     events = session_events(session_key)
     omissions = psth.Alignment.get("omission_active")
     return UnitCard(

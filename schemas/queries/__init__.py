@@ -3,11 +3,12 @@
 `units`, `sessions`, `changes`, `omissions` ... return DataJoint expressions that can be restricted and joined
 further. `psth_matrix`, `responses_table`, `spike_times`, `trial_table` and `flash_table` fetch data. A
 misspelled name or value raises an error that suggests the nearest valid ones; results that are not computed
-yet raise an error, too.
+yet, or were computed by an earlier method, raise an error, too.
 """
 
 from schemas.queries.checks import restrict
 from schemas.queries.flashes import flash_table
+from schemas.queries.methods import EarlierMethodWarning
 from schemas.queries.presentations import changes, flashes, full_field_flashes, gabors, omissions
 from schemas.queries.results import RESPONSES, psth_matrix, responses_table, spike_times, trial_table
 from schemas.queries.sessions import REQUIREMENTS, familiar_novel_pairs, sessions
@@ -16,6 +17,7 @@ from schemas.queries.units import IncompleteWarning, cell_classes, units
 __all__ = [
     "REQUIREMENTS",
     "RESPONSES",
+    "EarlierMethodWarning",
     "IncompleteWarning",
     "cell_classes",
     "changes",

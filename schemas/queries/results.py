@@ -10,6 +10,7 @@ import pandas as pd
 
 from schemas import behavior, optotagging, performance, psth, responses, session
 from schemas.queries.checks import of_sessions, require_choice
+from schemas.queries.methods import require_present_methods
 from schemas.queries.units import all_units, not_computed
 from schemas.reading import recordings
 from schemas.rows.fetch import fetch_frame
@@ -49,6 +50,7 @@ def psth_matrix(
     *,
     optotag_method: str = DEFAULT_METHOD,
     missing: Missing = "error",
+    allow_mixed: bool = False,
 ) -> xr.DataArray:
     """Return the mean responses of units to one kind of event as a matrix.
 
@@ -58,6 +60,7 @@ def psth_matrix(
     alignment : name of a row of `psth.Alignment`.
     optotag_method : labelling method of the cell classes.
     missing : ``drop`` to omit units whose responses are not computed yet, instead of raising an error.
+    allow_mixed : warn instead of raising an error if some results were computed by an earlier method.
 
     Returns
     -------
@@ -71,12 +74,18 @@ def psth_matrix(
     ------
     NotFoundError
         If there are no such units, or responses of some are not computed and `missing` is ``error``.
+    ConflictError
+        If some results were computed by an earlier method.
     """
     import xarray as xr  # takes half a second
 
     axis = psth.Alignment.get(alignment).axis
     key = {"alignment": alignment}
     frame = _described(units)
+    of_classes = _parameters(responses.CellClass, optotag_method, {})
+    require_present_methods(
+        {psth.Psth: key, responses.CellClass: of_classes}, _sessions_of(frame), allow_mixed=allow_mixed
+    )
     curves = fetch_frame((psth.Psth.Unit & key).proj("psth_rate") * units.proj())
     frame = _with_rows(frame, curves[["unit_id", "psth_rate"]], psth.Psth, key, missing)
     events = fetch_frame((psth.Psth & key).proj("n_events"))[["session_id", "n_events"]]
@@ -101,6 +110,7 @@ def responses_table(
     parameters: Mapping[str, str] | None = None,
     missing: Missing | Literal["nan"] = "error",
     q_over: Family = "stored",
+    allow_mixed: bool = False,
 ) -> pd.DataFrame:
     """Return one row per unit with its metrics, labels and responses.
 
@@ -116,6 +126,7 @@ def responses_table(
     q_over : the units over which q-values are adjusted: as ``stored``, all of the recording, with noise; of
         these units, those of one ``session``, for claims about sessions; or ``all``, for claims about the
         data set.
+    allow_mixed : warn instead of raising an error if some results were computed by an earlier method.
 
     Returns
     -------
@@ -127,6 +138,8 @@ def responses_table(
     ------
     NotFoundError
         If there are no such units, or a table is not computed for some and `missing` is ``error``.
+    ConflictError
+        If some results were computed by an earlier method.
     SettingError
         For an unknown table, parameter or family of q-values, suggesting the nearest.
     """
@@ -137,6 +150,8 @@ def responses_table(
     for name in parameters or {}:
         require_choice("parameter", name, sorted({each for key in keys.values() for each in key}))
     frame = _described(units)
+    of_tables = {RESPONSES[name]: key for name, key in keys.items()}
+    require_present_methods(of_tables, _sessions_of(frame), allow_mixed=allow_mixed)
     for name, key in keys.items():
         table = RESPONSES[name]
         plain = [each.name for each in table.Unit.heading.attributes.values() if not each.codec]
@@ -186,13 +201,16 @@ def spike_times(units: Any) -> dict[int, np.ndarray]:
     return found
 
 
-def trial_table(sessions: Any = True, *, performance_params: str = "allensdk") -> pd.DataFrame:
+def trial_table(
+    sessions: Any = True, *, performance_params: str = "allensdk", allow_mixed: bool = False
+) -> pd.DataFrame:
     """Return one row per trial with its session, outcome, latency and rolling behavior metrics.
 
     Parameters
     ----------
     sessions : one or more session ids, a key, or a query as returned by `sessions`; all by default.
     performance_params : name of a row of `performance.PerformanceParams`, for the rolling metrics.
+    allow_mixed : warn instead of raising an error if some results were computed by an earlier method.
 
     Returns
     -------
@@ -206,6 +224,8 @@ def trial_table(sessions: Any = True, *, performance_params: str = "allensdk") -
     ------
     NotFoundError
         If there are no such sessions or trials.
+    ConflictError
+        If some results were computed by an earlier method.
     """
     trial = behavior.ChangeDetection.Trial
     plain = [name for name, attribute in trial.heading.attributes.items() if not attribute.codec]
@@ -213,10 +233,15 @@ def trial_table(sessions: Any = True, *, performance_params: str = "allensdk") -
     if frame.empty:
         raise NotFoundError("There are no trials of such sessions. See: vbn sessions, vbn status.")
     performance.PerformanceParams.get(performance_params)
-    rolling = performance.RollingPerformance.Trial & {"performance_params": performance_params}
-    statistics = performance.TaskStatistics.Trial & {
-        "task_statistics_params": performance.TaskStatisticsParams.default_name()
-    }
+    rolling_key = {"performance_params": performance_params}
+    statistics_key = {"task_statistics_params": performance.TaskStatisticsParams.default_name()}
+    require_present_methods(
+        {performance.RollingPerformance: rolling_key, performance.TaskStatistics: statistics_key},
+        _sessions_of(frame),
+        allow_mixed=allow_mixed,
+    )
+    rolling = performance.RollingPerformance.Trial & rolling_key
+    statistics = performance.TaskStatistics.Trial & statistics_key
     for query in (statistics, rolling):
         names = [name for name in query.heading.names if name not in query.primary_key]
         rows = fetch_frame(of_sessions(query, sessions))[["session_id", "trial_id", *names]]
@@ -236,6 +261,12 @@ def _described(units: Any) -> pd.DataFrame:
     if frame.empty:
         raise NotFoundError(NO_UNITS)
     return frame.sort_values(UNIT_KEY, ignore_index=True)
+
+
+def _sessions_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the keys of the sessions of a frame, as a restriction."""
+    keys = frame[["mouse_id", "session_id"]].drop_duplicates()
+    return [{"mouse_id": str(mouse), "session_id": int(number)} for mouse, number in keys.to_numpy()]
 
 
 def _with_rows(frame: pd.DataFrame, rows: pd.DataFrame, table: Any, key: Any, missing: str) -> pd.DataFrame:

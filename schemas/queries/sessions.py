@@ -10,6 +10,7 @@ from typing import Any
 from schemas import behavior, ecephys, performance, session, stimulus
 from schemas.bases.registry import tables
 from schemas.queries.checks import Condition, require_choice, restrict, restrict_all
+from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.units import FLAGS, Names, Numbers, known_flags, warn_of_unknown
 from schemas.server.datajoint import dj
 from vbn.errors import SettingError
@@ -104,7 +105,9 @@ def _abnormal(wanted: bool) -> Any:
 
 def sensitivity(dprime: Range, metric: str) -> Any:
     """Return the rows of `performance.Performance`, default parameters, with a d' in a range."""
-    found = performance.Performance & {"performance_params": performance.PerformanceParams.default_name()}
+    key = {"performance_params": performance.PerformanceParams.default_name()}
+    warn_of_earlier_methods({performance.Performance: key})
+    found = performance.Performance & key
     require_choice("sensitivity", metric, [name for name in found.heading.names if "dprime" in name])
     bounds = [
         f"{metric} {comparison} {_bound(value)!r}"

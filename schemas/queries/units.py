@@ -8,6 +8,7 @@ from typing import Any
 
 from schemas import ecephys, optotagging, responses, selection, session
 from schemas.queries.checks import Condition, of_sessions, restrict, restrict_all
+from schemas.queries.methods import warn_of_earlier_methods
 from schemas.server.datajoint import dj
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.analysis.selection import Criterion
@@ -183,6 +184,7 @@ def cell_classes(cell_class: Names = None, method: str = DEFAULT_METHOD, of: Any
     key = {"optotag_method": method, "optotag_params": optotagging.OptotagParams.default_name()}
     found = responses.CellClass.Unit & key
     warn_of_missing(responses.CellClass, key, of)
+    warn_of_earlier_methods({responses.CellClass: key}, of if of is True else of.proj())
     return found if cell_class is None else restrict(found, {"cell_class": cell_class})
 
 

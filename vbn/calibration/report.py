@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import pandas as pd
+
+from vbn.analysis.spikes.trains import Floats
 from vbn.calibration.columns import LEFT_OUT, MEASURES, ClaimingColumn, P
+from vbn.calibration.control import EXPECTED, summarize_control
 from vbn.calibration.run import (
     BIAS_MS,
     FALSE_DISCOVERY,
@@ -72,6 +76,9 @@ the repeated, `outcome` a difference between hits and misses. Columns are named 
 `change_modulation_hit_less_miss` is the difference of two columns: engagement should not make one. Wrong
 signs of the indices of changes are counted among units whose p is at most .05: of the rest, they are chance.
 Columns named after a source follow its rule; no flag depends on them.
+
+`vbn control SESSION` does without a simulation: it rotates the spikes of a recording, of anybody's, within
+each block of stimuli, and says how often the columns still find something.
 """.splitlines()
 
 
@@ -146,6 +153,24 @@ def verdicts(cells: Sequence[Cell]) -> list[dict[str, str]]:
                     }
                 )
     return rows
+
+
+def control_rows(
+    repeats: Sequence[Mapping[tuple[str, str], Floats]], kinds: Mapping[str, str]
+) -> pd.DataFrame:
+    """Return one row per column of a session with rotated spikes.
+
+    Parameters
+    ----------
+    repeats, kinds : as for `vbn.calibration.control.summarize_control`.
+    """
+    names = ("table", "column", "kind", "share", "low", "high", "should be", "verdict", "n")
+    rows = []
+    for cell in summarize_control(repeats, kinds):
+        kind = kinds[f"{cell.key.table}.{cell.key.column}"]
+        found = (kind, cell.value, cell.low, cell.high, EXPECTED[kind], fault(cell) or "holds", cell.n)
+        rows.append((*cell.key[:2], *found))
+    return pd.DataFrame(rows, columns=list(names))
 
 
 def _of_kind(cells: Iterable[Cell], what: str) -> list[Cell]:

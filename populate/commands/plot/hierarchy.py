@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from populate.commands.plot.options import OUT
+from populate.commands.query import ALLOW_MIXED, printing_warnings
 
 
 @click.command("hierarchy")
@@ -20,7 +21,8 @@ from populate.commands.plot.options import OUT
     show_default=True,
     help="Leave out structures with fewer responsive units.",
 )
-def command(out: Path, experience: str | None, criteria: str, min_units: int) -> None:
+@ALLOW_MIXED
+def command(out: Path, experience: str | None, criteria: str, min_units: int, allow_mixed: bool) -> None:
     """Latency and modulation of responses to image changes by structure, over all sessions.
 
     \b
@@ -28,13 +30,14 @@ def command(out: Path, experience: str | None, criteria: str, min_units: int) ->
       vbn plot hierarchy --experience Novel --out hierarchy.pdf
     """
     import schemas
-    from populate.commands.query import printing_incomplete_warnings
     from schemas.figures.hierarchy import change_hierarchy
     from vbn.plots import save_figure
     from vbn.plots.hierarchy import plot_hierarchy
 
     schemas.connect()
-    with printing_incomplete_warnings():
-        data = change_hierarchy(experience_level=experience, criteria=criteria, min_units=min_units)
+    with printing_warnings():
+        data = change_hierarchy(
+            experience_level=experience, criteria=criteria, min_units=min_units, allow_mixed=allow_mixed
+        )
     save_figure(plot_hierarchy(data), out)
     click.echo(f"{out}: {len(data.structures)} structures, {data.n_sessions} sessions.")

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from populate.commands.plot.options import OUT
+from populate.commands.query import ALLOW_MIXED, printing_warnings
 
 
 @click.command("optotagging")
@@ -16,7 +17,8 @@ from populate.commands.plot.options import OUT
     show_default=True,
     help="Method of the labels; see vbn params list OptotagMethod.",
 )
-def command(session_id: int, out: Path, method: str) -> None:
+@ALLOW_MIXED
+def command(session_id: int, out: Path, method: str, allow_mixed: bool) -> None:
     """Responses to the laser, their latency and reliability, and how many units pass in wild types.
 
     \b
@@ -29,7 +31,8 @@ def command(session_id: int, out: Path, method: str) -> None:
     from vbn.plots.optotagging import plot_optotagging
 
     schemas.connect()
-    data = laser_evidence(session_id, method=method)
+    with printing_warnings():
+        data = laser_evidence(session_id, method=method, allow_mixed=allow_mixed)
     save_figure(plot_optotagging(data), out)
     tagged, passing = data.label.count("tagged"), int(data.passes.sum())
     click.echo(f"{out}: {len(data.label)} units, {tagged} tagged, {passing} passing.")

@@ -14,6 +14,7 @@ import pytest
 HEAVY = ("datajoint", "pandas", "numpy", "pynwb", "h5py", "matplotlib", "psycopg2", "pymysql", "scipy")
 COMMANDS = [
     "calibrate",
+    "control",
     "demo",
     "deploy",
     "doctor",

@@ -211,9 +211,7 @@ def test_without_full_field_flashes_their_response_is_null(populated: Populated)
     key = populated.key(no_stimulus_but_images)
     master = (responses.FlashResponse & key).fetch1()
     assert [master[f"n_flash_{name}"] for name in ("white", "black", "responsive")] == [0, 0, 0]
-    flag = "flash_is_responsive"
-    assert values_of(responses.FlashResponse, key, "flash_", flag) == {None}
-    assert {bool(value) for value in (responses.FlashResponse.Unit & key).to_arrays(flag)} == {False}
+    assert values_of(responses.FlashResponse, key, "flash_") == {None}
 
 
 def test_a_session_of_aborted_trials_has_no_rates_of_hits(populated: Populated) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 LAYOUTS = Path(__file__).with_name("layouts")
 OLD_SESSION = 9000000001
-CHANGES = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+CHANGES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 FILTERS, CRITERIA = "selection.#unit_criteria", "selection.#unit_criteria__criterion"
 # In the dump of layout 2 'good_0_1' and 'visual_coding_code' are somebody's own, as are these.
 OWN_FILTERS = ("own_snr", "good_0_1", "inclusive")
@@ -50,15 +50,16 @@ STALE = {
     *("OmissionResponse", "Psth", "AlignedBehavior", "AreaPsth"),  # by change 8
     *("Optotagging", "OptotagLabel", "CellClass"),
     *("RunningModulation", "PupilModulation", "ReceptiveField"),  # by change 9
+    "FlashResponse",  # by change 10
 }
 FILLED = ("administration.migration", "ecephys.#structure", "performance.#flash_sets", FILTERS, CRITERIA)
 
 
-def load(database: Any, layout: int) -> None:
+def load(database: Any, dump: str) -> None:
     """Load a dump into an empty prefix, as a client of the server does."""
     backend = "mysql" if database.server.backend == "mysql" else "embedded"
-    with gzip.open(LAYOUTS / f"layout_{layout}_{backend}.sql.gz", "rt") as file:
-        text = file.read().replace(f"layout{layout}_", database.prefix)
+    with gzip.open(LAYOUTS / f"{dump}_{backend}.sql.gz", "rt") as file:
+        text = file.read().replace(f"{dump.replace('_', '')}_", database.prefix)
     statements = text.split(";\n") if backend == "mysql" else [text]
     with contextlib.closing(database.server.open_connection()) as connection, connection.cursor() as cursor:
         for statement in filter(str.strip, statements):
@@ -78,7 +79,7 @@ def layout_of(database: Any) -> dict[str, list[str]]:
 @pytest.fixture
 def old_database(make_database: Callable[..., Any]) -> Any:
     database = make_database(deployed=False)
-    load(database, 0)
+    load(database, "layout_0")
     yield database
     database.drop()
 
@@ -199,7 +200,7 @@ def test_two_deploys_at_once_make_each_change_once(old_database: Any) -> None:
 def old_results(make_database: Callable[..., Any]) -> Iterator[Any]:
     """A database of version 0.1 with a session, its results, and filters of somebody's own."""
     database = make_database(deployed=False)
-    load(database, 2)
+    load(database, "layout_2")
     for path in database.referenced_files():  # the dump has the rows, not the arrays
         (database.store / path).parent.mkdir(parents=True, exist_ok=True)
         (database.store / path).write_text(path.name)
@@ -391,6 +392,24 @@ def test_states_are_tested_within_blocks_and_allensdks_p_keeps_its_values(
     )
     assert "Change 9 of the layout" in old_results.vbn("deploy").stdout
     assert old_results.contents() == everything
+
+
+def test_what_was_not_tested_of_full_field_flashes_may_be_null(
+    old_results: Any, shared_database: Any
+) -> None:
+    from populate.work.staleness import stale_rows
+    from schemas import responses
+
+    assert "Change 10 of the layout" in old_results.vbn("deploy").stdout
+    found = []
+    for database in (old_results, shared_database):
+        database.connect()
+        attribute = responses.FlashResponse.Unit.heading.attributes["flash_is_responsive"]
+        found.append((attribute.type, attribute.comment, attribute.nullable))
+    assert found[0] == found[1]
+    assert found[0][2]
+    old_results.connect()
+    assert ("FlashResponse", "the method has changed") in {(row.table, row.reason) for row in stale_rows()}
 
 
 def test_columns_that_were_changed_in_part_are_changed_again(old_results: Any, shared_database: Any) -> None:

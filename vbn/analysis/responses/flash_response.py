@@ -75,7 +75,8 @@ def flash_response(
 
         Then p_color, q_color (two-sided rank-sum test of white against black), on_off_ratio (white / black),
         on_off_index ((white - black) / (white + black), -1 to 1), preferred_color (1 or -1, the greater
-        evoked rate; NaN where equal) and is_responsive (q_white or q_black at most max_q_value).
+        evoked rate; NaN where equal) and is_responsive (q_white or q_black at most max_q_value; NA without
+        flashes).
 
         Rates and p are NaN without flashes of the color; p is 1 where all differences are 0; the ratio is NaN
         where black flashes evoke no spike, the index where neither color does.
@@ -112,9 +113,10 @@ def _compared(table: pd.DataFrame, parameters: FlashResponseParameters) -> pd.Da
     """Add the columns that compare the two colors."""
     white, black = (table[f"evoked_rate_{name}_hz"].to_numpy(np.float64) for name in COLORS)
     greater = np.sign(white - black)
+    q = table[["q_white", "q_black"]].min(axis=1)
     return table.assign(
         on_off_ratio=ratio(white, black),
         on_off_index=ratio(white - black, white + black),
         preferred_color=np.where(greater == 0, np.nan, greater),
-        is_responsive=table[["q_white", "q_black"]].min(axis=1) <= parameters.max_q_value,
+        is_responsive=(q <= parameters.max_q_value).astype("boolean").mask(q.isna()),
     )

@@ -81,7 +81,7 @@ def test_a_strong_answer_to_one_colour_is_a_response():
 def test_no_flashes_one_colour_and_silent_units_are_defined():
     none = flash_response(*spikes_at([1.0], []), flash_table([]))
     assert none["n_white"].tolist() == [0, 0]
-    assert none.drop(columns=["n_white", "n_black", "is_responsive"]).isna().all(axis=None)
+    assert none.drop(columns=["n_white", "n_black"]).isna().all(axis=None)
     one = flash_response(*spikes_at([100.1]), flash_table([1])).iloc[0]
     assert one["p_white"] == 1
     assert np.isnan(one["p_color"])
