@@ -19,7 +19,7 @@ from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
 from vbn.analysis.optotagging import CELL_CLASSES, DEFAULT_METHOD, UNLABELLED, cell_class
 from vbn.analysis.responses.change_response import ChangeResponseParameters, change_response
-from vbn.analysis.responses.flash_response import FlashResponseParameters, flash_response
+from vbn.analysis.responses.full_field_response import FullFieldResponseParameters, full_field_response
 from vbn.analysis.responses.image_selectivity import ImageSelectivityParameters, image_selectivity
 from vbn.analysis.responses.omission_response import OmissionResponseParameters, omission_response
 from vbn.analysis.responses.receptive_field import ReceptiveFieldParameters, receptive_field
@@ -303,35 +303,35 @@ class ImageSelectivity(UnitMeasurement):
 
 
 @schema
-class FlashResponseParams(ParameterTable):
+class FullFieldResponseParams(ParameterTable):
     """One set of windows and thresholds of the response to full-field flashes."""
 
-    settings = FlashResponseParameters
-    defaults = {"allensdk": FlashResponseParameters()}
+    settings = FullFieldResponseParameters
+    defaults = {"allensdk": FullFieldResponseParameters()}
     definition = definition_of(
-        "flash_response",
+        "full_field_response",
         "the response to full-field flashes",
-        "vbn.analysis.responses.flash_response.FlashResponseParameters",
+        "vbn.analysis.responses.full_field_response.FullFieldResponseParameters",
     )
 
 
 @schema
-class FlashResponse(UnitMeasurement):
+class FullFieldResponse(UnitMeasurement):
     """The responses of all units of one session to full-field flashes."""
 
     method_version = 2  # without flashes nothing is said of responses
-    prefix = "flash"
-    parameter_table = FlashResponseParams
+    prefix = "full_field"
+    parameter_table = FullFieldResponseParams
     definition = f"""
     # Responses of the units of one session to full-field flashes
     -> ecephys.Recording
     -> stimulus.Stimulus
-    -> FlashResponseParams
+    -> FullFieldResponseParams
     ---
-    n_flash_white : int32  # white flashes
-    n_flash_black : int32  # black flashes
-    n_flash_responsive : int32  # units that respond to either
-    {provenance_lines("flash_response")}
+    n_full_field_white : int32  # white flashes
+    n_full_field_black : int32  # black flashes
+    n_full_field_responsive : int32  # units that respond to either
+    {provenance_lines("full_field_response")}
     """
 
     class Unit(dj.Part):
@@ -342,26 +342,26 @@ class FlashResponse(UnitMeasurement):
         -> master
         -> ecephys.Recording.Unit
         ---
-        flash_baseline_rate_white=null : float64  # (Hz) rate before white flashes
-        flash_evoked_rate_white=null : float64  # (Hz) rate in the 250 ms of white flashes
-        flash_p_white=null : float64  # (1) signed-rank test of the two
-        flash_q_white=null : float64  # (1) the same, adjusted over the units of the session
-        flash_baseline_rate_black=null : float64  # (Hz) rate before black flashes
-        flash_evoked_rate_black=null : float64  # (Hz) rate in the 250 ms of black flashes
-        flash_p_black=null : float64  # (1) signed-rank test of the two
-        flash_q_black=null : float64  # (1) the same, adjusted over the units of the session
-        flash_p_color=null : float64  # (1) rank-sum test of white against black
-        flash_q_color=null : float64  # (1) the same, adjusted over the units of the session
-        flash_on_off_ratio=null : float64  # (1) evoked rate of white over that of black
-        flash_on_off_index=null : float64  # (1) difference of the two over their sum
-        flash_preferred_color=null : float64  # (1) 1 white, -1 black, NULL where equal
-        flash_is_responsive=null : bool  # whether q of either is at most the threshold, NULL without flashes
+        full_field_baseline_rate_white=null : float64  # (Hz) rate before white flashes
+        full_field_evoked_rate_white=null : float64  # (Hz) rate in the 250 ms of white flashes
+        full_field_p_white=null : float64  # (1) signed-rank test of the two
+        full_field_q_white=null : float64  # (1) the same, adjusted over the units of the session
+        full_field_baseline_rate_black=null : float64  # (Hz) rate before black flashes
+        full_field_evoked_rate_black=null : float64  # (Hz) rate in the 250 ms of black flashes
+        full_field_p_black=null : float64  # (1) signed-rank test of the two
+        full_field_q_black=null : float64  # (1) the same, adjusted over the units of the session
+        full_field_p_color=null : float64  # (1) rank-sum test of white against black
+        full_field_q_color=null : float64  # (1) the same, adjusted over the units of the session
+        full_field_on_off_ratio=null : float64  # (1) evoked rate of white over that of black
+        full_field_on_off_index=null : float64  # (1) difference of the two over their sum
+        full_field_preferred_color=null : float64  # (1) 1 white, -1 black, NULL where equal
+        full_field_is_responsive=null : bool  # whether q of either is at most the threshold
         """
 
     @staticmethod
     def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
         """Measure the responses to white and black flashes."""
-        return flash_response(*spikes, presentations_frame(key), settings)
+        return full_field_response(*spikes, presentations_frame(key), settings)
 
 
 @schema
@@ -516,9 +516,9 @@ class ReceptiveField(UnitMeasurement):
     -> stimulus.Stimulus
     -> ReceptiveFieldParams
     ---
-    n_field_gabors : int32  # Gabors shown
-    field_seed : int64  # seed of the shuffles
-    n_field_significant : int32  # units with a significant receptive field
+    n_rf_gabors : int32  # Gabors shown
+    rf_seed : int64  # seed of the shuffles
+    n_rf_significant : int32  # units with a significant receptive field
     {provenance_lines("receptive_field")}
     """
 
@@ -530,29 +530,29 @@ class ReceptiveField(UnitMeasurement):
         -> master
         -> ecephys.Recording.Unit
         ---
-        field_map : <blob>  # (samples) int32, spikes per place, rows y and columns x, both ascending
-        n_field_spikes : int32  # spikes in all windows
-        n_field_shuffles=null : int32  # shuffles of the unit, NULL before method version 2
-        field_p_value=null : float64  # (1) share of shuffles with as great a chi-square, never 0
-        field_p_is_upper_bound=null : bool  # whether no shuffle had, NULL if not tested
-        field_q_value=null : float64  # (1) p-value adjusted over the units of the session
-        field_is_significant=null : bool  # whether the p-value is below the threshold, NULL if not tested
-        field_peak_x=null : float64  # (deg) place of the highest rate from the centre of the screen
-        field_peak_y=null : float64  # (deg) the same, growing upwards
-        field_peak_rate=null : float64  # (Hz) that rate
-        field_center_x=null : float64  # (deg) centre of the field from the centre of the screen
-        field_center_y=null : float64  # (deg) the same, growing upwards
-        field_azimuth=null : float64  # (deg) centre in the frame of AllenSDK, field_center_x + 50
-        field_elevation=null : float64  # (deg) centre in the frame of AllenSDK, field_center_y + 10
-        field_area=null : float64  # (deg^2) area of the field
-        field_is_inverted=null : bool  # whether the unit is suppressed in its field, NULL without a map
-        field_fit_amplitude=null : float64  # (Hz) amplitude of the Gaussian, of significant units
-        field_fit_offset=null : float64  # (Hz) offset of the Gaussian
-        field_fit_x=null : float64  # (deg) centre of the Gaussian
-        field_fit_y=null : float64  # (deg) centre of the Gaussian
-        field_fit_width=null : float64  # (deg) standard deviation along x
-        field_fit_height=null : float64  # (deg) standard deviation along y
-        field_is_on_screen=null : bool  # whether the centre of the Gaussian lies on the screen
+        rf_map : <blob>  # (samples) int32, spikes per place, rows y and columns x, both ascending
+        n_rf_spikes : int32  # spikes in all windows
+        n_rf_shuffles=null : int32  # shuffles of the unit, NULL before method version 2
+        rf_p_value=null : float64  # (1) share of shuffles with as great a chi-square, never 0
+        rf_p_is_upper_bound=null : bool  # whether no shuffle had, NULL if not tested
+        rf_q_value=null : float64  # (1) p-value adjusted over the units of the session
+        rf_is_significant=null : bool  # whether the p-value is below the threshold, NULL if not tested
+        rf_peak_x=null : float64  # (deg) place of the highest rate from the centre of the screen
+        rf_peak_y=null : float64  # (deg) the same, growing upwards
+        rf_peak_rate=null : float64  # (Hz) that rate
+        rf_center_x=null : float64  # (deg) centre of the field from the centre of the screen
+        rf_center_y=null : float64  # (deg) the same, growing upwards
+        rf_azimuth=null : float64  # (deg) centre in the frame of AllenSDK, rf_center_x + 50
+        rf_elevation=null : float64  # (deg) centre in the frame of AllenSDK, rf_center_y + 10
+        rf_area=null : float64  # (deg^2) area of the field
+        rf_is_inverted=null : bool  # whether the unit is suppressed in its field, NULL without a map
+        rf_fit_amplitude=null : float64  # (Hz) amplitude of the Gaussian, of significant units
+        rf_fit_offset=null : float64  # (Hz) offset of the Gaussian
+        rf_fit_x=null : float64  # (deg) centre of the Gaussian
+        rf_fit_y=null : float64  # (deg) centre of the Gaussian
+        rf_fit_width=null : float64  # (deg) standard deviation along x
+        rf_fit_height=null : float64  # (deg) standard deviation along y
+        rf_is_on_screen=null : bool  # whether the centre of the Gaussian lies on the screen
         """
 
     @staticmethod
@@ -560,11 +560,11 @@ class ReceptiveField(UnitMeasurement):
         """Map the receptive fields of the units."""
         seed = seed_of(key)
         measured, maps = receptive_field(*spikes, presentations_frame(key), seed, settings)
-        return measured.rename(columns={"n_field_spikes": "n_spikes"}).assign(map=list(maps), seed=seed)
+        return measured.rename(columns={"n_rf_spikes": "n_spikes"}).assign(map=list(maps), seed=seed)
 
     def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
         """Return the number of significant fields."""
-        return {"n_field_significant": int(measured["field_is_significant"].sum())}
+        return {"n_rf_significant": int(measured["rf_is_significant"].sum())}
 
 
 @schema

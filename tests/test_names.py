@@ -13,7 +13,7 @@ PROJECT = Path(__file__).parents[1]
 A_RESULT_AND_ITS_TABLE = {
     "AlignedBehavior", "ChangeResponse", "CurrentSourceDensity", "Psth", "RigGeometry", "TaskParameters",
 }  # fmt: skip
-IN_COMMENTS_OF_COLUMNS = {"FlashResponseParameters", "UnitCriteria"}
+IN_COMMENTS_OF_COLUMNS = {"UnitCriteria"}
 """Their paths stand in the comments of columns, in databases that exist."""
 
 A_COMMAND_AND_WHAT_IT_CALLS = {"command", "export_nwb", "export_table", "list_sessions"}

@@ -178,7 +178,7 @@ def query_responses(
         ),
         options,
         "unit_id session_id structure_acronym cell_class optotag_label change_modulation_active "
-        "change_is_responsive omission_is_responsive selectivity_preferred_image field_is_significant",
+        "change_is_responsive omission_is_responsive selectivity_preferred_image rf_is_significant",
     )
 
 

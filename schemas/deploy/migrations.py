@@ -331,10 +331,22 @@ def _name_flash_sets(database: Database) -> None:
 
 
 def name_full_field_responses(database: Database) -> None:
-    """Let the flag of responses to full-field flashes be NULL, where there were none."""
-    units = StoredTable(database, "responses", "__flash_response__unit")
-    about = "whether q of either is at most the threshold, NULL without flashes"
-    units.allow_null("flash_is_responsive", FLAG, about)
+    """Name responses to full-field flashes, and receptive fields, apart from flashes of images.
+
+    ``FlashResponse`` becomes ``FullFieldResponse``, with its parts, parameters and jobs, ``flash_*`` becomes
+    ``full_field_*`` there, and ``field_*`` of receptive fields ``rf_*``. Whether a unit responds to
+    full-field flashes may be NULL, where there were none.
+    """
+    for before, after in (("#", "_params"), ("__", ""), ("__", "__unit"), ("~~", "")):
+        named = StoredTable(database, "responses", f"{before}flash_response{after}")
+        named.rename_table(f"{before}full_field_response{after}").rename_all("^(n_)?flash_", r"\1full_field_")
+    units = StoredTable(database, "responses", "__full_field_response__unit")
+    units.allow_null("full_field_is_responsive", FLAG, "whether q of either is at most the threshold")
+    for table in ("__receptive_field", "__receptive_field__unit"):
+        StoredTable(database, "responses", table).rename_all("^(n_)?field_", r"\1rf_")
+    fields = StoredTable(database, "responses", "__receptive_field__unit")
+    for name, offset in (("rf_azimuth", "rf_center_x + 50"), ("rf_elevation", "rf_center_y + 10")):
+        fields.describe(name, FLOAT, f"(deg) centre in the frame of AllenSDK, {offset}")
 
 
 CHANGES = (
@@ -359,7 +371,7 @@ CHANGES = (
         "running and pupil are tested within blocks, fields by as many shuffles as needed",
         correlate_states_within_blocks,
     ),
-    Change(10, "responses to full-field flashes may be untested", name_full_field_responses),
+    Change(10, "full-field flashes and receptive fields are named so", name_full_field_responses),
 )
 
 

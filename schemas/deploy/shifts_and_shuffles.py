@@ -51,6 +51,8 @@ def correlate_states_within_blocks(database: Database) -> None:
 
 def _shuffle_strong_fields_more_often(database: Database) -> None:
     units = StoredTable(database, "responses", "__receptive_field__unit")
+    if "n_rf_spikes" in units.columns():
+        return  # change 10 has renamed what this one had changed
     described = {"n_field_shuffles": "shuffles of the unit, NULL before method version 2"}
     _add_columns(units, "n_field_spikes", INTEGER, described)
     units.describe("field_p_value", FLOAT, "(1) share of shuffles with as great a chi-square, never 0")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from schemas.server.connection import Database
+from schemas.server.datajoint.headings import LINEAGE
 
 
 class ColumnType(NamedTuple):
@@ -22,6 +24,17 @@ FLOAT = ColumnType("float64", "double", "double precision")
 INTEGER = ColumnType("int32", "int", "integer")
 SMALL_INTEGER = ColumnType("int16", "smallint", "smallint")
 FLAG = ColumnType("bool", "tinyint", "boolean")
+
+
+REFERRING = {
+    "mysql": "SELECT DISTINCT table_schema FROM information_schema.key_column_usage "
+    "WHERE referenced_table_schema = %s",
+    "postgresql": "SELECT DISTINCT from_schema.nspname FROM pg_constraint "
+    "JOIN pg_class referring ON referring.oid = conrelid JOIN pg_class referred ON referred.oid = confrelid "
+    "JOIN pg_namespace from_schema ON from_schema.oid = referring.relnamespace "
+    "JOIN pg_namespace to_schema ON to_schema.oid = referred.relnamespace WHERE to_schema.nspname = %s",
+}
+"""Server -> schemas with a foreign key to a schema."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +56,8 @@ class StoredTable:
         query = (
             "SELECT column_name FROM information_schema.columns WHERE (table_schema, table_name) = (%s, %s)"
         )
-        schema = f"{self.database.prefix}{self.module}"
-        return {row[0] for row in self.database.connection.query(query, args=(schema, self.table)).fetchall()}
+        args = (self._schema, self.table)
+        return {row[0] for row in self.database.connection.query(query, args=args).fetchall()}
 
     def drop(self, *names: str) -> None:
         """Drop columns with their values."""
@@ -52,10 +65,37 @@ class StoredTable:
             self._alter(f"DROP COLUMN {self._quoted(name)}")
 
     def rename(self, name: str, other: str) -> None:
-        """Rename a column, unless there is one of the other name already."""
+        """Rename a column, unless there is one of the other name already; foreign keys to it stay."""
         columns = self.columns()
         if name in columns and other not in columns:
             self._alter(f"RENAME COLUMN {self._quoted(name)} TO {self._quoted(other)}")
+        origin = f"{self._schema}.{self.table}."
+        for number, lineage in enumerate(self._lineages()):
+            change = f"UPDATE {lineage} SET lineage = %s WHERE lineage = %s"  # noqa: S608
+            self._query(change, origin + other, origin + name)
+            if number == 0:
+                change = f"UPDATE {lineage} SET attribute_name = %s WHERE (table_name, attribute_name) = "  # noqa: S608
+                self._query(f"{change}(%s, %s)", other, self.table, name)
+
+    def rename_all(self, pattern: str, replacement: str) -> None:
+        """Rename the columns that match a regular expression."""
+        for name in sorted(self.columns()):
+            if (other := re.sub(pattern, replacement, name)) != name:
+                self.rename(name, other)
+
+    def rename_table(self, other: str) -> StoredTable:
+        """Rename the table, and return it; foreign keys to it stay."""
+        if self.columns():
+            place = self._name_of(self._schema, other) if self._is_mysql else self._quoted(other)
+            self._alter(f"RENAME TO {place}")
+        old, new = (f"{self._schema}.{table}." for table in (self.table, other))
+        for number, lineage in enumerate(self._lineages()):
+            change = f"UPDATE {lineage} SET lineage = REPLACE(lineage, %s, %s) WHERE LEFT(lineage, %s) = %s"  # noqa: S608
+            self._query(change, old, new, len(old), old)
+            if number == 0:
+                change = f"UPDATE {lineage} SET table_name = %s WHERE table_name = %s"  # noqa: S608
+                self._query(change, other, self.table)
+        return StoredTable(self.database, self.module, other)
 
     def add(self, name: str, kind: ColumnType, after: str) -> None:
         """Add a column of NULL; on MySQL after another, on PostgreSQL as the last."""
@@ -95,14 +135,34 @@ class StoredTable:
             )
             self._query(update, json.dumps(content), name)
 
+    def _lineages(self) -> list[str]:
+        """Return DataJoint's tables of where attributes come from, by which it joins.
+
+        That of the table's schema comes first, then those of schemas that refer to it, of whatever package.
+        """
+        present = "SELECT table_schema FROM information_schema.tables WHERE table_name = %s"
+        query = self.database.connection.query
+        having = {schema for (schema,) in query(present, args=(LINEAGE,)).fetchall()}
+        found = [self._schema]
+        for schema in found:  # grows during the loop
+            rows = query(REFERRING[self.database.backend], args=(schema,)).fetchall()
+            found += [each for (each,) in rows if each not in found]
+        return [self._name_of(schema, LINEAGE) for schema in found if schema in having]
+
     @property
     def _is_mysql(self) -> bool:
         return self.database.backend == "mysql"
 
     @property
     def _full_name(self) -> str:
-        adapter = self.database.connection.adapter
-        return str(adapter.make_full_table_name(f"{self.database.prefix}{self.module}", self.table))
+        return self._name_of(self._schema, self.table)
+
+    @property
+    def _schema(self) -> str:
+        return f"{self.database.prefix}{self.module}"
+
+    def _name_of(self, schema: str, table: str) -> str:
+        return str(self.database.connection.adapter.make_full_table_name(schema, table))
 
     def _quoted(self, name: str) -> str:
         return str(self.database.connection.adapter.quote_identifier(name))

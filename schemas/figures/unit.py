@@ -256,16 +256,16 @@ def _field(key: Key) -> Field | str:
         return "not computed: vbn populate"
     row = (responses.ReceptiveField.Unit & key & {"receptive_field_params": name}).fetch1()
     positions = np.array(responses.ReceptiveFieldParams.get(name).positions_deg)
-    if not masters[0]["n_field_gabors"]:
+    if not masters[0]["n_rf_gabors"]:
         return "no Gabors were shown"
-    fit = [row[f"field_fit_{part}"] for part in ("x", "y", "width", "height")]
+    fit = [row[f"rf_fit_{part}"] for part in ("x", "y", "width", "height")]
     return Field(
-        spikes_per_gabor=row["field_map"] / (masters[0]["n_field_gabors"] / positions.size**2),
+        spikes_per_gabor=row["rf_map"] / (masters[0]["n_rf_gabors"] / positions.size**2),
         x_deg=positions,
         y_deg=positions,
-        is_significant=bool(row["field_is_significant"]),
-        p_value=np.nan if row["field_p_value"] is None else row["field_p_value"],
-        p_is_upper_bound=bool(row["field_p_is_upper_bound"]),
+        is_significant=bool(row["rf_is_significant"]),
+        p_value=np.nan if row["rf_p_value"] is None else row["rf_p_value"],
+        p_is_upper_bound=bool(row["rf_p_is_upper_bound"]),
         fit=None if None in fit else (fit[0], fit[1], fit[2], fit[3]),
     )
 

@@ -60,7 +60,8 @@ def flash_table(
     key = {"lick_bout_params": lick_bout_params}
     stored = of_sessions(performance.FlashBehavior & key, sessions)
     frames = []
-    for row in described[SESSION_KEY].to_dict("records"):
+    for values in described[SESSION_KEY].itertuples(index=False):
+        row = dict(zip(SESSION_KEY, values, strict=True))
         arrays = (stored & row).to_dicts()
         if not arrays:
             raise NotFoundError(not_computed(performance.FlashBehavior, key, [row["session_id"]]))

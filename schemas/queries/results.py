@@ -34,7 +34,7 @@ RESPONSES = {
     cls.__name__: cls
     for cls in (
         responses.ChangeResponse, responses.OmissionResponse, responses.ImageSelectivity,
-        responses.FlashResponse, responses.RunningModulation, responses.PupilModulation,
+        responses.FullFieldResponse, responses.RunningModulation, responses.PupilModulation,
         responses.ReceptiveField, optotagging.OptotagLabel, responses.CellClass,
     )
 }  # fmt: skip

@@ -184,7 +184,7 @@ def test_all_that_is_computed_joins_without_a_clash_of_names(synthetic_database:
         responses.ChangeResponse,
         responses.OmissionResponse,
         responses.ImageSelectivity,
-        responses.FlashResponse,
+        responses.FullFieldResponse,
         responses.RunningModulation,
         responses.PupilModulation,
         responses.ReceptiveField,
@@ -262,7 +262,7 @@ def test_computing_again_gives_the_same_bytes(own_database: Any) -> None:
     for table, rows in before.items():
         assert after[table] == rows, table
     seeds = optotagging.Optotagging.to_arrays("optotag_seed").tolist()
-    seeds += responses.ReceptiveField.to_arrays("field_seed").tolist()
+    seeds += responses.ReceptiveField.to_arrays("rf_seed").tolist()
     assert len(set(seeds)) == 2 * len(session.Session())
 
 

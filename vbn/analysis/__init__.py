@@ -17,8 +17,8 @@ from vbn.analysis.optotagging import (
     tagged_shares,
 )
 from vbn.analysis.responses.change_response import ChangeResponseParameters
-from vbn.analysis.responses.flash_response import FlashResponseParameters
 from vbn.analysis.responses.flash_selection import outcome_of_change
+from vbn.analysis.responses.full_field_response import FullFieldResponseParameters
 from vbn.analysis.responses.image_selectivity import ImageSelectivityParameters, lifetime_sparseness
 from vbn.analysis.responses.omission_response import OmissionResponseParameters
 from vbn.analysis.responses.receptive_field import ReceptiveFieldParameters
@@ -53,7 +53,7 @@ __all__ = [
     "EngagementParameters",
     "EventSelection",
     "EvidenceParameters",
-    "FlashResponseParameters",
+    "FullFieldResponseParameters",
     "ImageSelectivityParameters",
     "LabelMethod",
     "OmissionResponseParameters",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from vbn.analysis.optotagging import laser_evidence_by_condition
 from vbn.analysis.responses.change_response import change_response
-from vbn.analysis.responses.flash_response import flash_response
+from vbn.analysis.responses.full_field_response import full_field_response
 from vbn.analysis.responses.image_selectivity import DEFAULT as IMAGE_DEFAULT
 from vbn.analysis.responses.image_selectivity import image_selectivity
 from vbn.analysis.responses.omission_response import omission_response
@@ -83,7 +83,7 @@ def _images(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame
 
 
 def _full_field(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
-    return flash_response(*spikes, events.presentations)
+    return full_field_response(*spikes, events.presentations)
 
 
 def _running(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
@@ -167,7 +167,7 @@ MEASURES = (
         ),
     ),
     Measure(
-        "FlashResponse",
+        "FullFieldResponse",
         _full_field,
         _columns(
             "light",
@@ -195,7 +195,7 @@ LEFT_OUT = {
     "ChangeResponse.latency_low_s": "limit of the interval of `latency_s`, which is tested",
     "ChangeResponse.latency_high_s": "limit of the interval of `latency_s`, which is tested",
     "OmissionResponse.flash_index": "compares two responses: not 0 with either",
-    "FlashResponse.on_off_ratio": "1 means nothing: `on_off_index` is the same, and tested",
+    "FullFieldResponse.on_off_ratio": "1 means nothing: `on_off_index` is the same, and tested",
     "ReceptiveField.p_is_upper_bound": "says how to read a p-value, nothing of the unit",
     "ReceptiveField.is_inverted": "of fields that are tested already",
     "ReceptiveField.is_on_screen": "of fields that are tested already",

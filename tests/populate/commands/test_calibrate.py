@@ -34,12 +34,12 @@ def test_two_sessions_of_five_units_become_a_table_and_a_page(tmp_path: Path) ->
 
 
 def test_json_has_every_cell_with_its_interval_and_is_the_same_again() -> None:
-    arguments = (*SMALL, "--world", "poisson", "--column", "FlashResponse.p_white", "--json")
+    arguments = (*SMALL, "--world", "poisson", "--column", "FullFieldResponse.p_white", "--json")
     first = called(*arguments)
     rows = json.loads(first.output)
     assert [row["what"] for row in rows] == ["false_positive", "false_positive_01"]
     for row in rows:
-        assert (row["table"], row["column"], row["world"]) == ("FlashResponse", "p_white", "poisson")
+        assert (row["table"], row["column"], row["world"]) == ("FullFieldResponse", "p_white", "poisson")
         assert (row["n"], row["sessions"]) == (10, 2)
         assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
     assert called(*arguments).output == first.output
@@ -57,7 +57,7 @@ def test_an_interrupted_run_shows_the_sessions_that_are_done_and_writes_no_page(
 
     monkeypatch.setattr(run, "session_scores", interrupted)
     page = tmp_path / "calibration.md"
-    done = called(*SMALL, "--world", "poisson", "--column", "FlashResponse.p_white", "--write", str(page))
+    done = called(*SMALL, "--world", "poisson", "--column", "FullFieldResponse.p_white", "--write", str(page))
     assert done.exit_code == 130
     assert "this is of 1 of 2 sessions" in done.stderr
     assert "p_white" in done.stdout

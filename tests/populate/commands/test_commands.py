@@ -79,7 +79,7 @@ TABLES = [
     "ChangeResponse",
     "OmissionResponse",
     "ImageSelectivity",
-    "FlashResponse",
+    "FullFieldResponse",
     "RunningModulation",
     "PupilModulation",
     "ReceptiveField",

@@ -84,7 +84,7 @@ OF_UNITS = (
     responses.ChangeResponse,
     responses.OmissionResponse,
     responses.ImageSelectivity,
-    responses.FlashResponse,
+    responses.FullFieldResponse,
     responses.RunningModulation,
     responses.PupilModulation,
     responses.ReceptiveField,
@@ -199,19 +199,19 @@ def values_of(table: Any, key: dict[str, int], prefix: str, *leave_out: str) -> 
 def test_without_gabors_there_is_no_field(populated: Populated) -> None:
     key = populated.key(no_stimulus_but_images)
     master = (responses.ReceptiveField & key).fetch1()
-    assert (master["n_field_gabors"], master["n_field_significant"]) == (0, 0)
+    assert (master["n_rf_gabors"], master["n_rf_significant"]) == (0, 0)
     for row in (responses.ReceptiveField.Unit & key).to_dicts():
-        assert not row["field_map"].any()
-        assert row["field_is_significant"] is row["field_is_inverted"] is None
-        assert row["field_p_value"] is row["field_center_x"] is row["field_azimuth"] is None
-        assert row["field_fit_x"] is row["field_is_on_screen"] is None
+        assert not row["rf_map"].any()
+        assert row["rf_is_significant"] is row["rf_is_inverted"] is None
+        assert row["rf_p_value"] is row["rf_center_x"] is row["rf_azimuth"] is None
+        assert row["rf_fit_x"] is row["rf_is_on_screen"] is None
 
 
 def test_without_full_field_flashes_their_response_is_null(populated: Populated) -> None:
     key = populated.key(no_stimulus_but_images)
-    master = (responses.FlashResponse & key).fetch1()
-    assert [master[f"n_flash_{name}"] for name in ("white", "black", "responsive")] == [0, 0, 0]
-    assert values_of(responses.FlashResponse, key, "flash_") == {None}
+    master = (responses.FullFieldResponse & key).fetch1()
+    assert [master[f"n_full_field_{name}"] for name in ("white", "black", "responsive")] == [0, 0, 0]
+    assert values_of(responses.FullFieldResponse, key, "full_field_") == {None}
 
 
 def test_a_session_of_aborted_trials_has_no_rates_of_hits(populated: Populated) -> None:
@@ -282,8 +282,8 @@ def test_units_without_spikes_have_rates_of_zero_and_nothing_more(populated: Pop
     image = (responses.ImageSelectivity.Unit & key).fetch1()
     assert image["selectivity_preferred_image"] is image["selectivity_lifetime_sparseness"] is None
     field = (responses.ReceptiveField.Unit & key).fetch1()
-    assert (field["n_field_spikes"], field["field_p_value"]) == (0, None)
-    assert field["field_is_significant"] is None
+    assert (field["n_rf_spikes"], field["rf_p_value"]) == (0, None)
+    assert field["rf_is_significant"] is None
     response = (psth.Psth.Unit & key & {"alignment": "change_active"}).fetch1()
     assert not response["psth_rate"].any()
     assert response["peak_latency"] is None

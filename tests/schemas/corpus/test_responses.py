@@ -45,8 +45,8 @@ def rate_after(times: np.ndarray, events: np.ndarray, start_s: float, stop_s: fl
         (responses.ChangeResponse, "change_is_change_modulated", ("change",)),
         (responses.OmissionResponse, "omission_is_responsive", ("omission",)),
         (responses.ImageSelectivity, "selectivity_is_selective", ("visual",)),
-        (responses.FlashResponse, "flash_is_responsive", ("visual",)),
-        (responses.ReceptiveField, "field_is_significant", ("rf",)),
+        (responses.FullFieldResponse, "full_field_is_responsive", ("visual",)),
+        (responses.ReceptiveField, "rf_is_significant", ("rf",)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -143,15 +143,15 @@ def test_the_rates_around_omissions_are_those_of_a_plain_count(recorded: Any) ->
 
 def test_visual_units_prefer_the_image_and_the_colour_that_drive_them(recorded: Any) -> None:
     selectivity = rows_of(responses.ImageSelectivity, recorded)
-    flashes = rows_of(responses.FlashResponse, recorded)
+    flashes = rows_of(responses.FullFieldResponse, recorded)
     names = (responses.ImageSelectivity & recorded.key).fetch1("selectivity_image_names")
     for unit_id in recorded.with_role("visual"):
         injected, row = recorded.injected[unit_id], selectivity[unit_id]
         gains = {name: injected["add_hz_by_image"][name] for name in names}
         assert gains[row["selectivity_preferred_image"]] >= 0.8 * max(gains.values())
         assert 0 < row["selectivity_lifetime_sparseness"] <= 1
-        assert flashes[unit_id]["flash_preferred_color"] == injected["flash_color"]
-        is_on = flashes[unit_id]["flash_on_off_index"] > 0
+        assert flashes[unit_id]["full_field_preferred_color"] == injected["flash_color"]
+        is_on = flashes[unit_id]["full_field_on_off_index"] > 0
         assert is_on == (injected["flash_color"] == 1)
 
 
@@ -216,15 +216,15 @@ def test_selectivity_is_tested_over_runs(recorded: Any) -> None:
 
 def test_the_rates_of_full_field_flashes_are_those_of_a_plain_count(recorded: Any) -> None:
     shown = recorded.table("stimulus_presentations")
-    master = (responses.FlashResponse & recorded.key).fetch1()
-    rows = rows_of(responses.FlashResponse, recorded)
+    master = (responses.FullFieldResponse & recorded.key).fetch1()
+    rows = rows_of(responses.FullFieldResponse, recorded)
     for value, name in ((1, "white"), (-1, "black")):
         events = shown.loc[shown["color"] == value, "start_time"].to_numpy()
-        assert master[f"n_flash_{name}"] == len(events) > 0
+        assert master[f"n_full_field_{name}"] == len(events) > 0
         for unit_id, row in rows.items():
             times = recorded.spike_times[unit_id]
             expected = rate_after(times, events, 0, 0.25), rate_after(times, events, -0.25, 0)
-            found = row[f"flash_evoked_rate_{name}"], row[f"flash_baseline_rate_{name}"]
+            found = row[f"full_field_evoked_rate_{name}"], row[f"full_field_baseline_rate_{name}"]
             assert found == pytest.approx(expected)
 
 
@@ -233,44 +233,44 @@ def test_fields_are_found_where_they_were_put(recorded: Any) -> None:
     rows = rows_of(responses.ReceptiveField, recorded)
     for unit_id in recorded.with_role("rf"):
         row, injected = rows[unit_id], recorded.injected[unit_id]
-        assert row["field_p_value"] < 0.05  # two Gabors a place: not always below the 0.01 of the flag
-        assert row["field_is_significant"] == (row["field_p_value"] < 0.01)
-        assert not row["field_is_inverted"]
+        assert row["rf_p_value"] < 0.05  # two Gabors a place: not always below the 0.01 of the flag
+        assert row["rf_is_significant"] == (row["rf_p_value"] < 0.01)
+        assert not row["rf_is_inverted"]
         for axis in "xy":
-            for name in ("peak", "center", "fit") if row["field_is_significant"] else ("peak",):
-                distance = row[f"field_{name}_{axis}"] - injected[f"rf_{axis}"]
+            for name in ("peak", "center", "fit") if row["rf_is_significant"] else ("peak",):
+                distance = row[f"rf_{name}_{axis}"] - injected[f"rf_{axis}"]
                 assert abs(distance) <= FIELD_BIN_DEG, (name, axis)
 
 
 def test_the_two_frames_of_a_field_differ_by_the_place_of_the_screen(recorded: Any) -> None:
     for row in rows_of(responses.ReceptiveField, recorded).values():
-        if row["field_center_x"] is None:
-            assert row["field_azimuth"] is row["field_elevation"] is row["field_p_value"] is None
+        if row["rf_center_x"] is None:
+            assert row["rf_azimuth"] is row["rf_elevation"] is row["rf_p_value"] is None
         else:
-            assert row["field_azimuth"] == pytest.approx(row["field_center_x"] + 50)
-            assert row["field_elevation"] == pytest.approx(row["field_center_y"] + 10)
+            assert row["rf_azimuth"] == pytest.approx(row["rf_center_x"] + 50)
+            assert row["rf_elevation"] == pytest.approx(row["rf_center_y"] + 10)
 
 
 def test_the_maps_of_the_fields_are_those_of_a_plain_count(recorded: Any) -> None:
     shown = recorded.table("stimulus_presentations")
     gabors = shown[shown["position_x"].notna()]
     master = (responses.ReceptiveField & recorded.key).fetch1()
-    assert master["n_field_gabors"] == len(gabors) > 0
+    assert master["n_rf_gabors"] == len(gabors) > 0
     for unit_id, row in rows_of(responses.ReceptiveField, recorded).items():
         times, expected = recorded.spike_times[unit_id], np.zeros((9, 9), dtype=int)
         for start, x, y in gabors[["start_time", "position_x", "position_y"]].itertuples(index=False):
             n_spikes = ((times >= start) & (times < start + FIELD_WINDOW_S)).sum()
             expected[np.searchsorted(AXIS_DEG, y), np.searchsorted(AXIS_DEG, x)] += n_spikes
-        np.testing.assert_array_equal(row["field_map"], expected)
-        assert row["n_field_spikes"] == expected.sum()
+        np.testing.assert_array_equal(row["rf_map"], expected)
+        assert row["n_rf_spikes"] == expected.sum()
 
 
 def test_a_p_value_of_a_field_is_never_zero(recorded: Any) -> None:
     rows = rows_of(responses.ReceptiveField, recorded).values()
-    for row in (row for row in rows if row["field_p_value"] is not None):
-        floor = 1 / (1 + row["n_field_shuffles"])
-        assert floor <= row["field_p_value"] <= 1
-        assert bool(row["field_p_is_upper_bound"]) == (row["field_p_value"] == floor)
+    for row in (row for row in rows if row["rf_p_value"] is not None):
+        floor = 1 / (1 + row["n_rf_shuffles"])
+        assert floor <= row["rf_p_value"] <= 1
+        assert bool(row["rf_p_is_upper_bound"]) == (row["rf_p_value"] == floor)
 
 
 @pytest.mark.roles("running")
@@ -301,9 +301,9 @@ def test_q_values_are_the_p_values_adjusted_over_the_session(recorded: Any) -> N
         responses.ChangeResponse: ("change", ("response", "modulation")),
         responses.OmissionResponse: ("omission", ("value",)),
         responses.ImageSelectivity: ("selectivity", ("response", "selectivity")),
-        responses.FlashResponse: ("flash", ("white", "black", "color")),
+        responses.FullFieldResponse: ("full_field", ("white", "black", "color")),
         responses.RunningModulation: ("running", ("shift_active", "shift_passive")),
-        responses.ReceptiveField: ("field", ("value",)),
+        responses.ReceptiveField: ("rf", ("value",)),
     }
     for table, (prefix, names) in tests.items():
         rows = list(rows_of(table, recorded).values())

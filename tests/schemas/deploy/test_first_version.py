@@ -22,9 +22,13 @@ OLD_FILTERS = {*RENAMED_FILTERS.values()}
 OWN_SETS = {
     "UnitCriteria": "own_snr",
     "ImageSelectivityParams": "own_window",
-    "FlashResponseParams": "own_flashes",
+    "FullFieldResponseParams": "own_flashes",
 }
-RENAMED_TABLES: dict[str, str] = {}
+RENAMED_TABLES = {
+    f"responses.{before}flash_response{after}": f"responses.{before}full_field_response{after}"
+    for before, after in (("#", "_params"), ("__", ""), ("__", "__unit"))
+}
+RENAMED_COLUMNS = {"flash_response": ("flash_", "full_field_"), "receptive_field": ("field_", "rf_")}
 FILLED_BY_DEPLOY = ("administration.migration", "ecephys.#structure")
 
 
@@ -74,6 +78,14 @@ def rows_of(database: Database) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+def with_new_names(table: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the first version under the present names of its columns."""
+    for of_tables, (old, new) in RENAMED_COLUMNS.items():
+        if of_tables in table:
+            row = {re.sub(f"^(n_)?{old}", rf"\g<1>{new}", name): value for name, value in row.items()}
+    return row
+
+
 def counted(rows: list[dict[str, Any]], columns: set[str]) -> Counter[str]:
     """Count rows by the values of some columns, filters by their new names."""
 
@@ -93,6 +105,7 @@ def test_nothing_is_lost(old: tuple[Site, dict[str, Any], dict[str, Any]], share
     for table, rows in before.items():
         if table in FILLED_BY_DEPLOY or not rows:
             continue
+        rows = [with_new_names(table, row) for row in rows]
         now = after[RENAMED_TABLES.get(table, table)]
         common = rows[0].keys() & now[0].keys() - {"unit_criteria_content"}
         assert len(common) > 1, table

@@ -40,9 +40,12 @@ CHANGED_COLUMNS = (
     "responses.__running_modulation__unit",
     "responses.__pupil_modulation",
     "responses.__pupil_modulation__unit",
-    "responses.__receptive_field__unit",
     "responses.#state_modulation_params",
     "responses.#receptive_field_params",
+    *("responses.__flash_response", "responses.__flash_response__unit", "responses.#flash_response_params"),
+    *("responses.__full_field_response", "responses.__full_field_response__unit"),
+    "responses.#full_field_response_params",
+    *("responses.__receptive_field", "responses.__receptive_field__unit"),
 )
 STALE = {
     "ImageSelectivity",  # by changes 5 and 6
@@ -50,7 +53,7 @@ STALE = {
     *("OmissionResponse", "Psth", "AlignedBehavior", "AreaPsth"),  # by change 8
     *("Optotagging", "OptotagLabel", "CellClass"),
     *("RunningModulation", "PupilModulation", "ReceptiveField"),  # by change 9
-    "FlashResponse",  # by change 10
+    "FullFieldResponse",  # by change 10
 }
 FILLED = ("administration.migration", "ecephys.#structure", "performance.#flash_sets", FILTERS, CRITERIA)
 
@@ -374,11 +377,9 @@ def test_states_are_tested_within_blocks_and_allensdks_p_keeps_its_values(
     for (prefix, name), rows in kept.items():
         now = f"{prefix}_{name}".replace("_p_value", "_allensdk_p_value")
         assert rows_of(old_results, f"__{prefix}_modulation__unit", "unit_id", now) == rows
-    found = rows_of(
-        old_results, "__receptive_field__unit", "unit_id", "field_p_value", "field_is_significant"
-    )
+    found = rows_of(old_results, "__receptive_field__unit", "unit_id", "rf_p_value", "rf_is_significant")
     assert found == fields
-    assert set(rows_of(old_results, "__receptive_field__unit", "n_field_shuffles")) == {(None,)}
+    assert set(rows_of(old_results, "__receptive_field__unit", "n_rf_shuffles")) == {(None,)}
     assert set(rows_of(old_results, "__running_modulation__unit", "running_p_shift_active")) == {(None,)}
     assert rows_of(old_results, "__running_modulation", "n_running_bins_active") == [(None,)]
     assert layout_of(old_results) == layout_of(shared_database)
@@ -404,12 +405,68 @@ def test_what_was_not_tested_of_full_field_flashes_may_be_null(
     found = []
     for database in (old_results, shared_database):
         database.connect()
-        attribute = responses.FlashResponse.Unit.heading.attributes["flash_is_responsive"]
+        attribute = responses.FullFieldResponse.Unit.heading.attributes["full_field_is_responsive"]
         found.append((attribute.type, attribute.comment, attribute.nullable))
     assert found[0] == found[1]
     assert found[0][2]
     old_results.connect()
-    assert ("FlashResponse", "the method has changed") in {(row.table, row.reason) for row in stale_rows()}
+    assert ("FullFieldResponse", "the method has changed") in {
+        (row.table, row.reason) for row in stale_rows()
+    }
+
+
+def lineages(database: Any, schema: str) -> set[tuple[str, ...]]:
+    rows = database.server.query(f'SELECT table_name, attribute_name, lineage FROM "{schema}"."~lineage"')
+    return {tuple(text.replace(database.prefix, "") for text in row) for row in rows}
+
+
+def test_renamed_tables_keep_rows_and_jobs_and_what_others_made_of_them(
+    old_results: Any, shared_database: Any
+) -> None:
+    query, prefix = old_results.server.query, old_results.prefix
+    units = place_of(old_results, "responses.__flash_response__unit")
+    job = place_of(old_results, "responses.~~flash_response")
+    key = "mouse_id, session_id, flash_response_params, probe_name, unit_id"
+    before = query(f"SELECT unit_id, flash_p_white FROM {units} ORDER BY unit_id")
+    fields = query(
+        f"SELECT unit_id, field_p_value FROM {place_of(old_results, 'responses.__receptive_field__unit')}"
+    )
+    query(
+        f"INSERT INTO {job} (mouse_id, session_id, flash_response_params, status, priority) "
+        f"VALUES ('990001', {OLD_SESSION}, 'gone', 'ignore', 5)"
+    )
+    schema, mysql = f"{prefix}lab", old_results.server.backend == "mysql"
+    query(f'CREATE DATABASE "{schema}" COLLATE utf8mb4_0900_bin' if mysql else f'CREATE SCHEMA "{schema}"')
+    try:
+        query(
+            f'CREATE TABLE "{schema}"."mine" (mouse_id varchar(32), session_id bigint, '
+            "flash_response_params varchar(64), probe_name varchar(32), unit_id bigint, "
+            f"PRIMARY KEY ({key}), FOREIGN KEY ({key}) REFERENCES {units} ({key}))"
+        )
+        query(f'INSERT INTO "{schema}"."mine" SELECT {key} FROM {units}')
+        query(
+            f'CREATE TABLE "{schema}"."~lineage" (table_name varchar(64), attribute_name varchar(64), '
+            "lineage varchar(255), PRIMARY KEY (table_name, attribute_name))"
+        )
+        origin = f"{prefix}responses.#flash_response_params.flash_response_params"
+        query(f"INSERT INTO \"{schema}\".\"~lineage\" VALUES ('mine', 'flash_response_params', '{origin}')")
+        old_results.vbn("deploy")
+        units, job = (text.replace("flash_response", "full_field_response") for text in (units, job))
+        assert query(f"SELECT unit_id, full_field_p_white FROM {units} ORDER BY unit_id") == before
+        fields_now = place_of(old_results, "responses.__receptive_field__unit")
+        assert sorted(query(f"SELECT unit_id, rf_p_value FROM {fields_now}")) == sorted(fields)
+        assert query(f"SELECT full_field_response_params, status FROM {job}") == [("gone", "ignore")]
+        assert query(f'SELECT count(*) FROM "{schema}"."mine"') == [(len(before),)]
+        with pytest.raises(Exception, match="foreign key"):
+            query(f"DELETE FROM {units}")
+        renamed = "responses.#full_field_response_params.full_field_response_params"
+        assert lineages(old_results, schema) == {("mine", "flash_response_params", renamed)}
+        ours, new = (lineages(each, f"{each.prefix}responses") for each in (old_results, shared_database))
+        assert {row for row in ours if "flash" in "".join(row)} == set()
+        assert {row for row in new if "full_field" in row[0]} <= ours
+        assert layout_of(old_results) == layout_of(shared_database)
+    finally:
+        query(f'DROP DATABASE "{schema}"' if mysql else f'DROP SCHEMA "{schema}" CASCADE')
 
 
 def test_columns_that_were_changed_in_part_are_changed_again(old_results: Any, shared_database: Any) -> None:

@@ -68,7 +68,7 @@ ASKED: dict[str, tuple[str, Any]] = {
     ),
     "imported": (
         "Stimulus",
-        lambda **options: queries.responses_table(queries.units(), ["FlashResponse"], **options),
+        lambda **options: queries.responses_table(queries.units(), ["FullFieldResponse"], **options),
     ),
     "trials": ("TaskStatistics", lambda **options: queries.trial_table(**options)),
     "hierarchy": ("ChangeResponse", hierarchy),

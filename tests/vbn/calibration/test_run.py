@@ -259,7 +259,7 @@ def test_effects_are_found() -> None:
         ("change_tuned", "ChangeResponse.p_modulation_active"),
         ("image_tuned", "ImageSelectivity.p_selectivity"),
         ("omission_tuned", "OmissionResponse.p_value"),
-        ("full_field", "FlashResponse.p_white"),
+        ("full_field", "FullFieldResponse.p_white"),
         ("run_locked", "RunningModulation.p_shift_active"),
         ("pupil", "PupilModulation.p_shift_active"),
         ("gabor_tuned", "ReceptiveField.p_value"),
@@ -356,7 +356,7 @@ def test_a_fault_needs_more_than_chance() -> None:
 
 
 def test_equal_seeds_give_equal_results_and_worlds_do_not_depend_on_each_other() -> None:
-    columns = ("FlashResponse", "ReceptiveField.p_value")
+    columns = ("FullFieldResponse", "ReceptiveField.p_value")
     both = CalibrationSettings(2, 3, seed=2, worlds=("ou_5", "poisson"), columns=columns)
     one, two = session_scores(both, 1), session_scores(both, 1)
     assert one == two

@@ -115,7 +115,7 @@ def receptive_field(
     -------
     fields : DataFrame One row per unit, in input order:
 
-        * n_gabors, n_field_spikes: number of presentations, and of spikes in all windows;
+        * n_gabors, n_rf_spikes: number of presentations, and of spikes in all windows;
         * p_value, n_shuffles: of the chi-square test (`chi_square_p_values`); p_is_upper_bound is True if no
           shuffle reached the observed chi-square;
         * q_value: p_value adjusted over units (Benjamini-Hochberg);
@@ -157,7 +157,7 @@ def receptive_field(
     n_positions = len(parameters.positions_deg) ** 2
     shown = np.bincount(position, minlength=n_positions)
     counts = _sum_per_position(per_gabor, position, n_positions)
-    columns = {"n_gabors": position.size, "n_field_spikes": counts.sum(axis=1)}
+    columns = {"n_gabors": position.size, "n_rf_spikes": counts.sum(axis=1)}
     enough = counts.sum(axis=1) >= parameters.min_spikes
     p, n_draws = np.full(enough.shape, np.nan), np.zeros(enough.shape, dtype=np.int64)
     p[enough], n_draws[enough] = chi_square_p_values(

@@ -80,7 +80,7 @@ def test_rows_of_a_map_are_y_upwards_and_columns_x():
     gabor = table[(table["position_x"] == 20) & (table["position_y"] == -30)]
     fields, counts = receptive_field(*spikes_at(gabor["start_time"].to_numpy() + 0.1), table, seed=0)
     assert np.argwhere(counts[0]).tolist() == [[1, 6]]
-    assert fields["n_field_spikes"][0] == 1
+    assert fields["n_rf_spikes"][0] == 1
     assert fields["n_gabors"][0] == 81
     assert np.isnan(fields["peak_x_deg"][0])  # fewer than 10 spikes
 
@@ -220,7 +220,7 @@ def test_silent_and_rare_units_have_no_field():
     table = gabor_table(2)
     starts = table.dropna()["start_time"].to_numpy()
     fields, counts = receptive_field(*spikes_at([], starts[:9] + 0.1, starts[:10] + 0.1), table, seed=0)
-    assert fields["n_field_spikes"].tolist() == [0, 9, 10]
+    assert fields["n_rf_spikes"].tolist() == [0, 9, 10]
     numbers = ["p_value", "q_value", "peak_x_deg", "peak_rate_hz", "center_x_deg", "azimuth_deg", "area_deg2"]
     assert fields.loc[:1, numbers].isna().all(axis=None)
     assert fields.loc[2, ["p_value", "peak_x_deg", "peak_rate_hz"]].notna().all()

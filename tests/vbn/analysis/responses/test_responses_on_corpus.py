@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from vbn.analysis.responses.change_response import change_response
-from vbn.analysis.responses.flash_response import flash_response
+from vbn.analysis.responses.full_field_response import full_field_response
 from vbn.analysis.responses.image_selectivity import image_selectivity
 from vbn.analysis.responses.omission_response import omission_response
 from vbn.analysis.responses.receptive_field import receptive_field
@@ -107,7 +107,7 @@ def test_omission_units_answer_omissions(sessions: list[Session]):
 def test_visual_units_prefer_their_image_and_their_colour(sessions: list[Session]):
     table = measured(sessions, lambda spikes, e: image_selectivity(*spikes, lick_free_flashes(e))[0])
     rates = [image_selectivity(*spikes, lick_free_flashes(e))[1] for spikes, e, _ in sessions]
-    colors = measured(sessions, lambda spikes, e: flash_response(*spikes, presentations_of(e)))
+    colors = measured(sessions, lambda spikes, e: full_field_response(*spikes, presentations_of(e)))
     visual = table[table["role"] == "visual"]
     assert len(visual) > 0  # with one to five runs an image here, none need be selective
     shown = [set(part.columns) for part in rates for _ in range(len(part))]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.vbn.analysis.flashes import flashes_of
 from vbn.analysis.responses.change_response import change_response
-from vbn.analysis.responses.flash_response import flash_response
+from vbn.analysis.responses.full_field_response import full_field_response
 from vbn.analysis.responses.image_selectivity import image_selectivity
 from vbn.analysis.responses.omission_response import omission_response
 from vbn.analysis.responses.receptive_field import receptive_field
@@ -38,7 +38,7 @@ TABLES = {
     "ChangeResponse": lambda: change_response([], [], [], presentations()),
     "OmissionResponse": lambda: omission_response([], [], [], presentations(), []),
     "ImageSelectivity": lambda: image_selectivity([], [], [], flashes_of(presentations()))[0],
-    "FlashResponse": lambda: flash_response([], [], [], presentations()),
+    "FullFieldResponse": lambda: full_field_response([], [], [], presentations()),
     "RunningModulation, PupilModulation": lambda: running_modulation([], [], [], presentations(), ([], [])),
     "ReceptiveField": lambda: receptive_field([], [], [], presentations(), seed=0)[0],
 }

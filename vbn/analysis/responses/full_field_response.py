@@ -24,7 +24,7 @@ COLORS = {"white": 1.0, "black": -1.0}
 
 
 @dataclass(frozen=True)
-class FlashResponseParameters:
+class FullFieldResponseParameters:
     """Windows in seconds relative to the start of a full-field flash, half open and equally long.
 
     Parameters
@@ -44,15 +44,15 @@ class FlashResponseParameters:
         check_max_q_value(self)
 
 
-DEFAULT = FlashResponseParameters()
+DEFAULT = FullFieldResponseParameters()
 
 
-def flash_response(
+def full_field_response(
     spike_times: ArrayLike,
     offsets: ArrayLike,
     n_spikes: ArrayLike,
     presentations: pd.DataFrame,
-    parameters: FlashResponseParameters = DEFAULT,
+    parameters: FullFieldResponseParameters = DEFAULT,
 ) -> pd.DataFrame:
     """Measure each unit's response to white and black full-field flashes.
 
@@ -109,7 +109,7 @@ def flash_response(
     return _compared(table, parameters)
 
 
-def _compared(table: pd.DataFrame, parameters: FlashResponseParameters) -> pd.DataFrame:
+def _compared(table: pd.DataFrame, parameters: FullFieldResponseParameters) -> pd.DataFrame:
     """Add the columns that compare the two colors."""
     white, black = (table[f"evoked_rate_{name}_hz"].to_numpy(np.float64) for name in COLORS)
     greater = np.sign(white - black)
