@@ -29,7 +29,7 @@ COMMANDS = (
     "admin", "backup", "calibrate", "catalogue", "checksum", "control", "delete", "deletions", "demo",
     "deploy", "doctor", "down", "errors", "explain", "export", "gc", "issues", "optotagging", "params",
     "plot", "populate", "query", "recompute", "register", "release", "relocate", "restore", "retry", "roots",
-    "serve", "sessions", "stale", "status", "synthetic", "verify", "worker",
+    "serve", "sessions", "stale", "status", "synthetic", "up", "verify", "worker",
 )  # fmt: skip
 
 

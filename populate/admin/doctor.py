@@ -16,10 +16,12 @@ from schemas.files import roots
 from schemas.server import settings
 from schemas.server.connection import Database
 from schemas.server.datajoint import configuration_source, dj
+from schemas.server.ownership import network_file_system
 from vbn.errors import VbnError
 from vbn_datajoint import HOME, NAMES, in_front_of
 
 LOW_SPACE_GB = 5
+LEAST_DATABASE_SPACE_GB = 1
 OLDEST = {"mysql": (8, 0), "postgresql": (15, 0)}
 PRIVILEGES = {
     "reader": "a reader: it may read, but not write",
@@ -84,7 +86,16 @@ def _check_server(database: Database) -> Check:
     found = tuple(int(part) for part in number.split("-")[0].split(".")[:2] if part.isdigit())
     oldest = OLDEST[database.backend]
     advice = "" if found >= oldest else f"Upgrade the server to {'.'.join(map(str, oldest))} or newer."
-    return Check("server", not advice, f"{database}, version {number}", advice)
+    state = f"{database}, version {number}"
+    if database.embedded:
+        folder = database.embedded.data_folder
+        free_gb = shutil.disk_usage(folder).free / 1e9
+        state += f", {free_gb:.0f} GB free"
+        if free_gb < LEAST_DATABASE_SPACE_GB:
+            advice = f"Its disk is nearly full: make room where {folder} is."
+        elif kind := network_file_system(folder):
+            advice = f"It is on a network file system ({kind}): set VBN_HOME to a disk of this machine."
+    return Check("server", not advice, state, advice)
 
 
 def _check_privileges(database: Database) -> Check:

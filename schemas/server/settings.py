@@ -52,7 +52,28 @@ def is_local_host(host: str) -> bool:
 def server_is_configured() -> bool:
     """Return whether DataJoint's settings name a database server (otherwise the embedded one is used)."""
     # The file comes first: an unreadable one is an error even with DJ_HOST, since it may configure the store.
-    return _names_host(_configuration_file()) or bool(os.environ.get("DJ_HOST"))
+    return _names_host(_configuration_file()) or bool(os.environ.get("DJ_HOST")) or _is_set_in_code()
+
+
+def _is_set_in_code() -> bool:
+    """Return whether a program has set ``dj.config["database.host"]``, to another than the embedded's."""
+    database = dj.config.database
+    return "host" in database.model_fields_set and database.host != _embedded_host
+
+
+# Set by `use_embedded`, to distinguish the embedded server's host from one set by a program.
+_embedded_host: str | None = None
+
+
+def use_embedded(socket_folder: Path, port: int, user: str) -> None:
+    """Point DataJoint at the embedded server."""
+    global _embedded_host
+    _embedded_host = str(socket_folder)
+    database = dj.config.database
+    database.backend = "postgresql"
+    database.host, database.port = _embedded_host, port
+    database.user, database.password = user, "trusted by the socket's folder"
+    database.name = "postgres"
 
 
 def _configuration_file() -> Path | None:

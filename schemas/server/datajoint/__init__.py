@@ -12,9 +12,13 @@ embedded server), and a deprecation within DataJoint concerns only DataJoint.
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
+
+import psycopg2
 
 from vbn.errors import SettingError
 
@@ -71,6 +75,36 @@ def reconnect(connection: Any) -> None:
     connection.close()
     connection.connect()
     connection._in_transaction = False
+
+
+class _LeftToParent:
+    """Stands for the driver's connection of the process that this one was forked from, until it is used."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection, self._driver = connection, driver_of(connection)
+
+    def __getattr__(self, name: str) -> Any:
+        connection = self._connection
+        connection.connect()
+        if connection._in_transaction:
+            connection._in_transaction = False
+            raise dj.errors.LostConnectionError("This process was forked from another's transaction.")
+        return getattr(driver_of(connection), name)
+
+
+def leave_to_parent(connection: Any) -> None:
+    """Part a connection from its socket, which this process shares with the one that it was forked from.
+
+    Closing it would end the parent's session. Its next use opens a new one.
+    """
+    driver = driver_of(connection)
+    with contextlib.suppress(OSError, AttributeError, psycopg2.Error):  # closed already
+        shared = driver.fileno() if hasattr(driver, "fileno") else driver._sock.fileno()
+        ours, other = socket.socketpair()
+        other.close()
+        os.dup2(ours.fileno(), shared)
+        ours.close()
+    connection._conn = _LeftToParent(connection)
 
 
 def explain_errors(connection: Any, explain: Callable[[Exception, Exception, str], Exception]) -> None:

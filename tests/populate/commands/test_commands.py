@@ -33,6 +33,7 @@ COMMANDS = [
     "stale",
     "status",
     "synthetic",
+    "up",
 ]
 OF_GROUPS = [
     "export nwb",
