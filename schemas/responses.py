@@ -508,7 +508,7 @@ class ReceptiveField(UnitMeasurement):
     """The receptive fields of all units of one session, from Gabors at 81 positions."""
 
     method_version = 2  # strong fields are shuffled more often, p is never 0
-    prefix = "field"
+    prefix = "rf"
     parameter_table = ReceptiveFieldParams
     definition = f"""
     # Receptive fields of the units of one session

@@ -10,7 +10,7 @@ import pytest
 
 def test_the_default_sets_are_listed(populated_synthetic: Any) -> None:
     listed = populated_synthetic.json("params", "list")
-    assert ("Alignment", "change_active", 1) in {
+    assert ("Alignment", "change_active", 2) in {
         (row["table"], row["name"], row["version"]) for row in listed
     }
     assert all(len(row["hash"]) == 64 for row in listed)

@@ -189,7 +189,7 @@ def test_q_values_are_adjusted_over_the_chosen_units(family: str) -> None:
     assert 1 < len(table) < len(fetch_frame(queries.units().proj()))
     groups = [table] if family == "all" else [part for _, part in table.groupby("session_id")]
     for part in groups:
-        for name in ("change_q_response", "field_q_value"):
+        for name in ("change_q_response", "rf_q_value"):
             p = part[name.replace("_q_", "_p_")].to_numpy(float)
             np.testing.assert_array_equal(part[name].to_numpy(float), benjamini_hochberg(p))
     unchanged = [name for name in stored if "_q_" not in name]
