@@ -107,11 +107,9 @@ class ChangeResponse(UnitMeasurement):
         change_q_response=null : float64  # (1) the same, adjusted over the units of the session
         change_p_modulation=null : float64  # (1) test of change against the flash before, both conditions
         change_q_modulation=null : float64  # (1) the same, adjusted over the units of the session
-        change_p_modulation_hit=null : float64  # (1) paired signed-rank test, hits of an engaged mouse
         change_modulation_hit=null : float64  # (1) change against flash before, bounded, in hits
         change_response_sign_hit=null : int16  # 1 where both together excite, -1 where they suppress
         change_siegle_2021_modulation_hit=null : float64  # (1) index of Siegle 2021 in hits
-        change_p_modulation_miss=null : float64  # (1) paired signed-rank test, misses of an engaged mouse
         change_modulation_miss=null : float64  # (1) change against flash before, bounded, in misses
         change_response_sign_miss=null : int16  # 1 where both together excite, -1 where they suppress
         change_siegle_2021_modulation_miss=null : float64  # (1) index of Siegle 2021 in misses

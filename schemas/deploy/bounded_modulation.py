@@ -46,9 +46,6 @@ def bound_change_modulation(database: Database) -> None:
             (names[0], FLOAT, f"(1) change against flash before, bounded, {where}"),
             (names[1], SMALL_INTEGER, "1 where both together excite, -1 where they suppress"),
         ]
-        if of in ("hit", "miss"):
-            comment = f"(1) paired signed-rank test, {where.removeprefix('in ')} of an engaged mouse"
-            own.insert(0, (f"change_p_modulation_{of}", FLOAT, comment))
         _add(units, own, after=before[of])
     _add(units, _LATENCY_COLUMNS, after="change_siegle_2021_modulation_miss")
     first_spike = "change_siegle_2021_first_spike_latency"

@@ -118,6 +118,9 @@ _STATE = {
     "index": "spearman_r_active spearman_r_passive modulation_index",
 }
 
+# Changes that an index is of -> those over which the modulation is tested.
+OF_CHANGES = {"active": "active", "passive": "passive", "hit": "active", "miss": "active"}
+
 MEASURES = (
     Measure(
         "ChangeResponse",
@@ -133,14 +136,14 @@ MEASURES = (
             ),
             *_columns(
                 "change",
-                p="p_modulation p_modulation_active p_modulation_passive p_modulation_hit p_modulation_miss",
+                p="p_modulation p_modulation_active p_modulation_passive",
                 q="q_modulation q_modulation_active q_modulation_passive",
                 flag="is_change_modulated",
             ),
             *(
-                ClaimingColumn(f"{index}_{of}", INDEX, "change", f"p_modulation_{of}")
+                ClaimingColumn(f"{index}_{of}", INDEX, "change", f"p_modulation_{tested}")
                 for index in ("change_modulation", "siegle_2021_modulation")
-                for of in ("active", "passive", "hit", "miss")
+                for of, tested in OF_CHANGES.items()
             ),
             ClaimingColumn("change_modulation_hit_less_miss", INDEX, "outcome"),
         ),

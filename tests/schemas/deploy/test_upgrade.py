@@ -609,7 +609,6 @@ def test_the_index_of_changes_is_named_after_its_source_and_what_took_its_place_
     now = [*(f"change_siegle_2021_modulation_{of}" for of in old), "change_siegle_2021_first_spike_latency"]
     assert unit_columns(old_results, CHANGE_UNITS, *now, "change_is_responsive") == before
     added = [f"{name}_{of}" for name in ("change_modulation", "change_response_sign") for of in old]
-    added += ["change_p_modulation_hit", "change_p_modulation_miss"]
     added += ["change_latency", "change_latency_low", "change_latency_high", "change_siegle_2021_responsive"]
     assert {value for row in unit_columns(old_results, CHANGE_UNITS, *added).values() for value in row} == {
         None

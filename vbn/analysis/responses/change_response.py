@@ -150,7 +150,7 @@ def change_response(
         * siegle_2021_modulation_C: the index of Siegle 2021, image by image, over its choice of changes.
 
         Then p_response, q_response, p_modulation, q_modulation: the two tests over the changes of both
-        conditions; for the outcomes hit and miss of active pairs, while engaged, n_pairs_O, p_modulation_O,
+        conditions; for the outcomes hit and miss of active pairs, while engaged, n_pairs_O,
         change_modulation_O, response_sign_O, siegle_2021_modulation_O; latency_s, latency_low_s,
         latency_high_s: onset of the response to active changes, with its 95 % interval;
         siegle_2021_first_spike_latency_s (median over active changes with a spike in the window) and
@@ -367,8 +367,7 @@ def _by_outcome(pairs: _Pairs, source: _Pairs, engaged: Booleans, responds: Bool
     for outcome in ("hit", "miss"):
         of = pairs.only((pairs.outcome == outcome) & engaged[pairs.rows])
         indices = _indices(of, source.only(source.outcome == outcome), responds)
-        p_values = exact_signed_rank_p_values(of.differences)
-        columns |= _named({"n_pairs": of.rows.size, "p_modulation": p_values, **indices}, outcome)
+        columns |= _named({"n_pairs": of.rows.size, **indices}, outcome)
     return columns
 
 
