@@ -25,7 +25,7 @@ def test_two_sessions_of_five_units_become_a_table_and_a_page(tmp_path: Path) ->
     done = called(*SMALL, "--world", "ou_60", "--world", "mixed_mild", "--write", str(page))
     assert done.exit_code == 0
     assert "PupilModulation" in done.output
-    assert "cosine_censored_p_wilcoxon" in done.output
+    assert "cosine_p_wilcoxon" in done.output
     text = page.read_text()
     assert text.startswith("# Calibration\n")
     assert "2 sessions with 5 units" in text

@@ -185,7 +185,7 @@ def test_flashes_near_licks_make_units_responsive(world: str, flash_set: str, le
     ("world", "column", "what", "most"),
     [
         ("suppressed", "change_modulation_active", SIGN_ERROR, 0.0),
-        ("suppressed", "change_modulation_hit", SIGN_ERROR, 0.05),
+        ("suppressed", "change_modulation_hit", SIGN_ERROR, 0.2),
         ("suppressed", "response_sign_active", SIGN_ERROR, 0.0),
         ("poisson", "response_sign_active", GIVEN, 0.05),
         ("engagement", "change_modulation_hit_less_miss", MEAN, 0.05),
