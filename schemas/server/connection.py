@@ -77,7 +77,7 @@ def _answers(connection: Any) -> bool:
             connection.query("SELECT 1", reconnect=False)
             return True
     except DRIVER_ERRORS as error:
-        return code_of(error) == IN_FAILED_SQL_TRANSACTION
+        return code_of(error) == str(IN_FAILED_SQL_TRANSACTION)
     return False
 
 

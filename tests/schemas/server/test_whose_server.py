@@ -106,7 +106,7 @@ def test_a_server_that_was_stopped_may_be_started_anywhere(home: Path, monkeypat
     assert Ownership(home).holder() is None
     monkeypatch.setattr(ownership.platform, "node", lambda: "other-machine")
     server.start()
-    assert Ownership(home).holder().name == "other-machine"  # type: ignore[union-attr]
+    assert Ownership(home).holder().name == "other-machine"
 
 
 def test_two_machines_that_claim_at_the_same_moment_are_not_both_given_it(
