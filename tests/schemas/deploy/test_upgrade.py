@@ -509,7 +509,8 @@ def test_the_condition_of_image_parameters_becomes_a_flash_set(
     place = place_of(old_results, IMAGE_PARAMETERS)
     old_results.server.query(
         f"INSERT INTO {place} (image_selectivity_params, image_selectivity_content, "
-        f"image_selectivity_version, image_selectivity_hash) VALUES ('mine', '{own}', 1, '{'0' * 64}')"
+        "image_selectivity_version, image_selectivity_hash) VALUES ('mine', %s, 1, 'x')",
+        own,
     )
     flags = ("selectivity_is_responsive", "selectivity_is_selective")
     stored = selectivity_of(old_results, *flags)
@@ -598,8 +599,8 @@ def test_the_index_of_changes_is_named_after_its_source_and_what_took_its_place_
     content = json.loads(held) if isinstance(held, str) else held
     columns = ", ".join(f"change_response_{name}" for name in ("params", "content", "version", "hash"))
     old_results.server.query(
-        f"INSERT INTO {place_of(old_results, CHANGE_SETS)} ({columns}) "
-        f"VALUES ('mine', '{json.dumps(content | own)}', 1, 'x')"
+        f"INSERT INTO {place_of(old_results, CHANGE_SETS)} ({columns}) VALUES ('mine', %s, 1, 'x')",
+        json.dumps(content | own),
     )
     old = ("active", "passive", "hit", "miss")
     names = [*(f"change_modulation_{of}" for of in old), "change_first_spike_latency", "change_is_responsive"]
