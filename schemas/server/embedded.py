@@ -160,8 +160,9 @@ class EmbeddedServer:
                 "machine can damage it. Set VBN_HOME to a folder on a disk of this machine.",
                 *(self.home, kind),
             )
-        self.ownership.claim(take_over=take_over)
+        # The lock first: a server that lives keeps its record, whatever is claimed.
         with self.ownership.locked() as (inherited, is_certain):
+            self.ownership.claim(take_over=take_over, holds_lock=is_certain)
             self._initialise()
             if is_certain:
                 self._forget_zombie()
@@ -200,6 +201,8 @@ class EmbeddedServer:
                         f"The embedded PostgreSQL in {self.data_folder} (process {process.pid}) does not "
                         f"end. Its log is {self.log_file}."
                     )
+            else:
+                self.ownership.require_unlocked()
             self.ownership.release()
         return process is not None
 
@@ -243,7 +246,13 @@ class EmbeddedServer:
         folder = self.socket_folder
         if folder == self.data_folder:
             return
-        found = folder.lstat()
+        try:
+            found = folder.lstat()
+        except FileNotFoundError as error:
+            raise ServerError(
+                f"{folder}, where the socket of the running database was, is gone: what cleans up temporary "
+                "files took it. Stop the server, and the next command starts it again: vbn down"
+            ) from error
         expected = server_user()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != expected or stat.S_IMODE(found.st_mode) & 0o077:
             raise SettingError(

@@ -103,8 +103,12 @@ class Ownership:
                 "remove that file."
             ) from error
 
-    def require_here(self) -> None:
+    def require_here(self, *, holds_lock: bool = False) -> None:
         """Raise unless the server runs on this machine, or on none.
+
+        Parameters
+        ----------
+        holds_lock : whether this process holds the lock, so that no server on this kernel does.
 
         Raises
         ------
@@ -114,9 +118,20 @@ class Ownership:
         holder, here = self.holder(), Host.this()
         if holder is None or holder.is_same_machine(here):
             return
-        if holder.boot == here.boot and not self.is_locked():
+        if holder.boot == here.boot and (holds_lock or not self.is_locked()):
             return  # of a container of this machine, and the kernel knows that it is gone
         raise ConflictError(self._refusal(holder))
+
+    def require_unlocked(self) -> None:
+        """Raise if a server lives that this process may not see: one of another container.
+
+        Raises
+        ------
+        ConflictError
+            If so.
+        """
+        if self.is_locked():
+            raise ConflictError(self._refusal(self.holder() or Host.this()))
 
     def _refusal(self, holder: Host) -> str:
         here = Host.this()
@@ -169,15 +184,15 @@ class Ownership:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise ConflictError(self._refusal(self.holder() or Host.this())) from None
+                    self.require_unlocked()
                 time.sleep(0.05)
             except OSError:
                 return False  # the file system has no locks: the record must do
             else:
                 return True
 
-    def claim(self, *, take_over: bool = False) -> None:
-        """Record this machine as the one that runs the server.
+    def claim(self, *, take_over: bool = False, holds_lock: bool = False) -> None:
+        """Record this machine as the one that runs the server; see `require_here`.
 
         Raises
         ------
@@ -185,14 +200,14 @@ class Ownership:
             If another machine does, unless it is to be taken over.
         """
         if not take_over:
-            self.require_here()
+            self.require_here(holds_lock=holds_lock)
         here = json.dumps(asdict(Host.this()), indent=1)
         try:
             with self.record.open("x", encoding="utf-8") as file:
                 file.write(here)
         except FileExistsError:
             if not take_over:
-                self.require_here()  # of another machine, within this moment
+                self.require_here(holds_lock=holds_lock)  # of another machine, within this moment
             with tempfile.NamedTemporaryFile("w", dir=self.home, encoding="utf-8", delete=False) as draft:
                 draft.write(here)
             Path(draft.name).replace(self.record)

@@ -142,15 +142,18 @@ def test_a_container_on_the_same_folder_is_refused_while_the_server_runs(home: P
     assert "runs in another container of this machine" in done.stderr
     assert "take-over" not in done.stderr
     assert vbn(home, f"{command} up --take-over", within=inside).returncode == 1
-    assert EmbeddedServer(home).process_id() is not None
+    assert vbn(home, f"{command} down", within=inside).returncode == 1
+    assert vbn(home, "up").stdout == f"The embedded server in {home} was running.\n"  # still ours
 
 
 @as_root
 def test_a_container_of_the_same_name_is_refused_too(home: Path) -> None:
     EmbeddedServer(home).start()
-    done = vbn(home, "status", within=unshared("--pid", "--fork", "--mount-proc"))
-    assert done.returncode == 1
-    assert "in another container of this machine" in done.stderr
+    for command in ("status", "down"):
+        done = vbn(home, command, within=unshared("--pid", "--fork", "--mount-proc"))
+        assert done.returncode == 1
+        assert "in another container of this machine" in done.stderr
+    assert Ownership(home).holder() == Host.this()
 
 
 @as_root
@@ -279,6 +282,20 @@ def test_a_prepared_socket_folder_is_not_used(home: Path, tmp_path: Path, kind: 
         assert not list(tmp_path.iterdir())
     finally:
         folder.unlink() if kind == "link" else folder.rmdir()
+
+
+def test_a_socket_folder_that_was_cleaned_up_is_named(home: Path) -> None:
+    inner = home / ("x" * 120)
+    server = EmbeddedServer(inner)
+    try:
+        server.start()
+        shutil.rmtree(server.socket_folder)
+        done = vbn(inner, "up")
+        assert (done.returncode, "is gone" in done.stderr, "vbn down" in done.stderr) == (1, True, True)
+        assert vbn(inner, "down").returncode == 0
+        assert vbn(inner, "up").returncode == 0
+    finally:
+        server.stop()
 
 
 def test_a_new_home_is_private(home: Path) -> None:
