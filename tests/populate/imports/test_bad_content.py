@@ -240,7 +240,7 @@ class Populated:
 def populated(
     make_database: Callable[..., Any], damaged_copy: Callable[..., Path], synthetic_files: list[Path]
 ) -> Populated:
-    database = make_database()
+    database = make_database().keep_few_sets()
     paths: dict[str, Path] = {}
     for damages in FILES:
         path = damaged_copy(all_of(damages))

@@ -108,7 +108,7 @@ class Populated:
 
 @pytest.fixture(scope="module")
 def populated(make_database: Callable[..., Any], damaged_copy: Callable[..., Path]) -> Populated:
-    database = make_database()
+    database = make_database().keep_few_sets()
     paths = {damage.__name__: damaged_copy(damage) for damage in DAMAGES}
     database.call("register", *paths.values())
     done = database.call("populate", check=False)

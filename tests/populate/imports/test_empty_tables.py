@@ -148,7 +148,7 @@ class Populated:
 
 @pytest.fixture(scope="module")
 def populated(make_database: Callable[..., Any], damaged_copy: Callable[..., Path]) -> Populated:
-    database = make_database()
+    database = make_database().keep_few_sets()
     paths = {change.__name__: damaged_copy(change) for change in CHANGES}
     registered = database.json_lines("register", *paths.values(), check=False)
     done = database.call("populate", check=False)

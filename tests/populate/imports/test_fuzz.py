@@ -38,7 +38,7 @@ def sources(open_folder: Path, synthetic_release: Path) -> Sources:
 def tally(make_database: Callable[..., Any], sources: Sources, open_folder: Path) -> Tally:
     from schemas import ecephys
 
-    database, found = make_database(), Tally()
+    database, found = make_database().keep_few_sets(), Tally()
     ecephys.add_lfp_piece("a piece", start_s=20.0, stop_s=22.0, decimate=2)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in database.environment.items():

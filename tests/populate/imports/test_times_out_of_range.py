@@ -73,7 +73,7 @@ def populate_damaged(
         sessions=1, seed=5, minutes=2, probes=1, units_per_probe=3, template_shape=(8, 8)
     )
     (recording,) = write_sessions(open_folder / "times", small)
-    database = make_database()
+    database = make_database().keep_few_sets()
 
     def populate(session_id: int, names: Any) -> Populated:
         path = open_folder / f"times_{session_id}.nwb"

@@ -207,49 +207,47 @@ def test_only_the_sessions_of_a_mouse_are_listed(database: Any, tables: Tables) 
     ("hours", "is_right"), [(0, True), (7, True), (8, True), (1, False), (6, False), (24, False)]
 )
 def test_a_date_in_pacific_time_is_no_disagreement_and_any_other_is(
-    database: Any, tables: Tables, ids: list[int], synthetic_files: list[Path], hours: int, is_right: bool
+    registered: Any, tables: Tables, ids: list[int], synthetic_files: list[Path], hours: int, is_right: bool
 ) -> None:
     with h5py.File(synthetic_files[0]) as file:
         started = pd.Timestamp(file["session_start_time"][()].decode()).tz_convert("UTC")
     tables.change(RECORDINGS, ids[0], date_of_acquisition=str(started - pd.Timedelta(hours=hours)))
-    database.json_lines("register", synthetic_files[0], "--catalogue", tables.folder)
-    found = disagreements(database)
+    registered.call("catalogue", tables.folder)
+    found = disagreements(registered)
     assert found.keys() == (set() if is_right else {ids[0]})
     assert is_right or "date_of_acquisition" in found[ids[0]][0]
 
 
+DISAGREEING: dict[str, tuple[Any, str]] = {
+    "genotype": ("wt/wt", "genotype 'wt/wt', in the file 'Sst-IRES-Cre/wt;"),
+    "sex": ("F", "sex 'F', in the file 'M'"),
+    "age_in_days": (12, "age_in_days '12', in the file '112'"),
+    "session_type": ("EPHYS_1_images_H_3uL_reward", "session_type 'EPHYS_1_images_H_3uL_reward'"),
+}
+
+
 @pytest.mark.parametrize(
-    ("column", "value", "words"),
-    [
-        ("genotype", "wt/wt", "genotype 'wt/wt', in the file 'Sst-IRES-Cre/wt;"),
-        ("sex", "F", "sex 'F', in the file 'M'"),
-        ("age_in_days", 12, "age_in_days '12', in the file '112'"),
-        ("session_type", "EPHYS_1_images_H_3uL_reward", "session_type 'EPHYS_1_images_H_3uL_reward'"),
-        ("mouse_id", 5, f"mouse_id '5', in the file '{MOUSE}'"),
-    ],
+    "changed", [DISAGREEING, {"mouse_id": (5, f"mouse_id '5', in the file '{MOUSE}'")}], ids=len
 )
-def test_a_disagreement_becomes_an_issue_on_registering(
+def test_disagreements_become_an_issue_on_registering(
     database: Any,
     tables: Tables,
     ids: list[int],
     synthetic_files: list[Path],
-    column: str,
-    value: Any,
-    words: str,
+    changed: dict[str, tuple[Any, str]],
 ) -> None:
-    tables.change(RECORDINGS, ids[0], **{column: value})
+    tables.change(RECORDINGS, ids[0], **{column: value for column, (value, _) in changed.items()})
     outcomes = database.json_lines("register", *synthetic_files, "--catalogue", tables.folder)
     assert [outcome["status"] for outcome in outcomes] == ["registered"] * 2
     found = disagreements(database)
     assert found.keys() == {ids[0]}
-    assert words in found[ids[0]][0]
+    assert all(words in found[ids[0]][0] for _, words in changed.values())
 
 
-@pytest.mark.parametrize("column", ["genotype", "date_of_acquisition", "sex"])
-def test_a_missing_cell_is_no_disagreement(
-    database: Any, tables: Tables, ids: list[int], synthetic_files: list[Path], column: str
+def test_missing_cells_are_no_disagreement(
+    database: Any, tables: Tables, ids: list[int], synthetic_files: list[Path]
 ) -> None:
-    tables.change(RECORDINGS, ids[0], **{column: None})
+    tables.change(RECORDINGS, ids[0], **dict.fromkeys(("genotype", "date_of_acquisition", "sex")))
     outcomes = database.json_lines("register", *synthetic_files, "--catalogue", tables.folder)
     assert [outcome["status"] for outcome in outcomes] == ["registered"] * 2
     assert disagreements(database) == {}
@@ -558,7 +556,6 @@ def test_a_cell_that_cannot_be_read_stops_its_session_only(
     database: Any,
     tables: Tables,
     ids: list[int],
-    synthetic_files: list[Path],
     file: str,
     column: str,
     value: Any,
@@ -571,9 +568,15 @@ def test_a_cell_that_cannot_be_read_stops_its_session_only(
     assert re.search(rf"{file}: line 2, column {column}: '.*{re.escape(words)}", done.stderr)
     assert f"Sessions left out: 1 ({ids[0]})" in done.stdout
     assert [each["session_id"] for each in database.json("sessions")] == [ids[1]]
+
+
+def test_a_cell_that_cannot_be_read_refuses_the_registering_of_its_session_only(
+    database: Any, tables: Tables, ids: list[int], synthetic_files: list[Path]
+) -> None:
+    tables.change(RECORDINGS, ids[0], date_of_acquisition="unknown")
     done = database.call("register", *synthetic_files, "--catalogue", tables.folder, check=False)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "1 failed, 1 registered.")
-    assert done.stderr.count(words) == 1
+    assert done.stderr.count("unknown' where a date with time") == 1
     assert session_row(ids[1])["experience_level"] == "Novel"
 
 

@@ -146,6 +146,7 @@ def assert_interrupted(process: subprocess.Popen[str], errors: str) -> None:
     assert said.lstrip() == "vbn: interrupted; run the same command again to continue.\n"  # after the ^C
 
 
+@pytest.mark.files
 def test_an_interrupted_populate_says_so_and_goes_on_later(registered: Any, undisturbed: Any) -> None:
     """Ctrl-C: exit code 130, nothing reserved, nothing failed."""
     with registered.start(*POPULATE) as process:
@@ -181,6 +182,7 @@ def test_a_terminated_populate_gives_its_job_back_and_goes_on_later(
     assert_as_undisturbed(registered, undisturbed)
 
 
+@pytest.mark.files
 def test_terminated_workers_give_their_jobs_back(registered: Any, undisturbed: Any) -> None:
     """SIGTERM to the parent and to its workers, as a scheduler or ``timeout`` sends it to a whole group."""
     with registered.start(*POPULATE, "--processes", "2", start_new_session=True) as process:
@@ -210,6 +212,7 @@ def stopped_within_a_job(database: Any) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+@pytest.mark.files
 def test_an_interrupt_while_starting_is_answered_in_words(registered: Any) -> None:
     with registered.start("status") as process:
         time.sleep(0.25)  # within the imports
@@ -219,6 +222,7 @@ def test_an_interrupt_while_starting_is_answered_in_words(registered: Any) -> No
     assert process.returncode == -signal.SIGINT or errors.lstrip().startswith("vbn: interrupted")
 
 
+@pytest.mark.files
 def test_two_processes_make_the_rows_of_one(registered: Any, populated_synthetic: Any) -> None:
     done = registered.vbn("populate", "--processes", "2", "--json")
     entries = sum(row["done"] for row in populated_synthetic.json("status"))
@@ -302,42 +306,6 @@ def test_the_reservation_of_a_living_worker_is_respected(registered: Any) -> Non
     assert still_reserved
     assert (other.stdout, output) == ("1 entries made, 0 failed.\n",) * 2
     assert registered.stored_files() == registered.referenced_files()
-
-
-@pytest.mark.parametrize(
-    "words", [("status",), ("status", "--json"), ("sessions",), ("query", "units", "--format", "csv")]
-)
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_output_into_a_closed_pipe_is_no_crash(
-    populated_synthetic: Any, words: tuple[str, ...], unbuffered: str
-) -> None:
-    """``vbn status | head -1``"""
-    with populated_synthetic.start(*words, env={"PYTHONUNBUFFERED": unbuffered}) as process:
-        process.stdout.close()
-        process.stdout = None
-        _, errors = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, errors) == (1, "")
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_output_onto_a_full_disk_is_told_in_words(populated_synthetic: Any, unbuffered: str) -> None:
-    with Path("/dev/full").open("w") as full:
-        done = populated_synthetic.vbn(
-            "sessions", env={"PYTHONUNBUFFERED": unbuffered}, stdout=full, check=False
-        )
-    words = "vbn: No space is left where this writes, so it is not complete. Make room.\n"
-    assert (done.returncode, done.stderr) == (1, words)
-
-
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
-@pytest.mark.parametrize("words", ["sessions", "--version"])
-def test_closed_streams_are_no_crash(populated_synthetic: Any, closed: str, words: str) -> None:
-    """As of a job that a scheduler starts without any."""
-    command = ["sh", "-c", f'exec "$0" -m populate {words} {closed}', sys.executable]
-    environment = populated_synthetic.environment
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_deploying_twice_at_once_succeeds_or_says_why(make_database: Callable[..., Any]) -> None:

@@ -40,7 +40,7 @@ def compressed(file: h5py.File, path: str, *, applied: bool = True) -> None:
 
 
 @pytest.fixture(scope="module")
-def recording_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from vbn.synthetic import SyntheticSettings, write_sessions
 
     folder = tmp_path_factory.mktemp("plain")
@@ -49,9 +49,9 @@ def recording_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def file_with(recording_path: Path, tmp_path: Path) -> Callable[..., Path]:
+def file_with(plain: Path, tmp_path: Path) -> Callable[..., Path]:
     def change(**options: Any) -> Path:
-        path = Path(shutil.copyfile(recording_path, tmp_path / "compressed.nwb"))
+        path = Path(shutil.copyfile(plain, tmp_path / "compressed.nwb"))
         with h5py.File(path, "r+") as file:
             compressed(file, SPEED, **options)
         return path
@@ -146,16 +146,16 @@ def run(program: str, *arguments: object, **environment: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_advice_works(recording_path: Path, tmp_path: Path) -> None:
+def test_the_advice_works(plain: Path, tmp_path: Path) -> None:
     """With the package; without it and with its folder of plugins; and without both the filter is named."""
     plugins = pytest.importorskip("hdf5plugin")
-    path = Path(shutil.copyfile(recording_path, tmp_path / "zstd.nwb"))
+    path = Path(shutil.copyfile(plain, tmp_path / "zstd.nwb"))
     run(WRITE, path, SPEED)
     hidden = tmp_path / "sitecustomize.py"
     hidden.write_text("import sys\nsys.modules['hdf5plugin'] = None\n")
     absent = {"PYTHONPATH": str(tmp_path), "HDF5_PLUGIN_PATH": "/nowhere"}
     said = run(READ, path, **absent)
     assert f"Zstd (32015) for /{SPEED}" in said
-    n_frames = run(READ, recording_path)
+    n_frames = run(READ, plain)
     assert run(READ, path) == n_frames
     assert run(READ, path, **{**absent, "HDF5_PLUGIN_PATH": str(plugins.PLUGIN_PATH)}) == n_frames

@@ -33,6 +33,12 @@ READERS = (
 )
 
 
+@pytest.fixture(scope="module")
+def usual_path(readers_release):
+    """The recording that is damaged here: a synthetic one, as HDF5 and pynwb see no other in one of AllenSDK."""
+    return min(readers_release.glob("behavior_ecephys_sessions/*/ecephys_session_*.nwb"))
+
+
 def unchanged(_):
     """Change nothing in a copy."""
 

@@ -197,8 +197,7 @@ def metadata_of(path: Path) -> list[Any]:
         return [*(read(file) for read in readers), nwb.read_probes(file).fillna(-1).to_dict()]
 
 
-@pytest.mark.parametrize("shape", [(1,), (1, 1)])
-@pytest.mark.parametrize("attributes", [False, True])
+@pytest.mark.parametrize(("shape", "attributes"), [((1,), True), ((1, 1), False)])
 def test_a_file_with_arrays_of_one_says_the_same(
     plain: Path, changed: Any, shape: tuple, attributes: bool
 ) -> None:
