@@ -35,7 +35,7 @@ READERS = (
 
 @pytest.fixture(scope="module")
 def usual_path(readers_release):
-    """The recording that is damaged here: a synthetic one, as HDF5 and pynwb see no other in one of AllenSDK."""
+    """The recording that is damaged here: to HDF5 and pynwb a synthetic one is as one of AllenSDK."""
     return min(readers_release.glob("behavior_ecephys_sessions/*/ecephys_session_*.nwb"))
 
 
