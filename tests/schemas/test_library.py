@@ -144,6 +144,7 @@ def test_spike_times_of_no_units_is_an_empty_dictionary(synthetic_database: Any)
     assert list(ecephys.iterate_probe_spikes(ecephys.Recording.Unit & "unit_id < 0")) == []
 
 
+@pytest.mark.files
 def test_spike_times_may_be_changed_by_their_owner(synthetic_database: Any) -> None:
     """What is given out is a copy in memory: the store stays as it is."""
     unit = ecephys.Recording.Unit & {"unit_id": min(ecephys.spike_times(ecephys.Recording.Unit))}
@@ -152,6 +153,7 @@ def test_spike_times_may_be_changed_by_their_owner(synthetic_database: Any) -> N
     assert (ecephys.spike_times(unit)[unit_id] >= 0).all()
 
 
+@pytest.mark.files
 def test_a_probe_is_read_once_for_all_its_units(synthetic_database: Any) -> None:
     probes = list(ecephys.iterate_probe_spikes(ecephys.Recording.Unit))
     assert len(probes) == len(ecephys.Recording.Probe())
@@ -161,6 +163,7 @@ def test_a_probe_is_read_once_for_all_its_units(synthetic_database: Any) -> None
         assert frame["unit_id"].is_monotonic_increasing
 
 
+@pytest.mark.files
 def test_all_tables_join_without_a_clash_of_names(synthetic_database: Any) -> None:
     query = (
         session.Mouse
@@ -178,6 +181,7 @@ def test_all_tables_join_without_a_clash_of_names(synthetic_database: Any) -> No
     assert len(query) == len(psth.Alignment()) * len(ecephys.Recording.Unit())
 
 
+@pytest.mark.files
 def test_all_that_is_computed_joins_without_a_clash_of_names(synthetic_database: Any) -> None:
     """One row per unit: all masters with one default set, and the parts of their units."""
     measured = (
@@ -210,6 +214,7 @@ def test_all_that_is_computed_joins_without_a_clash_of_names(synthetic_database:
     assert len(query & chosen) == len(ecephys.Recording.Unit())
 
 
+@pytest.mark.files
 @pytest.mark.parametrize(
     "parts",
     [

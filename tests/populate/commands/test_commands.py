@@ -134,6 +134,7 @@ def test_help_imports_nothing_heavy_and_ends_with_an_example(command: str, tmp_p
         assert any(line.strip().startswith(f"vbn {command}") for line in help_lines)
 
 
+@pytest.mark.files
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -275,6 +276,7 @@ def test_a_file_that_went_away_fails_in_words_and_is_made_after_retry(
     assert database.stored_files() == database.referenced_files()
 
 
+@pytest.mark.files
 def test_a_file_of_another_size_than_registered_is_not_imported(
     database: Any, damaged_copy: Callable[..., Path]
 ) -> None:
@@ -303,6 +305,7 @@ def test_the_prefix_may_be_an_option(populated_synthetic: Any, shared_database: 
     assert json.loads(done.stdout) == populated_synthetic.json("status")
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("prefix", ["Vbn_", "1vbn", "vbn-x", "", "x" * 41, 'v"; drop'])
 def test_a_prefix_that_is_no_identifier_is_refused(shared_database: Any, prefix: str) -> None:
     done = shared_database.call("--prefix", prefix, "status", check=False)
@@ -310,6 +313,7 @@ def test_a_prefix_that_is_no_identifier_is_refused(shared_database: Any, prefix:
     assert f"The schema prefix '{prefix}' cannot be used" in done.stderr
 
 
+@pytest.mark.files
 def test_plot_draws_the_responses_of_a_structure(
     populated_synthetic: Any, synthetic_files: list[Path], tmp_path: Path
 ) -> None:
@@ -324,6 +328,7 @@ def test_plot_draws_the_responses_of_a_structure(
     assert out.stat().st_size > 10_000
 
 
+@pytest.mark.files
 def test_plot_refuses_a_kind_of_file_that_it_cannot_write_before_it_fetches(
     populated_synthetic: Any, tmp_path: Path
 ) -> None:
@@ -333,6 +338,7 @@ def test_plot_refuses_a_kind_of_file_that_it_cannot_write_before_it_fetches(
     assert "must end in .png, .pdf or .svg" in done.stderr
 
 
+@pytest.mark.files
 def test_plot_names_the_structures_there_are_for_one_there_is_not(
     populated_synthetic: Any, synthetic_files: list[Path], tmp_path: Path
 ) -> None:
@@ -358,6 +364,7 @@ def structures_with_units(database: Any, session_id: int) -> list[str]:
     return sorted(row[0] for row in database.server.query(query) if row[0])
 
 
+@pytest.mark.files
 def test_synthetic_writes_sessions_that_register(database: Any, tmp_path: Path) -> None:
     words = (
         "--out",
@@ -381,6 +388,7 @@ def test_synthetic_writes_sessions_that_register(database: Any, tmp_path: Path) 
     assert [outcome["status"] for outcome in outcomes] == ["registered"]
 
 
+@pytest.mark.files
 def test_synthetic_settings_that_cannot_be_used_are_all_named(shared_database: Any, tmp_path: Path) -> None:
     done = shared_database.call(
         "synthetic", "--out", tmp_path, "--probes", 9, "--minutes", 0.1, "--genotype", "x", check=False
@@ -408,6 +416,7 @@ def test_doctor_finds_nothing_wrong_with_a_good_setup(populated_synthetic: Any) 
     assert all(check["finding"] in shown for check in checks if check["name"] != "store")
 
 
+@pytest.mark.files
 def test_doctor_finds_what_a_notebook_in_this_folder_would_import(
     populated_synthetic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

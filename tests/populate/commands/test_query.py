@@ -35,6 +35,7 @@ def test_every_question_has_an_answer_in_a_table_and_says_how_many_rows_there_ar
     assert " row" in lines[-1]
 
 
+@pytest.mark.files
 def test_an_answer_is_the_same_in_every_format(populated_synthetic: Any, tmp_path: Path) -> None:
     words = ("units", "--group", "visual cortex", "--group", "thalamus", "--where", "snr > 1")
     populated_synthetic.connect()
@@ -57,6 +58,7 @@ def test_an_answer_is_the_same_in_every_format(populated_synthetic: Any, tmp_pat
     assert printed["unit_id"].tolist() == expected["unit_id"].tolist()
 
 
+@pytest.mark.files
 def test_responses_around_an_event_are_saved_as_one_row_per_unit(
     populated_synthetic: Any, tmp_path: Path
 ) -> None:

@@ -183,6 +183,7 @@ def test_what_is_misspelt_is_named_with_the_nearest_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_an_interruption_leaves_the_file_as_it_was(
     suffix: str, populated_synthetic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -223,6 +224,7 @@ def test_many_pieces_make_the_same_table(
     pd.testing.assert_frame_equal(pd.read_parquet(out), whole)
 
 
+@pytest.mark.files
 def test_a_partitioned_table_is_one_table_to_duckdb(
     populated_synthetic: Any, export: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -248,6 +250,7 @@ def test_a_partitioned_table_is_one_table_to_duckdb(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "psth"]
 
 
+@pytest.mark.files
 def test_more_partitions_than_open_files_make_the_same_table(
     populated_synthetic: Any, export: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +297,7 @@ def serious_problems(path: Path) -> list[str]:
     return [*map(str, pynwb.validate(path=str(path))), *map(str, found)]
 
 
+@pytest.mark.files
 def test_the_derived_file_is_valid(derived_file: Path) -> None:
     assert serious_problems(derived_file) == []
 
@@ -326,6 +330,7 @@ def test_the_derived_file_holds_the_session_and_its_source(
         assert json.loads(parameters.loc[("change_active", "window_stop"), "value"]) == 1.5
 
 
+@pytest.mark.files
 @pytest.mark.parametrize(
     ("table", "name", "condition"),
     [
@@ -364,6 +369,7 @@ def test_pynwb_reads_the_results_that_are_in_the_database(
             np.testing.assert_array_equal(read, missing if value is None else value, column)
 
 
+@pytest.mark.files
 def test_rows_are_joined_by_the_ids_of_units_and_trials(derived_file: Path, populated_synthetic: Any) -> None:
     from pynwb import NWBHDF5IO
 
@@ -385,6 +391,7 @@ def test_rows_are_joined_by_the_ids_of_units_and_trials(derived_file: Path, popu
     assert trials.loc[first["trial_id"], "start_time"] == first["trial_start_time"]
 
 
+@pytest.mark.files
 def test_tables_of_the_derived_file_are_chosen(
     populated_synthetic: Any, session_id: int, tmp_path: Path
 ) -> None:
@@ -405,6 +412,7 @@ def test_tables_of_the_derived_file_are_chosen(
     assert "There is no computed table 'CellClas'. Near to it: CellClass" in done.stderr
 
 
+@pytest.mark.files
 def test_what_is_not_computed_is_told(populated_synthetic: Any, session_id: int, tmp_path: Path) -> None:
     """Within a transaction that is taken back, as others read the same database."""
     from schemas.performance import RollingPerformance
@@ -425,6 +433,7 @@ def test_what_is_not_computed_is_told(populated_synthetic: Any, session_id: int,
     assert "not computed yet, and not in the file: RollingPerformance (1)." in few.stderr
 
 
+@pytest.mark.files
 def test_a_session_of_behavior_only_has_a_valid_file(populated_release: Any, tmp_path: Path) -> None:
     from pynwb import NWBHDF5IO
 

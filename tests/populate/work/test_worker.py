@@ -566,6 +566,7 @@ def small_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
 
 
+@pytest.mark.files
 def test_a_full_store_is_waited_for_and_fails_no_job(one_session: Any) -> None:
     if not hasattr(psutil.Process, "rlimit"):
         pytest.skip("only Linux lets another process have its limit back")
@@ -583,6 +584,7 @@ def test_a_full_store_is_waited_for_and_fails_no_job(one_session: Any) -> None:
     assert rows_of_running(one_session) == 1
 
 
+@pytest.mark.files
 def test_a_job_that_needs_more_memory_than_allowed_fails_in_words(one_session: Any) -> None:
     if sys.platform != "linux":
         pytest.skip("--max-memory works on Linux only")
@@ -594,6 +596,7 @@ def test_a_job_that_needs_more_memory_than_allowed_fails_in_words(one_session: A
     assert one_session.job_states() == {"error": 1}
 
 
+@pytest.mark.files
 def test_wrong_wishes_are_answered_in_words(shared_database: Any, make_database: Callable[..., Any]) -> None:
     for words, answer in (
         (("--max-memory", "1MB"), "too small to work with"),
