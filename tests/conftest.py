@@ -7,4 +7,5 @@ pytest_plugins = [
     "tests.fixtures.corpora",
     "tests.fixtures.synthetic",
     "tests.fixtures.damaged",
+    "tests.fixtures.web_server",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -184,10 +185,10 @@ def test_downloading_again_asks_for_no_file(
     release: Callable[..., Any], site: Any, recordings: pd.DataFrame
 ) -> None:
     release("get", "--session", recordings.index[0])
-    transferred = {path: n for path, n in site.body_bytes.items() if "json" not in path}
+    asked = [request for request in site.requests if "json" not in request.path]
     done = release("get", "--session", recordings.index[0])
     assert done.stdout.startswith("0 files downloaded, 6 were present, 0 failed: ")
-    assert {path: n for path, n in site.body_bytes.items() if "json" not in path} == transferred
+    assert [request for request in site.requests if "json" not in request.path] == asked
 
 
 def test_lfp_files_alone_can_be_had(
@@ -199,32 +200,26 @@ def test_lfp_files_alone_can_be_had(
 
 
 def test_dropped_connections_and_failing_servers_are_overcome(
-    release: Callable[..., Any], site: Any, bucket: Path, data: Path, recordings: pd.DataFrame
+    release: Callable[..., Any], site: Any, bucket: Path, data: Path, recordings: pd.DataFrame, fault: Any
 ) -> None:
-    site.fails = lambda request: {0: "500", 2: "drop"}.get(request.number % 5)
+    faults = itertools.cycle([None, fault("drop"), None, None, fault("status", status=500)])
+    site.fault = lambda _path: next(faults)
     release("get", "--session", recordings.index[0], "--lfp")
     assert site.failures["drop"] > 0
-    assert site.failures["500"] > 0
+    assert site.failures["status"] > 0
     for path in files(data):
         assert (data / path).read_bytes() == (bucket / PROJECT / path).read_bytes()
 
 
 def test_an_interrupted_download_goes_on_where_it_stopped(
-    release: Callable[..., Any], site: Any, bucket: Path, data: Path, recordings: pd.DataFrame
+    release: Callable[..., Any], site: Any, bucket: Path, data: Path, recordings: pd.DataFrame, fault: Any
 ) -> None:
     number = recordings.index[0]
     path = f"behavior_ecephys_sessions/{number}/ecephys_session_{number}.nwb"
     size = (bucket / PROJECT / path).stat().st_size
-    dropped: list[int] = []
-
-    def goes_away(request: Any) -> str | None:
-        """The first large piece of the file comes by half, then nothing."""
-        if not request.path.endswith(path) or (not dropped and request.n_bytes < 1000):
-            return None
-        dropped.append(request.number)
-        return "drop" if len(dropped) == 1 else "500"
-
-    site.fails = goes_away
+    # Of the file its size is asked for; then half of its first large piece comes, then nothing.
+    ends = itertools.chain([None, fault("drop")], itertools.repeat(fault("status", status=500)))
+    site.fault = lambda asked: next(ends) if asked.endswith(path) else None
     done = release("get", "--session", number, "--no-tables", check=False)
     assert done.returncode == 1
     assert f"{path}: it cannot be read: " in done.stderr
@@ -233,26 +228,27 @@ def test_an_interrupted_download_goes_on_where_it_stopped(
     (part,) = data.rglob("*.part")
     got = part.stat().st_size
     assert 0 < got < size
-    site.fails = None
-    site.body_bytes.clear()
+    site.fault = lambda _path: None
+    site.requests.clear()
     release("get", "--session", number, "--no-tables")
     assert (data / path).read_bytes() == (bucket / PROJECT / path).read_bytes()
-    assert site.body_bytes[f"/{PROJECT}/{path}"] < size - got + 100  # a byte or two to learn the size
+    transferred = sum(request.body_bytes for request in site.requests if request.path.endswith(path))
+    assert transferred < size - got + 100  # a byte or two to learn the size
     assert not list(data.rglob("*.part"))
 
 
 def test_a_corrupted_download_is_refused_and_the_next_one_is_right(
-    release: Callable[..., Any], site: Any, bucket: Path, data: Path, recordings: pd.DataFrame
+    release: Callable[..., Any], site: Any, bucket: Path, data: Path, recordings: pd.DataFrame, fault: Any
 ) -> None:
     number = recordings.index[0]
     path = f"behavior_ecephys_sessions/{number}/ecephys_session_{number}.nwb"
-    site.fails = lambda request: "corrupt" if request.path.endswith(path) else None
+    site.fault = lambda asked: fault("corrupt") if asked.endswith(path) else None
     done = release("get", "--session", number, "--no-tables", check=False)
     assert done.returncode == 1
     assert path in done.stderr
     assert "unexpected" not in done.stderr
     assert not (data / path).exists()
-    site.fails = None
+    site.fault = lambda _path: None
     release("get", "--session", number, "--no-tables")
     assert (data / path).read_bytes() == (bucket / PROJECT / path).read_bytes()
 
