@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from typing import Any
 
-from schemas.deploy.stored_table import FLAG, FLOAT, INTEGER, SMALL_INTEGER, ColumnType, StoredTable
+from schemas.deploy.stored_table import FLAG, FLOAT, INTEGER, SMALL_INTEGER, StoredTable
 from schemas.server.connection import Database
 
 OWN_CHANGE_SET, EVERY_CHANGE = "siegle_2021_bennett_2025", {"engaged": "none", "lick_margin_s": None}
@@ -28,7 +27,7 @@ def bound_change_modulation(database: Database) -> None:
     Flags are NULL where nothing was tested. Parameter sets get the fields that say which changes are taken,
     and lose the window of a latency that is gone.
     """
-    _choose_changes_in_sets(database)
+    StoredTable(database, "responses", "#change_response_params").change_contents(_choose_changes)
     units = StoredTable(database, "responses", "__change_response__unit")
     units.drop(
         "change_half_maximum_latency", *(f"change_modulation_pooled_{c}" for c in ("active", "passive"))
@@ -42,16 +41,15 @@ def bound_change_modulation(database: Database) -> None:
         names = f"change_modulation_{of}", f"change_response_sign_{of}", f"change_siegle_2021_modulation_{of}"
         units.rename(names[0], names[2])
         units.describe(names[2], FLOAT, f"(1) index of Siegle 2021 {where}")
-        own: list[tuple[str, ColumnType, str]] = [
-            (names[0], FLOAT, f"(1) change against flash before, bounded, {where}"),
-            (names[1], SMALL_INTEGER, "1 where both together excite, -1 where they suppress"),
-        ]
-        _add(units, own, after=before[of])
-    _add(units, _LATENCY_COLUMNS, after="change_siegle_2021_modulation_miss")
+        index = f"(1) change against flash before, bounded, {where}"
+        units.add(names[0], FLOAT, index, after=before[of])
+        sign = "1 where both together excite, -1 where they suppress"
+        units.add(names[1], SMALL_INTEGER, sign, after=names[0])
+    units.add_all(FLOAT, _LATENCY_COLUMNS, after="change_siegle_2021_modulation_miss")
     first_spike = "change_siegle_2021_first_spike_latency"
     units.describe(first_spike, FLOAT, "(s) median first spike after these changes")
-    responsive = "change_siegle_2021_responsive", FLAG, "whether it is excited by the rule of Siegle 2021"
-    _add(units, [responsive], after=first_spike)
+    excited = "whether it is excited by the rule of Siegle 2021"
+    units.add("change_siegle_2021_responsive", FLAG, excited, after=first_spike)
     for flag, what in (("responsive", "response"), ("change_modulated", "modulation")):
         comment = f"whether q of the {what} is at most the threshold"
         units.allow_null(f"change_is_{flag}", FLAG, comment)
@@ -64,39 +62,20 @@ def bound_change_modulation(database: Database) -> None:
     areas.describe("share_responsive", FLOAT, "(1) of the units that were tested")
 
 
-_LATENCY_COLUMNS: list[tuple[str, ColumnType, str]] = [
-    ("change_latency", FLOAT, "(s) onset of the response to changes in the task"),
-    ("change_latency_low", FLOAT, "(s) 2.5th percentile of it over resamples of the changes"),
-    ("change_latency_high", FLOAT, "(s) 97.5th percentile of it over resamples of the changes"),
-]
+_LATENCY_COLUMNS = {
+    "change_latency": "(s) onset of the response to changes in the task",
+    "change_latency_low": "(s) 2.5th percentile of it over resamples of the changes",
+    "change_latency_high": "(s) 97.5th percentile of it over resamples of the changes",
+}
 
 
-def _add(table: StoredTable, columns: Iterable[tuple[str, ColumnType, str]], after: str) -> None:
-    """Add columns with their descriptions, one after the other."""
-    for name, kind, comment in columns:
-        table.add(name, kind, after=after)
-        table.describe(name, kind, comment)
-        after = name
+def _choose_changes(name: str, content: dict[str, Any]) -> None:
+    """Add to a set of the change response what it lacks.
 
-
-def _choose_changes_in_sets(database: Database) -> None:
-    """Add to the sets of the change response what they lack; deploying stamps them with the new version."""
-    stored = StoredTable(database, "responses", "#change_response_params")
-    if not stored.columns():
-        return  # deploy creates the table and inserts the set
-    name = database.connection.adapter.make_full_table_name(
-        f"{database.prefix}responses", "#change_response_params"
-    )
-    query = database.connection.query
-    rows = query(f"SELECT change_response_params, change_response_content FROM {name}").fetchall()  # noqa: S608
-    for set_name, held in rows:
-        content = json.loads(held) if isinstance(held, str) else held
-        if "engaged" in content:
-            continue
-        # Sets of users keep their choice of changes, the package's own gets the published one.
-        content |= ENGAGED_CHANGES if (set_name, content) == (OWN_CHANGE_SET, _OWN_CONTENT) else EVERY_CHANGE
+    Sets of users keep their choice of changes, the package's own gets the published one.
+    """
+    if "engaged" not in content:
+        content |= ENGAGED_CHANGES if (name, content) == (OWN_CHANGE_SET, _OWN_CONTENT) else EVERY_CHANGE
         content["latency_window_s"] = content.pop("half_maximum_window_s")
         del content["smoothing_s"]
         content |= {"max_latency_sd_s": 0.01, "n_resamples": 500}
-        change = f"UPDATE {name} SET change_response_content = %s WHERE change_response_params = %s"  # noqa: S608
-        query(change, args=(json.dumps(content), set_name))

@@ -291,10 +291,8 @@ def name_novelty_for_what_it_is(database: Database) -> None:
     )
     units.describe("selectivity_p_selectivity", FLOAT, "(1) Kruskal-Wallis test of run means between images")
     sessions = StoredTable(database, "responses", "__image_selectivity")
-    sessions.add("n_selectivity_runs", INTEGER, after="n_selectivity_familiar_flashes")
-    sessions.describe(
-        "n_selectivity_runs", INTEGER, "runs of an image that were tested, NULL before method version 2"
-    )
+    runs = "runs of an image that were tested, NULL before method version 2"
+    sessions.add("n_selectivity_runs", INTEGER, runs, after="n_selectivity_familiar_flashes")
 
 
 def choose_flashes_by_sets(database: Database) -> None:
@@ -302,7 +300,7 @@ def choose_flashes_by_sets(database: Database) -> None:
 
     A set's condition becomes the flash set of the same flashes.
     """
-    _name_flash_sets(database)
+    StoredTable(database, "responses", "#image_selectivity_params").change_contents(_name_flash_set)
     units = StoredTable(database, "responses", "__image_selectivity__unit")
     for name in ("responsive", "selective"):
         tested = "response" if name == "responsive" else "selectivity"
@@ -314,20 +312,9 @@ def choose_flashes_by_sets(database: Database) -> None:
     )
 
 
-def _name_flash_sets(database: Database) -> None:
-    """Replace ``condition`` in the parameters of the image selectivity; they are hashed anew when seeded."""
-    if not StoredTable(database, "responses", "#image_selectivity_params").columns():
-        return
-    query = database.connection.query
-    schema = f"{database.prefix}responses"
-    table = database.connection.adapter.make_full_table_name(schema, "#image_selectivity_params")
-    columns = "image_selectivity_params, image_selectivity_content"
-    for name, held in query(f"SELECT {columns} FROM {table}").fetchall():  # noqa: S608
-        content = json.loads(held) if isinstance(held, str) else held
-        if "condition" in content:
-            content["flash_set"] = f"repeated_{content.pop('condition')}"
-            change = f"UPDATE {table} SET image_selectivity_content = %s WHERE image_selectivity_params = %s"  # noqa: S608
-            query(change, args=(json.dumps(content), name))
+def _name_flash_set(_name: str, content: dict[str, Any]) -> None:
+    if "condition" in content:
+        content["flash_set"] = f"repeated_{content.pop('condition')}"
 
 
 def name_full_field_responses(database: Database) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from typing import Any
 
 from schemas.deploy.stored_table import FLAG, FLOAT, INTEGER, SMALL_INTEGER, StoredTable
 from schemas.server.connection import Database
@@ -15,7 +15,12 @@ OMISSION_WINDOWS = {
     "lick_free": True,
     "engagement": None,
 }
-SUMMARY_WINDOWS = ("baseline_start", "baseline_stop", "response_start", "response_stop")
+SUMMARY_WINDOWS = {
+    "baseline_start": "(s) begin of the window of the baseline relative to the event",
+    "baseline_stop": "(s) end of the window of the baseline",
+    "response_start": "(s) begin of the window of the response relative to the event",
+    "response_stop": "(s) end of the window of the response",
+}
 
 
 def compare_with_what_came_before(database: Database) -> Iterator[str]:
@@ -52,12 +57,11 @@ def _change_omission_columns(database: Database) -> None:
     units = StoredTable(database, "responses", "__omission_response__unit")
     for condition, where in (("active", "task"), ("passive", "replay")):
         tested = f"n_omission_tested_{condition}"
-        sessions.add(tested, INTEGER, after=f"n_omission_omissions_{condition}")
-        sessions.describe(tested, INTEGER, "of which measured, NULL before method version 2")
+        comment = "of which measured, NULL before method version 2"
+        sessions.add(tested, INTEGER, comment, after=f"n_omission_omissions_{condition}")
         old = ("baseline_rate", "early_rate", "late_rate", "early_index", "late_index", "p_early", "p_late")
         units.drop(*(f"omission_{name}_{condition}" for name in old))
-        last = "unit_id" if condition == "active" else "omission_p_value_active"
-        for name, text in {
+        rates = {
             "first_gray_rate": f"(Hz) rate 500 to 250 ms before, in the {where}",
             "second_gray_rate": "(Hz) rate in the 250 ms before",
             "evoked_rate": "(Hz) rate from 50 to 300 ms after the expected onset",
@@ -66,11 +70,9 @@ def _change_omission_columns(database: Database) -> None:
             "flash_rate": "(Hz) rate from 50 to 300 ms after the flash before",
             "flash_index": "(1) evoked rate against the flash, difference over sum",
             "p_value": "(1) test of the evoked rate against all continuations",
-        }.items():
-            column = f"omission_{name}_{condition}"
-            units.add(column, FLOAT, after=last)
-            units.describe(column, FLOAT, text)
-            last = column
+        }
+        added = {f"omission_{name}_{condition}": comment for name, comment in rates.items()}
+        units.add_all(FLOAT, added, after="unit_id" if condition == "active" else "omission_p_value_active")
     units.describe("omission_p_value", FLOAT, "(1) the same test over the omissions of both conditions")
     sign = "1 rise, -1 fall, 0 no response, NULL where not tested"
     units.allow_null("omission_sign", SMALL_INTEGER, sign)
@@ -79,18 +81,13 @@ def _change_omission_columns(database: Database) -> None:
 
 
 def _change_omission_windows(database: Database) -> Iterator[str]:
-    if not StoredTable(database, "responses", "#omission_response_params").columns():
-        return  # deploy creates it
-    query, adapter = database.connection.query, database.connection.adapter
-    table = adapter.make_full_table_name(f"{database.prefix}responses", "#omission_response_params")
-    names = "omission_response_params, omission_response_content"
-    for name, held in query(f"SELECT {names} FROM {table}").fetchall():  # noqa: S608
-        content = json.loads(held) if isinstance(held, str) else held
-        if OMISSION_WINDOWS.keys() <= content.keys():
-            continue
-        changed = json.dumps({**OMISSION_WINDOWS, "max_q_value": content["max_q_value"]})
-        change = f"UPDATE {table} SET omission_response_content = %s WHERE omission_response_params = %s"  # noqa: S608
-        query(change, args=(changed, name))
+    def change(_name: str, content: dict[str, Any]) -> None:
+        if not OMISSION_WINDOWS.keys() <= content.keys():
+            kept = content["max_q_value"]
+            content.clear()
+            content |= {**OMISSION_WINDOWS, "max_q_value": kept}
+
+    for name in StoredTable(database, "responses", "#omission_response_params").change_contents(change):
         yield f"The parameters '{name}' of the omission response have other windows now."
 
 
@@ -100,20 +97,7 @@ def _add_summary_windows(database: Database) -> None:
     alignments = StoredTable(database, "psth", "#alignment")
     if not alignments.columns():
         return  # deploy creates it
-    last = "bin_width"
-    for name, text in zip(
-        SUMMARY_WINDOWS,
-        (
-            "(s) begin of the window of the baseline relative to the event",
-            "(s) end of the window of the baseline",
-            "(s) begin of the window of the response relative to the event",
-            "(s) end of the window of the response",
-        ),
-        strict=True,
-    ):
-        alignments.add(name, FLOAT, after=last)
-        alignments.describe(name, FLOAT, text)
-        last = name
+    alignments.add_all(FLOAT, SUMMARY_WINDOWS, after="bin_width")
     units = StoredTable(database, "psth", "__psth__unit")
     for name, text in {
         "baseline_rate": "(Hz) mean rate in the baseline window of the alignment",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.deploy.stored_table import FLAG, FLOAT, INTEGER, ColumnType, StoredTable
+from schemas.deploy.stored_table import FLAG, FLOAT, INTEGER, StoredTable
 from schemas.server.connection import Database
 
 
@@ -36,16 +36,12 @@ def correlate_states_within_blocks(database: Database) -> None:
                 f"n_{prefix}_bins_{block}": f"bins of the {where} that were correlated",
                 f"n_{prefix}_shifts_{block}": "shifts to either side, 0 if too few for a test",
             }
-        _add_columns(units, f"{prefix}_modulation_index", FLOAT, _prefixed(prefix, described))
+        units.add_all(FLOAT, _prefixed(prefix, described), after=f"{prefix}_modulation_index")
         sessions = StoredTable(database, "responses", f"__{prefix}_modulation")
         sessions.drop(f"n_{prefix}_bins")
-        _add_columns(sessions, f"n_{prefix}_low", INTEGER, counts)
+        sessions.add_all(INTEGER, counts, after=f"n_{prefix}_low")
     sets = StoredTable(database, "responses", "#state_modulation_params")
-    sets.change_content(
-        "state_modulation_params",
-        "state_modulation_content",
-        lambda content: content.pop("min_shift_s", None),
-    )
+    sets.change_contents(lambda _name, content: content.pop("min_shift_s", None))
     _shuffle_strong_fields_more_often(database)
 
 
@@ -53,8 +49,8 @@ def _shuffle_strong_fields_more_often(database: Database) -> None:
     units = StoredTable(database, "responses", "__receptive_field__unit")
     if "n_rf_spikes" in units.columns():
         return  # change 10 has renamed what this one had changed
-    described = {"n_field_shuffles": "shuffles of the unit, NULL before method version 2"}
-    _add_columns(units, "n_field_spikes", INTEGER, described)
+    shuffles = "shuffles of the unit, NULL before method version 2"
+    units.add("n_field_shuffles", INTEGER, shuffles, after="n_field_spikes")
     units.describe("field_p_value", FLOAT, "(1) share of shuffles with as great a chi-square, never 0")
     for name, comment in (
         ("p_is_upper_bound", "whether no shuffle had, NULL if not tested"),
@@ -63,20 +59,8 @@ def _shuffle_strong_fields_more_often(database: Database) -> None:
     ):
         units.allow_null(f"field_{name}", FLAG, comment)
     sets = StoredTable(database, "responses", "#receptive_field_params")
-    sets.change_content(
-        "receptive_field_params",
-        "receptive_field_content",
-        lambda content: content.setdefault("max_shuffles", 10_000),
-    )
+    sets.change_contents(lambda _name, content: content.setdefault("max_shuffles", 10_000))
 
 
 def _prefixed(prefix: str, described: dict[str, str]) -> dict[str, str]:
     return {f"{prefix}_{name}": comment for name, comment in described.items()}
-
-
-def _add_columns(table: StoredTable, after: str, kind: ColumnType, described: dict[str, str]) -> None:
-    """Add columns, one after the other, with their comments; those that exist are only described."""
-    for name, comment in described.items():
-        table.add(name, kind, after)
-        table.describe(name, kind, comment)
-        after = name

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -97,12 +98,19 @@ class StoredTable:
                 self._query(change, other, self.table)
         return StoredTable(self.database, self.module, other)
 
-    def add(self, name: str, kind: ColumnType, after: str) -> None:
-        """Add a column of NULL; on MySQL after another, on PostgreSQL as the last."""
+    def add(self, name: str, kind: ColumnType, comment: str, after: str) -> None:
+        """Add a column of NULL with its comment; on MySQL after another, on PostgreSQL as the last."""
         columns = self.columns()
         if columns and name not in columns:
             place = f" AFTER {self._quoted(after)}" if self._is_mysql else ""
             self._alter(f"ADD COLUMN {self._quoted(name)} {self._type(kind)}{place}")
+        self.describe(name, kind, comment)
+
+    def add_all(self, kind: ColumnType, comments: Mapping[str, str], after: str) -> None:
+        """Add columns of one type, each after the one before."""
+        for name, comment in comments.items():
+            self.add(name, kind, comment, after)
+            after = name
 
     def describe(self, name: str, kind: ColumnType, comment: str, *, nullable: bool = True) -> None:
         """Give a column the comment that DataJoint gives one with this type and description."""
@@ -121,19 +129,27 @@ class StoredTable:
             self._alter(f"ALTER COLUMN {self._quoted(name)} DROP NOT NULL")
         self.describe(name, kind, comment)  # on MySQL the whole column, NULL allowed
 
-    def change_content(self, key: str, column: str, change: Callable[[dict[str, Any]], Any]) -> None:
-        """Change the JSON of a column in place, row by row."""
+    def change_contents(self, change: Callable[[str, dict[str, Any]], Any]) -> list[str]:
+        """Change the contents of a table of parameter sets in place; return the names of those that differ.
+
+        Deploying hashes them anew.
+        """
+        key = self.table.lstrip("#")
+        column = f"{key.removesuffix('_params')}_content"
         if column not in self.columns():
-            return
+            return []
+        changed = []
         names = f"{self._quoted(key)}, {self._quoted(column)}"
-        query = self.database.connection.query
-        for name, held in query(f"SELECT {names} FROM {self._full_name}").fetchall():  # noqa: S608
+        rows = self.database.connection.query(f"SELECT {names} FROM {self._full_name}").fetchall()  # noqa: S608
+        for name, held in rows:
             content = json.loads(held) if isinstance(held, str) else held
-            change(content)
-            update = (
-                f"UPDATE {self._full_name} SET {self._quoted(column)} = %s WHERE {self._quoted(key)} = %s"  # noqa: S608
-            )
-            self._query(update, json.dumps(content), name)
+            before = copy.deepcopy(content)
+            change(name, content)
+            if content != before:
+                place = f"{self._quoted(column)} = %s WHERE {self._quoted(key)} = %s"
+                self._query(f"UPDATE {self._full_name} SET {place}", json.dumps(content), name)  # noqa: S608
+                changed.append(name)
+        return changed
 
     def _lineages(self) -> list[str]:
         """Return DataJoint's tables of where attributes come from, by which it joins.
