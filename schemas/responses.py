@@ -54,7 +54,7 @@ class ChangeResponseParams(ParameterTable):
 class ChangeResponse(UnitMeasurement):
     """The responses of all units of one session to image changes."""
 
-    method_version = 2  # changes without licks near, engaged hits, a bounded index, onsets
+    method_version = 3  # version 2: changes without licks near, onsets; 3: no index without a response
     prefix = "change"
     parameter_table = ChangeResponseParams
     definition = f"""
@@ -233,7 +233,7 @@ class ImageSelectivity(UnitMeasurement):
     Rows of before method version 3 do not refer to the licks, so that the key cannot: `key_source` does.
     """
 
-    method_version = 3  # version 2: tested over runs of an image; 3: on the flashes of a flash set
+    method_version = 4  # 2: tested over runs of an image; 3: on a flash set; 4: no index without a response
     prefix = "selectivity"
     parameter_table = ImageSelectivityParams
     definition = f"""

@@ -37,12 +37,19 @@ class ClaimingColumn:
         without the effect, else its sign) or ``latency``.
     claim : what is true where p or q is small, the flag set, the index not 0, or a sign or latency given.
     tested_by : of an index, the p-value of its effect: where it is above .05, a wrong sign is chance.
+    response : of an index, the claims without any of which it should be missing, since it compares responses.
     """
 
     name: str
     kind: str
     claim: str
     tested_by: str | None = None
+    response: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Claims one of which must hold for there to be a value at all."""
+        return (self.claim,) if self.kind in (SIGN, LATENCY) else self.response
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,8 @@ _STATE = {
     "index": "spearman_r_active spearman_r_passive modulation_index",
 }
 
+_IMAGES = ("flash", "onset")
+
 # Changes that an index is of -> those over which the modulation is tested.
 OF_CHANGES = {"active": "active", "passive": "passive", "hit": "active", "miss": "active"}
 
@@ -141,11 +150,11 @@ MEASURES = (
                 flag="is_change_modulated",
             ),
             *(
-                ClaimingColumn(f"{index}_{of}", INDEX, "change", f"p_modulation_{tested}")
-                for index in ("change_modulation", "siegle_2021_modulation")
+                ClaimingColumn(f"{index}_{of}", INDEX, "change", f"p_modulation_{tested}", response)
+                for index, response in (("change_modulation", _IMAGES), ("siegle_2021_modulation", ()))
                 for of, tested in OF_CHANGES.items()
             ),
-            ClaimingColumn("change_modulation_hit_less_miss", INDEX, "outcome"),
+            ClaimingColumn("change_modulation_hit_less_miss", INDEX, "outcome", response=_IMAGES),
         ),
     ),
     Measure(
@@ -165,8 +174,8 @@ MEASURES = (
         (
             *_columns("flash", p="p_response", q="q_response", flag="is_responsive"),
             *_columns("image", p="p_selectivity", q="q_selectivity", flag="is_selective"),
-            ClaimingColumn("lifetime_sparseness", INDEX, "image"),
-            ClaimingColumn("novel_shared_index", INDEX, "image"),
+            ClaimingColumn("lifetime_sparseness", INDEX, "image", response=("flash",)),
+            ClaimingColumn("novel_shared_index", INDEX, "image", response=("flash",)),
         ),
     ),
     Measure(

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pandas as pd
 
 from vbn.analysis.spikes.trains import Floats
-from vbn.calibration.columns import LEFT_OUT, MEASURES, ClaimingColumn, P
+from vbn.calibration.columns import LEFT_OUT, ClaimingColumn, P
 from vbn.calibration.control import EXPECTED, summarize_control
+from vbn.calibration.replaced import EVERY_MEASURE
 from vbn.calibration.run import (
     BIAS_MS,
     FALSE_DISCOVERY,
@@ -52,7 +53,7 @@ _MATRICES = {
     POWER: "Share with p or q <= .05, or flagged, where the claim is true",
     SIGN_ERROR: "Share of units whose index has the wrong sign",
     MEAN: "Mean of indices that should be 0",
-    GIVEN: "Share of units with a latency or sign, though they have no response",
+    GIVEN: "Share of units with a latency, sign or index of a response, though they have none",
     BIAS_MS: "Latency less its true value (ms)",
 }
 _MOST_NAMED = 4
@@ -75,7 +76,9 @@ the repeated, `outcome` a difference between hits and misses. Columns are named 
 [the definitions](responses.md); of the laser's, those of the highest level, after the name of the waveform.
 `change_modulation_hit_less_miss` is the difference of two columns: engagement should not make one. Wrong
 signs of the indices of changes are counted among units whose p is at most .05: of the rest, they are chance.
-Columns named after a source follow its rule; no flag depends on them.
+Columns named after a source follow its rule; no flag depends on them. What stands under `Replaced...` is
+of no table: statistics of earlier method versions, or nearly so, that fail in the same worlds, and why they
+were replaced. `novelty` is a different response to images because they are new: it holds in no world.
 
 `vbn control SESSION` does without a simulation: it rotates the spikes of a recording, of anybody's, within
 each block of stimuli, and says how often the columns still find something.
@@ -135,7 +138,7 @@ def shown_value(cell: Cell) -> str:
 def verdicts(cells: Sequence[Cell]) -> list[dict[str, str]]:
     """Return one row per column: table, column, kind, claim, verdict, rates."""
     rows = []
-    for measure in MEASURES:
+    for measure in EVERY_MEASURE:
         for column in measure.columns:
             of = [cell for cell in cells if cell.key[:2] == (measure.table, column.name)]
             if of:

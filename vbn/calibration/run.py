@@ -7,7 +7,7 @@ one) of one session. Over sessions they add up to a rate or a mean.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -19,7 +19,6 @@ from vbn.calibration.columns import (
     FLAG,
     INDEX,
     LATENCY,
-    MEASURES,
     SIGN,
     ClaimingColumn,
     Measure,
@@ -28,6 +27,7 @@ from vbn.calibration.columns import (
     as_spikes,
 )
 from vbn.calibration.events import SimulatedEvents, simulate_events
+from vbn.calibration.replaced import EVERY_MEASURE
 from vbn.calibration.worlds import MIXTURES, WORLDS, World, mixed
 from vbn.errors import SettingError, quoted
 from vbn.nearest import nearest
@@ -54,6 +54,14 @@ class Score(NamedTuple):
 
     total: float
     n: float
+
+
+class Part(NamedTuple):
+    """What is scored at once: one table in one world of one session."""
+
+    session: int
+    world: str
+    table: str
 
 
 Scores = dict[CellKey, Score]
@@ -101,7 +109,7 @@ class CalibrationSettings:
                 f"{self.sessions}, {self.units} and {self.seed}."
             )
         _check_known("world", self.worlds, [*WORLDS, *MIXTURES])
-        known = {name for of in MEASURES for column in of.columns for name in _names(of, column)}
+        known = {name for of in EVERY_MEASURE for column in of.columns for name in _names(of, column)}
         _check_known("column", self.columns, sorted(known))
 
     @property
@@ -109,7 +117,7 @@ class CalibrationSettings:
         """Names of the worlds to simulate."""
         return self.worlds or (*WORLDS, *MIXTURES)
 
-    def chosen_measures(self, measures: Sequence[Measure] = MEASURES) -> list[Measure]:
+    def chosen_measures(self, measures: Sequence[Measure] = EVERY_MEASURE) -> list[Measure]:
         """Return the measures with the chosen columns only."""
         if not self.columns:
             return list(measures)
@@ -130,34 +138,54 @@ def _check_known(what: str, names: Iterable[str], known: Sequence[str]) -> None:
         raise SettingError(f"There is no {what} {quoted(unknown[0])}.{nearest(unknown[0], known)}")
 
 
-def session_scores(
+def session_parts(
     settings: CalibrationSettings,
     index: int,
-    measures: Sequence[Measure] = MEASURES,
-    advance: Callable[[], object] = lambda: None,
-) -> Scores:
-    """Simulate one session in all worlds, and score all columns.
+    measures: Sequence[Measure] = EVERY_MEASURE,
+    done: Container[Part] = (),
+) -> Iterator[tuple[Part, Scores]]:
+    """Simulate one session in all worlds, and score all columns; yield the scores of each world and table.
 
     Parameters
     ----------
     settings : what to simulate.
     index : number of the session.
     measures : functions to put to the test.
-    advance : called after each world.
+    done : what to leave out.
     """
-    scores: Scores = {}
     events: dict[float, SimulatedEvents] = {}
     for name in settings.chosen_worlds:
+        wanted = {Part(index, name, of.table): of for of in settings.chosen_measures(measures)}
+        wanted = {part: measure for part, measure in wanted.items() if part not in done}
+        if not wanted:
+            continue
         of_units = mixed(name, 2 * settings.units) if name in MIXTURES else [name] * settings.units
         minutes = WORLDS[of_units[0]].minutes
         if minutes not in events:
             events[minutes] = simulate_events(settings.seed, index, minutes)
         spikes = as_spikes(draw_trains(settings.seed, name, of_units, events[minutes]))
-        for measure in settings.chosen_measures(measures):
+        for part, measure in wanted.items():
             table = measure.function(spikes, events[minutes], settings.seed + index)
-            scores |= _table_scores(measure, table, name, of_units)
-        advance()
-    return scores
+            yield part, _table_scores(measure, table, name, of_units)
+
+
+def all_parts(settings: CalibrationSettings) -> list[Part]:
+    """Return everything that a calibration consists of, in the order in which it is scored."""
+    return [
+        Part(index, world, measure.table)
+        for index in range(settings.sessions)
+        for world in settings.chosen_worlds
+        for measure in settings.chosen_measures()
+    ]
+
+
+def session_scores(
+    settings: CalibrationSettings, index: int, measures: Sequence[Measure] = EVERY_MEASURE
+) -> Scores:
+    """Return all scores of one session; see `session_parts`."""
+    return {
+        key: score for _, scores in session_parts(settings, index, measures) for key, score in scores.items()
+    }
 
 
 def _table_scores(measure: Measure, table: pd.DataFrame, name: str, of_units: Sequence[str]) -> Scores:
@@ -203,8 +231,8 @@ def score_column(column: ClaimingColumn, world: World, values: Floats) -> dict[s
     ----------
     column : its kind says what is asked.
     world : of all units.
-    values : (n_units,), NaN where nothing was measured; those units are left out, but counted for latencies
-        and signs.
+    values : (n_units,), NaN where nothing was measured; those units are left out, but counted where there
+        should be no value.
 
     Returns
     -------
@@ -214,8 +242,9 @@ def score_column(column: ClaimingColumn, world: World, values: Floats) -> dict[s
     known = values[~np.isnan(values)]
     if truth is None or not values.size:
         return {}
-    if column.kind in (LATENCY, SIGN) and not truth:
-        return {GIVEN: Score(known.size, values.size)}
+    needed = [world.holds(claim) for claim in column.needs]
+    if needed and not any(needed):
+        return {} if None in needed else {GIVEN: Score(known.size, values.size)}
     if not known.size:
         return {}
     if column.kind == LATENCY:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +16,10 @@ from click.testing import CliRunner, Result
 
 from populate.cli import main
 from populate.commands.calibrate import command
+from schemas import responses
 from vbn.calibration import run
+from vbn.calibration.columns import Measure
+from vbn.errors import SettingError
 
 SMALL = ("--sessions", "2", "--units", "5", "--seed", "1")
 
@@ -30,7 +38,7 @@ def test_two_sessions_of_five_units_become_a_table_and_a_page(tmp_path: Path) ->
     assert text.startswith("# Calibration\n")
     assert "2 sessions with 5 units" in text
     assert "| mixed_mild |" in text
-    assert [path.name for path in tmp_path.iterdir()] == ["calibration.md"]
+    assert {path.name for path in tmp_path.iterdir()} == {"calibration.md", "calibration.scores.jsonl"}
 
 
 def test_json_has_every_cell_with_its_interval_and_is_the_same_again() -> None:
@@ -45,23 +53,87 @@ def test_json_has_every_cell_with_its_interval_and_is_the_same_again() -> None:
     assert called(*arguments).output == first.output
 
 
-def test_an_interrupted_run_shows_the_sessions_that_are_done_and_writes_no_page(
+TWO_TABLES = ("--world", "poisson", "--column", "FullFieldResponse", "--column", "PupilModulation")
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, stop_after: int = 1000) -> list[str]:
+    """Return a list of the tables that will be computed; from one on, the run is interrupted."""
+    computed: list[str] = []
+
+    def scored(measure: Measure, *arguments: Any) -> run.Scores:
+        if len(computed) == stop_after:
+            raise KeyboardInterrupt
+        computed.append(measure.table)
+        return whole(measure, *arguments)
+
+    whole = run._table_scores
+    monkeypatch.setattr(run, "_table_scores", scored)
+    return computed
+
+
+def test_an_interrupted_run_shows_what_is_done_and_goes_on_from_there_to_the_same_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run.session_scores
-
-    def interrupted(settings: Any, index: int, **options: Any) -> run.Scores:
-        if index == 1:
-            raise KeyboardInterrupt
-        return whole(settings, index, **options)
-
-    monkeypatch.setattr(run, "session_scores", interrupted)
-    page = tmp_path / "calibration.md"
-    done = called(*SMALL, "--world", "poisson", "--column", "FullFieldResponse.p_white", "--write", str(page))
+    page, whole = tmp_path / "calibration.md", tmp_path / "whole.md"
+    called(*SMALL, *TWO_TABLES, "--write", str(whole))
+    with monkeypatch.context() as patch:
+        counted(patch, stop_after=3)
+        done = called(*SMALL, *TWO_TABLES, "--write", str(page))
     assert done.exit_code == 130
-    assert "this is of 1 of 2 sessions" in done.stderr
+    assert "this is of 3 of 4 tables of all worlds and sessions; the same command goes on" in done.stderr
     assert "p_white" in done.stdout
     assert not page.exists()
+    kept = tmp_path / "calibration.scores.jsonl"
+    kept.write_bytes(kept.read_bytes()[:-20])  # as a kill does to the last line
+    with monkeypatch.context() as patch:
+        computed = counted(patch)
+        assert called(*SMALL, *TWO_TABLES, "--write", str(page)).exit_code == 0
+    assert sorted(computed) == ["FullFieldResponse", "PupilModulation"]
+    assert page.read_text() == whole.read_text()
+
+
+def test_only_a_table_of_another_method_version_is_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = ("--keep", str(tmp_path / "kept.jsonl"))
+    called(*SMALL, *TWO_TABLES, *kept)
+    computed = counted(monkeypatch)
+    called(*SMALL, *TWO_TABLES, *kept)
+    assert computed == []
+    monkeypatch.setattr(responses.PupilModulation, "method_version", 1000)
+    called(*SMALL, *TWO_TABLES, *kept)
+    assert computed == ["PupilModulation"] * 2
+    called("--sessions", "2", "--units", "4", "--seed", "1", *TWO_TABLES, *kept)
+    assert len(computed) == 2 + 4
+
+
+def test_a_run_in_two_processes_that_is_killed_goes_on_to_the_same_results(tmp_path: Path) -> None:
+    """All of it is killed once the first scores have been kept; then in one process."""
+    kept = tmp_path / "kept.jsonl"
+    arguments = [*SMALL, *TWO_TABLES, "--json"]
+    command_line = [sys.executable, "-m", "vbn_datajoint", "calibrate", *arguments]
+    running = subprocess.Popen(
+        [*command_line, "--processes", "2", "--keep", str(kept)],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while not (kept.exists() and b"\n" in kept.read_bytes()) and running.poll() is None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert kept.read_bytes().count(b"\n") >= 1
+    assert called(*arguments, "--keep", str(kept)).output == called(*arguments).output
+    both = called(*arguments, "--processes", "2")
+    assert both.output == called(*arguments).output
+
+
+def test_a_file_of_another_kind_is_not_appended_to(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n")
+    with pytest.raises(SettingError, match="is no line of kept scores"):
+        called(*SMALL, *TWO_TABLES, "--keep", str(page))
+    assert page.read_text() == "# A page\n"
 
 
 def test_an_unknown_world_is_refused_with_what_is_near(capsys: pytest.CaptureFixture[str]) -> None:

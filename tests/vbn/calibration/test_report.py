@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vbn.calibration.columns import LEFT_OUT, MEASURES, ClaimingColumn, P
+from vbn.calibration.columns import LEFT_OUT, ClaimingColumn, P
+from vbn.calibration.replaced import EVERY_MEASURE
 from vbn.calibration.report import as_page, shown_value, verdict
 from vbn.calibration.run import (
     BIAS_MS,
@@ -67,7 +68,7 @@ def test_the_page_of_the_documentation_has_every_column_and_world() -> None:
     """Made anew by `vbn calibrate --write docs/calibration.md`."""
     sections = dict(re.findall(r"^### (\w+)\n\n(.*?)(?=\n\n)", PAGE.read_text(), flags=re.M | re.S))
     listed = {table: re.findall(r"^\| `(\w+)` \|", text, flags=re.M) for table, text in sections.items()}
-    assert listed == {measure.table: [column.name for column in measure.columns] for measure in MEASURES}
+    assert listed == {measure.table: [column.name for column in measure.columns] for measure in EVERY_MEASURE}
     worlds = re.findall(r"^\| (\w+) \|", PAGE.read_text().partition("## The worlds")[2], flags=re.M)
     assert worlds == ["world", *WORLDS, *MIXTURES]
     assert all(f"- `{name}`: {reason}" in PAGE.read_text() for name, reason in LEFT_OUT.items())

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vbn.analysis.responses.change_response import ChangeResponseParameters, change_response
 from vbn.analysis.responses.image_selectivity import image_selectivity
 from vbn.analysis.spikes.windows import count_in_windows
 from vbn.analysis.statistics import exact_signed_rank_p_values, kruskal_wallis_p_values
@@ -32,6 +31,7 @@ from vbn.calibration.columns import (
     as_spikes,
 )
 from vbn.calibration.events import SimulatedEvents, simulate_events
+from vbn.calibration.replaced import REPLACED
 from vbn.calibration.report import fault
 from vbn.calibration.run import (
     BIAS_MS,
@@ -185,7 +185,12 @@ def test_flashes_near_licks_make_units_responsive(world: str, flash_set: str, le
     ("world", "column", "what", "most"),
     [
         ("suppressed", "change_modulation_active", SIGN_ERROR, 0.0),
-        ("suppressed", "change_modulation_hit", SIGN_ERROR, 0.2),
+        ("suppressed", "change_modulation_hit", SIGN_ERROR, 0.05),
+        ("suppressed", "change_modulation_miss", SIGN_ERROR, 0.05),
+        ("poisson", "change_modulation_active", GIVEN, 0.05),
+        ("low_rate", "change_modulation_hit", GIVEN, 0.05),
+        ("omission_tuned", "change_modulation_miss", GIVEN, 0.05),
+        ("image_tuned", "change_modulation_hit", MEAN, 0.05),
         ("suppressed", "response_sign_active", SIGN_ERROR, 0.0),
         ("poisson", "response_sign_active", GIVEN, 0.05),
         ("engagement", "change_modulation_hit_less_miss", MEAN, 0.05),
@@ -201,42 +206,38 @@ def test_indices_and_latencies_of_changes_do_not_mislead(
     assert abs(cells_of(settings)[column, world, what].value) <= most
 
 
-EARLIER = ChangeResponseParameters(engaged="none", lick_margin_s=None)
-
-
-def earlier_changes(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
-    """The choice of changes of method version 1, and its index of the mean rates of all units."""
-    table = change_response(*spikes, events.presentations, events.trials, EARLIER)
-    contrast = table["change_modulation_hit"] - table["change_modulation_miss"]
-    base = table["baseline_rate_active_hz"]
-    c, p = table["change_rate_active_hz"] - base, table["pre_change_rate_active_hz"] - base
-    return table.assign(hit_less_miss=contrast, index=np.clip((c - p) / (c + p), -1, 1))
-
-
-EARLIER_CHANGES = Measure(
-    "Earlier",
-    earlier_changes,
-    (
-        ClaimingColumn("p_modulation_active", P, "change"),
-        ClaimingColumn("hit_less_miss", INDEX, "outcome"),
-        ClaimingColumn("index", INDEX, "change"),
-    ),
+@pytest.mark.parametrize(
+    ("world", "column", "what"),
+    [
+        ("low_rate", "lifetime_sparseness", GIVEN),
+        ("few_events", "lifetime_sparseness", GIVEN),
+        ("bursty", "novel_shared_index", GIVEN),
+        ("flash_tail", "lifetime_sparseness", MEAN),
+        ("flash_dip", "novel_shared_index", MEAN),
+    ],
 )
+def test_indices_of_images_are_of_responses(world: str, column: str, what: str) -> None:
+    settings = CalibrationSettings(3, 10, seed=2, worlds=(world,), columns=(f"ImageSelectivity.{column}",))
+    assert abs(cells_of(settings)[column, world, what].value) <= 0.05
 
 
 @pytest.mark.parametrize(
     ("world", "column", "what", "least"),
     [
-        ("lick_locked", "p_modulation_active", FALSE_POSITIVE, 0.2),
-        ("engaged_change", "hit_less_miss", MEAN, 0.08),
-        ("suppressed", "index", SIGN_ERROR, 0.9),
+        ("lick_locked", "ChangeResponse.p_modulation_of_all_changes", FALSE_POSITIVE, 0.2),
+        ("engaged_change", "ChangeResponse.hit_less_miss_of_all_changes", MEAN, 0.08),
+        ("suppressed", "ChangeResponse.change_modulation_over_sum", SIGN_ERROR, 0.9),
+        ("ou_60", "ImageSelectivity.p_selectivity_over_flashes", FALSE_POSITIVE, 0.3),
+        ("lick_locked", "ImageSelectivity.p_selectivity_over_flashes", FALSE_POSITIVE, 0.3),
+        ("image_tuned", "ImageSelectivity.p_novelty_over_flashes", FALSE_POSITIVE, 0.5),
+        ("flash_tail", "OmissionResponse.is_responsive_against_before", FALSE_POSITIVE, 0.5),
+        ("ou_60", "RunningModulation.p_rank_sum", FALSE_POSITIVE, 0.15),
+        ("ou_60", "PupilModulation.p_rank_sum", FALSE_POSITIVE, 0.15),
     ],
 )
-def test_the_earlier_choice_of_changes_and_index_fail(
-    world: str, column: str, what: str, least: float
-) -> None:
-    settings = CalibrationSettings(6, 8, seed=2, worlds=(world,))
-    cell = cells_of(settings, [EARLIER_CHANGES])[column, world, what]
+def test_what_was_replaced_fails(world: str, column: str, what: str, least: float) -> None:
+    settings = CalibrationSettings(6, 8, seed=2, worlds=(world,), columns=(f"Replaced{column}",))
+    cell = cells_of(settings, REPLACED)[column.split(".")[1], world, what]
     assert cell.value > least
     assert fault(cell) == "fails"
 
@@ -306,6 +307,10 @@ def test_each_kind_is_scored_as_it_should_be() -> None:
     assert score_column(index, poisson, np.array([-1.0, 0.5, nan])) == {MEAN: Score(-0.5, 2)}
     latency = ClaimingColumn("latency_s", LATENCY, "onset")
     assert score_column(latency, poisson, np.array([0.1, nan])) == {GIVEN: Score(1, 2)}
+    of_response = ClaimingColumn("index", INDEX, "image", response=("flash", "onset"))
+    assert score_column(of_response, poisson, np.array([-1.0, 0.5, nan])) == {GIVEN: Score(2, 3)}
+    assert score_column(of_response, WORLDS["flash_tail"], np.array([0.5, nan])) == {MEAN: Score(0.5, 1)}
+    assert score_column(of_response, WORLDS["before_licks"], np.array([0.5])) == {}
     sign = ClaimingColumn("response_sign", SIGN, "change")
     assert score_column(sign, poisson, np.array([-1.0, 1.0, nan])) == {GIVEN: Score(2, 3)}
     assert score_column(sign, dark, np.array([-1.0, 1.0, nan])) == {SIGN_ERROR: Score(1, 2)}

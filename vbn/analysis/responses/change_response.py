@@ -7,7 +7,7 @@ pre-change flash: it counts for the response, but not for the modulation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import NamedTuple
@@ -48,6 +48,7 @@ from vbn.analysis.task.presentations import (
 Counter = Callable[[Floats, Window], NDArray[np.int32]]
 Trains = tuple[ArrayLike, ArrayLike, ArrayLike]
 EVERY_CHANGE = "none"
+OUTCOMES = "hit", "miss"
 _ROUNDING_HZ = 1e-9  # a sum of rates below this is rounding error
 # Siegle 2021: licks before this are early; the rule of its responsive units.
 _EARLY_S = 0.15
@@ -146,7 +147,8 @@ def change_response(
           after its pre-change flash, over pairs;
         * p_modulation_C, q_modulation_C: two-sided paired Wilcoxon test between these two;
         * change_modulation_C: the bounded index, -2 to 2; response_sign_C: 1 where change and pre-change
-          flash together excite the unit, -1 where they suppress it;
+          flash together excite the unit, -1 where they suppress it; both missing without a response to
+          either;
         * siegle_2021_modulation_C: the index of Siegle 2021, image by image, over its choice of changes.
 
         Then p_response, q_response, p_modulation, q_modulation: the two tests over the changes of both
@@ -158,18 +160,26 @@ def change_response(
         max_q_value, in either direction.
 
         Rates, indices, latencies, p and flags are missing without events; p is 1 where all differences are 0,
-        as for a unit silent in both windows. Signs and latencies are missing where q_response_active (signs
-        in the replay: q_response_passive) is above max_q_value.
+        as for a unit silent in both windows. Latencies are missing where q_response_active is above
+        max_q_value.
 
     Notes
     -----
     For image i, c_i is the mean rate in the 250 ms of the flash over changes to it, and p_i that over
-    pre-change flashes of it, each minus the rate in the 250 ms before; images that have both count. The
-    bounded index is (c - p) / max(abs(c), abs(p)) of the means over images (form of Bennett 2025,
-    ``get_mod_index_norm``); it is positive where the unit fires more at the change, also for suppressed
-    units. Siegle 2021 (``ephys_behavior``) averages (c_i - p_i) / (c_i + p_i), which has the wrong sign where
-    c_i + p_i is negative: it is missing where c + p is not positive, or c or p negative, of the unit, and
-    such images are left out.
+    pre-change flashes of it; images that have both count. The bounded index is (c - p) / max(abs(c), abs(p))
+    (form of Bennett 2025, ``get_mod_index_norm``) of their means over images, weighted as by Mantel and
+    Haenszel and less one baseline, the mean rate in the 250 ms before both kinds. It is positive where the
+    unit fires more at the change, also for suppressed units.
+
+    Without a response c and p are noise, and their ratio is anything from -2 to 2. So there is an index only
+    where the unit responds to changes or to the flashes before them (signed-rank tests of the 250 ms against
+    the gray before, over the pairs of both conditions; twice the smaller p, adjusted over units), and, to
+    that of the two with the smaller p, within the pairs of the index: p at most max_q_value, too, which takes
+    six pairs. Siegle 2021 takes responsive units only, too, by its own rule.
+
+    Siegle 2021 (``ephys_behavior``) averages (c_i - p_i) / (c_i + p_i), each less the baseline of its own
+    kind, which has the wrong sign where c_i + p_i is negative: it is missing where c + p is not positive, or
+    c or p negative, of the unit, and such images are left out.
     """
     spikes = spike_times, offsets, n_spikes
     count = partial(count_in_windows, *spikes)
@@ -182,20 +192,27 @@ def change_response(
         baseline = count(times[changes], parameters.baseline_window_s)
         evoked = count(times[changes], parameters.response_window_s)
         gains[condition] = evoked - baseline
-        response = _response(evoked, baseline, parameters)
-        responds = np.asarray(response["q_response"]) <= parameters.max_q_value
         every = _pairs(count, presentations, rows, choice.outcome, parameters)
         pairs[condition], source[condition] = (
             every.only(choice.compared[rows]),
             every.only(choice.source[rows]),
         )
-        indices = _indices(pairs[condition], source[condition], responds)
-        columns |= _named({**response, **_modulation(pairs[condition]), **indices}, condition)
+        response = _response(evoked, baseline, parameters)
+        columns |= _named({**response, **_modulation(pairs[condition])}, condition)
         if condition == "active":
-            columns |= _by_outcome(pairs[condition], source[condition], choice.engaged, responds)
+            responds = np.asarray(response["q_response"]) <= parameters.max_q_value
             columns |= _latencies(
                 spikes, times[changes], baseline, gains[condition], responds, parameters, seed
             )
+    responding = _Responding.over(pairs.values(), parameters.max_q_value)
+    for condition in CONDITIONS:
+        columns |= _named(_indices(pairs[condition], source[condition], responding), condition)
+    for outcome in OUTCOMES:
+        of = pairs["active"].of_outcome(outcome)
+        of = of.only(choice.engaged[of.rows])
+        columns[f"n_pairs_{outcome}"] = of.rows.size
+        indices = _indices(of, source["active"].of_outcome(outcome), responding)
+        columns |= _named(indices, outcome)
     columns |= _tested("response", np.hstack(list(gains.values())))
     columns |= _tested("modulation", np.hstack([of.differences for of in pairs.values()]))
     columns["siegle_2021_responsive"] = _source_responsive(
@@ -318,6 +335,10 @@ class _Pairs:
         """Return the chosen pairs."""
         return _Pairs(*(getattr(self, each.name)[..., chosen] for each in fields(self)))
 
+    def of_outcome(self, outcome: str) -> _Pairs:
+        """Return the pairs of one outcome."""
+        return self.only(self.outcome == outcome)
+
     def by_image(self, change: Floats, pre: Floats) -> tuple[Floats, Floats]:
         """Return (n_units, n_images) means of rates of both kinds, for the images that have both."""
         shown = sorted(set(self.change_image) & set(self.pre_image))
@@ -327,6 +348,51 @@ class _Pairs:
         ]
         of_kind = [np.array(rates).reshape(len(shown), len(change)).T for rates in zip(*means, strict=True)]
         return (of_kind[0], of_kind[1]) if shown else (np.empty((len(change), 0)), np.empty((len(pre), 0)))
+
+    def balanced(self, change: Floats, pre: Floats) -> tuple[Floats, Floats]:
+        """Return (n_units,) means of rates of both kinds, as if both showed each image equally often.
+
+        The weights of images are those of Mantel and Haenszel, n_c n_p / (n_c + n_p) of n_c changes and n_p
+        pre-change flashes: an image that was seen once does not count as much as one seen often.
+        """
+        shown = sorted(set(self.change_image) & set(self.pre_image))
+        n_change, n_pre = (
+            np.array([np.count_nonzero(image == name) for name in shown], dtype=np.float64)
+            for image in (self.change_image, self.pre_image)
+        )
+        weights = n_change * n_pre / (n_change + n_pre)
+        total = weights.sum() if shown else np.nan
+        of_change, of_pre = self.by_image(change, pre)
+        return of_change @ weights / total, of_pre @ weights / total
+
+    @property
+    def gains(self) -> tuple[Floats, Floats]:
+        """Return (n_units, n_pairs) Hz of both kinds above the gray before each."""
+        return self.change - self.change_baseline, self.pre - self.pre_baseline
+
+
+class _Responding(NamedTuple):
+    """Units that respond to changes, or to the flashes before them, at all, and those more surely to changes.
+
+    Both (n_units,).
+    """
+
+    either: Booleans
+    to_changes: Booleans
+    max_p: float
+
+    @classmethod
+    def over(cls, conditions: Iterable[_Pairs], max_p: float) -> _Responding:
+        """Test all pairs of both conditions, and adjust over units."""
+        kinds = zip(*(pairs.gains for pairs in conditions), strict=True)
+        to_change, to_pre = (exact_signed_rank_p_values(np.hstack(gains)) for gains in kinds)
+        either = np.minimum(1.0, 2 * np.minimum(to_change, to_pre))
+        return cls(benjamini_hochberg(either) <= max_p, to_change <= to_pre, max_p)
+
+    def within(self, pairs: _Pairs) -> Booleans:
+        """Return (n_units,) those that respond in these pairs, too, to what they respond to more surely."""
+        gains = np.where(self.to_changes[:, np.newaxis], *pairs.gains)
+        return self.either & (exact_signed_rank_p_values(gains) <= self.max_p)
 
 
 def _pairs(
@@ -362,24 +428,17 @@ def _modulation(pairs: _Pairs) -> dict[str, object]:
     }
 
 
-def _by_outcome(pairs: _Pairs, source: _Pairs, engaged: Booleans, responds: Booleans) -> dict[str, object]:
-    columns: dict[str, object] = {}
-    for outcome in ("hit", "miss"):
-        of = pairs.only((pairs.outcome == outcome) & engaged[pairs.rows])
-        indices = _indices(of, source.only(source.outcome == outcome), responds)
-        columns |= _named({"n_pairs": of.rows.size, **indices}, outcome)
-    return columns
-
-
-def _indices(pairs: _Pairs, source: _Pairs, responds: Booleans) -> dict[str, object]:
-    """Return both indices, and the sign of c + p where the unit responds."""
-    c, p = map(
-        _row_means, pairs.by_image(pairs.change - pairs.change_baseline, pairs.pre - pairs.pre_baseline)
-    )
+def _indices(pairs: _Pairs, source: _Pairs, responding: _Responding) -> dict[str, object]:
+    """Return both indices, and the sign of c + p; ours only where there is a response in these pairs."""
+    # Both kinds less one baseline: its noise is not in the difference, whose sign is that of the tested one.
+    baseline = np.mean(pairs.balanced(pairs.change_baseline, pairs.pre_baseline), axis=0)
+    c, p = (rate - baseline for rate in pairs.balanced(pairs.change, pairs.pre))
+    responds = responding.within(pairs)
+    index = ratio(c - p, np.maximum(np.abs(c), np.abs(p)))
     has_sign = responds & (np.abs(c + p) > _ROUNDING_HZ)
     sign = np.where(has_sign, np.sign(c + p), 0).astype(np.int16)
     return {
-        "change_modulation": ratio(c - p, np.maximum(np.abs(c), np.abs(p))),
+        "change_modulation": np.where(responds, index, np.nan),
         "response_sign": pd.arrays.IntegerArray(sign, ~has_sign),
         "siegle_2021_modulation": _source_index(source),
     }

@@ -50,9 +50,11 @@ class ImageSelectivityParameters:
 
 
 DEFAULT = ImageSelectivityParameters()
+INDICES = ["lifetime_sparseness", "novel_shared_index"]
 MIN_FLASHES = 5
 MIN_FLASHES_PER_RUN = 2
 MIN_RUNS_PER_IMAGE = 2
+MIN_SPIKES_PER_IMAGE = 10
 
 
 def image_selectivity(
@@ -84,13 +86,15 @@ def image_selectivity(
         * p_response, q_response: two-sided paired Wilcoxon test between the two over flashes;
         * preferred_image, preferred_rate_hz: the image with the highest mean rate (ties: first by name); None
           and NaN where the unit is silent in all windows;
-        * lifetime_sparseness: 0 for equal responses to all images, 1 for a response to one only; NaN for
-          fewer than two images or a silent unit;
+        * lifetime_sparseness: 0 for equal responses to all images, 1 for a response to one only, corrected
+          for the noise of the mean rates; NaN for fewer than two images, an image with one flash only, or
+          fewer than `MIN_SPIKES_PER_IMAGE` spikes per image;
         * p_selectivity, q_selectivity: Kruskal-Wallis test between images, with each run of an image (from a
           change to the next) as one observation: the mean over its flashes of evoked minus baseline counts.
           Runs with fewer than `MIN_FLASHES_PER_RUN` flashes are left out;
         * novel_shared_index: (novel - shared) / max(abs(novel), abs(shared)) of the mean responses above
-          baseline to the images that are novel in this session, and to those that are not; -2 to 2;
+          baseline to the images that are novel in this session, and to those that are not; -2 to 2.
+          It and lifetime_sparseness are NaN where the unit is neither responsive nor selective;
         * is_responsive, is_selective: q_response, q_selectivity at most max_q_value; NA where there is none.
 
         NaN without flashes of the kind, and p_selectivity with fewer than two images of
@@ -101,8 +105,8 @@ def image_selectivity(
     Notes
     -----
     Lifetime sparseness of n mean rates r (Vinje & Gallant 2000; AllenSDK ``lifetime_sparseness``):
-    (1 - (sum r)^2 / (n sum r^2)) / (1 - 1/n). An image with few flashes has a noisy mean, which also raises
-    the sparseness.
+    (1 - (sum r)^2 / (n sum r^2)) / (1 - 1/n). Noise of the means raises it: their squared standard errors are
+    taken off. AllenSDK's is `lifetime_sparseness` of the rates.
 
     Flashes of one run are not independent observations of an image: firing rates drift, and so differ between
     runs, whatever the image. Tested over flashes, as before method version 2, about half of all untuned units
@@ -124,25 +128,34 @@ def image_selectivity(
         "n_images": names.size,
         **_responses(evoked, baseline, parameters),
         **_preference(names, rates_hz),
+        "lifetime_sparseness": _sparseness(evoked, image, names.size),
         **_selectivity(evoked - baseline, image, flashes["run"].to_numpy(np.int64)),
         **_novel_and_shared(evoked - baseline, flashes, parameters),
     }
     table = pd.DataFrame(columns, index=pd.RangeIndex(evoked.shape[0]))
     for flag, q in (("is_responsive", table["q_response"]), ("is_selective", table["q_selectivity"])):
         table[flag] = (q <= parameters.max_q_value).astype("boolean").mask(q.isna())
+    responds = table[["is_responsive", "is_selective"]].fillna(False).any(axis=1)
+    table[INDICES] = table[INDICES].where(responds)
     return table, pd.DataFrame(rates_hz, columns=pd.Index(names.tolist(), dtype=object))
 
 
-def lifetime_sparseness(responses: ArrayLike) -> Floats:
+def lifetime_sparseness(responses: ArrayLike, noise: ArrayLike = 0.0) -> Floats:
     """Return the lifetime sparseness of every unit (Vinje & Gallant 2000; as in AllenSDK).
 
     Parameters
     ----------
     responses : (n_units, n_stimuli) mean responses, >= 0.
+    noise : (n_units,) sum over stimuli of the squared standard errors of these means, to correct for it.
 
     Returns
     -------
-    (n_units,), 0 to 1; NaN for fewer than two stimuli and where all responses are 0.
+    (n_units,), 0 to 1; NaN for fewer than two stimuli and where all responses are 0. Corrected for noise, it
+    can be somewhat below 0 by chance, and is NaN where the responses are no more than noise.
+
+    Notes
+    -----
+    Both the squared sum and the sum of squares of noisy means exceed those of the true ones by the noise.
 
     Examples
     --------
@@ -153,8 +166,9 @@ def lifetime_sparseness(responses: ArrayLike) -> Floats:
     n = r.shape[1]
     if n < 2:
         return np.full(r.shape[0], np.nan)
+    squared_sum, sum_of_squares = r.sum(axis=1) ** 2 - noise, (r**2).sum(axis=1) - noise
     # (1 - (sum r)^2 / (n sum r^2)) / (1 - 1/n)
-    return np.asarray((1 - ratio(r.sum(axis=1) ** 2, n * (r**2).sum(axis=1))) / (1 - 1 / n))
+    return np.asarray((1 - ratio(squared_sum, n * np.maximum(sum_of_squares, 0))) / (1 - 1 / n))
 
 
 def _rates_per_image(
@@ -189,8 +203,19 @@ def _preference(names: np.ndarray, rates_hz: Floats) -> dict[str, object]:
     return {
         "preferred_image": pd.Series(preferred, dtype=object),
         "preferred_rate_hz": np.where(best_hz > 0, best_hz, np.nan),
-        "lifetime_sparseness": lifetime_sparseness(rates_hz),
     }
+
+
+def _sparseness(counts: NDArray[np.int32], image: NDArray[np.int64], n_images: int) -> Floats:
+    """Return (n_units,) sparseness less what the noise of the means adds; NaN of few spikes or flashes."""
+    n_flashes = np.bincount(image, minlength=n_images)
+    if n_images < 2 or n_flashes.min() < 2:
+        return np.full(len(counts), np.nan)
+    of_images = [counts[:, image == column] for column in range(n_images)]
+    means = np.array([of.mean(axis=1) for of in of_images]).T
+    noise = np.sum([of.var(axis=1, ddof=1) / of.shape[1] for of in of_images], axis=0)
+    enough = counts.sum(axis=1) >= MIN_SPIKES_PER_IMAGE * n_images
+    return np.where(enough, lifetime_sparseness(means, noise), np.nan)
 
 
 def _selectivity(

@@ -47,19 +47,29 @@ def two_images():
     return image_table(["a", "a", "b", "b", "a", "a"])
 
 
-def test_the_change_modulation_index_is_of_means_over_images_and_the_sources_a_mean_over_images(two_images):
+MANY = [*"aabb" * 4, *"aa"]
+"""Eight changes, half of them to b, half to a."""
+
+
+def bursts_by_image(table, rows=None):
+    """3 spikes at changes to b and 1 at flashes of b before a change; 2 at both of a."""
+    names, starts = table["image_name"].to_numpy(), table["start_time"].to_numpy()
+    changes = np.flatnonzero(table["is_change"]) if rows is None else rows
+    n_at = {row: 3 if names[row] == "b" else 2 for row in changes}
+    n_at |= {row - 1: 1 if names[row - 1] == "b" else 2 for row in changes}
+    return np.concatenate([burst(starts[row], n) for row, n in sorted(n_at.items())])
+
+
+def test_the_change_modulation_index_is_of_means_over_images_and_the_sources_a_mean_over_images():
     """No baseline spikes. To b: 3 spikes at the change, 1 at its pre-change flash: (3 - 1) / 4 = 1/2.
 
     To a: 2 spikes at the change and 2 before a change: 0. The source's mean is 1/4; ours (2.5 - 1.5) / 2.5.
     """
-    starts = two_images["start_time"].to_numpy()
-    train = np.concatenate(
-        [burst(starts[2], 3), burst(starts[3], 1), burst(starts[4], 2), burst(starts[1], 2)]
-    )
-    row = change_response(*spikes_at(train), two_images).iloc[0]
+    table = image_table(MANY)
+    row = change_response(*spikes_at(bursts_by_image(table)), table).iloc[0]
     assert row["siegle_2021_modulation_active"] == pytest.approx(0.25)
     assert row["change_modulation_active"] == pytest.approx(0.4)
-    assert row["n_changes_active"] == row["n_pairs_active"] == 2
+    assert row["n_changes_active"] == row["n_pairs_active"] == 8
     assert row["change_rate_active_hz"] == pytest.approx(5 / 2 / 0.25)
     assert row["pre_change_rate_active_hz"] == pytest.approx(3 / 2 / 0.25)
 
@@ -115,17 +125,44 @@ def with_trials(images, *, hit, miss=(), auto=(), licks=None):
 
 
 def test_hits_and_misses_are_told_apart():
-    """Changes to b at 2 and to a at 4 are hits, to b at 6 a miss (before it a: no common image)."""
-    table, trials = with_trials(["a", "a", "b", "b", "a", "a", "b", "b", "a"], hit=[1, 2], miss=[3], auto=[4])
-    starts = table["start_time"].to_numpy()
-    train = np.concatenate(
-        [burst(starts[2], 3), burst(starts[3], 1), burst(starts[4], 2), burst(starts[1], 2)]
-    )
+    """All changes are hits but the last two; the change to b at 18 is a miss (no common image)."""
+    table, trials = with_trials([*MANY, *"bba"], hit=range(1, 9), miss=[9], auto=[10])
+    train = bursts_by_image(table, np.arange(2, 17, 2))
     row = change_response(*spikes_at(train), table, trials, EVERY_CHANGE).iloc[0]
     assert row["change_modulation_hit"] == pytest.approx(0.4)
     assert row["siegle_2021_modulation_hit"] == pytest.approx(0.25)
-    assert (row["n_pairs_hit"], row["n_pairs_miss"], row["n_pairs_active"]) == (2, 1, 4)
+    assert (row["n_pairs_hit"], row["n_pairs_miss"], row["n_pairs_active"]) == (8, 1, 10)
     assert np.isnan(row["change_modulation_miss"])
+
+
+@pytest.mark.parametrize("few", [5, 6])
+def test_there_is_no_index_without_a_response_in_its_pairs(few):
+    """One unit fires at all changes, one at those of the task, one never but at random; few are hits."""
+    table, trials = with_trials(MANY, hit=range(1, 1 + few), miss=range(1 + few, 9))
+    passive = image_table(MANY, active=False, start_s=100.0)
+    both = pd.concat([table, passive], ignore_index=True)
+    random = np.random.default_rng(1).uniform(9, 120, 600)
+    in_task = bursts_by_image(table)
+    units = spikes_at(np.concatenate([in_task, bursts_by_image(passive)]), in_task, random)
+    result = change_response(*units, both, trials, EVERY_CHANGE)
+    given = {
+        of: (result[f"change_modulation_{of}"].notna().tolist(), result[f"response_sign_{of}"].tolist())
+        for of in ("active", "passive", "hit", "miss")
+    }
+    none, task_only = [pd.NA] * 3, [1, 1, pd.NA]
+    assert given["active"] == ([True, True, False], task_only)
+    assert given["passive"] == ([True, False, False], [1, pd.NA, pd.NA])
+    assert given["hit"] == (([True, True, False], task_only) if few == 6 else ([False] * 3, none))
+    assert given["miss"] == ([False] * 3, none)
+
+
+def test_images_that_are_missed_more_often_do_not_make_an_index():
+    """A unit that fires to b only, whether it has changed or not; seven of nine hits are changes to b."""
+    table, trials = with_trials([*"aabb" * 8, *"aa"], hit=[1, 2, 3, 4, 5, 7, 9, 11, 13])
+    starts = table["start_time"][table["image_name"] == "b"]
+    train = np.concatenate([burst(start, 3) for start in starts])
+    row = change_response(*spikes_at(train), table, trials, EVERY_CHANGE).iloc[0]
+    assert row["change_modulation_hit"] == pytest.approx(0)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +259,7 @@ def test_units_do_not_influence_each_other_but_through_q(seed):
     reverse = change_response(*spikes_at(*trains[::-1]), table)[::-1].reset_index(drop=True)
     pd.testing.assert_frame_equal(together, reverse)
     alone = change_response(*spikes_at(trains[0]), table)
-    of_q = ("q_", "is_", "response_sign", "latency")
+    of_q = ("q_", "is_", "response_sign", "change_modulation", "latency")
     same = [name for name in alone if not str(name).startswith(of_q)]
     pd.testing.assert_frame_equal(together.loc[:0, same], alone[same])
 

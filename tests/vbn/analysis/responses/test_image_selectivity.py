@@ -55,25 +55,25 @@ def test_only_flashes_that_repeat_an_image_are_used():
 
 
 def test_rates_preferred_image_and_sparseness_by_hand():
-    """a: 4 flashes with 1 spike each, 4 Hz; b: 2 flashes with 3 spikes each, 12 Hz.
+    """a: 4 flashes with 10 spikes each, 40 Hz; b: 2 flashes with 30 spikes each, 120 Hz.
 
-    Sparseness: (1 - 16^2 / (2 * (4^2 + 12^2))) / (1 - 1/2) = (1 - 256 / 320) * 2 = 0.4.
+    Sparseness: (1 - 160^2 / (2 * (40^2 + 120^2))) / (1 - 1/2) = (1 - 256 / 320) * 2 = 0.4.
     """
     table = image_table(["a"] * 5 + ["b"] * 3)
     starts = table["start_time"].to_numpy()
     train = [
-        *(starts[1:5] + 0.1),
-        *(starts[6:, np.newaxis] + np.array([0.0, 0.1, 0.2])).ravel(),
+        *(starts[1:5, np.newaxis] + 0.02 * np.arange(10)).ravel(),
+        *(starts[6:, np.newaxis] + 0.008 * np.arange(30)).ravel(),
         starts[6] - 0.1,
     ]
     unit, rates = image_selectivity(*spikes_at(train), flashes_of(table))
     row = unit.iloc[0]
     assert rates.columns.tolist() == ["a", "b"]
-    assert rates.iloc[0].tolist() == pytest.approx([4.0, 12.0])
+    assert rates.iloc[0].tolist() == pytest.approx([40.0, 120.0])
     assert row["preferred_image"] == "b"
-    assert row["preferred_rate_hz"] == pytest.approx(12.0)
+    assert row["preferred_rate_hz"] == pytest.approx(120.0)
     assert row["lifetime_sparseness"] == pytest.approx(0.4)
-    assert row["evoked_rate_hz"] == pytest.approx(10 / 6 / 0.25)
+    assert row["evoked_rate_hz"] == pytest.approx(100 / 6 / 0.25)
     assert row["baseline_rate_hz"] == pytest.approx(1 / 6 / 0.25)
     assert (row["n_flashes"], row["n_images"]) == (6, 2)
 
@@ -89,6 +89,20 @@ def test_sparseness_agrees_with_a_formula_of_mean_and_variance(rates):
     assert lifetime_sparseness([r * 7])[0] == pytest.approx(value, abs=1e-9)
 
 
+def test_noise_of_few_spikes_makes_no_sparseness():
+    """Thirty units with about 15 spikes per image, alike for all, singly or in pairs."""
+    table = image_table(list(np.repeat(list("abcdefgh") * 3, 11)))
+    flashes, rng = flashes_of(table), np.random.default_rng(5)
+    starts = flashes["start_time"].to_numpy()
+    for of_two in (1, 2):
+        chosen = [starts[rng.random(starts.size) < 0.5 / of_two] for _ in range(30)]
+        trains = [np.sort(np.concatenate([s + 0.05 * (1 + k) for k in range(of_two)])) for s in chosen]
+        unit, rates = image_selectivity(*spikes_at(*trains), flashes)
+        assert unit["lifetime_sparseness"].notna().all()
+        assert abs(unit["lifetime_sparseness"].mean()) < 0.01
+        assert lifetime_sparseness(rates).mean() > 0.02
+
+
 def test_one_image_has_no_sparseness():
     assert np.isnan(lifetime_sparseness([[3.0]])).all()
     assert np.isnan(lifetime_sparseness(np.empty((1, 0)))).all()
@@ -97,8 +111,9 @@ def test_one_image_has_no_sparseness():
 def test_tests_of_selectivity_and_response_are_scipys():
     rng = np.random.default_rng(2)
     table = image_table(list(np.repeat(rng.choice(list("abcd"), size=60), 4)), novel="cd")
-    spikes = np.sort(rng.uniform(9, 200, size=2000))
     chosen = flashes_of(table)
+    of_flashes = chosen["start_time"].to_numpy()[rng.integers(len(chosen), size=120)]
+    spikes = np.sort(np.concatenate([rng.uniform(9, 200, size=2000), of_flashes + rng.uniform(0, 0.25, 120)]))
     row = image_selectivity(*spikes_at(spikes), chosen)[0].iloc[0]
 
     def counts(start, stop):
@@ -174,13 +189,14 @@ def test_a_change_that_a_file_does_not_mark_mixes_no_images():
 
 
 def test_novel_and_shared_by_hand():
-    """One spike per shared flash, two per novel one: (2 - 1) / 2."""
-    table = image_table(["a"] * 4 + ["b"] * 4, novel="b")
+    """One spike per shared flash, two per novel one: (2 - 1) / 2; of as many at any time, no index."""
+    table = image_table(["a"] * 6 + ["b"] * 6, novel="b")
     starts = table["start_time"].to_numpy()
-    train = np.concatenate([starts + 0.1, starts[4:] + 0.2])
-    unit, _ = image_selectivity(*spikes_at(train), flashes_of(table))
-    assert unit["novel_shared_index"][0] == pytest.approx(0.5)
-    assert unit[["n_novel_flashes", "n_familiar_flashes"]].iloc[0].tolist() == [3, 3]
+    train = np.concatenate([starts + 0.1, starts[6:] + 0.2])
+    at_any_time = np.linspace(starts[0], starts[-1] + 0.5, train.size)
+    unit, _ = image_selectivity(*spikes_at(train, at_any_time), flashes_of(table))
+    assert unit["novel_shared_index"].tolist() == [pytest.approx(0.5), pytest.approx(np.nan, nan_ok=True)]
+    assert unit[["n_novel_flashes", "n_familiar_flashes"]].iloc[0].tolist() == [5, 5]
 
 
 def test_without_novel_images_there_is_no_index():
