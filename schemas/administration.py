@@ -24,6 +24,21 @@ class Migration(dj.Manual):
 
 
 @schema
+class ArrayStore(dj.Manual):
+    """The array store that the rows of this database refer to."""
+
+    definition = """
+    # The array store of this database
+    array_store : varchar(32)  # its name in DataJoint's settings
+    ---
+    store_id : varchar(36)  # random; the store holds the same id, by which every machine recognizes it
+    store_place : varchar(1000)  # folder or bucket, as seen from the machine that recorded it
+    store_identified_at : datetime(6)  # (UTC) when it was recorded
+    store_identified_by : varchar(255)  # user of the database and host
+    """
+
+
+@schema
 class Deletion(dj.Manual):
     """One deletion: who deleted what, when and why."""
 

@@ -12,7 +12,8 @@
     ├── NotFoundError           a session, structure, table or row does not exist
     ├── SettingError            an invalid setting or argument
     ├── ServerError             the database server cannot be reached, or refuses
-    └── StoreError              the array store cannot be written or read
+    ├── StoreError              the array store cannot be written or read
+    └── HostError               this machine lacks what others may have; besides one of the above
 
 Each message says what is wrong, with what, and what to do about it. Programming errors remain ``TypeError``
 and ``ValueError``.
@@ -124,3 +125,34 @@ class ServerError(VbnError):
 
 class StoreError(VbnError):
     """The array store cannot be written or read."""
+
+
+class AbsentArrayError(StoreError):
+    """The array store has no file under the name that a row refers to."""
+
+
+class HostError(VbnError):
+    """The machine lacks something that others may have: no fault of the file or of the job."""
+
+    lack: str | None = None
+    """What is lacking, in a few words; one thing may be the reason of many errors."""
+
+
+class WrongStoreError(StoreError, HostError):
+    """The array store of this machine is absent, or not that of the database."""
+
+    lack = "the array store"
+
+
+class AbsentRootError(SettingError, HostError):
+    """The machine does not know a root."""
+
+
+class AbsentFolderError(NotReadableError, HostError):
+    """The folder of a registered file is absent, empty or closed on this machine."""
+
+
+class AbsentFilterError(NotReadableError, HostError):
+    """A file is compressed with an HDF5 filter that is not installed on this machine."""
+
+    lack = "an HDF5 filter"

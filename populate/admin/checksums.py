@@ -18,9 +18,8 @@ from typing import Any
 import schemas
 from populate.admin.snapshot import ServerTable, Snapshot, is_array
 from schemas.server.connection import Database
-from schemas.server.datajoint import open_stored
 from schemas.server.settings import STORE_NAME
-from vbn.errors import StoreError
+from schemas.server.stores import explaining_reads, opened_store
 
 PIECE = 4 * 2**20
 LONGEST_PLAIN = 64  # bytes; longer binary values count by their hash
@@ -87,15 +86,9 @@ def hash_in_store(path: str) -> str:
     StoreError
         If it cannot be read.
     """
-    try:
-        with open_stored(STORE_NAME, path) as file:
-            return hash_stream(file)
-    except OSError as error:
-        raise StoreError(
-            f"The array {path}, which a row refers to, cannot be read from the store "
-            f"({type(error).__name__}: {error.strerror or error}). Check that it is the store that the "
-            "rows were made with (vbn doctor); restore it from a backup, or recompute the row."
-        ) from error
+    backend = opened_store(STORE_NAME)
+    with explaining_reads(backend, path), backend.open(path) as file:
+        return hash_stream(file)
 
 
 def hash_stream(file: Any, copy: Any = None) -> str:

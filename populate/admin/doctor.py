@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
 import shutil
 import sys
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import schemas
+import vbn
 from populate.work import reservations, runner, status
 from schemas import session
 from schemas.bases.registry import tables
 from schemas.files import roots
+from schemas.files.store_identity import recorded_id, require_own_store
 from schemas.server import settings
 from schemas.server.connection import Database
 from schemas.server.datajoint import configuration_source, dj
@@ -20,7 +28,10 @@ from schemas.server.ownership import network_file_system
 from vbn.errors import VbnError
 from vbn_datajoint import HOME, NAMES, in_front_of
 
+LIBRARIES = ("datajoint", "numpy", "h5py", "pynwb", "hdf5plugin")
 LOW_SPACE_GB = 5
+LEAST_SPACE_GB = 0.1
+CLOCKS_DIFFER_S = 60
 LEAST_DATABASE_SPACE_GB = 1
 OLDEST = {"mysql": (8, 0), "postgresql": (15, 0)}
 PRIVILEGES = {
@@ -38,11 +49,12 @@ class Check:
     is_good: bool
     finding: str
     advice: str = ""
+    values: dict[str, Any] = field(default_factory=dict)  # what was found, for programs
 
 
 def examine() -> list[Check]:
-    """Check names, settings, server, privileges, schemas, store, files and jobs, in this order."""
-    checks = [_check_names(), _check_configuration()]
+    """Check what this machine has, then the server, and what of this machine the database's work needs."""
+    checks = [_check_names(), _check_versions(), _check_space(), _check_configuration()]
     try:
         database = schemas.connect()
     except VbnError as error:
@@ -50,9 +62,11 @@ def examine() -> list[Check]:
     return [
         *checks,
         _check_server(database),
-        _check_privileges(database),
+        _check_clock(database),
+        privileges := _check_privileges(database),
         Check("schemas", True, f"{len(tables())} tables under '{database.prefix}...'"),
-        *_check_store(database),
+        _check_store(database, is_writer=privileges.values["may_write"]),
+        _check_roots(),
         _check_files(),
         _check_jobs(),
     ]
@@ -66,6 +80,48 @@ def _check_names() -> Check:
     found = ", ".join(f"{name} is {other!r}" for name, other in others.items())
     advice = "Rename it, work in another folder, or write: from vbn_datajoint import schemas"
     return Check("names", False, f"for Python in this folder, {found}", advice)
+
+
+def _check_versions() -> Check:
+    """Report what is installed; workers of one database should have the same."""
+    found = {"host": platform.node(), "vbn": vbn.__version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    shown = ", ".join(f"{name} {version}" for name, version in found.items() if name != "host")
+    return Check("versions", True, f"{shown} on {found['host']}", values=dict(found))
+
+
+def _check_space() -> Check:
+    """Check the disks of VBN_HOME and of temporary files."""
+    folders = {"home": settings.home_folder(), "temporary": Path(tempfile.gettempdir())}
+    free_gb = {name: _free_gb(folder) for name, folder in folders.items()}
+    full = [folders[name] for name, free in free_gb.items() if free < LEAST_SPACE_GB]
+    finding = ", ".join(f"{free_gb[name]:.0f} GB free for {folder}" for name, folder in folders.items())
+    advice = f"Make room where {full[0]} is." if full else ""
+    values = {f"{name}_free_gb": free for name, free in free_gb.items()}
+    return Check("space", not full, finding, advice, values)
+
+
+def _free_gb(folder: Path) -> float:
+    """Return the free space where a folder is, or would be made."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))  # noqa: PTH110
+    return round(shutil.disk_usage(existing).free / 1e9, 3)
+
+
+def _check_clock(database: Database) -> Check:
+    """Compare this machine's clock with the server's."""
+    is_mysql = database.backend == "mysql"
+    now = "UTC_TIMESTAMP(6)" if is_mysql else "CURRENT_TIMESTAMP AT TIME ZONE 'UTC'"
+    before = datetime.now(UTC)
+    there = database.connection.query(f"SELECT {now}").fetchone()[0].replace(tzinfo=UTC)
+    here = before + (datetime.now(UTC) - before) / 2
+    ahead_s = (here - there).total_seconds()
+    is_good = abs(ahead_s) <= CLOCKS_DIFFER_S
+    relation = "ahead of" if ahead_s > 0 else "behind"
+    advice = "" if is_good else "Set the clock of the one that is wrong (NTP)."
+    finding = f"{abs(ahead_s):.1f} s {relation} the server's"
+    return Check("clock", is_good, finding, advice, {"ahead_s": round(ahead_s, 3)})
 
 
 def _check_configuration() -> Check:
@@ -101,36 +157,62 @@ def _check_server(database: Database) -> Check:
 def _check_privileges(database: Database) -> Check:
     """Report the account's role; without one, try to write, and roll that back."""
     user = database.connection.get_user()
+    values = {"user": user, "role": database.role, "may_write": database.role != "reader"}
     if database.role:
-        return Check("privileges", True, f"{user} is {PRIVILEGES[database.role]}")
+        return Check("privileges", True, f"{user} is {PRIVILEGES[database.role]}", values=values)
     try:
         database.connection.start_transaction()
         session.Mouse.insert1({"mouse_id": "vbn doctor", "genotype": "", "driver_line": []})
     except dj.errors.AccessError:
-        return Check("privileges", True, f"{user} may read, but not write")
+        values["may_write"] = False
+        return Check("privileges", True, f"{user} may read, but not write", values=values)
     finally:
         database.connection.cancel_transaction()
-    return Check("privileges", True, f"{user} may read and write")
+    return Check("privileges", True, f"{user} may read and write", values=values)
 
 
-def _check_store(database: Database) -> list[Check]:
-    folder = database.store.folder
-    if folder is None and database.role == "reader":
-        return [Check("store", True, str(database.store))]
-    if folder is not None and database.role == "reader":
-        advice = (
-            "" if os.access(folder, os.R_OK | os.X_OK) else "Ask its owner for permission to read its files."
-        )
-        return [Check("store", not advice, f"{folder}, {'not ' if advice else ''}readable", advice)]
+def _check_store(database: Database, *, is_writer: bool) -> Check:
+    """Check that the store is the database's, and that this account can work with it."""
+    store, folder = database.store, database.store.folder
+    values: dict[str, Any] = {"place": str(store), "is_configured": bool(store.spec)}
+    if not store.spec and not is_writer:
+        finding = "no array store on this machine: all but arrays can be read"
+        return Check("store", True, finding, settings.NOT_CONFIGURED, values)
     try:
-        runner.require_writable_store()
+        values["id"] = recorded_id(database)
+        if is_writer:
+            runner.require_writable_store()
+        else:
+            require_own_store(database)
     except VbnError as error:
-        return [Check("store", False, str(error))]
+        return Check("store", False, str(error), values=values)
+    state = f"{store}, {'writable' if is_writer else 'readable'}"
     if folder is None:
-        return [Check("store", True, f"{database.store}, writable")]
-    free_gb = shutil.disk_usage(folder).free / 1e9
-    advice = "" if free_gb > LOW_SPACE_GB else "A session takes about 1 GB: free some space."
-    return [Check("store", not advice, f"{folder}, writable, {free_gb:.0f} GB free", advice)]
+        return Check("store", True, state, values=values)
+    values["free_gb"] = _free_gb(folder)
+    is_low = is_writer and values["free_gb"] <= LOW_SPACE_GB
+    advice = "A session takes about 1 GB: free some space." if is_low else ""
+    return Check("store", not is_low, f"{state}, {values['free_gb']:.0f} GB free", advice, values)
+
+
+def _check_roots() -> Check:
+    """Check whether this machine has the roots that registered files are below, and those that it names."""
+    needed = {str(name) for name in session.NwbFile.to_arrays("root")} - {roots.LOCAL, roots.WEB}
+    try:
+        known = roots.roots()
+    except VbnError as error:
+        return Check("roots", False, str(error))
+    problems = dict.fromkeys(needed - known.keys(), "is not known on this machine")
+    for name, place in known.items():
+        if isinstance(place, Path) and (problem := roots.folder_problem(place)):
+            problems[name] = f"is {place}, which {problem}"
+    listed = {name: {"place": str(place), "problem": problems.get(name)} for name, place in known.items()}
+    listed |= {name: {"place": None, "problem": problems[name]} for name in needed - known.keys()}
+    if not problems:
+        return Check("roots", True, ", ".join(sorted(listed)) or "none", values=listed)
+    finding = "; ".join(f"{name} {problem}" for name, problem in sorted(problems.items()))
+    advice = f"Mount its disk, or name its folder or URL: vbn roots set {min(problems)} FOLDER"
+    return Check("roots", False, finding, advice, listed)
 
 
 def _check_files() -> Check:

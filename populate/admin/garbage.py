@@ -22,6 +22,7 @@ from pathlib import Path
 import schemas
 from populate.admin.snapshot import Snapshot, job_tables
 from schemas.bases.registry import modules, schema_names
+from schemas.files.store_identity import require_own_store
 from schemas.server.connection import Database
 from schemas.server.datajoint import dj
 from schemas.server.settings import STORE_NAME
@@ -157,11 +158,11 @@ def _quarantined_at(folder: Path) -> datetime:
 
 
 def _require_folder(database: Database) -> Path:
+    database.store.require_configured()
     folder = database.store.folder
     if folder is None:
         raise SettingError(f"Only stores in folders can be cleaned up, and the store is {database.store}.")
-    if not folder.is_dir():
-        raise StoreError(f"The store {folder} does not exist. Is its disk mounted?")
+    require_own_store(database)
     return folder
 
 

@@ -7,11 +7,19 @@ import click
 
 @click.command("deploy")
 @click.option("--check", is_flag=True, help="Change nothing; list what there is to do, with exit code 1.")
-def command(check: bool) -> None:
+@click.option(
+    "--claim-store",
+    is_flag=True,
+    help="Say that the configured array store, which has all arrays, is from now on the database's.",
+)
+def command(check: bool, claim_store: bool) -> None:
     """Create missing tables and default parameter sets, and upgrade those of an earlier version.
 
     Run again at any time: what is up to date is not changed. Upgrades change tables in place: back up
     first (vbn backup). On the embedded server every command does this by itself.
+
+    A new database gets its array store, under an id that all machines compare before they work. After the
+    arrays were moved or copied to another folder or bucket: --claim-store.
 
     \b
     Example:
@@ -19,14 +27,19 @@ def command(check: bool) -> None:
       vbn deploy
     """
     import schemas
+    from populate.admin.moved_store import claim
     from schemas.bases.registry import tables
     from schemas.deploy.differences import inspect
+    from schemas.files.store_identity import require_own_store
 
     if not check:
         database = schemas.connect(create=True, report=click.echo)
+        if claim_store:
+            claim(database)
         place = f"{len(tables())} tables under '{database.prefix}...' are there. Arrays: {database.store}"
         click.echo(f"{database}: {place}")
         _refresh_roles(database)
+        require_own_store(database)
         return
     layout = inspect()
     for name in layout.absent:

@@ -6,7 +6,10 @@ import click
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """Check names, settings, server, privileges, schemas, store, files and jobs; advise what to do.
+    """Check this machine, the server, privileges, array store, roots, files and jobs; advise what to do.
+
+    With --json a list of checks, each with name, is_good, finding, advice and values. Exit code 1 if one is
+    not good.
 
     \b
     Example:

@@ -37,7 +37,10 @@ def command(sessions: tuple[int, ...], tables: tuple[str, ...], processes: int, 
         for failure in summary.failures:
             key = ", ".join(f"{name}={value}" for name, value in failure.key.items())
             click.echo(f"vbn: {failure.table} ({key}): {failure.error}", err=True)
+        for lack in summary.lacks():
+            click.echo(f"vbn: {lack}", err=True)
         click.echo(f"{summary.done} entries made, {len(summary.failures)} failed.")
     if summary.failures:
         click.echo("vbn: after fixing the cause: vbn retry && vbn populate", err=True)
+    if summary.failures or summary.given_back:
         raise SystemExit(1)

@@ -35,6 +35,8 @@ def command(yes: bool) -> None:
         summary = recompute(rows, lambda _: bar.update())
     for failure in summary.failures:
         click.echo(f"vbn: {failure.table} {failure.key}: {failure.error}", err=True)
+    for lack in summary.lacks():
+        click.echo(f"vbn: {lack}", err=True)
     click.echo(f"{summary.done} entries recomputed, {len(summary.failures)} failed.")
-    if summary.failures:
+    if summary.failures or summary.given_back:
         raise SystemExit(1)

@@ -19,7 +19,9 @@ from schemas.bases.issues import note_issues
 from schemas.bases.unique_ids import require_own_ids
 from schemas.files.open_file import hash_and_version
 from schemas.files.roots import Place, locate, resolve
+from schemas.files.store_identity import require_own_store
 from schemas.rows.insert import plain, require_storable
+from schemas.server.connection import active
 from schemas.server.datajoint import dj
 from vbn.errors import (
     ConflictError,
@@ -71,8 +73,9 @@ def register(
     Raises
     ------
     VbnError
-        If a path does not exist or a folder holds no NWB file.
+        If a path does not exist or a folder holds no NWB file, or the array store is not the database's.
     """
+    require_own_store(active())
     named = list(places)
     found: list[Place] = [place for place in named if is_url(place)]
     paths = [Path(place) for place in named if not is_url(place)]

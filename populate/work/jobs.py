@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.files.array_store import discard_leftovers
+from schemas.files.store_identity import require_own_store
+from schemas.server.connection import active
 from schemas.server.datajoint import JobTable, condition_of, dj, settings_of, use_jobs
 from vbn.interruption import holding_interruptions
 
@@ -39,6 +41,7 @@ class OwnJobs(JobTable):
         super().__init__(target)
         self.reservation: Key = {}
         self.stack: str | None = None
+        self.given_back: list[Key] = []  # what this machine lacks, it lacks at the next try too
 
     def reserve(self, key: Key) -> bool:
         """Reserve a job for this process; return False if it is not available."""
@@ -104,6 +107,17 @@ class OwnJobs(JobTable):
             else:
                 self._set_pending(key, message, wait_s)
 
+    def give_back(self) -> None:
+        """Return the reserved job to the queue for other machines, and leave it alone in this process."""
+        self.given_back.append(self.key_of(self.reservation))
+        self.undo()
+
+    def left_alone(self) -> list[Key]:
+        """Return the jobs that were given back here and that no other machine has taken since."""
+        if self.given_back:
+            self.given_back = list((self.pending & self.given_back).keys())
+        return self.given_back
+
     def return_from(self, row: Key) -> bool:
         """Return a dead worker's job to the queue; return False if it is still running, or another's.
 
@@ -135,7 +149,7 @@ class OwnJobs(JobTable):
     def due_keys(self, restriction: Any) -> list[Key]:
         """Return the jobs that may be reserved now."""
         due = self.pending & "scheduled_time <= CURRENT_TIMESTAMP(3)" & restriction
-        return list(due.keys(order_by="KEY"))
+        return [key for key in due.keys(order_by="KEY") if key not in self.given_back]
 
     def forget_vanished(self) -> None:
         """Remove the jobs whose entries can no longer be made, as their session or parameters are gone."""
@@ -184,6 +198,7 @@ def prepared(table_class: type) -> Any:
             yield next(steps)
         else:
             table.jobs.hold()
+            require_own_store(active())
             yield steps.send(computed)
 
     table.make = make_with_lock

@@ -18,17 +18,26 @@ from typing import Any
 import psycopg2
 import pymysql
 
-import schemas
 from populate.work import jobs, reservations
 from populate.work.causes import STORE_IS_FULL, Cause, JobPatience, cause_of
 from populate.work.interruption import Terminated, noticing_interruptions
 from schemas import session
 from schemas.bases.registry import tables
 from schemas.files import open_file as files
-from schemas.server.connection import DRIVER_ERRORS
-from schemas.server.datajoint import dj, get_store_backend, reconnect
+from schemas.files.store_identity import require_own_store, unreachable
+from schemas.server.connection import DRIVER_ERRORS, active
+from schemas.server.datajoint import dj, reconnect
 from schemas.server.settings import STORE_NAME
-from vbn.errors import NotFoundError, ServerError, StoreError, VbnError, shortened
+from schemas.server.stores import opened_store
+from vbn.errors import (
+    AbsentArrayError,
+    NotFoundError,
+    ServerError,
+    StoreError,
+    VbnError,
+    WrongStoreError,
+    shortened,
+)
 from vbn.interruption import holding_interruptions
 
 Key = dict[str, Any]
@@ -52,6 +61,7 @@ class Outcome(StrEnum):
     DONE = "done"
     FAILED = "failed"
     TRIED = "retry"  # it failed temporarily
+    GIVEN_BACK = "given back"  # this machine cannot do it, others may
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ class JobResult:
     tries: int = 1
     wait_s: float = 0.0
     duration_s: float = 0.0
+    lack: str | None = None  # what this machine lacks, if the job was given back
 
 
 @dataclass
@@ -74,21 +85,44 @@ class Summary:
 
     done: int = 0
     failures: list[JobResult] = field(default_factory=list)
+    given_back: list[JobResult] = field(default_factory=list)
 
     def add(self, result: JobResult) -> None:
         """Add the result of a job."""
         if result.outcome is Outcome.DONE:
             self.done += 1
+        elif result.outcome is Outcome.GIVEN_BACK:
+            self.given_back.append(result)
         else:
             self.failures.append(result)
 
+    def lacks(self) -> list[str]:
+        """Return one message for each thing that this machine lacks."""
+        first: dict[str, str] = {}
+        jobs: dict[str, set[str]] = {}
+        for result in self.given_back:
+            lack = result.lack or ""
+            first.setdefault(lack, result.error or "")
+            jobs.setdefault(lack, set()).add(f"{result.table} {result.key}")
+        return [
+            f"{first[lack]} {_counted(len(given), 'job')} given back, for a machine that can do it."
+            for lack, given in jobs.items()
+        ]
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the counts and failures, for JSON."""
+        """Return the counts, failures and, if there are any, jobs that were given back, for JSON."""
         shown = ("table", "key", "error")
-        return {
-            "done": self.done,
-            "failures": [{name: asdict(failure)[name] for name in shown} for failure in self.failures],
+        lists = {"failures": self.failures, "given_back": self.given_back}
+        listed = {
+            label: [{name: asdict(result)[name] for name in shown} for result in results]
+            for label, results in lists.items()
+            if results or label == "failures"
         }
+        return {"done": self.done, **listed}
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"1 {thing} was" if number == 1 else f"{number} {thing}s were"
 
 
 def populated_tables(names: Sequence[str] = ()) -> list[type]:
@@ -174,7 +208,7 @@ def count_rows(instances: Sequence[Any]) -> None:
     The server does so by itself after a minute; until then it plans joins as if the tables were empty, and a
     query that should take milliseconds may take many seconds.
     """
-    database = schemas.connect()
+    database = active()
     if database.embedded is not None:
         names = [name for table in instances for name in (table.full_table_name, *table.parts())]
         database.connection.query("ANALYZE " + ", ".join(names))
@@ -250,7 +284,7 @@ def _make(table: Any, key: Key, patience: JobPatience) -> JobResult | None:
     name, duration_s = type(table).__name__, time.monotonic() - started
     if isinstance(error, Exception) and not isinstance(error, jobs.ReservationLostError):
         with holding_interruptions():
-            failed = _settle(table, key, error, patience)
+            failed = _settle(table, key, _lack_behind(error) or error, patience)
         return replace(failed, duration_s=duration_s)
     return JobResult(name, key, duration_s=duration_s) if outcome["success_count"] else None
 
@@ -276,6 +310,16 @@ def _return_job(table: Any) -> None:
         table.jobs.undo()
 
 
+def _lack_behind(error: Exception) -> Exception | None:
+    """Return an error about the store if it went away, which is why it had no array; None otherwise."""
+    if isinstance(error, AbsentArrayError):
+        try:
+            require_own_store(active())
+        except StoreError as lack:
+            return lack
+    return None
+
+
 def _settle(table: Any, key: Key, error: Exception, patience: JobPatience) -> JobResult:
     """Undo a failed job, and record its failure or schedule another try."""
     cause, tries = cause_of(error), table.jobs.failures() + 1
@@ -286,6 +330,12 @@ def _settle(table: Any, key: Key, error: Exception, patience: JobPatience) -> Jo
         wait_s = patience.wait_s(tries)
         table.jobs.undo(message=f"try {tries} failed for now: {failed.error}", wait_s=wait_s)
         return replace(failed, outcome=Outcome.TRIED, wait_s=wait_s)
+    if isinstance(error, WrongStoreError):  # so would all other jobs
+        table.jobs.undo()
+        raise error
+    if cause is Cause.HOST:
+        table.jobs.give_back()
+        return replace(failed, outcome=Outcome.GIVEN_BACK, lack=getattr(error, "lack", None) or failed.error)
     if cause is Cause.STORE and patience.waits_for_store:
         table.jobs.undo()
         raise StoreError(failed.error) from error
@@ -333,7 +383,7 @@ def explain(error: BaseException) -> str:
 
 def _store_error(error: OSError) -> StoreError:
     problem = "is full" if error.errno in STORE_IS_FULL else "cannot be written"
-    store = schemas.connect().store
+    store = active().store
     return StoreError(
         f"The array store {store} {problem} ({error.strerror}). Make room or correct its permissions, "
         "then: vbn retry && vbn populate"
@@ -341,8 +391,10 @@ def _store_error(error: OSError) -> StoreError:
 
 
 def require_writable_store() -> None:
-    """Raise StoreError unless a file can be written into the store."""
-    folder = schemas.connect().store.folder
+    """Raise StoreError unless the store is this database's, and a file can be written into it."""
+    database = active()
+    require_own_store(database)
+    folder = database.store.folder
     name = f".writable-{os.getpid()}"
     if folder is None:
         _require_writable_bucket(name)
@@ -357,18 +409,11 @@ def require_writable_store() -> None:
 
 def _require_writable_bucket(name: str) -> None:
     """Raise StoreError unless a file of this name can be written to a store that is not a folder."""
-    store = schemas.connect().store
     try:
-        backend = get_store_backend(STORE_NAME)
+        backend = opened_store(STORE_NAME)
         backend.put_buffer(b"", name)
         backend.remove(name)
-    except ImportError as error:
-        raise StoreError(
-            f"The array store {store} needs another package ({error}): pip install 'vbn-datajoint[s3]'"
-        ) from error
+    except StoreError:
+        raise
     except Exception as error:
-        problem = f"{type(error).__name__}: {shortened(str(error), 300)}"
-        raise StoreError(
-            f"The array store {store} cannot be written ({problem}). Compare DJ_STORES, or 'stores' in "
-            "datajoint.json, with the storage's address, bucket and keys."
-        ) from error
+        raise unreachable(active(), error, "written") from error

@@ -10,9 +10,10 @@ import pandas as pd
 
 from populate.work import runner
 from populate.work.runner import JobResult, Summary
-from schemas import selection
+from schemas import selection, session
 from schemas.bases.provenance import MadeWith
 from schemas.bases.registry import tables
+from schemas.files.open_file import reachable_place
 from schemas.server.datajoint import dj
 from vbn.errors import ConflictError
 
@@ -70,7 +71,10 @@ def recompute(rows: list[StaleRow], show: Callable[[JobResult], object] = lambda
     ------
     ConflictError
         If rows of tables of other packages depend on them.
+    StoreError, HostError
+        If this machine has not what it takes to make them again; nothing more is deleted then.
     """
+    runner.require_writable_store()
     stale: dict[str, list[StaleRow]] = {}
     for row in rows:
         stale.setdefault(row.table, []).append(row)
@@ -78,6 +82,9 @@ def recompute(rows: list[StaleRow], show: Callable[[JobResult], object] = lambda
     _require_nothing_foreign(classes)
     summary = Summary()
     for session_id in sorted({int(row.key["session_id"]) for row in rows}):
+        if any(issubclass(cls, dj.Imported) for cls in classes):
+            place = (session.NwbFile & {"session_id": session_id}).fetch1("root", "relative_path")
+            reachable_place(*place)
         with dj.conn().transaction:
             for cls in classes:
                 keys = [row.key for row in stale[cls.__name__] if row.key["session_id"] == session_id]

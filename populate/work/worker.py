@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import schemas
@@ -22,7 +23,7 @@ from populate.work.runner import JobResult, Outcome
 from populate.work.worklog import Report
 from schemas.files import open_file as files
 from schemas.server.connection import DRIVER_ERRORS
-from vbn.errors import ServerError, SettingError, StoreError
+from vbn.errors import HostError, ServerError, SettingError, StoreError
 
 Key = dict[str, Any]
 
@@ -166,6 +167,8 @@ class _WorkOnConnection:
         self._plan, self._report, self._on_success = plan, report, on_success
         self._should_stop = should_stop
         self._tables = [jobs.prepared(cls) for cls in runner.populated_tables(plan.tables)]
+        self._lacks: dict[str, str] = {}  # what this machine lacks -> the first error about it
+        self._has_done = False
         self._patience = JobPatience(plan.tries, 1.0, 60.0, waits_for_store=True)
         runner.session_keys(plan.sessions)  # raises if one is not registered
 
@@ -184,7 +187,9 @@ class _WorkOnConnection:
             while not self._should_stop():
                 runner.require_writable_store()
                 has_worked = self._make_due(interruptions)
+                self._has_done |= has_worked
                 left = self._open_jobs()
+                self._require_something_left(left)
                 if not left and self._plan.until_idle:
                     self._report("stopped", reason="idle")
                     return
@@ -219,6 +224,21 @@ class _WorkOnConnection:
                 table.jobs.forget_vanished()
         return has_done
 
+    def _require_something_left(self, left: dict[int, OpenJobs]) -> None:
+        """Raise HostError if all that is left are jobs that this machine cannot do.
+
+        A worker that has done some and is to wait for more goes on waiting.
+        """
+        can_wait = any(each.due or each.reserved or each.next_due_in_s is not None for each in left.values())
+        if not left or can_wait or not self._lacks:
+            return
+        if self._plan.until_idle or not self._has_done:
+            lacks = " ".join(sorted(self._lacks.values()))
+            raise HostError(
+                f"Nothing is left that this machine can do: {lacks} The jobs were given back, for "
+                "other machines; after mending it, start this worker again."
+            )
+
     def _n_missing(self) -> int:
         """Return how many entries of these tables are missing, over all sessions."""
         names = {type(table).__name__ for table in self._tables}
@@ -236,6 +256,9 @@ class _WorkOnConnection:
         for result in runner.work_on(
             key, self._tables, self._patience, should_stop=self._should_stop, announce=announce
         ):
+            if result.outcome is Outcome.GIVEN_BACK:
+                self._report_lack(result)
+                continue
             ended += 1
             self._report_job(result)
             if result.outcome is Outcome.DONE:
@@ -244,11 +267,22 @@ class _WorkOnConnection:
         return ended
 
     def _open_jobs(self) -> dict[int, OpenJobs]:
-        """Add the jobs that can be done now to the job tables, and return the open ones per session."""
+        """Add the jobs that can be done now to the job tables; return those open to us, per session."""
         sessions = [{"session_id": number} for number in self._plan.sessions]
         for table in self._tables:
             table.jobs.add_missing(sessions or True)
-        return jobs.open_jobs(self._tables, self._plan.sessions)
+        left_alone = Counter(key["session_id"] for table in self._tables for key in table.jobs.left_alone())
+        return {
+            number: replace(state, due=max(state.due - left_alone[number], 0))
+            for number, state in jobs.open_jobs(self._tables, self._plan.sessions).items()
+        }
+
+    def _report_lack(self, result: JobResult) -> None:
+        """Report what this machine lacks, once; all jobs that need it are given back."""
+        lack, error = result.lack or "", result.error or ""
+        if lack not in self._lacks:
+            self._lacks[lack] = error
+            self._report("host_lacks", error=error, cause=str(result.cause))
 
     def _report_job(self, result: JobResult) -> None:
         events = {Outcome.DONE: "job_done", Outcome.FAILED: "job_failed", Outcome.TRIED: "job_retry"}

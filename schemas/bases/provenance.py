@@ -121,7 +121,8 @@ class MadeWith:
     def _present_sources(cls, frame: pd.DataFrame) -> pd.Series[Any]:
         sources = cls.sources()
         keys = [name for name in sources.columns if name != "present"]
-        present: pd.Series[Any] = frame[keys].merge(sources, on=keys, how="left")["present"]
+        rows = frame[keys].astype(object)  # as those of an empty table may be of any type
+        present: pd.Series[Any] = rows.merge(sources.astype(object), on=keys, how="left")["present"]
         return present
 
     @classmethod

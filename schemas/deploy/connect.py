@@ -12,6 +12,7 @@ from schemas.bases.registry import MODULES, modules, schema_module_name, schema_
 from schemas.bases.unique_ids import shared_ids
 from schemas.deploy import migrations
 from schemas.deploy.seeds import seed_defaults
+from schemas.files.store_identity import identify_store
 from schemas.server import access, connection, settings
 from schemas.server.connection import Database, open_database, quiet_datajoint, server_lock
 from schemas.server.datajoint import dj, foreign_keys_read_once, from_camel_case
@@ -47,11 +48,13 @@ def connect(
     ConflictError
         If the tables are of another version.
     SettingError, StoreError
-        If the settings or the array store cannot be used.
+        If the settings cannot be used, or a new database's array store cannot be created.
     """
     prefix = settings.schema_prefix(prefix)
     if not create and (bound := connection.bound_to(prefix)):
         return bound
+    if create:
+        settings.resolve_store().require_configured()
     database = open_database(prefix)
     if create:
         access.require_admin(database, "create tables")
@@ -79,6 +82,8 @@ def _activate(database: Database, *, create: bool, report: Callable[[str], None]
                     _create_job_tables(database)
             if create or database.embedded:
                 seed_defaults()
+            if create:
+                identify_store(database, schema_names(database.prefix))
 
 
 def _require_layout(

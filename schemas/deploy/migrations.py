@@ -336,6 +336,10 @@ def name_full_field_responses(database: Database) -> None:
         fields.describe(name, FLOAT, f"(deg) centre in the frame of AllenSDK, {offset}")
 
 
+def know_the_store(database: Database) -> None:
+    """Nothing: the new table for the store's id is created, and filled, by every deploy."""
+
+
 CHANGES = (
     Change(1, "text is compared with case on MySQL too", compare_text_with_case),
     Change(2, "units are found by their id alone", index_units_by_id),
@@ -359,6 +363,7 @@ CHANGES = (
         correlate_states_within_blocks,
     ),
     Change(10, "full-field flashes and receptive fields are named so", name_full_field_responses),
+    Change(11, "the array store is known by an id", know_the_store),
 )
 
 

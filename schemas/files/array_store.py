@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from schemas.server.datajoint import dj, get_store_backend
+from schemas.server.datajoint import dj
 from schemas.server.settings import STORE_NAME, Store
+from schemas.server.stores import explaining_reads, opened_store
 from vbn.errors import StoreError
 from vbn.home import home_folder
 from vbn.whole_files import whole_file
@@ -40,11 +41,12 @@ def mapped(reference: Any) -> np.ndarray:
     Raises
     ------
     StoreError
-        If the disk has no room for the copy.
+        If the array cannot be read, or the disk has no room for the copy.
     """
-    backend = get_store_backend(reference.store)
+    backend = opened_store(reference.store)
     if backend.protocol == "file":
-        return np.asanyarray(reference.load(mmap_mode="r"))
+        with explaining_reads(backend, reference.path):
+            return np.asanyarray(reference.load(mmap_mode="r"))
     copy = home_folder() / "arrays" / f"{hashlib.sha256(reference.path.encode()).hexdigest()}.npy"
     try:
         os.utime(copy)
@@ -57,10 +59,11 @@ def _copy(backend: Any, reference: Any, copy: Path) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
     _make_room(copy.parent, reference.nbytes)
     try:
-        with whole_file(copy) as part:
+        with explaining_reads(backend, reference.path), whole_file(copy) as part:
             backend.get_file(reference.path, part)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except StoreError as failure:
+        error = failure.__cause__
+        if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise StoreError(
             f"{copy.parent} has no room for a copy of {reference.path} ({reference.nbytes / 1e6:.0f} MB) "
@@ -103,7 +106,7 @@ def discard_leftovers(table: Any, key: Key) -> None:
 
     Call it only while holding the entry's reservation, or after finding that its holder has died.
     """
-    store = Store(dj.config.stores[STORE_NAME], is_default=False).folder
+    store = Store(dj.config.stores.get(STORE_NAME, {}), is_default=False).folder
     if store is None or (table & key):
         return
     for part in (

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from schemas import session
-from schemas.files.roots import Place, resolve
+from schemas.files.roots import (
+    CLOSED,
+    IS_EMPTY,
+    LOCAL,
+    Place,
+    absent_folder,
+    folder_problem,
+    resolve,
+    roots,
+)
 from vbn.errors import InvalidContentError, NotReadableError, SettingError
 from vbn.nwb import RecordingFile, open_lfp, open_session
 from vbn.nwb.hdf5.identify import FileVersion, version_of
@@ -58,10 +69,12 @@ def registered_file(source: dict[str, Any]) -> RecordingFile:
 
     Raises
     ------
+    HostError
+        If this machine lacks the file's root or folder, or this user may not read it.
     NotReadableError, InvalidContentError
         If the file is missing, or no longer the registered one.
     """
-    place = resolve(source["root"], source["relative_path"])
+    place = reachable_place(source["root"], source["relative_path"])
     size = size_of(place)
     if size != source["size_bytes"]:
         raise InvalidContentError(
@@ -70,6 +83,52 @@ def registered_file(source: dict[str, Any]) -> RecordingFile:
             "Restore the registered file.",
         )
     return _open_file.get(place, source)
+
+
+def reachable_place(root: str, relative_path: str) -> Place:
+    """Return the location of a registered file on this machine; raise an error if it cannot have it.
+
+    A file that is absent from a folder where others are is not this machine's fault, and no error here; nor
+    is the only one that was in a folder without a root.
+
+    Raises
+    ------
+    AbsentRootError
+        If this machine does not know the root.
+    AbsentFolderError
+        If the root's folder, or the file's, is absent, empty, closed or another one, or this user may not
+        read the file.
+    """
+    place = resolve(root, relative_path)
+    if is_url(place) or os.access(place, os.R_OK) or _is_away_for_now(place):
+        return place
+    path = Path(place)
+    base = path.parent if root == LOCAL else Path(roots()[root])
+    others = _registered_below(base, root) - {path}
+    for folder in (base, path.parent):
+        problem = folder_problem(folder)
+        if problem and (others or root != LOCAL or problem != IS_EMPTY):
+            raise absent_folder(path, folder, problem, root)
+    if os.path.lexists(path):
+        raise absent_folder(path, path.parent, "has files that this user may not read", root)
+    if others and not any(map(os.path.exists, others)):
+        raise absent_folder(path, base, "has none of the registered files", root)
+    return place
+
+
+def _is_away_for_now(place: Place) -> bool:
+    """Return whether a file's disk does not answer, which may be over soon."""
+    try:
+        Path(place).stat()
+    except OSError as error:
+        return error.errno not in CLOSED | {errno.ENOENT}
+    return False
+
+
+def _registered_below(folder: Path, root: str) -> set[Path]:
+    """Return the places of all registered sessions' files below a folder."""
+    places = (resolve(root, path) for path in (session.NwbFile & {"root": root}).to_arrays("relative_path"))
+    return {Path(place) for place in places if Path(place).is_relative_to(folder)}
 
 
 def _require_registered(place: Place, file: RecordingFile, source: dict[str, Any]) -> None:

@@ -8,17 +8,20 @@ overridden by ``VBN_ROOTS`` (JSON). Two roots always exist: ``local`` is this ma
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 from pathlib import Path
 
 from schemas.server.settings import home_folder
-from vbn.errors import NotFoundError, NotReadableError, SettingError
+from vbn.errors import AbsentFolderError, AbsentRootError, NotFoundError, NotReadableError, SettingError
 from vbn.web.client import is_url
 from vbn.whole_files import write_whole
 
 LOCAL, WEB = "local", "web"
+IS_ABSENT, IS_EMPTY = "is not there", "is empty"
+CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOTCONN})
 Place = Path | str  # a path of this machine, or a URL
 
 
@@ -104,19 +107,44 @@ def resolve(root: str, relative_path: str) -> Place:
 
     Raises
     ------
-    SettingError
+    AbsentRootError
         If this machine does not know the root.
     """
     if root == WEB:
         return relative_path
     known: dict[str, Place] = {**roots(), LOCAL: Path("/")}
     if root not in known:
-        raise SettingError(
+        unknown = AbsentRootError(
             f"The root '{root}' is not known on this machine (for {relative_path}). "
             f"Set its folder or URL: vbn roots set {root} FOLDER"
         )
+        unknown.lack = f"the root {root}"
+        raise unknown
     base = known[root]
     return f"{str(base).rstrip('/')}/{relative_path}" if is_url(base) else Path(base) / relative_path
+
+
+def folder_problem(folder: Path) -> str | None:
+    """Return why no file can be found in a folder: it is absent, empty or closed; None if there are files."""
+    try:
+        with os.scandir(folder) as entries:
+            return None if any(entries) else IS_EMPTY
+    except FileNotFoundError:
+        return IS_ABSENT
+    except OSError as error:
+        return f"cannot be read ({error.strerror})" if error.errno in CLOSED else None
+
+
+def absent_folder(path: Path, folder: Path, problem: str, root: str) -> AbsentFolderError:
+    """Return an error about a registered file, whose folder on this machine is the problem."""
+    of_root = "" if root == LOCAL else f" of the root '{root}'"
+    error = AbsentFolderError(
+        path,
+        f"the folder {folder}{of_root} {problem} on this machine.",
+        "Mount its disk, or set the new location (vbn roots, vbn relocate).",
+    )
+    error.lack = f"{folder}: {problem}"
+    return error
 
 
 def _parse(text: str, source: str) -> dict[str, Place]:

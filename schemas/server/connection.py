@@ -14,11 +14,11 @@ import psycopg2
 import pymysql
 from psycopg2.errorcodes import IN_FAILED_SQL_TRANSACTION
 
-from schemas.server import access, settings
-from schemas.server.datajoint import current_connection, dj, leave_to_parent
+from schemas.server import access, settings, stores
+from schemas.server.datajoint import current_connection, dj, leave_to_parent, use_stores
 from schemas.server.embedded import PORT, START_TIMEOUT_S, EmbeddedServer
 from schemas.server.error_codes import code_of
-from vbn.errors import ServerError, SettingError, StoreError
+from vbn.errors import ServerError, SettingError
 
 LOCK_TIMEOUT_S = 300
 
@@ -121,12 +121,11 @@ def _use_embedded_server() -> EmbeddedServer | None:
 
 def _use_store() -> settings.Store:
     store = settings.resolve_store()
-    if store.folder is not None:
-        try:
-            store.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"The array store {store} cannot be created: {error.strerror}.") from error
-    dj.config.stores[settings.STORE_NAME] = store.spec
+    use_stores(stores.LazyStore)
+    if store.spec:
+        dj.config.stores[settings.STORE_NAME] = store.spec
+    else:
+        dj.config.stores.pop(settings.STORE_NAME, None)
     return store
 
 

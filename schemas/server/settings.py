@@ -95,6 +95,13 @@ def _names_host(path: Path | None) -> bool:
 _default: dict[str, object] | None = None
 
 
+NOT_CONFIGURED = (
+    "Set a store that every machine can reach, for example "
+    """DJ_STORES='{"vbn": {"protocol": "file", "location": "/shared/vbn-store"}}' """
+    "or the same under 'stores' in datajoint.json."
+)
+
+
 @dataclass(frozen=True)
 class Store:
     """The array store: DataJoint's settings for it, and its location in readable form."""
@@ -107,8 +114,18 @@ class Store:
         """The store's folder, or None if it is not a folder (S3 and the like)."""
         return Path(str(self.spec["location"])) if self.spec.get("protocol") == "file" else None
 
+    def require_configured(self) -> None:
+        """Raise SettingError if there is none; only what needs arrays needs one."""
+        if not self.spec:
+            host = dj.config.database.host
+            raise SettingError(
+                f"The database is on '{host}', but no array store is configured. {NOT_CONFIGURED}"
+            )
+
     def __str__(self) -> str:
         """Return the location in readable form."""
+        if not self.spec:
+            return "none is configured"
         return str(self.folder or f"{self.spec.get('protocol')}://{self.spec.get('bucket')}")
 
 
@@ -128,11 +145,8 @@ def _require_usable(spec: object) -> None:
 def resolve_store() -> Store:
     """Return the store named ``vbn``: the configured one, else ``VBN_HOME/store``.
 
-    Raises
-    ------
-    SettingError
-        If the server is on another machine and no store is configured: nobody else could read
-        arrays written to a folder of this machine.
+    There is none if the server is on another machine and no store is configured: nobody else could read
+    arrays written to a folder of this machine.
     """
     global _default
     configured = dj.config.stores.get(STORE_NAME)
@@ -140,11 +154,6 @@ def resolve_store() -> Store:
         _require_usable(configured)
         return Store(configured, is_default=False)
     if server_is_configured() and not is_local_host(dj.config.database.host):
-        raise SettingError(
-            f"The database is on '{dj.config.database.host}', but no array store is configured. "
-            "Set one that every machine can reach, for example "
-            """DJ_STORES='{"vbn": {"protocol": "file", "location": "/shared/vbn-store"}}' """
-            "or the same under 'stores' in datajoint.json."
-        )
+        return Store({}, is_default=False)
     _default = {"protocol": "file", "location": str(home_folder() / "store")}
     return Store(_default, is_default=True)

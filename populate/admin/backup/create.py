@@ -14,6 +14,7 @@ from populate.admin.backup import files, mysql, postgres
 from populate.admin.backup.manifest import FORMAT, MANIFEST, STORE, BackupManifest, SavedFile, read_manifest
 from populate.admin.checksums import checksums_of, hash_of_file
 from populate.admin.snapshot import Snapshot
+from schemas.files.store_identity import recorded_id, require_own_store
 from schemas.server.connection import Database
 from vbn.errors import ConflictError, SettingError, StoreError
 
@@ -40,8 +41,9 @@ def back_up(database: Database, folder: Path, *, mysqldump: str | None = None) -
     ConflictError
         If the folder holds something else.
     StoreError
-        If an array is missing, or the folder is full.
+        If the store is not the database's, an array is missing, or the folder is full.
     """
+    require_own_store(database)
     with _explaining_errors(folder), _locked(folder, database):
         previous = _previous(folder, database)
         known = {**(previous.files if previous else {}), **files.read_journal(folder)}
@@ -83,6 +85,7 @@ def _save(
         dump=dump,
         dump_file=SavedFile(target.stat().st_size, hash_of_file(target)),
         store=str(database.store),
+        store_id=recorded_id(database),
         has_arrays=store is not None,
         files=copied,
         checksums=checksums,

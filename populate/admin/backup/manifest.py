@@ -32,6 +32,7 @@ class BackupManifest:
     store : where the arrays were.
     has_arrays : False if the store is not a folder, so that only the database was saved.
     files : path below the store -> the array's file.
+    store_id : the store's id (`schemas.files.store_identity`); None of layouts before change 12.
     checksums : `populate.admin.checksums` at that time, including arrays if there are any.
     """
 
@@ -47,6 +48,7 @@ class BackupManifest:
     has_arrays: bool
     files: dict[str, SavedFile]
     checksums: dict[str, str]
+    store_id: str | None = None
 
     @property
     def size_bytes(self) -> int:

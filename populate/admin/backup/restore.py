@@ -12,8 +12,15 @@ from populate.admin.backup.manifest import STORE, BackupManifest, read_manifest
 from populate.admin.checksums import checksums_of, hash_of_file
 from populate.admin.snapshot import Snapshot, existing_schemas, job_tables
 from schemas.bases.parameter_table import parameter_tables
+from schemas.files.store_identity import (
+    record_of,
+    recorded_id,
+    require_own_store,
+    stored_id,
+    write_stored_id,
+)
 from schemas.server.connection import Database, server_lock
-from vbn.errors import ConflictError, SettingError, StoreError
+from vbn.errors import ConflictError, SettingError, StoreError, WrongStoreError
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,7 @@ def restore(database: Database, folder: Path, *, mysql_client: str | None = None
     with server_lock("deploy", database):
         _require_empty(database)
         if manifest.has_arrays:
+            _require_own_store(manifest, database)
             _restore_arrays(manifest, folder, database)
         _drop(database)
         with _dropping_on_failure(database):
@@ -72,6 +80,8 @@ def restore(database: Database, folder: Path, *, mysql_client: str | None = None
             else:
                 postgres.load(database, folder / manifest.dump)
             _forget_reservations(database)
+        if manifest.has_arrays and manifest.store_id:
+            write_stored_id(database, manifest.store_id)
     return _compared(manifest, database)
 
 
@@ -95,10 +105,25 @@ def _require_match(manifest: BackupManifest, database: Database) -> None:
             f"The backup is of the tables under '{manifest.prefix}...', not '{database.prefix}...', and the "
             f"arrays' paths hold that name. Restore it as: vbn --prefix {manifest.prefix} restore ..."
         )
+    if manifest.has_arrays:
+        database.store.require_configured()
     if manifest.has_arrays and database.store.folder is None:
         raise SettingError(
             f"The backup has arrays, which are restored into a folder, and the store is {database.store}. "
             "Configure a store in a folder (DJ_STORES)."
+        )
+
+
+def _require_own_store(manifest: BackupManifest, database: Database) -> None:
+    """Raise WrongStoreError if the store is absent, or another database's than the saved or the empty one."""
+    found, recorded = stored_id(database), recorded_id(database)
+    if found is None and recorded is not None:
+        require_own_store(database)
+    if found not in (None, manifest.store_id, recorded):
+        raise WrongStoreError(
+            f"The array store {database.store} belongs to another database with the prefix "
+            f"'{database.prefix}'. Restore into an empty store (DJ_STORES), or, if that database is no "
+            f"longer used, remove {record_of(database.prefix)} from the store."
         )
 
 
@@ -113,9 +138,11 @@ def _require_empty(database: Database) -> None:
         for table in snapshot.tables():
             name = table.full_name.removeprefix(database.prefix)
             n_rows = sum(1 for _ in snapshot.rows(table, list(table.columns)[:1]))
-            is_seeded = name in ("administration.migration", "ecephys.#structure") or (
-                name in defaults and n_rows <= defaults[name]
-            )
+            is_seeded = name in (
+                "administration.migration",
+                "administration.array_store",
+                "ecephys.#structure",
+            ) or (name in defaults and n_rows <= defaults[name])
             if n_rows and not is_seeded and "#unit_criteria__" not in name:
                 filled.append(f"{table.full_name} ({n_rows} rows)")
     if filled:

@@ -16,7 +16,7 @@ import os
 import socket
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import psycopg2
 
@@ -139,11 +139,13 @@ def decode_array(stored: Any, connection: Any) -> Any:
     return get_codec("npy").decode(stored, context={"config": settings_of(connection)})
 
 
-def open_stored(store: str, path: str) -> BinaryIO:
-    """Open a file in a store for reading."""
-    backend = get_store_backend(store)
-    file: BinaryIO = backend.fs.open(backend._full_path(path), "rb")
-    return file
+def use_stores(make: Callable[[str, Any], Any]) -> None:
+    """Let ``<npy@...>`` use ``make(name, settings)`` as a store, where DataJoint would open it at once."""
+
+    def backend(_codec: Any, store_name: str, config: Any = None) -> Any:
+        return make(store_name, config)
+
+    dj.builtin_codecs.NpyCodec._get_backend = backend
 
 
 @contextlib.contextmanager

@@ -41,6 +41,9 @@ def test_arrays_go_to_a_bucket_and_come_back(
     database: Any, synthetic_files: list[Path], bucket: Any, tmp_path: Path
 ) -> None:
     server, settings = bucket
+    refused = database.vbn("register", synthetic_files[0], env=settings, check=False).stderr
+    assert f"The array store s3://{BUCKET} is not the one of this database" in refused
+    database.vbn("deploy", "--claim-store", env=settings)
     database.vbn("register", synthetic_files[0], env=settings)
     assert f"ok  store          s3://{BUCKET}, writable" in database.vbn("doctor", env=settings).stdout
     database.vbn("populate", "--table", "Running", env=settings)
@@ -52,8 +55,15 @@ def test_arrays_go_to_a_bucket_and_come_back(
         assert times == file["processing/running/speed/timestamps"][:].tolist()
 
     server.stop()
+    read = database.vbn("export", "Running", "--arrays", "--out", exported, env=settings, check=False)
+    assert read.returncode == 1
+    assert (
+        "which a row refers to, cannot be read from the store s3://lab (EndpointConnectionError: "
+        in read.stderr
+    )
+    assert "Running" in database.vbn("status", env=settings).stdout
     done = database.vbn("populate", "--table", "EyeTracking", env=settings, check=False)
     assert done.returncode == 1
-    assert f"The array store s3://{BUCKET} cannot be written (EndpointConnectionError: " in done.stderr
+    assert f"The array store s3://{BUCKET} cannot be read (EndpointConnectionError: " in done.stderr
     assert "Compare DJ_STORES" in done.stderr
     assert not database.vbn("errors", env=settings).stdout.count("EyeTracking")

@@ -17,6 +17,7 @@ from schemas.rows.insert import insert_rows
 from schemas.server import datajoint as fence
 from schemas.server.datajoint import binding, dj, find_config_file, headings
 from schemas.server.settings import STORE_NAME
+from schemas.server.stores import opened_store
 
 PROJECT = Path(__file__).parents[3]
 FENCE = PROJECT / "schemas" / "server" / "datajoint"
@@ -160,7 +161,7 @@ def test_an_array_of_the_store_is_a_reference_and_a_file(connection: Any) -> Non
     stored = json.loads(stored) if isinstance(stored, str) else stored
     reference = fence.decode_array(stored, connection)
     require(reference.path == stored["path"], "codec npy gives a reference with its path")
-    with fence.open_stored(STORE_NAME, reference.path) as file:
+    with opened_store(STORE_NAME).open(reference.path) as file:
         np.testing.assert_array_equal(np.load(file), reference.load())
 
 

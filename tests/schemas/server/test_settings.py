@@ -66,7 +66,7 @@ def test_a_server_without_an_account_is_a_setting_that_is_missing(
 
 def test_a_server_on_another_machine_needs_a_store_that_is_named(shared_database: Any) -> None:
     settings = {"DJ_HOST": "db.example.org", "DJ_USER": "me", "DJ_PASS": "word", "DJ_STORES": "{}"}
-    line = one_line(shared_database.vbn("status", env=settings, check=False))
+    line = one_line(shared_database.vbn("deploy", env=settings, check=False))
     assert "The database is on 'db.example.org', but no array store is configured" in line
     assert "DJ_STORES='" in line
 
@@ -110,6 +110,7 @@ def test_a_full_store_is_named_and_the_work_goes_on_when_there_is_room(
 ) -> None:
     database.register_as(populated_synthetic)
     with mounted(database.store, f"size={SPACE_MB}m"):
+        database.make_store()
         done = database.vbn("populate", check=False)
         assert done.returncode == 1
         problem = f"The array store {database.store} is full (No space left on device). Make room"
@@ -135,7 +136,7 @@ def test_a_store_that_is_closed_stops_populate_before_it_begins(
     database: Any, populated_synthetic: Any, synthetic_files: list[Path]
 ) -> None:
     database.register_as(populated_synthetic)
-    with mounted(database.store, "ro,size=1m") if os.geteuid() == 0 else closed(database.store):
+    with closed(database.store):
         line = one_line(database.vbn("populate", check=False))
         assert line.startswith(f"vbn: The array store {database.store} cannot be written")
         doctor = {check["name"]: check for check in database.json("doctor", check=False)}
@@ -147,19 +148,27 @@ def test_a_store_that_is_closed_stops_populate_before_it_begins(
 
 @contextlib.contextmanager
 def closed(folder: Path) -> Iterator[None]:
-    folder.mkdir(exist_ok=True)
-    folder.chmod(0o555)
+    """Mount the folder for reading only; who may not mount closes it."""
+    is_root = os.geteuid() == 0
+    options = ["-o", "bind", str(folder), str(folder)], ["-o", "remount,ro,bind", str(folder)]
+    if is_root and any(subprocess.run(["mount", *each], capture_output=True).returncode for each in options):
+        pytest.skip("a file system cannot be mounted here")
+    if not is_root:
+        folder.chmod(0o555)
     try:
         yield
     finally:
+        if is_root:
+            subprocess.run(["umount", folder], check=True)
         folder.chmod(0o755)
 
 
-def test_a_store_whose_folder_cannot_be_made_is_named(shared_database: Any, tmp_path: Path) -> None:
+def test_a_store_whose_folder_cannot_be_one_is_named(shared_database: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     stores = f'{{"vbn": {{"protocol": "file", "location": "{tmp_path / "file" / "store"}"}}}}'
-    line = one_line(shared_database.vbn("status", env={"DJ_STORES": stores}, check=False))
-    assert f"The array store {tmp_path / 'file' / 'store'} cannot be created" in line
+    line = one_line(shared_database.vbn("populate", env={"DJ_STORES": stores}, check=False))
+    assert f"The array store {tmp_path / 'file' / 'store'} is not the one of this database" in line
+    assert "it cannot be read (Not a directory)" in line
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 from h5py import h5z
 
-from vbn.errors import NotReadableError, shortened
+from vbn.errors import AbsentFilterError, shortened
 from vbn.nwb.hdf5.walk import walk
 
 FILTERS = {
@@ -69,7 +69,7 @@ def missing_filters(file: h5py.File) -> dict[str, list[str]]:
     return found
 
 
-def explain_missing(path: Path | str, file: h5py.File) -> NotReadableError | None:
+def explain_missing(path: Path | str, file: h5py.File) -> AbsentFilterError | None:
     """Return an error that names the missing filters; None if there are none.
 
     Parameters
@@ -81,7 +81,7 @@ def explain_missing(path: Path | str, file: h5py.File) -> NotReadableError | Non
     if not missing:
         return None
     parts = [f"{name} for {_first_of(paths)}" for name, paths in sorted(missing.items())]
-    return NotReadableError(
+    return AbsentFilterError(
         path, f"it is compressed with an HDF5 filter that is not installed: {'; '.join(parts)}.", ADVICE
     )
 

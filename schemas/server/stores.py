@@ -1,0 +1,93 @@
+"""The array store as DataJoint uses it: opened when an array is first needed, its failures explained.
+
+DataJoint opens the store whenever it decodes a row with an array. Here, a machine without the store can read
+all rows; only reading an array raises an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from schemas.server.datajoint import dj, get_store_backend
+from schemas.server.settings import NOT_CONFIGURED, Store
+from vbn.errors import AbsentArrayError, StoreError, VbnError, shortened
+
+ABSENT = (FileNotFoundError, dj.errors.MissingExternalFile)
+
+
+class LazyStore:
+    """A store of DataJoint's settings, which is opened when it is first used."""
+
+    def __init__(self, name: str, config: Any) -> None:
+        self._name, self._config = name, config
+
+    @cached_property
+    def _backend(self) -> Any:
+        return opened_store(self._name, self._config)
+
+    def get_buffer(self, path: str) -> bytes:
+        """Return the content of a file."""
+        with explaining_reads(self._backend, path):
+            content: bytes = self._backend.get_buffer(path)
+            return content
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else the opened store has."""
+        return getattr(self._backend, name)
+
+
+def opened_store(name: str, config: Any = None) -> Any:
+    """Return DataJoint's backend of a store.
+
+    Raises
+    ------
+    StoreError
+        If it is not configured, or not there.
+    """
+    try:
+        return get_store_backend(name, config)
+    except ABSENT as error:
+        place = dj.config.stores[name]["location"]
+        raise StoreError(f"The array store {place} does not exist. {is_mounted(Path(place))}") from error
+    except ImportError as error:
+        raise StoreError(
+            f"The array store '{name}' needs another package ({error}): pip install 'vbn-datajoint[s3]'"
+        ) from error
+    except dj.DataJointError as error:
+        raise StoreError(f"{error}. {NOT_CONFIGURED}") from error
+
+
+def is_mounted(folder: Path) -> str:
+    """Return advice about a store's folder that is not what it should be."""
+    return f"Is its disk mounted on this machine at {folder}? Else correct DJ_STORES or datajoint.json."
+
+
+@contextlib.contextmanager
+def explaining_reads(backend: Any, path: str) -> Iterator[None]:
+    """Turn what a store raises when a file is read into a StoreError.
+
+    What a bucket raises depends on the library that reads it; of a folder, other errors are bugs.
+    """
+    store = Store(backend.spec, is_default=False) if hasattr(backend, "spec") else "bucket"
+    try:
+        yield
+    except VbnError:
+        raise
+    except ABSENT as error:
+        raise AbsentArrayError(
+            f"The array {path}, which a row refers to, cannot be read from the store {store}: it is not "
+            "there. Check that it is the store that the rows were made with (vbn doctor); restore it from a "
+            "backup, or recompute the row."
+        ) from error
+    except Exception as error:
+        if backend.protocol == "file" and not isinstance(error, OSError):
+            raise
+        raise StoreError(
+            f"The array {path}, which a row refers to, cannot be read from the store {store} "
+            f"({type(error).__name__}: {shortened(str(error), 300)}). Check that the store is there and that "
+            "you may read it (vbn doctor), then try again."
+        ) from error
