@@ -26,10 +26,10 @@ from populate.output.terminal import visible_output
 from vbn.errors import VbnError
 
 COMMANDS = (
-    "admin", "backup", "calibrate", "catalogue", "checksum", "control", "delete", "deletions", "demo",
-    "deploy", "doctor", "down", "errors", "explain", "export", "gc", "issues", "optotagging", "params",
-    "plot", "populate", "query", "recompute", "register", "release", "relocate", "restore", "retry", "roots",
-    "serve", "sessions", "stale", "status", "synthetic", "up", "verify", "worker",
+    "admin", "atlas", "backup", "calibrate", "catalogue", "checksum", "control", "delete", "deletions",
+    "demo", "deploy", "doctor", "down", "errors", "explain", "export", "gc", "issues", "optotagging",
+    "params", "plot", "populate", "query", "recompute", "register", "release", "relocate", "restore",
+    "retry", "roots", "serve", "sessions", "stale", "status", "synthetic", "up", "verify", "worker",
 )  # fmt: skip
 
 

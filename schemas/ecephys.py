@@ -13,15 +13,17 @@ import vbn.nwb
 from schemas import session
 from schemas.bases.file_import import FileImport
 from schemas.bases.issues import note_issues
-from schemas.bases.parameter_table import ParameterTable
-from schemas.bases.provenance import MadeWith, provenance_lines, source_hash
+from schemas.bases.parameter_table import ParameterTable, definition_of
+from schemas.bases.provenance import Computation, MadeWith, provenance_lines, source_hash
 from schemas.bases.unique_ids import refusing_known_ids, require_own_ids
+from schemas.files.atlas import atlas_volumes
 from schemas.files.open_file import registered_file
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, key_of_session, require_storable, rows_from_frame
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
 from vbn.anatomy import UNLISTED_GROUP
+from vbn.anatomy.layers import LAYERS, Atlas, site_layers
 from vbn.nwb.checks.findings import (
     find_channel_issues,
     find_infinite_values,
@@ -417,6 +419,67 @@ def lfp_source(key: dict[str, Any]) -> dict[str, Any]:
     row = (session.LfpFile & key_of_session(key) & {"lfp_probe_id": probe_id}).fetch1()
     names = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns")
     return {name: row["lfp_" + name] for name in names} | {"file_kind": "lfp"}
+
+
+@schema
+class AtlasParams(ParameterTable):
+    """One volume of the Allen CCF from which channels get their layers; there is none by default."""
+
+    settings = Atlas
+    defaults: ClassVar[dict[str, Atlas]] = {}
+    descriptive = ("annotation", "depths")
+    definition = definition_of("atlas", "the layers of channels", "vbn.anatomy.layers.Atlas", key="atlas")
+
+
+@schema
+class ChannelLayer(Computation):
+    """The cortical layers of the channels of one session, by one volume of the Allen CCF."""
+
+    definition = f"""
+    # Cortical layers of the channels of one session
+    -> Recording
+    -> AtlasParams
+    ---
+    n_layered_channels : int32  # number of channels in a layer
+    n_snapped_channels : int32  # number of these that have the layer of the nearest channel with one
+    {provenance_lines("channel_layer")}
+    """
+
+    class Channel(dj.Part):
+        """The layer and the depth of one recording site."""
+
+        definition = """
+        # Layer and depth of one recording site
+        -> master
+        -> Recording.Channel
+        ---
+        ccf_structure_id=null : int64  # structure of the voxel, NULL outside the brain or without coordinates
+        ccf_area=null : varchar(32)  # area of isocortex of the voxel, which structure_acronym need not be
+        cortical_layer=null : varchar(8)  # 1, 2/3, 4, 5, 6a, 6b, none elsewhere in the brain, or NULL
+        ccf_area_agrees=null : bool  # whether the area is structure_acronym, NULL where one of them is
+        layer_is_snapped : bool  # whether the layer is that of the nearest channel of the probe with one
+        cortical_depth=null : float64  # (1) 0 at the pia, 1 at the white matter, NULL in no layer
+        """
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch which volumes to use."""
+        return self.provenance(key), AtlasParams.get(key)
+
+    def make_compute(self, key: dict[str, Any], made_with: dict[str, Any], atlas: Atlas) -> tuple[Any, ...]:
+        """Look the channels up."""
+        channels = fetch_frame(Recording.Channel & key)
+        found = site_layers(channels, *atlas_volumes(atlas), snap_distance_um=atlas.snap_distance_um)
+        return made_with, channels[["probe_name", "channel_id"]].join(found)
+
+    def make_insert(self, key: dict[str, Any], made_with: dict[str, Any], layers: pd.DataFrame) -> None:
+        """Insert the counts and the channels."""
+        counts = {
+            "n_layered_channels": int(layers["cortical_layer"].isin(LAYERS).sum()),
+            "n_snapped_channels": int(layers["layer_is_snapped"].sum()),
+        }
+        self.insert1({**key, **made_with, **counts})
+        renamed = {"ccf_area_agrees": "area_agrees"}
+        insert_rows(self.Channel(), rows_from_frame(layers, self.Channel(), key, renamed))
 
 
 def with_unregistered_as_missing(channels: pd.DataFrame) -> pd.DataFrame:

@@ -152,6 +152,12 @@ class AbsentFolderError(NotReadableError, HostError):
     """The folder of a registered file is absent, empty or closed on this machine."""
 
 
+class AbsentAtlasError(NotReadableError, HostError):
+    """The volume of an atlas is not on this machine, or another one is in its place."""
+
+    lack = "the volume of an atlas"
+
+
 class AbsentFilterError(NotReadableError, HostError):
     """A file is compressed with an HDF5 filter that is not installed on this machine."""
 

@@ -45,6 +45,8 @@ _OF_UNITS = _options(
     _repeatable("--structure", "Acronym of a structure, such as VISp"),
     _repeatable("--group", "Group of structures, such as 'visual cortex'"),
     _repeatable("--cell-class", "Sst, Vip, RS, FS or unlabelled"),
+    _repeatable("--layer", "Cortical layer: 1, 2/3, 4, 5, 6a, 6b, 6 for both, or none"),
+    click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas)."),
     click.option(
         "--optotag-method", default="bennett_2025", show_default=True, help="Method that labels the cells."
     ),
@@ -179,6 +181,53 @@ def query_responses(
         options,
         "unit_id session_id structure_acronym cell_class optotag_label change_modulation_active "
         "change_is_responsive omission_is_responsive selectivity_preferred_image rf_is_significant",
+    )
+
+
+@command.command("contrast")
+@click.argument("column")
+@click.option("--between", default="experience_level", show_default=True, help="Attribute with two values.")
+@click.option("--levels", nargs=2, help="The two values, if there are more: the second less the first.")
+@_repeatable(
+    "--within", "Attribute that divides the units: structure_acronym, cortical_layer, cell_class ..."
+)
+@click.option(
+    "--unpaired",
+    is_flag=True,
+    help="Compare groups of mice, as of genotypes, not the sessions of each mouse.",
+)
+@click.option(
+    "--index",
+    type=click.Choice(["difference", "bennett_2025"]),
+    default="difference",
+    show_default=True,
+    help="Difference of means, or over the greater of the two.",
+)
+@_OF_UNITS
+@_MISSING
+@ALLOW_MIXED
+@_OUTPUT
+def query_contrast(column: str, within: tuple[str, ...], unpaired: bool, **options: Any) -> None:
+    """Contrast COLUMN between two kinds of sessions, over mice, with intervals and p.
+
+    The observation is the mouse: units of one mouse resemble each other. Fewer than 6 mice have no p.
+
+    \b
+    Example:
+      vbn query contrast change_modulation_active --within structure_acronym --criteria bennett_2025
+      vbn query contrast unit_firing_rate --between cre_line --levels Sst-IRES-Cre Vip-IRES-Cre --unpaired
+    """
+    names = ("between", "levels", "index", "missing", "allow_mixed", "atlas")
+    _answer(
+        lambda queries: queries.contrast(
+            _units(queries, options),
+            column,
+            within=within,
+            pair=None if unpaired else "mouse",
+            **{name: options[name] for name in names},
+        ),
+        options,
+        " ".join((*within, "estimate low high p_value q_value n_mice n_sessions n_units")).strip(),
     )
 
 
@@ -393,7 +442,8 @@ def _sessions(queries: Any, options: dict[str, Any]) -> Any:
 
 def _units(queries: Any, options: dict[str, Any]) -> Any:
     several = {name: list(options[name]) or None for name in ("structure", "group", "cell_class")}
-    single = {name: options[name] for name in ("criteria", "optotag_method", "where")}
+    several["cortical_layer"] = list(options["layer"]) or None
+    single = {name: options[name] for name in ("criteria", "optotag_method", "atlas", "where")}
     return queries.units(**_of_sessions(options), **several, **single)
 
 

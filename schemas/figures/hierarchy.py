@@ -8,7 +8,7 @@ import pandas as pd
 from schemas import responses
 from schemas.queries import units
 from schemas.queries.methods import require_present_methods
-from schemas.queries.units import missing_sessions
+from schemas.queries.missing import missing_sessions
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.hierarchy import structure_medians, structure_order
 from vbn.errors import NotFoundError

@@ -7,12 +7,15 @@ yet, or were computed by an earlier method, raise an error, too.
 """
 
 from schemas.queries.checks import restrict
+from schemas.queries.contrast import contrast
 from schemas.queries.flashes import flash_table
+from schemas.queries.layers import unit_layers
 from schemas.queries.methods import EarlierMethodWarning
+from schemas.queries.missing import IncompleteWarning
 from schemas.queries.presentations import changes, flashes, full_field_flashes, gabors, omissions
 from schemas.queries.results import RESPONSES, psth_matrix, responses_table, spike_times, trial_table
 from schemas.queries.sessions import REQUIREMENTS, familiar_novel_pairs, sessions
-from schemas.queries.units import IncompleteWarning, cell_classes, units
+from schemas.queries.units import cell_classes, units
 
 __all__ = [
     "REQUIREMENTS",
@@ -21,6 +24,7 @@ __all__ = [
     "IncompleteWarning",
     "cell_classes",
     "changes",
+    "contrast",
     "familiar_novel_pairs",
     "flash_table",
     "flashes",
@@ -33,5 +37,6 @@ __all__ = [
     "sessions",
     "spike_times",
     "trial_table",
+    "unit_layers",
     "units",
 ]

@@ -9,8 +9,8 @@ import pandas as pd
 
 from schemas import performance, session, stimulus
 from schemas.queries.checks import of_sessions
+from schemas.queries.missing import not_computed
 from schemas.queries.results import OF_SESSION
-from schemas.queries.units import not_computed
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.task.flash_sets import select_flashes
 from vbn.errors import NotFoundError

@@ -11,7 +11,8 @@ import pandas as pd
 from schemas import behavior, optotagging, performance, psth, responses, session
 from schemas.queries.checks import of_sessions, require_choice
 from schemas.queries.methods import require_present_methods
-from schemas.queries.units import all_units, not_computed
+from schemas.queries.missing import not_computed
+from schemas.queries.units import all_units
 from schemas.reading import recordings
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD

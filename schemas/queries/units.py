@@ -8,7 +8,9 @@ from typing import Any
 
 from schemas import ecephys, optotagging, responses, selection, session
 from schemas.queries.checks import Condition, of_sessions, restrict, restrict_all
+from schemas.queries.layers import unit_layers
 from schemas.queries.methods import warn_of_earlier_methods
+from schemas.queries.missing import IncompleteWarning, listed, warn_of_missing
 from schemas.server.datajoint import dj
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.analysis.selection import Criterion
@@ -31,10 +33,6 @@ FLAGS = ("abnormal_histology", "abnormal_activity")
 OPERATORS = {"==": "=", "!=": "<>"}
 
 
-class IncompleteWarning(UserWarning):
-    """Some of the data that a query needs are not computed yet."""
-
-
 def units(
     *,
     criteria: str | None = None,
@@ -42,6 +40,8 @@ def units(
     group: Names = None,
     cell_class: Names = None,
     optotag_method: str = DEFAULT_METHOD,
+    cortical_layer: Names = None,
+    atlas: str | None = None,
     genotype: Names = None,
     cre_line: Names = None,
     experience_level: Names = None,
@@ -59,6 +59,8 @@ def units(
     structure : acronyms of structures, such as ``VISp``.
     group : groups of structures, such as ``visual cortex``.
     cell_class : ``Sst``, ``Vip``, ``RS``, ``FS`` or ``unlabelled``, by `optotag_method`.
+    cortical_layer : ``1``, ``2/3``, ``4``, ``5``, ``6a``, ``6b``, ``6`` for both, or ``none``, by `atlas`;
+        see `unit_layers`.
     genotype, cre_line : of the mouse; the genotype of a wild type is ``wt/wt``.
     experience_level, image_set : of the session: ``Familiar`` or ``Novel``; ``G`` or ``H``.
     mouse_id, session_id : ids of mice and sessions.
@@ -107,6 +109,8 @@ def units(
         )
     if cell_class is not None:
         query = query & cell_classes(cell_class, optotag_method, query).proj()
+    if cortical_layer is not None:
+        query = query & unit_layers(cortical_layer, atlas, query).proj()
     return query
 
 
@@ -219,31 +223,3 @@ def warn_of_unknown(sessions: Any, consequence: str) -> None:
             IncompleteWarning,
             stacklevel=3,
         )
-
-
-def listed(session_ids: Sequence[int]) -> str:
-    """Return the first session ids as text."""
-    return ", ".join(map(str, sorted(session_ids)[:5])) + (", ..." if len(session_ids) > 5 else "")
-
-
-def warn_of_missing(table: Any, key: dict[str, Any], of: Any = True) -> None:
-    """Warn if a table has no entry for some recordings whose units are requested."""
-    if missing := missing_sessions(table, key, of):
-        warnings.warn(
-            f"{not_computed(table, key, missing)} Their units are excluded.", IncompleteWarning, stacklevel=4
-        )
-
-
-def missing_sessions(table: Any, key: dict[str, Any], of: Any = True) -> list[int]:
-    """Return the recordings, among those of some units, for which a table has no entry with a key."""
-    recordings = ecephys.Recording.proj() & (of if of is True else of.proj())
-    return [int(number) for number in (recordings - (table & key).proj()).to_arrays("session_id")]
-
-
-def not_computed(table: Any, key: dict[str, Any], session_ids: Sequence[int]) -> str:
-    """Return a message that a table has no entries for some sessions."""
-    sets = ", ".join(str(name) for name in key.values())
-    return (
-        f"{table.__name__} ({sets}) for {len(session_ids)} session{'s'[: len(session_ids) != 1]} is not "
-        f"computed yet: {listed(session_ids)}. See: vbn status."
-    )

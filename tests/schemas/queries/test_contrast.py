@@ -1,0 +1,74 @@
+"""Contrasts of units between sessions: rows as plain means give them, and what cannot be asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schemas import queries
+from vbn.errors import NotFoundError, SettingError
+
+pytestmark = pytest.mark.usefixtures("synthetic_database")
+
+
+def test_a_contrast_is_that_of_plain_means() -> None:
+    """The two sessions of one mouse: an estimate, its units drawn, and no p."""
+    units = queries.units(where="unit_firing_rate > 1")
+    frame = queries.responses_table(units, ["OmissionResponse"])
+    found = queries.contrast(
+        units, "omission_second_gray_rate_active", within=["structure_group"], min_units=1
+    )
+    for row in found.to_dict("records"):
+        group = frame[frame["structure_group"] == row["structure_group"]]
+        means = group.groupby("experience_level")["omission_second_gray_rate_active"].mean().dropna()
+        if len(means) == 2:
+            assert row["estimate"] == pytest.approx(means["Novel"] - means["Familiar"], nan_ok=True)
+            assert (row["n_mice"], row["n_sessions"]) == (1, 2)
+            assert np.isnan(row["p_value"])
+            assert np.isnan(row["low"])  # of one mouse nothing is known about mice
+        else:
+            assert row["n_mice"] == 0
+    assert found["n_mice"].max() == 1
+    assert found.attrs["contrast"] == "omission_second_gray_rate_active: Novel less Familiar"
+    assert found.attrs["mice"] == sorted(frame["mouse_id"].unique())
+    back = queries.contrast(
+        units,
+        "omission_second_gray_rate_active",
+        levels=("Novel", "Familiar"),
+        within=["structure_group"],
+        min_units=1,
+    )
+    assert np.allclose(back["estimate"], -found["estimate"], equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"column": "omission_secnd_gray_rate_active"},
+            "There is no column 'omission_secnd_gray_rate_active'.*omission_second_gray_rate_active",
+        ),
+        ({"column": "genotype"}, "'genotype' is no number"),
+        ({"column": "snr", "between": "structure_acronym"}, "structure_acronym has .* values .* not 2"),
+        ({"column": "snr", "between": "genotype"}, "genotype has 1 values"),
+        ({"column": "snr", "levels": ("Familiar", "Novl")}, "No unit has experience_level 'Novl'"),
+        ({"column": "snr", "pair": None}, "compare within mice"),
+    ],
+)
+def test_what_cannot_be_contrasted_is_said(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingError, match=words):
+        queries.contrast(queries.units(), **options)
+
+
+def test_layers_need_an_atlas() -> None:
+    with pytest.raises(NotFoundError, match="vbn atlas add"):
+        queries.contrast(queries.units(), "snr", within=["cortical_layer"])
+
+
+def test_the_command_prints_the_table(populated_synthetic: Any) -> None:
+    done = populated_synthetic.call(
+        "query", "contrast", "snr", "--within", "structure_group", "--format", "csv"
+    )
+    assert done.stdout.splitlines()[0].startswith("structure_group,estimate,low,high,p_value,q_value,lowest")

@@ -1,0 +1,108 @@
+"""Layers of channels: entered by the command line, computed for each session, asked for in queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schemas import ecephys, queries
+from schemas.rows.fetch import fetch_frame
+from vbn.anatomy.annotation import read_volume
+from vbn.anatomy.layers import LAYERS, site_layers
+from vbn.errors import NotFoundError, SettingError
+
+VISP = (593, 821, 721, 778, 33, 305)
+
+
+def made_annotation(folder: Path, shift: int = 0) -> Path:
+    """A volume of the shape of the published one at 100 um, with layers in turn from dorsal to ventral."""
+    planes = np.array([VISP[(plane + shift) % 6] for plane in range(80)], np.uint32)
+    path = folder / f"annotation_{shift}.npy"
+    np.save(path, np.broadcast_to(planes[None, :, None], (132, 80, 114)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def with_layers(
+    make_database: Callable[..., Any], synthetic_files: list[Path], open_folder: Path
+) -> tuple[Any, Path]:
+    """Two sessions, and the layers of their channels by one atlas."""
+    database, path = make_database(), made_annotation(open_folder)
+    database.call("register", *synthetic_files)
+    database.call("populate", "--table", "Recording", "--table", "ChannelLayer")
+    database.connect()
+    assert len(ecephys.ChannelLayer()) == 0
+    with pytest.raises(NotFoundError, match="vbn atlas add"):
+        queries.units(cortical_layer="4")
+    assert database.call("atlas", "add", "made", path).stdout == "Atlas 'made': added. Next: vbn populate\n"
+    assert "exists already" in database.call("atlas", "add", "made", path).stdout
+    assert database.json("populate", "--table", "ChannelLayer") == {"done": 2, "failures": []}
+    database.connect()
+    return database, path
+
+
+def test_channels_have_the_layers_of_their_voxels(with_layers: tuple[Any, Path]) -> None:
+    _, path = with_layers
+    channels = fetch_frame(ecephys.Recording.Channel())
+    wanted = site_layers(channels, read_volume(path)).set_index(channels["channel_id"])
+    found = fetch_frame(ecephys.ChannelLayer.Channel()).set_index("channel_id").loc[wanted.index]
+    assert set(found["cortical_layer"].dropna()) >= set(LAYERS)
+    for name in ("ccf_structure_id", "ccf_area", "cortical_layer"):
+        both = [
+            frame[name].astype(object).where(frame[name].notna(), None).tolist() for frame in (found, wanted)
+        ]
+        assert both[0] == both[1], name
+    masters = fetch_frame(ecephys.ChannelLayer())
+    assert masters["n_layered_channels"].sum() == wanted["cortical_layer"].isin(LAYERS).sum()
+
+
+def test_units_are_chosen_by_the_layer_of_their_peak_channel(with_layers: tuple[Any, Path]) -> None:
+    database, _ = with_layers
+    layers = fetch_frame(queries.unit_layers()).set_index("unit_id")["cortical_layer"]
+    channels = fetch_frame(ecephys.ChannelLayer.Channel()).set_index("channel_id")["cortical_layer"]
+    peaks = fetch_frame(ecephys.Recording.Unit.proj("peak_channel_id")).set_index("unit_id")[
+        "peak_channel_id"
+    ]
+    assert layers.sort_index().tolist() == channels.loc[peaks.sort_index()].tolist()
+    for wanted, among in (
+        ("2/3", ["2/3"]),
+        ("6", ["6a", "6b"]),
+        (["1", "5"], ["1", "5"]),
+        ("none", ["none"]),
+    ):
+        found = sorted(queries.units(cortical_layer=wanted).to_arrays("unit_id").tolist())
+        assert found == sorted(layers.index[layers.isin(among)]), wanted
+    printed = database.call("query", "units", "--layer", "6", "--format", "csv")
+    assert len(printed.stdout.splitlines()) == 1 + layers.isin(["6a", "6b"]).sum()
+    with pytest.raises(SettingError, match=r"no layer '2'. There are: 1, 2/3"):
+        queries.units(cortical_layer="2")
+    with pytest.raises(NotFoundError, match=r"'mad'.*made"):
+        queries.units(cortical_layer="4", atlas="mad")
+
+
+def test_an_atlas_that_is_away_or_another_is_said_and_harms_nothing(
+    with_layers: tuple[Any, Path], open_folder: Path
+) -> None:
+    database, first = with_layers
+    path = made_annotation(open_folder, shift=1)
+    database.call("atlas", "add", "other", path)
+    path.write_bytes(made_annotation(open_folder, shift=2).read_bytes())
+    populate = ("populate", "--table", "ChannelLayer")
+    for words in ("it is not the volume that the atlas was entered with", "is not on this machine"):
+        done = database.json(*populate, check=False)
+        assert done["failures"] == []
+        assert [words in given["error"] for given in done["given_back"]] == [True] * 2
+        path.unlink(missing_ok=True)
+    made_annotation(open_folder, shift=1)
+    assert database.json(*populate) == {"done": 2, "failures": []}
+    with pytest.raises(NotFoundError, match="several atlases"):
+        queries.units(cortical_layer="4")
+    refused = database.call("atlas", "add", "third", Path(__file__), check=False)
+    assert refused.returncode == 1
+    assert "neither NRRD nor an array" in refused.stderr
+    assert len(ecephys.AtlasParams()) == 2
+    assert first.exists()

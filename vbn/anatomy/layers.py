@@ -1,0 +1,150 @@
+"""Cortical layers of recording sites, by the structure that the Allen CCF has where they are.
+
+The layer is looked up by a table of ids, never by the end of an acronym: ``CA1`` and ``CUL4`` are no layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from vbn.anatomy.annotation import Volume
+
+LAYERS = ("1", "2/3", "4", "5", "6a", "6b")
+NO_LAYER = "none"
+SNAP_UM = 100.0
+COORDINATES = (
+    "anterior_posterior_ccf_coordinate",
+    "dorsal_ventral_ccf_coordinate",
+    "left_right_ccf_coordinate",
+)
+VISUAL_AREAS = (
+    "VIS", "VISp", "VISl", "VISal", "VISam", "VISpm", "VISpl", "VISli", "VISpor", "VISrl", "VISa",
+    "VISrll", "VISlla", "VISmma", "VISmmp", "VISm",
+)  # fmt: skip
+"""The visual areas of the ontology. ``VISC`` is visceral: none is found by how its acronym begins."""
+
+
+@cache
+def layers() -> pd.DataFrame:
+    """Return the layers of the isocortex in the CCFv3 ontology.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``structure_id``, ``area`` (acronym of the area that has the layer), ``layer`` (one of `LAYERS`).
+        Source: the Allen Institute's structure tree of the 2017 ontology.
+    """
+    with resources.files("vbn.anatomy").joinpath("layers.csv").open() as file:
+        return pd.read_csv(file, dtype={"structure_id": "int64", "area": str, "layer": str})
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """From which volumes sites get their layers, and how.
+
+    Attributes
+    ----------
+    annotation, depths : where the volumes are: name of a root and path below it, as of a registered file;
+        ``depths`` is None without one. Not hashed, since files may move.
+    annotation_blake2b, depths_blake2b : hashes of their contents.
+    resolution_um : edge of a voxel of the annotation.
+    depths_resolution_um : of the depths, None without.
+    snap_distance_um : a site of a visual area whose voxel is no isocortex takes the layer of the nearest site
+        of its probe that has one, within this distance along the probe.
+    """
+
+    annotation: tuple[str, str]
+    annotation_blake2b: str
+    resolution_um: float
+    depths: tuple[str, str] | None = None
+    depths_blake2b: str | None = None
+    depths_resolution_um: float | None = None
+    snap_distance_um: float = SNAP_UM
+
+
+def site_layers(
+    channels: pd.DataFrame,
+    annotation: Volume,
+    depths: Volume | None = None,
+    snap_distance_um: float = SNAP_UM,
+) -> pd.DataFrame:
+    """Return the layer and the depth of each recording site.
+
+    Parameters
+    ----------
+    channels : the sites of one or more probes: ``probe_name``, ``probe_vertical_position`` (um), the three
+        `COORDINATES` (um) and ``structure_acronym``, the area by physiology.
+    annotation : structure ids.
+    depths : relative depth, 0 at the pia and 1 at the white matter, also 0 outside the isocortex; of both
+        hemispheres or of one.
+    snap_distance_um : see `Atlas`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the index of ``channels``:
+        ``ccf_structure_id`` (Int64), missing for a site that is not registered, or outside volume or brain;
+        ``ccf_area``, the area of isocortex there, or missing;
+        ``cortical_layer``, one of `LAYERS`, or `NO_LAYER` in the brain where the voxel or
+        ``structure_acronym`` is no isocortex, or missing;
+        ``area_agrees`` (boolean), whether ``ccf_area`` is ``structure_acronym``, missing where one is;
+        ``layer_is_snapped`` (bool);
+        ``cortical_depth`` (float), missing where the site is in no layer.
+    """
+    coordinates = channels[list(COORDINATES)].to_numpy(float)
+    unregistered = (coordinates == 0).all(axis=1)
+    ids = annotation.at(np.where(unregistered[:, None], np.nan, coordinates)).astype(np.int64)
+    known = layers().set_index("structure_id")
+    table = known.reindex(ids)
+    area, layer = table["area"].to_numpy(object), table["layer"].to_numpy(object)
+    elsewhere = channels["structure_acronym"].notna() & ~channels["structure_acronym"].isin(known["area"])
+    layer = np.where(ids == 0, None, np.where(pd.isna(layer) | elsewhere, NO_LAYER, layer))
+    found = pd.DataFrame(
+        {
+            "ccf_structure_id": pd.array(np.where(ids == 0, None, ids), "Int64"),
+            "ccf_area": np.where(pd.isna(area), None, area),
+            "cortical_layer": layer,
+        },
+        index=channels.index,
+    )
+    agrees = (found["ccf_area"] == channels["structure_acronym"]).astype("boolean")
+    found["area_agrees"] = agrees.mask(found["ccf_area"].isna() | channels["structure_acronym"].isna())
+    snapped = _snapped_layers(channels, found["cortical_layer"], snap_distance_um)
+    found["layer_is_snapped"] = snapped.notna()
+    found["cortical_layer"] = snapped.where(snapped.notna(), found["cortical_layer"])
+    depth = _depths(coordinates, depths, annotation.midline_um)
+    found["cortical_depth"] = np.where(found["cortical_layer"].isin(LAYERS), depth, np.nan)
+    return found
+
+
+def _snapped_layers(channels: pd.DataFrame, layer: pd.Series, distance_um: float) -> pd.Series:
+    """Return the layers of sites of visual areas that take another site's, and None for all others."""
+    snapped = pd.Series(None, index=channels.index, dtype=object)
+    has_layer = layer.isin(LAYERS)
+    wanting = channels["structure_acronym"].isin(VISUAL_AREAS) & ~has_layer & layer.notna()
+    for _, sites in channels.groupby("probe_name", sort=False):
+        from_sites = sites[has_layer[sites.index]]
+        to_sites = sites[wanting[sites.index]]
+        if from_sites.empty or to_sites.empty:
+            continue
+        positions = from_sites["probe_vertical_position"].to_numpy(float)
+        for index, position in to_sites["probe_vertical_position"].items():
+            distances = np.abs(positions - position)
+            if distances.min() <= distance_um:
+                snapped[index] = layer[from_sites.index[int(distances.argmin())]]
+    return snapped
+
+
+def _depths(coordinates: np.ndarray, depths: Volume | None, midline_um: float) -> np.ndarray:
+    """Return the relative depth; where one hemisphere has none, that of the other. Both are 0 at the pia."""
+    if depths is None:
+        return np.full(len(coordinates), np.nan)
+    mirrored = coordinates * [1.0, 1.0, -1.0] + [0.0, 0.0, 2 * midline_um]
+    return np.fmax(depths.at(coordinates, np.nan), depths.at(mirrored, np.nan)).astype(float)
