@@ -19,16 +19,21 @@ with holding_interruptions():
     from schemas.server.connection import Database, disconnect
 
 if TYPE_CHECKING:
+    from schemas.bases.lab import lab_schema
     from schemas.deploy.connect import connect
 
-__all__ = ["Database", "connect", "disconnect"]
+__all__ = ["Database", "connect", "disconnect", "lab_schema"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `connect` on first use: it imports all tables and readers, which the settings do not need."""
-    if name != "connect":
+    """Import a function on first use: they import tables and readers, which the settings do not need."""
+    if name not in ("connect", "lab_schema"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with holding_interruptions():
+        if name == "lab_schema":
+            from schemas.bases.lab import lab_schema
+
+            return lab_schema
         from schemas.deploy.connect import connect
 
     return connect

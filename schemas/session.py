@@ -73,6 +73,7 @@ class NwbFile(dj.Manual):
     modified_ns=null : int64  # (ns) last change of the file, since 1970, to skip the hash, NULL for a URL
     registered_at : datetime(6)  # (UTC) when the file was registered
     package_version : varchar(32)  # version of vbn-datajoint that read the metadata
+    registered_by=null : varchar(255)  # account that registered it; workers share their time among these
     """
 
 

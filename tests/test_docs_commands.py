@@ -167,7 +167,8 @@ def story(make_database: Callable[..., Any], tmp_path_factory: pytest.TempPathFa
     story = Story(database, tmp_path_factory.mktemp("docs"))
     story.read(DOCS / "tutorial.md")
     yield story
-    database.server.query('DROP SCHEMA IF EXISTS "ann" CASCADE')  # of the page about tables of one's own
+    own = f'"{database.prefix}ann"'  # of the page about tables of one's own
+    database.server.query(f"DROP SCHEMA IF EXISTS {own} CASCADE")
 
 
 def test_the_tutorial_does_what_it_shows(story: Story) -> None:

@@ -43,6 +43,7 @@ LONGEST_RUN_S = 240
 STORE_MB = 256
 PAUSE_S = (0.2, 1.2)  # between two faults
 OUTAGE_S = (0.3, 2.0)  # of a store or a server
+LOST_S = (0.5, 4.0)  # of a host; workers count as lost after one second
 LONGEST_SKEW_S = 3 * 86400
 
 
@@ -108,7 +109,8 @@ class Workers:
 
     def start(self, place: int, fault: str | None = None, **extra: str) -> None:
         """Start a worker, with an internal fault if one is named."""
-        environment = {**self.environment, **extra}
+        other_host = {"VBN_HOST": f"host{place}", "VBN_LOST_AFTER": "1"}
+        environment = {**self.environment, **other_host, **extra}
         if fault is not None:
             environment["VBN_FAULT"] = fault
         command = [sys.executable, str(FOLDER / "worker.py"), "worker", "--until-idle", "--poll", "0.3"]
@@ -232,6 +234,7 @@ class Harness:
             "kill -9 of a worker": self._kill_worker,
             "dropped connections": lambda _workers: self.proxy.drop_all() > 0,
             "entries made by hand": self._intrude,
+            "lost host": self._lose_host,
         }
         if self.server.can_be_killed:
             found["kill -9 of the server"] = self._kill_server
@@ -245,6 +248,14 @@ class Harness:
 
     def _kill_worker(self, workers: Workers) -> bool:
         self.chooser.choice(workers.alive()).kill()
+        return True
+
+    def _lose_host(self, workers: Workers) -> bool:
+        """Stop a worker, whose connections stay open, until others have its job; then it wakes."""
+        process = self.chooser.choice(workers.alive())
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(self.chooser.uniform(*LOST_S))
+        process.send_signal(signal.SIGCONT)
         return True
 
     def _kill_server(self, _workers: Workers) -> bool:

@@ -2,6 +2,8 @@
 
 ``VBN_FAULT=point:n`` sends SIGKILL (or ``VBN_FAULT_SIGNAL``) when a point is reached for the n-th time;
 ``VBN_SKEW_S=seconds`` shifts all clocks of this process, including the start times of other processes.
+``VBN_HOST=name`` makes it the worker of another machine, whose processes the others cannot see. It may die
+with the same job as often as chance has it.
 None of this is in the product: the points are functions of DataJoint that every job calls.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 import datetime as datetimes
 import functools
 import os
+import platform
 import signal
 import time
 from collections.abc import Callable
@@ -82,6 +85,11 @@ if __name__ == "__main__":
         name, _, number = fault.partition(":")
         signal_at(name, int(number), signal.Signals[os.environ.get("VBN_FAULT_SIGNAL", "SIGKILL")])
 
-    from populate.cli import main
+    if host := os.environ.get("VBN_HOST"):
+        platform.node = lambda: host
 
+    from populate.cli import main
+    from populate.work import jobs
+
+    jobs.MOST_DEATHS = 10**6
     main()

@@ -17,7 +17,8 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ import psycopg2.extensions
 import pymysql
 
 from schemas import administration, ecephys, session, stimulus
+from schemas.bases.lab import AdoptedSchema, LabSchema, lab_schemas
 from schemas.bases.registry import part_classes, schema_names, tables
+from schemas.deploy.lab_modules import LabModuleWarning
 from schemas.server.access import ROLES, RefusedError, require_admin, role_name
 from schemas.server.connection import Database, server_lock
 from schemas.server.datajoint import dj, driver_of
@@ -61,6 +64,9 @@ OWNED = {
 }
 
 
+Privileges = dict[tuple[str, str], tuple[str, ...]]  # (schema, table) -> privileges
+
+
 @dataclass(frozen=True)
 class Account:
     """An account with one of the roles."""
@@ -70,11 +76,10 @@ class Account:
     role: str
 
 
-def worker_privileges() -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return the privileges of workers besides reading: (schema, table) -> privileges."""
-    found = {(cls.database, cls.table_name): needed for cls, needed in WRITTEN_BY_IMPORTS}
-    for master in tables(dj.Imported, dj.Computed):
-        cls: Any = master
+def worker_privileges(masters: Sequence[Any]) -> Privileges:
+    """Return the privileges of workers, besides reading, on populated tables with their parts and jobs."""
+    found: Privileges = {}
+    for cls in masters:
         for table in (cls, *part_classes(cls)):
             found[cls.database, table.table_name] = ("INSERT", "DELETE")
         found[cls.database, cls.jobs.table_name] = ("INSERT", "UPDATE", "DELETE")
@@ -97,8 +102,24 @@ def refresh(database: Database) -> tuple[str, ...]:
     with server_lock("roles", database):
         server.make_roles()
         server.grant()
+        for schema in server.adopted:
+            _grant_adopted(server, schema)
     roles: tuple[str, ...] = server.roles
     return roles
+
+
+def _grant_adopted(server: Any, schema: AdoptedSchema) -> None:
+    """Grant a schema that the lab has named and made by itself, if it is this account's to grant."""
+    try:
+        server.grant_reading(schema.database)
+        server.grant_working(worker_privileges(_populated(schema.masters)))
+    except RefusedError as error:
+        warnings.warn(
+            f"Readers and workers cannot use the schema {schema.database} of {schema.module}: it is not this "
+            f"account's to grant. Its owner grants it with: vbn deploy --module {schema.module}. {error}",
+            LabModuleWarning,
+            stacklevel=2,
+        )
 
 
 def create_account(
@@ -221,7 +242,13 @@ class _Server:
         self.database = database
         self.roles = tuple(role_name(database.prefix, role) for role in ROLES)
         self.reader, self.worker, self.admin = self.roles
-        self.schemas = tuple(schema_names(database.prefix))
+        bound = lab_schemas()
+        named = [schema.full_name(database.prefix) for schema in bound if isinstance(schema, LabSchema)]
+        self.schemas = tuple(dict.fromkeys([*schema_names(database.prefix), *named]))
+        self.adopted = [schema for schema in bound if isinstance(schema, AdoptedSchema)]
+        masters = [*tables(), *(cls for each in bound if each not in self.adopted for cls in each.masters)]
+        self.written = {(cls.database, cls.table_name): needed for cls, needed in WRITTEN_BY_IMPORTS}
+        self.written |= worker_privileges(_populated(masters))
         longest = LONGEST_NAME[database.backend]
         if len(self.worker) > longest:
             raise RefusedError(
@@ -254,24 +281,34 @@ class _MySQL(_Server):
         self.query(f"CREATE ROLE IF NOT EXISTS {', '.join(map(_name, self.roles))}")
 
     def grant(self) -> None:
-        literal = self.query("SELECT @@partial_revokes").fetchone()[0]  # then names are not patterns
         for name in self.schemas:
-            schema = name if literal else name.replace("_", r"\_")
-            self.query(
-                f"GRANT SELECT, SHOW VIEW ON `{schema}`.* TO {_name(self.reader)}, {_name(self.worker)}"
-            )
-            self.query(f"GRANT ALL ON `{schema}`.* TO {_name(self.admin)} WITH GRANT OPTION")
-        if not literal:  # schemas of later versions; this includes prefixes that begin with this one
-            pattern = self.database.prefix.replace("_", r"\_")
+            self.grant_reading(name)
+            self.query(f"GRANT ALL ON `{self._pattern(name)}`.* TO {_name(self.admin)} WITH GRANT OPTION")
+        pattern = self._pattern(self.database.prefix)
+        if (
+            pattern != self.database.prefix
+        ):  # schemas of later versions, and prefixes that begin with this one
             self.query(f"GRANT ALL ON `{pattern}%%`.* TO {_name(self.admin)} WITH GRANT OPTION")
-        for (schema, table), privileges in worker_privileges().items():
-            self.query(f"GRANT {', '.join(privileges)} ON `{schema}`.`{table}` TO {_name(self.worker)}")
+        self.grant_working(self.written)
         # To see all connections, which distinguishes reservations of dead workers from others.
         self.query(f"GRANT PROCESS ON *.* TO {_name(self.worker)}")
         self.query(
             f"GRANT PROCESS, FLUSH_TABLES, CREATE USER ON *.* TO {_name(self.admin)} WITH GRANT OPTION"
         )
         self.query(f"GRANT SELECT ON mysql.role_edges TO {_name(self.admin)} WITH GRANT OPTION")
+
+    def grant_reading(self, schema: str) -> None:
+        roles = f"{_name(self.reader)}, {_name(self.worker)}"
+        self.query(f"GRANT SELECT, SHOW VIEW ON `{self._pattern(schema)}`.* TO {roles}")
+
+    def grant_working(self, written: Privileges) -> None:
+        for (schema, table), privileges in written.items():
+            self.query(f"GRANT {', '.join(privileges)} ON `{schema}`.`{table}` TO {_name(self.worker)}")
+
+    def _pattern(self, schema: str) -> str:
+        """Return a schema's name as a grant takes it."""
+        literal = self.query("SELECT @@partial_revokes").fetchone()[0]  # then names are not patterns
+        return schema if literal else schema.replace("_", r"\_")
 
     def accounts(self) -> list[Account]:
         query = "SELECT to_user, to_host, from_user FROM mysql.role_edges WHERE from_user IN (%s, %s, %s)"
@@ -333,26 +370,33 @@ class _PostgreSQL(_Server):
     def grant(self) -> None:
         self._take_ownership()
         reader, worker, admin = map(_id, self.roles)
+        self.grant_reading(*self.schemas)
         schemas = ", ".join(map(_id, self.schemas))
-        self.query(f"GRANT USAGE ON SCHEMA {schemas} TO {reader}, {worker}")
-        # DataJoint reads primary keys from a catalog that shows them only to accounts that may do more than
-        # select. REFERENCES is harmless for an account that may not create tables.
-        may_read = f"GRANT SELECT, REFERENCES ON {{}} TO {reader}, {worker}"
-        self.query(may_read.format(f"ALL TABLES IN SCHEMA {schemas}"))
         self.query(
-            f"ALTER DEFAULT PRIVILEGES FOR ROLE {admin} IN SCHEMA {schemas} {may_read.format('TABLES')}"
+            f"ALTER DEFAULT PRIVILEGES FOR ROLE {admin} IN SCHEMA {schemas} "
+            f"GRANT SELECT, REFERENCES ON TABLES TO {reader}, {worker}"
         )
-        named: dict[tuple[str, ...], list[str]] = {}
-        for (schema, table), privileges in worker_privileges().items():
-            named.setdefault(privileges, []).append(f"{_id(schema)}.{_id(table)}")
-        for privileges, names in named.items():
-            self.query(f"GRANT {', '.join(privileges)} ON {', '.join(names)} TO {worker}")
+        self.grant_working(self.written)
         here = _id(self._scalar("SELECT current_database()"))
         may_create = "SELECT has_database_privilege(%s, current_database(), 'CREATE')"
         self._grant(f"GRANT CREATE ON DATABASE {here} TO {admin}", may_create, self.admin)
         # To see since when others are connected, which identifies reservations of dead workers.
         self._grant(f"GRANT pg_read_all_stats TO {worker}",
                     "SELECT pg_has_role(%s, 'pg_read_all_stats', 'MEMBER')", self.worker)  # fmt: skip
+
+    def grant_reading(self, *names: str) -> None:
+        roles, schemas = f"{_id(self.reader)}, {_id(self.worker)}", ", ".join(map(_id, names))
+        self.query(f"GRANT USAGE ON SCHEMA {schemas} TO {roles}")
+        # DataJoint reads primary keys from a catalog that shows them only to accounts that may do more than
+        # select. REFERENCES is harmless for an account that may not create tables.
+        self.query(f"GRANT SELECT, REFERENCES ON ALL TABLES IN SCHEMA {schemas} TO {roles}")
+
+    def grant_working(self, written: Privileges) -> None:
+        named: dict[tuple[str, ...], list[str]] = {}
+        for (schema, table), privileges in written.items():
+            named.setdefault(privileges, []).append(f"{_id(schema)}.{_id(table)}")
+        for privileges, names in named.items():
+            self.query(f"GRANT {', '.join(privileges)} ON {', '.join(names)} TO {_id(self.worker)}")
 
     def accounts(self) -> list[Account]:
         query = (
@@ -418,6 +462,10 @@ class _PostgreSQL(_Server):
 
     def _scalar(self, query: str, *args: Any) -> Any:
         return self.query(query, *args).fetchone()[0]
+
+
+def _populated(masters: Sequence[Any]) -> list[Any]:
+    return [cls for cls in masters if issubclass(cls, dj.Imported | dj.Computed)]
 
 
 def _server(database: Database) -> Any:

@@ -22,7 +22,8 @@ import pymysql
 
 import schemas
 from schemas import administration
-from schemas.bases.registry import modules, part_classes, tables
+from schemas.bases.lab import all_tables, with_parts
+from schemas.bases.registry import part_classes
 from schemas.queries.checks import name_and_value
 from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint import dj
@@ -102,7 +103,7 @@ def _plan_for(table_name: str, restriction: str, target: Any) -> DeletionPlan:
 
 def _sessions(cascade: Any) -> tuple[int, ...]:
     """Return the sessions that lose rows; parts are deleted with their masters."""
-    masters = {cls().full_table_name for cls in tables()}
+    masters = {cls().full_table_name for cls in all_tables()}
     found: set[int] = set()
     for table in cascade:
         if table.full_table_name in masters and "session_id" in table.primary_key:
@@ -197,7 +198,7 @@ def checked_reason(reason: str) -> str:
 
 def _table(name: str) -> Any:
     """Return the class of a table whose entries may be deleted."""
-    known: dict[str, Any] = {cls.__name__: cls for cls in tables() if cls not in _records()}
+    known: dict[str, Any] = {cls.__name__: cls for cls in all_tables() if cls not in _records()}
     if name in known:
         return known[name]
     if name in {cls.__name__ for cls in _records()}:
@@ -265,13 +266,14 @@ def _require_values(cls: Any, name: str, wanted: Sequence[Any]) -> None:
 
 
 def _foreign(rows: dict[str, int]) -> str:
-    own = {_plain_name(table.full_table_name) for module in modules() for table in _with_parts(module.schema)}
+    own = {_plain_name(table().full_table_name) for table in with_parts(all_tables())}
     foreign = [f"{name} ({number} rows)" for name, number in rows.items() if name not in own]
     if not foreign:
         return ""
     return (
         f"Tables of others are made from these entries and would lose theirs: {', '.join(foreign)}. "
-        "Ask their owners, and delete those rows first."
+        "Ask their owners, and delete those rows first; or name the module that defines them, to have it "
+        "done: --module, VBN_MODULES."
     )
 
 
@@ -286,10 +288,6 @@ def _require_whole(rows: dict[str, int]) -> None:
             )
 
 
-def _with_parts(schema: Any) -> list[Any]:
-    return [table() for cls in schema.masters for table in (cls, *part_classes(cls))]
-
-
 def _plain_name(full_table_name: str) -> str:
     """Return ``schema.table`` without the server's quotation marks."""
     return full_table_name.replace("`", "").replace('"', "")
@@ -299,10 +297,10 @@ def _jobs(planned: DeletionPlan) -> Iterator[tuple[Any, Any]]:
     """Yield the tables of a plan that have jobs, with the jobs of its sessions."""
     names = {table.full_table_name for table in planned.cascade}
     ours = [{"session_id": number} for number in planned.sessions]
-    for cls in tables(dj.Imported, dj.Computed):
+    for cls in all_tables(dj.Imported, dj.Computed):
         table: Any = cls()
         if table.full_table_name in names:
-            yield table, table.jobs & ours
+            yield table, table.jobs & (ours if "session_id" in table.jobs.primary_key else True)
 
 
 def _withdraw_jobs(planned: DeletionPlan) -> None:

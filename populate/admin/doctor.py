@@ -8,6 +8,7 @@ import platform
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -18,6 +19,7 @@ import schemas
 import vbn
 from populate.work import reservations, runner, status
 from schemas import session
+from schemas.bases.lab import lab_schemas
 from schemas.bases.registry import tables
 from schemas.files import roots
 from schemas.files.store_identity import recorded_id, require_own_store
@@ -64,12 +66,18 @@ def examine() -> list[Check]:
         _check_server(database),
         _check_clock(database),
         privileges := _check_privileges(database),
-        Check("schemas", True, f"{len(tables())} tables under '{database.prefix}...'"),
+        _check_tables(database),
         _check_store(database, is_writer=privileges.values["may_write"]),
         _check_roots(),
         _check_files(),
         _check_jobs(),
     ]
+
+
+def _check_tables(database: Database) -> Check:
+    own = Counter(schema.module for schema in lab_schemas() for _ in schema.masters)
+    of_lab = "".join(f", {number} of {module}" for module, number in own.items())
+    return Check("schemas", True, f"{len(tables())} tables under '{database.prefix}...'{of_lab}")
 
 
 def _check_names() -> Check:

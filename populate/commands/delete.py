@@ -4,6 +4,8 @@ from typing import Any
 
 import click
 
+from populate.commands.module_option import module_option
+
 
 @click.command("delete")
 @click.argument("table", default="Session")
@@ -31,6 +33,7 @@ import click
     help="Number of sessions above which their number must be typed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@module_option
 def command(
     table: str,
     sessions: tuple[int, ...],

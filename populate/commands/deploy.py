@@ -4,6 +4,8 @@ from typing import Any
 
 import click
 
+from populate.commands.module_option import module_option
+
 
 @click.command("deploy")
 @click.option("--check", is_flag=True, help="Change nothing; list what there is to do, with exit code 1.")
@@ -12,6 +14,7 @@ import click
     is_flag=True,
     help="Say that the configured array store, which has all arrays, is from now on the database's.",
 )
+@module_option
 def command(check: bool, claim_store: bool) -> None:
     """Create missing tables and default parameter sets, and upgrade those of an earlier version.
 

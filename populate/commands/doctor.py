@@ -2,9 +2,12 @@
 
 import click
 
+from populate.commands.module_option import module_option
+
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@module_option
 def command(as_json: bool) -> None:
     """Check this machine, the server, privileges, array store, roots, files and jobs; advise what to do.
 

@@ -2,11 +2,14 @@
 
 import click
 
+from populate.commands.module_option import module_option
+
 
 @click.command("explain")
 @click.argument("table")
 @click.argument("key", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@module_option
 def command(table: str, key: tuple[str, ...], as_json: bool) -> None:
     """Trace one row of TABLE back to the file that it came from.
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from populate.commands.module_option import module_option
+
 
 class _TableOrNwb(click.Group):
     """Treats the first word as the name of a table unless it is a subcommand."""
@@ -55,6 +57,7 @@ def command() -> None:
     "read it as one table.",
 )
 @click.option("--arrays", is_flag=True, help="Write the arrays in the store, instead of where they are.")
+@module_option
 def export_table(
     table: str, out: Path, where: tuple[str, ...], columns: str, partition_by: str | None, arrays: bool
 ) -> None:

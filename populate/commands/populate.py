@@ -2,6 +2,8 @@
 
 import click
 
+from populate.commands.module_option import module_option
+
 
 @click.command("populate")
 @click.option("--session", "sessions", type=int, multiple=True, help="Only this session; may be repeated.")
@@ -14,6 +16,7 @@ import click
     help="Processes that share the work.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of text.")
+@module_option
 def command(sessions: tuple[int, ...], tables: tuple[str, ...], processes: int, as_json: bool) -> None:
     """Import the registered files and compute everything that is missing.
 

@@ -2,9 +2,12 @@
 
 import click
 
+from populate.commands.module_option import module_option
+
 
 @click.command("recompute")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@module_option
 def command(yes: bool) -> None:
     """Recompute the stale rows that vbn stale lists, in dependency order.
 

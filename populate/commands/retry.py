@@ -2,11 +2,14 @@
 
 import click
 
+from populate.commands.module_option import module_option
+
 
 @click.command("retry")
 @click.option("--session", "sessions", type=int, multiple=True, help="Only this session; may be repeated.")
 @click.option("--table", "tables", multiple=True, help="Only this table; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@module_option
 def command(sessions: tuple[int, ...], tables: tuple[str, ...], as_json: bool) -> None:
     """Let the next vbn populate try failed jobs again.
 

@@ -2,9 +2,12 @@
 
 import click
 
+from populate.commands.module_option import module_option
+
 
 @click.command("stale")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@module_option
 def command(as_json: bool) -> None:
     """List computed rows whose method, parameters or file have changed since they were made.
 

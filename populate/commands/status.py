@@ -4,6 +4,8 @@ from typing import Any
 
 import click
 
+from populate.commands.module_option import module_option
+
 
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -11,6 +13,7 @@ import click
     "--watch", type=click.FloatRange(0.5), is_flag=False, flag_value=5.0, metavar="[SECONDS]",
     help="Refresh at this interval (5 s by default), until Ctrl-C.",
 )  # fmt: skip
+@module_option
 def command(as_json: bool, watch: float | None) -> None:
     """Show how many entries of each table are done, reserved and failed.
 

@@ -2,22 +2,42 @@
 
 import click
 
+from populate.commands.module_option import module_option
 
-class _Bytes(click.ParamType):  # type: ignore[type-arg]
-    """A size such as 4GB, 500MB or 2GiB."""
 
-    name = "size"
+class _Memory(click.ParamType):  # type: ignore[type-arg]
+    """A size such as 4GB, 500MB or 2GiB, or TABLE=SIZE."""
+
+    name = "[table=]size"
     units = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30}  # noqa: RUF012
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
         import re
 
-        if isinstance(value, int):
+        if isinstance(value, tuple):
             return value
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
+        table, _, size = str(value).rpartition("=")
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", size)
         if found is None or found[2].upper() not in self.units:
-            self.fail(f"'{value}' is not a size. Examples: 4GB, 500MB.", param, ctx)
-        return int(float(found[1]) * self.units[found[2].upper()])
+            self.fail(f"'{size}' is not a size. Examples: 4GB, 500MB, Psth=8GB.", param, ctx)
+        return table.strip(), int(float(found[1]) * self.units[found[2].upper()])
+
+
+class _Seconds(click.ParamType):  # type: ignore[type-arg]
+    """A duration such as 90s, 30min or 2h."""
+
+    name = "time"
+    units = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}  # noqa: RUF012
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        import re
+
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(value))
+        if found is None or found[2] not in self.units or not float(found[1]):
+            self.fail(f"'{value}' is not a duration. Examples: 90s, 30min, 2h.", param, ctx)
+        return float(found[1]) * self.units[found[2]]
 
 
 @click.command("worker")
@@ -32,7 +52,16 @@ class _Bytes(click.ParamType):  # type: ignore[type-arg]
     show_default=True,
     help="Number of worker processes.",
 )
-@click.option("--max-memory", type=_Bytes(), help="Limit of each process, such as 4GB. Linux only.")
+@click.option(
+    "--max-memory", "memory", type=_Memory(), multiple=True, metavar="[TABLE=]SIZE",
+    help="Limit of each process, such as 4GB, or while it makes entries of a table, such as Psth=8GB; may be "
+    "repeated. Linux only.",
+)  # fmt: skip
+@click.option(
+    "--max-job-time",
+    type=_Seconds(),
+    help="Longest time of a job, such as 2h; longer ones are recorded as failed.",
+)
 @click.option(
     "--until-idle", is_flag=True, help="End when nothing is left to do, instead of waiting for more work."
 )
@@ -48,11 +77,13 @@ class _Bytes(click.ParamType):  # type: ignore[type-arg]
     help="Pause between two checks for new work.",
 )  # fmt: skip
 @click.option("--log", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@module_option
 def command(
     tables: tuple[str, ...],
     sessions: tuple[str, ...],
     processes: int,
-    max_memory: int | None,
+    memory: tuple[tuple[str, int], ...],
+    max_job_time: float | None,
     until_idle: bool,
     tries: int,
     poll: float,
@@ -89,7 +120,9 @@ def command(
         until_idle=until_idle,
         poll_s=poll,
         tries=tries,
-        max_memory_bytes=max_memory,
+        max_memory_bytes=dict(memory).get(""),
+        memory_of_tables=tuple(each for each in memory if each[0]),
+        max_job_s=max_job_time,
     )
     show = json_log if log == "json" else TextLog()
     failed = 0

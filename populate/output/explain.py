@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from schemas.bases.registry import part_classes, tables
+from schemas.bases.lab import all_tables, with_parts
+from schemas.bases.registry import part_classes
 from schemas.files.roots import resolve
 from schemas.queries.checks import name_and_value
 from vbn.errors import NotFoundError, SettingError, VbnError
@@ -48,8 +49,8 @@ def explain_row(table: str, conditions: Sequence[str]) -> list[Step]:
 
 def find_table(name: str) -> Any:
     """Return a table class by its name, a part by ``Master.Part``."""
-    known = {cls.__name__: cls for cls in tables()}
-    for cls in tables():
+    known = {cls.__name__: cls for cls in all_tables()}
+    for cls in all_tables():
         known |= {f"{cls.__name__}.{part.__name__}": part for part in part_classes(cls)}
     if name in known:
         return known[name]
@@ -87,7 +88,7 @@ def _only_row(cls: Any, restriction: dict[str, str]) -> Step:
 def _tables_above(cls: Any) -> list[Any]:
     """Return the classes of all tables that a row depends on, in dependency order."""
     names = set(cls().ancestors()) - {cls().full_table_name}
-    everything = [each for master in tables() for each in (master, *part_classes(master))]
+    everything = with_parts(all_tables())
     return [each for each in everything if each().full_table_name in names]
 
 
@@ -101,7 +102,7 @@ def _step(cls: Any, row: Step) -> Step:
 
 
 def _name(cls: Any) -> str:
-    master = next((each for each in tables() if cls in part_classes(each)), None)
+    master = next((each for each in all_tables() if cls in part_classes(each)), None)
     return f"{master.__name__}.{cls.__name__}" if master else cls.__name__
 
 

@@ -418,4 +418,5 @@ def _file_row(
         "modified_ns": hashed.modified_ns if hashed else None,
         "registered_at": datetime.now(UTC).replace(tzinfo=None),
         "package_version": vbn.__version__,
+        "registered_by": dj.conn().conn_info["user"],
     }

@@ -99,7 +99,7 @@ def run_workers(plan: Plan, processes: int, send: Callable[[Event], None]) -> No
     children: list[ChildProcess] = []
     report = reporter(send)
     try:
-        children.extend(start(_work, plan) for _ in range(processes))
+        children.extend(start(_work, plan, {}) for _ in range(processes))
         while children:
             children = _supervise(children, plan, send, report)
     except BaseException:
@@ -119,11 +119,21 @@ def _supervise(
             continue
         child.process.join()
         if not child.is_done:
-            code = child.process.exitcode
-            report("worker_died", error=f"exit code {code}; if it was killed, perhaps for lack of memory.")
+            fate = _fate(child.process.exitcode)
+            report("worker_died", error=f"Process {child.process.pid} {fate}")
             time.sleep(RESTART_AFTER_S)
-            running.append(start(_work, plan))
+            running.append(start(_work, plan, {child.process.pid: fate}))
     return running
+
+
+def _fate(code: int) -> str:
+    """Return how a process that ended with an exit code died."""
+    if code >= 0:
+        return f"ended with exit code {code}."
+    name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
+    if name == "SIGKILL":
+        return "was killed (SIGKILL), as a system does when memory runs out."
+    return f"was ended by {name}, perhaps a crash in a library."
 
 
 def _receive(child: ChildProcess, send: Callable[[Any], object]) -> bool:
@@ -186,11 +196,11 @@ def reporting_end(
         schemas.disconnect()
 
 
-def _work(plan: Plan, messages: Any, parent: int) -> None:
+def _work(plan: Plan, fates: dict[int, str], messages: Any, parent: int) -> None:
     report = reporter(lambda event: send_to_parent(messages, event))
 
     def on_interruption(interruption: KeyboardInterrupt) -> None:
         report("stopped", reason="SIGTERM" if isinstance(interruption, Terminated) else "interrupted")
 
     with reporting_end(messages, on_interruption):
-        work(plan, report, should_stop=lambda: os.getppid() != parent)
+        work(plan, report, should_stop=lambda: os.getppid() != parent, fates=fates)

@@ -24,6 +24,8 @@ def populate_with_progress(session_ids: Sequence[int], table_names: Sequence[str
         If sessions or tables are unknown, or the store or the server cannot be used.
     """
     keys, classes = runner.session_keys(session_ids), runner.populated_tables(table_names)
+    if not session_ids and not all(map(runner.is_of_sessions, classes)):
+        keys.append(runner.NO_SESSION)
     summary = Summary()
     names = {cls.__name__ for cls in classes}
     states = [state for state in status.table_status() if state.table in names]
@@ -35,7 +37,7 @@ def populate_with_progress(session_ids: Sequence[int], table_names: Sequence[str
         )
         for result in results:
             summary.add(result)
-            bar.set_description(f"{result.table} {result.key['session_id']}")
+            bar.set_description(f"{result.table} {result.key.get('session_id', '')}".strip())
             bar.update()
     return summary
 

@@ -18,11 +18,11 @@ from typing import Any
 import psycopg2
 import pymysql
 
-from populate.work import jobs, reservations
+from populate.work import heartbeat, jobs, reservations
 from populate.work.causes import STORE_IS_FULL, Cause, JobPatience, cause_of
 from populate.work.interruption import Terminated, noticing_interruptions
 from schemas import session
-from schemas.bases.registry import tables
+from schemas.bases.lab import all_tables
 from schemas.files import open_file as files
 from schemas.files.store_identity import require_own_store, unreachable
 from schemas.server.connection import DRIVER_ERRORS, active
@@ -42,6 +42,8 @@ from vbn.interruption import holding_interruptions
 
 Key = dict[str, Any]
 
+NO_SESSION: Key = {}  # instead of a session's key, for entries that belong to none
+
 # What the server raises for values that a table cannot hold; DataJoint passes some of it on unchanged.
 REFUSALS = (
     dj.errors.QueryError,
@@ -50,6 +52,7 @@ REFUSALS = (
     pymysql.err.DataError,
     pymysql.err.IntegrityError,
 )
+INTERRUPTING = (KeyboardInterrupt, SystemExit)
 # Somebody is waiting: only dropped connections and deadlocks are tried again, soon; reading from the web has
 # retries of its own (`vbn.web.client.Patience`).
 IMPATIENT = JobPatience(3, 0.5, 5.0, causes=(Cause.SERVER, Cause.LOCK))
@@ -135,13 +138,18 @@ def populated_tables(names: Sequence[str] = ()) -> list[type]:
     NotFoundError
         If a name is not one of them.
     """
-    known = {cls.__name__: cls for cls in tables(dj.Imported, dj.Computed)}
+    known = {cls.__name__: cls for cls in all_tables(dj.Imported, dj.Computed)}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise NotFoundError(f"No such table: {', '.join(unknown)}. There are: {', '.join(known)}.")
     if names:
         return [cls for name, cls in known.items() if name in names]
     return [cls for cls in known.values() if not getattr(cls, "is_optional", False)]
+
+
+def number_of(key: Key) -> int:
+    """Return the session's id in its key; `jobs.NO_SESSION_ID` if it is `NO_SESSION`."""
+    return int(key.get("session_id", jobs.NO_SESSION_ID))
 
 
 def session_keys(session_ids: Sequence[int] = ()) -> list[Key]:
@@ -159,6 +167,11 @@ def session_keys(session_ids: Sequence[int] = ()) -> list[Key]:
     return [key for key in keys if not session_ids or key["session_id"] in session_ids]
 
 
+def is_of_sessions(table: Any) -> bool:
+    """Return whether a table's entries each belong to one session, as all of this package do."""
+    return "session_id" in table.primary_key
+
+
 def run(
     keys: Sequence[Key], table_classes: Sequence[type], *, should_stop: Callable[[], bool] = lambda: False
 ) -> Iterator[JobResult]:
@@ -166,7 +179,8 @@ def run(
 
     Parameters
     ----------
-    keys : primary keys of sessions, in the order of the work.
+    keys : primary keys of sessions, in the order of the work; `NO_SESSION` for tables of the lab whose
+        entries belong to none.
     table_classes : tables in dependency order.
     should_stop : called between jobs.
 
@@ -185,6 +199,7 @@ def run(
         reservations.return_dead(instances)
         with (
             files.closing_file(),
+            heartbeat.beating(active()),
             noticing_interruptions() as interruptions,
             interruptions.raised_before_errors(),
         ):
@@ -218,18 +233,29 @@ def _passes(
     keys: Sequence[Key], instances: Sequence[Any], should_stop: Callable[[], bool]
 ) -> Iterator[JobResult]:
     """Go through the sessions, and again through those that may have more to do."""
+    for priority in jobs.urgent_priorities(instances):
+        for key in keys:
+            yield from work_on(key, instances, IMPATIENT, priority=priority, should_stop=should_stop)
     left = keys
     while left:
         waits: dict[int, float] = {}
+        has_new = False  # of no session
         for key in left:
             for result in work_on(key, instances, IMPATIENT, should_stop=should_stop):
+                has_new |= not key and result.outcome is Outcome.DONE
                 if result.outcome is Outcome.TRIED:
-                    waits[key["session_id"]] = result.wait_s
+                    waits[number_of(key)] = result.wait_s
                 yield result
         # A worker may have died meanwhile, or its connection may have outlived it for a moment.
-        returned = reservations.return_dead(instances)
+        is_open = reservations.return_dead(instances) or (has_new and _feed_sessions(instances))
         time.sleep(max(waits.values(), default=0.0))
-        left = keys if returned else [key for key in keys if key["session_id"] in waits]
+        left = keys if is_open else [key for key in keys if number_of(key) in waits]
+
+
+def _feed_sessions(instances: Sequence[Any]) -> bool:
+    """Return whether entries of sessions are made from entries that belong to none."""
+    of_none = {table.full_table_name for table in instances if not is_of_sessions(table)}
+    return any(of_none & set(table.ancestors()) for table in instances if is_of_sessions(table))
 
 
 def work_on(
@@ -237,6 +263,7 @@ def work_on(
     instances: Sequence[Any],
     patience: JobPatience,
     *,
+    priority: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     announce: Callable[[str, Key], None] = lambda _table, _key: None,
 ) -> Iterator[JobResult]:
@@ -244,9 +271,10 @@ def work_on(
 
     Parameters
     ----------
-    key : primary key of the session.
+    key : primary key of the session, or `NO_SESSION`.
     instances : tables in dependency order, from `populate.work.jobs.prepared`.
     patience : how often a job is tried.
+    priority : only jobs of this priority and of more urgent ones; None for all.
     should_stop : called between jobs.
     announce : called with table and key before each job.
 
@@ -256,8 +284,10 @@ def work_on(
         After the interrupted job was rolled back and its reservation returned.
     """
     for table in instances:
-        table.jobs.add_missing(key)
-        for job in table.jobs.due_keys(key):
+        if is_of_sessions(table) != bool(key):
+            continue
+        table.jobs.add_missing(key or True)
+        for job in table.jobs.due_keys(key or True, priority):
             if should_stop():
                 return
             announce(type(table).__name__, job)
@@ -275,12 +305,15 @@ def _make(table: Any, key: Key, patience: JobPatience) -> JobResult | None:
         )
         (error,) = [error for _, error in outcome["error_list"]] or [None]
     except BaseException as raised:
-        if _interruption_in(raised) is None:
+        if _led_to(raised, *INTERRUPTING, jobs.JobTimeError) is None:
             raise
         outcome, error = {"success_count": 0}, raised
-    if interruption := _interruption_in(error):
+    if interruption := _led_to(error, *INTERRUPTING):
         _return_job(table)
         raise Terminated if isinstance(interruption, SystemExit) else KeyboardInterrupt from error
+    if timeout := _led_to(error, jobs.JobTimeError):
+        reconnect(table.connection)  # it may be in the middle of an answer
+        error = timeout
     name, duration_s = type(table).__name__, time.monotonic() - started
     if isinstance(error, Exception) and not isinstance(error, jobs.ReservationLostError):
         with holding_interruptions():
@@ -289,14 +322,14 @@ def _make(table: Any, key: Key, patience: JobPatience) -> JobResult | None:
     return JobResult(name, key, duration_s=duration_s) if outcome["success_count"] else None
 
 
-def _interruption_in(error: BaseException | None) -> BaseException | None:
-    """Return the interruption that an error is, or that led to it; None if there was none.
+def _led_to(error: BaseException | None, *kinds: type[BaseException]) -> BaseException | None:
+    """Return the exception of some kinds that an error is, or that led to it; None if there was none.
 
     DataJoint turns SIGTERM into SystemExit. It then rolls back on the interrupted connection, which may be in
     the middle of an answer, and raises the error of the rollback.
     """
-    while error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
-        error = error.__context__
+    while error is not None and not isinstance(error, kinds):
+        error = None if isinstance(error, jobs.EndError) else error.__context__
     return error
 
 

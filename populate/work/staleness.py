@@ -11,8 +11,8 @@ import pandas as pd
 from populate.work import runner
 from populate.work.runner import JobResult, Summary
 from schemas import selection, session
+from schemas.bases.lab import all_tables, lab_tables
 from schemas.bases.provenance import MadeWith
-from schemas.bases.registry import tables
 from schemas.files.open_file import reachable_place
 from schemas.server.datajoint import dj
 from vbn.errors import ConflictError
@@ -32,7 +32,7 @@ class StaleRow:
 def stale_rows() -> list[StaleRow]:
     """Return all stale rows, in dependency order, including those made from stale rows of other tables."""
     found: dict[str, pd.DataFrame] = {}
-    for cls in tables(MadeWith):
+    for cls in filter(runner.is_of_sessions, all_tables(MadeWith)):
         own = cls.stale_rows()
         inherited = [_below(cls, name, frame) for name, frame in found.items() if _is_above(name, cls)]
         everything = pd.concat([own, *inherited]) if inherited else own
@@ -49,7 +49,7 @@ def stale_rows() -> list[StaleRow]:
 
 
 def _is_above(name: str, cls: Any) -> bool:
-    (upper,) = (other for other in tables() if other.__name__ == name)
+    (upper,) = (other for other in all_tables() if other.__name__ == name)
     return upper().full_table_name in set(cls().ancestors()) - {cls().full_table_name}
 
 
@@ -78,9 +78,18 @@ def recompute(rows: list[StaleRow], show: Callable[[JobResult], object] = lambda
     stale: dict[str, list[StaleRow]] = {}
     for row in rows:
         stale.setdefault(row.table, []).append(row)
-    classes = [cls for cls in tables(MadeWith) if cls.__name__ in stale]
+    classes = [cls for cls in all_tables(MadeWith) if cls.__name__ in stale]
     _require_nothing_foreign(classes)
+    below = {name for cls in classes for name in cls().descendants()}
+    of_lab = [cls for cls in lab_tables(dj.Imported, dj.Computed) if cls().full_table_name in below]
+    again = [*classes, *(cls for cls in of_lab if cls not in classes)]
     summary = Summary()
+
+    def remake(keys: list[Key]) -> None:
+        for result in runner.run(keys, again):
+            summary.add(result)
+            show(result)
+
     for session_id in sorted({int(row.key["session_id"]) for row in rows}):
         if any(issubclass(cls, dj.Imported) for cls in classes):
             place = (session.NwbFile & {"session_id": session_id}).fetch1("root", "relative_path")
@@ -90,9 +99,9 @@ def recompute(rows: list[StaleRow], show: Callable[[JobResult], object] = lambda
                 keys = [row.key for row in stale[cls.__name__] if row.key["session_id"] == session_id]
                 if left := cls & keys:  # some were deleted with rows that they depend on
                     left.delete(prompt=False, transaction=False)
-        for result in runner.run(runner.session_keys([session_id]), classes):
-            summary.add(result)
-            show(result)
+        remake(runner.session_keys([session_id]))
+    if not all(map(runner.is_of_sessions, again)):
+        remake([runner.NO_SESSION])
     return summary
 
 
@@ -112,8 +121,8 @@ def withdraw_selections(key: Key) -> int:
 
 def _foreign_tables(above: list[Any]) -> list[str]:
     """Return the tables of other packages that depend on these."""
-    own = {cls().full_table_name for cls in tables()}
-    own |= {part for cls in tables() for part in cls().parts()}
+    own = {cls().full_table_name for cls in all_tables()}
+    own |= {part for cls in all_tables() for part in cls().parts()}
     return sorted({name for cls in above for name in cls().descendants()} - own)
 
 
@@ -122,5 +131,6 @@ def _require_nothing_foreign(stale: list[Any]) -> None:
     if foreign := _foreign_tables(stale):
         raise ConflictError(
             f"Tables of others are made from the stale rows and would lose theirs: {', '.join(foreign)}. "
-            "Ask their owners, and delete those rows first."
+            "Ask their owners, and delete those rows first; or name the module that defines them, to have it "
+            "done: --module, VBN_MODULES."
         )

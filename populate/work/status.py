@@ -13,6 +13,7 @@ import schemas
 from populate.work.causes import Cause, cause_of
 from populate.work.jobs import job_table_name
 from schemas import ecephys, session, stimulus
+from schemas.bases.lab import all_tables, lab_tables
 from schemas.bases.registry import tables
 from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint import dj
@@ -47,18 +48,22 @@ class JobError:
 def table_status() -> list[TableStatus]:
     """Return the state of every populated table, in dependency order.
 
-    The total is what there will be when all is done: registered sessions times parameter sets.
+    The total is what there will be when all is done: registered sessions times parameter sets. For the lab's
+    tables it is what can be made now.
     """
     n_files, n_lfp_files = _count_files()
-    populated = [cls() for cls in tables(dj.Imported, dj.Computed)]
+    populated = [cls() for cls in all_tables(dj.Imported, dj.Computed)]
     rows, jobs = _count_rows_and_jobs(populated)
     of_lfp, of_recordings = _below(ecephys.Lfp), _below(ecephys.Recording, stimulus.OptoStimulation)
-    found = []
+    of_lab, found = lab_tables(), []
     for number, table in enumerate(populated):
         states = jobs[number]
         name = table.full_table_name
         n_keys = n_files["recording"] if name in of_recordings else n_files.total()
-        total = (n_lfp_files if name in of_lfp else n_keys) * prod(_n_sets(type(table)))
+        if type(table) in of_lab:
+            total = len(table.key_source)
+        else:
+            total = (n_lfp_files if name in of_lfp else n_keys) * prod(_n_sets(type(table)))
         if getattr(table, "is_optional", False):
             total = rows[number] + sum(states.values())
         found.append(
@@ -127,7 +132,7 @@ def _n_sets(cls: Any) -> list[int]:
 def job_errors() -> list[JobError]:
     """Return all jobs that failed, table by table."""
     found = []
-    for cls in tables(dj.Imported, dj.Computed):
+    for cls in all_tables(dj.Imported, dj.Computed):
         jobs = cls().jobs
         for row in jobs.errors.proj("error_message", "host", "completed_time").to_dicts(order_by="KEY"):
             key = {name: row[name] for name in jobs.primary_key}
@@ -146,6 +151,7 @@ def retry(table_names: list[str], session_ids: list[int]) -> int:
     NotFoundError
         If a table or a session that was named does not exist.
     """
+    from populate.work import runner
     from populate.work.runner import populated_tables, session_keys
 
     forgotten = 0
@@ -153,6 +159,8 @@ def retry(table_names: list[str], session_ids: list[int]) -> int:
     for cls in populated_tables(table_names):
         errors = cls().jobs.errors
         if session_ids:
+            if not runner.is_of_sessions(cls):
+                continue
             errors = errors & keys
         forgotten += errors.delete_quick(get_count=True)
     return forgotten

@@ -10,12 +10,12 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import schemas
-from populate.work import jobs, reservations, runner, status
+from populate.work import heartbeat, jobs, reservations, runner, status
 from populate.work.causes import Cause, JobPatience, cause_of
 from populate.work.interruption import Interruptions, noticing_interruptions
 from populate.work.jobs import OpenJobs
@@ -44,6 +44,8 @@ class Plan:
     poll_s : pause between two checks for new work.
     tries : how often a job that fails temporarily is tried.
     max_memory_bytes : limit of this process, None for no limit.
+    memory_of_tables : other limits while jobs of some tables are made: their names and bytes.
+    max_job_s : longest time of a job, None for any time.
     prefix : beginning of the schemas' names, None for the configured one.
     """
 
@@ -53,10 +55,17 @@ class Plan:
     poll_s: float = 10.0
     tries: int = 10
     max_memory_bytes: int | None = None
+    memory_of_tables: tuple[tuple[str, int], ...] = ()
+    max_job_s: float | None = None
     prefix: str | None = None
 
 
-def work(plan: Plan, report: Report, should_stop: Callable[[], bool] = lambda: False) -> None:
+def work(
+    plan: Plan,
+    report: Report,
+    should_stop: Callable[[], bool] = lambda: False,
+    fates: Mapping[int, str] | None = None,
+) -> None:
     """Work until requested to stop or, if the plan says so, until there is nothing left to do.
 
     Parameters
@@ -64,6 +73,7 @@ def work(plan: Plan, report: Report, should_stop: Callable[[], bool] = lambda: F
     plan : what to do.
     report : called for each event.
     should_stop : called between jobs and while waiting.
+    fates : what became of processes of this machine that have died, by their id.
 
     Raises
     ------
@@ -74,39 +84,48 @@ def work(plan: Plan, report: Report, should_stop: Callable[[], bool] = lambda: F
     NotFoundError, SettingError
         If sessions, tables or settings are wrong.
     """
-    limit_memory(plan.max_memory_bytes)
+    for limit in (*(size for _, size in plan.memory_of_tables), plan.max_memory_bytes):
+        if limit is not None:
+            _require_enough_memory(limit)
+    if plan.max_memory_bytes is not None:
+        set_memory_limit(plan.max_memory_bytes)
     outages = _Outages(plan, report, should_stop)
     while not should_stop():
         try:
-            schemas.connect(plan.prefix)
-            _WorkOnConnection(plan, report, should_stop, outages.over).run()
+            database = schemas.connect(plan.prefix)
+            _WorkOnConnection(database, plan, report, should_stop, outages.over, fates or {}).run()
         except (*DRIVER_ERRORS, ServerError, StoreError) as error:
             outages.wait_after(error)
         else:
             return
 
 
-def limit_memory(limit_bytes: int | None) -> None:
-    """Limit the private memory of this process; files that are mapped into it do not count.
+def _require_enough_memory(limit_bytes: int) -> None:
+    """Check a limit of the private memory of this process.
 
     Raises
     ------
     SettingError
         If the system has no such limit, or the limit is too small to work with.
     """
-    if limit_bytes is None:
-        return
     try:
-        import resource
-
         with open("/proc/self/statm") as file:  # noqa: PTH123 - not a file of ours
             used = int(file.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
-    except (ImportError, OSError) as error:
+    except OSError as error:
         raise SettingError("--max-memory works on Linux only. Use fewer --processes instead.") from error
     if limit_bytes < used + LEAST_FREE_MEMORY_BYTES:
         least = (used + LEAST_FREE_MEMORY_BYTES) / 1e9
         raise SettingError(f"--max-memory is too small to work with: at least {least:.1f}GB are needed.")
-    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def set_memory_limit(limit_bytes: int | None) -> None:
+    """Limit the private memory of this process, where the system can; mapped files do not count."""
+    try:
+        import resource
+    except ImportError:
+        return
+    most = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (most if limit_bytes is None else limit_bytes, most))
 
 
 def nap(seconds: float, should_stop: Callable[[], bool]) -> None:
@@ -162,11 +181,19 @@ class _WorkOnConnection:
     """The work on one connection."""
 
     def __init__(
-        self, plan: Plan, report: Report, should_stop: Callable[[], bool], on_success: Callable[[], None]
+        self,
+        database: schemas.Database,
+        plan: Plan,
+        report: Report,
+        should_stop: Callable[[], bool],
+        on_success: Callable[[], None],
+        fates: Mapping[int, str],
     ) -> None:
         self._plan, self._report, self._on_success = plan, report, on_success
-        self._should_stop = should_stop
-        self._tables = [jobs.prepared(cls) for cls in runner.populated_tables(plan.tables)]
+        self._should_stop, self._fates, self._database = should_stop, fates, database
+        self._tables = [jobs.prepared(cls, plan.max_job_s) for cls in runner.populated_tables(plan.tables)]
+        self._memory = dict(plan.memory_of_tables)
+        runner.populated_tables(list(self._memory))  # raises if one does not exist
         self._lacks: dict[str, str] = {}  # what this machine lacks -> the first error about it
         self._has_done = False
         self._patience = JobPatience(plan.tries, 1.0, 60.0, waits_for_store=True)
@@ -176,6 +203,7 @@ class _WorkOnConnection:
         """Work and wait until requested to stop, or until idle."""
         with (
             files.closing_file(),
+            heartbeat.beating(self._database),
             noticing_interruptions() as interruptions,
             interruptions.raised_before_errors(),
         ):
@@ -206,15 +234,16 @@ class _WorkOnConnection:
         blocked: set[int] = set()
         has_begun = has_done = False
         while not self._should_stop():
-            if returned := reservations.return_dead(self._tables):
+            if returned := reservations.return_dead(self._tables, self._fates):
                 self._report("reservations_returned", count=returned)
-            number = _choose(self._open_jobs(), blocked)
+            states = self._open_jobs()
+            number = choose(states, blocked)
             if number is None:
                 break
             if not has_begun:
                 has_begun = True
                 self._report("work_found", count=self._n_missing())
-            done = self._work_on(number, interruptions)
+            done = self._work_on(number, states[number].priority, interruptions)
             blocked = set() if done else blocked | {number}
             has_done |= done > 0
         if has_done:
@@ -245,16 +274,25 @@ class _WorkOnConnection:
         states = [state for state in status.table_status() if state.table in names]
         return sum(max(state.total - state.done - state.errors, 0) for state in states)
 
-    def _work_on(self, number: int, interruptions: Interruptions) -> int:
-        """Make the missing entries of a session; return how many jobs ended here."""
+    def _work_on(self, number: int, priority: int | None, interruptions: Interruptions) -> int:
+        """Make the missing entries of a session that are this urgent; return how many jobs ended here."""
         ended = 0
-        (key,) = runner.session_keys([number])
+        key = runner.NO_SESSION
+        if number != jobs.NO_SESSION_ID:
+            (key,) = runner.session_keys([number])
 
         def announce(table: str, job: Key) -> None:
+            if self._memory:
+                set_memory_limit(self._memory.get(table, self._plan.max_memory_bytes))
             self._report("job_started", table=table, key=job)
 
         for result in runner.work_on(
-            key, self._tables, self._patience, should_stop=self._should_stop, announce=announce
+            key,
+            self._tables,
+            self._patience,
+            priority=priority,
+            should_stop=self._should_stop,
+            announce=announce,
         ):
             if result.outcome is Outcome.GIVEN_BACK:
                 self._report_lack(result)
@@ -270,7 +308,8 @@ class _WorkOnConnection:
         """Add the jobs that can be done now to the job tables; return those open to us, per session."""
         sessions = [{"session_id": number} for number in self._plan.sessions]
         for table in self._tables:
-            table.jobs.add_missing(sessions or True)
+            if not sessions or runner.is_of_sessions(table):
+                table.jobs.add_missing(sessions or True)
         left_alone = Counter(key["session_id"] for table in self._tables for key in table.jobs.left_alone())
         return {
             number: replace(state, due=max(state.due - left_alone[number], 0))
@@ -298,14 +337,25 @@ class _WorkOnConnection:
         )
 
 
-def _choose(states: dict[int, OpenJobs], blocked: set[int]) -> int | None:
-    """Return a session with work, preferably one that nobody works on; None if there is none.
+def choose(states: dict[int, OpenJobs], blocked: set[int]) -> int | None:
+    """Return a session to work on; None if there is none.
 
-    The choice is random, so that workers that start together spread over the sessions.
+    The most urgent come first; among these, those of the account for which the fewest workers work, so that
+    who registers a hundred sessions does not keep others waiting; then those that nobody works on. The rest
+    is chance, so that workers that start together spread over the sessions.
     """
     with_work = [number for number, state in states.items() if state.due and number not in blocked]
-    free = [number for number in with_work if not states[number].reserved]
-    return secrets.choice(free or with_work) if with_work else None
+    # Last what belongs to no session, such as a mouse's summary: it is made from that of sessions.
+    with_work = [number for number in with_work if number != jobs.NO_SESSION_ID] or with_work
+    workers = Counter[str]()
+    for state in states.values():
+        workers[state.submitter] += state.reserved
+    keys = {
+        number: (states[number].priority or 0, workers[states[number].submitter], states[number].reserved > 0)
+        for number in with_work
+    }
+    first = min(keys.values(), default=None)
+    return secrets.choice([number for number in with_work if keys[number] == first]) if with_work else None
 
 
 def _pause_s(states: dict[int, OpenJobs], poll_s: float) -> float:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.bases.registry import tables
+from schemas.bases.lab import all_tables
 from schemas.server.datajoint import dj
 from vbn.errors import ConflictError, NotFoundError, SettingError
 from vbn.nearest import nearest
@@ -325,4 +325,4 @@ def as_json(settings: Any) -> Any:
 
 def parameter_tables() -> dict[str, type[ParameterTable]]:
     """Return all parameter tables by name, in dependency order."""
-    return {cls.__name__: cls for cls in tables(ParameterTable)}
+    return {cls.__name__: cls for cls in all_tables(ParameterTable)}

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from schemas import administration
 from schemas.bases.provenance import SOURCE, MadeWith
 from schemas.bases.registry import MODULES, modules, schema_module_name, schema_names, tables
 from schemas.bases.unique_ids import shared_ids
 from schemas.deploy import migrations
+from schemas.deploy.lab_modules import bind_lab_tables
 from schemas.deploy.seeds import seed_defaults
 from schemas.files.store_identity import identify_store
 from schemas.server import access, connection, settings
 from schemas.server.connection import Database, open_database, quiet_datajoint, server_lock
-from schemas.server.datajoint import dj, foreign_keys_read_once, from_camel_case
-from schemas.server.datajoint.binding import Schema, part_classes, tables_known_to_exist
+from schemas.server.datajoint import dj, foreign_keys_read_once
+from schemas.server.datajoint.binding import Schema, table_names, tables_known_to_exist
 from schemas.server.datajoint.headings import read_at_once
 from vbn.errors import ConflictError, NotFoundError
 
 
 def connect(
-    prefix: str | None = None, create: bool = False, report: Callable[[str], None] = lambda _line: None
+    prefix: str | None = None,
+    create: bool = False,
+    report: Callable[[str], None] = lambda _line: None,
+    modules: Sequence[str] = (),
 ) -> Database:
     """Connect to the configured server, else to the embedded one, and activate every schema.
 
@@ -38,6 +41,9 @@ def connect(
         an earlier version (as ``vbn deploy`` does). On the embedded server this happens automatically.
     report
         Called with a message for each layout change.
+    modules
+        Names of modules with tables of the lab, which are imported, bound and populated like ours; besides
+        those of ``VBN_MODULES`` and of installed packages (entry points ``vbn.tables``).
 
     Raises
     ------
@@ -51,15 +57,16 @@ def connect(
         If the settings cannot be used, or a new database's array store cannot be created.
     """
     prefix = settings.schema_prefix(prefix)
-    if not create and (bound := connection.bound_to(prefix)):
-        return bound
-    if create:
-        settings.resolve_store().require_configured()
-    database = open_database(prefix)
-    if create:
-        access.require_admin(database, "create tables")
-    _activate(database, create=create, report=report)
-    connection.set_active(database)
+    database = None if create else connection.bound_to(prefix)
+    if database is None:
+        if create:
+            settings.resolve_store().require_configured()
+        database = open_database(prefix)
+        if create:
+            access.require_admin(database, "create tables")
+        _activate(database, create=create, report=report)
+        connection.set_active(database)
+    bind_lab_tables(database, modules, create=create)
     return database
 
 
@@ -132,7 +139,7 @@ def absent_tables(database: Database) -> list[str]:
         f"{database.prefix}{name}.{table}"
         for name, module in zip(MODULES, modules(), strict=True)
         for cls in module.schema.masters
-        for table in _table_names(cls)
+        for table in table_names(cls)
     ]
     return [name for name in wanted if name not in existing]
 
@@ -163,30 +170,11 @@ def _outdated_tables(database: Database) -> list[str]:
     return [name for name in wanted if name in without]
 
 
-def _table_names(cls: Any) -> Iterator[str]:
-    """Yield the names on the server of a table, its parts and its job table."""
-    yield cls.table_name
-    for part in part_classes(cls):
-        yield f"{cls.table_name}__{from_camel_case(part.__name__)}"
-    if issubclass(cls, dj.Imported | dj.Computed):
-        yield f"~~{cls.table_name.lstrip('_')}"
-
-
 def _bind(schema: Schema, database: Database, *, create: bool) -> None:
     name = database.prefix + schema_module_name(schema)
     if create:
-        _create_schema(name, database)
+        migrations.create_schema(name, database)
     schema.bind(name, database.connection, create=create)
-
-
-def _create_schema(name: str, database: Database) -> None:
-    """Create a missing MySQL schema, with case-sensitive text as on PostgreSQL."""
-    query = database.connection.query
-    if database.backend != "mysql":
-        return
-    present = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
-    if not query(present, args=(name,)).fetchall():
-        query(f"CREATE DATABASE IF NOT EXISTS `{name}` COLLATE {migrations.MYSQL_COLLATION}")
 
 
 def _create_job_tables(database: Database) -> None:

@@ -25,7 +25,7 @@ from schemas.bases.registry import schema_names
 from schemas.deploy.bounded_modulation import bound_change_modulation
 from schemas.deploy.other_windows import compare_with_what_came_before
 from schemas.deploy.shifts_and_shuffles import correlate_states_within_blocks
-from schemas.deploy.stored_table import FLAG, FLOAT, INTEGER, StoredTable
+from schemas.deploy.stored_table import FLAG, FLOAT, INTEGER, TEXT, StoredTable
 from schemas.server.connection import Database
 from vbn.errors import ConflictError
 
@@ -63,6 +63,16 @@ def compare_text_with_case(database: Database) -> None:
             query(
                 f"ALTER TABLE `{schema}`.`{table}` CONVERT TO CHARACTER SET utf8mb4 COLLATE {MYSQL_COLLATION}"
             )
+
+
+def create_schema(name: str, database: Database) -> None:
+    """Create a missing MySQL schema, with case-sensitive text as on PostgreSQL."""
+    query = database.connection.query
+    if database.backend != "mysql":
+        return
+    present = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
+    if not query(present, args=(name,)).fetchall():
+        query(f"CREATE DATABASE IF NOT EXISTS `{name}` COLLATE {MYSQL_COLLATION}")
 
 
 @contextlib.contextmanager
@@ -340,6 +350,13 @@ def know_the_store(database: Database) -> None:
     """Nothing: the new table for the store's id is created, and filled, by every deploy."""
 
 
+def record_who_registers(database: Database) -> None:
+    """Add the account that registered a file, among which workers share their time."""
+    files = StoredTable(database, "session", "nwb_file")
+    comment = "account that registered it; workers share their time among these"
+    files.add("registered_by", TEXT, comment, after="package_version")
+
+
 CHANGES = (
     Change(1, "text is compared with case on MySQL too", compare_text_with_case),
     Change(2, "units are found by their id alone", index_units_by_id),
@@ -364,6 +381,7 @@ CHANGES = (
     ),
     Change(10, "full-field flashes and receptive fields are named so", name_full_field_responses),
     Change(11, "the array store is known by an id", know_the_store),
+    Change(12, "files have the account that registered them", record_who_registers),
 )
 
 

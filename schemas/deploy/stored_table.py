@@ -24,6 +24,7 @@ class ColumnType(NamedTuple):
 FLOAT = ColumnType("float64", "double", "double precision")
 INTEGER = ColumnType("int32", "int", "integer")
 SMALL_INTEGER = ColumnType("int16", "smallint", "smallint")
+TEXT = ColumnType("varchar(255)", "varchar(255)", "varchar(255)")
 FLAG = ColumnType("bool", "tinyint", "boolean")
 
 

@@ -99,9 +99,7 @@ def contrast(
     rows = []
     for names, group in kept.groupby(list(within), sort=True) if within else [((), kept)]:
         found = (
-            paired_contrast(group, index=index, **options)  # type: ignore[arg-type]
-            if pair
-            else unpaired_contrast(group, **options)
+            paired_contrast(group, index=index, **options) if pair else unpaired_contrast(group, **options)
         )
         rows.append({**dict(zip(within, names, strict=True)), **asdict(found)})
     table = pd.DataFrame(rows)

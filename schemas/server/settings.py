@@ -3,11 +3,13 @@
 DataJoint's own settings (``DJ_*``, ``datajoint.json``) decide. If they name no server, an embedded
 PostgreSQL under ``VBN_HOME`` is used. Nothing here opens a connection.
 
-============  ========================================================================
-``VBN_HOME``  folder of the embedded server and of the default store; default: the user's
-              data folder, ``/var/lib/vbn`` for root
-``VBN_PREFIX``  prefix of the database schemas' names; default ``vbn_``
-============  ========================================================================
+==================  ========================================================================
+``VBN_HOME``        folder of the embedded server and of the default store; default: the user's
+                    data folder, ``/var/lib/vbn`` for root
+``VBN_PREFIX``      prefix of the database schemas' names; default ``vbn_``
+``VBN_MODULES``     modules with tables of the lab's own, separated by commas
+``VBN_LOST_AFTER``  seconds without a sign of life after which a worker is lost; default 90
+==================  ========================================================================
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from vbn.home import home_folder
 
 STORE_NAME = "vbn"
 DEFAULT_PREFIX = "vbn_"
+LONGEST_LOST_AFTER_S = 86_400
+MODULES_VARIABLE = "VBN_MODULES"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
@@ -42,6 +46,31 @@ def schema_prefix(prefix: str | None = None) -> str:
             "and underscores, start with a letter and have at most 40 characters (VBN_PREFIX, --prefix)."
         )
     return chosen
+
+
+def lab_modules() -> list[str]:
+    """Return the names of the modules with tables of the lab, from ``VBN_MODULES``."""
+    return [name.strip() for name in os.environ.get(MODULES_VARIABLE, "").split(",") if name.strip()]
+
+
+def lost_after_s() -> float:
+    """Return after how many seconds without a sign of life a worker is lost, from ``VBN_LOST_AFTER``.
+
+    Raises
+    ------
+    SettingError
+        If it is not a number of at least one.
+    """
+    text = os.environ.get("VBN_LOST_AFTER") or "90"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= LONGEST_LOST_AFTER_S:
+        raise SettingError(
+            f"VBN_LOST_AFTER is '{text}', but must be a number of seconds from 1 to {LONGEST_LOST_AFTER_S}."
+        )
+    return seconds
 
 
 def is_local_host(host: str) -> bool:

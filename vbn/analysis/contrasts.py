@@ -54,7 +54,8 @@ class Contrast:
     n_units: int
 
 
-NOTHING = Contrast(*[float("nan")] * 6, 0, 0, 0)
+NAN = float("nan")
+NOTHING = Contrast(NAN, NAN, NAN, NAN, NAN, NAN, 0, 0, 0)
 
 
 def paired_contrast(
@@ -137,7 +138,7 @@ def unpaired_contrast(
     ]
     low, high = _interval(draws, min(map(len, means)))
     return Contrast(
-        float(estimate), low, high, permutation_p_value(*means, rng),
+        float(estimate), low, high, permutation_p_value(means[0], means[1], rng),
         min(without, default=np.nan), max(without, default=np.nan),
         sum(map(len, means)), kept["session_id"].nunique(), len(kept),
     )  # fmt: skip
@@ -217,7 +218,7 @@ def _draws_of_mice(drawn: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return means over mice that are drawn with replacement, each time with other units."""
     n_resamples, n_mice = drawn.shape
     rows = rng.integers(0, n_resamples, (n_resamples, n_mice))
-    return drawn[rows, rng.integers(0, n_mice, (n_resamples, n_mice))].mean(axis=1)
+    return np.asarray(drawn[rows, rng.integers(0, n_mice, (n_resamples, n_mice))].mean(axis=1))
 
 
 def _interval(draws: np.ndarray, n_mice: int) -> tuple[float, float]:
@@ -240,4 +241,4 @@ def _summarised(of_mice: np.ndarray, draws: np.ndarray, p_value: float, units: p
 def _normalised(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the difference over the greater of the two in size; 0 where both are 0."""
     greater = np.maximum(np.abs(first), np.abs(second))
-    return np.divide(second - first, greater, out=np.zeros_like(greater), where=greater > 0)
+    return np.asarray(np.divide(second - first, greater, out=np.zeros_like(greater), where=greater > 0))

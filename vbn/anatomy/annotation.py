@@ -66,7 +66,7 @@ class Volume:
     @property
     def midline_um(self) -> float:
         """Coordinate of the plane between the hemispheres."""
-        return self.values.shape[2] * self.resolution_um / 2
+        return float(self.values.shape[2] * self.resolution_um / 2)
 
 
 def read_volume(path: Path, resolution_um: float | None = None) -> Volume:

@@ -42,7 +42,7 @@ def layers() -> pd.DataFrame:
         Source: the Allen Institute's structure tree of the 2017 ontology.
     """
     with resources.files("vbn.anatomy").joinpath("layers.csv").open() as file:
-        return pd.read_csv(file, dtype={"structure_id": "int64", "area": str, "layer": str})
+        return pd.read_csv(file, dtype={"area": str, "layer": str})
 
 
 @dataclass(frozen=True)
@@ -102,20 +102,19 @@ def site_layers(
     unregistered = (coordinates == 0).all(axis=1)
     ids = annotation.at(np.where(unregistered[:, None], np.nan, coordinates)).astype(np.int64)
     known = layers().set_index("structure_id")
-    table = known.reindex(ids)
-    area, layer = table["area"].to_numpy(object), table["layer"].to_numpy(object)
-    elsewhere = channels["structure_acronym"].notna() & ~channels["structure_acronym"].isin(known["area"])
-    layer = np.where(ids == 0, None, np.where(pd.isna(layer) | elsewhere, NO_LAYER, layer))
+    table = known.reindex(ids).set_axis(channels.index)
+    label = channels["structure_acronym"]
+    elsewhere = label.notna() & ~label.isin(known["area"])
+    layer = table["layer"].astype(object).mask(table["layer"].isna() | elsewhere, NO_LAYER)
     found = pd.DataFrame(
         {
-            "ccf_structure_id": pd.array(np.where(ids == 0, None, ids), "Int64"),
-            "ccf_area": np.where(pd.isna(area), None, area),
-            "cortical_layer": layer,
-        },
-        index=channels.index,
+            "ccf_structure_id": pd.Series(ids, channels.index).astype("Int64").mask(ids == 0),
+            "ccf_area": table["area"].astype(object),
+            "cortical_layer": layer.mask(ids == 0, None),
+        }
     )
-    agrees = (found["ccf_area"] == channels["structure_acronym"]).astype("boolean")
-    found["area_agrees"] = agrees.mask(found["ccf_area"].isna() | channels["structure_acronym"].isna())
+    agrees = (found["ccf_area"] == label).astype("boolean")
+    found["area_agrees"] = agrees.mask(found["ccf_area"].isna() | label.isna())
     snapped = _snapped_layers(channels, found["cortical_layer"], snap_distance_um)
     found["layer_is_snapped"] = snapped.notna()
     found["cortical_layer"] = snapped.where(snapped.notna(), found["cortical_layer"])
@@ -135,10 +134,10 @@ def _snapped_layers(channels: pd.DataFrame, layer: pd.Series, distance_um: float
         if from_sites.empty or to_sites.empty:
             continue
         positions = from_sites["probe_vertical_position"].to_numpy(float)
-        for index, position in to_sites["probe_vertical_position"].items():
-            distances = np.abs(positions - position)
-            if distances.min() <= distance_um:
-                snapped[index] = layer[from_sites.index[int(distances.argmin())]]
+        distances = np.abs(np.subtract.outer(to_sites["probe_vertical_position"].to_numpy(float), positions))
+        near = distances.min(axis=1) <= distance_um
+        nearest = from_sites.index[distances.argmin(axis=1)]
+        snapped.loc[to_sites.index[near]] = layer.loc[nearest[near]].to_numpy()
     return snapped
 
 
@@ -147,4 +146,4 @@ def _depths(coordinates: np.ndarray, depths: Volume | None, midline_um: float) -
     if depths is None:
         return np.full(len(coordinates), np.nan)
     mirrored = coordinates * [1.0, 1.0, -1.0] + [0.0, 0.0, 2 * midline_um]
-    return np.fmax(depths.at(coordinates, np.nan), depths.at(mirrored, np.nan)).astype(float)
+    return np.asarray(np.fmax(depths.at(coordinates, np.nan), depths.at(mirrored, np.nan)), dtype=float)

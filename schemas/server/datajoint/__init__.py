@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg2
+import pymysql
 
 from vbn.errors import SettingError
 
@@ -57,6 +58,28 @@ def current_connection() -> Any:
 def driver_of(connection: Any) -> Any:
     """Return the underlying connection of PyMySQL or psycopg2."""
     return connection._conn
+
+
+def open_another(connection: Any) -> Any:
+    """Return a new connection of the driver to the server of DataJoint's connection; in any thread.
+
+    DataJoint's own way to MySQL is deprecated by the driver, and silencing that is not for threads.
+    """
+    known = connection._build_connect_kwargs()
+    if connection.adapter.backend != "mysql":
+        return connection.adapter.connect(**known)
+    tls = known["use_tls"] if getattr(driver_of(connection), "ssl", False) else False
+    return pymysql.connect(
+        **{name: known[name] for name in ("host", "port", "user", "password", "charset")},
+        autocommit=True,
+        ssl_disabled=tls is False,
+        ssl=None if tls is False else ({} if tls is True else tls),
+    )
+
+
+def descriptor_of(driver: Any) -> int:
+    """Return the file descriptor of a driver's connection."""
+    return int(driver.fileno() if hasattr(driver, "fileno") else driver._sock.fileno())
 
 
 def settings_of(connection: Any) -> Any:
@@ -99,7 +122,7 @@ def leave_to_parent(connection: Any) -> None:
     """
     driver = driver_of(connection)
     with contextlib.suppress(OSError, AttributeError, psycopg2.Error):  # closed already
-        shared = driver.fileno() if hasattr(driver, "fileno") else driver._sock.fileno()
+        shared = descriptor_of(driver)
         ours, other = socket.socketpair()
         other.close()
         os.dup2(ours.fileno(), shared)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection, Iterator
 from typing import Any, NoReturn
 
-from schemas.server.datajoint import dj
+from schemas.server.datajoint import dj, from_camel_case
 from vbn.errors import SettingError
 
 
@@ -30,6 +30,7 @@ class Schema(dj.Schema):
 
     database: str | None
     connection: Any
+    declare_list: list[tuple[Any, dict[str, Any]]]
 
     def __call__(self, cls: type, *, context: dict[str, Any] | None = None) -> type:
         """Register a table class."""
@@ -59,13 +60,12 @@ class Schema(dj.Schema):
             if create:
                 self._declare_missing()
             return
-        for cls in self.masters:  # DataJoint appends the definition on each activation
-            cls.__doc__ = (cls.__doc__ or "").split("\nTable definition:\n")[0]
-        if self.connection is not None:
-            # Otherwise DataJoint keeps reading the dependencies of every schema that was ever activated.
-            self.connection.schemas.pop(self.database, None)
-        self.database = self.connection = None
+        self.release()
         self.activate(name, connection=connection, create_schema=create, create_tables=create)
+
+    def release(self) -> None:
+        """Part the schema from its database."""
+        _release(self, self.masters)
 
     def _declare_missing(self) -> None:
         self.create_tables = True
@@ -73,11 +73,38 @@ class Schema(dj.Schema):
             self._decorate_master(cls, context)
 
 
+def rebind(schema: Any, masters: list[Any], connection: Any) -> None:
+    """Bind the classes of any activated schema of DataJoint to another connection, on which it exists."""
+    name = schema.database
+    _release(schema, masters)
+    schema.activate(name, connection=connection, create_schema=False, create_tables=False)
+    for cls in masters:
+        schema._decorate_master(cls, cls.declaration_context)
+
+
+def _release(schema: Any, masters: list[Any]) -> None:
+    for cls in masters:  # DataJoint appends the definition on each activation
+        cls.__doc__ = (cls.__doc__ or "").split("\nTable definition:\n")[0]
+    if schema.connection is not None:
+        # Otherwise DataJoint keeps reading the dependencies of every schema that was ever activated.
+        schema.connection.schemas.pop(schema.database, None)
+    schema.database = schema.connection = None
+
+
 def part_classes(cls: type) -> list[Any]:
     """Return the part tables that a master class defines."""
     return [
         member for member in vars(cls).values() if isinstance(member, type) and issubclass(member, dj.Part)
     ]
+
+
+def table_names(cls: Any) -> Iterator[str]:
+    """Yield the names on the server of a table, its parts and its job table."""
+    yield cls.table_name
+    for part in part_classes(cls):
+        yield f"{cls.table_name}__{from_camel_case(part.__name__)}"
+    if issubclass(cls, dj.Imported | dj.Computed):
+        yield f"~~{cls.table_name.lstrip('_')}"
 
 
 @contextlib.contextmanager

@@ -247,6 +247,60 @@ def test_a_worker_changes_imported_and_computed_tables_only(populated: Lab) -> N
                 assert is_allowed(statement) == (verb in allowed), (verb, table)
 
 
+NOTES = """
+import schemas, datajoint as dj
+from schemas import ecephys
+
+schema = schemas.lab_schema("notes")
+
+@schema
+class NoteKind(dj.Lookup):
+    definition = "note_kind : varchar(8)"
+    contents = [{"note_kind": "plain"}]
+
+@schema
+class Notes(dj.Computed):
+    definition = "-> ecephys.Recording\\n-> NoteKind"
+    def make(self, key):
+        self.insert1(key)
+"""
+
+
+@pytest.fixture
+def lab_module(populated: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A module with tables of the lab, known to this process as long as the test runs."""
+    from schemas.bases import lab as declared
+    from schemas.deploy import lab_modules
+
+    (tmp_path / "notes_of_a_lab.py").write_text(NOTES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(declared, "_declared", [])
+    monkeypatch.setattr(lab_modules, "_loaded", set())
+    yield "notes_of_a_lab"
+    mysql = populated.database.server.backend == "mysql"
+    schema, end = f'"{populated.database.prefix}notes"', "" if mysql else " CASCADE"
+    populated.database.server.query(f"DROP {'DATABASE' if mysql else 'SCHEMA'} IF EXISTS {schema}{end}")
+    sys.modules.pop("notes_of_a_lab", None)
+
+
+def test_tables_of_a_lab_are_read_and_filled_as_soon_as_they_are_deployed(
+    populated: Lab, lab_module: str
+) -> None:
+    module = ("--module", lab_module)
+    assert f"vbn deploy --module {lab_module}" in populated.refusal("reader", "status", *module)
+    populated.vbn("admin", "deploy", *module)
+    assert "1 entries made, 0 failed." in populated.vbn("worker", "populate", *module).stdout
+    states = json.loads(populated.vbn("reader", "status", "--json", *module).stdout)
+    assert [state["done"] for state in states if state["table"] == "Notes"] == [1]
+    with populated.logged_in("reader") as is_allowed:
+        own = {name: column for name, column in populated.tables().items() if "notes" in name.split(".")[0]}
+        assert len(own) >= 3
+        for table, column in own.items():
+            assert is_allowed(f"SELECT * FROM {table} WHERE 1 = 0"), table
+            for verb, statement in changes(table, column).items():
+                assert not is_allowed(statement), (verb, table)
+
+
 def changes(table: str, column: str) -> dict[str, str]:
     """Return statements that would change a table if they were allowed; the first three change no row."""
     schema = table.partition(".")[0]

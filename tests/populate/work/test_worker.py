@@ -366,6 +366,106 @@ def test_the_job_of_a_killed_worker_is_made_by_another_that_runs(one_session: An
     assert one_session.stored_files() == one_session.referenced_files()
 
 
+@pytest.fixture
+def elsewhere(one_session: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The database as another machine works on it: processes of this one say nothing there."""
+    monkeypatch.setattr("platform.node", lambda: "elsewhere")
+    return one_session
+
+
+def as_configured(database: Any) -> dict[str, str]:
+    """Return settings by which the server is one that other machines may use, too."""
+    from schemas.server.embedded import EmbeddedServer
+
+    if database.server.backend == "mysql":
+        return {}
+    place = {"DJ_HOST": str(EmbeddedServer(database.server.home).socket_folder), "DJ_PORT": "5432"}
+    return {"DJ_BACKEND": "postgresql", "DJ_USER": "vbn", "DJ_PASS": "any", **place}
+
+
+def return_lost() -> int:
+    """Return the reservations that another machine finds to be those of lost workers."""
+    from populate.work import jobs, reservations
+    from schemas import behavior
+
+    return reservations.return_dead([jobs.prepared(behavior.Running)])
+
+
+@pytest.mark.parametrize("place", ["compute", "before commit"])
+def test_a_lost_host_gives_its_job_back_and_commits_nothing_when_it_wakes(elsewhere: Any, place: str) -> None:
+    """A stopped process says nothing, and its connections stay open, as those of a machine without power."""
+    database = elsewhere
+    settings = {**as_configured(database), "VBN_LOST_AFTER": "1"}
+    with held_worker(database, place, *RUNNING, env=settings) as (log, gate):
+        assert return_lost() == 0
+        os.kill(log.process.pid, signal.SIGSTOP)
+        wait_for(lambda: return_lost() == 1, "the lost host")
+        assert database.call("populate", "--table", "Running").stdout == "1 entries made, 0 failed.\n"
+        before = database.contents(), database.stored_files()
+        gate.touch()
+        os.kill(log.process.pid, signal.SIGCONT)
+        assert log.end() == 0, log.events
+    assert not log.of("job_failed", "job_done")
+    assert (database.contents(), database.stored_files()) == before
+    assert not database.job_states()
+
+
+def test_a_slow_worker_elsewhere_keeps_its_job_when_its_connection_is_cut(elsewhere: Any) -> None:
+    """As a server cuts what was idle for hours; the heart goes on beating."""
+    with held_worker(elsewhere, "compute", *RUNNING, env=as_configured(elsewhere)) as (log, gate):
+        ((connection,),) = jobs_of(elsewhere, columns="connection_id")
+        end_connection(elsewhere, connection)
+        wait_for(lambda: connection not in connections(elsewhere), "the connection to end")
+        assert return_lost() == 0
+        gate.touch()
+        assert log.end() == 0, log.events
+    assert rows_of_running(elsewhere) == 1
+
+
+def test_a_job_that_takes_its_workers_along_is_set_aside_with_the_reason(one_session: Any) -> None:
+    from populate.work import reservations
+
+    running, key = due_job()
+    table = f'"{one_session.prefix}behavior"."~~running"'
+    with subprocess.Popen(["true"]) as dead:
+        dead.wait()
+    for deaths in (1, 2, 3):
+        assert running.jobs.reserve(key)
+        one_session.server.query(f"UPDATE {table} SET pid = {dead.pid}, connection_id = 2000000000")
+        assert reservations.return_dead([running], {dead.pid: "was killed (SIGKILL)."}) == 1
+        assert jobs_of(one_session) == [("error" if deaths == 3 else "pending",)]
+        if deaths == 2:  # a failure for another reason in between does not make it forgotten
+            assert running.jobs.reserve(key)
+            running.jobs.undo(message="try 1 failed for now: a lock")
+            assert running.jobs.reserve(key)
+            assert running.jobs.failures() == 1
+            running.jobs.undo()
+    shown = one_session.call("errors").stdout
+    assert "3 workers were lost with this job, so it is set aside. The last, process" in shown
+    assert "was killed (SIGKILL)." in shown
+    assert one_session.call("retry").stdout.startswith("1 failed jobs")
+    assert one_session.call("populate", "--table", "Running").stdout == "1 entries made, 0 failed.\n"
+
+
+@pytest.mark.files
+def test_a_job_that_takes_too_long_is_recorded(one_session: Any) -> None:
+    with held_worker(one_session, "compute", *RUNNING, "--max-job-time", "1s") as (log, _):
+        assert log.end() == 1
+    (failed,) = log.of("job_failed")
+    assert "took longer than --max-job-time (1 s)" in failed["error"]
+    assert one_session.job_states() == {"error": 1}
+
+
+@pytest.mark.files
+def test_a_process_that_died_and_was_not_asked_about_it_is_dead(one_session: Any) -> None:
+    """As where process 1 of a container reaps none."""
+    with held_worker(one_session, "before commit", *RUNNING) as (log, _):
+        os.kill(log.process.pid, signal.SIGKILL)
+        wait_for(lambda: psutil.Process(log.process.pid).status() == "zombie", "its end")
+        wait_for(lambda: return_lost() == 1, "its job")
+    assert jobs_of(one_session) == [("pending",)]
+
+
 def test_whose_reservation_was_given_away_writes_nothing(one_session: Any) -> None:
     """A worker elsewhere whose connection was lost is taken for dead; it notices before its insert."""
     from populate.work import jobs, reservations
@@ -375,7 +475,8 @@ def test_whose_reservation_was_given_away_writes_nothing(one_session: Any) -> No
     table = f'"{database.prefix}behavior"."~~running"'
     with held_worker(database, "compute", *RUNNING) as (log, gate):
         # Given away, and made by another in the meantime.
-        database.server.query(f"UPDATE {table} SET host = 'elsewhere', connection_id = 2000000000")
+        taken = "host = 'elsewhere', connection_id = 2000000000, version = ''"
+        database.server.query(f"UPDATE {table} SET {taken}")
         assert reservations.return_dead([jobs.prepared(behavior.Running)]) == 1
         assert database.call("populate", "--table", "Running").stdout == "1 entries made, 0 failed.\n"
         before = database.contents(), database.stored_files()
@@ -585,10 +686,11 @@ def test_a_full_store_is_waited_for_and_fails_no_job(one_session: Any) -> None:
 
 
 @pytest.mark.files
-def test_a_job_that_needs_more_memory_than_allowed_fails_in_words(one_session: Any) -> None:
+def test_a_job_that_needs_more_memory_than_its_table_may_have_fails_in_words(one_session: Any) -> None:
     if sys.platform != "linux":
         pytest.skip("--max-memory works on Linux only")
-    with held_worker(one_session, "memory", *RUNNING, "--max-memory", "3GB") as (log, _):
+    limits = ("--max-memory", "500GB", "--max-memory", "Running=3GB")
+    with held_worker(one_session, "memory", *RUNNING, *limits) as (log, _):
         assert log.end() == 1
     (failed,) = log.of("job_failed")
     assert failed["cause"] == "memory"
@@ -603,10 +705,12 @@ def test_wrong_wishes_are_answered_in_words(shared_database: Any, make_database:
         (("--sessions", "12,x"), "not 'x'"),
         (("--sessions", "12"), "No such session is registered: 12"),
         (("--tables", "Runnning"), "No such table: Runnning"),
+        (("--max-memory", "Runnning=4GB"), "No such table: Runnning"),
     ):
         done = shared_database.call("worker", "--until-idle", *words, check=False)
         assert (done.returncode, answer in done.stderr) == (1, True), done
-    assert shared_database.call("worker", "--max-memory", "much", check=False).returncode == 2
+    for option in ("--max-memory", "--max-job-time"):
+        assert shared_database.call("worker", option, "much", check=False).returncode == 2
     if shared_database.server.backend == "mysql":
         bare = make_database(deployed=False)
         done = bare.vbn("worker", check=False)

@@ -13,7 +13,7 @@ import pytest
 
 LAYOUTS = Path(__file__).with_name("layouts")
 OLD_SESSION = 9000000001
-CHANGES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+CHANGES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
 FILTERS, CRITERIA = "selection.#unit_criteria", "selection.#unit_criteria__criterion"
 # In the dump of layout 2 'good_0_1' and 'visual_coding_code' are somebody's own, as are these.
 OWN_FILTERS = ("own_snr", "good_0_1", "inclusive")
@@ -26,6 +26,7 @@ RENAMED_FILTERS = {
 
 IMAGE_PARAMETERS = "responses.#image_selectivity_params"
 CHANGED_COLUMNS = (
+    "session.nwb_file",
     "responses.__image_selectivity",
     "responses.__image_selectivity__unit",
     IMAGE_PARAMETERS,
@@ -91,7 +92,10 @@ def test_an_upgrade_keeps_all_rows_and_gives_the_layout_of_a_new_database(
     old_database: Any, shared_database: Any, synthetic_files: list[Path]
 ) -> None:
     before = own_contents(old_database)
-    assert len(before) > 15
+    files = '"session_id", "relative_path", "size_bytes", "registered_at"'
+    place = f'"{old_database.prefix}session"."nwb_file"'
+    registered = old_database.server.query(f"SELECT {files} FROM {place}")
+    assert len(before) >= 15
     if old_database.server.backend == "mysql":  # on the embedded server every command upgrades
         refused = old_database.vbn("status", check=False)
         assert refused.returncode == 1
@@ -112,6 +116,8 @@ def test_an_upgrade_keeps_all_rows_and_gives_the_layout_of_a_new_database(
         f'SELECT migration FROM "{old_database.prefix}administration"."migration"'
     )
     assert sorted(row[0] for row in entered) == CHANGES
+    assert old_database.server.query(f"SELECT {files} FROM {place}") == registered
+    assert old_database.server.query(f"SELECT DISTINCT registered_by FROM {place}") == [(None,)]
     structures = old_database.server.query(
         f'SELECT count(*) FROM "{old_database.prefix}ecephys"."#structure"'
         " WHERE structure_acronym IN ('cm', 'CM', 'Cm')"
