@@ -27,9 +27,10 @@ from vbn.errors import VbnError
 
 COMMANDS = (
     "admin", "atlas", "backup", "calibrate", "catalogue", "checksum", "control", "delete", "deletions",
-    "demo", "deploy", "doctor", "down", "errors", "explain", "export", "gc", "issues", "optotagging",
-    "params", "plot", "populate", "query", "recompute", "register", "release", "relocate", "restore",
-    "retry", "roots", "serve", "sessions", "stale", "status", "synthetic", "up", "verify", "worker",
+    "demo", "deploy", "doctor", "down", "errors", "explain", "export", "gc", "issues", "metrics",
+    "optotagging", "params", "plot", "populate", "query", "recompute", "register", "release", "relocate",
+    "restore", "retry", "roots", "serve", "sessions", "stale", "status", "synthetic", "up", "verify",
+    "worker",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.fixtures.pool",
     "tests.fixtures.corpora",
     "tests.fixtures.synthetic",
+    "tests.fixtures.page",
     "tests.fixtures.damaged",
     "tests.fixtures.web_server",
 ]

@@ -27,6 +27,7 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 IN_THE_IMAGES = ("Dockerfile", ".dockerignore", "docker-compose.yml", "docker", "notebooks", "pyproject.toml",
@@ -118,11 +119,27 @@ def test_init_takes_folders_of_data_and_arrays_and_does_not_move_them_later(
     assert (clone / ".env").read_text() == text
 
 
-def test_init_refuses_a_folder_without_the_compose_file_and_absent_data(clone: Path, tmp_path: Path) -> None:
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    refused = vbn("admin", "init", "--folder", empty, check=False)
-    assert (refused.returncode, list(empty.iterdir())) == (1, [])
+def test_init_writes_what_compose_needs_into_an_empty_folder(tmp_path: Path) -> None:
+    from populate.admin.stack import BROUGHT_FILES
+
+    folder = tmp_path / "new"
+    vbn("admin", "init", "--folder", folder)
+    for name in IN_THE_IMAGES:
+        assert (folder / name).exists(), name
+    assert set(IN_THE_IMAGES) == {*BROUGHT_FILES, "vbn", "schemas", "populate", "vbn_datajoint"}
+    assert os.access(folder / "docker" / "mysqld", os.X_OK)
+    assert contents(folder).keys() == SECRETS
+    assert "made" not in vbn("admin", "init", "--folder", folder).stdout
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["force-include"] == {name: f"populate/admin/compose/{name}" for name in BROUGHT_FILES}
+
+
+def test_init_refuses_a_folder_of_other_things_and_absent_data(clone: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").touch()
+    refused = vbn("admin", "init", "--folder", other, check=False)
+    assert (refused.returncode, [path.name for path in other.iterdir()]) == (1, ["mine.txt"])
     assert "no docker-compose.yml" in refused.stderr
     refused = vbn("admin", "init", "--folder", clone, "--data", tmp_path / "absent", check=False)
     assert (refused.returncode, (clone / ".env").exists()) == (1, False)
@@ -147,14 +164,18 @@ def test_the_images_have_a_fixed_version_of_every_package_that_the_project_asks_
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = {
         "requirements.txt": project["dependencies"],
-        "requirements-jupyter.txt": [
-            *project["dependencies"],
-            *project["optional-dependencies"]["notebook"],
-        ],
+        **{
+            f"requirements-{image}.txt": [*project["dependencies"], *project["optional-dependencies"][extra]]
+            for image, extra in {"jupyter": "notebook", "page": "serve"}.items()
+        },
     }
     for file, wanted in asked.items():
-        lines = (ROOT / "docker" / file).read_text().splitlines()
-        fixed = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
+        text = (ROOT / "docker" / file).read_text()
+        blocks = re.findall(
+            r"^(\S+)==(\S+)(?: \\\n    --hash=sha256:[0-9a-f]{64})+$", text, flags=re.MULTILINE
+        )
+        assert len(blocks) == text.count("=="), f"a package without hashes: {file}"
+        fixed = {name.lower(): version for name, version in blocks}
         # The images use the lab's server, not the embedded one.
         needed = [
             one
@@ -165,6 +186,54 @@ def test_the_images_have_a_fixed_version_of_every_package_that_the_project_asks_
             str(one) for one in needed if not one.specifier.contains(fixed.get(one.name.lower(), "0.dev0"))
         ]
         assert unfit == [], f"run docker/lock: {file}"
+
+
+def test_every_service_of_ours_is_limited_and_checked() -> None:
+    services = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())["services"]
+    lasting = {name: one for name, one in services.items() if one["restart"] != "no"}
+    assert lasting.keys() == {"mysql", "worker", "page", "jupyter"}
+    for name, one in services.items():
+        assert one["cap_drop"] == ["ALL"], name
+        assert one["security_opt"] == ["no-new-privileges:true"], name
+    for name, one in lasting.items():
+        assert {"mem_limit", "healthcheck"} <= one.keys(), name
+    assert "--max-memory" in services["worker"]["command"]
+    page = services["page"]
+    assert page["environment"]["DJ_USER"] == "reader"
+    assert all(volume["read_only"] for volume in page["volumes"])
+    assert all("BIND:-127.0.0.1" in port for one in lasting.values() for port in one.get("ports", ()))
+
+
+DOCKER = """#!/bin/sh
+case "$1 $2" in
+"pull --quiet") [ "$FAILS" != "$3" ] ;;
+"image inspect") echo "${5%%:*}@sha256:$(echo "$5" | cksum | cut -d ' ' -f 1)" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("fails", ["", "mysql:9.7"])
+def test_digests_are_pinned_where_a_registry_answers(clone: Path, fails: str) -> None:
+    (clone / "docker").mkdir()
+    shutil.copy(ROOT / "docker" / "pin", clone / "docker")
+    (clone / "docker" / "docker").write_text(DOCKER)
+    (clone / "docker" / "docker").chmod(0o755)
+    before = "VBN_UID=7\nVBN_MYSQL_IMAGE=mysql:9.7@sha256:old\nVBN_DATA=./data\n"
+    (clone / ".env").write_text(before)
+    environment = {"PATH": f"{clone / 'docker'}:{os.environ['PATH']}", "FAILS": fails}
+    done = subprocess.run(
+        [clone / "docker" / "pin"], env=environment, capture_output=True, text=True, check=False
+    )
+    after = (clone / ".env").read_text()
+    if fails:
+        assert (done.returncode, after) == (1, before)
+        assert f"no registry gave {fails}" in done.stderr
+    else:
+        assert re.fullmatch(
+            r"VBN_UID=7\nVBN_DATA=./data\nVBN_PYTHON_IMAGE=python:3.13-slim@sha256:\d+\n"
+            r"VBN_MYSQL_IMAGE=mysql:9.7@sha256:\d+\n",
+            after,
+        )
 
 
 # The whole of it, on an engine.
@@ -195,6 +264,7 @@ class Stack:
     project: str
     mysql_port: int
     jupyter_port: int
+    page_port: int
 
     @cached_property
     def secrets(self) -> dict[str, str]:
@@ -206,6 +276,7 @@ class Stack:
             "VBN_IMAGE": "vbn-datajoint-test",
             "VBN_MYSQL_PORT": str(self.mysql_port),
             "VBN_JUPYTER_PORT": str(self.jupyter_port),
+            "VBN_PAGE_PORT": str(self.page_port),
         }
         others = {name: value for name, value in os.environ.items() if not name.startswith(("VBN_", "DJ_"))}
         command = [*self.program, *map(str, words)]
@@ -289,7 +360,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     for name in IN_THE_IMAGES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, folder / name)
-    made = Stack(folder, program, f"vbntest{uuid.uuid4().hex[:8]}", free_port(), free_port())
+    made = Stack(folder, program, f"vbntest{uuid.uuid4().hex[:8]}", free_port(), free_port(), free_port())
     try:
         vbn("admin", "init", "--folder", folder)
         made.up("--build")
@@ -361,9 +432,9 @@ def environments(listing: str) -> str:
 
 @pytest.mark.stack
 def test_nothing_runs_as_root(stack: Stack) -> None:
-    running = [name for service in ("mysql", "worker", "jupyter") for name in stack.of(service)]
+    running = [name for service in ("mysql", "worker", "page", "jupyter") for name in stack.of(service)]
     users = {name: run(["docker", "top", name, "-eo", "pid,uid"]).split()[3::2] for name in running}
-    assert len(users) == 2 + WORKERS
+    assert len(users) == 3 + WORKERS
     assert [name for name, uids in users.items() if "0" in uids or not uids] == []
 
 
@@ -375,7 +446,22 @@ def test_ports_are_open_to_this_machine_only(stack: Stack) -> None:
         for bindings in (one["NetworkSettings"]["Ports"] or {}).values()
         for binding in bindings or ()
     ]
-    assert sorted(published) == sorted([("127.0.0.1", stack.mysql_port), ("127.0.0.1", stack.jupyter_port)])
+    ports = (stack.mysql_port, stack.jupyter_port, stack.page_port)
+    assert sorted(published) == sorted(("127.0.0.1", port) for port in ports)
+
+
+@pytest.mark.stack
+def test_the_page_is_up_and_all_that_stays_becomes_healthy(stack: Stack) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.page_port}/metrics") as answer:
+        assert b'vbn_sessions{kind="recording"} 1' in answer.read()
+    deadline = time.monotonic() + POPULATE_TIMEOUT_S
+    while unhealthy := {
+        name: one["State"]["Health"]["Status"]
+        for name, one in stack.containers().items()
+        if one["State"]["Running"] and one["State"]["Health"]["Status"] != "healthy"
+    }:
+        assert time.monotonic() < deadline, unhealthy
+        time.sleep(1)
 
 
 @pytest.mark.stack

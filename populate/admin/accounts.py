@@ -18,7 +18,7 @@ import os
 import re
 import secrets
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,14 @@ from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError
 
 PASSWORD_BYTES = 24
 LONGEST_NAME = {"mysql": 32, "postgresql": 63}
+SYSTEM_NAMES = frozenset(
+    {
+        *("root", "mysql", "mariadb", "postgres", "public", "none", "anonymous", "user", "healthcheck"),
+        *("current_user", "session_user", "replication", "replicator", "repl", "debian-sys-maint"),
+    }
+)
+"""Names that a server, its packages or its container give a meaning, in lower case."""
+SYSTEM_BEGINNINGS = ("mysql.", "mariadb.", "pg_", "rds", "azure", "cloudsql")
 ANY_HOST = "%"
 
 # Other tables that imports write. MySQL treats "insert unless present" as an update.
@@ -144,7 +152,7 @@ def create_account(
     require_admin(database, "make accounts")
     server = _server(database)
     host = server.usable_host(host)
-    server.require_usable(name)
+    require_usable_name(name, LONGEST_NAME[database.backend], server.roles)
     if database.role is None:  # an admin's account implies that the roles exist
         refresh(database)
     with server_lock("roles", database):
@@ -155,6 +163,27 @@ def create_account(
                 "--replace, or choose another name."
             )
         server.replace(known[0], role, password) if known else server.create(name, host, role, password)
+
+
+def require_usable_name(name: str, longest: int, roles: Collection[str] = ()) -> None:
+    """Raise SettingError if a person's account cannot have this name.
+
+    Parameters
+    ----------
+    name : the name.
+    longest : how many characters the server allows.
+    roles : names of roles, which are taken.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or len(name) > longest or name in roles:
+        raise SettingError(
+            f"'{name}' cannot be the name of an account: it must be letters, digits, '_', '.' and '-', "
+            f"at most {longest} of them, and not the name of a role."
+        )
+    if name.lower() in SYSTEM_NAMES or name.lower().startswith(SYSTEM_BEGINNINGS):
+        raise SettingError(
+            f"'{name}' is the name of a system account. Choose another one: each person needs an account of "
+            "their own, and what runs by itself one that says what it is for."
+        )
 
 
 def drop_account(database: Database, name: str) -> int:
@@ -258,14 +287,6 @@ class _Server:
 
     def query(self, statement: str, *args: Any) -> Any:
         return self.database.connection.query(statement, args=args)
-
-    def require_usable(self, name: str) -> None:
-        longest = LONGEST_NAME[self.database.backend]
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or len(name) > longest or name in self.roles:
-            raise SettingError(
-                f"'{name}' cannot be the name of an account: it must be letters, digits, '_', '.' and '-', "
-                f"at most {longest} of them, and not the name of a role."
-            )
 
 
 class _MySQL(_Server):

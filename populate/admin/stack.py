@@ -1,4 +1,7 @@
-"""Preparing a clone for ``docker compose up``: passwords, this machine's settings, folders.
+"""Preparing a folder for ``docker compose up``: its files, passwords, this machine's settings, folders.
+
+The folder is a clone of the repository, or an empty one, into which the installed package writes what the
+images are built from: a wheel brings these files along (``force-include`` in pyproject.toml).
 
 Compose mounts a secret file with the owner and mode that it has here. For the containers to read a file of
 mode 600, they run under the user id that owns it (``VBN_UID`` in ``.env``).
@@ -8,13 +11,21 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vbn.errors import NotFoundError, SettingError
 from vbn.whole_files import whole_file
+from vbn_datajoint import HOME, NAMES
 
 COMPOSE_FILE = "docker-compose.yml"
+BROUGHT_FILES = (
+    COMPOSE_FILE, "Dockerfile", ".dockerignore", "docker", "notebooks", "pyproject.toml", "README.md",
+    "LICENSE",
+)  # fmt: skip
+"""What the images need besides the packages."""
+IN_A_WHEEL = Path(__file__).with_name("compose")
 SECRETS = ("root_password", "admin_password", "worker_password", "reader_password", "jupyter_token")
 FOLDERS = {"VBN_DATA": "./data", "VBN_STORE": "./store", "VBN_BACKUP": "./backup"}
 UNPRIVILEGED_ID = 10001
@@ -24,8 +35,10 @@ HEADER = """\
 # This machine's settings for docker-compose.yml, made by `vbn admin init`. No passwords here.
 #   VBN_UID, VBN_GID        who the containers run as: the owner of secrets/ and of the store
 #   VBN_DATA, VBN_STORE, VBN_BACKUP     folders of the NWB files, of the arrays and of backups
-#   VBN_MYSQL_BIND, VBN_JUPYTER_BIND    0.0.0.0 to listen on all networks; default 127.0.0.1
-#   VBN_MYSQL_PORT, VBN_JUPYTER_PORT    default 3306 and 8888
+#   VBN_MYSQL_BIND, VBN_PAGE_BIND, VBN_JUPYTER_BIND     0.0.0.0 to listen on all networks; default 127.0.0.1
+#   VBN_MYSQL_PORT, VBN_PAGE_PORT, VBN_JUPYTER_PORT     default 3306, 5006 and 8888
+#   VBN_PAGE_ORIGINS        names of the page behind a proxy, such as page.lab.org
+#   VBN_MYSQL_MEMORY, VBN_WORKER_MEMORY, VBN_PAGE_MEMORY, VBN_JUPYTER_MEMORY    limits; default 4g, 6g, 4g, 8g
 """
 
 
@@ -42,34 +55,57 @@ def prepare(folder: Path, *, data: Path | None = None, store: Path | None = None
 
     Parameters
     ----------
-    folder : the clone, where ``docker-compose.yml`` is.
-    data : folder of the NWB files, which must exist; default ``data`` in the clone.
-    store : folder of the arrays; default ``store`` in the clone.
+    folder : a clone, or an empty folder, which gets the files that compose needs.
+    data : folder of the NWB files, which must exist; default ``data`` in the folder.
+    store : folder of the arrays; default ``store`` in the folder.
 
     Raises
     ------
     NotFoundError
-        If the folder is not a clone, or the data folder does not exist.
+        If the folder is neither a clone nor empty, or the data folder does not exist.
     SettingError
         If ``.env`` already names other folders or another user, or something cannot be written.
     """
-    if not (folder / COMPOSE_FILE).is_file():
+    is_new = not (folder / COMPOSE_FILE).is_file()
+    if is_new and folder.is_dir() and any(folder.iterdir()):
         raise NotFoundError(
-            f"There is no {COMPOSE_FILE} in {folder.absolute()}. "
-            "Run this in a clone of the repository, or name it: --folder CLONE"
+            f"There is no {COMPOSE_FILE} in {folder.absolute()}, which is not empty. Run this in an empty "
+            "folder or in a clone of the repository, or name one: --folder FOLDER"
         )
     if data is not None and not data.is_dir():
         raise NotFoundError(f"The folder {data} does not exist. Give the folder of the NWB files as --data.")
     try:
-        return _prepare(folder, data, store)
+        done = Prepared()
+        if is_new:
+            _bring_files(folder, done)
+        return _prepare(folder, data, store, done)
     except OSError as error:
         raise SettingError(
             f"{error.filename} cannot be created: {error.strerror}. Run this as the owner of the folder."
         ) from error
 
 
-def _prepare(folder: Path, data: Path | None, store: Path | None) -> Prepared:
-    done = Prepared()
+def _bring_files(folder: Path, done: Prepared) -> None:
+    """Write what compose needs; the file that makes the folder one of ours comes last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = IN_A_WHEEL if IN_A_WHEEL.is_dir() else HOME
+    places = [
+        *(HOME / name for name in (*NAMES, "vbn_datajoint")),
+        *(source / name for name in reversed(BROUGHT_FILES)),
+    ]
+    unwanted = shutil.ignore_patterns("__pycache__", IN_A_WHEEL.name)
+    for place in places:
+        target = folder / place.name
+        if place.is_dir():
+            shutil.copytree(place, target, ignore=unwanted, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(place, target)
+        done.made.append(target)
+    for name in ("docker/lock", "docker/pin", "docker/mysqld"):
+        (folder / name).chmod(0o755)
+
+
+def _prepare(folder: Path, data: Path | None, store: Path | None, done: Prepared) -> Prepared:
     given = {"VBN_DATA": data, "VBN_STORE": store}
     settings = _write_settings(folder, {name: place for name, place in given.items() if place}, done)
     owner = _owner_in(settings, folder / ".env")

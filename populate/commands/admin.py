@@ -16,14 +16,15 @@ def command() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     default=".",
     show_default=True,
-    help="Clone of the repository, with docker-compose.yml.",
+    help="Clone of the repository, or an empty folder.",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the NWB files.  [default: data]")
 @click.option("--store", type=click.Path(path_type=Path), help="Folder for the arrays.  [default: store]")
 def init(folder: Path, data: Path | None, store: Path | None) -> None:
     """Prepare a clone for docker compose: random passwords in secrets/, settings in .env.
 
-    Needs no database. Run again at any time: existing files are kept.
+    An empty folder gets the files that compose needs from the installed package. Needs no database. Run
+    again at any time: existing files are kept.
 
     \b
     Example:

@@ -1,5 +1,7 @@
 """``vbn serve``."""
 
+from pathlib import Path
+
 import click
 
 
@@ -10,11 +12,17 @@ import click
     "--origin",
     "origins",
     multiple=True,
+    envvar="VBN_ORIGINS",
+    show_envvar=True,
     metavar="NAME:PORT",
     help="Name of the page behind a proxy or tunnel, as in the browser's address; may be repeated.",
 )
+@click.option(
+    "--backup", "backups", multiple=True, envvar="VBN_BACKUP", show_envvar=True,
+    type=click.Path(path_type=Path), help="Folder of backups, for /metrics; may be repeated.",
+)  # fmt: skip
 @click.option("--open/--no-open", "opens", default=False, show_default=True, help="Open a browser.")
-def command(host: str, port: int, origins: tuple[str, ...], opens: bool) -> None:
+def command(host: str, port: int, origins: tuple[str, ...], backups: tuple[Path, ...], opens: bool) -> None:
     """Show the database in a browser: status, sessions, units, figures, import issues.
 
     Read-only: a reader's account suffices. Ctrl-C stops it.
@@ -44,4 +52,4 @@ def command(host: str, port: int, origins: tuple[str, ...], opens: bool) -> None
         if opens:
             click.launch(url)
 
-    serve(host, port, origins, announce)
+    serve(host, port, origins, announce, backups)

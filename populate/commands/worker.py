@@ -76,7 +76,10 @@ class _Seconds(click.ParamType):  # type: ignore[type-arg]
     "--poll", type=click.FloatRange(0.1), default=10.0, show_default=True, metavar="SECONDS",
     help="Pause between two checks for new work.",
 )  # fmt: skip
-@click.option("--log", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--log-format", "--log", "log", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    envvar="VBN_LOG_FORMAT", show_envvar=True, help="Lines for people, or one JSON object per line.",
+)  # fmt: skip
 @module_option
 def command(
     tables: tuple[str, ...],
@@ -102,29 +105,19 @@ def command(
 
     \b
     Examples:
-      vbn worker --processes 4 --log json
+      vbn worker --processes 4 --log-format json
       vbn worker --sessions 1065437523,1064644573 --until-idle
     """
+    import contextlib
+
     from populate.work.interruption import Terminated, terminated_by_signal
     from populate.work.processes import run_workers
     from populate.work.worker import Plan, work
-    from populate.work.worklog import Event, TextLog, json_log, reporter
+    from populate.work.worklog import Event, TextLog, everything_to, json_log, reporter
     from vbn.errors import SettingError
 
-    words = [word.strip() for text in sessions for word in text.split(",") if word.strip()]
-    if wrong := [word for word in words if not word.isdigit()]:
-        raise SettingError(f"A session id is a number, not '{wrong[0]}'. See: vbn sessions")
-    plan = Plan(
-        tables=tuple(name.strip() for text in tables for name in text.split(",") if name.strip()),
-        sessions=tuple(map(int, words)),
-        until_idle=until_idle,
-        poll_s=poll,
-        tries=tries,
-        max_memory_bytes=dict(memory).get(""),
-        memory_of_tables=tuple(each for each in memory if each[0]),
-        max_job_s=max_job_time,
-    )
-    show = json_log if log == "json" else TextLog()
+    is_json = log == "json"
+    show = json_log if is_json else TextLog()
     failed = 0
 
     def send(event: Event) -> None:
@@ -133,18 +126,32 @@ def command(
         show(event)
 
     report = reporter(send)
-    report("started")
-    try:
-        with terminated_by_signal():
-            if processes == 1:
-                work(plan, report)
-            else:
-                run_workers(plan, processes, send)
-    except Terminated:
-        report("stopped", reason="SIGTERM")
-        return
-    except KeyboardInterrupt:
-        report("stopped", reason="interrupted")
-        raise
+    with everything_to(report) if is_json else contextlib.nullcontext():
+        words = [word.strip() for text in sessions for word in text.split(",") if word.strip()]
+        if wrong := [word for word in words if not word.isdigit()]:
+            raise SettingError(f"A session id is a number, not '{wrong[0]}'. See: vbn sessions")
+        plan = Plan(
+            tables=tuple(name.strip() for text in tables for name in text.split(",") if name.strip()),
+            sessions=tuple(map(int, words)),
+            until_idle=until_idle,
+            poll_s=poll,
+            tries=tries,
+            max_memory_bytes=dict(memory).get(""),
+            memory_of_tables=tuple(each for each in memory if each[0]),
+            max_job_s=max_job_time,
+        )
+        report("started")
+        try:
+            with terminated_by_signal():
+                if processes == 1:
+                    work(plan, report)
+                else:
+                    run_workers(plan, processes, send)
+        except Terminated:
+            report("stopped", reason="SIGTERM")
+            return
+        except KeyboardInterrupt:
+            report("stopped", reason="interrupted")
+            raise
     if failed:
         raise SystemExit(1)

@@ -9,6 +9,7 @@ import socket
 import warnings
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import panel as pn
@@ -18,8 +19,10 @@ from tornado.ioloop import IOLoop
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketClosedError
 
+from populate.output import metrics
 from populate.page import figures, views
 from populate.page.database_thread import DatabaseThread
+from populate.page.protection import protect
 from vbn.errors import SettingError, VbnError
 
 LOCAL_NAMES = ("localhost", "127.0.0.1")
@@ -48,6 +51,24 @@ class PictureFile(RequestHandler):
         await self.finish(content)
 
 
+class Metrics(RequestHandler):
+    """The metrics of `vbn metrics`: ``/metrics``."""
+
+    def initialize(self, thread: DatabaseThread, backups: Sequence[Path]) -> None:
+        """Keep the thread that runs queries, and the folders of backups."""
+        self.thread, self.backups = thread, backups
+
+    async def get(self) -> None:
+        """Send the metrics, or a message why there are none."""
+        try:
+            text = await self.thread.run(metrics.metrics_text, self.backups)
+        except VbnError as error:
+            self.set_status(503)
+            text = f"{error}\n"
+        self.set_header("Content-Type", metrics.CONTENT_TYPE)
+        await self.finish(text)
+
+
 def is_local(host: str) -> bool:
     """Return whether a host name or address is reachable only from this machine."""
     try:
@@ -68,10 +89,20 @@ def origins_of(host: str, port: int, others: Sequence[str]) -> list[str]:
     names = dict.fromkeys((host, *LOCAL_NAMES))
     if not is_local(host):
         names |= dict.fromkeys((socket.gethostname(), socket.getfqdn()))
-    return [*(f"{name}:{port}" for name in names if ":" not in name), *others]
+    # Browsers do not name the port of https.
+    return [
+        *(f"{name}:{port}" for name in names if ":" not in name),
+        *(name.removesuffix(":443") for name in others),
+    ]
 
 
-def serve(host: str, port: int, origins: Sequence[str], announce: Callable[[str, str], None]) -> None:
+def serve(
+    host: str,
+    port: int,
+    origins: Sequence[str],
+    announce: Callable[[str, str], None],
+    backups: Sequence[Path] = (),
+) -> None:
     """Serve the page until Ctrl-C, which raises KeyboardInterrupt, or SIGTERM.
 
     Parameters
@@ -79,6 +110,7 @@ def serve(host: str, port: int, origins: Sequence[str], announce: Callable[[str,
     host, port : address to listen on.
     origins : further names, as ``name:port``, by which browsers reach it through a proxy or tunnel.
     announce : called with the URL and the database when the page is ready.
+    backups : folders of backups, for the metrics.
 
     Raises
     ------
@@ -90,7 +122,7 @@ def serve(host: str, port: int, origins: Sequence[str], announce: Callable[[str,
     thread = DatabaseThread()
     try:
         database = str(thread.connect())
-        server = _listening(thread, host, port, origins)
+        server = _listening(thread, host, port, origins, backups)
         received = _stopped_by_signals(server.io_loop)
         server.io_loop.asyncio_loop.set_exception_handler(_unless_gone)
         server.start()
@@ -103,21 +135,29 @@ def serve(host: str, port: int, origins: Sequence[str], announce: Callable[[str,
         raise KeyboardInterrupt
 
 
-def _listening(thread: DatabaseThread, host: str, port: int, origins: Sequence[str]) -> Any:
-    files = (r"/figure/([a-z-]+)\.([a-z]+)", PictureFile, {"thread": thread})
-    settings.resources = "server"  # whatever BOKEH_RESOURCES is: the page asks nothing of the internet
+def _listening(
+    thread: DatabaseThread, host: str, port: int, origins: Sequence[str], backups: Sequence[Path]
+) -> Any:
+    patterns = [
+        (r"/figure/([a-z-]+)\.([a-z]+)", PictureFile, {"thread": thread}),
+        (r"/metrics", Metrics, {"thread": thread, "backups": backups}),
+    ]
+    # Whatever BOKEH_RESOURCES and BOKEH_ALLOW_WS_ORIGIN are: the page asks nothing of the internet, and
+    # answers to the names given here.
+    settings.resources = "server"
+    settings.allowed_ws_origin = []
     pn.extension("tabulator", console_output="disable")
     # Table filters in a browser send back a model that the server has already; nothing is lost.
     warnings.filterwarnings("ignore", "reference already known", BokehUserWarning)
     for name in ("bokeh", "tornado.access"):  # browsers that leave, and unknown addresses
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        return pn.io.server.get_server(
+        server = pn.io.server.get_server(
             views.applications(thread),
             port=port,
             address=host,
             websocket_origin=origins_of(host, port, origins),
-            extra_patterns=[files],
+            extra_patterns=patterns,
         )
     except OSError as error:
         raise SettingError(
@@ -125,6 +165,11 @@ def _listening(thread: DatabaseThread, host: str, port: int, origins: Sequence[s
         ) from error
     except ValueError as error:
         raise SettingError(f"An origin must be NAME:PORT: {error}.") from error
+    names = server._tornado.websocket_origins
+    if ":" in host:
+        names.add(f"[{host}]:{port}")  # which Bokeh takes for no name
+    protect(server._tornado, names)
+    return server
 
 
 def _unless_gone(loop: AbstractEventLoop, context: dict[str, Any]) -> None:

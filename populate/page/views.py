@@ -116,6 +116,7 @@ def _application(thread: DatabaseThread, name: str, view: View) -> Callable[[], 
             "page_title": name,
             "pages": [(path, title) for path, (title, _) in PAGES.items()],
             "style": STYLE,
+            "nonce": getattr(pn.state.curdoc.session_context.request, "nonce", ""),
         }.items():
             page.add_variable(variable, value)
         query = {key: values[-1].decode(errors="replace") for key, values in pn.state.session_args.items()}
@@ -307,7 +308,9 @@ def _side_by_side(*parts: tuple[Any, int]) -> Any:
         pn.Column(part, margin=0, styles={"flex": f"{width} 1 {width}px", "min-width": "0"})
         for part, width in parts
     ]
-    return pn.FlexBox(*blocks, gap="20px", margin=0, sizing_mode="stretch_width")
+    # Not a FlexBox, which compiles JavaScript in the browser: the page's policy forbids that.
+    wrapping = {"flex-wrap": "wrap", "gap": "20px"}
+    return pn.Row(*blocks, styles=wrapping, margin=0, sizing_mode="stretch_width")
 
 
 async def units(browser: BrowserView, query: Query) -> list[Any]:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -15,7 +16,7 @@ from typing import Any
 import schemas
 from populate.work.interruption import Terminated, terminated_by_signal
 from populate.work.worker import Plan, work
-from populate.work.worklog import Event, Report, reporter
+from populate.work.worklog import Event, Report, logging_to, reporter
 from vbn.errors import ServerError, VbnError
 
 LONGEST_WAIT_S = 0.5
@@ -202,5 +203,11 @@ def _work(plan: Plan, fates: dict[int, str], messages: Any, parent: int) -> None
     def on_interruption(interruption: KeyboardInterrupt) -> None:
         report("stopped", reason="SIGTERM" if isinstance(interruption, Terminated) else "interrupted")
 
-    with reporting_end(messages, on_interruption):
-        work(plan, report, should_stop=lambda: os.getppid() != parent, fates=fates)
+    with logging_to(report), reporting_end(messages, on_interruption):
+        try:
+            work(plan, report, should_stop=lambda: os.getppid() != parent, fates=fates)
+        except (VbnError, KeyboardInterrupt):
+            raise
+        except Exception as error:  # which would print itself
+            report("crashed", error=traceback.format_exc())
+            raise SystemExit(1) from error

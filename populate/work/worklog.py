@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import platform
 import sys
-from collections.abc import Callable
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from tqdm import tqdm
+
+from vbn.errors import VbnError
 
 Event = dict[str, Any]
 Report = Callable[..., None]
@@ -18,6 +24,17 @@ Report = Callable[..., None]
 # Events that are not printed; on a terminal a progress bar stands for jobs that succeed.
 QUIET_ON_A_TERMINAL = frozenset({"work_found", "job_started", "job_done", "idle"})
 QUIET_IN_TEXT = frozenset({"job_started", "idle"})
+LEVELS = {
+    "job_failed": "error",
+    "worker_died": "error",
+    "crashed": "error",
+    "refused": "error",
+    "host_lacks": "warning",
+    "job_retry": "warning",
+    "server_away": "warning",
+    "store_away": "warning",
+}
+"""Levels of the events that are more than information."""
 
 
 def reporter(send: Callable[[Event], None]) -> Report:
@@ -26,14 +43,61 @@ def reporter(send: Callable[[Event], None]) -> Report:
     def report(event: str, **fields: Any) -> None:
         present = {name: value for name, value in fields.items() if value is not None}
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        send({"event": event, "time": time, "host": platform.node(), "pid": os.getpid(), **present})
+        level = LEVELS.get(event, "info")
+        where = {"host": platform.node(), "pid": os.getpid()}
+        send({"event": event, "time": time, "level": level, **where, **present})
 
     return report
 
 
+class LogEvents(logging.Handler):
+    """Reports what libraries log and warn of, as events named ``log``."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Report a record."""
+        self._report("log", level=record.levelname.lower(), error=self.format(record))
+
+
+@contextlib.contextmanager
+def logging_to(report: Report) -> Iterator[None]:
+    """Report what is logged and warned of in the block, and no longer write it to stderr."""
+    root = logging.getLogger()
+    before, root.handlers = root.handlers, [LogEvents(report)]
+    show = warnings.showwarning
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        warnings.showwarning = show
+        root.handlers = before
+
+
+@contextlib.contextmanager
+def everything_to(report: Report) -> Iterator[None]:
+    """Report all that is logged in the block and the error that ends it; then exit as the command would."""
+    try:
+        with logging_to(report):
+            yield
+    except KeyboardInterrupt as interruption:
+        raise SystemExit(130) from interruption
+    except VbnError as error:
+        report("refused", error=str(error))
+        raise SystemExit(1) from error
+    except Exception as error:
+        report("crashed", error=traceback.format_exc())
+        raise SystemExit(1) from error
+
+
 def json_log(event: Event) -> None:
     """Print an event as one line of JSON, in one write."""
-    sys.stdout.write(json.dumps(event, default=str) + "\n")
+    session = event.get("key", {}).get("session_id")
+    line = {**event, "message": as_text(event), "table": event.get("table"), "session": session}
+    sys.stdout.write(json.dumps(line, default=str) + "\n")
     sys.stdout.flush()
 
 

@@ -20,5 +20,6 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "lines.linewidth": 1.5,
+    "text.parse_math": False,  # a name with two $ is no formula
 }
 """Matplotlib settings of all figures."""

@@ -421,6 +421,14 @@ def test_the_server_writes_no_password_into_its_log(lab: Lab) -> None:
     assert again.stdout.strip() not in log
 
 
+@pytest.mark.parametrize(
+    "name", ["root", "Postgres", "mysql.sys", "pg_monitor", "replication", "a'b", "a b", ""]
+)
+def test_names_of_system_accounts_and_bad_characters_are_refused(lab: Lab, name: str) -> None:
+    said = lab.refusal("owner", "admin", "create-user", name, "--role", "reader", "--replace")
+    assert f"'{name}' is the name of a system account" in said or "it must be letters, digits" in said
+
+
 def test_the_embedded_server_has_no_accounts(lab: Lab) -> None:
     alone = dict.fromkeys(("DJ_BACKEND", "DJ_HOST", "DJ_PORT", "DJ_USER", "DJ_PASS"), "")
     if lab.database.server.backend == "mysql":

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPResponse
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,103 +18,14 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.fixtures.page import Served, start, stop
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
 # Not imported to find out: that takes seconds, in each process that collects the tests.
 pytestmark = [
     pytest.mark.skipif(find_spec("panel") is None, reason="vbn serve needs Panel"),
     pytest.mark.files,
 ]
-
-# What people who publish figures may have set: scripts from the internet, which the page must not ask for.
-ELSEWHERE = {"BOKEH_RESOURCES": "cdn"}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-WAIT_MS = 30_000
-
-
-@dataclass
-class Served:
-    """A running ``vbn serve``."""
-
-    database: Any
-    url: str
-    process: subprocess.Popen[str]
-
-    def json(self, *arguments: object) -> Any:
-        return self.database.json(*arguments)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def start(database: Any, env: dict[str, str] | None = None) -> Served:
-    process = database.start("serve", "--port", free_port(), env=env)
-    line = process.stdout.readline()
-    if not line.startswith("http://127.0.0.1:"):
-        process.kill()
-        pytest.fail(f"{line}{process.communicate()}")
-    return Served(database, line.split()[0], process)
-
-
-def stop(served: Served, number: int = signal.SIGTERM) -> tuple[int, str]:
-    """End it; return its exit code and what it wrote to stderr."""
-    served.process.send_signal(number)
-    try:
-        _, errors = served.process.communicate(timeout=300)
-    except subprocess.TimeoutExpired:
-        served.process.kill()
-        raise
-    return served.process.returncode, errors
-
-
-@pytest.fixture(scope="module")
-def served(populated_synthetic: Any, reader_account: dict[str, str]) -> Iterator[Served]:
-    served = start(populated_synthetic, {**reader_account, **ELSEWHERE})
-    yield served
-    if served.process.poll() is None:
-        stop(served)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"there is no browser: {', '.join(BROWSERS)}")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[[str], Any]]:
-    """Open a page of a browser; at the end nothing was wrong in it and nothing was asked of the internet."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    context.set_default_timeout(WAIT_MS)
-    problems: list[str] = []
-    hosts = set()
-
-    def visit(url: str) -> Any:
-        page = context.new_page()
-        page.on("console", lambda each: problems.append(said(each)) if each.type == "error" else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
-        page.on("websocket", lambda each: hosts.add(urlsplit(each.url).hostname))
-        page.goto(url)
-        page.locator("h1, .message").first.wait_for()
-        return page
-
-    yield visit
-    context.close()
-    assert problems == []
-    assert hosts <= {"127.0.0.1", "localhost", None}, hosts  # None: pictures within the page
-
-
-def said(message: Any) -> str:
-    """Return what a browser's console shows, with the address that it is about."""
-    return f"{message.text} ({message.location.get('url')})"
 
 
 def picture_in(page: Any, title: str) -> Any:
@@ -367,13 +277,90 @@ def test_without_panel_it_says_what_to_install() -> None:
     assert done.stderr == "vbn: The page needs Panel. Run: pip install 'vbn-datajoint[serve]'\n"
 
 
+def ask(served: Served, address: str, host: str, **headers: str) -> HTTPResponse:
+    """Return the answer to a request that gives the server this name."""
+    connection = HTTPConnection("127.0.0.1", urlsplit(served.url).port)
+    connection.request("GET", f"/{address}", headers={"Host": host, **headers})
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer
+
+
+def addresses() -> list[str]:
+    """Return addresses of every kind that the page answers to, and of kinds that it does not."""
+    from populate.page.figures import FIGURES_OF_PAGE
+    from populate.page.views import PAGES
+
+    below = ("", "/ws", "/metadata", "/autoload.js?bokeh-autoload-element=x")
+    others = ("metrics", "favicon.ico", "static/js/bokeh.min.js", "components/antigravity/a/b/c", "nothing")
+    pages = (f"{path}{suffix}".lstrip("/") for path in PAGES for suffix in below)
+    return [*pages, *(f"figure/{name}.png" for name in FIGURES_OF_PAGE), *others]
+
+
+def test_every_answer_forbids_foreign_scripts_frames_and_readers(served: Served) -> None:
+    name = urlsplit(served.url).netloc
+    for address in addresses():
+        answer = ask(served, address, name, Origin="http://elsewhere.org")
+        policy = dict(rule.split(" ", 1) for rule in answer.headers["Content-Security-Policy"].split("; "))
+        assert re.fullmatch(r"'self' 'nonce-[\w-]{20,}'", policy["script-src"])
+        assert (policy["default-src"], policy["frame-ancestors"]) == ("'none'", "'none'")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
+        assert answer.headers["Access-Control-Allow-Origin"] is None, address
+    assert ask(served, "components/antigravity/a/b/c", name).status == 404
+
+
+def test_the_page_answers_to_its_own_names_only(served: Served) -> None:
+    """A foreign site that gives its name this address (DNS rebinding) reads nothing."""
+    port = urlsplit(served.url).port
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+               "Sec-WebSocket-Key": "A" * 22 + "==", "Sec-WebSocket-Protocol": "bokeh"}  # fmt: skip
+    for address in addresses():
+        headers = upgrade if address.endswith("ws") else {}
+        for host in (
+            f"elsewhere.org:{port}",
+            "elsewhere.org",
+            "localhost",
+            f"localhost.elsewhere.org:{port}",
+            "",
+        ):
+            assert ask(served, address, host, **headers).status == 403, (address, host)
+    assert ask(served, "sessions", f"LOCALHOST:{port}").status == 200
+
+
+def test_a_monitor_reads_the_metrics_from_the_page(served: Served) -> None:
+    with urlopen(f"{served.url}metrics") as answer:
+        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert 'vbn_sessions{kind="recording"} 2\n' in answer.read().decode()
+
+
+def test_markup_that_got_into_a_page_does_not_run(served: Served, browser: Any) -> None:
+    """What the policy is for: a mistake of ours that lets markup through."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(served.url)
+    refused: list[str] = []
+    page.on("console", lambda each: refused.append(each.text))
+    for markup in ("<img src onerror=window.ran=1>", "<a href='javascript:window.ran=1'>x</a>"):
+        page.evaluate("markup => document.body.insertAdjacentHTML('beforeend', markup)", markup)
+    page.get_by_role("link", name="x", exact=True).click()
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), {text: 'window.ran=1'}))"
+    )
+    sync_api.expect(page.locator("h1")).to_be_visible()
+    assert page.evaluate("window.ran") is None
+    assert sum("Content Security Policy" in text for text in refused) == 3
+    context.close()
+
+
 def test_only_loopback_is_local() -> None:
     from populate.page.server import address_of, is_local, origins_of
 
     assert [name for name in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "lab") if is_local(name)] == [
         "127.0.0.1", "::1", "localhost",
     ]  # fmt: skip
-    assert origins_of("127.0.0.1", 80, ["lab:443"]) == ["127.0.0.1:80", "localhost:80", "lab:443"]
+    assert origins_of("127.0.0.1", 80, ["lab:443"]) == ["127.0.0.1:80", "localhost:80", "lab"]
     assert {"10.0.0.5:80", "localhost:80", f"{socket.gethostname()}:80"} <= set(
         origins_of("10.0.0.5", 80, [])
     )

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 
 from vbn.plots import save_figure
+from vbn.plots.style import STYLE
 
 
 @pytest.fixture
@@ -29,6 +31,13 @@ def test_png_has_200_dots_per_inch(figure, tmp_path):
 
 def test_text_stays_text_in_svg(figure, tmp_path):
     assert "Äpfel (µm)" in save_figure(figure, tmp_path / "figure.svg").read_text(encoding="utf-8")
+
+
+def test_names_with_dollars_are_no_formulas(tmp_path):
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(2, 1))
+        figure.subplots().set_title(r"$\x$")
+    assert r"$\x$" in save_figure(figure, tmp_path / "figure.svg").read_text(encoding="utf-8")
 
 
 def test_an_existing_file_is_replaced(figure, tmp_path):

@@ -1,0 +1,144 @@
+"""What stands in the database is shown as text: no value runs, or becomes a part of a page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+
+import pytest
+
+from tests.fixtures.page import WAIT_MS, Served, start, stop
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+pytestmark = [
+    pytest.mark.skipif(find_spec("panel") is None, reason="vbn serve needs Panel"),
+    pytest.mark.files,
+]
+
+HOSTILE = (  # the longest that leaves room for the value is put in front of it
+    "\"'><x-s></x-s></title></script><script>window.ran=1</script><img src onerror=window.ran=1>$\\x$",
+    "<x-s><img src onerror=ran=1>",
+    "<img src onerror=ran=1>",
+    "<x-s>",
+)
+FIRST_CELLS = ".tabulator-row:first-child .tabulator-cell:visible"
+ROOM = 9  # characters
+# What stands on the page and is no name that the code knows.
+SHOWN = re.compile(
+    "mouse_id|genotype|(session|cre|reporter)_(type|line)|stage|image_set|experience_level|structure_(acronym|name)"
+    "|probe_name|issue_(table|code|detail)|error_message|host|cell_class"
+)
+KEYS = {"postgresql": ("SET session_replication_role = {}", "replica", "origin"),
+        "mysql": ("SET FOREIGN_KEY_CHECKS = {}", "0", "1")}  # fmt: skip
+
+
+def fill_with_hostile_texts(database: Any, source: Any) -> None:
+    """Copy the rows of another database, and put markup in front of all texts that are shown."""
+    query = database.server.query
+    setting, off, on = KEYS[database.server.backend]
+    query(setting.format(off))
+    is_mysql = database.server.backend == "mysql"
+    type_name = "NULL" if is_mysql else "CASE data_type WHEN 'USER-DEFINED' THEN udt_name END"
+    for table in source.tables():
+        schema, name = table.replace(source.prefix, database.prefix).replace('"', "").split(".")
+        if name[0] == "#" or name == "migration":
+            continue
+        listed = query(
+            f"SELECT column_name, {type_name} FROM information_schema.columns "
+            f"WHERE table_schema = '{schema}' AND table_name = '{name}' ORDER BY ordinal_position"
+        )
+        values = (f'"{column}"' + (f'::text::"{schema}"."{kind}"' if kind else "") for column, kind in listed)
+        query(f'INSERT INTO "{schema}"."{name}" SELECT {", ".join(values)} FROM {table}')
+    columns = query(
+        "SELECT table_schema, table_name, column_name, character_maximum_length "
+        "FROM information_schema.columns "
+        f"WHERE table_schema LIKE '{database.prefix}%' AND data_type IN ('character varying', 'varchar')"
+    )
+    shown = [column for column in columns if SHOWN.fullmatch(column[2])]
+    longest: dict[str, int] = {}
+    for _schema, _table, name, length in shown:
+        longest[name] = min(length, longest.get(name, length))
+    for schema, table, name, _length in shown:
+        text = next(text for text in HOSTILE if len(text) + min(ROOM, longest[name] - 5) <= longest[name])
+        query(
+            f'UPDATE "{schema}"."{table}" SET "{name}" = left(concat(%s, "{name}"), {longest[name]}) '
+            f"WHERE \"{name}\" <> ''",
+            text,
+        )
+    query(setting.format(on))
+
+
+@pytest.fixture(scope="module")
+def served_hostile(
+    populated_synthetic: Any, reader_account: dict[str, str], make_database: Callable[..., Any]
+) -> Iterator[Served]:
+    """The page on a copy of a populated database whose texts are hostile."""
+
+    database = make_database()
+    database.store = populated_synthetic.store
+    fill_with_hostile_texts(database, populated_synthetic)
+    served = start(database)
+    yield served
+    stop(served)
+
+
+ALL = """() => {
+    const within = root => [...root.querySelectorAll('*')].flatMap(
+        each => [each, ...(each.shadowRoot ? within(each.shadowRoot) : [])]);
+    return within(document);
+}"""
+INJECTED = f"""() => [
+    ...({ALL})().filter(each => each.matches('x-s, [onerror]')).map(each => each.outerHTML),
+    ...(window.ran ? ['a script ran'] : []),
+]"""
+ADDRESSES = f"""() => ({ALL})().flatMap(each =>
+    each.localName === 'a' && !each.hasAttribute('download') ? [each.href]
+    : each.form && each.name ? [`${{location.pathname}}?${{each.name}}=${{encodeURIComponent(each.value)}}`]
+    : [])"""
+
+
+def kind_of(url: str) -> tuple[str, frozenset[str]]:
+    """Return the page of an address, and what it selects within a session."""
+    parts = urlsplit(url)
+    return parts.path, frozenset(dict(parse_qsl(parts.query))) - {"session"}
+
+
+def examine(page: Any) -> tuple[list[str], list[str]]:
+    """Return what was injected into a page, after the mouse was on its cells, and what it links to."""
+    sync_api.expect(page.locator(".waiting")).to_have_count(0, timeout=WAIT_MS)
+    page.clock.install()  # which makes Tabulator's delay of tooltips short
+    injected = page.evaluate(INJECTED)
+    for cell in page.locator(FIRST_CELLS).all():
+        cell.hover()
+        page.clock.run_for(1000)
+        injected += page.evaluate(INJECTED)  # the next one closes the tooltip
+    return injected, page.evaluate(ADDRESSES)
+
+
+def test_no_value_runs_or_becomes_a_part_of_a_page(
+    served_hostile: Served, visit: Callable[[str], Any]
+) -> None:
+    """Each kind of address that is linked or can be chosen is visited, then every page with bad names."""
+    from populate.page.figures import FIGURES_OF_PAGE
+    from populate.page.views import PAGES
+
+    waiting, found = [served_hostile.url], {}
+    while waiting:
+        url = waiting.pop(0)
+        if url.startswith(served_hostile.url) and kind_of(url) not in found:
+            page = visit(url)
+            found[kind_of(url)], linked = examine(page)
+            page.close()
+            waiting += [urljoin(url, link) for link in linked]
+    assert {path.strip("/") for path, _names in found} == set(PAGES)
+    names = {name for figure in FIGURES_OF_PAGE.values() for name in figure.parameters}
+    names = names.union(*(known for _path, known in found))
+    for path in PAGES:
+        for bad in (names, names - {"session", "unit"}):
+            page = visit(f"{served_hostile.url}{path}?{urlencode(dict.fromkeys(bad, HOSTILE[0]))}")
+            found[path, frozenset(bad)], _linked = examine(page)
+            page.close()
+    assert {kind: injected for kind, injected in found.items() if injected} == {}
