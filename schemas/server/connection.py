@@ -65,9 +65,14 @@ def active() -> Database:
 
 
 def bound_to(prefix: str) -> Database | None:
-    """Return the database that the table classes are bound to, if it has this prefix and is connected."""
+    """Return the database that the table classes are bound to, if it is connected.
+
+    None if it has another prefix, or another store than is configured now.
+    """
     known = _active
-    return known if known and known.prefix == prefix and _answers(known.connection) else None
+    if known is None or known.prefix != prefix or known.store.spec != settings.resolve_store().spec:
+        return None
+    return known if _answers(known.connection) else None
 
 
 def _answers(connection: Any) -> bool:

@@ -56,6 +56,7 @@ TABLES = [
     "Lfp",
     "CurrentSourceDensity",
     "LfpPiece",
+    "ChannelLayer",
     "ChangeDetection",
     "Licks",
     "Running",
@@ -87,7 +88,8 @@ TABLES = [
     "CellClass",
     "AreaSummary",
 ]
-WITHOUT_ENTRIES = ("SpikeAmplitudes", "Lfp", "CurrentSourceDensity", "LfpPiece")  # no LFP files, nobody asked
+# There are no LFP files and no atlas, and nobody asked for amplitudes.
+WITHOUT_ENTRIES = ("SpikeAmplitudes", "Lfp", "CurrentSourceDensity", "LfpPiece", "ChannelLayer")
 # Parameter sets that come with the tables; populations are averaged with two of the five filters.
 N_SETS = {
     "UnitSelection": 6,
