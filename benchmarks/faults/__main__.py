@@ -274,13 +274,12 @@ class Harness:
     def _fill_disk(self, _workers: Workers) -> bool:
         ballast = self.store / "ballast"
         try:
-            with ballast.open("wb") as file, contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(2**20))
-                    file.flush()
+            with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+                while file.write(bytes(2**20)):
+                    pass
             time.sleep(self.chooser.uniform(*OUTAGE_S))
         finally:
-            ballast.unlink()
+            ballast.unlink(missing_ok=True)
         return True
 
     def _close_store(self, _workers: Workers) -> bool:

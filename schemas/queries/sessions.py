@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from schemas import behavior, ecephys, performance, session, stimulus
+from schemas.bases.provenance import MadeWith
 from schemas.bases.registry import tables
 from schemas.queries.checks import Condition, require_choice, restrict, restrict_all
 from schemas.queries.methods import warn_of_earlier_methods
@@ -157,6 +158,8 @@ def _complete(tier: type) -> list[Any]:
     for cls in tables(tier):
         if getattr(cls, "is_optional", False) or ecephys.Lfp().full_table_name in cls().ancestors():
             continue
+        if issubclass(cls, MadeWith) and not all(cls.wanted_sets(table) for table in cls.parameters()):
+            continue  # nobody has said with what, as of layers without an atlas
         needs_recording = bool(recordings & set(cls().ancestors()))
         found.append([cls.proj(), {"file_kind": "behavior_only"}] if needs_recording else cls.proj())
     return found

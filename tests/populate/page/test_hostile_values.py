@@ -44,7 +44,7 @@ def fill_with_hostile_texts(database: Any, source: Any) -> None:
     type_name = "NULL" if is_mysql else "CASE data_type WHEN 'USER-DEFINED' THEN udt_name END"
     for table in source.tables():
         schema, name = table.replace(source.prefix, database.prefix).replace('"', "").split(".")
-        if name[0] == "#" or name == "migration":
+        if name[0] == "#" or name in ("migration", "array_store"):
             continue
         listed = query(
             f"SELECT column_name, {type_name} FROM information_schema.columns "

@@ -266,10 +266,6 @@ def test_a_port_in_use_and_an_open_address_are_said(served: Served) -> None:
     assert problem.startswith(f"vbn: Cannot listen on 0.0.0.0:{port}: ")
 
 
-def test_sigterm_ends_it_without_a_word(served: Served) -> None:
-    assert stop(served) == (0, "")
-
-
 def test_without_panel_it_says_what_to_install() -> None:
     hidden = "import sys; sys.modules['panel'] = None; from populate.cli import main; main(['serve'])"
     done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, check=False)
@@ -366,3 +362,7 @@ def test_only_loopback_is_local() -> None:
     )
     assert address_of("::1", 80) == "http://[::1]:80/"
     assert address_of("0.0.0.0", 80) == f"http://{socket.gethostname()}:80/"
+
+
+def test_sigterm_ends_it_without_a_word(served: Served) -> None:
+    assert stop(served) == (0, "")

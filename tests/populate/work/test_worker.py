@@ -216,7 +216,8 @@ def test_workers_find_share_and_finish_what_is_registered_while_they_run(
     assert first.events[-1]["reason"] == "SIGTERM"
     assert first.other == []
     event = first.of("job_done")[0]
-    assert event.keys() == {"event", "time", "host", "pid", "table", "key", "duration_s"}
+    of_all = {"event", "time", "level", "host", "pid", "message", "table", "session"}
+    assert event.keys() == of_all | {"key", "duration_s"}
     assert event["time"].endswith("Z")
     assert event["pid"] == first.process.pid
     third = empty_database.vbn(*WORK, "--until-idle", "--processes", "2")
