@@ -185,7 +185,8 @@ def draw_channels(axes: Axes, probe: ProbeDepths) -> None:
     draw_bands(axes, probe.bands)
     invalid = probe.channel_depth_um[~probe.is_valid]
     x = np.full(len(invalid), STRIP_WIDTH / 2)
-    axes.plot(x, invalid, "x", color=BLACK, markersize=4, markeredgewidth=1.0, clip_on=False)
+    if invalid.size:
+        axes.plot(x, invalid, "x", color=BLACK, markersize=4, markeredgewidth=1.0, clip_on=False)
     axes.set_title(probe.name, loc="left", fontweight="bold")
 
 
@@ -216,6 +217,8 @@ def draw_rates(axes: Axes, probe: ProbeDepths) -> None:
         return
     for passes, face in ((False, "white"), (True, BLUE)):
         chosen = probe.passes == passes
+        if not chosen.any():
+            continue  # an empty line that is not clipped is laid out at the figure's corner
         edge = BLUE if passes else "#808080"
         style: dict[str, Any] = {
             "markersize": 3,

@@ -165,6 +165,9 @@ CASES = {
     ),
     "one probe": lambda: of_probes(make_probe()),
     "one probe with CSD": lambda: of_probes(make_probe(csd=CSD)),
+    "a probe without a unit that fails": lambda: of_probes(
+        make_probe(passes=np.ones(50, bool), is_valid=np.ones(384, bool))
+    ),
     "a probe without units": lambda: of_probes(make_probe(n_units=0)),
     "a probe through many structures": lambda: of_probes(make_probe(n_structures=40)),
     "six probes, one with CSD": lambda: of_probes(
