@@ -75,15 +75,22 @@ def register(
     VbnError
         If a path does not exist or a folder holds no NWB file, or the array store is not the database's.
     """
-    require_own_store(active())
     named = list(places)
     found: list[Place] = [place for place in named if is_url(place)]
     paths = [Path(place) for place in named if not is_url(place)]
     found += vbn.nwb.find_nwb_files(paths) if paths else []
     lfp_files = []
+    is_own_store = False
     for place in found:
         try:
             identity = vbn.nwb.identify(place)
+        except VbnError as error:
+            yield FileOutcome(place, "failed", str(error))
+            continue
+        if not is_own_store:
+            require_own_store(active())
+            is_own_store = True
+        try:
             if identity.kind is FileKind.LFP:
                 lfp_files.append((place, identity))  # after the recordings that they belong to
             else:

@@ -16,13 +16,11 @@ pytestmark = pytest.mark.usefixtures("synthetic_database")
 def test_a_contrast_is_that_of_plain_means() -> None:
     """The two sessions of one mouse: an estimate, its units drawn, and no p."""
     units = queries.units(where="unit_firing_rate > 1")
-    frame = queries.responses_table(units, ["OmissionResponse"])
-    found = queries.contrast(
-        units, "omission_second_gray_rate_active", within=["structure_group"], min_units=1
-    )
+    frame = queries.responses_table(units, ["ChangeResponse"])
+    found = queries.contrast(units, "change_baseline_rate_active", within=["structure_group"], min_units=1)
     for row in found.to_dict("records"):
         group = frame[frame["structure_group"] == row["structure_group"]]
-        means = group.groupby("experience_level")["omission_second_gray_rate_active"].mean().dropna()
+        means = group.groupby("experience_level")["change_baseline_rate_active"].mean().dropna()
         if len(means) == 2:
             assert row["estimate"] == pytest.approx(means["Novel"] - means["Familiar"], nan_ok=True)
             assert (row["n_mice"], row["n_sessions"]) == (1, 2)
@@ -31,11 +29,11 @@ def test_a_contrast_is_that_of_plain_means() -> None:
         else:
             assert row["n_mice"] == 0
     assert found["n_mice"].max() == 1
-    assert found.attrs["contrast"] == "omission_second_gray_rate_active: Novel less Familiar"
+    assert found.attrs["contrast"] == "change_baseline_rate_active: Novel less Familiar"
     assert found.attrs["mice"] == sorted(frame["mouse_id"].unique())
     back = queries.contrast(
         units,
-        "omission_second_gray_rate_active",
+        "change_baseline_rate_active",
         levels=("Novel", "Familiar"),
         within=["structure_group"],
         min_units=1,
@@ -47,8 +45,8 @@ def test_a_contrast_is_that_of_plain_means() -> None:
     ("options", "words"),
     [
         (
-            {"column": "omission_secnd_gray_rate_active"},
-            "There is no column 'omission_secnd_gray_rate_active'.*omission_second_gray_rate_active",
+            {"column": "change_baselin_rate_active"},
+            "There is no column 'change_baselin_rate_active'.*change_baseline_rate_active",
         ),
         ({"column": "genotype"}, "'genotype' is no number"),
         ({"column": "snr", "between": "structure_acronym"}, "structure_acronym has .* values .* not 2"),
