@@ -78,9 +78,9 @@ def served_hostile(
     """The page on a copy of a populated database whose texts are hostile."""
 
     database = make_database()
-    database.store = populated_synthetic.store
     fill_with_hostile_texts(database, populated_synthetic)
-    served = start(database)
+    # The rows refer to the other's arrays, which are not this database's to remove.
+    served = start(database, {"DJ_STORES": populated_synthetic.environment["DJ_STORES"]})
     yield served
     stop(served)
 
