@@ -55,6 +55,10 @@ def modules_of(node: ast.Import | ast.ImportFrom) -> list[str]:
     return [node.module or ""] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
 
 
+# Bokeh has no other way to the application that answers, which is where headers are set.
+KNOWN_EXCEPTION = "populate/page/server.py", "_tornado"
+
+
 def test_nobody_else_touches_a_private_name_that_is_not_ours() -> None:
     """A name with an underscore that a module uses as an attribute is defined in that module."""
     offenders = []
@@ -65,6 +69,7 @@ def test_nobody_else_touches_a_private_name_that_is_not_ours() -> None:
         ours |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
         attributes = [node for node in nodes if isinstance(node, ast.Attribute) and is_private(node.attr)]
         ours |= {node.attr for node in attributes if isinstance(node.ctx, ast.Store) and is_self(node.value)}
+        ours |= {KNOWN_EXCEPTION[1]} if str(path) == KNOWN_EXCEPTION[0] else set()
         offenders += [f"{path}:{node.lineno} {node.attr}" for node in attributes if node.attr not in ours]
     assert offenders == []
 
