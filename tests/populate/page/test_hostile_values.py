@@ -37,9 +37,16 @@ KEYS = {"postgresql": ("SET session_replication_role = {}", "replica", "origin")
 
 def fill_with_hostile_texts(database: Any, source: Any) -> None:
     """Copy the rows of another database, and put markup in front of all texts that are shown."""
-    query = database.server.query
     setting, off, on = KEYS[database.server.backend]
-    query(setting.format(off))
+    database.server.query(setting.format(off))
+    try:
+        _fill(database, source)
+    finally:
+        database.server.query(setting.format(on))
+
+
+def _fill(database: Any, source: Any) -> None:
+    query = database.server.query
     is_mysql = database.server.backend == "mysql"
     type_name = "NULL" if is_mysql else "CASE data_type WHEN 'USER-DEFINED' THEN udt_name END"
     for table in source.tables():
@@ -68,7 +75,6 @@ def fill_with_hostile_texts(database: Any, source: Any) -> None:
             f"WHERE \"{name}\" <> ''",
             text,
         )
-    query(setting.format(on))
 
 
 @pytest.fixture(scope="module")
