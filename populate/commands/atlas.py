@@ -29,7 +29,7 @@ def command() -> None:
 @click.option(
     "--resolution", type=float, metavar="UM", help="Edge of a voxel, if the shape is of no published volume."
 )
-def add(name: str, annotation: Path, depths: Path | None, resolution: float | None) -> None:
+def add_atlas(name: str, annotation: Path, depths: Path | None, resolution: float | None) -> None:
     """Check the volume ANNOTATION and enter it as the atlas NAME.
 
     The file stays where it is. Other machines find it by its root, as they find sessions.

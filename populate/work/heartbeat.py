@@ -22,7 +22,7 @@ from typing import Any
 
 from schemas.server import settings
 from schemas.server.connection import DRIVER_ERRORS, Database
-from schemas.server.datajoint import descriptor_of, open_another
+from schemas.server.datajoint import descriptor_of, open_driver
 
 NAME = "vbn heartbeat "
 BEATS = 5  # asked so often before the server would close the connection
@@ -71,7 +71,7 @@ class Heartbeat:
         while not is_over:
             driver = None
             try:
-                driver = open_another(self._connection)
+                driver = open_driver(self._connection)
                 self._introduce(driver)
                 is_over = self._keep(driver)
             except (*DRIVER_ERRORS, OSError):

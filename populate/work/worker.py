@@ -237,7 +237,7 @@ class _WorkOnConnection:
             if returned := reservations.return_dead(self._tables, self._fates):
                 self._report("reservations_returned", count=returned)
             states = self._open_jobs()
-            number = choose(states, blocked)
+            number = choose_session(states, blocked)
             if number is None:
                 break
             if not has_begun:
@@ -337,7 +337,7 @@ class _WorkOnConnection:
         )
 
 
-def choose(states: dict[int, OpenJobs], blocked: set[int]) -> int | None:
+def choose_session(states: dict[int, OpenJobs], blocked: set[int]) -> int | None:
     """Return a session to work on; None if there is none.
 
     The most urgent come first; among these, those of the account for which the fewest workers work, so that

@@ -60,7 +60,7 @@ def driver_of(connection: Any) -> Any:
     return connection._conn
 
 
-def open_another(connection: Any) -> Any:
+def open_driver(connection: Any) -> Any:
     """Return a new connection of the driver to the server of DataJoint's connection; in any thread.
 
     DataJoint's own way to MySQL is deprecated by the driver, and silencing that is not for threads.

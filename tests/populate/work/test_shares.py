@@ -26,7 +26,7 @@ def simulated(sessions: dict[str, int], n_workers: int, seed: int) -> list[Count
     found = []
     now = 0.0
     while {state.submitter for state in states.values() if state.due} == set(sessions):
-        while len(ends) < n_workers and (number := worker.choose(states, set())) is not None:
+        while len(ends) < n_workers and (number := worker.choose_session(states, set())) is not None:
             states[number] = replace(states[number], due=states[number].due - 1,
                                      reserved=states[number].reserved + 1)  # fmt: skip
             ends.append((now + chance.expovariate(1.0), number))
@@ -60,4 +60,4 @@ def test_who_registers_much_does_not_keep_the_others_waiting(seed: int) -> None:
     ],
 )
 def test_a_worker_chooses(states: dict[int, jobs.OpenJobs], chosen: int | None) -> None:
-    assert worker.choose(states, set()) == chosen
+    assert worker.choose_session(states, set()) == chosen
