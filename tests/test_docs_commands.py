@@ -31,6 +31,8 @@ from typing import Any
 import click
 import pytest
 
+from schemas.bases import lab
+
 pytestmark = pytest.mark.files
 
 ROOT = Path(__file__).parents[1]
@@ -178,6 +180,8 @@ def test_the_tutorial_does_what_it_shows(story: Story) -> None:
 @pytest.mark.parametrize("page", LATER, ids=lambda page: page.stem)
 def test_a_page_does_what_it_shows(page: Path, story: Story) -> None:
     story.read(page)
+    for schema in lab.declared():
+        lab.forget(schema)  # the page has dropped it, in another process
 
 
 @dataclass
