@@ -13,6 +13,8 @@ import pytest
 from populate.work.causes import cause_of
 from vbn.errors import AbsentFilterError, WrongStoreError
 
+pytestmark = pytest.mark.files  # what a machine lacks does not depend on the server
+
 BELOW = "behavior_ecephys_sessions"
 IMPORT = ("--table", "Licks", "--table", "Running")
 LACKS: dict[str, Callable[[Path], dict[str, str]]] = {

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
-N_KILLS = 3
+N_KILLS = 2
 PATIENCE_S = 300
 SEED = 20260
 PARAMETER_KEYS = ("alignment", "optotag_method", "unit_criteria")
