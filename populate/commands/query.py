@@ -217,7 +217,7 @@ def query_contrast(column: str, within: tuple[str, ...], unpaired: bool, **optio
       vbn query contrast change_modulation_active --within structure_acronym --criteria bennett_2025
       vbn query contrast unit_firing_rate --between cre_line --levels Sst-IRES-Cre Vip-IRES-Cre --unpaired
     """
-    names = ("between", "levels", "index", "missing", "allow_mixed", "atlas")
+    names = ("between", "levels", "index", "missing", "allow_mixed", "atlas", "optotag_method")
     _answer(
         lambda queries: queries.contrast(
             _units(queries, options),

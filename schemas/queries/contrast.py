@@ -14,8 +14,9 @@ from schemas.queries.results import OF_SESSION, RESPONSES, responses_table
 from schemas.queries.units import all_units
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.contrasts import FEWEST_MICE, Index, paired_contrast, unpaired_contrast
+from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.analysis.statistics import benjamini_hochberg
-from vbn.errors import SettingError
+from vbn.errors import NotFoundError, SettingError
 
 Pair = Literal["mouse"] | None
 LAYER = "cortical_layer"
@@ -31,6 +32,7 @@ def contrast(
     pair: Pair = "mouse",
     index: Index = "difference",
     atlas: str | None = None,
+    optotag_method: str = DEFAULT_METHOD,
     min_units: int = 6,
     n_resamples: int = 2000,
     seed: int = 0,
@@ -52,6 +54,7 @@ def contrast(
     pair : ``mouse`` compares within mice that have both, None between mice.
     index : ``difference`` of means, or the index of Bennett et al. 2025 (``bennett_2025``; only within mice).
     atlas : name of the atlas of layers, if there are several.
+    optotag_method : labelling method of labels and cell classes.
     min_units : mice with fewer units in a group are left out.
     n_resamples, seed : of the bootstrap.
     parameters, missing, allow_mixed : see `responses_table`.
@@ -80,8 +83,8 @@ def contrast(
     for name in (column, between, *within):
         require_choice("column", name, sorted({*all_units().heading.names, *of_tables, *OF_SESSION, LAYER}))
     frame = responses_table(
-        units, _tables_of([column, between, *within]), parameters=parameters, missing=missing,
-        allow_mixed=allow_mixed,
+        units, _tables_of([column, between, *within]), optotag_method=optotag_method,
+        parameters=parameters, missing=missing, allow_mixed=allow_mixed,
     )  # fmt: skip
     if LAYER in (between, *within):
         layers = fetch_frame(unit_layers(atlas=atlas, of=units).proj(LAYER))
@@ -102,6 +105,8 @@ def contrast(
             paired_contrast(group, index=index, **options) if pair else unpaired_contrast(group, **options)
         )
         rows.append({**dict(zip(within, names, strict=True)), **asdict(found)})
+    if not rows:
+        raise NotFoundError(f"No unit has a value of each of {', '.join(within)}, by which they are divided.")
     table = pd.DataFrame(rows)
     table.insert(len(within) + 4, "q_value", benjamini_hochberg(table["p_value"]))
     with_value = kept.dropna(subset=["value"])

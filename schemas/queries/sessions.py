@@ -158,8 +158,8 @@ def _complete(tier: type) -> list[Any]:
     for cls in tables(tier):
         if getattr(cls, "is_optional", False) or ecephys.Lfp().full_table_name in cls().ancestors():
             continue
-        if issubclass(cls, MadeWith) and not all(cls.wanted_sets(table) for table in cls.parameters()):
-            continue  # nobody has said with what, as of layers without an atlas
+        if issubclass(cls, MadeWith) and not all(table.defaults for table in cls.parameters()):
+            continue  # made only with what somebody has entered, as layers with an atlas
         needs_recording = bool(recordings & set(cls().ancestors()))
         found.append([cls.proj(), {"file_kind": "behavior_only"}] if needs_recording else cls.proj())
     return found

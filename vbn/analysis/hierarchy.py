@@ -146,6 +146,7 @@ def structure_order(
     """
 
     def rank(index: int) -> tuple[float, int, str, str]:
+        """Return what a structure is sorted by."""
         score = HIERARCHY_SCORES.get(structures[index], np.inf)
         group = groups[index]
         group_rank = group_order.index(group) if group in group_order else len(group_order)

@@ -7,22 +7,24 @@ left corner (CCFv3, 2017; Wang et al. 2020, Cell 181:936). Coordinates are micro
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from vbn.anatomy.layers import layers
-from vbn.errors import InvalidContentError, NotReadableError
+from vbn.errors import InvalidContentError, NotReadableError, shortened
 
 SHAPES = {10.0: (1320, 800, 1140), 25.0: (528, 320, 456), 50.0: (264, 160, 228), 100.0: (132, 80, 114)}
 """Resolution (um) -> voxels of the volumes that the Allen Institute publishes."""
 LONGEST_HEADER = 64 * 1024
 MOST_VOXELS = 2 * 1320 * 800 * 1140
 PIECE_BYTES = 1 << 22
+MOST_COMPRESSED = 1032  # bytes from one of deflate's
 LEAST_SYMMETRIC = 0.99
 """Share of voxels that must have the id of their mirror image; the published volumes have all."""
 NRRD_TYPES = {
@@ -127,11 +129,21 @@ def _read_nrrd(path: Path) -> np.ndarray:
             raise InvalidContentError(path, f"its header has no usable {error}.", "") from error
         if header.get("endian", "little") == "big":
             kind = kind.newbyteorder(">")
-        if min(shape, default=0) < 1 or np.prod([float(size) for size in shape]) > MOST_VOXELS:
-            raise InvalidContentError(path, f"its sizes are {header['sizes']}.", "")
-        values = np.empty(int(np.prod(shape)), kind)
+        _require_plausible(path, shape, kind, encoding)
+        values = np.empty(math.prod(shape), kind)
         _fill(path, values, _decoded(path, file, encoding))
     return values.reshape(shape, order="F")
+
+
+def _require_plausible(path: Path, shape: tuple[int, ...], kind: np.dtype[Any], encoding: str) -> None:
+    """Refuse sizes that the file's own size does not justify, before anything is allocated."""
+    if len(shape) != 3:
+        raise InvalidContentError(path, f"it has {len(shape)} axes, and a volume has 3.", "")
+    most_bytes = path.stat().st_size * (1 if encoding == "raw" else MOST_COMPRESSED)
+    n_voxels = math.prod(shape)
+    if min(shape) < 1 or n_voxels > MOST_VOXELS or n_voxels * kind.itemsize > most_bytes:
+        words = "x".join(shortened(str(size), 20) for size in shape)
+        raise InvalidContentError(path, f"its sizes are {words}, more than it can hold.", "Copy it again.")
 
 
 def _nrrd_header(path: Path, file: BinaryIO) -> dict[str, str]:

@@ -60,6 +60,21 @@ def test_what_cannot_be_contrasted_is_said(options: dict[str, Any], words: str) 
         queries.contrast(queries.units(), **options)
 
 
+def test_units_that_no_group_holds_are_said() -> None:
+    with pytest.raises(NotFoundError, match="No unit has a value of each of abnormal_histology"):
+        queries.contrast(queries.units(), "snr", within=["abnormal_histology"])
+
+
+def test_cell_classes_are_those_of_the_named_method(populated_synthetic: Any) -> None:
+    """All methods label these few units alike, so one that is not there tells that it was asked."""
+    with pytest.raises(NotFoundError, match="'mine'"):
+        queries.contrast(queries.units(), "snr", within=["cell_class"], optotag_method="mine")
+    words = ("query", "contrast", "snr", "--within", "cell_class", "--optotag-method", "mine")
+    done = populated_synthetic.call(*words, check=False)
+    assert done.returncode == 1
+    assert "'mine'" in done.stderr
+
+
 def test_layers_need_an_atlas() -> None:
     with pytest.raises(NotFoundError, match="vbn atlas add"):
         queries.contrast(queries.units(), "snr", within=["cortical_layer"])

@@ -182,6 +182,7 @@ class _Windows:
     def counted(
         cls, count: partial[NDArray[np.int32]], events: Floats, parameters: OmissionResponseParameters
     ) -> _Windows:
+        """Count the spikes around omissions."""
         return cls(
             first=count(events, parameters.first_gray_window_s),
             second=count(events, parameters.second_gray_window_s),
@@ -196,6 +197,7 @@ class _Windows:
         return rise, rise - self.parameters.steps * (self.second - self.first)
 
     def columns(self, condition: str, flash_hz: Floats) -> dict[str, object]:
+        """Return the rates and indices of one condition, and its test."""
         counts = self.first, self.second, self.evoked
         first, second, evoked = (mean_rate_hz(each, self.parameters.evoked_window_s) for each in counts)
         straight = np.maximum(second + self.parameters.steps * (second - first), 0)

@@ -286,6 +286,7 @@ class _Draws:
 
     @classmethod
     def prepared(cls, rng: np.random.Generator, n_shuffles: int, sizes: Integers) -> _Draws:
+        """Draw for all categories, those of one size together."""
         groups = []
         for size in np.unique(sizes).tolist():
             categories = np.flatnonzero(sizes == size)
@@ -307,6 +308,7 @@ class _ShuffleTest:
 
     @classmethod
     def of(cls, counts: Integers, label: Integers, sizes: Integers) -> _ShuffleTest:
+        """Return the test of one unit's counts of spikes, each with the label of its category."""
         found = np.bincount(label, weights=counts, minlength=sizes.size)[np.newaxis].astype(np.float64)
         share = np.bincount(counts) / max(counts.size, 1)
         cumulative = {
@@ -486,13 +488,16 @@ def _gaussian(
     target = field.ravel()
 
     def shape(p: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return the bell of height 1, and the distances from its centre in its widths."""
         u, v = (column - p[1]) / p[3], (row - p[2]) / p[4]
         return np.exp(-(u**2 + v**2) / 2), u, v
 
     def residuals(p: Floats) -> Floats:
+        """Return the model less the field."""
         return np.asarray(p[0] * shape(p)[0] + (p[5] if with_offset else 0.0) - target)
 
     def derivatives(p: Floats) -> Floats:
+        """Return the derivatives of the residuals by the parameters."""
         bell, u, v = shape(p)
         high = p[0] * bell
         rows = [bell, high * u / p[3], high * v / p[4], high * u**2 / p[3], high * v**2 / p[4]]
