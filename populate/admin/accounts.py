@@ -32,7 +32,7 @@ from schemas.bases.registry import part_classes, schema_names, tables
 from schemas.deploy.lab_modules import LabModuleWarning
 from schemas.server.access import ROLES, RefusedError, require_admin, role_name
 from schemas.server.connection import Database, server_lock
-from schemas.server.datajoint import dj, driver_of
+from schemas.server.datajoint import JobTable, dj, driver_of
 from schemas.server.error_codes import ACCOUNT_EXISTS, code_of
 from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError
 
@@ -90,7 +90,7 @@ def worker_privileges(masters: Sequence[Any]) -> Privileges:
     for cls in masters:
         for table in (cls, *part_classes(cls)):
             found[cls.database, table.table_name] = ("INSERT", "DELETE")
-        found[cls.database, cls.jobs.table_name] = ("INSERT", "UPDATE", "DELETE")
+        found[cls.database, JobTable(cls()).table_name] = ("INSERT", "UPDATE", "DELETE")
     return found
 
 

@@ -26,7 +26,7 @@ from schemas.bases.lab import all_tables, with_parts
 from schemas.bases.registry import part_classes
 from schemas.queries.checks import name_and_value
 from schemas.server.connection import DRIVER_ERRORS
-from schemas.server.datajoint import dj
+from schemas.server.datajoint import JobTable, dj
 from schemas.server.error_codes import LOCKED, code_of, is_lost
 from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError, shortened
 from vbn.nearest import nearest
@@ -300,7 +300,8 @@ def _jobs(planned: DeletionPlan) -> Iterator[tuple[Any, Any]]:
     for cls in all_tables(dj.Imported, dj.Computed):
         table: Any = cls()
         if table.full_table_name in names:
-            yield table, table.jobs & (ours if "session_id" in table.jobs.primary_key else True)
+            jobs = JobTable(table)
+            yield table, jobs & (ours if "session_id" in jobs.primary_key else True)
 
 
 def _withdraw_jobs(planned: DeletionPlan) -> None:

@@ -16,7 +16,7 @@ from schemas import ecephys, session, stimulus
 from schemas.bases.lab import all_tables, lab_tables
 from schemas.bases.registry import tables
 from schemas.server.connection import DRIVER_ERRORS
-from schemas.server.datajoint import dj
+from schemas.server.datajoint import JobTable, dj
 from vbn.errors import ServerError, shortened
 
 Key = dict[str, Any]
@@ -133,7 +133,7 @@ def job_errors() -> list[JobError]:
     """Return all jobs that failed, table by table."""
     found = []
     for cls in all_tables(dj.Imported, dj.Computed):
-        jobs = cls().jobs
+        jobs = JobTable(cls())
         for row in jobs.errors.proj("error_message", "host", "completed_time").to_dicts(order_by="KEY"):
             key = {name: row[name] for name in jobs.primary_key}
             failed_at = (
@@ -157,7 +157,7 @@ def retry(table_names: list[str], session_ids: list[int]) -> int:
     forgotten = 0
     keys = session_keys(session_ids)
     for cls in populated_tables(table_names):
-        errors = cls().jobs.errors
+        errors = JobTable(cls()).errors
         if session_ids:
             if not runner.is_of_sessions(cls):
                 continue
