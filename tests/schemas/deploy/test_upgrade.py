@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,10 @@ def test_an_upgrade_keeps_all_rows_and_gives_the_layout_of_a_new_database(
 
 
 def test_an_upgrade_that_was_interrupted_is_made_again(old_database: Any) -> None:
-    """MySQL commits each table's change at once: some are of the new layout, and no entry says so."""
+    """MySQL commits each table's change at once: some are of the new layout, and no entry says so.
+
+    A database whose prefix begins alike is left alone.
+    """
     if old_database.server.backend != "mysql":
         pytest.skip("PostgreSQL has nothing to change in this layout: run with --backend mysql")
     for table in ("session.mouse", "ecephys.#structure"):
@@ -147,27 +151,20 @@ def test_an_upgrade_that_was_interrupted_is_made_again(old_database: Any) -> Non
         )
     old_database.server.query("SET foreign_key_checks = 1")
     before = own_contents(old_database)
-    old_database.vbn("deploy")
-    assert own_contents(old_database) == before
-    pattern = old_database.prefix.replace("_", "\\_") + "%"
-    collations = old_database.server.query(
-        "SELECT DISTINCT collation_name FROM information_schema.columns WHERE collation_name IS NOT NULL "
-        f"AND table_schema LIKE '{pattern}'"
-    )
-    assert collations == [("utf8mb4_0900_bin",)]
-
-
-def test_an_upgrade_leaves_a_prefix_that_begins_alike_alone(old_database: Any) -> None:
-    if old_database.server.backend != "mysql":
-        pytest.skip("PostgreSQL has nothing to change in this layout: run with --backend mysql")
     neighbour = f"{old_database.prefix}other_session"
     query = old_database.server.query
     query(f'CREATE DATABASE "{neighbour}" COLLATE utf8mb4_0900_ai_ci')
     try:
         query(f'CREATE TABLE "{neighbour}"."mouse" (mouse_id varchar(32) PRIMARY KEY)')
         old_database.vbn("deploy")
-        columns = f"SELECT collation_name FROM information_schema.columns WHERE table_schema = '{neighbour}'"
-        assert query(columns) == [("utf8mb4_0900_ai_ci",)]
+        assert own_contents(old_database) == before
+        pattern = old_database.prefix.replace("_", "\\_") + "%"
+        columns = "FROM information_schema.columns WHERE collation_name IS NOT NULL AND table_schema"
+        ours = query(
+            f"SELECT DISTINCT collation_name {columns} LIKE '{pattern}' AND table_schema <> '{neighbour}'"
+        )
+        assert ours == [("utf8mb4_0900_bin",)]
+        assert query(f"SELECT collation_name {columns} = '{neighbour}'") == [("utf8mb4_0900_ai_ci",)]
     finally:
         query(f'DROP DATABASE "{neighbour}"')
 
@@ -186,9 +183,13 @@ def indexes_of_units(database: Any) -> list[tuple[Any, ...]]:
     )
 
 
-def test_units_get_an_index_by_their_id_once(old_database: Any, shared_database: Any) -> None:
+def test_two_deploys_at_once_make_each_change_once(old_database: Any, shared_database: Any) -> None:
     assert indexes_of_units(old_database) == []
-    old_database.vbn("deploy")
+    processes = [old_database.start("deploy") for _ in range(2)]
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert sum("Change 1 of the layout" in output for output, _ in outputs) == 1
+    assert len(old_database.contents()["administration.migration"]) == len(CHANGES)
     assert len(indexes_of_units(old_database)) == len(indexes_of_units(shared_database)) == 1
     # entered, but not yet noted, when it was interrupted
     migration = f'"{old_database.prefix}administration"."migration"'
@@ -197,24 +198,52 @@ def test_units_get_an_index_by_their_id_once(old_database: Any, shared_database:
     assert len(indexes_of_units(old_database)) == 1
 
 
-def test_two_deploys_at_once_make_each_change_once(old_database: Any) -> None:
-    processes = [old_database.start("deploy") for _ in range(2)]
-    outputs = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    assert sum("Change 1 of the layout" in output for output, _ in outputs) == 1
-    assert len(old_database.contents()["administration.migration"]) == len(CHANGES)
-
-
-@pytest.fixture
-def old_results(make_database: Callable[..., Any]) -> Iterator[Any]:
-    """A database of version 0.1 with a session, its results, and filters of somebody's own."""
-    database = make_database(deployed=False)
+def load_results(database: Any) -> None:
+    """Load a database of version 0.1 with a session, its results, and filters of somebody's own."""
     load(database, "layout_2")
     for path in database.referenced_files():  # the dump has the rows, not the arrays
         (database.store / path).parent.mkdir(parents=True, exist_ok=True)
         (database.store / path).write_text(path.name)
+
+
+@pytest.fixture
+def old_results(make_database: Callable[..., Any]) -> Iterator[Any]:
+    database = make_database(deployed=False)
+    load_results(database)
     yield database
     database.drop()
+
+
+# What an upgrade is to keep and to change: each enters what it needs into the old database, remembers what is
+# there, yields, gets what `vbn deploy` printed, and looks. One upgrade, which takes long, serves all.
+Case = Generator[None, str, None]
+CASES: list[Callable[[Any, Any], Case]] = []
+
+
+@dataclass
+class Upgrade:
+    """An upgraded database, and the cases that have yet to look at it."""
+
+    database: Any
+    cases: dict[str, Case]
+    said: str
+
+
+@pytest.fixture(scope="module")
+def upgrade(make_database: Callable[..., Any], shared_database: Any) -> Iterator[Upgrade]:
+    database = make_database(deployed=False)
+    load_results(database)
+    mysql, schema = database.server.backend == "mysql", f"{database.prefix}lab"
+    collation = " COLLATE utf8mb4_0900_bin" if mysql else ""
+    database.server.query(f'CREATE {"DATABASE" if mysql else "SCHEMA"} "{schema}"{collation}')
+    try:
+        cases = {case.__name__: case(database, shared_database) for case in CASES}
+        for case in cases.values():
+            next(case)
+        yield Upgrade(database, cases, database.vbn("deploy").stdout)
+    finally:
+        database.server.query(f'DROP DATABASE "{schema}"' if mysql else f'DROP SCHEMA "{schema}" CASCADE')
+        database.drop()
 
 
 def place_of(database: Any, name: str) -> str:
@@ -260,45 +289,6 @@ def filters_of(database: Any) -> dict[str, tuple[Any, str]]:
     return found
 
 
-def test_corrected_filters_leave_the_results_of_the_old_ones_under_other_names(
-    old_results: Any, shared_database: Any
-) -> None:
-    from populate.work.staleness import stale_rows
-    from schemas.deploy import seeds
-    from schemas.selection import UnitCriteria
-
-    before, filters = own_contents(old_results), filters_of(old_results)
-    assert before["psth.__area_psth__structure"]
-    assert before["responses.__area_summary__structure"]
-    checked = old_results.vbn("deploy", "--check", check=False)
-    assert checked.returncode == 1
-    assert "due: change 3 of the layout: the filters 'good' and 'visual_coding'" in checked.stdout
-    assert filters_of(old_results) == filters
-
-    said = old_results.vbn("deploy").stdout
-    for name, other in RENAMED_FILTERS.items():
-        assert f"The unit filter '{name}' and its results are now named '{other}'." in said
-    assert said.count("are now named") == len(RENAMED_FILTERS)
-
-    assert own_contents(old_results) == with_other_names(old_results, before, RENAMED_FILTERS)
-    now = filters_of(old_results)
-    assert {RENAMED_FILTERS.get(name, name): held for name, held in filters.items()}.items() <= now.items()
-    assert now.keys() == {RENAMED_FILTERS.get(name, name) for name in filters} | UnitCriteria.defaults.keys()
-    assert layout_of(old_results) == layout_of(shared_database)
-    old_results.connect()
-    assert {row.table for row in stale_rows()} == STALE
-    for name, settings in UnitCriteria.defaults.items():
-        assert UnitCriteria.get(name) == settings
-        assert UnitCriteria.add(name, settings) is False
-    for name in OWN_FILTERS:
-        assert UnitCriteria.add(name, UnitCriteria.get(name)) is False
-    assert seeds._tables_to_seed() == []
-    everything = old_results.contents()
-    assert "Change" not in old_results.vbn("deploy").stdout
-    assert old_results.contents() == everything
-    assert "are up to date" in old_results.vbn("deploy", "--check").stdout
-
-
 def selectivity_of(database: Any, *columns: str) -> dict[int, tuple[Any, ...]]:
     return unit_columns(database, "responses.__image_selectivity__unit", *columns)
 
@@ -327,14 +317,12 @@ def described_columns(database: Any) -> dict[str, tuple[Any, ...]]:
     return {name: (each.type, each.comment, each.nullable) for name, each in attributes.items()}
 
 
-def test_the_index_of_novel_images_is_renamed_and_its_p_dropped(
-    old_results: Any, shared_database: Any
-) -> None:
+def the_index_of_novel_images_is_renamed_and_its_p_dropped(old_results: Any, shared_database: Any) -> Case:
     from populate.work.staleness import stale_rows
 
     before = selectivity_of(old_results, "selectivity_novelty_index", "selectivity_p_selectivity")
     assert len(before) > 10
-    assert "Change 5 of the layout: novel and shared images" in old_results.vbn("deploy").stdout
+    assert "Change 5 of the layout: novel and shared images" in (yield)
 
     now = ("selectivity_novel_shared_index", "selectivity_p_selectivity")
     assert selectivity_of(old_results, *now) == before
@@ -344,6 +332,7 @@ def test_the_index_of_novel_images_is_renamed_and_its_p_dropped(
     assert "selectivity_p_novelty" not in new
     sessions = place_of(old_results, "responses.__image_selectivity")
     assert old_results.server.query(f"SELECT n_selectivity_runs FROM {sessions}") == [(None,)]
+    old_results.connect()
     reasons = {row.reason for row in stale_rows() if row.table == "ImageSelectivity"}
     assert reasons == {"the method has changed, the parameters have changed"}
 
@@ -363,9 +352,9 @@ def contents_of_sets(database: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_states_are_tested_within_blocks_and_allensdks_p_keeps_its_values(
+def states_are_tested_within_blocks_and_allensdks_p_keeps_its_values(
     old_results: Any, shared_database: Any
-) -> None:
+) -> Case:
     from populate.work.staleness import stale_rows
 
     kept = {
@@ -383,7 +372,7 @@ def test_states_are_tested_within_blocks_and_allensdks_p_keeps_its_values(
     old_results.server.query(f"ALTER TABLE {units} DROP COLUMN pupil_q_rank_sum")
     units = place_of(old_results, "responses.__running_modulation__unit")
     old_results.server.query(f"ALTER TABLE {units} RENAME COLUMN running_p_value TO running_allensdk_p_value")
-    assert "Change 9 of the layout: running and pupil" in old_results.vbn("deploy").stdout
+    assert "Change 9 of the layout: running and pupil" in (yield)
 
     for (prefix, name), rows in kept.items():
         now = f"{prefix}_{name}".replace("_p_value", "_allensdk_p_value")
@@ -398,21 +387,13 @@ def test_states_are_tested_within_blocks_and_allensdks_p_keeps_its_values(
     assert contents_of_sets(old_results) == contents_of_sets(shared_database)
     old_results.connect()
     assert {row.table for row in stale_rows()} == STALE
-    everything = old_results.contents()
-    old_results.server.query(
-        f"DELETE FROM {place_of(old_results, 'administration.migration')} WHERE migration = 9"
-    )
-    assert "Change 9 of the layout" in old_results.vbn("deploy").stdout
-    assert old_results.contents() == everything
 
 
-def test_what_was_not_tested_of_full_field_flashes_may_be_null(
-    old_results: Any, shared_database: Any
-) -> None:
+def what_was_not_tested_of_full_field_flashes_may_be_null(old_results: Any, shared_database: Any) -> Case:
     from populate.work.staleness import stale_rows
     from schemas import responses
 
-    assert "Change 10 of the layout" in old_results.vbn("deploy").stdout
+    assert "Change 10 of the layout" in (yield)
     found = []
     for database in (old_results, shared_database):
         database.connect()
@@ -431,9 +412,9 @@ def lineages(database: Any, schema: str) -> set[tuple[str, ...]]:
     return {tuple(text.replace(database.prefix, "") for text in row) for row in rows}
 
 
-def test_renamed_tables_keep_rows_and_jobs_and_what_others_made_of_them(
+def renamed_tables_keep_rows_and_jobs_and_what_others_made_of_them(
     old_results: Any, shared_database: Any
-) -> None:
+) -> Case:
     query, prefix = old_results.server.query, old_results.prefix
     units = place_of(old_results, "responses.__flash_response__unit")
     job = place_of(old_results, "responses.~~flash_response")
@@ -446,38 +427,34 @@ def test_renamed_tables_keep_rows_and_jobs_and_what_others_made_of_them(
         f"INSERT INTO {job} (mouse_id, session_id, flash_response_params, status, priority) "
         f"VALUES ('990001', {OLD_SESSION}, 'gone', 'ignore', 5)"
     )
-    schema, mysql = f"{prefix}lab", old_results.server.backend == "mysql"
-    query(f'CREATE DATABASE "{schema}" COLLATE utf8mb4_0900_bin' if mysql else f'CREATE SCHEMA "{schema}"')
-    try:
-        query(
-            f'CREATE TABLE "{schema}"."mine" (mouse_id varchar(32), session_id bigint, '
-            "flash_response_params varchar(64), probe_name varchar(32), unit_id bigint, "
-            f"PRIMARY KEY ({key}), FOREIGN KEY ({key}) REFERENCES {units} ({key}))"
-        )
-        query(f'INSERT INTO "{schema}"."mine" SELECT {key} FROM {units}')
-        query(
-            f'CREATE TABLE "{schema}"."~lineage" (table_name varchar(64), attribute_name varchar(64), '
-            "lineage varchar(255), PRIMARY KEY (table_name, attribute_name))"
-        )
-        origin = f"{prefix}responses.#flash_response_params.flash_response_params"
-        query(f"INSERT INTO \"{schema}\".\"~lineage\" VALUES ('mine', 'flash_response_params', '{origin}')")
-        old_results.vbn("deploy")
-        units, job = (text.replace("flash_response", "full_field_response") for text in (units, job))
-        assert query(f"SELECT unit_id, full_field_p_white FROM {units} ORDER BY unit_id") == before
-        fields_now = place_of(old_results, "responses.__receptive_field__unit")
-        assert sorted(query(f"SELECT unit_id, rf_p_value FROM {fields_now}")) == sorted(fields)
-        assert query(f"SELECT full_field_response_params, status FROM {job}") == [("gone", "ignore")]
-        assert query(f'SELECT count(*) FROM "{schema}"."mine"') == [(len(before),)]
-        with pytest.raises(Exception, match="foreign key"):
-            query(f"DELETE FROM {units}")
-        renamed = "responses.#full_field_response_params.full_field_response_params"
-        assert lineages(old_results, schema) == {("mine", "flash_response_params", renamed)}
-        ours, new = (lineages(each, f"{each.prefix}responses") for each in (old_results, shared_database))
-        assert {row for row in ours if "flash" in "".join(row)} == set()
-        assert {row for row in new if "full_field" in row[0]} <= ours
-        assert layout_of(old_results) == layout_of(shared_database)
-    finally:
-        query(f'DROP DATABASE "{schema}"' if mysql else f'DROP SCHEMA "{schema}" CASCADE')
+    schema = f"{prefix}lab"
+    query(
+        f'CREATE TABLE "{schema}"."mine" (mouse_id varchar(32), session_id bigint, '
+        "flash_response_params varchar(64), probe_name varchar(32), unit_id bigint, "
+        f"PRIMARY KEY ({key}), FOREIGN KEY ({key}) REFERENCES {units} ({key}))"
+    )
+    query(f'INSERT INTO "{schema}"."mine" SELECT {key} FROM {units}')
+    query(
+        f'CREATE TABLE "{schema}"."~lineage" (table_name varchar(64), attribute_name varchar(64), '
+        "lineage varchar(255), PRIMARY KEY (table_name, attribute_name))"
+    )
+    origin = f"{prefix}responses.#flash_response_params.flash_response_params"
+    query(f"INSERT INTO \"{schema}\".\"~lineage\" VALUES ('mine', 'flash_response_params', '{origin}')")
+    yield
+    units, job = (text.replace("flash_response", "full_field_response") for text in (units, job))
+    assert query(f"SELECT unit_id, full_field_p_white FROM {units} ORDER BY unit_id") == before
+    fields_now = place_of(old_results, "responses.__receptive_field__unit")
+    assert sorted(query(f"SELECT unit_id, rf_p_value FROM {fields_now}")) == sorted(fields)
+    assert query(f"SELECT full_field_response_params, status FROM {job}") == [("gone", "ignore")]
+    assert query(f'SELECT count(*) FROM "{schema}"."mine"') == [(len(before),)]
+    with pytest.raises(Exception, match="foreign key"):
+        query(f"DELETE FROM {units}")
+    renamed = "responses.#full_field_response_params.full_field_response_params"
+    assert lineages(old_results, schema) == {("mine", "flash_response_params", renamed)}
+    ours, new = (lineages(each, f"{each.prefix}responses") for each in (old_results, shared_database))
+    assert {row for row in ours if "flash" in "".join(row)} == set()
+    assert {row for row in new if "full_field" in row[0]} <= ours
+    assert layout_of(old_results) == layout_of(shared_database)
 
 
 def test_columns_that_were_changed_in_part_are_changed_again(old_results: Any, shared_database: Any) -> None:
@@ -506,9 +483,7 @@ def image_parameters(database: Any) -> dict[str, Any]:
     return {name: json.loads(held) if isinstance(held, str) else held for name, held in rows}
 
 
-def test_the_condition_of_image_parameters_becomes_a_flash_set(
-    old_results: Any, shared_database: Any
-) -> None:
+def the_condition_of_image_parameters_becomes_a_flash_set(old_results: Any, shared_database: Any) -> Case:
     before = image_parameters(old_results)
     assert before["repeated_active"]["condition"] == "active"
     own = json.dumps({**before["repeated_active"], "condition": "passive", "max_q_value": 0.1})
@@ -520,7 +495,7 @@ def test_the_condition_of_image_parameters_becomes_a_flash_set(
     )
     flags = ("selectivity_is_responsive", "selectivity_is_selective")
     stored = selectivity_of(old_results, *flags)
-    assert "Change 6 of the layout: image selectivity" in old_results.vbn("deploy").stdout
+    assert "Change 6 of the layout: image selectivity" in (yield)
 
     old_results.connect()
     from schemas.performance import FlashSets
@@ -536,15 +511,9 @@ def test_the_condition_of_image_parameters_becomes_a_flash_set(
         assert ImageSelectivityParams.add(name, ImageSelectivityParams.get(name)) is False
     assert selectivity_of(old_results, *flags) == stored  # kept, and may be NULL from now on
     assert described_columns(old_results) == described_columns(shared_database)
-    everything = old_results.contents()
-    old_results.server.query(
-        f"DELETE FROM {place_of(old_results, 'administration.migration')} WHERE migration = 6"
-    )
-    assert "Change 6 of the layout" in old_results.vbn("deploy").stdout
-    assert old_results.contents() == everything
 
 
-def test_omissions_and_alignments_get_other_windows(old_results: Any, shared_database: Any) -> None:
+def omissions_and_alignments_get_other_windows(old_results: Any, shared_database: Any) -> Case:
     """A set of somebody's own too; one interrupted in the middle is made again."""
     from schemas import psth, responses
     from vbn.analysis.responses.omission_response import OmissionResponseParameters
@@ -561,7 +530,7 @@ def test_omissions_and_alignments_get_other_windows(old_results: Any, shared_dat
     query(f"ALTER TABLE {units} DROP COLUMN omission_late_index_active")
     before = query(f"SELECT unit_id, omission_p_value, omission_sign FROM {units}")
 
-    said = old_results.vbn("deploy").stdout
+    said = yield
     assert "Change 8 of the layout: omissions and alignments have other windows" in said
     assert "The parameters 'own' of the omission response have other windows now." in said
 
@@ -574,10 +543,6 @@ def test_omissions_and_alignments_get_other_windows(old_results: Any, shared_dat
     assert psth.Alignment.get("licks") == psth.AlignmentSettings("lick_bout", -1, 1, 0.1)
     for name, settings in psth.Alignment.defaults.items():
         assert psth.Alignment.get(name) == settings
-    everything = old_results.contents()
-    query(f"DELETE FROM {place_of(old_results, 'administration.migration')} WHERE migration = 8")
-    assert "Change 8 of the layout" in old_results.vbn("deploy").stdout
-    assert old_results.contents() == everything
 
 
 CHANGE_UNITS = "responses.__change_response__unit"
@@ -591,9 +556,9 @@ def change_sets(database: Any) -> dict[str, dict[str, Any]]:
     return {row["change_response_params"]: row for row in responses.ChangeResponseParams.to_dicts()}
 
 
-def test_the_index_of_changes_is_named_after_its_source_and_what_took_its_place_is_null(
+def the_index_of_changes_is_named_after_its_source_and_what_took_its_place_is_null(
     old_results: Any, shared_database: Any
-) -> None:
+) -> Case:
     from populate.work.staleness import stale_rows
     from schemas import responses
 
@@ -614,9 +579,7 @@ def test_the_index_of_changes_is_named_after_its_source_and_what_took_its_place_
     assert len(before) > 10
     assert any(value is not None for row in before.values() for value in row)
 
-    assert (
-        "Change 7 of the layout: change modulation is of changes without" in old_results.vbn("deploy").stdout
-    )
+    assert "Change 7 of the layout: change modulation is of changes without" in (yield)
 
     now = [*(f"change_siegle_2021_modulation_{of}" for of in old), "change_siegle_2021_first_spike_latency"]
     assert unit_columns(old_results, CHANGE_UNITS, *now, "change_is_responsive") == before
@@ -639,38 +602,6 @@ def test_the_index_of_changes_is_named_after_its_source_and_what_took_its_place_
     reasons = {row.table: row.reason for row in stale_rows()}
     assert reasons.keys() == STALE
     assert reasons["ChangeResponse"] == "the method has changed, the parameters have changed"
-    everything = old_results.contents()
-    migration = place_of(old_results, "administration.migration")
-    old_results.server.query(f"DELETE FROM {migration} WHERE migration = 7")
-    assert "Change 7 of the layout" in old_results.vbn("deploy").stdout
-    assert old_results.contents() == everything
-
-
-def test_the_corrected_filters_are_computed_beside_the_old_ones(old_results: Any) -> None:
-    old_results.vbn("deploy")
-    old_results.vbn("populate", "--table", "UnitSelection")
-    old_results.connect()
-    from schemas import selection
-    from schemas.rows.fetch import fetch_frame
-
-    def passing(name: str) -> set[int]:
-        return set((selection.UnitSelection.Unit & {"unit_criteria": name}).to_arrays("unit_id").tolist())
-
-    units = fetch_frame(selection.ecephys.Recording.Unit.proj("quality", "peak_channel_id", *METRICS))
-    channels = fetch_frame(selection.ecephys.Recording.Channel.proj("valid_data", "structure_acronym"))
-    units = units.merge(channels, left_on="peak_channel_id", right_on="channel_id").set_index("unit_id")
-    valid = units.query("valid_data and quality == 'good'").index
-    limits = units.query("isi_violations <= 0.5 and amplitude_cutoff <= 0.1 and presence_ratio >= 0.9").index
-    assert passing("good") == set(valid)
-    assert passing("visual_coding") == passing("inclusive") == set(limits)
-    present = units.query("presence_ratio >= 0.95 and structure_acronym.notna()").index
-    assert passing("visual_coding_code") == set(valid) & set(limits) & set(present)
-    # The session was made so that each has units exactly on its bounds, on a bad site, and without a label.
-    assert len(passing("good_0_1_2") - passing("good")) == 2
-    assert len(passing("visual_coding") - passing("visual_coding_0_1")) == 3
-
-
-METRICS = ("isi_violations", "amplitude_cutoff", "presence_ratio")
 
 
 def test_filters_that_were_corrected_in_part_are_corrected_again(old_results: Any) -> None:
@@ -697,7 +628,7 @@ def test_filters_that_were_corrected_in_part_are_corrected_again(old_results: An
     assert old_results.contents() == after
 
 
-def test_jobs_and_tables_of_others_follow_a_renamed_filter(old_results: Any) -> None:
+def jobs_and_tables_of_others_follow_a_renamed_filter(old_results: Any, _shared: Any) -> Case:
     query, filters = old_results.server.query, place_of(old_results, FILTERS)
     job = place_of(old_results, "selection.~~unit_selection")
     for name, status in (("good", "ignore"), ("good_0_1_2", "error")):  # the second is of a deleted filter
@@ -708,24 +639,118 @@ def test_jobs_and_tables_of_others_follow_a_renamed_filter(old_results: Any) -> 
     selected = place_of(old_results, "selection.__unit_selection")
     key = "mouse_id, session_id, unit_criteria"
     schema = f"{old_results.prefix}lab"
-    mysql = old_results.server.backend == "mysql"
-    query(f'CREATE DATABASE "{schema}" COLLATE utf8mb4_0900_bin' if mysql else f'CREATE SCHEMA "{schema}"')
-    try:
-        query(
-            f'CREATE TABLE "{schema}"."mine" (mouse_id varchar(32), session_id bigint, '
-            f"unit_criteria varchar(64), again varchar(64), PRIMARY KEY ({key}), "
-            f"FOREIGN KEY ({key}) REFERENCES {selected} ({key}) ON UPDATE CASCADE ON DELETE RESTRICT, "
-            f"FOREIGN KEY (unit_criteria) REFERENCES {filters} (unit_criteria) ON UPDATE CASCADE, "
-            f"FOREIGN KEY (again) REFERENCES {filters} (unit_criteria) ON UPDATE CASCADE)"
-        )
-        query(f"INSERT INTO \"{schema}\".\"mine\" VALUES ('990001', {OLD_SESSION}, 'good', 'visual_coding')")
-        old_results.vbn("deploy")
-        assert query(f'SELECT unit_criteria, again FROM "{schema}"."mine"') == [
-            ("good_0_1_2", "visual_coding_0_1")
-        ]
-        assert query(f"SELECT unit_criteria, status FROM {job}") == [("good_0_1_2", "ignore")]
-    finally:
-        query(f'DROP DATABASE "{schema}"' if mysql else f'DROP SCHEMA "{schema}" CASCADE')
+    query(
+        f'CREATE TABLE "{schema}"."ours" (mouse_id varchar(32), session_id bigint, '
+        f"unit_criteria varchar(64), again varchar(64), PRIMARY KEY ({key}), "
+        f"FOREIGN KEY ({key}) REFERENCES {selected} ({key}) ON UPDATE CASCADE ON DELETE RESTRICT, "
+        f"FOREIGN KEY (unit_criteria) REFERENCES {filters} (unit_criteria) ON UPDATE CASCADE, "
+        f"FOREIGN KEY (again) REFERENCES {filters} (unit_criteria) ON UPDATE CASCADE)"
+    )
+    query(f"INSERT INTO \"{schema}\".\"ours\" VALUES ('990001', {OLD_SESSION}, 'good', 'visual_coding')")
+    yield
+    assert query(f'SELECT unit_criteria, again FROM "{schema}"."ours"') == [
+        ("good_0_1_2", "visual_coding_0_1")
+    ]
+    assert query(f"SELECT unit_criteria, status FROM {job}") == [("good_0_1_2", "ignore")]
+
+
+def corrected_filters_leave_the_results_of_the_old_ones_under_other_names(
+    old_results: Any, shared_database: Any
+) -> Case:
+    from populate.work.staleness import stale_rows
+    from schemas.deploy import seeds
+    from schemas.selection import UnitCriteria
+
+    before, filters = own_contents(old_results), filters_of(old_results)
+    assert before["psth.__area_psth__structure"]
+    assert before["responses.__area_summary__structure"]
+    checked = old_results.vbn("deploy", "--check", check=False)
+    assert checked.returncode == 1
+    assert "due: change 3 of the layout: the filters 'good' and 'visual_coding'" in checked.stdout
+    assert filters_of(old_results) == filters
+
+    said = yield
+    for name, other in RENAMED_FILTERS.items():
+        assert f"The unit filter '{name}' and its results are now named '{other}'." in said
+    assert said.count("are now named") == len(RENAMED_FILTERS)
+
+    assert own_contents(old_results) == with_other_names(old_results, before, RENAMED_FILTERS)
+    now = filters_of(old_results)
+    assert {RENAMED_FILTERS.get(name, name): held for name, held in filters.items()}.items() <= now.items()
+    assert now.keys() == {RENAMED_FILTERS.get(name, name) for name in filters} | UnitCriteria.defaults.keys()
+    assert layout_of(old_results) == layout_of(shared_database)
+    old_results.connect()
+    assert {row.table for row in stale_rows()} == STALE
+    for name, settings in UnitCriteria.defaults.items():
+        assert UnitCriteria.get(name) == settings
+        assert UnitCriteria.add(name, settings) is False
+    for name in OWN_FILTERS:
+        assert UnitCriteria.add(name, UnitCriteria.get(name)) is False
+    assert seeds._tables_to_seed() == []
+
+
+def case_name(case: Callable[..., Case]) -> str:
+    return case.__name__
+
+
+CASES += [
+    the_index_of_novel_images_is_renamed_and_its_p_dropped,
+    states_are_tested_within_blocks_and_allensdks_p_keeps_its_values,
+    what_was_not_tested_of_full_field_flashes_may_be_null,
+    renamed_tables_keep_rows_and_jobs_and_what_others_made_of_them,
+    the_condition_of_image_parameters_becomes_a_flash_set,
+    omissions_and_alignments_get_other_windows,
+    the_index_of_changes_is_named_after_its_source_and_what_took_its_place_is_null,
+    jobs_and_tables_of_others_follow_a_renamed_filter,
+    corrected_filters_leave_the_results_of_the_old_ones_under_other_names,  # with what others enter
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=case_name)
+def test_after_an_upgrade(case: Callable[..., Case], upgrade: Upgrade) -> None:
+    with pytest.raises(StopIteration):
+        upgrade.cases[case.__name__].send(upgrade.said)
+
+
+def test_changes_that_were_not_yet_noted_are_made_again_and_change_nothing(upgrade: Upgrade) -> None:
+    database = upgrade.database
+    everything = database.contents()
+    migration = place_of(database, "administration.migration")
+    database.server.query(f"DELETE FROM {migration} WHERE migration IN (3, 6, 7, 8, 9)")
+    said = database.vbn("deploy").stdout
+    assert [number for number in CHANGES if f"Change {number} of the layout" in said] == [3, 6, 7, 8, 9]
+    assert "are now named" not in said
+    assert database.contents() == everything
+    assert "Change" not in database.vbn("deploy").stdout
+    assert database.contents() == everything
+    assert "are up to date" in database.vbn("deploy", "--check").stdout
+
+
+METRICS = ("isi_violations", "amplitude_cutoff", "presence_ratio")
+
+
+def test_the_corrected_filters_are_computed_beside_the_old_ones(upgrade: Upgrade) -> None:
+    old_results = upgrade.database
+    old_results.vbn("populate", "--table", "UnitSelection")
+    old_results.connect()
+    from schemas import selection
+    from schemas.rows.fetch import fetch_frame
+
+    def passing(name: str) -> set[int]:
+        return set((selection.UnitSelection.Unit & {"unit_criteria": name}).to_arrays("unit_id").tolist())
+
+    units = fetch_frame(selection.ecephys.Recording.Unit.proj("quality", "peak_channel_id", *METRICS))
+    channels = fetch_frame(selection.ecephys.Recording.Channel.proj("valid_data", "structure_acronym"))
+    units = units.merge(channels, left_on="peak_channel_id", right_on="channel_id").set_index("unit_id")
+    valid = units.query("valid_data and quality == 'good'").index
+    limits = units.query("isi_violations <= 0.5 and amplitude_cutoff <= 0.1 and presence_ratio >= 0.9").index
+    assert passing("good") == set(valid)
+    assert passing("visual_coding") == passing("inclusive") == set(limits)
+    present = units.query("presence_ratio >= 0.95 and structure_acronym.notna()").index
+    assert passing("visual_coding_code") == set(valid) & set(limits) & set(present)
+    # The session was made so that each has units exactly on its bounds, on a bad site, and without a label.
+    assert len(passing("good_0_1_2") - passing("good")) == 2
+    assert len(passing("visual_coding") - passing("visual_coding_0_1")) == 3
 
 
 def test_a_database_of_a_newer_version_is_left_alone(empty_database: Any) -> None:
