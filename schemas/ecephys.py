@@ -23,6 +23,7 @@ from schemas.rows.insert import insert_rows, key_of_session, require_storable, r
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
 from vbn.anatomy import UNLISTED_GROUP
+from vbn.anatomy.layer4_sink import Sink, SinkParameters, highest_cortical_site, layer4_sink
 from vbn.anatomy.layers import LAYERS, Atlas, site_layers
 from vbn.nwb.checks.findings import (
     find_channel_issues,
@@ -243,8 +244,8 @@ class SpikeAmplitudes(FileImport):
             self.Probe.insert1({**key, "probe_name": probe_name, "probe_spike_amplitudes": amplitudes})
 
 
-class LfpImport(MadeWith, dj.Imported):
-    """A table with one entry per registered LFP file."""
+class OfLfpFile(MadeWith):
+    """A table whose rows come from LFP files."""
 
     @classmethod
     def sources(cls, key: dict[str, Any] | None = None) -> pd.DataFrame:
@@ -261,6 +262,10 @@ class LfpImport(MadeWith, dj.Imported):
         return rows[list(Recording.Probe.primary_key)].assign(
             present=[source_hash(*each) for each in contents]
         )
+
+
+class LfpImport(OfLfpFile, dj.Imported):
+    """A table with one entry per registered LFP file."""
 
 
 @schema
@@ -393,6 +398,55 @@ class LfpPiece(LfpImport):
         self.insert1(
             {**key, **self.provenance(key), "piece_timestamps": timestamps, "piece_samples": samples}
         )
+
+
+@schema
+class Layer4SinkParams(ParameterTable):
+    """One way to find layer 4 in a current source density."""
+
+    settings = SinkParameters
+    defaults: ClassVar[dict[str, SinkParameters]] = {"earliest_sink": SinkParameters()}
+    definition = definition_of("layer4_sink", "the sink of layer 4", "vbn.anatomy.layer4_sink.SinkParameters")
+
+
+@schema
+class Layer4Sink(OfLfpFile, Computation):
+    """The depth of layer 4 along one probe, by its current source density."""
+
+    definition = f"""
+    # Depth of layer 4 along one probe by its current source density
+    -> CurrentSourceDensity
+    -> Layer4SinkParams
+    ---
+    cortex_surface=null : float64  # (um) height above the tip of the highest site in a visual area
+    layer4_sink_position=null : float64  # (um) height above the tip of the earliest strong sink, or none
+    layer4_sink_time=null : float64  # (s) time of the sink's peak after the flash
+    layer4_sink_strength=null : float64  # (V/cm^2) the sink above the baseline
+    {provenance_lines("layer4_sink")}
+    """
+
+    def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
+        """Fetch the current source density, the sites, and how to look for the sink."""
+        sites = fetch_frame((Recording.Channel & key).proj("probe_vertical_position", "structure_acronym"))
+        return self.provenance(key), (CurrentSourceDensity & key).fetch1(), sites, Layer4SinkParams.get(key)
+
+    def make_compute(
+        self, key: dict[str, Any], made_with: Any, density: Any, sites: Any, parameters: SinkParameters
+    ) -> tuple[Any, ...]:
+        """Find the sink; there is none without a visual area."""
+        surface, sink = highest_cortical_site(sites), None
+        if density["has_csd"] and surface is not None:
+            axes = density["csd_timestamps"], density["csd_vertical_positions"]
+            sink = layer4_sink(density["csd"].load(), *axes, surface, parameters)
+        return made_with, surface, sink
+
+    def make_insert(
+        self, key: dict[str, Any], made_with: dict[str, Any], surface: float | None, sink: Sink | None
+    ) -> None:
+        """Insert the row, with NULLs where nothing was found."""
+        names = ("layer4_sink_position", "layer4_sink_time", "layer4_sink_strength")
+        found = dict(zip(names, sink or (None,) * len(names), strict=True))
+        self.insert1({**key, **made_with, "cortex_surface": surface, **found})
 
 
 def add_lfp_piece(

@@ -9,7 +9,7 @@ yet, or were computed by an earlier method, raise an error, too.
 from schemas.queries.checks import restrict
 from schemas.queries.contrast import contrast
 from schemas.queries.flashes import flash_table
-from schemas.queries.layers import unit_layers
+from schemas.queries.layers import layer4_sinks, unit_layers
 from schemas.queries.methods import EarlierMethodWarning
 from schemas.queries.missing import IncompleteWarning
 from schemas.queries.presentations import changes, flashes, full_field_flashes, gabors, omissions
@@ -30,6 +30,7 @@ __all__ = [
     "flashes",
     "full_field_flashes",
     "gabors",
+    "layer4_sinks",
     "omissions",
     "psth_matrix",
     "responses_table",

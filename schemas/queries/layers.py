@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from schemas import ecephys
 from schemas.queries.checks import restrict
 from schemas.queries.missing import warn_of_missing
+from schemas.rows.fetch import fetch_frame
 from vbn.anatomy.layers import LAYERS, NO_LAYER
 from vbn.errors import NotFoundError, SettingError
 from vbn.nearest import nearest
+
+OF_LAYER = ("cortical_layer", "cortical_depth")
 
 
 def unit_layers(
@@ -66,3 +71,51 @@ def _layers(wanted: str | Sequence[str]) -> list[str]:
         if name not in known:
             raise SettingError(f"There is no layer '{name}'. There are: {', '.join(known)}.")
     return [each for name in names for each in (("6a", "6b") if name == "6" else (name,))]
+
+
+def layer4_sinks(atlas: str | None = None, of: Any = True) -> pd.DataFrame:
+    """Return the depth of layer 4 by physiology, and what the Allen CCF has there: two independent measures.
+
+    Parameters
+    ----------
+    atlas : name of a row of `ecephys.AtlasParams`; may be left out if there is at most one.
+    of : restriction of probes or sessions.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per probe and parameter set with a sink (`ecephys.Layer4Sink`): the key, the table's columns,
+        ``layer4_sink_depth`` (um below the highest site in a visual area, along the probe), and
+        ``structure_acronym`` of the nearest site. With an atlas, also that site's ``cortical_layer``,
+        ``cortical_depth`` (0 at the pia, 1 at the white matter) and ``in_layer_4``, and ``from_ccf_layer_4``
+        (um): how far the sink is above the middle of the probe's sites in the CCF's layer 4, NaN without any.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such atlas, or several and none is named.
+    """
+    found = ecephys.Layer4Sink & "layer4_sink_position IS NOT NULL" & of
+    sites = ecephys.Recording.Channel.proj("probe_vertical_position", "structure_acronym") & found.proj()
+    sinks, of_sites, columns = fetch_frame(found), fetch_frame(sites), ["structure_acronym"]
+    if atlas is not None or len(ecephys.AtlasParams()) > 0:
+        layers = ecephys.ChannelLayer.Channel & {"atlas": atlas_name(atlas)} & found.proj()
+        of_layers = fetch_frame(layers.proj(*OF_LAYER)).drop(columns="atlas")
+        of_sites = of_sites.merge(of_layers, on=list(sites.primary_key), how="left")
+        columns += OF_LAYER
+    probe = list(ecephys.Recording.Probe.primary_key)
+    both = sinks.merge(of_sites, on=probe)
+    distance = (both["probe_vertical_position"] - both["layer4_sink_position"]).abs()
+    nearest_site = both.loc[
+        distance.groupby([both[name] for name in ecephys.Layer4Sink.primary_key]).idxmin()
+    ]
+    table = nearest_site[[*sinks.columns, *columns]].reset_index(drop=True)
+    table["layer4_sink_depth"] = table["cortex_surface"] - table["layer4_sink_position"]
+    if "cortical_layer" in table:
+        inside = of_sites[of_sites["cortical_layer"] == "4"]
+        middle = inside.groupby(probe)["probe_vertical_position"].median().rename("middle").reset_index()
+        table["in_layer_4"] = table["cortical_layer"] == "4"
+        table["from_ccf_layer_4"] = (
+            table["layer4_sink_position"] - table.merge(middle, on=probe, how="left")["middle"]
+        )
+    return table

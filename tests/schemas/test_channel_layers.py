@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
 from schemas import ecephys, queries
 from schemas.rows.fetch import fetch_frame
 from vbn.anatomy.annotation import read_volume
-from vbn.anatomy.layers import LAYERS, site_layers
+from vbn.anatomy.layers import LAYERS, VISUAL_AREAS, site_layers
 from vbn.errors import NotFoundError, SettingError
 
 VISP = (593, 821, 721, 778, 33, 305)
@@ -106,3 +108,63 @@ def test_an_atlas_that_is_away_or_another_is_said_and_harms_nothing(
     assert "neither NRRD nor an array" in refused.stderr
     assert len(ecephys.AtlasParams()) == 2
     assert first.exists()
+
+
+SINK_DEPTH_UM = 200.0
+
+
+def with_sink(source: Path, target: Path, surface_um: float) -> Path:
+    """A copy of an LFP file with a sink at a known depth below the surface of cortex."""
+    shutil.copy(source, target)
+    with h5py.File(target, "r+") as file:
+        density = file["processing/current_source_density/ecephys_csd"]
+        times = density["current_source_density/timestamps"][:]
+        sites = density["virtual_electrode_y_positions"][:]
+        background = 0.01 * np.random.default_rng(0).standard_normal((times.size, sites.size))
+        place = np.exp(-(((sites - surface_um + SINK_DEPTH_UM) / 60) ** 2))
+        density["current_source_density/data"][...] = background + np.outer(
+            np.exp(-(((times - 0.05) / 0.005) ** 2)), place
+        )
+    return target
+
+
+def test_layer_4_by_its_sink_stands_beside_the_layers_of_the_atlas(
+    make_database: Callable[..., Any], lfp_file: Path, open_folder: Path
+) -> None:
+    database = make_database()
+    database.call("register", next(lfp_file.parent.glob("ecephys_session_*.nwb")))
+    database.call("populate", "--table", "Recording")
+    database.connect()
+    assert queries.layer4_sinks().empty
+    with h5py.File(lfp_file) as file:
+        probe = {"probe_id": int(file["identifier"][()])}
+    sites = ecephys.Recording.Channel * ecephys.Recording.Probe & probe
+    areas = ", ".join(f"'{name}'" for name in VISUAL_AREAS)
+    surface = float(max((sites & f"structure_acronym IN ({areas})").to_arrays("probe_vertical_position")))
+    database.call("register", with_sink(lfp_file, open_folder / "probe_with_sink_lfp.nwb", surface))
+    assert database.json(
+        "populate", "--table", "Lfp", "--table", "CurrentSourceDensity", "--table", "Layer4Sink"
+    ) == {
+        "done": 3,
+        "failures": [],
+    }
+    database.connect()
+    alone = queries.layer4_sinks()
+    assert "cortical_layer" not in alone
+    database.call("atlas", "add", "made", made_annotation(open_folder, shift=3))
+    database.call("populate", "--table", "ChannelLayer")
+    database.connect()
+    (row,) = queries.layer4_sinks().to_dict("records")
+    assert row["cortex_surface"] == surface
+    assert abs(row["layer4_sink_depth"] - SINK_DEPTH_UM) <= 40  # the sites' distance
+    assert abs(row["layer4_sink_time"] - 0.05) < 0.003
+    layers = fetch_frame(ecephys.ChannelLayer.Channel * sites)
+    near = layers.loc[(layers["probe_vertical_position"] - row["layer4_sink_position"]).abs().idxmin()]
+    assert (row["cortical_layer"], row["cortical_depth"]) == (
+        near["cortical_layer"],
+        near["cortical_depth"],
+    ) or (row["cortical_layer"] == near["cortical_layer"] and np.isnan(row["cortical_depth"]))
+    assert row["in_layer_4"] == (near["cortical_layer"] == "4")
+    middle = layers.loc[layers["cortical_layer"] == "4", "probe_vertical_position"].median()
+    assert row["from_ccf_layer_4"] == pytest.approx(row["layer4_sink_position"] - middle, nan_ok=True)
+    assert alone["layer4_sink_position"].tolist() == [row["layer4_sink_position"]]

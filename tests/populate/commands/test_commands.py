@@ -56,6 +56,7 @@ TABLES = [
     "Lfp",
     "CurrentSourceDensity",
     "LfpPiece",
+    "Layer4Sink",
     "ChannelLayer",
     "ChangeDetection",
     "Licks",
@@ -89,7 +90,7 @@ TABLES = [
     "AreaSummary",
 ]
 # There are no LFP files and no atlas, and nobody asked for amplitudes.
-WITHOUT_ENTRIES = ("SpikeAmplitudes", "Lfp", "CurrentSourceDensity", "LfpPiece", "ChannelLayer")
+WITHOUT_ENTRIES = ("SpikeAmplitudes", "Lfp", "CurrentSourceDensity", "LfpPiece", "Layer4Sink", "ChannelLayer")
 # Parameter sets that come with the tables; populations are averaged with two of the five filters.
 N_SETS = {
     "UnitSelection": 6,
