@@ -44,8 +44,8 @@ class SinkParameters:
     def __post_init__(self) -> None:
         if not 0 <= self.window_start_s < self.window_stop_s:
             raise SettingError(
-                f"The sink begins between {self.window_start_s} and {self.window_stop_s} s: the first must be 0 "
-                "or more, and less than the second."
+                "The window of the sink must begin at 0 or later, and end after that, got "
+                f"{self.window_start_s} to {self.window_stop_s} s."
             )
         for name in ("baseline_s", "n_deviations", "peak_within_s", "deepest_um"):
             if not getattr(self, name) > 0:
