@@ -9,4 +9,5 @@ pytest_plugins = [
     "tests.fixtures.page",
     "tests.fixtures.damaged",
     "tests.fixtures.web_server",
+    "tests.fixtures.bucket",
 ]

@@ -191,7 +191,7 @@ def test_the_images_have_a_fixed_version_of_every_package_that_the_project_asks_
 def test_every_service_of_ours_is_limited_and_checked() -> None:
     services = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())["services"]
     lasting = {name: one for name, one in services.items() if one["restart"] != "no"}
-    assert lasting.keys() == {"mysql", "worker", "page", "jupyter"}
+    assert lasting.keys() == {"mysql", "worker", "page", "jupyter", "backup"}
     for name, one in services.items():
         assert one["cap_drop"] == ["ALL"], name
         assert one["security_opt"] == ["no-new-privileges:true"], name
@@ -202,6 +202,35 @@ def test_every_service_of_ours_is_limited_and_checked() -> None:
     assert page["environment"]["DJ_USER"] == "reader"
     assert all(volume["read_only"] for volume in page["volumes"])
     assert all("BIND:-127.0.0.1" in port for one in lasting.values() for port in one.get("ports", ()))
+
+
+def test_the_scheduled_backup_runs_again_and_is_healthy_while_its_last_one_is_new(tmp_path: Path) -> None:
+    """The service's own lines, by this machine's shell, with stand-ins for the programs that they run."""
+    service = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())["services"]["backup"]
+    assert service["profiles"] == ["backup"]
+    for name, body in {"vbn": 'echo vbn "$@"; [ $(wc -l <log) -gt 3 ]', "sleep": 'echo sleep "$@"'}.items():
+        text = f"#!/bin/sh\n({body}) >>log; code=$?\n[ $(wc -l <log) -lt 6 ] || kill $PPID\nexit $code\n"
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "log").touch()
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "KEEP": "7", "EVERY_S": "86400"}
+    script = service["command"][0].replace("$$", "$")
+    subprocess.run([*service["entrypoint"], script], cwd=tmp_path, env=env)
+    run = "vbn backup /backup/daily --keep 7"
+    assert (tmp_path / "log").read_text().splitlines()[:6] == [
+        run, "sleep 600", run, "sleep 600", run, "sleep 86400",
+    ]  # fmt: skip
+
+    check = (
+        service["healthcheck"]["test"][1].replace("$$", "$").replace("/backup/daily", str(tmp_path / "daily"))
+    )
+    manifest = tmp_path / "daily" / "one" / "manifest.json"
+    manifest.parent.mkdir(parents=True)
+    assert subprocess.run(["sh", "-c", check], env=env).returncode == 1
+    for age_s, code in ((0, 0), (86400, 0), (3 * 86400, 1)):
+        manifest.touch()
+        os.utime(manifest, (time.time() - age_s,) * 2)
+        assert subprocess.run(["sh", "-c", check], env=env).returncode == code, age_s
 
 
 DOCKER = """#!/bin/sh

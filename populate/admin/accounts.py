@@ -34,6 +34,7 @@ from schemas.server.access import ROLES, RefusedError, require_admin, role_name
 from schemas.server.connection import Database, server_lock
 from schemas.server.datajoint import JobTable, dj, driver_of
 from schemas.server.error_codes import ACCOUNT_EXISTS, code_of
+from schemas.server.restoring import schema_of_mark
 from vbn.errors import ConflictError, NotFoundError, ServerError, SettingError
 
 PASSWORD_BYTES = 24
@@ -302,7 +303,8 @@ class _MySQL(_Server):
         self.query(f"CREATE ROLE IF NOT EXISTS {', '.join(map(_name, self.roles))}")
 
     def grant(self) -> None:
-        for name in self.schemas:
+        # With the mark of a restore, which whoever may read finds when it stands.
+        for name in (*self.schemas, schema_of_mark(self.database.prefix)):
             self.grant_reading(name)
             self.query(f"GRANT ALL ON `{self._pattern(name)}`.* TO {_name(self.admin)} WITH GRANT OPTION")
         pattern = self._pattern(self.database.prefix)

@@ -11,6 +11,8 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Mapping
+from datetime import date
+from datetime import time as moment
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -141,7 +143,9 @@ def _plain(value: Any) -> Any:
         return _binary(bytes(value))
     if isinstance(value, Decimal):
         return str(value.normalize())
-    return value if isinstance(value, int | float | str) else value.isoformat()
+    if isinstance(value, int | float | str):
+        return value
+    return value.isoformat() if isinstance(value, date | moment) else str(value)
 
 
 def _binary(value: bytes) -> bytes:

@@ -86,7 +86,7 @@ def find_garbage(older_than: timedelta = YOUNG) -> Garbage:
     # In this order: a worker commits its rows before it releases its job.
     latest = min(time.time() - older_than.total_seconds(), _start_of_running_jobs(database))
     with Snapshot.taken(database) as snapshot:
-        referenced = {reference.path for reference in snapshot.array_references()}
+        referenced = snapshot.arrays()
     _require_nothing_missing(store, referenced)
     orphans = sorted(path for path in stored if not _is_used(path, referenced))
     states = ((path, _stat(store / path)) for path in orphans)

@@ -21,5 +21,5 @@ def claim(database: Database) -> None:
     require_admin(database, "name another array store")
     with server_lock("deploy", database):
         with Snapshot.taken(database) as snapshot:
-            arrays = {reference.path for reference in snapshot.array_references()}
+            arrays = snapshot.arrays()
         claim_store(database, arrays)

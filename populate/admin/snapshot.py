@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pymysql
 
-from schemas.bases.registry import schema_names
+from schemas.bases.registry import MODULES, schema_names
 from schemas.server.connection import Database
 from schemas.server.datajoint import dj, driver_of
+from schemas.server.restoring import NAME as RESTORING
+from schemas.server.settings import STORE_NAME
 
 ROWS_AT_A_TIME = 500
 SERVER_TIMEOUT_S = 7 * 24 * 3600  # while we process what was read, and copy the arrays it names
 JSON_TYPES = ("json", "jsonb")
+SYSTEM = frozenset({"public", "mysql", "sys", "information_schema", "performance_schema", "pg_catalog"})
+"""Schemas of the servers, which no database of ours has."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,18 @@ class ServerTable:
 
 @dataclass(frozen=True)
 class ArrayReference:
-    """A row's reference to one of its arrays."""
+    """A row's reference to one of its arrays.
 
-    path: str  # below the store
-    table: str  # schema.table
+    Attributes
+    ----------
+    path : below the store.
+    table : schema.table.
+    is_ours : whether it is a file in the array store; tables of a lab may have folders, and other stores.
+    """
+
+    path: str
+    table: str
+    is_ours: bool
 
 
 @dataclass(frozen=True)
@@ -77,19 +89,26 @@ class Snapshot:
         """Return the name by which another client of PostgreSQL can see the same moment."""
         return str(self.connection.query("SELECT pg_export_snapshot()").fetchone()[0])
 
+    def schemas(self) -> list[str]:
+        """Return the schemas of the prefix and of the lab."""
+        return schemas_of(self.connection, self.prefix)
+
     def tables(self) -> list[ServerTable]:
-        """Return the tables of the prefix, sorted by name; without job tables and lineage."""
+        """Return the tables of the prefix and those of the lab, sorted by name; no job tables, no lineage."""
+        return self.tables_in(self.schemas())
+
+    def tables_in(self, schemas: Collection[str]) -> list[ServerTable]:
+        """Return the tables of some schemas, sorted by name; no job tables, no lineage."""
         statement = (
             "SELECT c.table_schema, c.table_name, c.column_name, c.data_type "
             "FROM information_schema.columns c JOIN information_schema.tables t "
             "ON t.table_schema = c.table_schema AND t.table_name = c.table_name "
             "WHERE t.table_type = 'BASE TABLE'"
         )
-        ours = set(schema_names(self.prefix))
         columns: dict[tuple[str, str], dict[str, str]] = {}
         rows = self.connection.query(statement).fetchall()
         for schema, table, column, kind in sorted(tuple(map(str, row)) for row in rows):
-            if schema in ours and not table.startswith("~"):
+            if schema in schemas and not table.startswith("~"):
                 columns.setdefault((schema, table), {})[column] = kind.lower()
         return [ServerTable(schema, table, types) for (schema, table), types in columns.items()]
 
@@ -121,26 +140,34 @@ class Snapshot:
         return driver.cursor(name="vbn_rows", scrollable=False)
 
     def array_references(self) -> Iterator[ArrayReference]:
-        """Yield every array in the store that a row refers to."""
+        """Yield every array that a row refers to."""
         for table in self.tables():
             columns = [name for name, kind in table.columns.items() if kind in JSON_TYPES]
             if not columns:
                 continue
             for row in self.rows(table, columns):
                 for text in row:
-                    if text is not None and is_array(value := json.loads(text)):
-                        yield ArrayReference(value["path"], table.full_name)
+                    if text is not None and _is_reference(value := json.loads(text)):
+                        yield ArrayReference(value["path"], table.full_name, is_array(value))
+
+    def arrays(self) -> set[str]:
+        """Return the paths, below the array store, of all arrays that rows refer to."""
+        return {reference.path for reference in self.array_references() if reference.is_ours}
 
 
-def is_array(value: object) -> bool:
-    """Return whether a value of a JSON column is DataJoint's reference to an array in the store."""
+def _is_reference(value: object) -> bool:
     return isinstance(value, dict) and {"path", "store"} <= value.keys()
+
+
+def is_array(value: Any) -> bool:
+    """Return whether a value of a JSON column is DataJoint's reference to a file in the array store."""
+    return _is_reference(value) and value["store"] == STORE_NAME and not value.get("is_dir")
 
 
 def job_tables(database: Database) -> list[str]:
     """Return the full names of the job tables, quoted for a statement."""
     listing = "SELECT table_schema, table_name FROM information_schema.tables"
-    quote, ours = database.connection.adapter.quote_identifier, set(schema_names(database.prefix))
+    quote, ours = database.connection.adapter.quote_identifier, set(existing_schemas(database))
     return [
         f"{quote(schema)}.{quote(table)}"
         for schema, table in database.connection.query(listing).fetchall()
@@ -149,13 +176,71 @@ def job_tables(database: Database) -> list[str]:
 
 
 def existing_schemas(database: Database) -> list[str]:
-    """Return the names of this prefix's schemas that exist on the server."""
-    found = database.connection.query("SELECT schema_name FROM information_schema.schemata").fetchall()
-    return [name for name in schema_names(database.prefix) if (name,) in found]
+    """Return the names of this prefix's schemas that exist on the server, then of those of the lab."""
+    return schemas_of(database.connection, database.prefix)
 
 
-def open_another(database: Database) -> Any:
-    """Open another connection like the database's own."""
+def schemas_of(connection: Any, prefix: str) -> list[str]:
+    """Return the existing schemas of a prefix, then the lab's own.
+
+    The lab's are found on the server, since its modules need not be installed on this machine: those named
+    after the prefix, if it is not the longer prefix of another database, and all whose tables refer to one of
+    these or of ours.
+    """
+    known = all_schemas(connection)
+    ours = [name for name in schema_names(prefix) if name in known]
+    found = set(ours) | _named_after(prefix, known)
+    parents: list[tuple[str, str]] = _references(connection)
+    while more := {child for child, parent in parents if parent in found} - found:
+        found |= more
+    return [*ours, *sorted(found - set(ours) - SYSTEM)]
+
+
+def all_schemas(connection: Any) -> set[str]:
+    """Return the names of all schemas; PostgreSQL's information schema lists one's own only."""
+    query = (
+        "SELECT schema_name FROM information_schema.schemata"
+        if connection.adapter.backend == "mysql"
+        else "SELECT nspname FROM pg_namespace"
+    )
+    return {str(name) for (name,) in connection.query(query).fetchall()}
+
+
+def _named_after(prefix: str, known: set[str]) -> set[str]:
+    """Return the schemas named after a prefix, without those of databases with a longer one."""
+    ends = (MODULES[0], RESTORING)  # of a database, and of one that is being restored
+    others = {name.removesuffix(end) for name in known for end in ends if name.endswith(end)}
+    longer = tuple(
+        other
+        for other in others
+        if other.startswith(prefix) and other != prefix and _is_database(other, known)
+    )
+    return {
+        name
+        for name in known
+        if name.startswith(prefix) and not name.startswith(longer) and name != prefix + RESTORING
+    }
+
+
+def _is_database(prefix: str, known: set[str]) -> bool:
+    return {prefix + name for name in MODULES[:3]} <= known or prefix + RESTORING in known
+
+
+def _references(connection: Any) -> list[tuple[str, str]]:
+    """Return the pairs of schemas of which the first one's tables refer to the second one's."""
+    query = (
+        "SELECT DISTINCT constraint_schema, unique_constraint_schema "
+        "FROM information_schema.referential_constraints"
+        if connection.adapter.backend == "mysql"
+        else "SELECT DISTINCT n.nspname, o.nspname FROM pg_constraint k "
+        "JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace o ON o.oid = p.relnamespace"
+    )
+    return [(str(child), str(parent)) for child, parent in connection.query(query).fetchall()]
+
+
+def open_another(database: Database, *, database_name: str | None = None) -> Any:
+    """Open another connection like the database's own, on PostgreSQL perhaps to another of its databases."""
     info = database.connection.conn_info
     return dj.Connection(
         info["host"],
@@ -163,6 +248,6 @@ def open_another(database: Database) -> Any:
         info["passwd"],
         info["port"],
         info["ssl_input"],
-        database_name=info["database_name"],
+        database_name=database_name or info["database_name"],
         backend=database.backend,
     )

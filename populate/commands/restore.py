@@ -1,50 +1,80 @@
 """``vbn restore``."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from populate.admin.backup.restore import Restored
+
 
 @click.command("restore")
-@click.argument("folder", type=click.Path(file_okay=False, exists=True, path_type=Path), metavar="DIR")
+@click.argument(
+    "folder", type=click.Path(file_okay=False, exists=True, path_type=Path), metavar="DIR", required=False
+)
+@click.option("--prefix", metavar="NAME_", help="Restore under this prefix, beside what is there.")
 @click.option("--check", is_flag=True, help="Only check that the backup is complete and unchanged.")
+@click.option("--undo", is_flag=True, help="Remove what an interrupted restore has made.")
 @click.option("--mysql", metavar="PATH", help="MySQL's program, if it is not on PATH (VBN_MYSQL).")
-def command(folder: Path, check: bool, mysql: str | None) -> None:
+def command(folder: Path | None, prefix: str | None, check: bool, undo: bool, mysql: str | None) -> None:
     """Restore a backup into an empty database and the store, and compare checksums.
 
     The server must be of the same kind. Tables that hold only default parameter sets are replaced; with any
-    other row the restore is refused.
+    other row the restore is refused. After a kill, the same command begins again. With --prefix, nothing
+    under the backup's own prefix is touched: arrays get places of their own, too.
 
     \b
-    Example:
+    Examples:
       vbn restore /backup/vbn --check
       vbn restore /backup/vbn
+      vbn restore /backup/vbn --prefix drill_
     """
-    from populate.admin.backup import check as find_damage
-    from populate.admin.backup import restore
-    from populate.admin.checksums import total_of
+    if folder is None and not undo:
+        raise click.UsageError("Name the folder of a backup.")
+    from populate.admin import backup
+    from populate.admin.backup.manifest import read_manifest
     from schemas.server.connection import open_database
 
-    if check:
-        damage = find_damage(folder)
+    if check and folder:
+        damage, has_arrays = backup.check(folder), read_manifest(folder).has_arrays
         for line in damage:
             click.echo(f"vbn: {line}", err=True)
-        click.echo(f"{folder}: {f'{len(damage)} files are damaged' if damage else 'the backup is complete'}.")
-        raise SystemExit(1 if damage else 0)
-    database = open_database()
-    done = restore(database, folder, mysql_client=mysql)
-    manifest = done.manifest
+        lacks = "" if has_arrays else ", but has no arrays"
+        found = f"{len(damage)} files are damaged" if damage else f"the backup is complete{lacks}"
+        click.echo(f"{folder}: {found}.")
+        raise SystemExit(1 if damage or not has_arrays else 0)
+    database = open_database(prefix, to_restore=True)
+    if undo or folder is None:
+        removed = backup.undo(database)
+        click.echo(f"{database}: removed the {len(removed)} schemas of an interrupted restore.")
+        return
+    done = backup.restore(database, folder, mysql_client=mysql, rename=prefix is not None)
+    _report(done, str(database), str(database.store))
+    if done.different or done.missing != 0:
+        raise SystemExit(1)
+
+
+def _report(done: Restored, database: str, store: str) -> None:
+    from populate.admin.checksums import total_of
+
     for table in done.different:
         click.echo(f"vbn: {table} has a different checksum than when it was saved.", err=True)
+    manifest = done.manifest
+    arrays = f"{len(manifest.files)} arrays into {store}" if manifest.has_arrays else "no arrays"
     click.echo(
-        f"{database}: restored {len(done.checksums)} tables of {manifest.made_at} and {len(manifest.files)} "
-        f"arrays into {database.store}. Checksum: {total_of(done.checksums)}"
-        + ("" if done.different else ", as when it was saved.")
+        f"{database}: restored {len(done.checksums)} tables of {manifest.made_at} and {arrays}. "
+        f"Checksum: {total_of(done.checksums)}" + ("" if done.different else ", as when it was saved.")
     )
     click.echo(
         "Accounts and their privileges are not part of a backup: vbn deploy grants the privileges again."
     )
     if not manifest.has_arrays:
-        click.echo(f"vbn: the backup has no arrays; they were in {manifest.store}.", err=True)
-    if done.different:
-        raise SystemExit(1)
+        number = "all" if done.missing is None else done.missing
+        click.echo(
+            f"vbn: the backup has no arrays; they were in {manifest.store}. Of those that rows refer to, "
+            f"{number} are not in the store of this machine ({store}).",
+            err=True,
+        )

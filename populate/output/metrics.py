@@ -25,6 +25,7 @@ from schemas import session
 from schemas.bases.registry import schema_names, tables
 from schemas.server.connection import Database
 from schemas.server.datajoint import dj
+from vbn.errors import VbnError
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STORE_IS_MEASURED_EVERY_S = 600
@@ -71,7 +72,7 @@ def metrics_text(backups: Sequence[Path] = ()) -> str:
 
     Parameters
     ----------
-    backups : folders of backups, or folders that hold such folders.
+    backups : folders of backups, or folders that hold such folders, as ``vbn backup --keep`` makes them.
     """
     database = schemas.connect()
     found = [*_of_work(), *_of_space(database), *(_last_backup(folder) for folder in backups)]
@@ -169,10 +170,15 @@ def _size_bytes(folder: Path, _when: int) -> int:
 
 
 def _last_backup(folder: Path) -> Metric:
-    """Return when the latest complete backup in a folder was made, 0 if there is none."""
-    complete = [path.parent for path in (folder / MANIFEST, *folder.glob(f"*/{MANIFEST}")) if path.is_file()]
-    made_at = (datetime.fromisoformat(read_manifest(each).made_at).timestamp() for each in complete)
+    """Return when the latest complete backup in a folder was made, with arrays; 0 if there is none."""
+    made_at = 0.0
+    for path in (folder / MANIFEST, *folder.glob(f"*/{MANIFEST}"), *folder.glob(f"*/*/{MANIFEST}")):
+        with contextlib.suppress(VbnError):  # a damaged one is none
+            manifest = read_manifest(path.parent)
+            if manifest.has_arrays:
+                made_at = max(made_at, datetime.fromisoformat(manifest.made_at).timestamp())
     latest = Metric(
-        "vbn_last_backup_timestamp_seconds", "When the latest complete backup was made, 0 if there is none."
+        "vbn_last_backup_timestamp_seconds",
+        "When the latest complete backup, with arrays, was made, 0 if there is none.",
     )
-    return latest.add(max(made_at, default=0.0), folder=str(folder))
+    return latest.add(made_at, folder=str(folder))

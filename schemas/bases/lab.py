@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from schemas.bases.registry import MODULES, tables
+from schemas.server import restoring
 from schemas.server.datajoint.binding import Schema, part_classes, rebind
 from vbn.errors import SettingError
 
@@ -109,7 +110,7 @@ def lab_schema(name: str) -> LabSchema:
             f"The name '{name}' cannot be used for a schema: it must consist of lower-case letters, digits "
             "and underscores, start with a letter and have at most 24 characters."
         )
-    if name in MODULES:
+    if name in (*MODULES, restoring.NAME):
         raise SettingError(f"The schema '{name}' is one of this package. Choose another name for yours.")
     module = str(inspect.currentframe().f_back.f_globals.get("__name__", "__main__"))  # type: ignore[union-attr]
     for known in declared():

@@ -12,7 +12,7 @@ from typing import Any
 from schemas.server import settings
 from schemas.server.datajoint import dj, explain_errors
 from schemas.server.error_codes import DISK_FULL, READ_ONLY, REFUSED, code_of
-from vbn.errors import ServerError
+from vbn.errors import ServerError, SettingError
 
 ROLES = ("reader", "worker", "admin")
 
@@ -127,12 +127,32 @@ def tls_setting(info: Any) -> bool | dict[str, Any] | None:
     Notes
     -----
     With True, DataJoint lets the MySQL driver continue without encryption if the server offers none; a
-    dictionary that is not empty makes it mandatory. The certificate is not verified: those that MySQL
-    generates are self-signed.
+    dictionary that is not empty makes it mandatory. The certificate is verified if `settings.certificates`
+    names those to verify it by: the ones that MySQL makes by itself are self-signed.
+
+    Raises
+    ------
+    SettingError
+        If a file of certificates is named and cannot be used, or encryption is switched off.
     """
+    if verified := settings.certificates():
+        if info.use_tls is False:
+            raise SettingError(
+                "VBN_TLS_CA names certificates, but DJ_USE_TLS (or use_tls in datajoint.json) switches "
+                "encryption off. Remove one of the two."
+            )
+        return verified
     if info.use_tls is False or (info.use_tls is None and settings.is_local_host(info.host)):
         return None if info.use_tls is None else False
     return {"verify_mode": False} if info.backend == "mysql" else True
+
+
+def tls_of_postgres(setting: bool | dict[str, Any] | None) -> dict[str, str]:
+    """Return the variables by which PostgreSQL's programs encrypt as `tls_setting` says."""
+    if isinstance(setting, dict) and "ca" in setting:
+        mode = "verify-full" if setting["check_hostname"] else "verify-ca"
+        return {"PGSSLMODE": mode, "PGSSLROOTCERT": str(setting["ca"])}
+    return {"PGSSLMODE": "prefer" if setting is None else "require" if setting else "disable"}
 
 
 def explain_tls(text: str) -> str | None:
@@ -142,6 +162,12 @@ def explain_tls(text: str) -> str | None:
             "offers no encryption (TLS), without which passwords and data would cross the network in "
             "clear text. Enable TLS there or, on a network that you trust, do without: DJ_USE_TLS=false "
             """(or "use_tls": false under "database" in datajoint.json)."""
+        )
+    if "certificate" in text and ("verify failed" in text or "match" in text):
+        return (
+            f"has a certificate that was not accepted: {text.splitlines()[0]}. Either VBN_TLS_CA names "
+            "another server's CA, or the certificate does not name this host, which those that MySQL makes "
+            "by itself never do: for these, VBN_TLS_CHECK_HOST=false. Else somebody may be in between."
         )
     if "[SSL" in text or "SSL error" in text:
         return (

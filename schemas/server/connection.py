@@ -14,7 +14,7 @@ import psycopg2
 import pymysql
 from psycopg2.errorcodes import IN_FAILED_SQL_TRANSACTION
 
-from schemas.server import access, settings, stores
+from schemas.server import access, restoring, settings, stores
 from schemas.server.datajoint import current_connection, dj, leave_to_parent, use_stores
 from schemas.server.embedded import PORT, START_TIMEOUT_S, EmbeddedServer
 from schemas.server.error_codes import code_of
@@ -92,10 +92,20 @@ def set_active(database: Database) -> None:
     _active = database
 
 
-def open_database(prefix: str | None = None) -> Database:
+def open_database(prefix: str | None = None, *, to_restore: bool = False) -> Database:
     """Connect to the server as `connect` does, but accept missing tables and those of another version.
 
     The table classes are not bound to it.
+
+    Parameters
+    ----------
+    prefix : prefix of the schemas' names.
+    to_restore : accept a database whose restore was interrupted, too.
+
+    Raises
+    ------
+    ConflictError
+        If the database is being restored, or a restore of it was interrupted.
     """
     prefix = settings.schema_prefix(prefix)
     embedded = _use_embedded_server()
@@ -103,6 +113,8 @@ def open_database(prefix: str | None = None) -> Database:
     connection = _open_connection(embedded)
     role = None if embedded else access.role_of(connection, prefix)
     access.explain_refusals(connection, prefix, role)
+    if not to_restore:
+        restoring.require_restored(connection, prefix)
     return Database(connection, prefix, store, embedded, role)
 
 
@@ -143,10 +155,11 @@ def _open_connection(embedded: EmbeddedServer | None) -> Any:
             "Set DJ_USER and DJ_PASS, or .secrets/database.user and .secrets/database.password."
         )
     deadline = time.monotonic() + START_TIMEOUT_S
+    tls = None if embedded else access.tls_setting(info)
     while True:
         try:
             with quiet_datajoint():
-                return dj.conn(reset=not _is_connected_to(info), use_tls=access.tls_setting(info))
+                return dj.conn(reset=not _is_connected_to(info), use_tls=tls)
         except DRIVER_ERRORS as error:
             if embedded is None:
                 server = f"{info.backend} server {info.host}:{info.port}"

@@ -9,6 +9,7 @@ PostgreSQL under ``VBN_HOME`` is used. Nothing here opens a connection.
 ``VBN_PREFIX``      prefix of the database schemas' names; default ``vbn_``
 ``VBN_MODULES``     modules with tables of the lab's own, separated by commas
 ``VBN_LOST_AFTER``  seconds without a sign of life after which a worker is lost; default 90
+``VBN_TLS_CA``      file with the certificates by which the server's is verified; see `certificates`
 ==================  ========================================================================
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +75,33 @@ def lost_after_s() -> float:
     return seconds
 
 
+def certificates() -> dict[str, object]:
+    """Return how the server's certificate is verified: by the file ``ca``, and whether to ``check_hostname``.
+
+    The file is that of ``VBN_TLS_CA``; the dictionary is empty without it. ``VBN_TLS_CHECK_HOST=false`` is
+    for certificates that name no host, such as those that MySQL makes by itself.
+
+    Raises
+    ------
+    SettingError
+        If the file cannot be used.
+    """
+    path, check = os.environ.get("VBN_TLS_CA"), (os.environ.get("VBN_TLS_CHECK_HOST") or "true").lower()
+    if check not in ("true", "false"):
+        raise SettingError(f"VBN_TLS_CHECK_HOST is '{check}', but must be true or false.")
+    if not path:
+        return {}
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # ssl's own, too
+        problem = "holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise SettingError(
+            f"The file of certificates {path} cannot be used: {problem}. Copy the CA's file of the server "
+            "there (PEM; MySQL's own is ca.pem in its data folder), or correct VBN_TLS_CA."
+        ) from error
+    return {"ca": str(Path(path).absolute()), "check_hostname": check == "true"}
+
+
 def is_local_host(host: str) -> bool:
     """Return whether a host, with or without a port, names this machine or is a Unix socket's folder."""
     return host.startswith("/") or host.split(":")[0] in LOCAL_HOSTS
@@ -115,6 +144,8 @@ def _names_host(path: Path | None) -> bool:
         return False
     try:
         content = json.loads(path.read_text())
+        if isinstance(content.get("database", {}).get("use_tls"), dict):
+            raise ValueError("use_tls must be true or false; name the CA's file in VBN_TLS_CA")
         return "database.host" in content or "host" in content.get("database", {})
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise SettingError(f"{path} cannot be read: {error}. Correct it or remove it.") from error

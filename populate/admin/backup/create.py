@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-from collections.abc import Iterator
+import os
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import vbn
 from populate.admin.backup import files, mysql, postgres
-from populate.admin.backup.manifest import FORMAT, MANIFEST, STORE, BackupManifest, SavedFile, read_manifest
+from populate.admin.backup.folders import explaining_errors, require_usable, using
+from populate.admin.backup.manifest import (
+    DUMP_NAME,
+    FORMAT,
+    MANIFEST,
+    MOMENT,
+    STORE,
+    BackupManifest,
+    SavedFile,
+    generations,
+    read_manifest,
+)
+from populate.admin.backup.stored_files import StoredFiles
 from populate.admin.checksums import checksums_of, hash_of_file
 from populate.admin.snapshot import Snapshot
 from schemas.files.store_identity import recorded_id, require_own_store
 from schemas.server.connection import Database
-from vbn.errors import ConflictError, SettingError, StoreError
+from vbn.errors import ConflictError, SettingError
 
 ATTEMPTS = 3
-LOCK = "lock"
 
 
-def back_up(database: Database, folder: Path, *, mysqldump: str | None = None) -> BackupManifest:
+def back_up(
+    database: Database,
+    folder: Path,
+    *,
+    mysqldump: str | None = None,
+    with_arrays: bool = True,
+    former: Path | None = None,
+) -> BackupManifest:
     """Save the database, and the arrays that its rows refer to, into a folder.
 
     Everything is of one moment; others may work meanwhile. A folder with a backup of the same database is
@@ -33,6 +49,8 @@ def back_up(database: Database, folder: Path, *, mysqldump: str | None = None) -
     database : the database to save.
     folder : a new or empty folder, or one with a complete or unfinished backup.
     mysqldump : path of the program; by default ``VBN_MYSQLDUMP``, else the one on PATH.
+    with_arrays : without them, the backup lacks what rows refer to in the store.
+    former : another backup of the same database, with which this one shares arrays.
 
     Raises
     ------
@@ -43,38 +61,54 @@ def back_up(database: Database, folder: Path, *, mysqldump: str | None = None) -
     StoreError
         If the store is not the database's, an array is missing, or the folder is full.
     """
-    require_own_store(database)
-    with _explaining_errors(folder), _locked(folder, database):
-        previous = _previous(folder, database)
+    if with_arrays:
+        require_own_store(database)
+    require_usable(folder, database)
+    with explaining_errors(folder), using(folder):
+        previous = _previous(folder, database, with_arrays=with_arrays)
         known = {**(previous.files if previous else {}), **files.read_journal(folder)}
+        if former is not None:
+            known = {**read_manifest(former).files, **known}
         for attempt in range(ATTEMPTS):
             try:
-                manifest = _save(database, folder, known, mysqldump)
+                manifest = _save(database, folder, known, mysqldump, with_arrays=with_arrays, former=former)
                 break
             except files.VanishedError:  # deleted since the dump, row and file
+                require_own_store(database)  # unless all of it went away
                 if attempt == ATTEMPTS - 1:
                     raise
+        os.sync()  # what it names is on the disk before it is
         manifest.write(folder)
-        _tidy(folder, manifest)
+        _tidy(folder, manifest, known)
         return manifest
 
 
 def _save(
-    database: Database, folder: Path, known: dict[str, SavedFile], mysqldump: str | None
+    database: Database,
+    folder: Path,
+    known: dict[str, SavedFile],
+    mysqldump: str | None,
+    *,
+    with_arrays: bool,
+    former: Path | None,
 ) -> BackupManifest:
     now = datetime.now(UTC)
     is_mysql = database.backend == "mysql"
-    dump = f"database-{now:%Y%m%dT%H%M%S%f}Z{mysql.SUFFIX if is_mysql else postgres.SUFFIX}"
+    dump = f"database-{now:{MOMENT}}{mysql.SUFFIX if is_mysql else postgres.SUFFIX}"
     target = folder / dump
     dumped: AbstractContextManager[Snapshot] = (
         mysql.dumped(database, target, mysqldump) if is_mysql else postgres.dumped(database, target)
     )
-    store = database.store.folder
+    copied: dict[str, SavedFile] = {}
     with dumped as snapshot:
-        paths = {reference.path for reference in snapshot.array_references()}
-        copied = files.copy_into_backup(paths, store, folder / STORE, known) if store else {}
-        hash_file = (lambda path: copied[path].sha256) if store else None
+        if with_arrays:
+            paths = _arrays_to_save(snapshot)
+            store = StoredFiles(database.store)
+            arrays_of_former = former / STORE if former else None
+            copied = files.copy_into_backup(paths, store, folder / STORE, known, arrays_of_former)
+        hash_file = (lambda path: copied[path].sha256) if with_arrays else None
         checksums = checksums_of(snapshot, hash_file=hash_file)
+        schemas = snapshot.schemas()
     return BackupManifest(
         format=FORMAT,
         made_at=now.isoformat(timespec="seconds"),
@@ -86,60 +120,52 @@ def _save(
         dump_file=SavedFile(target.stat().st_size, hash_of_file(target)),
         store=str(database.store),
         store_id=recorded_id(database),
-        has_arrays=store is not None,
+        has_arrays=with_arrays,
         files=copied,
         checksums=checksums,
+        schemas=schemas,
     )
 
 
-def _previous(folder: Path, database: Database) -> BackupManifest | None:
+def _arrays_to_save(snapshot: Snapshot) -> set[str]:
+    """Return the paths of all arrays; refuse those of a lab's tables that are not in the array store."""
+    references = list(snapshot.array_references())
+    if elsewhere := sorted({reference.table for reference in references if not reference.is_ours}):
+        raise SettingError(
+            f"Rows of {', '.join(elsewhere)} have folders, or arrays in another store than 'vbn', which "
+            "are not saved here. Save the rest with --without-arrays and the stores with their own tools, or "
+            "keep arrays in files of the store 'vbn' (<npy@vbn>, <blob@vbn>)."
+        )
+    return {reference.path for reference in references}
+
+
+def _previous(folder: Path, database: Database, *, with_arrays: bool) -> BackupManifest | None:
     """Return the backup that the folder already holds; it must be of the same database."""
     if not (folder / MANIFEST).exists():
+        if kept := generations(folder):
+            raise ConflictError(
+                f"{folder} holds {len(kept)} backups made with --keep. Use it again, or name another folder."
+            )
         return None
     previous = read_manifest(folder)
-    if (previous.backend, previous.prefix) != (database.backend, database.prefix):
+    if not previous.is_of(database):
         raise ConflictError(
             f"{folder} holds a backup of '{previous.prefix}...' on {previous.backend}, not of "
-            f"'{database.prefix}...' on {database.backend}. Name another folder."
+            f"'{database.prefix}...' on {database.backend}, or of an array store with another id. "
+            "Name another folder."
+        )
+    if previous.has_arrays and not with_arrays:
+        raise ConflictError(
+            f"{folder} holds a backup with arrays, which one without them would replace. Name another folder."
         )
     return previous
 
 
-@contextlib.contextmanager
-def _locked(folder: Path, database: Database) -> Iterator[None]:
-    """Lock the folder, which must hold a backup or be empty."""
-    store = database.store.folder
-    if store is not None and (folder.resolve().is_relative_to(store.resolve())):
-        raise SettingError(f"{folder} is in the store itself. Name a folder elsewhere, best on another disk.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / LOCK).exists():
-        raise ConflictError(
-            f"{folder} holds files that are not a backup of ours. Name a new or empty folder."
-        )
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConflictError(f"Another vbn backup is writing into {folder}.") from None
-        yield
-
-
-@contextlib.contextmanager
-def _explaining_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"The backup in {folder} failed: {error.strerror or error}"
-            f"{f' ({error.filename})' if error.filename else ''}. What was copied stays: after fixing the "
-            "cause, run the same command again to continue."
-        ) from error
-
-
-def _tidy(folder: Path, manifest: BackupManifest) -> None:
-    """Remove files of earlier and interrupted backups that this one does not need."""
-    for old in folder.glob("database-*"):
-        if old.name != manifest.dump:
+def _tidy(folder: Path, manifest: BackupManifest, known: dict[str, SavedFile]) -> None:
+    """Remove files of earlier and interrupted backups that this one does not need, and no others."""
+    for old in folder.iterdir():
+        if DUMP_NAME.fullmatch(old.name) and old.name != manifest.dump:
             old.unlink()
-    files.remove_others(folder / STORE, manifest.files)
+    files.remove_parts(folder / STORE)
+    files.remove_files(known.keys() - manifest.files.keys(), folder / STORE)
     (folder / files.JOURNAL).unlink(missing_ok=True)

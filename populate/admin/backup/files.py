@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from populate.admin.backup.manifest import SavedFile
+from populate.admin.backup.manifest import SavedFile, require_inside, saved_file
+from populate.admin.backup.renaming import Renaming
+from populate.admin.backup.stored_files import StoredFiles
 from populate.admin.checksums import hash_of_file, hash_stream
-from vbn.errors import ConflictError, StoreError
+from vbn.errors import AbsentArrayError, ConflictError, StoreError
 from vbn.whole_files import whole_file
 
 JOURNAL = "copied.jsonl"
+PART = re.compile(r"\..+\.[0-9a-f]{32}\.part(\..*)?")  # `whole_file`
 
 
 class VanishedError(StoreError):
@@ -26,7 +30,11 @@ class VanishedError(StoreError):
 
 
 def copy_into_backup(
-    paths: Iterable[str], store: Path, target: Path, known: dict[str, SavedFile]
+    paths: Iterable[str],
+    store: StoredFiles,
+    target: Path,
+    known: dict[str, SavedFile],
+    former: Path | None = None,
 ) -> dict[str, SavedFile]:
     """Copy array files of the store into a backup, except those that it already has.
 
@@ -35,6 +43,8 @@ def copy_into_backup(
     paths : paths of the files, below both the store and the target.
     known : files that were copied before; one whose copy has another size is copied again. Files that are
         copied are added.
+    former : the arrays of another backup that has known files; they are shared with it where the file system
+        can (hard links), since none ever changes.
 
     Raises
     ------
@@ -45,11 +55,22 @@ def copy_into_backup(
     wanted = sorted(set(paths))
     with (target.parent / JOURNAL).open("a") as journal:
         for path in tqdm(wanted, desc="arrays", unit="file", disable=None):
-            if path not in known or not _has_size(target / path, known[path].size_bytes):
+            if not (path in known and _is_there(path, known[path].size_bytes, target, former)):
                 known[path] = _copy_from_store(path, store, target)
-                print(json.dumps([path, known[path].size_bytes, known[path].sha256]), file=journal)
+                line = json.dumps([path, known[path].size_bytes, known[path].sha256])
+                print(line, file=journal, flush=True)
             files[path] = known[path]
     return files
+
+
+def _is_there(path: str, size_bytes: int, target: Path, former: Path | None) -> bool:
+    """Return whether the backup has a file, which it may now share with a former one."""
+    if not has_size(target / path, size_bytes) and former and has_size(former / path, size_bytes):
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # this file system has no links: it is copied anew
+            (target / path).unlink(missing_ok=True)
+            (target / path).hardlink_to(former / path)
+    return has_size(target / path, size_bytes)
 
 
 def read_journal(folder: Path) -> dict[str, SavedFile]:
@@ -57,46 +78,40 @@ def read_journal(folder: Path) -> dict[str, SavedFile]:
     known = {}
     with contextlib.suppress(FileNotFoundError), (folder / JOURNAL).open() as lines:
         for line in lines:
-            with contextlib.suppress(ValueError):  # the last line may be incomplete if the backup was killed
+            # The last line may be incomplete if the backup was killed.
+            with contextlib.suppress(ValueError, TypeError):
                 path, size, sha256 = json.loads(line)
-                known[path] = SavedFile(size, sha256)
+                require_inside(path)
+                known[path] = saved_file({"size_bytes": size, "sha256": sha256})
     return known
 
 
-def _copy_from_store(path: str, store: Path, target: Path) -> SavedFile:
+def _copy_from_store(path: str, store: StoredFiles, target: Path) -> SavedFile:
     try:
-        return copy_file(store / path, target / path)
-    except FileNotFoundError as error:
-        if (store / path).exists():
-            raise
+        with store.opened(path) as file:
+            return copy_file(file, target / path)
+    except AbsentArrayError as error:
         raise VanishedError(
-            f"A row refers to the array {path}, which is not in the store {store}. Check that it is the "
-            "store that the rows were made with (vbn doctor); else delete that row and populate again."
+            f"A row refers to the array {path}, which is not in the store {store.store}. Check that it is "
+            "the store that the rows were made with (vbn doctor); else delete that row and populate again."
         ) from error
 
 
-def copy_file(source: Path, target: Path, expected: SavedFile | None = None) -> SavedFile:
-    """Copy a file, completely or not at all; return its size and hash.
-
-    Raises
-    ------
-    ConflictError
-        If it is not the expected file. The target is then not written.
-    """
-    with whole_file(target) as part:
-        with source.open("rb") as file, part.open("wb") as copy:
-            sha256 = hash_stream(file, copy)
-            copied = SavedFile(copy.tell(), sha256)
-        if expected and copied != expected:
-            raise ConflictError(
-                f"{source} is damaged: its content is not what was saved (SHA-256 {sha256}, expected "
-                f"{expected.sha256}). Use another backup."
-            )
-    return copied
+def copy_file(source: Any, target: Path) -> SavedFile:
+    """Copy an open file, completely or not at all; return its size and hash."""
+    with whole_file(target) as part, part.open("wb") as copy:
+        sha256 = hash_stream(source, copy)
+        return SavedFile(copy.tell(), sha256)
 
 
-def copy_out_of_backup(files: dict[str, SavedFile], source: Path, store: Path) -> None:
+def copy_out_of_backup(
+    files: dict[str, SavedFile], source: Path, store: StoredFiles, names: Renaming
+) -> None:
     """Copy files of a backup into a store; those present with the same content stay.
+
+    Parameters
+    ----------
+    names : gives the path in the store of each file.
 
     Raises
     ------
@@ -104,49 +119,59 @@ def copy_out_of_backup(files: dict[str, SavedFile], source: Path, store: Path) -
         If a file of the backup is damaged, or the store has another file under its name.
     """
     for path, expected in tqdm(sorted(files.items()), desc="arrays", unit="file", disable=None):
-        if not (store / path).exists():
-            _require_present(source / path)
-            copy_file(source / path, store / path, expected)
-        elif not _has_size(store / path, expected.size_bytes) or (
-            hash_of_file(store / path) != expected.sha256
-        ):
+        place = names.path(path)
+        found = store.find(place)
+        if found is None:
+            if problem := _damage(path, expected, source):
+                raise ConflictError(f"The backup is damaged: {source / problem}. Use another one.")
+            store.add(place, source / path)
+        elif found != expected:
             raise ConflictError(
-                f"The store {store} has another file {path} than the backup. Restore into an empty store, "
-                "or move that file away."
+                f"The store {store.store} has another file {place} than the backup. Restore into an empty "
+                "store, or move that file away."
             )
 
 
 def damaged_files(files: dict[str, SavedFile], folder: Path) -> Iterator[str]:
     """Yield a message for each missing or damaged file of a backup."""
     for path, expected in tqdm(sorted(files.items()), desc="files", unit="file", disable=None):
-        if not (folder / path).is_file():
-            yield f"{path} is missing"
-        elif not _has_size(folder / path, expected.size_bytes):
-            size = (folder / path).stat().st_size
-            yield f"{path} has {size} bytes instead of {expected.size_bytes}"
-        elif hash_of_file(folder / path) != expected.sha256:
-            yield f"{path} has changed (SHA-256)"
+        if problem := _damage(path, expected, folder):
+            yield problem
 
 
-def remove_others(folder: Path, kept: Iterable[str]) -> None:
-    """Remove files that are not among the given paths, and folders that are then empty."""
-    wanted = {str(folder / path) for path in kept}
-    for parent, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            if (file := os.path.join(parent, name)) not in wanted:  # noqa: PTH118
-                Path(file).unlink()
-        if Path(parent) != folder:
-            with contextlib.suppress(OSError):  # not empty
-                Path(parent).rmdir()
+def _damage(path: str, expected: SavedFile, folder: Path) -> str | None:
+    """Return what is wrong with a file of a backup."""
+    file = folder / path
+    if not file.is_file():
+        return f"{path} is missing"
+    if not file.resolve().is_relative_to(folder.resolve()):
+        return f"{path} is a link that leads out of it"
+    if (size := file.stat().st_size) != expected.size_bytes:
+        return f"{path} has {size} bytes instead of {expected.size_bytes}"
+    return None if hash_of_file(file) == expected.sha256 else f"{path} has changed (SHA-256)"
 
 
-def _require_present(path: Path) -> None:
-    if not path.is_file():
-        raise ConflictError(f"The backup is damaged: {path} is missing. Use another one.")
+def remove_files(files: Iterable[str], folder: Path) -> None:
+    """Remove files, and the folders that are then empty."""
+    for path in files:
+        (folder / path).unlink(missing_ok=True)
+        for parent in list(Path(path).parents)[:-1]:
+            try:
+                (folder / parent).rmdir()
+            except OSError:  # not empty
+                break
 
 
-def _has_size(path: Path, size_bytes: int) -> bool:
+def has_size(path: Path, size_bytes: int) -> bool:
+    """Return whether a file is there and has a size."""
     try:
         return path.stat().st_size == size_bytes
     except FileNotFoundError:
         return False
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what interrupted copies have left."""
+    for path in folder.rglob(".*.part*"):
+        if PART.fullmatch(path.name):
+            path.unlink()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from populate.admin.snapshot import Snapshot, existing_schemas, open_another
 from schemas.server.connection import Database
 from schemas.server.datajoint import driver_of
 from schemas.server.error_codes import MAY_NOT_LOCK, MYSQL
-from vbn.errors import ServerError
+from vbn.errors import ConflictError, ServerError
 
 SUFFIX = ".sql.gz"
 COMPRESSION = 3  # higher levels take several times as long to save a tenth
@@ -26,6 +28,11 @@ DUMP = (
     "--default-character-set=utf8mb4", "--max-allowed-packet=1G", "--databases",
 )  # fmt: skip
 LOAD = ("--binary-mode", "--default-character-set=utf8mb4", "--max-allowed-packet=1G")
+HOLD_LOCK = b"SELECT IF(GET_LOCK('%s', 60) = 1, 1, (SELECT 1 UNION SELECT 2));\n"  # else an error
+IN_SCHEMA = re.compile(rb"^(USE |CREATE DATABASE (?:/\*.*?\*/ )?)`([^`]+)`")
+REFERENCE = re.compile(rb"^(  CONSTRAINT `[^`]+` FOREIGN KEY \([^)]+\) REFERENCES )`[^`]+`\.")
+QUALIFIER = re.compile(rb"`([^`]+)`\.")
+VIEW = b"/*!50001 "
 HAS_BEGUN = b"\nUSE `"  # in the dump, when its transaction is open
 
 LONGEST_HOLD_S = 60
@@ -64,12 +71,70 @@ def _dump(database: Database, program: str, target: Path, release: Callable[[], 
         stream_out(command, write, progress.update, start_limit_s=LONGEST_HOLD_S)
 
 
-def load(database: Database, source: Path, program: str | None) -> None:
-    """Create the schemas, tables and rows of a dump."""
+def load(database: Database, source: Path, names: Mapping[str, str], program: str | None) -> None:
+    """Create the schemas, tables and rows of a dump.
+
+    The program holds a lock as long as it works: it may live on for a moment when we are killed.
+
+    Parameters
+    ----------
+    names : name of a schema in the dump -> name on the server.
+
+    Raises
+    ------
+    ConflictError
+        If the dump has other schemas.
+    """
     client = find_mysql_program("mysql", program)
     progress = tqdm(desc="database", unit="B", unit_scale=True, disable=None)
     with _options(database) as options, gzip.open(source) as file, progress:
-        stream_in([client, f"--defaults-file={options}", *LOAD], file.read, progress.update)
+        lines = itertools.chain([HOLD_LOCK % lock_name(database).encode()], _renamed(file, names, source))
+        command = [client, f"--defaults-file={options}", *LOAD]
+        stream_in(command, _in_pieces(lines), progress.update)
+
+
+def lock_name(database: Database) -> str:
+    """Return the name of the lock that the program holds while it loads a dump."""
+    return f"{database.prefix}load"
+
+
+def _renamed(lines: Iterable[bytes], names: Mapping[str, str], source: Path) -> Iterator[bytes]:
+    """Yield the lines of a dump with other names of schemas, which are in these statements only.
+
+    A line break within a value is written as an escape, so that no line of values begins like a statement.
+    """
+    encoded = {old.encode(): new.encode() for old, new in names.items()}
+
+    def renamed_if_ours(found: re.Match[bytes]) -> bytes:
+        return b"`" + encoded.get(found[1], found[1]) + b"`."
+
+    for line in lines:
+        if line.startswith((b"USE ", b"CREATE DATABASE ")):
+            found = IN_SCHEMA.match(line)
+            if found is None or found[2] not in encoded:
+                raise ConflictError(
+                    f"{source} is damaged: it has a schema that the backup should not have "
+                    f"({line[:100].decode(errors='replace').strip()}). Use another backup."
+                )
+            yield found[1] + b"`" + encoded[found[2]] + b"`" + line[found.end() :]
+        elif line.startswith(VIEW):
+            yield QUALIFIER.sub(renamed_if_ours, line)
+        elif found := REFERENCE.match(line):
+            yield found[1] + QUALIFIER.sub(renamed_if_ours, line[found.end(1) :], count=1)
+        else:
+            yield line
+
+
+def _in_pieces(lines: Iterator[bytes]) -> Callable[[int], bytes]:
+    """Return a function that reads so many bytes of the lines, or somewhat more."""
+
+    def read(size: int) -> bytes:
+        piece = bytearray()
+        while len(piece) < size and (line := next(lines, b"")):
+            piece += line
+        return bytes(piece)
+
+    return read
 
 
 @contextlib.contextmanager
@@ -117,6 +182,11 @@ def _options(database: Database) -> Iterator[Path]:
         "password": info["passwd"],
         "ssl-mode": "PREFERRED" if tls is None else "REQUIRED" if tls else "DISABLED",
     }
+    if isinstance(tls, dict) and "ca" in tls:
+        options |= {
+            "ssl-ca": tls["ca"],
+            "ssl-mode": "VERIFY_IDENTITY" if tls["check_hostname"] else "VERIFY_CA",
+        }
     lines = [f"{name}={_quoted(value)}" for name, value in options.items()]
     with secret_file("\n".join(["[client]", *lines, ""])) as path:
         yield path

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from populate.admin.backup.programs import find_postgres_program, secret_file, stream_in, stream_out
-from populate.admin.snapshot import Snapshot
-from schemas.bases.registry import schema_names
+from populate.admin.backup.renaming import Renaming
+from populate.admin.snapshot import Snapshot, open_another
+from schemas.server import access
 from schemas.server.connection import Database
+from schemas.server.restoring import schema_of_mark
 
 SUFFIX = ".pgdump"
 DUMP = ("--format=custom", "--no-owner", "--no-privileges", "--no-password")
@@ -22,22 +26,55 @@ LOAD = ("--exit-on-error", "--single-transaction", "--no-owner", "--no-privilege
 def dumped(database: Database, target: Path) -> Iterator[Snapshot]:
     """Write a dump; yield the snapshot that it was written from."""
     with Snapshot.taken(database) as snapshot:
-        program = find_postgres_program("pg_dump", _server_version(database))
-        schemas = [f"--schema={name}" for name in schema_names(database.prefix)]
-        progress = tqdm(desc="database", unit="B", unit_scale=True, disable=None)
-        with _environment(database) as env, target.open("wb") as out, progress:
-            command = [program, *DUMP, f"--snapshot={snapshot.exported_name()}", *schemas]
-            stream_out(command, out.write, progress.update, env)
+        _write(database, target, snapshot.schemas(), f"--snapshot={snapshot.exported_name()}")
         yield snapshot
 
 
-def load(database: Database, source: Path) -> None:
-    """Create the schemas, tables and rows of a dump, all or nothing."""
+def _write(database: Database, target: Path, schemas: Sequence[str], *options: str) -> None:
+    program = find_postgres_program("pg_dump", _server_version(database))
+    progress = tqdm(desc="database", unit="B", unit_scale=True, disable=None)
+    with _environment(database) as env, target.open("wb") as out, progress:
+        command = [program, *DUMP, *options, *(f'--schema="{name}"' for name in schemas)]
+        stream_out(command, out.write, progress.update, env)
+
+
+def load(database: Database, source: Path, names: Renaming) -> None:
+    """Create the schemas, tables and rows of a dump, all or nothing.
+
+    Names in a dump cannot be changed: for others, it is loaded into a database of its own on the same server,
+    and its schemas are renamed there.
+    """
+    if not names.is_needed:
+        _load(database, source)
+    else:
+        with database_aside(database) as aside, tempfile.TemporaryDirectory(prefix="vbn-") as folder:
+            _load(aside, source)
+            for old, new in names.schemas.items():
+                aside.connection.query(f'ALTER SCHEMA "{old}" RENAME TO "{new}"')
+            renamed = Path(folder) / source.name
+            _write(aside, renamed, list(names.schemas.values()))
+            _load(database, renamed)
+    database.connection.query("ANALYZE")  # otherwise joins are planned as if the tables were empty
+
+
+def _load(database: Database, source: Path) -> None:
     program = find_postgres_program("pg_restore", _server_version(database))
     progress = tqdm(desc="database", unit="B", unit_scale=True, disable=None, total=source.stat().st_size)
     with _environment(database) as env, source.open("rb") as file, progress:
         stream_in([program, *LOAD, f"--dbname={env['PGDATABASE']}"], file.read, progress.update, env)
-    database.connection.query("ANALYZE")  # otherwise joins are planned as if the tables were empty
+
+
+@contextlib.contextmanager
+def database_aside(database: Database) -> Iterator[Database]:
+    """Yield a connection to an empty database of the same server, which is removed at the end."""
+    name, query = schema_of_mark(database.prefix), database.connection.query
+    query(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # of a killed restore
+    query(f'CREATE DATABASE "{name}" TEMPLATE template0')
+    try:
+        with contextlib.closing(open_another(database, database_name=name)) as connection:
+            yield replace(database, connection=connection)
+    finally:
+        query(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 def _server_version(database: Database) -> int:
@@ -57,5 +94,5 @@ def _environment(database: Database) -> Iterator[dict[str, str]]:
             "PGUSER": info["user"],
             "PGDATABASE": info["database_name"] or "postgres",
             "PGPASSFILE": str(path),
-            "PGSSLMODE": {None: "prefer", False: "disable"}.get(info["ssl_input"], "require"),
+            **access.tls_of_postgres(info["ssl_input"]),
         }

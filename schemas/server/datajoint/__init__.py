@@ -30,6 +30,7 @@ with warnings.catch_warnings():
     try:
         import datajoint as dj
         from datajoint import instance
+        from datajoint.adapters.postgres import PostgreSQLAdapter
         from datajoint.codecs import decode_attribute, get_codec
         from datajoint.condition import make_condition
         from datajoint.declare import prepare_declare
@@ -48,6 +49,20 @@ __all__ = [
 ]  # fmt: skip
 
 Key = dict[str, Any]
+
+
+_connect_to_postgres = PostgreSQLAdapter.connect
+
+
+def _connect_verifying(adapter: Any, *place: Any, use_tls: Any = None, **options: Any) -> Any:
+    """Connect to PostgreSQL; verify its certificate by the ``ca`` of ``use_tls``, which DataJoint ignores."""
+    if isinstance(use_tls, dict) and "ca" in use_tls:
+        os.environ["PGSSLROOTCERT"] = str(use_tls["ca"])
+        options["sslmode"] = "verify-full" if use_tls["check_hostname"] else "verify-ca"
+    return _connect_to_postgres(adapter, *place, use_tls=use_tls, **options)
+
+
+PostgreSQLAdapter.connect = _connect_verifying
 
 
 def current_connection() -> Any:

@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -22,6 +24,7 @@ import pymysql
 import pytest
 
 from populate.cli import main
+from tests.fixtures.certificates import self_signed_certificate
 
 ROLES = ("reader", "worker", "admin")
 REFUSALS = (1044, 1142, 1143, 1227)  # MySQL's numbers
@@ -533,3 +536,26 @@ def test_a_remote_server_is_spoken_to_in_secret(lab: Lab) -> None:
         assert "Recording" in lab.database.vbn("status", env=env).stdout
         assert between.heard
         assert lab.name("reader").encode() not in between.heard
+
+
+def test_the_certificate_of_a_server_is_verified_by_a_ca_that_is_named(lab: Lab, tmp_path: Path) -> None:
+    """Another's CA is refused, and so is a certificate that does not name the host; by the programs, too."""
+    if lab.database.server.backend != "mysql":
+        pytest.skip("the embedded PostgreSQL offers no encryption: it listens on a socket of its user only")
+    (tmp_path / "other.pem").write_bytes(self_signed_certificate()[0])
+    env = {**lab.environment("reader"), "VBN_TLS_CA": str(tmp_path / "other.pem")}
+    done = lab.database.vbn("status", env=env, check=False)
+    assert done.returncode == 1
+    assert "has a certificate that was not accepted" in done.stderr
+    assert "VBN_TLS_CHECK_HOST=false" in done.stderr
+    ((folder,),) = lab.database.server.query("SELECT @@datadir")
+    own = Path(folder) / "ca.pem"
+    if not os.access(own, os.R_OK):
+        pytest.skip(f"the server's CA ({own}) cannot be read here")
+    shutil.copy(own, tmp_path / "own.pem")
+    env["VBN_TLS_CA"] = str(tmp_path / "own.pem")
+    assert "was not accepted" in lab.database.vbn("status", env=env, check=False).stderr
+    lab.database.vbn("status", env=env | {"VBN_TLS_CHECK_HOST": "false"})
+    if shutil.which(os.environ.get("VBN_MYSQLDUMP", "mysqldump")):
+        root = {"VBN_TLS_CA": env["VBN_TLS_CA"], "VBN_TLS_CHECK_HOST": "false"}
+        lab.database.vbn("backup", tmp_path / "backup", env=root)

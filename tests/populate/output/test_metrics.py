@@ -60,13 +60,19 @@ def test_sessions_jobs_reservations_errors_sizes_and_the_last_backup(
     )
     (database.store / "array.npy").write_bytes(bytes(1000))
     latest = datetime(2026, 5, 1, tzinfo=UTC)
-    for name, made_at in (("old", latest - timedelta(days=3)), ("new", latest)):
-        texts = dict.fromkeys(("vbn_version", "backend", "server_version", "prefix", "dump", "store"), "")
-        lists = {"has_arrays": True, "files": {}, "checksums": {}}
-        dump = {"dump_file": {"size_bytes": 0, "sha256": ""}}
+    later = latest + timedelta(days=1)
+    for name, made_at, has_arrays in (
+        ("old", latest - timedelta(days=3), True), ("daily/new", latest, True), ("lacking", later, False)
+    ):  # fmt: skip
+        texts = dict.fromkeys(("vbn_version", "backend", "server_version", "prefix", "store"), "")
+        lists = {"has_arrays": has_arrays, "files": {}, "checksums": {}}
+        dump = {"dump": f"database-{made_at:%Y%m%dT%H%M%S%fZ}.pgdump",
+                "dump_file": {"size_bytes": 0, "sha256": "0" * 64}}  # fmt: skip
         manifest = {"format": 1, "made_at": made_at.isoformat(), **texts, **lists, **dump}
-        (tmp_path / name).mkdir()
+        (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "manifest.json").write_text('{"format": 2, "ma')
     out = tmp_path / "vbn.prom"
     database.call("metrics", "--out", out, env={"VBN_BACKUP": str(tmp_path)})
     found = read(out.read_text())
