@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,12 @@ from vbn.analysis.optotagging import CELL_CLASSES, DEFAULT_METHOD, UNLABELLED, c
 from vbn.analysis.responses.change_response import ChangeResponseParameters, change_response
 from vbn.analysis.responses.full_field_response import FullFieldResponseParameters, full_field_response
 from vbn.analysis.responses.image_selectivity import ImageSelectivityParameters, image_selectivity
+from vbn.analysis.responses.novelty_response import (
+    KINDS,
+    NoveltyResponseParameters,
+    mouse_novelty,
+    novelty_response,
+)
 from vbn.analysis.responses.omission_response import OmissionResponseParameters, omission_response
 from vbn.analysis.responses.receptive_field import ReceptiveFieldParameters, receptive_field
 from vbn.analysis.responses.running_modulation import (
@@ -34,6 +40,17 @@ from vbn.analysis.task.flash_sets import select_flashes
 schema = Schema()
 
 Key = dict[str, Any]
+EXPERIENCE = {"Familiar": "familiar_session_id", "Novel": "novel_session_id"}
+
+
+def _lines(line: str) -> str:
+    """Return a line of a definition for each kind of flashes that sessions are compared by."""
+    words = {"nonshared": "of own images", "shared": "of shared images", "active": "in the task"}
+    named = {kind: [words.get(word, word) for word in kind.split("_")] for kind in KINDS}
+    return "\n    ".join(
+        line.format(kind=kind, words=f"{flash}s {images} {block}".replace("passive", "in the replay"))
+        for kind, (flash, images, block) in named.items()
+    )
 
 
 @schema
@@ -566,6 +583,70 @@ class ReceptiveField(UnitMeasurement):
 
 
 @schema
+class NoveltyResponseParams(ParameterTable):
+    """One set of windows and flashes of the responses that familiar and novel sessions are compared by."""
+
+    settings = NoveltyResponseParameters
+    defaults = {"bennett_2025": NoveltyResponseParameters()}
+    definition = definition_of(
+        "novelty_response",
+        "the responses that familiar and novel sessions are compared by",
+        "vbn.analysis.responses.novelty_response.NoveltyResponseParameters",
+    )
+
+    @classmethod
+    def _insert_checked(cls, row: Key) -> None:
+        """Insert a set whose flash sets exist."""
+        for name in ("change_flash_set", "repeat_flash_set"):
+            performance.FlashSets.get(cls.content_of(row)[name])
+        super()._insert_checked(row)
+
+
+@schema
+class NoveltyResponse(UnitMeasurement):
+    """The responses of all units of one session by which familiar and novel sessions are compared.
+
+    Images are the set's own (nonshared; novel in a novel session) or those of both sets (shared; familiar in
+    each session).
+    """
+
+    prefix = "novelty"
+    parameter_table = NoveltyResponseParams
+    definition = f"""
+    # Responses of the units of one session to own and shared images
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> behavior.Licks
+    -> NoveltyResponseParams
+    ---
+    {_lines("n_novelty_{kind} : int32  # flashes of this kind: {words}")}
+    {provenance_lines("novelty_response")}
+    """
+
+    class Unit(dj.Part):
+        """The responses of one unit."""
+
+        definition = f"""
+        # Responses of one unit to own and shared images
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        {_lines("novelty_{kind}=null : float64  # (Hz) mean response to {words}")}
+        """
+
+    @staticmethod
+    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
+        """Measure the responses to each kind of flashes."""
+        names = (settings.change_flash_set, settings.repeat_flash_set)
+        sets = tuple(map(performance.FlashSets.get, names))
+        return novelty_response(*spikes, flashes_frame(key), trials_frame(key), sets, settings)
+
+    def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
+        """Return no further values."""
+        return {}
+
+
+@schema
 class CellClass(Computation):
     """The cell classes of the units of one session, from optotagging labels and waveform widths."""
 
@@ -678,3 +759,168 @@ class AreaSummary(selection.OfPopulations):
             f"n_structure_{name}": f"n_{name}" for name in ("units", "responsive", "tagged", "rs", "fs")
         }
         insert_rows(self.Structure(), rows_from_frame(areas, self.Structure(), key, columns))
+
+
+class OfMice(selection.OfPopulations):
+    """A table with one row for each familiar and novel recording of a mouse, and groups of their units.
+
+    Attributes
+    ----------
+    prefix : prefix of the attributes of the part ``Group``.
+    """
+
+    session_columns = tuple(EXPERIENCE.values())
+    prefix: ClassVar[str]
+
+    @classmethod
+    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
+        """Return the filters for populations, the default labels, and all sets of other tables."""
+        return [DEFAULT_METHOD] if table is optotagging.OptotagMethod else super().wanted_sets(table)
+
+    def located(self, units: pd.DataFrame, _key: Key) -> pd.DataFrame:
+        """Return the units of a session with what divides them further."""
+        return units
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch only the provenance."""
+        return (self.provenance(key),)
+
+    def make_compute(self, key: Key, made_with: Key) -> tuple[Any, ...]:
+        """Compare the units of both sessions that pass the filter, group by group."""
+        sessions = []
+        for level, name in EXPERIENCE.items():
+            of_session = {**key, "session_id": key[name]}
+            sessions.append(self.located(_responses_of_units(of_session), of_session))
+            sessions[-1]["is_novel"] = level == "Novel"
+        units = pd.concat(sessions, ignore_index=True)
+        by = [name for name in ("structure_acronym", "group_cell_class", "group_layer") if name in units]
+        return made_with, mouse_novelty(units, by)
+
+    def make_insert(self, key: Key, made_with: Key, groups: pd.DataFrame) -> None:
+        """Insert the groups."""
+        self.insert1({**key, **made_with, f"n_{self.prefix}_groups": len(groups)})
+        columns = {name.format(self.prefix): column for name, column in GROUP_COLUMNS.items()}
+        columns["group_flashes"] = "flashes"
+        insert_rows(self.Group(), rows_from_frame(groups, self.Group(), key, columns))
+
+
+GROUP_COLUMNS = {
+    "n_{}_familiar_units": "n_familiar",
+    "n_{}_novel_units": "n_novel",
+    "{}_familiar_response": "familiar_hz",
+    "{}_novel_response": "novel_hz",
+    "{}_difference": "difference_hz",
+    "{}_index": "index",
+}
+
+
+def _group_lines(prefix: str) -> str:
+    """Return the secondary attributes of a group of units of a mouse."""
+    return f"""
+    n_{prefix}_familiar_units : int32  # units of the familiar session
+    n_{prefix}_novel_units : int32  # units of the novel session
+    {prefix}_familiar_response=null : float64  # (Hz) mean over the units of the familiar session
+    {prefix}_novel_response=null : float64  # (Hz) mean over the units of the novel session
+    {prefix}_difference=null : float64  # (Hz) novel less familiar, NULL with fewer than 6 units in either
+    {prefix}_index=null : float64  # (1) the difference over the greater response in size, -2 to 2
+    """
+
+
+def _responses_of_units(key: Key) -> pd.DataFrame:
+    """Return the units of a session that pass the filter: structure, cell class and responses."""
+    renamed = {kind: f"novelty_{kind}" for kind in KINDS}
+    units = fetch_frame((selection.UnitSelection.Unit & key).proj())[["unit_id"]]
+    for query in (
+        (NoveltyResponse.Unit & key).proj(**renamed),
+        (CellClass.Unit & key).proj(group_cell_class="cell_class"),
+    ):
+        rows = fetch_frame(query)
+        units = units.merge(rows[["unit_id", *set(rows) - set(query.primary_key)]], on="unit_id")
+    return units.merge(located_frame(key), on="unit_id")
+
+
+@schema
+class MouseNovelty(OfMice):
+    """How the responses of one mouse differ between a familiar and a novel session.
+
+    A row depends on the two sessions of its mouse only, not on other mice: contrasts over mice are a query,
+    `schemas.queries.novelty`.
+    """
+
+    prefix = "novelty"
+    definition = f"""
+    # Responses of one mouse in a novel and in a familiar session
+    -> selection.UnitSelection.proj(familiar_session_id="session_id")
+    -> selection.UnitSelection.proj(novel_session_id="session_id")
+    -> NoveltyResponse.proj(familiar_session_id="session_id")
+    -> NoveltyResponse.proj(novel_session_id="session_id")
+    -> CellClass.proj(familiar_session_id="session_id")
+    -> CellClass.proj(novel_session_id="session_id")
+    ---
+    n_novelty_groups : int32  # groups of units, times kinds of flashes
+    {provenance_lines("mouse_novelty")}
+    """
+
+    class Group(dj.Part):
+        """The units of one structure and cell class in both sessions, in one kind of flashes."""
+
+        definition = f"""
+        # Units of one structure and cell class in both sessions
+        -> master
+        -> ecephys.Structure
+        group_cell_class : varchar(16)  # cell class of the units
+        group_flashes : varchar(32)  # kind of the flashes, see NoveltyResponse
+        ---
+        {_group_lines("novelty")}
+        """
+
+    @property
+    def key_source(self) -> Any:
+        """Pairs of a familiar and a novel recording of a mouse, by the filters for populations."""
+        labels = CellClass & {"optotag_method": DEFAULT_METHOD}
+        both = [
+            selection.UnitSelection.proj(**{name: "session_id"})
+            * NoveltyResponse.proj(**{name: "session_id"})
+            * labels.proj(**{name: "session_id"})
+            & (session.Session & {"experience_level": level}).proj(**{name: "session_id"})
+            for level, name in EXPERIENCE.items()
+        ]
+        return both[0] * both[1] & self.wanted_filters()
+
+
+@schema
+class MouseLayerNovelty(OfMice):
+    """The same by cortical layer, for each atlas of layers that is entered."""
+
+    prefix = "layer_novelty"
+    definition = f"""
+    # Responses of one mouse in both sessions by cortical layer
+    -> MouseNovelty
+    -> ecephys.ChannelLayer.proj(familiar_session_id="session_id")
+    -> ecephys.ChannelLayer.proj(novel_session_id="session_id")
+    ---
+    n_layer_novelty_groups : int32  # groups of units, times kinds of flashes
+    {provenance_lines("mouse_layer_novelty")}
+    """
+
+    class Group(dj.Part):
+        """The units of one layer of one structure and cell class in both sessions."""
+
+        definition = f"""
+        # Units of one layer, structure and cell class in both sessions
+        -> master
+        -> MouseNovelty.Group
+        group_layer : varchar(8)  # 1, 2/3, 4, 5, 6a, 6b, or none elsewhere in the brain
+        ---
+        {_group_lines("layer_novelty")}
+        """
+
+    def located(self, units: pd.DataFrame, key: Key) -> pd.DataFrame:
+        """Add the layer of each unit's peak channel."""
+        channels = (ecephys.ChannelLayer.Channel & key).proj(
+            peak_channel_id="channel_id", group_layer="cortical_layer"
+        )
+        layers = fetch_frame(
+            (ecephys.Recording.Unit.proj("peak_channel_id") * channels & key).proj("group_layer")
+        )
+        return units.merge(layers[["unit_id", "group_layer"]], on="unit_id")

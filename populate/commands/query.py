@@ -37,6 +37,7 @@ _OF_SESSIONS = _options(
     _repeatable("--mouse", "Id of a mouse"),
     _repeatable("--experience", "Familiar or Novel"),
     _repeatable("--image-set", "Letter of the image set"),
+    _repeatable("--trajectory", "Order of the image sets in training and recordings: GGH, HHG or GHG"),
     _repeatable("--genotype", "Full genotype; wt/wt is a wild type"),
     _repeatable("--cre-line", "Cre line of the mouse"),
 )
@@ -203,11 +204,16 @@ def query_responses(
     show_default=True,
     help="Difference of means, or over the greater of the two.",
 )
+@_repeatable(
+    "--across", "Names of sets, as unit_criteria=all,bennett_2025: the contrast by each, or each combination"
+)
 @_OF_UNITS
 @_MISSING
 @ALLOW_MIXED
 @_OUTPUT
-def query_contrast(column: str, within: tuple[str, ...], unpaired: bool, **options: Any) -> None:
+def query_contrast(
+    column: str, within: tuple[str, ...], across: tuple[str, ...], unpaired: bool, **options: Any
+) -> None:
     """Contrast COLUMN between two kinds of sessions, over mice, with intervals and p.
 
     The observation is the mouse: units of one mouse resemble each other. Fewer than 6 mice have no p.
@@ -217,17 +223,63 @@ def query_contrast(column: str, within: tuple[str, ...], unpaired: bool, **optio
       vbn query contrast change_modulation_active --within structure_acronym --criteria bennett_2025
       vbn query contrast unit_firing_rate --between cre_line --levels Sst-IRES-Cre Vip-IRES-Cre --unpaired
     """
+    from schemas.queries.checks import name_and_value
+
     names = ("between", "levels", "index", "missing", "allow_mixed", "atlas", "optotag_method")
+    pairs = (name_and_value(text, "sets") for text in across)
+    sets = {name: [each.strip() for each in text.split(",")] for name, text in pairs}
     _answer(
         lambda queries: queries.contrast(
             _units(queries, options),
             column,
             within=within,
+            across=sets,
             pair=None if unpaired else "mouse",
             **{name: options[name] for name in names},
         ),
         options,
-        " ".join((*within, "estimate low high p_value q_value n_mice n_sessions n_units")).strip(),
+        " ".join((*sets, *within, "estimate low high p_value q_value n_mice n_sessions n_units")),
+    )
+
+
+@command.command("novelty")
+@click.option(
+    "--flashes",
+    default="change_nonshared_active",
+    show_default=True,
+    help="change or repeat, of nonshared or shared images (holdovers), active or passive.",
+)
+@_repeatable("--within", "Attribute that divides the units.  [default: structure_acronym]")
+@click.option(
+    "--criteria",
+    default="bennett_2025",
+    show_default=True,
+    help="Quality filter, one of those for populations.",
+)
+@_repeatable("--trajectory", "Order of the image sets in training and recordings: GGH, HHG or GHG")
+@click.option("--params", "novelty_response_params", help="Set of NoveltyResponseParams.")
+@click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas).")
+@click.option(
+    "--min-units", type=click.IntRange(min=1), default=6, show_default=True, help="Units of a mouse."
+)
+@ALLOW_MIXED
+@_OUTPUT
+def query_novelty(within: tuple[str, ...], trajectory: tuple[str, ...], **options: Any) -> None:
+    """Novel less familiar sessions, over the mice that have both, with the index of Bennett et al. 2025.
+
+    \b
+    Example:
+      vbn query novelty --within structure_acronym --within cortical_layer --within cell_class
+      vbn query novelty --flashes repeat_shared_active --trajectory GGH
+    """
+    divided = within or ("structure_acronym",)
+    names = ("flashes", "criteria", "novelty_response_params", "atlas", "min_units", "allow_mixed")
+    _answer(
+        lambda queries: queries.novelty(
+            within=divided, trajectory=list(trajectory) or None, **{name: options[name] for name in names}
+        ),
+        options,
+        " ".join((*divided, "estimate low high p_value q_value index index_low index_high n_mice n_units")),
     )
 
 
@@ -431,7 +483,8 @@ def query_full_field_flashes(**options: Any) -> None:
 
 def _of_sessions(options: dict[str, Any]) -> dict[str, Any]:
     names = {"session": "session_id", "mouse": "mouse_id", "experience": "experience_level"}
-    given = {names.get(name, name): options[name] for name in (*names, "image_set", "genotype", "cre_line")}
+    more = ("image_set", "trajectory", "genotype", "cre_line")
+    given = {names.get(name, name): options[name] for name in (*names, *more)}
     return {name: list(values) for name, values in given.items() if values}
 
 

@@ -26,6 +26,13 @@ import click
     "--genotype", multiple=True, help="sst, vip or wt; may be repeated, for the mice in turn.  [default: all]"
 )
 @click.option("--mean-rate", "mean_rate_hz", type=float, help="Mean firing rate of the units in Hz.")
+@click.option(
+    "--novelty",
+    "novelty_hz",
+    type=float,
+    metavar="HZ",
+    help="Mice that respond to novel images by this rate more, by area, layer and cell type; 0: no more.",
+)
 @click.option("--no-eye-tracking", is_flag=True, help="Leave out eye tracking.")
 @click.option("--no-laser", is_flag=True, help="Leave out the laser table.")
 def command(
@@ -37,6 +44,7 @@ def command(
     minutes: float,
     genotype: tuple[str, ...],
     mean_rate_hz: float | None,
+    novelty_hz: float | None,
     no_eye_tracking: bool,
     no_laser: bool,
 ) -> None:
@@ -62,6 +70,7 @@ def command(
             units_per_probe=units_per_probe,
             minutes=minutes,
             mean_rate_hz=mean_rate_hz,
+            novelty_hz=novelty_hz,
             eye_tracking=not no_eye_tracking,
             laser=not no_laser,
             genotype=genotype or SyntheticSettings.genotype,

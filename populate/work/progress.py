@@ -55,7 +55,9 @@ def _run_in_processes(
 
 
 def _rotate(items: Sequence[Any], start: int) -> list[Any]:
-    return [*items[start:], *items[:start]]
+    of_sessions = [item for item in items if item != runner.NO_SESSION]
+    rotated = [*of_sessions[start:], *of_sessions[:start]]
+    return [*rotated, *items[len(of_sessions) :]]  # what is made from sessions comes last
 
 
 def _work(

@@ -168,7 +168,7 @@ def session_keys(session_ids: Sequence[int] = ()) -> list[Key]:
 
 
 def is_of_sessions(table: Any) -> bool:
-    """Return whether a table's entries each belong to one session, as all of this package do."""
+    """Return whether a table's entries each belong to one session, not to several as those of mice do."""
     return "session_id" in table.primary_key
 
 
@@ -179,8 +179,8 @@ def run(
 
     Parameters
     ----------
-    keys : primary keys of sessions, in the order of the work; `NO_SESSION` for tables of the lab whose
-        entries belong to none.
+    keys : primary keys of sessions, in the order of the work; `NO_SESSION` for tables whose
+        entries belong to none, as those of mice.
     table_classes : tables in dependency order.
     should_stop : called between jobs.
 
@@ -249,7 +249,9 @@ def _passes(
         # A worker may have died meanwhile, or its connection may have outlived it for a moment.
         is_open = reservations.return_dead(instances) or (has_new and _feed_sessions(instances))
         time.sleep(max(waits.values(), default=0.0))
-        left = keys if is_open else [key for key in keys if number_of(key) in waits]
+        # What belongs to no session, as mice do, may be made from what is tried again.
+        again = {*waits, jobs.NO_SESSION_ID} if waits else set()
+        left = keys if is_open else [key for key in keys if number_of(key) in again]
 
 
 def _feed_sessions(instances: Sequence[Any]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from populate.work import runner
+from populate.work.jobs import NO_SESSION_ID
 from populate.work.runner import JobResult, Summary
 from schemas import selection, session
 from schemas.bases.lab import all_tables, lab_tables
@@ -32,7 +33,7 @@ class StaleRow:
 def stale_rows() -> list[StaleRow]:
     """Return all stale rows, in dependency order, including those made from stale rows of other tables."""
     found: dict[str, pd.DataFrame] = {}
-    for cls in filter(runner.is_of_sessions, all_tables(MadeWith)):
+    for cls in (each for each in all_tables(MadeWith) if {*each.session_columns} <= {*each.primary_key}):
         own = cls.stale_rows()
         inherited = [_below(cls, name, frame) for name, frame in found.items() if _is_above(name, cls)]
         everything = pd.concat([own, *inherited]) if inherited else own
@@ -56,9 +57,17 @@ def _is_above(name: str, cls: Any) -> bool:
 def _below(cls: Any, name: str, stale: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a table that were made from stale rows of another."""
     rows = pd.DataFrame(cls.keys(), columns=list(cls.primary_key))
-    shared = [column for column in stale.columns if column in rows.columns]
-    return rows.merge(stale[shared].drop_duplicates(), on=shared).assign(
-        reason=f"made from {name}, which is stale"
+    # A table of mice has the keys of sessions under other names.
+    names = ("session_id",) if "session_id" not in stale else cls.session_columns
+    below = []
+    for name in names:
+        renamed = stale.rename(columns={"session_id": name})
+        shared = [column for column in renamed.columns if column in rows.columns]
+        below.append(rows.merge(renamed[shared].drop_duplicates(), on=shared))
+    return (
+        pd.concat(below, ignore_index=True)
+        .drop_duplicates()
+        .assign(reason=f"made from {name}, which is stale")
     )
 
 
@@ -90,17 +99,21 @@ def recompute(rows: list[StaleRow], show: Callable[[JobResult], object] = lambda
             summary.add(result)
             show(result)
 
-    for session_id in sorted({int(row.key["session_id"]) for row in rows}):
+    def withdraw(session_id: int) -> None:
+        with dj.conn().transaction:
+            for cls in classes:
+                keys = [row.key for row in stale[cls.__name__] if runner.number_of(row.key) == session_id]
+                if left := cls & keys:  # some were deleted with rows that they depend on
+                    left.delete(prompt=False, transaction=False)
+
+    for session_id in sorted({runner.number_of(row.key) for row in rows} - {NO_SESSION_ID}):
         if any(issubclass(cls, dj.Imported) for cls in classes):
             place = (session.NwbFile & {"session_id": session_id}).fetch1("root", "relative_path")
             reachable_place(*place)
-        with dj.conn().transaction:
-            for cls in classes:
-                keys = [row.key for row in stale[cls.__name__] if row.key["session_id"] == session_id]
-                if left := cls & keys:  # some were deleted with rows that they depend on
-                    left.delete(prompt=False, transaction=False)
+        withdraw(session_id)
         remake(runner.session_keys([session_id]))
     if not all(map(runner.is_of_sessions, again)):
+        withdraw(NO_SESSION_ID)
         remake([runner.NO_SESSION])
     return summary
 

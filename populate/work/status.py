@@ -49,7 +49,7 @@ def table_status() -> list[TableStatus]:
     """Return the state of every populated table, in dependency order.
 
     The total is what there will be when all is done: registered sessions times parameter sets. For the lab's
-    tables it is what can be made now.
+    tables, and those of mice, it is what can be made now.
     """
     n_files, n_lfp_files = _count_files()
     populated = [cls() for cls in all_tables(dj.Imported, dj.Computed)]
@@ -60,7 +60,7 @@ def table_status() -> list[TableStatus]:
         states = jobs[number]
         name = table.full_table_name
         n_keys = n_files["recording"] if name in of_recordings else n_files.total()
-        if type(table) in of_lab:
+        if type(table) in of_lab or "session_id" not in table.primary_key:
             total = len(table.key_source)
         else:
             total = (n_lfp_files if name in of_lfp else n_keys) * prod(_n_sets(type(table)))

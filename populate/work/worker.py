@@ -310,7 +310,9 @@ class _WorkOnConnection:
         for table in self._tables:
             if not sessions or runner.is_of_sessions(table):
                 table.jobs.add_missing(sessions or True)
-        left_alone = Counter(key["session_id"] for table in self._tables for key in table.jobs.left_alone())
+        left_alone = Counter(
+            runner.number_of(key) for table in self._tables for key in table.jobs.left_alone()
+        )
         return {
             number: replace(state, due=max(state.due - left_alone[number], 0))
             for number, state in jobs.open_jobs(self._tables, self._plan.sessions).items()

@@ -46,8 +46,10 @@ class MadeWith:
     ----------
     method_version : increased when the same parameters and data give a different result.
     source_change : the reason given for rows that are stale because their source has changed.
+    session_columns : attributes of the key that name the sessions from whose files a row is made.
     """
 
+    session_columns: ClassVar[tuple[str, ...]] = ("session_id",)
     method_version: ClassVar[int] = 1
     source_change: ClassVar[str] = "the file has changed"
 
@@ -74,12 +76,15 @@ class MadeWith:
     def provenance(cls, key: Key) -> Key:
         """Return the four values for a row that is computed now."""
         hashes = [(table & key).fetch1(f"{table.prefix()}_hash") for table in cls.parameters()]
-        (source,) = cls.sources(key)["present"]
+        sources = [
+            cls.sources({**key, "session_id": key[column]})["present"].item()
+            for column in cls.session_columns
+        ]
         values = {
             PACKAGE: vbn.__version__,
             METHOD: cls.method_version,
             PARAMETERS: joint_hash(hashes),
-            SOURCE: source,
+            SOURCE: joint_hash(sources),
         }
         return {f"{cls.provenance_prefix()}_{name}": value for name, value in values.items()}
 
@@ -121,9 +126,17 @@ class MadeWith:
     def _present_sources(cls, frame: pd.DataFrame) -> pd.Series[Any]:
         sources = cls.sources()
         keys = [name for name in sources.columns if name != "present"]
-        rows = frame[keys].astype(object)  # as those of an empty table may be of any type
-        present: pd.Series[Any] = rows.merge(sources.astype(object), on=keys, how="left")["present"]
-        return present
+        present = []
+        for column in cls.session_columns:
+            rows = frame.rename(columns={column: "session_id"})[keys].astype(
+                object
+            )  # an empty one has any type
+            present.append(rows.merge(sources.astype(object), on=keys, how="left")["present"])
+        if len(present) == 1:
+            return present[0]
+        return pd.Series(
+            [joint_hash(list(row)) for row in zip(*present, strict=True)], index=frame.index, dtype=object
+        )
 
     @classmethod
     def _present_hashes(cls, frame: pd.DataFrame) -> pd.Series[Any]:

@@ -4,6 +4,7 @@ from schemas.figures.behavior import session_behavior
 from schemas.figures.change import change_response
 from schemas.figures.diagram import table_diagram
 from schemas.figures.hierarchy import change_hierarchy
+from schemas.figures.novelty import novelty_contrasts
 from schemas.figures.optotagging import laser_evidence
 from schemas.figures.overview import session_overview
 from schemas.figures.probes import session_probes
@@ -17,6 +18,7 @@ __all__ = [
     "change_response",
     "laser_evidence",
     "located_units",
+    "novelty_contrasts",
     "session_behavior",
     "session_key",
     "session_overview",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -26,6 +28,8 @@ def change_hierarchy(
     experience_level: str | None = None,
     criteria: str = "bennett_2025",
     min_units: int = 5,
+    cortical_layer: str | Sequence[str] | None = None,
+    atlas: str | None = None,
     allow_mixed: bool = False,
 ) -> ChangeHierarchy:
     """Return the responses to image changes by structure, over all sessions, by the rule of Siegle 2021.
@@ -37,6 +41,7 @@ def change_hierarchy(
     experience_level : ``Familiar`` or ``Novel``; both when None.
     criteria : name of a quality filter (`selection.UnitCriteria`).
     min_units : structures with fewer responsive units are listed, but not shown.
+    cortical_layer, atlas : only units of these layers, see `schemas.queries.unit_layers`.
     allow_mixed : warn instead of raising an error if some responses were computed by an earlier method.
 
     Raises
@@ -47,7 +52,9 @@ def change_hierarchy(
     ConflictError
         If some responses were computed by an earlier method.
     """
-    chosen = units(criteria=criteria, experience_level=experience_level)
+    chosen = units(
+        criteria=criteria, experience_level=experience_level, cortical_layer=cortical_layer, atlas=atlas
+    )
     key = {"change_response_params": responses.ChangeResponseParams.default_name()}
     require_present_methods({responses.ChangeResponse: key}, chosen.proj(), allow_mixed=allow_mixed)
     measured = (responses.ChangeResponse.Unit & key).proj(RESPONDS, LATENCY, *MODULATIONS)
@@ -68,6 +75,7 @@ def change_hierarchy(
             pd.to_numeric(responsive[name]),
             responsive["structure_acronym"],
             responsive["session_id"],
+            responsive["mouse_id"],
             names,
             min_units=min_units,
         )
@@ -88,6 +96,7 @@ def change_hierarchy(
         n_sessions_missing=len(missing),
         experience_level=experience_level,
         criteria=criteria,
+        layers=[cortical_layer] if isinstance(cortical_layer, str) else list(cortical_layer or ()),
     )
 
 

@@ -12,9 +12,11 @@ from schemas.queries.flashes import flash_table
 from schemas.queries.layers import layer4_sinks, unit_layers
 from schemas.queries.methods import EarlierMethodWarning
 from schemas.queries.missing import IncompleteWarning
+from schemas.queries.novelty import novelty
 from schemas.queries.presentations import changes, flashes, full_field_flashes, gabors, omissions
 from schemas.queries.results import RESPONSES, psth_matrix, responses_table, spike_times, trial_table
 from schemas.queries.sessions import REQUIREMENTS, familiar_novel_pairs, sessions
+from schemas.queries.trajectories import images
 from schemas.queries.units import cell_classes, units
 
 __all__ = [
@@ -30,7 +32,9 @@ __all__ = [
     "flashes",
     "full_field_flashes",
     "gabors",
+    "images",
     "layer4_sinks",
+    "novelty",
     "omissions",
     "psth_matrix",
     "responses_table",

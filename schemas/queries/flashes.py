@@ -11,6 +11,7 @@ from schemas import performance, session, stimulus
 from schemas.queries.checks import of_sessions
 from schemas.queries.missing import not_computed
 from schemas.queries.results import OF_SESSION
+from schemas.queries.trajectories import TRAJECTORY, images
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.task.flash_sets import select_flashes
 from vbn.errors import NotFoundError
@@ -41,7 +42,8 @@ def flash_table(
     Returns
     -------
     One row per flash, by session and in order of time: mouse_id, session_id, presentation_id; start_time,
-    end_time (s), image_name, is_image_novel, is_sham_change, stimulus_block, trial_id; the columns of
+    end_time (s), image_name, image_membership (see `images`), is_image_novel, is_sham_change,
+    stimulus_block, trial_id; the columns of
     `vbn.analysis.task.flash_behavior.flash_behavior`, with ``replay`` a presentation_id; and those of the
     session and mouse.
 
@@ -53,12 +55,13 @@ def flash_table(
     """
     chosen = None if flash_set is None else performance.FlashSets.get(flash_set)
     performance.LickBoutParams.get(lick_bout_params)
-    mice = session.Session.proj(*OF_SESSION) * session.Mouse.proj("genotype", "cre_line", "sex")
+    mice = session.Session.proj(*OF_SESSION, **TRAJECTORY) * session.Mouse.proj("genotype", "cre_line", "sex")
     described = fetch_frame(of_sessions(mice & stimulus.Stimulus.proj(), sessions), nullable_integers=True)
     if described.empty:
         raise NotFoundError("There are no flashes of such sessions. See: vbn sessions, vbn status.")
     key = {"lick_bout_params": lick_bout_params}
     stored = of_sessions(performance.FlashBehavior & key, sessions)
+    memberships = fetch_frame(images()).set_index("image_name")["image_membership"]
     frames = []
     for values in described[SESSION_KEY].itertuples(index=False):
         row = dict(zip(SESSION_KEY, values, strict=True))
@@ -70,6 +73,8 @@ def flash_table(
             flashes = flashes[select_flashes(flashes, chosen)]
         frames.append(flashes.reset_index().assign(**row))
     table = pd.concat(frames, ignore_index=True)
+    position = table.columns.tolist().index("image_name") + 1
+    table.insert(position, "image_membership", table["image_name"].map(memberships))
     table = table[[*SESSION_KEY, *(name for name in table if name not in SESSION_KEY)]]
     return table.merge(described, on=SESSION_KEY, how="left", validate="many_to_one")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas import behavior, stimulus
 from schemas.queries.checks import Condition, of_sessions, require_choice, restrict, restrict_all
+from schemas.queries.trajectories import images
 from schemas.queries.units import Names
 
 BLOCKS = {"active": True, "passive": False}
@@ -21,6 +22,7 @@ def changes(
     block: str | None = None,
     outcome: Names = None,
     image_name: Names = None,
+    image_membership: Names = None,
     novel: bool | None = None,
     sham: bool = False,
     where: Condition | Sequence[Condition] = (),
@@ -34,6 +36,7 @@ def changes(
     outcome : outcome of the trial (in the replay, of the replayed trial): ``hit``, ``miss``,
         ``auto_rewarded``; for sham changes ``false_alarm``, ``correct_reject``.
     image_name : image after the change.
+    image_membership : whether that image is in one set (``G only``, ``H only``) or in both (``shared``).
     novel : whether that image was new to the mouse.
     sham : sham changes of catch trials instead of changes.
     where : further conditions on the attributes, see `restrict`; all must be met.
@@ -44,7 +47,7 @@ def changes(
         One row per presentation, its key that of ``stimulus.Stimulus.Presentation``;
         ``presentation_start_time`` is when the flash was on the screen.
     """
-    query = _presentations(sessions, block, image_name, novel)
+    query = _presentations(sessions, block, image_name, novel, image_membership)
     query = query & ({"is_sham_change": True} if sham else {"is_change": True})
     query = query.join(behavior.ChangeDetection.Trial.proj(*OF_TRIAL), left=True)
     if outcome is not None:
@@ -70,6 +73,7 @@ def flashes(
     *,
     block: str | None = None,
     image_name: Names = None,
+    image_membership: Names = None,
     novel: bool | None = None,
     change: bool | None = None,
     where: Condition | Sequence[Condition] = (),
@@ -79,7 +83,7 @@ def flashes(
     With ``change``, only changes (True) or only repetitions (False); the other parameters are as for
     `changes`.
     """
-    query = _presentations(sessions, block, image_name, novel) & OF_IMAGES
+    query = _presentations(sessions, block, image_name, novel, image_membership) & OF_IMAGES
     return restrict_all(query if change is None else query & {"is_change": change}, where)
 
 
@@ -94,7 +98,11 @@ def full_field_flashes(sessions: Any = True, *, where: Condition | Sequence[Cond
 
 
 def _presentations(
-    sessions: Any, block: str | None = None, image_name: Names = None, novel: bool | None = None
+    sessions: Any,
+    block: str | None = None,
+    image_name: Names = None,
+    novel: bool | None = None,
+    membership: Names = None,
 ) -> Any:
     query = of_sessions(stimulus.Stimulus.Presentation(), sessions)
     if block is not None:
@@ -102,4 +110,6 @@ def _presentations(
         query = query & {"active": BLOCKS[block]}
     if image_name is not None:
         query = restrict(query, {"image_name": image_name})
+    if membership is not None:
+        query = query & images(membership).proj()
     return query if novel is None else query & {"is_image_novel": novel}

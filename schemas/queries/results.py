@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from schemas import behavior, optotagging, performance, psth, responses, session
+from schemas import behavior, ecephys, optotagging, performance, psth, responses, session
 from schemas.queries.checks import of_sessions, require_choice
+from schemas.queries.layers import unit_layers
 from schemas.queries.methods import require_present_methods
 from schemas.queries.missing import not_computed
+from schemas.queries.trajectories import TRAJECTORY
 from schemas.queries.units import all_units
 from schemas.reading import recordings
 from schemas.rows.fetch import fetch_frame
@@ -29,12 +31,14 @@ UNIT_KEY = ["mouse_id", "session_id", "probe_name", "unit_id"]
 TRIAL_KEY = ["mouse_id", "session_id", "trial_id"]
 COORDINATES = (
     "structure_acronym", "structure_group", "probe_vertical_position", "genotype", "cre_line",
-    "experience_level", "image_set",
+    "experience_level", "image_set", "training_trajectory",
 )  # fmt: skip
+OF_LAYER = ("cortical_layer", "cortical_depth")
 RESPONSES = {
     cls.__name__: cls
     for cls in (
         responses.ChangeResponse, responses.OmissionResponse, responses.ImageSelectivity,
+        responses.NoveltyResponse,
         responses.FullFieldResponse, responses.RunningModulation, responses.PupilModulation,
         responses.ReceptiveField, optotagging.OptotagLabel, responses.CellClass,
     )
@@ -50,6 +54,7 @@ def psth_matrix(
     alignment: str = "change_active",
     *,
     optotag_method: str = DEFAULT_METHOD,
+    atlas: str | None = None,
     missing: Missing = "error",
     allow_mixed: bool = False,
 ) -> xr.DataArray:
@@ -60,6 +65,7 @@ def psth_matrix(
     units : query of units, as returned by `units`.
     alignment : name of a row of `psth.Alignment`.
     optotag_method : labelling method of the cell classes.
+    atlas : name of the atlas of the layers, if there are several.
     missing : ``drop`` to omit units whose responses are not computed yet, instead of raising an error.
     allow_mixed : warn instead of raising an error if some results were computed by an earlier method.
 
@@ -68,8 +74,9 @@ def psth_matrix(
     (unit, time) float32, Hz; ``time`` is the center of each bin in seconds after the event. Coordinates along
     ``unit``: ``unit_id``, ``session_id``, ``mouse_id``, ``probe_name``, the structure and its group,
     ``probe_vertical_position`` (um above the tip), ``genotype``, ``cre_line``, ``experience_level``,
-    ``image_set``, ``cell_class`` (None where it is not computed) and ``n_events``. Units are sorted by
-    key. Units of sessions without such events are NaN.
+    ``image_set``, ``training_trajectory``, ``cell_class``, ``cortical_layer`` and ``cortical_depth`` (missing
+    where they are not computed, and without an atlas) and ``n_events``. Units are sorted by key. Units of
+    sessions without such events are NaN.
 
     Raises
     ------
@@ -93,7 +100,8 @@ def psth_matrix(
     frame = frame.merge(events, on="session_id", how="left").merge(
         _classes(units, optotag_method), on="unit_id", how="left"
     )
-    named = [*UNIT_KEY, *COORDINATES, "cell_class", "n_events"]
+    frame = with_layers(frame, units, atlas)
+    named = [*UNIT_KEY, *COORDINATES, "cell_class", *OF_LAYER, "n_events"]
     return xr.DataArray(
         np.stack(frame["psth_rate"].tolist()) if len(frame) else np.empty((0, axis.n_bins), np.float32),
         dims=("unit", "time"),
@@ -248,7 +256,7 @@ def trial_table(
         rows = fetch_frame(of_sessions(query, sessions))[["session_id", "trial_id", *names]]
         frame = frame.merge(rows, on=["session_id", "trial_id"], how="left", validate="one_to_one")
     frame["is_engaged"] = frame["is_engaged"].astype("boolean")
-    mice = session.Session.proj(*OF_SESSION) * session.Mouse.proj("genotype", "cre_line", "sex")
+    mice = session.Session.proj(*OF_SESSION, **TRAJECTORY) * session.Mouse.proj("genotype", "cre_line", "sex")
     described = fetch_frame(of_sessions(mice, sessions), nullable_integers=True).drop(columns="mouse_id")
     return frame.merge(described, on="session_id", how="left", validate="many_to_one")
 
@@ -262,6 +270,15 @@ def _described(units: Any) -> pd.DataFrame:
     if frame.empty:
         raise NotFoundError(NO_UNITS)
     return frame.sort_values(UNIT_KEY, ignore_index=True)
+
+
+def with_layers(frame: pd.DataFrame, units: Any, atlas: str | None) -> pd.DataFrame:
+    """Return a frame of units with their layer and depth, which are missing if there is no atlas."""
+    if atlas is None and not ecephys.AtlasParams.names():
+        return frame.assign(cortical_layer=None, cortical_depth=np.nan)
+    layers = fetch_frame(unit_layers(atlas=atlas, of=units).proj(*OF_LAYER))
+    layers = layers[["unit_id", *OF_LAYER]].astype({"cortical_depth": float})
+    return frame.merge(layers, on="unit_id", how="left")
 
 
 def _sessions_of(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from schemas.bases.provenance import MadeWith
 from schemas.bases.registry import tables
 from schemas.queries.checks import Condition, require_choice, restrict, restrict_all
 from schemas.queries.methods import warn_of_earlier_methods
+from schemas.queries.trajectories import TRAJECTORY, of_trajectories
 from schemas.queries.units import FLAGS, Names, Numbers, known_flags, warn_of_unknown
 from schemas.server.datajoint import dj
 from vbn.errors import SettingError
@@ -25,6 +26,7 @@ def sessions(
     *,
     experience_level: Names = None,
     image_set: Names = None,
+    trajectory: Names = None,
     genotype: Names = None,
     cre_line: Names = None,
     stage: Names = None,
@@ -42,6 +44,8 @@ def sessions(
     Parameters
     ----------
     experience_level, image_set : ``Familiar`` or ``Novel``; ``G`` or ``H``.
+    trajectory : order of the image sets: ``GGH``, ``HHG``, ``GHG`` (trained, first day, second day). It is
+        ``training_trajectory`` of the rows, NULL where it is not known from the release's tables.
     genotype, cre_line : of the mouse; the genotype of a wild type is ``wt/wt``.
     stage, session_type : of the session, such as ``EPHYS_1`` and ``EPHYS_1_images_G_3uL_reward``.
     mouse_id, session_id : ids of mice and sessions.
@@ -79,8 +83,11 @@ def sessions(
         "mouse_id": mouse_id,
         "session_id": session_id,
     }
-    query = session.Session * session.Mouse.proj(*OF_MOUSE) * session.NwbFile.proj("file_kind")
+    described = session.Session.proj(..., **TRAJECTORY)
+    query = described * session.Mouse.proj(*OF_MOUSE) * session.NwbFile.proj("file_kind")
     query = restrict(query, {name: value for name, value in wanted.items() if value is not None})
+    if trajectory is not None:
+        query = query & of_trajectories(trajectory)
     query = restrict_all(query, where)
     if dprime is not None:
         query = query & sensitivity(dprime, dprime_metric).proj()
@@ -156,6 +163,8 @@ def _complete(tier: type) -> list[Any]:
     recordings = {table().full_table_name for table in (ecephys.Recording, stimulus.OptoStimulation)}
     found: list[Any] = []
     for cls in tables(tier):
+        if "session_id" not in cls().primary_key:
+            continue  # of mice: a session without a partner is complete
         if getattr(cls, "is_optional", False) or ecephys.Lfp().full_table_name in cls().ancestors():
             continue
         if issubclass(cls, MadeWith) and not all(table.defaults for table in cls.parameters()):

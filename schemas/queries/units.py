@@ -11,6 +11,7 @@ from schemas.queries.checks import Condition, of_sessions, restrict, restrict_al
 from schemas.queries.layers import unit_layers
 from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.missing import IncompleteWarning, listed, warn_of_missing
+from schemas.queries.trajectories import TRAJECTORY, of_trajectories
 from schemas.server.datajoint import dj
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.analysis.selection import Criterion
@@ -46,6 +47,7 @@ def units(
     cre_line: Names = None,
     experience_level: Names = None,
     image_set: Names = None,
+    trajectory: Names = None,
     mouse_id: Names = None,
     session_id: Numbers = None,
     sessions: Any = True,
@@ -63,6 +65,7 @@ def units(
         see `unit_layers`.
     genotype, cre_line : of the mouse; the genotype of a wild type is ``wt/wt``.
     experience_level, image_set : of the session: ``Familiar`` or ``Novel``; ``G`` or ``H``.
+    trajectory : order of the image sets: ``GGH``, ``HHG``, ``GHG`` (trained, first day, second day).
     mouse_id, session_id : ids of mice and sessions.
     sessions : a query of sessions, as returned by `sessions`, or a key; all by default.
     where : further conditions on the attributes, see `restrict`; all must be met.
@@ -101,6 +104,8 @@ def units(
     if criteria is not None:
         query = query & criteria_condition(criteria)
     query = of_sessions(query, sessions)
+    if trajectory is not None:
+        query = query & of_trajectories(trajectory)
     query = restrict_all(query, where)
     if criteria is not None and requires_normal(criteria):
         among = {name: wanted[name] for name in OF_BOTH if wanted[name] is not None}
@@ -124,7 +129,7 @@ def all_units() -> Any:
     # and continues row by row; left joins that are not needed it skips. MySQL begins with the selected
     # sessions, unless a left join prevents that.
     is_left = described.connection.adapter.backend == "postgresql"
-    described = described.join(session.Session.proj(*OF_SESSION), left=is_left)
+    described = described.join(session.Session.proj(*OF_SESSION, **TRAJECTORY), left=is_left)
     described = described.join(session.Mouse.proj(*OF_MOUSE), left=is_left)
     # Only the release's tables have the width. To DataJoint, their ids are unrelated to those of the files.
     widths = session.CatalogueUnit.proj("waveform_halfwidth", unit_id="catalogue_unit_id")

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import comb
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ MOST_EXACT = 2**14
 N_PERMUTATIONS = 10_000
 PIECE = 1 << 22  # units drawn at once
 
+Statistic = Callable[..., Any]
 Index = Literal["difference", "bennett_2025"]
 INDICES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "difference": lambda first, second: second - first,
@@ -41,6 +42,7 @@ class Contrast:
     p_value : two-sided, by permutation over mice; NaN with fewer than `FEWEST_MICE`.
     lowest, highest : estimates without one of the mice.
     n_mice, n_sessions, n_units : what it rests on.
+    mice : ids of the mice, with spaces between.
     """
 
     estimate: float
@@ -52,10 +54,11 @@ class Contrast:
     n_mice: int
     n_sessions: int
     n_units: int
+    mice: str
 
 
 NAN = float("nan")
-NOTHING = Contrast(NAN, NAN, NAN, NAN, NAN, NAN, 0, 0, 0)
+NOTHING = Contrast(NAN, NAN, NAN, NAN, NAN, NAN, 0, 0, 0, "")
 
 
 def paired_contrast(
@@ -96,8 +99,9 @@ def paired_contrast(
     if kept.empty:
         return NOTHING
     rng = np.random.default_rng(seed)
+    groups = [kept[kept["is_second"] == is_second] for is_second in (False, True)]
     observed, drawn = (
-        INDICES[index](*(_means_of_mice(kept, mice, is_second, draws, rng) for is_second in (False, True)))
+        INDICES[index](*(_means_of_mice(group, mice, draws, rng) for group in groups))
         for draws in (0, n_resamples)
     )
     return _summarised(observed[0], _draws_of_mice(drawn, rng), sign_flip_p_value(observed[0], rng), kept)
@@ -125,10 +129,10 @@ def unpaired_contrast(
         return NOTHING
     rng = np.random.default_rng(seed)
     means, drawn = [], []
-    for group, is_second in zip(groups, (False, True), strict=True):
+    for group in groups:
         mice = pd.Index(group["mouse_id"].unique())
-        means.append(_means_of_mice(group, mice, is_second, 0, rng)[0])
-        drawn.append(_draws_of_mice(_means_of_mice(group, mice, is_second, n_resamples, rng), rng))
+        means.append(_means_of_mice(group, mice, 0, rng)[0])
+        drawn.append(_draws_of_mice(_means_of_mice(group, mice, n_resamples, rng), rng))
     estimate, draws = means[1].mean() - means[0].mean(), drawn[1] - drawn[0]
     without = [
         np.delete(means[1], k).mean() - means[0].mean() for k in range(len(means[1])) if len(means[1]) > 1
@@ -140,8 +144,32 @@ def unpaired_contrast(
     return Contrast(
         float(estimate), low, high, permutation_p_value(means[0], means[1], rng),
         min(without, default=np.nan), max(without, default=np.nan),
-        sum(map(len, means)), kept["session_id"].nunique(), len(kept),
+        sum(map(len, means)), kept["session_id"].nunique(), len(kept), _named(kept),
     )  # fmt: skip
+
+
+def level_of_mice(
+    units: pd.DataFrame, *, n_resamples: int = 400, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return a level over mice with its 95 % interval: the mean of the medians of sessions.
+
+    Parameters
+    ----------
+    units : one row per unit: ``mouse_id``, ``session_id`` and a finite ``value``.
+    n_resamples, seed : see `paired_contrast`.
+
+    Returns
+    -------
+    The mean over mice of the mean over their sessions of the median over units, and its limits, by the
+    bootstrap of `paired_contrast`; infinite for one mouse.
+    """
+    rng = np.random.default_rng(seed)
+    ordered = units.sort_values(["mouse_id", "session_id", "value"])
+    mice = pd.Index(ordered["mouse_id"].unique())
+    observed, drawn = (_means_of_mice(ordered, mice, draws, rng, np.median) for draws in (0, n_resamples))
+    if len(mice) < 2:
+        return float(observed.mean()), -np.inf, np.inf
+    return float(observed.mean()), *_interval(_draws_of_mice(drawn, rng), len(mice))
 
 
 def sign_flip_p_value(differences: np.ndarray, rng: np.random.Generator) -> float:
@@ -190,27 +218,33 @@ def _share_of_draws(found: np.ndarray, observed: float) -> float:
 
 
 def _means_of_mice(
-    units: pd.DataFrame, mice: pd.Index, is_second: bool, n_resamples: int, rng: np.random.Generator
+    units: pd.DataFrame,
+    mice: pd.Index,
+    n_resamples: int,
+    rng: np.random.Generator,
+    statistic: Statistic = np.mean,
 ) -> np.ndarray:
-    """Return the mean over sessions of the mean over units of each mouse, (1 or n_resamples, n_mice).
+    """Return the mean over sessions of a statistic of the units of each mouse, (1 or n_resamples, n_mice).
 
     With resamples, units are drawn with replacement within their sessions.
     """
     found = np.full((max(n_resamples, 1), len(mice)), np.nan)
-    of_mouse = dict(iter(units[units["is_second"] == is_second].groupby("mouse_id")))
+    of_mouse = dict(iter(units.groupby("mouse_id")))
     for column, mouse in enumerate(mice):
         sessions = of_mouse[mouse].groupby("session_id")["value"]
-        means = [_means_of_units(values.to_numpy(float), n_resamples, rng) for _, values in sessions]
+        means = [_of_units(values.to_numpy(float), n_resamples, rng, statistic) for _, values in sessions]
         found[:, column] = np.mean(means, axis=0)
     return found
 
 
-def _means_of_units(values: np.ndarray, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
+def _of_units(
+    values: np.ndarray, n_resamples: int, rng: np.random.Generator, statistic: Statistic
+) -> np.ndarray:
     if not n_resamples:
-        return np.array([values.mean()])
+        return np.array([statistic(values)])
     pieces = np.array_split(np.arange(n_resamples), max(1, n_resamples * len(values) // PIECE))
     return np.concatenate(
-        [values[rng.integers(0, len(values), (len(p), len(values)))].mean(axis=1) for p in pieces]
+        [statistic(values[rng.integers(0, len(values), (len(p), len(values)))], axis=1) for p in pieces]
     )
 
 
@@ -234,8 +268,12 @@ def _summarised(of_mice: np.ndarray, draws: np.ndarray, p_value: float, units: p
     without = (of_mice.sum() - of_mice) / (n - 1) if n > 1 else np.array([np.nan])
     return Contrast(
         float(of_mice.mean()), *_interval(draws, n), p_value, float(without.min()), float(without.max()),
-        n, units["session_id"].nunique(), len(units),
+        n, units["session_id"].nunique(), len(units), _named(units),
     )  # fmt: skip
+
+
+def _named(units: pd.DataFrame) -> str:
+    return " ".join(map(str, sorted(units["mouse_id"].unique())))
 
 
 def _normalised(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LAYERS = ("1", "2/3", "4", "5", "6a", "6b")
 NO_LAYER = "none"
+LAYER_GROUPS = {"1": "2/3", "2/3": "2/3", "4": "4", "5": "5", "6a": "6", "6b": "6"}
+"""Layer -> the group that contrasts of layers take it to (Bennett et al. 2025)."""
 SNAP_UM = 100.0
 COORDINATES = (
     "anterior_posterior_ccf_coordinate",

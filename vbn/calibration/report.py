@@ -9,6 +9,7 @@ import pandas as pd
 from vbn.analysis.spikes.trains import Floats
 from vbn.calibration.columns import LEFT_OUT, ClaimingColumn, P
 from vbn.calibration.control import EXPECTED, summarize_control
+from vbn.calibration.mice import WORLDS_PER_SESSION, mice_section
 from vbn.calibration.replaced import EVERY_MEASURE
 from vbn.calibration.run import (
     BIAS_MS,
@@ -202,7 +203,10 @@ def _range(cells: Iterable[Cell]) -> str:
 
 def as_page(cells: Sequence[Cell], settings: CalibrationSettings) -> str:
     """Return the page."""
-    return "\n".join([*_head(settings), *_verdict_tables(cells), *_matrices(cells), *_world_table()])
+    of_mice = mice_section(WORLDS_PER_SESSION * settings.sessions, settings.seed)
+    return "\n".join(
+        [*_head(settings), *_verdict_tables(cells), *of_mice, *_matrices(cells), *_world_table()]
+    )
 
 
 def _head(settings: CalibrationSettings) -> Iterator[str]:

@@ -4,6 +4,7 @@ from vbn.plots.behavior import SessionBehavior, plot_behavior
 from vbn.plots.change_response import ChangeResponse, plot_change_response
 from vbn.plots.files import save_figure
 from vbn.plots.hierarchy import ChangeHierarchy, plot_hierarchy
+from vbn.plots.novelty import NoveltyContrasts, plot_novelty
 from vbn.plots.optotagging import LaserEvidence, plot_optotagging
 from vbn.plots.probe import ProbeDepths, SessionProbes, SourceDensity, plot_probes
 from vbn.plots.session import SessionOverview, plot_session
@@ -15,6 +16,7 @@ __all__ = [
     "ChangeHierarchy",
     "ChangeResponse",
     "LaserEvidence",
+    "NoveltyContrasts",
     "ProbeDepths",
     "SessionBehavior",
     "SessionOverview",
@@ -26,6 +28,7 @@ __all__ = [
     "plot_behavior",
     "plot_change_response",
     "plot_hierarchy",
+    "plot_novelty",
     "plot_optotagging",
     "plot_probes",
     "plot_session",

@@ -61,6 +61,7 @@ class ChangeHierarchy:
     n_sessions, n_sessions_missing : number of sessions with these units, and of those not computed yet.
     experience_level : experience level of the sessions; None for all.
     criteria : name of the quality filter.
+    layers : cortical layers of the units, none for all.
     """
 
     structures: Sequence[str]
@@ -76,6 +77,7 @@ class ChangeHierarchy:
     n_sessions_missing: int
     experience_level: str | None
     criteria: str
+    layers: Sequence[str] = ()
 
     @property
     def sections(self) -> list[str]:
@@ -105,9 +107,9 @@ def plot_hierarchy(data: ChangeHierarchy, figure: Figure | None = None) -> Figur
 
     Notes
     -----
-    Large markers are medians over units with 95 % intervals from order statistics, small markers the medians
-    of sessions. Spearman's correlation is that of the structure medians with the anatomical hierarchy score
-    of Siegle et al. 2021.
+    Large markers are means over mice of medians of sessions, with 95 % intervals over mice and units, none
+    of one mouse; small markers are the medians of sessions. Spearman's correlation is that of the large
+    markers with the anatomical hierarchy score of Siegle et al. 2021.
     """
     with mpl.rc_context(STYLE):
         if figure is None:
@@ -249,14 +251,15 @@ def _name_sections(axes: Axes, data: ChangeHierarchy) -> None:
 
 def _title(data: ChangeHierarchy) -> str:
     images = "" if data.experience_level is None else f", {data.experience_level.lower()} images"
-    return f"Responses to image changes over structures{images}"
+    layers = f", layer {', '.join(data.layers)}" if data.layers else ""
+    return f"Responses to image changes over structures{images}{layers}"
 
 
 def _notes(data: ChangeHierarchy) -> list[str]:
     missing = f" ({data.n_sessions_missing} more not computed)" if data.n_sessions_missing else ""
     passing = "all units that" if data.criteria == NO_FILTER else f"units that pass {data.criteria} and"
     sessions = f"{counted(data.n_sessions, 'session')}{missing}"
-    marks = "medians with 95 % intervals over units, small points: of sessions"
+    marks = "means over mice of session medians (small), 95 % intervals over mice and units"
     notes = [f"{sessions}; {passing} changes excite", f"Units, trials and index as in Siegle 2021; {marks}"]
     if data.left_out:
         ranked = sorted(data.left_out.items(), key=lambda pair: (-pair[1], pair[0]))

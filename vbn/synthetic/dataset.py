@@ -5,6 +5,7 @@
     <out>/behavior_ecephys_sessions/<session id>/ecephys_session_<session id>.nwb
     <out>/project_metadata/ecephys_sessions.csv, behavior_sessions.csv
     <out>/ground_truth.json
+    <out>/annotation_100.nrrd                 with ``novelty_hz``: the atlas in which the channels lie
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from vbn.synthetic import novelty
 from vbn.synthetic.settings import CHANNELS_PER_PROBE, GENOTYPES, SessionIdentity, SyntheticSettings
 from vbn.synthetic.simulate import SimulatedSession, simulate_session
 from vbn.synthetic.task import TRIAL_KINDS
@@ -65,7 +67,11 @@ def write_sessions(
         behavior_rows.append(_behavior_row(session.identity))
         report(index + 1, settings.sessions)
     _write_tables(out, rows, behavior_rows)
-    truth = {"settings": asdict(settings), "sessions": truths}
+    used = {name: value for name, value in asdict(settings).items() if (name, value) != ("novelty_hz", None)}
+    truth: dict[str, object] = {"settings": used, "sessions": truths}
+    if settings.novelty_hz is not None:
+        truth["novelty"] = {"window_s": novelty.WINDOW_S, "effect_hz": novelty.effects(settings)}
+        write_whole(out / novelty.ATLAS_FILE, novelty.atlas_file())
     write_whole(out / "ground_truth.json", json.dumps(truth, indent=1).encode())
     return paths
 
@@ -82,7 +88,6 @@ def _write_tables(out: Path, rows: list[dict[str, object]], behavior_rows: list[
 
 
 def _common_row(identity: SessionIdentity) -> dict[str, object]:
-    day = identity.index % 2
     return {
         "date_of_acquisition": (identity.start + _LOCAL_TIME).isoformat(sep=" "),
         "equipment_name": identity.equipment_name,
@@ -92,8 +97,8 @@ def _common_row(identity: SessionIdentity) -> dict[str, object]:
         "sex": identity.sex,
         "age_in_days": identity.age_days,
         "image_set": identity.image_set,
-        "prior_exposures_to_image_set": 0 if day else _FAMILIAR_EXPOSURES,
-        "prior_exposures_to_omissions": day,
+        "prior_exposures_to_image_set": 0 if identity.is_novel else _FAMILIAR_EXPOSURES,
+        "prior_exposures_to_omissions": identity.index % 2,
     }
 
 

@@ -22,6 +22,8 @@ GENOTYPES = {
 }
 DRIVER_LINES = {"sst": ("Sst-IRES-Cre",), "vip": ("Vip-IRES-Cre",), "wt": ()}
 REPORTER_LINES = {"sst": "Ai32(RCL-ChR2(H134R)_EYFP)", "vip": "Ai32(RCL-ChR2(H134R)_EYFP)", "wt": "None"}
+TRAJECTORIES = ("GGH", "HHG", "GHG")
+"""Image sets of the training, the first and the second recording."""
 
 _FIRST_SESSION_ID = 9_000_000_001
 _FIRST_BEHAVIOR_SESSION_ID = 9_000_500_001
@@ -52,6 +54,9 @@ class SyntheticSettings:
     eye_tracking, laser : whether there is eye tracking, and an optotagging table.
     waveforms : whether mean waveforms are written (252 kB per unit). AllenSDK needs them.
     template_shape : rows and columns of the stored images (1200 x 1920 in real files).
+    novelty_hz : None, or a number from 0 to 100: mice whose two sessions differ by novelty, by this rate at
+        most twofold (`vbn.synthetic.novelty`), trained in turn as GGH, HHG and GHG, with channels placed in a
+        made atlas; 0 for such mice without the effect.
 
     Raises
     ------
@@ -70,6 +75,7 @@ class SyntheticSettings:
     laser: bool = True
     waveforms: bool = True
     template_shape: tuple[int, int] = (60, 96)
+    novelty_hz: float | None = None
 
     def __post_init__(self) -> None:
         problems = [*_whole_number_problems(self), *_other_problems(self)]
@@ -99,6 +105,9 @@ def _other_problems(settings: SyntheticSettings) -> list[str]:
     rate = settings.mean_rate_hz
     if rate is not None and (not _is_number(rate) or not 0.5 <= rate <= 50):
         problems.append(f"mean_rate_hz must be None or a number from 0.5 to 50, not {rate!r}")
+    effect = settings.novelty_hz
+    if effect is not None and (not _is_number(effect) or not 0 <= effect <= 100):
+        problems.append(f"novelty_hz must be None or a number from 0 to 100, not {effect!r}")
     names = settings.genotype
     if not isinstance(names, tuple) or not names or any(name not in GENOTYPES for name in names):
         known = ", ".join(GENOTYPES)
@@ -137,6 +146,11 @@ class SessionIdentity:
     probe_names: tuple[str, ...]
 
     @property
+    def is_novel(self) -> bool:
+        """Whether the mouse sees the other image set than in its training."""
+        return self.experience_level == "Novel"
+
+    @property
     def session_type(self) -> str:
         """Name of the protocol, as in the file's session description."""
         return f"EPHYS_1_images_{self.image_set}_{round(self.reward_volume_ml * 1000)}uL_reward"
@@ -164,6 +178,7 @@ class SessionIdentity:
 def session_identity(settings: SyntheticSettings, index: int) -> SessionIdentity:
     """Return the identity of session number ``index`` (0 to ``settings.sessions - 1``)."""
     mouse, day = divmod(index, 2)
+    trained = "GGH" if settings.novelty_hz is None else TRAJECTORIES[mouse % len(TRAJECTORIES)]
     first_day = datetime(2020, 11, 3, 22, 10, 24, tzinfo=UTC) + timedelta(days=7 * mouse)
     return SessionIdentity(
         index=index,
@@ -173,8 +188,8 @@ def session_identity(settings: SyntheticSettings, index: int) -> SessionIdentity
         genotype=settings.genotype[mouse % len(settings.genotype)],
         sex="MF"[mouse % 2],
         age_days=112 + 5 * (mouse % 8) + day,
-        image_set="GH"[day],
-        experience_level=("Familiar", "Novel")[day],
+        image_set=trained[1 + day],
+        experience_level="Familiar" if trained[1 + day] == trained[0] else "Novel",
         reward_volume_ml=0.005 if mouse % 4 == 3 else 0.003,
         equipment_name=("NP.1", "NP.0")[mouse % 2],
         start=first_day + timedelta(days=day, minutes=17 * (mouse % 5) - 3 * day),

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vbn.synthetic import behavior as behavior_tables
+from vbn.synthetic import novelty
 from vbn.synthetic.anatomy import probe_channels
 from vbn.synthetic.behavior import Behavior
 from vbn.synthetic.settings import SessionIdentity, SyntheticSettings, generator, session_identity
@@ -69,6 +70,7 @@ class SimulatedSession:
             running_times_s=self.running.timestamps_s,
             running_cm_s=self.running.speed,
             end_s=self.end_s,
+            lick_times_s=self.behavior.lick_times_s,
         )
 
     def spike_trains(self) -> Iterator[np.ndarray]:
@@ -82,7 +84,7 @@ class SimulatedSession:
 def simulate_session(settings: SyntheticSettings, index: int) -> SimulatedSession:
     """Simulate session number ``index`` (0 to ``settings.sessions - 1``)."""
     identity = session_identity(settings, index)
-    novel = identity.experience_level == "Novel"
+    novel = identity.is_novel
     sizes = block_sizes(settings)
     plans, flashes = _play(settings, index, sizes, novel=novel)
     blocks = block_frames(len(flashes), sizes)
@@ -149,14 +151,21 @@ def _signals(
 
 def _probes(settings: SyntheticSettings, identity: SessionIdentity) -> tuple[pd.DataFrame, list[Unit]]:
     tables, units = [], []
+    is_of_novelty = settings.novelty_hz is not None
     for probe in range(settings.probes):
-        table = probe_channels(generator(settings, identity.index, _ANATOMY, probe), identity, probe)
-        units += draw_units(
+        rng = generator(settings, identity.index, _ANATOMY, probe)
+        table = probe_channels(rng, identity, probe)
+        drawn = draw_units(
             generator(settings, identity.index, _UNITS, probe),
             table,
             identity.unit_ids(probe, settings.units_per_probe),
             probe,
             has_channelrhodopsin=identity.has_channelrhodopsin,
+            is_of_novelty=is_of_novelty,
         )
+        if is_of_novelty:
+            table, layer = novelty.placed(rng, table)
+            drawn = novelty.tuned(settings, identity, drawn, layer)
+        units += drawn
         tables.append(table)
     return pd.concat(tables, ignore_index=True), units

@@ -8,7 +8,7 @@ over spikes, so that 74 million of them take a minute or two.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -46,6 +46,7 @@ class Stimuli:
     running_times_s: np.ndarray
     running_cm_s: np.ndarray
     end_s: float
+    lick_times_s: np.ndarray = field(default_factory=lambda: np.empty(0))
 
 
 def spread_delays(latency_s: float, duration_s: float) -> Delays:
@@ -79,6 +80,8 @@ def responses(unit: Unit, stimuli: Stimuli) -> list[Response]:
         "omission": _omission_responses,
         "opto": _laser_responses,
         "opto_artifact": _artifact_responses,
+        "novelty": _novelty_responses,
+        "lick": _lick_responses,
     }.get(unit.role)
     return build(unit.parameters, stimuli) if build else []
 
@@ -168,6 +171,23 @@ def _artifact_responses(parameters: _Parameters, stimuli: Stimuli) -> list[Respo
     return [Response(edges, probability, even_delays(-0.3 * within, 1.2 * within), single=True)]
 
 
+def _novelty_responses(parameters: _Parameters, stimuli: Stimuli) -> list[Response]:
+    table = stimuli.images
+    factor = np.where(table["is_change"].to_numpy() == 1, 1.5, 1.0)
+    novel = np.where(table["is_image_novel"].to_numpy() == 1, _number(parameters, "effect_hz"), 0.0)
+    rates = factor * _number(parameters, "image_hz") + novel
+    rates = np.where(table["omitted"].to_numpy() == 1, 0.0, rates)
+    first, last = _numbers(parameters, "window_s")
+    return [
+        Response(table["start_time"].to_numpy(), rates * (last - first), even_delays(first, last - first))
+    ]
+
+
+def _lick_responses(parameters: _Parameters, stimuli: Stimuli) -> list[Response]:
+    counts = np.full(len(stimuli.lick_times_s), _number(parameters, "spikes_per_lick"))
+    return [Response(stimuli.lick_times_s, counts, precise_delays(0.0, _number(parameters, "jitter_s")))]
+
+
 def background(rng: np.random.Generator, rate_hz: float, start_s: float, end_s: float) -> np.ndarray:
     """Draw a train with a refractory period and a mean rate of about ``rate_hz``, (n_spikes,) s, ascending.
 
@@ -240,7 +260,21 @@ def _background(rng: np.random.Generator, unit: Unit, stimuli: Stimuli, baseline
         )
     if unit.role == "running":
         return _speed_driven(rng, stimuli, baseline_hz, _number(unit.parameters, "hz_per_cm_s"))
-    return background(rng, baseline_hz, start, end)
+    times = background(rng, baseline_hz, start, end)
+    return _suppressed(rng, times, unit.parameters, stimuli) if unit.role == "suppressed" else times
+
+
+def _suppressed(
+    rng: np.random.Generator, times: np.ndarray, parameters: _Parameters, stimuli: Stimuli
+) -> np.ndarray:
+    """Take out a share of the spikes after each image."""
+    shown = stimuli.images.loc[stimuli.images["omitted"] == 0, "start_time"].to_numpy()
+    last = np.searchsorted(shown, times) - 1
+    since = times - np.append(shown, -np.inf)[last]
+    after = since - _number(parameters, "latency_s")
+    is_lost = (after >= 0) & (after < _number(parameters, "duration_s"))
+    kept: np.ndarray = times[~(is_lost & (rng.random(len(times)) < _number(parameters, "share_lost")))]
+    return kept
 
 
 def _speed_driven(

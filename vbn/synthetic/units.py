@@ -14,7 +14,12 @@ untuned         none
 noise           none; labelled noise, with many refractory violations
 drift           none; present in one half of the session only
 rare            none; four to eight spikes in total
+novelty         all images, changes half as much again; novel ones more (`vbn.synthetic.novelty`)
+lick            spikes around each lick
+suppressed      fires less after each image
 ==============  ==========================================================================================
+
+The last three are of data sets of novelty only, together with ``untuned``.
 """
 
 from __future__ import annotations
@@ -34,6 +39,8 @@ _SHARES = {
     "change": 0.24, "visual": 0.23, "untuned": 0.20, "rf": 0.07, "omission": 0.06, "running": 0.05,
     "opto": 0.03, "opto_artifact": 0.02, "noise": 0.06, "drift": 0.02, "rare": 0.02,
 }  # fmt: skip
+_NOVELTY_SHARES = {"novelty": 0.64, "lick": 0.12, "suppressed": 0.12, "untuned": 0.12}
+_MOSTLY_CORTICAL = {"rf": 0.6, "novelty": 0.75}
 _CORTICAL_ROLES = ("change", "visual", "omission", "opto", "opto_artifact")
 _VISUAL_BELOW_CORTEX = ("LGd", "LP", "SCig")
 NAN_METRICS = (
@@ -66,14 +73,17 @@ class Unit:
     parameters: dict[str, object]
 
 
-def draw_roles(rng: np.random.Generator, n_units: int, *, has_channelrhodopsin: bool) -> list[str]:
+def draw_roles(
+    rng: np.random.Generator, n_units: int, *, has_channelrhodopsin: bool, is_of_novelty: bool = False
+) -> list[str]:
     """Draw a probe's roles in random order: with 15 units or more at least one of each, the rest by share.
 
     Wild types have ``untuned`` instead of ``opto`` units.
     """
-    certain = list(ROLES) if n_units >= 15 else []
-    names = list(_SHARES)
-    shares = np.array(list(_SHARES.values()))
+    share_of = _NOVELTY_SHARES if is_of_novelty else _SHARES
+    names = list(share_of)
+    certain = (names if is_of_novelty else list(ROLES)) if n_units >= 15 else []
+    shares = np.array(list(share_of.values()))
     drawn = rng.choice(names, size=n_units - len(certain), p=shares / shares.sum()).tolist()
     roles = [str(role) for role in rng.permutation(certain + drawn)]
     return roles if has_channelrhodopsin else ["untuned" if role == "opto" else role for role in roles]
@@ -86,10 +96,11 @@ def draw_units(
     probe: int,
     *,
     has_channelrhodopsin: bool,
+    is_of_novelty: bool = False,
 ) -> list[Unit]:
     """Draw the units of one probe, in file order; their ids are a random permutation of ``unit_ids``."""
     n = len(unit_ids)
-    roles = draw_roles(rng, n, has_channelrhodopsin=has_channelrhodopsin)
+    roles = draw_roles(rng, n, has_channelrhodopsin=has_channelrhodopsin, is_of_novelty=is_of_novelty)
     ids = rng.permutation(unit_ids)
     clusters = np.cumsum(rng.integers(1, 3, size=n)) - 1
     location = channels["location"].to_numpy()
@@ -126,7 +137,7 @@ def _peak_channel(
     candidates = np.arange(len(location)) < below_surface
     if on_invalid and (candidates & ~valid).any():
         return int(rng.choice(np.flatnonzero(candidates & ~valid)))
-    if role in _CORTICAL_ROLES or (role == "rf" and rng.random() < 0.6):
+    if role in _CORTICAL_ROLES or (role in _MOSTLY_CORTICAL and rng.random() < _MOSTLY_CORTICAL[role]):
         candidates = in_cortex(location)
     elif role == "rf" and np.isin(location.astype(str), _VISUAL_BELOW_CORTEX).any():
         candidates = np.isin(location.astype(str), _VISUAL_BELOW_CORTEX)
@@ -199,6 +210,12 @@ def _other_parameters(rng: np.random.Generator, role: str) -> dict[str, object]:
         return {"probability": 0.9, "within_s": 0.001}
     if role == "running":
         return {"hz_per_cm_s": float(rng.uniform(0.15, 0.4))}
+    if role == "novelty":
+        return {"image_hz": float(rng.uniform(10, 25))}
+    if role == "lick":
+        return {"spikes_per_lick": float(rng.uniform(1.5, 3)), "jitter_s": 0.04}
+    if role == "suppressed":
+        return {"latency_s": 0.03, "duration_s": 0.22, "share_lost": float(rng.uniform(0.5, 0.9))}
     if role == "drift":
         return {"present": str(rng.choice(["first half", "second half"]))}
     return {"n_spikes": int(rng.integers(4, 9))} if role == "rare" else {}

@@ -21,8 +21,18 @@ from populate.commands.query import ALLOW_MIXED, printing_warnings
     show_default=True,
     help="Leave out structures with fewer responsive units.",
 )
+@click.option("--layer", multiple=True, help="Only units of a cortical layer; may be repeated.")
+@click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas).")
 @ALLOW_MIXED
-def command(out: Path, experience: str | None, criteria: str, min_units: int, allow_mixed: bool) -> None:
+def command(
+    out: Path,
+    experience: str | None,
+    criteria: str,
+    min_units: int,
+    layer: tuple[str, ...],
+    atlas: str | None,
+    allow_mixed: bool,
+) -> None:
     """Latency and modulation of responses to image changes by structure, over all sessions.
 
     \b
@@ -37,7 +47,12 @@ def command(out: Path, experience: str | None, criteria: str, min_units: int, al
     schemas.connect()
     with printing_warnings():
         data = change_hierarchy(
-            experience_level=experience, criteria=criteria, min_units=min_units, allow_mixed=allow_mixed
+            experience_level=experience,
+            criteria=criteria,
+            min_units=min_units,
+            cortical_layer=list(layer) or None,
+            atlas=atlas,
+            allow_mixed=allow_mixed,
         )
     save_figure(plot_hierarchy(data), out)
     click.echo(f"{out}: {len(data.structures)} structures, {data.n_sessions} sessions.")

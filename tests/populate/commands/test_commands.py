@@ -44,6 +44,7 @@ OF_GROUPS = [
     "plot behavior",
     "plot change-response",
     "plot hierarchy",
+    "plot novelty",
     "plot optotagging",
     "plot probe",
     "plot session",
@@ -86,11 +87,22 @@ TABLES = [
     "RunningModulation",
     "PupilModulation",
     "ReceptiveField",
+    "NoveltyResponse",
     "CellClass",
     "AreaSummary",
+    "MouseNovelty",
+    "MouseLayerNovelty",
 ]
 # There are no LFP files and no atlas, and nobody asked for amplitudes.
-WITHOUT_ENTRIES = ("SpikeAmplitudes", "Lfp", "CurrentSourceDensity", "LfpPiece", "Layer4Sink", "ChannelLayer")
+WITHOUT_ENTRIES = (
+    "SpikeAmplitudes",
+    "Lfp",
+    "CurrentSourceDensity",
+    "LfpPiece",
+    "Layer4Sink",
+    "ChannelLayer",
+    "MouseLayerNovelty",
+)
 # Parameter sets that come with the tables; populations are averaged with two of the five filters.
 N_SETS = {
     "UnitSelection": 6,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from schemas import queries
@@ -58,6 +59,34 @@ def test_a_contrast_is_that_of_plain_means() -> None:
 def test_what_cannot_be_contrasted_is_said(options: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingError, match=words):
         queries.contrast(queries.units(), **options)
+
+
+def test_a_contrast_is_repeated_by_other_choices_and_names_the_mice_it_rests_on() -> None:
+    options: dict[str, Any] = {"within": ["structure_group"], "min_units": 2, "n_resamples": 10}
+    sets = ["all", "quickstart"]
+    found = queries.contrast(queries.units(), "snr", across={"unit_criteria": sets}, **options)
+    for name in sets:
+        alone = queries.contrast(queries.units(criteria=name), "snr", **options)
+        rows = found[found["unit_criteria"] == name].drop(columns="unit_criteria")
+        pd.testing.assert_frame_equal(rows.reset_index(drop=True), alone)
+        assert {mouse for mice in alone["mice"] for mouse in mice.split()} == {*alone.attrs["mice"]}
+    nobody = queries.contrast(queries.units(), "snr", min_units=10_000)
+    assert (nobody["n_mice"].tolist(), nobody.attrs["mice"]) == ([0], [])
+    method = {"optotag_method": ["bennett_2025", "salt"]}
+    labels = queries.contrast(queries.units(), "snr", across=method, n_resamples=10)
+    assert labels["optotag_method"].tolist() == method["optotag_method"]
+    with pytest.raises(NotFoundError, match="'mine'"):
+        queries.contrast(queries.units(), "snr", across={"unit_criteria": ["mine"]})
+    with pytest.raises(SettingError, match="no parameter 'unit_criterion'"):
+        queries.contrast(queries.units(), "snr", across={"unit_criterion": ["all"]})
+
+
+def test_numbers_as_the_command_line_has_them_are_levels_and_a_column_without_values_is_empty() -> None:
+    first = queries.contrast(queries.units(), "snr", "session_number", levels=("1", "2"), min_units=1)
+    second = queries.contrast(queries.units(), "snr", "session_number", levels=(1, 2), min_units=1)
+    pd.testing.assert_frame_equal(first, second)
+    column = "novelty_change_nonshared_active"  # there are too few changes
+    assert queries.contrast(queries.units(), column)["n_mice"].tolist() == [0]
 
 
 def test_units_that_no_group_holds_are_said() -> None:

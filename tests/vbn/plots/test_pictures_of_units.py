@@ -113,7 +113,7 @@ def make_hierarchy(names: tuple[str, ...], n_units: int = 4000, **changed) -> Ch
 
     def measure(start: float, slope: float):
         values = start + slope * score + abs(slope) * rng.normal(0, 0.3, n_units)
-        return structure_medians(values, structure, session, names)
+        return structure_medians(values, structure, session, session, names)
 
     counts = np.array([(structure == name).sum() for name in names])
     fields = {

@@ -82,6 +82,7 @@ FLASH_SETS: Mapping[str, FlashSet] = MappingProxyType(
         "bennett_2025_changes": FlashSet(
             lick_free=NONE, min_flashes_since_change=0, not_after_omission=False, changes="only"
         ),
+        "bennett_2025_novelty": FlashSet(lick_free="no_bout_in_window"),
         "lick_free": FlashSet(engaged=NONE, lick_free="no_lick_around"),
         "repeated_active": _repeated("active"),
         "repeated_passive": _repeated("passive"),
@@ -90,7 +91,8 @@ FLASH_SETS: Mapping[str, FlashSet] = MappingProxyType(
 )
 """Published sets, the default of `ImageSelectivity`, and all flashes that repeat the last image.
 
-``bennett_2025`` are the flashes whose responsiveness is published, without changes. ``lick_free`` also keeps
+``bennett_2025`` are the flashes whose responsiveness is published, without changes, and
+``bennett_2025_novelty`` those of its contrast of familiar and novel sessions. ``lick_free`` also keeps
 clear of licks to come, which some units anticipate, and does not ask for engagement, which would take a third
 of the flashes, and a quarter of the power, and do nothing against licks.
 """

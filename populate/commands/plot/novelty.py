@@ -1,0 +1,55 @@
+"""``vbn plot novelty``."""
+
+from pathlib import Path
+
+import click
+
+from populate.commands.plot.options import OUT
+from populate.commands.query import ALLOW_MIXED, printing_warnings
+
+
+@click.command("novelty")
+@OUT
+@click.option(
+    "--filter", "criteria", default="bennett_2025", show_default=True, help="Quality filter of the units."
+)
+@click.option(
+    "--trajectory", multiple=True, help="Only mice of a trajectory: GGH, HHG, GHG; may be repeated."
+)
+@click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas).")
+@click.option(
+    "--min-units",
+    type=click.IntRange(min=1),
+    default=6,
+    show_default=True,
+    help="Leave out mice with fewer units of a group in either session.",
+)
+@ALLOW_MIXED
+def command(
+    out: Path,
+    criteria: str,
+    trajectory: tuple[str, ...],
+    atlas: str | None,
+    min_units: int,
+    allow_mixed: bool,
+) -> None:
+    """Responses in novel less familiar sessions by structure, layer and cell class, over mice.
+
+    \b
+    Example:
+      vbn plot novelty --out novelty.pdf
+      vbn plot novelty --trajectory GGH --min-units 3 --out ggh.pdf
+    """
+    import schemas
+    from schemas.figures.novelty import novelty_contrasts
+    from vbn.plots import save_figure
+    from vbn.plots.novelty import plot_novelty
+
+    schemas.connect()
+    with printing_warnings():
+        data = novelty_contrasts(
+            criteria=criteria, trajectory=list(trajectory) or None, atlas=atlas, min_units=min_units,
+            allow_mixed=allow_mixed,
+        )  # fmt: skip
+    save_figure(plot_novelty(data), out)
+    click.echo(f"{out}: {len(data.structures)} structures, {data.n_mice} mice.")
