@@ -36,6 +36,7 @@ class Benchmark:
 FEW_UNITS = ("--units", "100", "--rate", "6")  # those that fire less pass no criteria in a short session
 BENCHMARKS = (
     Benchmark("psth", ["--repeats", "3"], ["--repeats", "5"], 1, 2, 0.1),
+    Benchmark("counts", [], ["--full"], 1, 2, 0.4),
     Benchmark("opening", [], ["--full"], 1, 4, 2.2),
     Benchmark("session", [], ["--full"], 2, 4, 4.5),
     Benchmark("parallel", ["--sessions", "4"], [], 2, 5, 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,14 +16,16 @@ from schemas.files.array_store import mapped
 from schemas.reading.recordings import located_frame, session_spikes
 from schemas.reading.session_frames import licks_frame, presentations_frame, session_events, trials_frame
 from schemas.rows.fetch import fetch_frame
-from schemas.rows.insert import insert_rows, plain, rows_from_frame
+from schemas.rows.insert import insert_rows, key_of_session, plain, rows_from_frame
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
 from vbn.analysis.spikes.aligned_behavior import AlignedBehavior as Aligned
 from vbn.analysis.spikes.aligned_behavior import align_behavior
 from vbn.analysis.spikes.population import population_psth
+from vbn.analysis.spikes.presentation_counts import COUNT_WINDOWS, CountWindow, count_presentations
 from vbn.analysis.spikes.psth import TimeAxis, count_spikes, psth
-from vbn.analysis.spikes.windows import checked_window
+from vbn.analysis.spikes.trains import SpikePieces
+from vbn.analysis.spikes.windows import CountedSpikes, checked_window
 from vbn.analysis.task.events import EventSelection, find_events, summary_windows_s
 from vbn.analysis.task.trial_response import WINDOWS_S, trial_counts, trial_events
 
@@ -287,6 +290,157 @@ class AlignedBehavior(Computation):
 
 
 @dataclass(frozen=True)
+class PresentationCountSettings:
+    """The windows in which the spikes around all presentations are counted.
+
+    Parameters
+    ----------
+    windows : see `vbn.analysis.spikes.presentation_counts.CountWindow`.
+    """
+
+    windows: tuple[CountWindow, ...]
+
+    def __post_init__(self) -> None:
+        _check_names([window.name for window in self.windows])
+
+
+def _check_names(names: list[str]) -> None:
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"At least one window is required, each with a unique name: {names}.")
+
+
+@schema
+class PresentationCountsParams(ParameterTable):
+    """One set of windows in which the spikes around all presentations are counted."""
+
+    settings = PresentationCountSettings
+    defaults = {"standard": PresentationCountSettings(COUNT_WINDOWS)}
+    definition = definition_of(
+        "presentation_counts",
+        "the spike counts of all presentations",
+        "schemas.psth.PresentationCountSettings",
+    )
+
+
+@schema
+class PresentationCounts(Computation):
+    """Spike counts of all units of one session around all presentations: images, omissions, Gabors, flashes.
+
+    Tables that count around presentations read them (`session_spikes`), but have no foreign key to them: they
+    count themselves where there are none, with the same result. So counts may be deleted, to make room, or
+    not be made at all, and no result goes with them or waits for them.
+    """
+
+    definition = f"""
+    # Spike counts of all units around all presentations of one session
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> PresentationCountsParams
+    ---
+    n_counted_units : int32  # number of units
+    n_counted_presentations : int32  # number of presentations
+    counted_unit_ids : <blob>  # (id) int64, unit of each row of the counts
+    counted_unit_spikes : <blob>  # (1) int64, spikes of each unit in the recording
+    counted_presentation_ids : <blob>  # (index) int32, presentation_id of each column of the counts
+    counted_start_times : <blob>  # (s) float64, start of each presentation
+    {provenance_lines("presentation_counts")}
+    """
+
+    class Window(dj.Part):
+        """The counts in one window."""
+
+        definition = """
+        # Spike counts around all presentations in one window
+        -> master
+        counting_window : varchar(32)  # name of the window
+        ---
+        counting_start : float64  # (s) begin of the window after the start of the presentation
+        counting_stop : float64  # (s) end of the window after the start of the presentation
+        counting_of : enum('spikes', 'bins')  # spikes, or bins of 1 ms with a spike
+        presentation_spike_counts : <npy@vbn>  # (1) smallest unsigned integer type, units by presentations
+        """
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the windows."""
+        return self.provenance(key), PresentationCountsParams.get(key)
+
+    def make_compute(self, key: Key, made_with: Key, settings: PresentationCountSettings) -> tuple[Any, ...]:
+        """Count the spikes around each presentation."""
+        presentations = presentations_frame(key)
+        units, times = session_spikes(key)
+        starts = presentations["start_time"].to_numpy(np.float64)
+        counts = count_presentations(
+            times, units["spike_offset"], units["n_spikes"], starts, settings.windows
+        )
+        row = {
+            "n_counted_units": len(units),
+            "n_counted_presentations": len(presentations),
+            "counted_unit_ids": units["unit_id"].to_numpy(np.int64),
+            "counted_unit_spikes": units["n_spikes"].to_numpy(np.int64),
+            "counted_presentation_ids": presentations["presentation_id"].to_numpy(np.int32),
+            "counted_start_times": starts,
+        }
+        return made_with, settings, row, counts
+
+    def make_insert(
+        self,
+        key: Key,
+        made_with: Key,
+        settings: PresentationCountSettings,
+        row: Key,
+        counts: list[np.ndarray],
+    ) -> None:
+        """Insert one array for each window."""
+        self.insert1({**key, **made_with, **row})
+        for window, array in zip(settings.windows, counts, strict=True):
+            bounds = {"counting_start": window.start_s, "counting_stop": window.stop_s}
+            part = {**key, "counting_window": window.name, **bounds, "counting_of": window.counted}
+            self.Window.insert1({**part, "presentation_spike_counts": array})
+
+    @classmethod
+    def session_spikes(cls, key: Key) -> tuple[pd.DataFrame, SpikePieces]:
+        """Return the spikes of a session with the counts that are stored, for all that counts its spikes.
+
+        Parameters
+        ----------
+        key : contains the session's primary key.
+
+        Returns
+        -------
+        As of `schemas.reading.recordings.session_spikes`; the spikes know the counts of all parameter sets
+        that the present method has made from the present file and of the present units.
+        """
+        units, times = session_spikes(key)
+        counted = [row for row in cls._present(key) if _is_of(row, units)]
+        if not counted:
+            return units, times
+        starts = counted[0]["counted_start_times"]
+        counts = {
+            (part["counting_start"], part["counting_stop"], part["counting_of"]): partial(
+                mapped, part["presentation_spike_counts"]
+            )
+            for row in counted
+            if np.array_equal(row["counted_start_times"], starts)
+            for part in (cls.Window & {name: row[name] for name in cls.primary_key}).to_dicts()
+        }
+        return units, CountedSpikes(times, units["spike_offset"], units["n_spikes"], starts, counts)
+
+    @classmethod
+    def _present(cls, key: Key) -> list[Key]:
+        """Return the rows of a session that are not stale."""
+        stale = set(cls.stale_rows(key_of_session(key))["presentation_counts_params"])
+        rows = (cls & key_of_session(key)).to_dicts()
+        return [row for row in rows if row["presentation_counts_params"] not in stale]
+
+
+def _is_of(row: Key, units: pd.DataFrame) -> bool:
+    """Return whether counts are of just these units, with as many spikes."""
+    return np.array_equal(row["counted_unit_ids"], units["unit_id"]) and np.array_equal(
+        row["counted_unit_spikes"], units["n_spikes"]
+    )
+
+
+@dataclass(frozen=True)
 class TimeWindow:
     """One half-open time window relative to an event.
 
@@ -317,9 +471,7 @@ class TrialResponseSettings:
     def __post_init__(self) -> None:
         if self.block not in ("active", "passive"):
             raise ValueError(f"block must be active or passive, got {self.block!r}.")
-        names = [window.name for window in self.windows]
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"At least one window is required, each with a unique name: {names}.")
+        _check_names([window.name for window in self.windows])
         if bad := [window for window in self.windows if not window.start_s < window.stop_s]:
             raise ValueError(f"A window must end after it starts: {bad[0]}.")
 
@@ -380,7 +532,7 @@ class TrialResponse(Computation):
         """Count the spikes of each trial."""
         events = trial_events(presentations_frame(key), trials_frame(key), settings.block)
         windows = {window.name: (window.start_s, window.stop_s) for window in settings.windows}
-        units, times = session_spikes(key)
+        units, times = PresentationCounts.session_spikes(key)
         flashes = events["event_time"].to_numpy(np.float64)
         counts = trial_counts(times, units["spike_offset"], units["n_spikes"], flashes, windows)
         return made_with, settings, events, units["unit_id"].to_numpy(np.int64), counts

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from schemas import behavior, ecephys, optotagging, performance, selection, session, stimulus  # noqa: F401
+from schemas import behavior, ecephys, optotagging, performance, psth, selection, session, stimulus  # noqa: F401
 from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import Computation, provenance_lines, seed_of
 from schemas.reading.recordings import located_frame
@@ -28,6 +28,7 @@ from vbn.analysis.responses.novelty_response import (
     novelty_response,
 )
 from vbn.analysis.responses.omission_response import OmissionResponseParameters, omission_response
+from vbn.analysis.responses.published_response import PublishedResponseParameters, published_response
 from vbn.analysis.responses.receptive_field import ReceptiveFieldParameters, receptive_field
 from vbn.analysis.responses.running_modulation import (
     StateModulationParameters,
@@ -53,6 +54,12 @@ def _lines(line: str) -> str:
     )
 
 
+class CountingMeasurement(UnitMeasurement):
+    """A measurement that counts spikes around presentations: where the counts are stored, it reads them."""
+
+    spikes = staticmethod(psth.PresentationCounts.session_spikes)
+
+
 @schema
 class ChangeResponseParams(ParameterTable):
     """One set of windows and thresholds of the change response."""
@@ -68,7 +75,7 @@ class ChangeResponseParams(ParameterTable):
 
 
 @schema
-class ChangeResponse(UnitMeasurement):
+class ChangeResponse(CountingMeasurement):
     """The responses of all units of one session to image changes."""
 
     method_version = 3  # version 2: changes without licks near, onsets; 3: no index without a response
@@ -161,7 +168,7 @@ class OmissionResponseParams(ParameterTable):
 
 
 @schema
-class OmissionResponse(UnitMeasurement):
+class OmissionResponse(CountingMeasurement):
     """The responses of all units of one session to omitted flashes."""
 
     method_version = 2  # tested against the continuation of what came before, without licks
@@ -244,7 +251,7 @@ class ImageSelectivityParams(ParameterTable):
 
 
 @schema
-class ImageSelectivity(UnitMeasurement):
+class ImageSelectivity(CountingMeasurement):
     """The selectivity of all units of one session for images.
 
     Rows of before method version 3 do not refer to the licks, so that the key cannot: `key_source` does.
@@ -331,7 +338,7 @@ class FullFieldResponseParams(ParameterTable):
 
 
 @schema
-class FullFieldResponse(UnitMeasurement):
+class FullFieldResponse(CountingMeasurement):
     """The responses of all units of one session to full-field flashes."""
 
     method_version = 2  # without flashes nothing is said of responses
@@ -394,7 +401,7 @@ class StateModulationParams(ParameterTable):
 
 
 @schema
-class RunningModulation(UnitMeasurement):
+class RunningModulation(CountingMeasurement):
     """How running changes the firing of all units of one session."""
 
     method_version = 2  # correlations are tested by linear shifts within a block
@@ -449,7 +456,7 @@ class RunningModulation(UnitMeasurement):
 
 
 @schema
-class PupilModulation(UnitMeasurement):
+class PupilModulation(CountingMeasurement):
     """How the firing of all units of one session varies with the pupil."""
 
     method_version = 2  # correlations are tested by linear shifts within a block
@@ -519,7 +526,7 @@ class ReceptiveFieldParams(ParameterTable):
 
 
 @schema
-class ReceptiveField(UnitMeasurement):
+class ReceptiveField(CountingMeasurement):
     """The receptive fields of all units of one session, from Gabors at 81 positions."""
 
     method_version = 2  # strong fields are shuffled more often, p is never 0
@@ -580,6 +587,89 @@ class ReceptiveField(UnitMeasurement):
     def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
         """Return the number of significant fields."""
         return {"n_rf_significant": int(measured["rf_is_significant"].sum())}
+
+
+@schema
+class PublishedResponseParams(ParameterTable):
+    """One set of windows and flashes of the published responsiveness."""
+
+    settings = PublishedResponseParameters
+    defaults = {"bennett_2025": PublishedResponseParameters()}
+    definition = definition_of(
+        "published_response",
+        "the published responsiveness",
+        "vbn.analysis.responses.published_response.PublishedResponseParameters",
+    )
+
+
+@schema
+class PublishedResponse(CountingMeasurement):
+    """The responsiveness and modulation of all units of one session by the rules of Bennett 2025."""
+
+    prefix = "bennett_2025"
+    parameter_table = PublishedResponseParams
+    definition = f"""
+    # Published responsiveness of the units of one session, for comparison
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> behavior.Licks
+    -> PublishedResponseParams
+    ---
+    bennett_2025_image_names : json  # names of the images in the order of the arrays of the units
+    bennett_2025_image_flashes : json  # flashes of each image that were measured on
+    n_bennett_2025_change : int32  # changes that were measured on
+    n_bennett_2025_omission : int32  # omissions that were measured on
+    n_bennett_2025_matched_images : int32  # images of change and state modulation
+    {provenance_lines("published_response")}
+    """
+
+    class Unit(dj.Part):
+        """The published responsiveness and modulation of one unit."""
+
+        definition = """
+        # Published responsiveness of one unit, for comparison
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        bennett_2025_image_p_values : <blob>  # (1) float64, signed-rank test per image, NaN if not tested
+        bennett_2025_image_p_corrected : <blob>  # (1) float64, adjusted over the conditions of the unit
+        bennett_2025_image_mean_evoked : <blob>  # (Hz) float64, mean response less gray per image
+        bennett_2025_image_peak_evoked : <blob>  # (Hz) float64, greatest response to one flash less gray
+        bennett_2025_responds_to_image=null : bool  # whether corrected p of an image is at most the threshold
+        bennett_2025_omission_p_value=null : float64  # (1) signed-rank test of omissions
+        bennett_2025_omission_p_corrected=null : float64  # (1) adjusted over the conditions of the unit
+        bennett_2025_omission_is_significant=null : bool  # whether that is at most the threshold
+        bennett_2025_omission_mean_evoked=null : float64  # (Hz) mean response less gray
+        bennett_2025_omission_peak_evoked=null : float64  # (Hz) greatest response to one omission less gray
+        bennett_2025_change_p_value=null : float64  # (1) signed-rank test of changes
+        bennett_2025_change_p_corrected=null : float64  # (1) adjusted over the conditions of the unit
+        bennett_2025_change_is_significant=null : bool  # whether that is at most the threshold
+        bennett_2025_change_mean_evoked=null : float64  # (Hz) mean response less gray
+        bennett_2025_change_peak_evoked=null : float64  # (Hz) greatest response to one change less gray
+        bennett_2025_change_rate_active=null : float64  # (Hz) response to engaged hits of images not shared
+        bennett_2025_prechange_rate_active=null : float64  # (Hz) response to the same images before changes
+        bennett_2025_change_index_active=null : float64  # (1) difference of the two over the greater
+        bennett_2025_change_rate_passive=null : float64  # (Hz) the same response in the replay
+        bennett_2025_prechange_rate_passive=null : float64  # (Hz) the same before changes in the replay
+        bennett_2025_change_index_passive=null : float64  # (1) difference of the two over the greater
+        bennett_2025_state_index=null : float64  # (1) change in the task less the replay over the greater
+        """
+
+    @staticmethod
+    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
+        """Measure the responses by the published rules."""
+        flashes = flashes_frame(key)
+        chosen = {
+            kind: select_flashes(flashes, performance.FlashSets.get(name))
+            for kind, name in settings.flash_sets.items()
+        }
+        measured, names = published_response(*spikes, flashes, trials_frame(key), chosen, settings)
+        return measured.assign(image_names=pd.Series([names] * len(measured), dtype=object))
+
+    def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
+        """Return the images as well; how many units respond is for the calibrated tables to say."""
+        names = "bennett_2025_image_names", "bennett_2025_image_flashes"
+        return {name: measured[name].iloc[0] if len(measured) else [] for name in names}
 
 
 @schema

@@ -1,13 +1,14 @@
 """Common queries: selecting units, sessions and presentations, and fetching their data for figures.
 
 `units`, `sessions`, `changes`, `omissions` ... return DataJoint expressions that can be restricted and joined
-further. `psth_matrix`, `responses_table`, `spike_times`, `trial_table` and `flash_table` fetch data. A
-misspelled name or value raises an error that suggests the nearest valid ones; results that are not computed
-yet, or were computed by an earlier method, raise an error, too.
+further. `psth_matrix`, `responses_table`, `spike_times`, `spike_tensor`, `presentation_counts`, `trial_table`
+and `flash_table` fetch data. A misspelled name or value raises an error that suggests the nearest valid ones;
+results that are not computed yet, or were computed by an earlier method, raise an error, too.
 """
 
 from schemas.queries.checks import restrict
 from schemas.queries.contrast import contrast
+from schemas.queries.counts import presentation_counts, spike_tensor
 from schemas.queries.flashes import flash_table
 from schemas.queries.layers import layer4_sinks, unit_layers
 from schemas.queries.methods import EarlierMethodWarning
@@ -36,10 +37,12 @@ __all__ = [
     "layer4_sinks",
     "novelty",
     "omissions",
+    "presentation_counts",
     "psth_matrix",
     "responses_table",
     "restrict",
     "sessions",
+    "spike_tensor",
     "spike_times",
     "trial_table",
     "unit_layers",

@@ -40,7 +40,7 @@ RESPONSES = {
         responses.ChangeResponse, responses.OmissionResponse, responses.ImageSelectivity,
         responses.NoveltyResponse,
         responses.FullFieldResponse, responses.RunningModulation, responses.PupilModulation,
-        responses.ReceptiveField, optotagging.OptotagLabel, responses.CellClass,
+        responses.ReceptiveField, responses.PublishedResponse, optotagging.OptotagLabel, responses.CellClass,
     )
 }  # fmt: skip
 NO_UNITS = "There are no such units. See: vbn sessions, vbn status."

@@ -10,6 +10,7 @@ from schemas.bases.parameter_table import ParameterTable
 from schemas.bases.provenance import Computation
 from schemas.reading.recordings import session_spikes
 from schemas.rows.insert import insert_rows, rows_from_frame
+from vbn.analysis.spikes.trains import SpikePieces
 
 UNIT_SUFFIXES = ("_hz", "_s", "_deg2", "_deg")
 
@@ -31,13 +32,18 @@ class UnitMeasurement(Computation):
         """Return one row per unit; columns ``n_...`` that the part lacks belong to the session's row."""
         raise NotImplementedError
 
+    @staticmethod
+    def spikes(key: dict[str, Any]) -> tuple[pd.DataFrame, SpikePieces]:
+        """Return the spikes of all units of the session, as `session_spikes` does."""
+        return session_spikes(key)
+
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
         """Fetch the parameters."""
         return self.provenance(key), self.parameter_table.get(key)
 
     def make_compute(self, key: dict[str, Any], made_with: dict[str, Any], settings: Any) -> tuple[Any, ...]:
         """Measure all units of the session."""
-        units, times = session_spikes(key)
+        units, times = self.spikes(key)
         measured = self.measure(key, (times, units["spike_offset"], units["n_spikes"]), settings)
         measured.columns = [self._attribute(str(column)) for column in measured.columns]
         return made_with, units[["probe_name", "unit_id"]].join(measured)

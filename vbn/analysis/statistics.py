@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike
 
 from vbn.analysis.spikes.trains import Floats, Integers
 
-MAX_EXACT_PAIRS = 50  # as in scipy.stats.wilcoxon
+MAX_EXACT_PAIRS = 50
+MOST_LEVELS = 1000
+MAX_TIED_PAIRS_OF_SCIPY = 13  # as in scipy.stats.wilcoxon
 _DECIMALS = 9  # equal differences of rates must remain ties after division
 
 
@@ -59,10 +61,70 @@ def exact_signed_rank_p_values(differences: ArrayLike) -> Floats:
     variance corrected for ties and without continuity correction. SciPy's ``method="auto"`` gives the
     same, except for 14 to 50 pairs with ties or zeros, where it falls back to the approximation.
     """
+    pairs = np.asarray(differences)
+    if pairs.ndim != 2:
+        raise ValueError(f"differences must be (n_rows, n_pairs), got {pairs.shape}.")
+    if np.issubdtype(pairs.dtype, np.integer) and pairs.size and np.abs(pairs).max() <= MOST_LEVELS:
+        return _two_sided_of_counts(pairs)
+    return np.array([_two_sided(row) for row in pairs.astype(np.float64)], dtype=np.float64)
+
+
+def _two_sided_of_counts(differences: Integers) -> Floats:
+    """Return (n_rows,) what `_two_sided` does for small whole numbers: ranks by counting, without sorting."""
+    size, row = np.abs(differences), np.arange(len(differences))[:, np.newaxis]
+    n_levels = int(size.max()) + 1
+    cell, n_cells = size + n_levels * row, n_levels * len(differences)
+    ties = np.bincount(cell.ravel(), minlength=n_cells).reshape(-1, n_levels)
+    positives = np.bincount(cell[differences > 0], minlength=n_cells).reshape(-1, n_levels)
+    ties[:, 0] = 0
+    doubled = 2 * np.cumsum(ties, axis=1) - ties + 1
+    positive, n_pairs = (positives * doubled).sum(axis=1), ties.sum(axis=1)
+    total, squares = (ties * doubled).sum(axis=1), (ties * doubled**2).sum(axis=1)
+    with np.errstate(invalid="ignore"):  # 0 / 0 where all are 0
+        z = (positive - total / 2) / np.sqrt(squares / 4)
+    p = np.minimum(2 * scipy.special.ndtr(-np.abs(z)), 1.0)
+    p[n_pairs == 0] = 1.0
+    for unit in np.flatnonzero((n_pairs > 0) & (n_pairs <= MAX_EXACT_PAIRS)):
+        ranks = doubled[unit, size[unit][differences[unit] != 0]]
+        p[unit] = min(2 * min(_exact_tails(ranks, int(positive[unit]))), 1.0)
+    return np.asarray(p)
+
+
+def scipy_signed_rank_p_values(differences: ArrayLike) -> Floats:
+    """Two-sided Wilcoxon signed-rank test as `scipy.stats.wilcoxon` does it by default, for every row.
+
+    Parameters
+    ----------
+    differences : (n_rows, n_pairs), finite.
+
+    Returns
+    -------
+    (n_rows,) p-values
+        1 where all differences are 0, NaN where there is no pair.
+
+    Notes
+    -----
+    For comparison with published p-values: equal differences are tied only if they are equal to the last bit,
+    and the normal approximation is used above 50 pairs, and from 14 pairs on where there are ties or zeros.
+
+    Examples
+    --------
+    >>> scipy_signed_rank_p_values([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]).tolist()
+    [0.25, 1.0]
+    """
     pairs = np.asarray(differences, dtype=np.float64)
     if pairs.ndim != 2:
         raise ValueError(f"differences must be (n_rows, n_pairs), got {pairs.shape}.")
-    return np.array([_two_sided(row) for row in pairs], dtype=np.float64)
+    if pairs.shape[1] == 0:
+        return np.full(len(pairs), np.nan)
+    return np.array([_as_scipy(row) for row in pairs], dtype=np.float64)
+
+
+def _as_scipy(differences: Floats) -> float:
+    nonzero = differences[differences != 0]
+    is_plain = np.unique(np.abs(nonzero)).size == differences.size  # neither ties nor zeros
+    most = MAX_EXACT_PAIRS if is_plain else MAX_TIED_PAIRS_OF_SCIPY
+    return _of_signs(nonzero, exact=differences.size <= most)
 
 
 def _two_sided(differences: Floats) -> float:
@@ -71,13 +133,18 @@ def _two_sided(differences: Floats) -> float:
         return np.nan
     nonzero = np.round(known, _DECIMALS)
     nonzero = nonzero[nonzero != 0]
+    return _of_signs(nonzero, exact=nonzero.size <= MAX_EXACT_PAIRS)
+
+
+def _of_signs(nonzero: Floats, *, exact: bool) -> float:
+    """Return the two-sided p of differences that are not 0."""
     if nonzero.size == 0:
         return 1.0
     _, place, ties = np.unique(np.abs(nonzero), return_inverse=True, return_counts=True)
     # Twice the mean rank of a tie is a whole number.
     doubled = (2 * np.cumsum(ties) - ties + 1)[place]
     positive = int(doubled[nonzero > 0].sum())
-    tail = _exact_tails if nonzero.size <= MAX_EXACT_PAIRS else _normal_tails
+    tail = _exact_tails if exact else _normal_tails
     return min(2 * min(tail(doubled, positive)), 1.0)
 
 

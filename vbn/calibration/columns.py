@@ -14,6 +14,8 @@ from vbn.analysis.responses.full_field_response import full_field_response
 from vbn.analysis.responses.image_selectivity import DEFAULT as IMAGE_DEFAULT
 from vbn.analysis.responses.image_selectivity import image_selectivity
 from vbn.analysis.responses.omission_response import omission_response
+from vbn.analysis.responses.published_response import DEFAULT as PUBLISHED_DEFAULT
+from vbn.analysis.responses.published_response import published_response
 from vbn.analysis.responses.receptive_field import receptive_field
 from vbn.analysis.responses.running_modulation import pupil_modulation, running_modulation
 from vbn.analysis.spikes.trains import Floats, Integers
@@ -106,6 +108,15 @@ def _field(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
     return receptive_field(*spikes, events.presentations, seed)[0]
 
 
+def _published(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
+    behavior = flash_behavior(events.presentations, events.trials, events.lick_times_s)
+    chosen = {
+        kind: select_flashes(behavior, FLASH_SETS[name])
+        for kind, name in PUBLISHED_DEFAULT.flash_sets.items()
+    }
+    return published_response(*spikes, behavior, events.trials, chosen)[0]
+
+
 def _laser(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
     """Return the evidence at the highest level, the columns of each waveform under its name."""
     table = laser_evidence_by_condition(*spikes, events.pulses, seed=seed)
@@ -193,6 +204,21 @@ MEASURES = (
     Measure("PupilModulation", _pupil, _columns("pupil", **_STATE)),
     Measure("ReceptiveField", _field, _columns("gabor", p="p_value", q="q_value", flag="is_significant")),
     Measure(
+        "PublishedResponse",
+        _published,
+        (
+            *_columns("flash", flag="responds_to_image"),
+            *_columns(
+                "omission",
+                p="omission_p_value",
+                q="omission_p_corrected",
+                flag="omission_is_significant",
+            ),
+            *_columns("onset", p="change_p_value", q="change_p_corrected", flag="change_is_significant"),
+            *_columns("change", index="change_index_active change_index_passive"),
+        ),
+    ),
+    Measure(
         "Optotagging",
         _laser,
         _columns(
@@ -208,6 +234,8 @@ LEFT_OUT = {
     "ChangeResponse.latency_high_s": "limit of the interval of `latency_s`, which is tested",
     "OmissionResponse.flash_index": "compares two responses: not 0 with either",
     "FullFieldResponse.on_off_ratio": "1 means nothing: `on_off_index` is the same, and tested",
+    "PublishedResponse.image_p": "one for each image: `responds_to_image` is of all, and tested",
+    "PublishedResponse.state_index": "of task and replay, which differ in licks, running and pupil",
     "ReceptiveField.p_is_upper_bound": "says how to read a p-value, nothing of the unit",
     "ReceptiveField.is_inverted": "of fields that are tested already",
     "ReceptiveField.is_on_screen": "of fields that are tested already",

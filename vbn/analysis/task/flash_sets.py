@@ -15,6 +15,7 @@ import pandas as pd
 
 from vbn.analysis.spikes.trains import Booleans
 from vbn.analysis.task.engagement import ENGAGEMENT
+from vbn.analysis.task.presentations import OMITTED
 
 NONE, ALL = "none", "all"
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -22,7 +23,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "block": ("active", "passive", "either"),
         "engaged": (NONE, *ENGAGEMENT),
         "lick_free": (NONE, "no_bout_in_row", "since_last_lick_2", "no_bout_in_window", "no_lick_around"),
-        "images": (ALL, "shared", "nonshared"),
+        "images": (ALL, "shared", "nonshared", OMITTED),
         "changes": ("exclude", "only"),
     }
 )
@@ -30,7 +31,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class FlashSet:
-    """Conditions that a flash must meet; omissions are never chosen.
+    """Conditions that a flash must meet.
 
     Parameters
     ----------
@@ -44,7 +45,8 @@ class FlashSet:
         omission here.
     min_flashes_since_change : least number of flashes since the change; 6 is "more than five".
     not_after_omission : whether the flash after an omission is left out.
-    images : ``all``, those of both image sets (``shared``), or the others (``nonshared``).
+    images : ``all``, those of both image sets (``shared``), or the others (``nonshared``); or ``omitted``:
+        omissions, and no flashes, to which the other conditions apply as to flashes.
     changes : ``exclude``: flashes that repeat the last image; ``only``: changes.
 
     Notes
@@ -66,6 +68,8 @@ class FlashSet:
                 raise ValueError(
                     f"{name} must be one of {', '.join(map(repr, known))}, got {getattr(self, name)!r}."
                 )
+        if self.images == OMITTED and self.changes == "only":
+            raise ValueError("No change is omitted: images 'omitted' goes with changes 'exclude' only.")
         if self.min_flashes_since_change < 0:
             raise ValueError(
                 f"min_flashes_since_change must be at least 0, got {self.min_flashes_since_change}."
@@ -83,6 +87,7 @@ FLASH_SETS: Mapping[str, FlashSet] = MappingProxyType(
             lick_free=NONE, min_flashes_since_change=0, not_after_omission=False, changes="only"
         ),
         "bennett_2025_novelty": FlashSet(lick_free="no_bout_in_window"),
+        "bennett_2025_omissions": FlashSet(images=OMITTED),
         "lick_free": FlashSet(engaged=NONE, lick_free="no_lick_around"),
         "repeated_active": _repeated("active"),
         "repeated_passive": _repeated("passive"),
@@ -91,8 +96,9 @@ FLASH_SETS: Mapping[str, FlashSet] = MappingProxyType(
 )
 """Published sets, the default of `ImageSelectivity`, and all flashes that repeat the last image.
 
-``bennett_2025`` are the flashes whose responsiveness is published, without changes, and
-``bennett_2025_novelty`` those of its contrast of familiar and novel sessions. ``lick_free`` also keeps
+``bennett_2025`` are the flashes whose responsiveness is published, without changes; ``bennett_2025_changes``
+and ``bennett_2025_omissions`` the changes and omissions; ``bennett_2025_novelty`` those of its contrast of
+familiar and novel sessions. ``lick_free`` also keeps
 clear of licks to come, which some units anticipate, and does not ask for engagement, which would take a third
 of the flashes, and a quarter of the power, and do nothing against licks.
 """
@@ -111,13 +117,13 @@ def select_flashes(behavior: pd.DataFrame, flash_set: FlashSet) -> Booleans:
     (n_rows,) True for the chosen rows.
     """
     active = behavior["active"].to_numpy(np.bool_)
-    chosen = ~behavior["omitted"].to_numpy(np.bool_)
+    kind = "is_change" if flash_set.changes == "only" else "is_repeat"
+    chosen = behavior["omitted" if flash_set.images == OMITTED else kind].to_numpy(np.bool_, copy=True)
     chosen &= {"active": active, "passive": ~active}.get(flash_set.block, True)
-    chosen &= behavior["is_change" if flash_set.changes == "only" else "is_repeat"].to_numpy(np.bool_)
     chosen &= behavior["flashes_since_change"].to_numpy() >= flash_set.min_flashes_since_change
     if flash_set.not_after_omission:
         chosen &= ~behavior["previous_omitted"].to_numpy(np.bool_)
-    if flash_set.images != ALL:
+    if flash_set.images in ("shared", "nonshared"):
         chosen &= behavior["is_shared"].to_numpy(np.bool_) == (flash_set.images == "shared")
     # The task's rows for themselves, the replay's for those that they repeat; the appended False for none.
     task = behavior.index.get_indexer(pd.Index(np.where(active, behavior.index, behavior["replay"])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,11 +14,19 @@ from vbn.analysis.responses.change_response import change_response
 from vbn.analysis.responses.full_field_response import full_field_response
 from vbn.analysis.responses.image_selectivity import image_selectivity
 from vbn.analysis.responses.omission_response import omission_response
+from vbn.analysis.responses.published_response import KINDS, published_response
 from vbn.analysis.responses.receptive_field import receptive_field
 from vbn.analysis.responses.running_modulation import running_modulation
+from vbn.analysis.task.flash_behavior import flash_behavior
+from vbn.calibration.events import simulate_events
 
 PAGE = Path(__file__).parents[4] / "docs" / "responses.md"
-PLACES = {"condition": ("active", "passive"), "outcome": ("hit", "miss"), "color": ("white", "black")}
+PLACES = {
+    "condition": ("active", "passive"),
+    "kind": ("change", "omission"),
+    "outcome": ("hit", "miss"),
+    "color": ("white", "black"),
+}
 
 
 def presentations():
@@ -34,6 +43,13 @@ def presentations():
     return pd.DataFrame(columns=list(columns), dtype=float).astype({"image_name": object})
 
 
+def of_no_unit():
+    events = simulate_events(0, 0, 20.0)
+    flashes = flash_behavior(events.presentations, events.trials, events.lick_times_s)
+    chosen = dict.fromkeys(KINDS, np.zeros(len(flashes), bool))
+    return published_response([], [], [], flashes, events.trials, chosen)[0]
+
+
 TABLES = {
     "ChangeResponse": lambda: change_response([], [], [], presentations()),
     "OmissionResponse": lambda: omission_response([], [], [], presentations(), []),
@@ -41,6 +57,7 @@ TABLES = {
     "FullFieldResponse": lambda: full_field_response([], [], [], presentations()),
     "RunningModulation, PupilModulation": lambda: running_modulation([], [], [], presentations(), ([], [])),
     "ReceptiveField": lambda: receptive_field([], [], [], presentations(), seed=0)[0],
+    "PublishedResponse": of_no_unit,
 }
 
 

@@ -42,6 +42,16 @@ def test_the_default_is_the_published_set(behavior: pd.DataFrame) -> None:
     assert (select_flashes(behavior, FLASH_SETS["bennett_2025_changes"]) == changes).all()
 
 
+def test_omissions_are_chosen_by_the_conditions_of_flashes(behavior: pd.DataFrame) -> None:
+    """The condition "omitted" of the published responsiveness."""
+    shown_instead = behavior.assign(omitted=False, is_repeat=behavior["omitted"])
+    expected = select_flashes(shown_instead, FlashSet())
+    assert (select_flashes(behavior, FLASH_SETS["bennett_2025_omissions"]) == expected).all()
+    assert 0 < expected.sum() < behavior["omitted"].sum()
+    with pytest.raises(ValueError, match="No change is omitted"):
+        FlashSet(images="omitted", changes="only")
+
+
 def test_lick_free_flashes_are_far_from_any_lick(behavior: pd.DataFrame) -> None:
     events = simulate_events(3, 1, 30.0)
     chosen = behavior[select_flashes(behavior, FLASH_SETS["lick_free"])]

@@ -1,0 +1,242 @@
+"""Spike counts of all units around all presentations, and the spike tensor of Bennett et al. 2025.
+
+The *tensor* says for each unit, presentation and bin whether there was a spike: bin k of `TENSOR_BINS` goes
+from k to k + 1 ms after the start of the presentation. As in the published code (``make_unit_tensor``), times
+are compared as rounded differences ``spike - start``, two spikes in a bin are one, and a spike from
+``start + 0.75`` s on is in no bin: presentations of images are 750.6 ms apart. The *gray before* a flash is
+therefore the end of the row before, not the 80 ms before its start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vbn.analysis.spikes.trains import Booleans, Floats, checked_events, unit_trains
+from vbn.analysis.spikes.windows import (
+    BINS,
+    SPIKES,
+    CountedSpikes,
+    Edges,
+    Window,
+    checked_window,
+    stops_of,
+    window_edges,
+)
+
+TENSOR_BIN_S = 0.001
+TENSOR_BINS = 750
+_TENSOR_S = 0.75
+LONGEST_NAME = 32
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class CountWindow:
+    """One named window around presentations.
+
+    Parameters
+    ----------
+    name : readable name.
+    start_s, stop_s : seconds after the start of the presentation, half open.
+    counted : ``spikes``, or ``bins``: bins of the tensor with a spike; the window is then made of whole bins.
+    """
+
+    name: str
+    start_s: float
+    stop_s: float
+    counted: str = SPIKES
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.name) <= LONGEST_NAME:
+            raise ValueError(f"A window's name has 1 to {LONGEST_NAME} characters, got {self.name!r}.")
+        checked_window(self.window_s, f"window '{self.name}'")
+        if self.counted not in (SPIKES, BINS):
+            raise ValueError(f"counted must be 'spikes' or 'bins', got {self.counted!r}.")
+        if self.counted == BINS:
+            _ = self.bins
+
+    @property
+    def window_s(self) -> Window:
+        """Start and stop in seconds."""
+        return self.start_s, self.stop_s
+
+    @property
+    def bins(self) -> tuple[int, int]:
+        """First bin of the tensor, and the first after the window."""
+        first, last = (round(edge / TENSOR_BIN_S) for edge in self.window_s)
+        off_s = max(abs(first * TENSOR_BIN_S - self.start_s), abs(last * TENSOR_BIN_S - self.stop_s))
+        if off_s > _TOLERANCE or not 0 <= first < last <= TENSOR_BINS:
+            raise ValueError(
+                f"A window of bins consists of whole milliseconds from 0 to {_TENSOR_S} s, "
+                f"got {self.start_s} to {self.stop_s} s in '{self.name}'."
+            )
+        return first, last
+
+
+COUNT_WINDOWS: tuple[CountWindow, ...] = (
+    # Siegle et al. 2021: the 250 ms before the flash, and those of the flash (AllenSDK's trial_duration)
+    CountWindow("gray_250ms", -0.25, 0.0),
+    CountWindow("flash_250ms", 0.0, 0.25),
+    # Bennett et al. 2025: 80 ms before the flash, 20 to 100 ms after its start
+    CountWindow("gray_80ms", -0.08, 0.0),
+    CountWindow("early", 0.02, 0.1),
+    CountWindow("late", 0.1, 0.25),
+    # receptive fields (AllenSDK)
+    CountWindow("gabor", 0.0, 0.249),
+    # omissions: the first half of the gray before, and what follows the expected onset
+    CountWindow("earlier_gray_250ms", -0.5, -0.25),
+    CountWindow("omission", 0.05, 0.3),
+    # the same in bins of the tensor, as published; the gray at the end of a row is that before the next flash
+    CountWindow("early_bins", 0.02, 0.1, BINS),
+    CountWindow("end_80ms_bins", 0.67, 0.75, BINS),
+    CountWindow("end_50ms_bins", 0.7, 0.75, BINS),
+)
+"""The windows of the tables that count around presentations, and of the published tensor."""
+
+
+def count_presentations(
+    spike_times: ArrayLike,
+    offsets: ArrayLike,
+    n_spikes: ArrayLike,
+    start_times: ArrayLike,
+    windows: Sequence[CountWindow] = COUNT_WINDOWS,
+) -> list[NDArray[np.unsignedinteger]]:
+    """Count the spikes of every unit in several windows around each presentation, in one pass.
+
+    Parameters
+    ----------
+    spike_times : (n_all_spikes,) seconds, units one after the other, ascending within a unit.
+    offsets : (n_units,) index of each unit's first spike.
+    n_spikes : (n_units,) number of spikes of each unit.
+    start_times : (n_presentations,) seconds, in any order; windows may overlap.
+    windows : what to count.
+
+    Returns
+    -------
+    For each window (n_units, n_presentations), of the smallest unsigned type that holds its greatest count.
+    Of spikes they are what `vbn.analysis.spikes.windows.count_in_windows` counts.
+
+    Examples
+    --------
+    >>> windows = CountWindow("spikes", 0.0, 0.25), CountWindow("bins", 0.0, 0.25, "bins")
+    >>> [counts.tolist() for counts in count_presentations([1.1, 1.1004, 1.2], [0], [3], [1.0], windows)]
+    [[[3]], [[2]]]
+    """
+    starts = checked_events(start_times)
+    edges_s = np.array([_edges(starts, window) for window in windows]).reshape(len(windows), 2, -1)
+    edges = Edges(edges_s)
+    repeats = {
+        number: _Repeats(starts, *edges_s[number])
+        for number, window in enumerate(windows)
+        if window.counted == BINS
+    }
+    shape = (np.size(offsets), starts.size)
+    counts: list[NDArray[np.unsignedinteger]] = [np.zeros(shape, dtype=np.uint8) for _ in windows]
+    most = [np.iinfo(each.dtype).max for each in counts]
+    trains = unit_trains(spike_times, offsets, n_spikes)
+    for unit, (train, before) in enumerate(edges.spikes_before(trains)):
+        found = before[:, 1] - before[:, 0]
+        close = _close_pairs(train) if repeats else np.empty(0, dtype=np.int64)
+        for number, each in repeats.items():
+            if close.size:
+                each.take_off(found[number], train, close)
+        for number, greatest in enumerate(found.max(axis=1, initial=0).tolist()):
+            if greatest > most[number]:
+                counts[number] = counts[number].astype(np.min_scalar_type(greatest))
+                most[number] = np.iinfo(counts[number].dtype).max
+            counts[number][unit] = found[number]
+    return counts
+
+
+def known_counts(
+    spike_times: ArrayLike,
+    offsets: ArrayLike,
+    n_spikes: ArrayLike,
+    start_times: ArrayLike,
+    windows: Sequence[CountWindow],
+) -> list[NDArray[np.unsignedinteger]]:
+    """Return what `count_presentations` does, looked up where all of it is known (`CountedSpikes`)."""
+    if isinstance(spike_times, CountedSpikes):
+        starts = checked_events(start_times)
+        known = [
+            spike_times.known(offsets, n_spikes, starts, window.window_s, window.counted)
+            for window in windows
+        ]
+        if all(counts is not None for counts in known):
+            return [counts for counts in known if counts is not None]
+    return count_presentations(spike_times, offsets, n_spikes, start_times, windows)
+
+
+def spike_tensor(
+    spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike, start_times: ArrayLike
+) -> Booleans:
+    """Say in which milliseconds after each start there was a spike (Bennett et al. 2025).
+
+    Parameters
+    ----------
+    spike_times, offsets, n_spikes, start_times : as for `count_presentations`.
+
+    Returns
+    -------
+    (n_units, n_presentations, `TENSOR_BINS`); 750 bytes for each unit and presentation.
+
+    Examples
+    --------
+    >>> np.argwhere(spike_tensor([1.0004, 1.0021, 1.75], [0], [3], [1.0])).tolist()
+    [[0, 0, 0], [0, 0, 2]]
+    """
+    starts = checked_events(start_times)
+    edges = Edges(_edges(starts, CountWindow("tensor", 0.0, _TENSOR_S, BINS)))
+    tensor = np.zeros((np.size(offsets), starts.size, TENSOR_BINS), dtype=np.bool_)
+    trains = unit_trains(spike_times, offsets, n_spikes)
+    for rows, (train, (first, last)) in zip(tensor, edges.spikes_before(trains), strict=True):
+        per_row = last - first
+        row = np.repeat(np.arange(starts.size), per_row)
+        spike = np.arange(row.size) + np.repeat(first - (np.cumsum(per_row) - per_row), per_row)
+        rows[row, _bin(train[spike] - starts[row])] = True
+    return tensor
+
+
+def _bin(relative_s: Floats) -> NDArray[np.int64]:
+    """Return the bin of each time from 0 on, by comparison with ``k * TENSOR_BIN_S``."""
+    edges_s = np.arange(1, TENSOR_BINS) * TENSOR_BIN_S
+    return np.asarray(edges_s.searchsorted(relative_s, side="right"), dtype=np.int64)
+
+
+def _edges(starts: Floats, window: CountWindow) -> Floats:
+    """Return (2, n_presentations) the times from which on, and before which, spikes are in the window."""
+    if window.counted == SPIKES:
+        return window_edges(starts, window.window_s)
+    return np.stack(
+        [starts + _TENSOR_S if k == TENSOR_BINS else stops_of(starts, k * TENSOR_BIN_S) for k in window.bins]
+    )
+
+
+def _close_pairs(train: Floats) -> NDArray[np.int64]:
+    """Return the spikes whose next one may be in the same bin."""
+    return np.flatnonzero(np.diff(train) < TENSOR_BIN_S + _TOLERANCE)
+
+
+class _Repeats:
+    """Spikes that follow another one in the same bin of a window."""
+
+    def __init__(self, starts: Floats, first_s: Floats, last_s: Floats) -> None:
+        self._order = np.argsort(starts, kind="stable")
+        self._starts, self._first_s, self._last_s = (each[self._order] for each in (starts, first_s, last_s))
+
+    def take_off(self, counts: NDArray[np.int32], train: Floats, close: NDArray[np.int64]) -> None:
+        """Take them off the (n_presentations,) counts of spikes, given the spikes with another one close."""
+        one, other = train[close], train[close + 1]
+        # The windows that both are in: those that have begun by the first, and not ended by the second.
+        begun = self._first_s.searchsorted(one, side="right")
+        ended = np.minimum(self._last_s.searchsorted(other, side="right"), begun)
+        n = begun - ended
+        pair = np.repeat(np.arange(close.size), n)
+        row = np.arange(pair.size) + np.repeat(ended - (np.cumsum(n) - n), n)
+        starts = self._starts[row]
+        same = _bin(one[pair] - starts) == _bin(other[pair] - starts)
+        np.subtract.at(counts, self._order[row[same]], 1)
