@@ -15,8 +15,7 @@ from schemas.queries.missing import not_computed
 from schemas.queries.results import NO_UNITS
 from schemas.reading.recordings import iterate_probe_spikes
 from schemas.rows.fetch import fetch_frame
-from vbn.analysis.spikes.presentation_counts import TENSOR_BIN_S, TENSOR_BINS
-from vbn.analysis.spikes.presentation_counts import spike_tensor as tensor_of
+from vbn.analysis.spikes.presentation_counts import TENSOR_BIN_S, TENSOR_BINS, millisecond_spikes
 from vbn.errors import NotFoundError, SettingError
 
 if TYPE_CHECKING:
@@ -107,9 +106,9 @@ def spike_tensor(units: Any, flashes: Any) -> xr.DataArray:
 
     Notes
     -----
-    Bins and their edges are those of the published tensor
-    (`vbn.analysis.spikes.presentation_counts.spike_tensor`). Its gray before a flash is the end of the row
-    before it, so take the flash before, too.
+    Bins and their edges are those of the published tensor, by
+    `vbn.analysis.spikes.presentation_counts.millisecond_spikes`. Its gray before a flash is the end of the
+    row before it, so take the flash before, too.
     """
     import xarray as xr  # takes half a second
 
@@ -130,7 +129,8 @@ def spike_tensor(units: Any, flashes: Any) -> xr.DataArray:
     starts = fetch_frame(query).set_index("presentation_id")["presentation_start_time"]
     start_times = starts.loc[wanted["presentation_id"]].to_numpy(np.float64)
     parts = [
-        tensor_of(times, frame["spike_offset"], frame["n_spikes"], start_times) for _, frame, times in probes
+        millisecond_spikes(times, frame["spike_offset"], frame["n_spikes"], start_times)
+        for _, frame, times in probes
     ]
     return xr.DataArray(
         np.concatenate(parts) if len(parts) > 1 else parts[0],

@@ -171,7 +171,7 @@ def known_counts(
     return count_presentations(spike_times, offsets, n_spikes, start_times, windows)
 
 
-def spike_tensor(
+def millisecond_spikes(
     spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike, start_times: ArrayLike
 ) -> Booleans:
     """Say in which milliseconds after each start there was a spike (Bennett et al. 2025).
@@ -186,7 +186,7 @@ def spike_tensor(
 
     Examples
     --------
-    >>> np.argwhere(spike_tensor([1.0004, 1.0021, 1.75], [0], [3], [1.0])).tolist()
+    >>> np.argwhere(millisecond_spikes([1.0004, 1.0021, 1.75], [0], [3], [1.0])).tolist()
     [[0, 0, 0], [0, 0, 2]]
     """
     starts = checked_events(start_times)

@@ -13,7 +13,7 @@ from vbn.analysis.spikes.presentation_counts import (
     CountWindow,
     count_presentations,
     known_counts,
-    spike_tensor,
+    millisecond_spikes,
 )
 from vbn.analysis.spikes.trains import SpikePieces
 from vbn.analysis.spikes.windows import BINS, SPIKES, CountedSpikes, count_in_windows
@@ -47,7 +47,7 @@ def world(request: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 def test_the_tensor_is_the_published_one_bin_by_bin(world: Any) -> None:
     times, offsets, n_spikes, starts = world
-    tensor = spike_tensor(*world)
+    tensor = millisecond_spikes(*world)
     for unit, (offset, n) in enumerate(zip(offsets, n_spikes, strict=True)):
         expected = published_tensor(times[offset : offset + n], starts)
         np.testing.assert_array_equal(tensor[unit], expected)
@@ -59,7 +59,7 @@ def test_counts_are_those_of_each_window_and_of_the_tensor(
 ) -> None:
     times, offsets, n_spikes, starts = world
     expected = [
-        spike_tensor(*world)[..., slice(*window.bins)].sum(axis=2)
+        millisecond_spikes(*world)[..., slice(*window.bins)].sum(axis=2)
         if window.counted == BINS
         else count_in_windows(times, offsets, n_spikes, starts, window.window_s)
         for window in COUNT_WINDOWS
@@ -83,7 +83,7 @@ def test_without_units_spikes_or_presentations_there_is_nothing_to_count() -> No
     assert [each.shape for each in count_presentations([], [], [], [1.0])] == [(0, 1)] * len(COUNT_WINDOWS)
     assert {each.sum() for each in count_presentations([], [0], [0], [1.0, 2.0])} == {0}
     assert {each.shape for each in count_presentations([1.0], [0], [1], [])} == {(1, 0)}
-    assert spike_tensor([1.0], [0], [1], []).shape == (1, 0, 750)
+    assert millisecond_spikes([1.0], [0], [1], []).shape == (1, 0, 750)
 
 
 def test_known_counts_are_taken_only_for_the_same_units_events_and_windows() -> None:
