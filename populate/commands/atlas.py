@@ -17,7 +17,7 @@ def command() -> None:
 
     \b
     Example:
-      vbn atlas add ccf_2017 annotation_25.nrrd
+      vbn atlas fetch ccf_2017 --folder atlas
       vbn populate --table ChannelLayer
     """
 
@@ -38,6 +38,46 @@ def add_atlas(name: str, annotation: Path, depths: Path | None, resolution: floa
     Example:
       vbn atlas add ccf_2017 annotation_25.nrrd --depths laplacian_10.nrrd
     """
+    _enter(name, annotation, depths, resolution)
+
+
+@command.command("fetch")
+@click.argument("name")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Where to write the files.",
+)
+@click.option(
+    "--resolution",
+    type=click.Choice(["10", "25", "50", "100"]),
+    default="25",
+    show_default=True,
+    help="Edge of a voxel, um.",
+)
+@click.option("--depths", is_flag=True, help="Relative depths as well, at 10 um, a larger file.")
+@click.option("--source", metavar="URL", help="Folder of a mirror, by default the Allen Institute's.")
+def fetch_atlas(name: str, folder: Path, resolution: str, depths: bool, source: str | None) -> None:
+    """Download volumes of the Allen CCF (2017) and enter them as the atlas NAME.
+
+    A volume gets its name in the folder when its shape, type, ids of layers and the symmetry of its
+    hemispheres were found to be those of one. Files that are there are not downloaded again. By this command
+    you accept the Allen Institute's terms of use: non-commercial, with citation.
+
+    \b
+    Example:
+      vbn atlas fetch ccf_2017 --folder atlas --depths
+    """
+    from populate.registration.atlas_files import ALLEN_CCF, fetch_annotation, fetch_depths
+
+    source = source or ALLEN_CCF
+    annotation = fetch_annotation(folder, float(resolution), source)
+    _enter(name, annotation, fetch_depths(folder, source) if depths else None, None)
+
+
+def _enter(name: str, annotation: Path, depths: Path | None, resolution: float | None) -> None:
+    """Check volumes, enter them, and say so."""
     import schemas
     from schemas import ecephys
     from schemas.files.atlas import describe_atlas

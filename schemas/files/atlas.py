@@ -32,14 +32,11 @@ def describe_atlas(
     NotReadableError, InvalidContentError
         If one is no such volume.
     """
-    volume = read_volume(annotation, resolution_um)
-    require_annotation(annotation, volume)
+    volume = annotation_volume(annotation, resolution_um)
     atlas = Atlas(locate(annotation), content_hash(annotation), volume.resolution_um)
     if depths is None:
         return atlas
-    ramp = read_volume(depths, resolution_um)
-    if ramp.values.dtype.kind != "f":
-        raise InvalidContentError(depths, f"its values are {ramp.values.dtype}, and depths are floats.")
+    ramp = depths_volume(depths, resolution_um)
     return Atlas(
         atlas.annotation,
         atlas.annotation_blake2b,
@@ -48,6 +45,21 @@ def describe_atlas(
         content_hash(depths),
         ramp.resolution_um,
     )
+
+
+def annotation_volume(path: Path, resolution_um: float | None = None) -> Volume:
+    """Read a volume of structure ids of both hemispheres; see `describe_atlas`."""
+    volume = read_volume(path, resolution_um)
+    require_annotation(path, volume)
+    return volume
+
+
+def depths_volume(path: Path, resolution_um: float | None = None) -> Volume:
+    """Read a volume of relative depths; see `describe_atlas`."""
+    volume = read_volume(path, resolution_um)
+    if volume.values.dtype.kind != "f":
+        raise InvalidContentError(path, f"its values are {volume.values.dtype}, and depths are floats.")
+    return volume
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.fixtures.nrrd import nrrd
 from vbn.anatomy.annotation import Volume, read_volume, require_annotation
 from vbn.anatomy.layers import COORDINATES, LAYERS, VISUAL_AREAS, layers, site_layers
 from vbn.errors import InvalidContentError, NotReadableError
@@ -118,17 +118,6 @@ def test_the_table_has_each_layer_of_the_visual_areas_once() -> None:
     assert [held["VISp", layer] for layer in LAYERS] == list(VISP)
     assert [held["VISrl", layer] for layer in LAYERS] == [312782604 + 4 * step for step in range(6)]
     assert not {"VISC", "CA1", "LGd", "ENTl"} & {*VISUAL_AREAS}
-
-
-def nrrd(path: Path, values: np.ndarray, **changes: str) -> Path:
-    fields = {
-        "type": "unsigned int", "dimension": "3", "sizes": " ".join(map(str, values.shape)),
-        "encoding": "gzip", "endian": "little", **changes,
-    }  # fmt: skip
-    head = "NRRD0004\n# a comment: no field\n" + "".join(f"{k}: {v}\n" for k, v in fields.items() if v)
-    raw = values.tobytes(order="F")
-    path.write_bytes(head.encode() + b"\n" + (gzip.compress(raw) if fields["encoding"] == "gzip" else raw))
-    return path
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "raw"])

@@ -1,0 +1,102 @@
+"""Volumes of the CCF from a web server: whole and checked, or not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from populate.registration.atlas_files import ANNOTATION, DEPTHS, fetch_annotation, fetch_depths
+from tests.fixtures.nrrd import nrrd
+from vbn.anatomy.annotation import SHAPES
+from vbn.errors import InvalidContentError, NotReadableError
+
+LAYER_5 = 33  # of VISp
+SHAPE = SHAPES[100.0]
+
+
+def published(folder: Path, ids: np.ndarray | None = None) -> Path:
+    """Write an annotation at 100 um where the Allen Institute has it."""
+    path = folder / ANNOTATION.format(100)
+    path.parent.mkdir(parents=True)
+    return nrrd(path, np.full(SHAPE, LAYER_5, np.uint32) if ids is None else ids)
+
+
+@pytest.mark.files
+def test_a_volume_is_downloaded_once_and_entered(
+    site: Any, empty_database: Any, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VBN_HOME", str(empty_database.folder))
+    served, folder = published(site.folder), open_folder / "fetched"
+    command = ("atlas", "fetch", "ccf", "--folder", folder, "--resolution", "100", "--source", site.url)
+    assert empty_database.call(*command).stdout == "Atlas 'ccf': added. Next: vbn populate\n"
+    assert (folder / served.name).read_bytes() == served.read_bytes()
+    received = site.body_bytes
+    assert received < 1.1 * served.stat().st_size + 2**20
+    assert "exists already" in empty_database.call(*command).stdout
+    assert site.body_bytes == received
+    assert [path.name for path in folder.iterdir()] == [served.name]
+
+
+@pytest.mark.parametrize(
+    ("ids", "problem"),
+    [
+        (np.full(SHAPE, 997, np.uint32), "no layer of the isocortex"),
+        (np.full(SHAPE, 33.0, np.float32), "ids are whole numbers"),
+        (np.arange(np.prod(SHAPE), dtype=np.uint32).reshape(SHAPE), "mirror images"),
+        (np.full((5, 5, 5), LAYER_5, np.uint32), "no published volume"),
+    ],
+    ids=["other", "floats", "asymmetric", "small"],
+)
+def test_what_is_no_annotation_leaves_nothing_behind(
+    site: Any, tmp_path: Path, ids: np.ndarray, problem: str
+) -> None:
+    path = site.folder / ANNOTATION.format(100)
+    path.parent.mkdir(parents=True)
+    kind = {"type": "float"} if ids.dtype.kind == "f" else {}
+    nrrd(path, ids, **kind)
+    with pytest.raises(InvalidContentError, match=problem) as caught:
+        fetch_annotation(tmp_path / "fetched", 100, site.url + "/")
+    assert caught.value.path == f"{site.url}/{ANNOTATION.format(100)}"
+    assert list((tmp_path / "fetched").iterdir()) == []
+
+
+def test_a_source_without_the_volume_is_named(site: Any, tmp_path: Path) -> None:
+    with pytest.raises(NotReadableError, match="annotation_25"):
+        fetch_annotation(tmp_path, 25, site.url)
+    with pytest.raises(NotReadableError, match="laplacian_10"):
+        fetch_depths(tmp_path, site.url)
+    assert list(tmp_path.glob("*.nrrd")) == []
+
+
+def test_a_file_that_is_there_and_is_no_volume_stays(site: Any, tmp_path: Path) -> None:
+    published(site.folder)
+    mine = tmp_path / Path(ANNOTATION.format(100)).name
+    mine.write_text("of somebody else")
+    with pytest.raises(InvalidContentError, match="neither NRRD"):
+        fetch_annotation(tmp_path, 100, site.url)
+    assert mine.read_text() == "of somebody else"
+
+
+def test_depths_are_floats(site: Any, tmp_path: Path) -> None:
+    path = site.folder / DEPTHS
+    path.parent.mkdir(parents=True)
+    nrrd(path, np.full(SHAPE, 0.5, np.float32), type="float")
+    assert fetch_depths(tmp_path, site.url).name == path.name
+    nrrd(path, np.full(SHAPE, LAYER_5, np.uint32))
+    with pytest.raises(InvalidContentError, match="depths are floats"):
+        fetch_depths(tmp_path / "again", site.url)
+
+
+def test_a_connection_that_breaks_is_made_again(
+    make_site: Callable[..., Any], fault: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "served"
+    folder.mkdir()
+    served = published(folder)
+    site = make_site(folder)
+    site.faults.extend([fault("drop"), fault("status", retry_after_s=0)])
+    assert fetch_annotation(tmp_path / "fetched", 100, site.url).read_bytes() == served.read_bytes()
