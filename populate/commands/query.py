@@ -56,6 +56,9 @@ _OF_UNITS = _options(
 )
 _OUTPUT = _options(
     click.option("--columns", help="Names of columns, separated by commas.  [default: all]"),
+    click.option(
+        "--sort", help="Names of columns to sort by, separated by commas; -NAME for the greatest first."
+    ),
     click.option("--limit", type=click.IntRange(min=0), help="Rows of a table; 0 for all.  [default: 100]"),
     click.option(
         "--format", "kind", type=click.Choice(["table", "csv", "parquet", "json"]), help="Output format."
@@ -139,8 +142,14 @@ def query_units(**options: Any) -> None:
     Example:
       vbn query units --structure VISp --criteria bennett_2025 --cell-class Sst
     """
+
+    def query(queries: Any) -> pd.DataFrame:
+        units, more = _units(queries, options), {name: options[name] for name in ("optotag_method", "atlas")}
+        shown: pd.DataFrame = queries.with_results(_frame(units), units, _wanted(options), **more)
+        return shown
+
     _answer(
-        lambda queries: _frame(_units(queries, options)),
+        query,
         options,
         "unit_id session_id probe_name structure_acronym probe_vertical_position quality unit_firing_rate "
         "snr isi_violations amplitude_cutoff presence_ratio",
@@ -169,16 +178,23 @@ def query_responses(
     Example:
       vbn query responses --group thalamus --table ChangeResponse --out thalamus.parquet
     """
-    method = options["optotag_method"]
-    _answer(
-        lambda queries: queries.responses_table(
-            _units(queries, options),
+    more = {name: options[name] for name in ("optotag_method", "atlas")}
+
+    def query(queries: Any) -> pd.DataFrame:
+        units, names = _units(queries, options), _wanted(options)
+        frame = queries.responses_table(
+            units,
             table or None,
-            optotag_method=method,
+            optotag_method=options["optotag_method"],
             missing=missing,
             q_over=q_over,
             allow_mixed=allow_mixed,
-        ),
+        )
+        shown: pd.DataFrame = queries.with_results(frame, units, names, **more)
+        return shown
+
+    _answer(
+        query,
         options,
         "unit_id session_id structure_acronym cell_class optotag_label change_modulation_active "
         "change_is_responsive omission_is_responsive selectivity_preferred_image rf_is_significant",
@@ -481,6 +497,32 @@ def query_full_field_flashes(**options: Any) -> None:
     )
 
 
+@command.command("columns")
+@click.argument("word", default="")
+@_OUTPUT
+def query_columns(word: str, **options: Any) -> None:
+    """Columns that units can be selected by, sorted by and shown with, their units and meanings.
+
+    With WORD only those in whose name, meaning or table it occurs.
+
+    \b
+    Example:
+      vbn query columns omission
+      vbn query units --where "change_is_responsive = 1" --sort -snr --columns unit_id,cell_class,snr
+    """
+    _answer(lambda queries: queries.columns(word), options, "column table unit type meaning")
+
+
+def _names(option: str | None) -> list[str]:
+    """Return the names in an option that takes several."""
+    return [name.strip() for name in (option or "").split(",") if name.strip()]
+
+
+def _wanted(options: dict[str, Any]) -> list[str]:
+    """Return the columns that are shown or sorted by."""
+    return [*_names(options["columns"]), *(name.removeprefix("-") for name in _names(options["sort"]))]
+
+
 def _of_sessions(options: dict[str, Any]) -> dict[str, Any]:
     names = {"session": "session_id", "mouse": "mouse_id", "experience": "experience_level"}
     more = ("image_set", "trajectory", "genotype", "cre_line")
@@ -511,15 +553,15 @@ def _answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown
     import sys
 
     import schemas
-    from populate.output.rendering import ROWS_SHOWN, format_for, render, save, with_columns
+    from populate.output.rendering import ROWS_SHOWN, format_for, render, save, sorted_by, with_columns
     from populate.output.terminal import data_stream
     from schemas import queries
 
     kind, out, limit = format_for(options["kind"], options["out"]), options["out"], options["limit"]
-    names = [name.strip() for name in (options["columns"] or "").split(",") if name.strip()]
+    names = _names(options["columns"])
     schemas.connect()
     with printing_warnings():
-        frame = query(queries)
+        frame = sorted_by(query(queries), _names(options["sort"]))
     if not names and kind == "table":
         names = [name for name in shown.split() if name in frame]
     frame = with_columns(frame, names)

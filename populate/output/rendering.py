@@ -51,6 +51,28 @@ def with_columns(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return frame[list(names)] if names else frame
 
 
+def sorted_by(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return the rows sorted by columns; those with a ``-`` before their names from the greatest down.
+
+    Missing values come last.
+
+    Raises
+    ------
+    SettingError
+        If a column does not exist, with the nearest, or its values have no order.
+    """
+    if not names:
+        return frame
+    plain = [name.removeprefix("-") for name in names]
+    with_columns(frame, plain)
+    try:
+        return frame.sort_values(plain, ascending=[not name.startswith("-") for name in names], kind="stable")
+    except TypeError as error:
+        raise SettingError(
+            f"Rows cannot be sorted by {', '.join(plain)}: the values have no order."
+        ) from error
+
+
 def render(frame: pd.DataFrame, kind: str, file: IO[Any], limit: int | None = None) -> None:
     """Write a data frame.
 

@@ -60,7 +60,8 @@ def table_status() -> list[TableStatus]:
         states = jobs[number]
         name = table.full_table_name
         n_keys = n_files["recording"] if name in of_recordings else n_files.total()
-        if type(table) in of_lab or "session_id" not in table.primary_key:
+        # By the class: the key is a heading's, which takes questions.
+        if type(table) in of_lab or "session_id" not in table.session_columns:
             total = len(table.key_source)
         else:
             total = (n_lfp_files if name in of_lfp else n_keys) * prod(_n_sets(type(table)))

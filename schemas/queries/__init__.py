@@ -7,6 +7,8 @@ results that are not computed yet, or were computed by an earlier method, raise 
 """
 
 from schemas.queries.checks import restrict
+from schemas.queries.column_list import columns, with_results
+from schemas.queries.columns import RESPONSES
 from schemas.queries.contrast import contrast
 from schemas.queries.counts import presentation_counts, spike_tensor
 from schemas.queries.flashes import flash_table
@@ -15,7 +17,7 @@ from schemas.queries.methods import EarlierMethodWarning
 from schemas.queries.missing import IncompleteWarning
 from schemas.queries.novelty import novelty
 from schemas.queries.presentations import changes, flashes, full_field_flashes, gabors, omissions
-from schemas.queries.results import RESPONSES, psth_matrix, responses_table, spike_times, trial_table
+from schemas.queries.results import psth_matrix, responses_table, spike_times, trial_table
 from schemas.queries.sessions import REQUIREMENTS, familiar_novel_pairs, sessions
 from schemas.queries.trajectories import images
 from schemas.queries.units import cell_classes, units
@@ -27,6 +29,7 @@ __all__ = [
     "IncompleteWarning",
     "cell_classes",
     "changes",
+    "columns",
     "contrast",
     "familiar_novel_pairs",
     "flash_table",
@@ -47,4 +50,5 @@ __all__ = [
     "trial_table",
     "unit_layers",
     "units",
+    "with_results",
 ]

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from schemas import session
+from schemas import ecephys, session
 from schemas.bases.registry import part_classes, tables
 from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint import dj
+from vbn.anatomy import structure_aliases
 from vbn.errors import NotFoundError, SettingError, shortened
 from vbn.nearest import nearest
 
@@ -30,6 +31,7 @@ KEYWORDS = {
     "nullif", "greatest", "least", "sqrt", "ln", "log", "exp", "power", "mod", "sign", "date", "timestamp",
 }  # fmt: skip
 Token = tuple[str, str]
+STRUCTURE = "structure_acronym"
 
 
 def restrict(query: Any, *conditions: Condition) -> Any:
@@ -88,6 +90,13 @@ def of_sessions(query: Any, sessions: Any) -> Any:
         # Keys begin with the mouse: by the session alone MySQL would read the whole table.
         return query & restrict(session.Session.proj(), key)
     return restrict(query, key)
+
+
+def names_in(condition: Condition) -> set[str]:
+    """Return the names of attributes in a condition, see `restrict`."""
+    if not isinstance(condition, str):
+        return set(condition)
+    return {token for kind, token in _tokens(condition) if kind == "name" and token.lower() not in KEYWORDS}
 
 
 def name_and_value(text: str, kind: str = "attribute") -> tuple[str, str]:
@@ -200,15 +209,24 @@ def _require_known(query: Any, name: str, value: Any) -> None:
     table = _origin(query, name)
     members = _members(table, name)
     if value not in members if members else not table & {name: value}:
-        raise NotFoundError(f"Nothing has {name} '{shortened(value)}'.{nearest(value, choices(name, table))}")
+        raise NotFoundError(f"Nothing has {name} '{shortened(value)}'.{_suggestion(name, value, table)}")
 
 
 def _require_alike(query: Any, name: str, pattern: str) -> None:
     table = _origin(query, name)
     quoted = pattern.replace("'", "''")
     if not _members(table, name) and not table & f"{name} LIKE '{quoted}'":
-        known = nearest(pattern.strip("%_"), choices(name, table))
+        known = _suggestion(name, pattern.strip("%_"), table)
         raise NotFoundError(f"Nothing has a {name} like '{shortened(pattern)}'.{known}")
+
+
+def _suggestion(name: str, word: object, table: Any) -> str:
+    """Return a sentence with the values that may be meant; of structures, those that were recorded from."""
+    if name != STRUCTURE:
+        return nearest(word, choices(name, table))
+    if other := structure_aliases().get(str(word).lower()):
+        return f" It is named {other} here."
+    return nearest(word, choices(name, ecephys.Recording.Channel()) or choices(name, table))
 
 
 def _origin(query: Any, name: str) -> Any:

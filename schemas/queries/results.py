@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from schemas import behavior, ecephys, optotagging, performance, psth, responses, session
+from schemas import behavior, ecephys, performance, psth, responses, session
 from schemas.queries.checks import of_sessions, require_choice
-from schemas.queries.layers import unit_layers
+from schemas.queries.columns import RESPONSES, parameter_sets, result_names
+from schemas.queries.layers import OF_LAYER, unit_layers
 from schemas.queries.methods import require_present_methods
 from schemas.queries.missing import not_computed
 from schemas.queries.trajectories import TRAJECTORY
@@ -33,16 +34,6 @@ COORDINATES = (
     "structure_acronym", "structure_group", "probe_vertical_position", "genotype", "cre_line",
     "experience_level", "image_set", "training_trajectory",
 )  # fmt: skip
-OF_LAYER = ("cortical_layer", "cortical_depth")
-RESPONSES = {
-    cls.__name__: cls
-    for cls in (
-        responses.ChangeResponse, responses.OmissionResponse, responses.ImageSelectivity,
-        responses.NoveltyResponse,
-        responses.FullFieldResponse, responses.RunningModulation, responses.PupilModulation,
-        responses.ReceptiveField, responses.PublishedResponse, optotagging.OptotagLabel, responses.CellClass,
-    )
-}  # fmt: skip
 NO_UNITS = "There are no such units. See: vbn sessions, vbn status."
 OF_SESSION = (
     "session_type", "date_of_acquisition", "experience_level", "image_set", "session_number", "age_in_days",
@@ -90,7 +81,7 @@ def psth_matrix(
     axis = psth.Alignment.get(alignment).axis
     key = {"alignment": alignment}
     frame = _described(units)
-    of_classes = _parameters(responses.CellClass, optotag_method, {})
+    of_classes = parameter_sets(responses.CellClass, optotag_method)
     require_present_methods(
         {psth.Psth: key, responses.CellClass: of_classes}, _sessions_of(frame), allow_mixed=allow_mixed
     )
@@ -155,7 +146,7 @@ def responses_table(
     chosen = list(RESPONSES) if tables is None else list(tables)
     for name in chosen:
         require_choice("table of responses", name, list(RESPONSES))
-    keys = {name: _parameters(RESPONSES[name], optotag_method, parameters or {}) for name in chosen}
+    keys = {name: parameter_sets(RESPONSES[name], optotag_method, parameters) for name in chosen}
     for name in parameters or {}:
         require_choice("parameter", name, sorted({each for key in keys.values() for each in key}))
     frame = _described(units)
@@ -163,8 +154,7 @@ def responses_table(
     require_present_methods(of_tables, _sessions_of(frame), allow_mixed=allow_mixed)
     for name, key in keys.items():
         table = RESPONSES[name]
-        plain = [each.name for each in table.Unit.heading.attributes.values() if not each.codec]
-        names = [each for each in plain if each not in table.Unit.primary_key]
+        names = result_names(table)
         rows = fetch_frame((table.Unit & key).proj(*names) * units.proj())
         flags = [each.name for each in table.Unit.heading.attributes.values() if each.original_type == "bool"]
         rows = rows.astype({name: "boolean" for name in flags if rows[name].isna().any()})
@@ -298,19 +288,8 @@ def _with_rows(frame: pd.DataFrame, rows: pd.DataFrame, table: Any, key: Any, mi
     return frame.merge(rows, on="unit_id", how=how, validate="one_to_one")
 
 
-def _parameters(table: Any, optotag_method: str, chosen: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameter sets of a table: the chosen ones, else the default ones."""
-    key = {}
-    for parameter_table in table.parameters():
-        name = parameter_table.primary_key[0]
-        default = optotag_method if name == "optotag_method" else parameter_table.default_name()
-        key[name] = chosen.get(name, default)
-        parameter_table.get(key[name])
-    return key
-
-
 def _classes(units: Any, optotag_method: str) -> pd.DataFrame:
-    key = _parameters(responses.CellClass, optotag_method, {})
+    key = parameter_sets(responses.CellClass, optotag_method)
     return fetch_frame((responses.CellClass.Unit & key) * units.proj())[["unit_id", "cell_class"]]
 
 

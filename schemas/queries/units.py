@@ -6,8 +6,9 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from schemas import ecephys, optotagging, responses, selection, session
-from schemas.queries.checks import Condition, of_sessions, restrict, restrict_all
+from schemas import ecephys, responses, selection, session
+from schemas.queries.checks import Condition, of_sessions, restrict
+from schemas.queries.columns import parameter_sets, restrict_units
 from schemas.queries.layers import unit_layers
 from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.missing import IncompleteWarning, listed, warn_of_missing
@@ -68,7 +69,8 @@ def units(
     trajectory : order of the image sets: ``GGH``, ``HHG``, ``GHG`` (trained, first day, second day).
     mouse_id, session_id : ids of mice and sessions.
     sessions : a query of sessions, as returned by `sessions`, or a key; all by default.
-    where : further conditions on the attributes, see `restrict`; all must be met.
+    where : further conditions, see `restrict`, on the attributes and on results: the columns of the tables of
+        `RESPONSES`, with their default parameter sets, and layers; all must be met. See `columns`.
 
     Each takes one value or several, one of which must match.
 
@@ -106,7 +108,7 @@ def units(
     query = of_sessions(query, sessions)
     if trajectory is not None:
         query = query & of_trajectories(trajectory)
-    query = restrict_all(query, where)
+    query = restrict_units(query, where, optotag_method, atlas)
     if criteria is not None and requires_normal(criteria):
         among = {name: wanted[name] for name in OF_BOTH if wanted[name] is not None}
         warn_of_unknown(
@@ -189,8 +191,7 @@ def cell_classes(cell_class: Names = None, method: str = DEFAULT_METHOD, of: Any
     -------
     query expression : rows of ``responses.CellClass.Unit``.
     """
-    optotagging.OptotagMethod.get(method)
-    key = {"optotag_method": method, "optotag_params": optotagging.OptotagParams.default_name()}
+    key = parameter_sets(responses.CellClass, method)
     found = responses.CellClass.Unit & key
     warn_of_missing(responses.CellClass, key, of)
     warn_of_earlier_methods({responses.CellClass: key}, of if of is True else of.proj())

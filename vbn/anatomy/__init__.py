@@ -31,3 +31,17 @@ def structures() -> pd.DataFrame:
         frame = pd.read_csv(file, dtype=str, keep_default_na=False)
     parents = frame["parent"].astype(object)
     return frame.assign(parent=parents.where(parents != "", None))
+
+
+@cache
+def structure_aliases() -> dict[str, str]:
+    """Return other names of structures in the literature, in lower case -> acronym; sources are in the file.
+
+    Examples
+    --------
+    >>> structure_aliases()["v1"], structure_aliases()["lgn"]
+    ('VISp', 'LGd')
+    """
+    with resources.files("vbn.anatomy").joinpath("aliases.csv").open() as file:
+        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
+    return dict(zip(frame["alias"].str.lower(), frame["structure_acronym"], strict=True))

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.fixtures.nrrd import nrrd
+from vbn.anatomy import structure_aliases, structures
 from vbn.anatomy.annotation import Volume, read_volume, require_annotation
 from vbn.anatomy.layers import COORDINATES, LAYERS, VISUAL_AREAS, layers, site_layers
 from vbn.errors import InvalidContentError, NotReadableError
@@ -189,3 +190,9 @@ def test_only_an_annotation_of_both_hemispheres_is_taken() -> None:
     ):
         with pytest.raises(InvalidContentError, match=words):
             require_annotation(Path("a"), Volume(values, UM))
+
+
+def test_aliases_lead_to_structures_and_hide_none() -> None:
+    known, aliases = set(structures()["acronym"]), structure_aliases()
+    assert set(aliases.values()) <= known
+    assert not set(aliases) & {name for name in known if name == name.lower()}

@@ -1,0 +1,115 @@
+"""What units can be asked for by: all columns of units and of their results, with unit and meaning."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+
+from schemas import ecephys
+from schemas.queries.checks import require_choice
+from schemas.queries.column_comments import column_comments
+from schemas.queries.columns import RESPONSES, parameter_sets, result_names, table_of_results
+from schemas.queries.layers import OF_LAYER, unit_layers
+from schemas.queries.methods import warn_of_earlier_methods
+from schemas.queries.missing import warn_of_missing
+from schemas.queries.units import all_units
+from schemas.rows.fetch import fetch_frame
+from vbn.analysis.optotagging import DEFAULT_METHOD
+from vbn.errors import NotFoundError
+
+COMMENT = re.compile(r"\((?P<unit>[^()]+)\) (?P<meaning>.*)", re.DOTALL)
+NUMBERS = ("int", "float", "double", "decimal", "smallint", "bigint", "real", "numeric")
+
+
+def columns(word: str = "") -> pd.DataFrame:
+    """Return the columns that units can be selected by, sorted by, and shown with.
+
+    Parameters
+    ----------
+    word : only columns in whose name, unit, meaning or table it occurs, in any case.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``column``, ``table`` (``units`` for what each unit has), ``unit`` of measurement (empty without),
+        ``type`` (number, flag, text, or the choices), ``meaning``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such column.
+    """
+    of_layers = ecephys.ChannelLayer.Channel
+    units, recording = all_units(), ecephys.Recording
+    comments = column_comments(recording.Channel()) | column_comments(recording.Unit())
+    rows = _described("units", units, units.heading.names, comments)
+    for name, table in RESPONSES.items():
+        rows += _described(name, table.Unit(), result_names(table), {})
+    rows += _described("ChannelLayer", of_layers(), OF_LAYER, {})
+    frame = pd.DataFrame(rows, columns=["column", "table", "unit", "type", "meaning"])
+    text = frame.astype(str).agg(" ".join, axis=1)
+    found = frame[text.str.contains(word, case=False, regex=False)].reset_index(drop=True)
+    if found.empty:
+        raise NotFoundError(f"No column of units or results has '{word}' in its name or meaning.")
+    return found
+
+
+def _described(table: str, query: Any, names: Any, comments: dict[str, str]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for name in names:
+        attribute = query.heading.attributes[name]
+        comment = (attribute.comment or comments.get(name, "")).strip()
+        match = COMMENT.fullmatch(comment)
+        unit, meaning = (match["unit"], match["meaning"]) if match else ("", comment)
+        rows.append((name, table, unit, _kind(str(attribute.original_type or attribute.type)), meaning))
+    return rows
+
+
+def _kind(declared: str) -> str:
+    if declared.startswith("enum("):
+        return ", ".join(re.findall(r"'([^']*)'", declared))
+    if declared in ("bool", "boolean"):
+        return "flag"
+    return "number" if declared.startswith(NUMBERS) else "text"
+
+
+def with_results(
+    frame: pd.DataFrame,
+    units: Any,
+    names: list[str],
+    optotag_method: str = DEFAULT_METHOD,
+    atlas: str | None = None,
+) -> pd.DataFrame:
+    """Return a frame of units with columns of results that it lacks; what is not computed is missing.
+
+    Parameters
+    ----------
+    frame : one row per unit, with ``unit_id``.
+    units : the query that it comes from.
+    names : names of columns.
+    optotag_method : labelling method of labels and cell classes.
+    atlas : name of the atlas of the layers, if there are several.
+
+    Raises
+    ------
+    SettingError
+        For a column that neither the frame nor a table of results has, suggesting the nearest.
+    """
+    of_results = table_of_results()
+    lacking = [name for name in names if name not in frame]
+    for name in lacking:
+        require_choice("column", name, sorted({*map(str, frame), *of_results, *OF_LAYER}))
+    for table_name in dict.fromkeys(of_results[name] for name in lacking if name in of_results):
+        table = RESPONSES[table_name]
+        key = parameter_sets(table, optotag_method)
+        warn_of_missing(table, key, units)
+        warn_of_earlier_methods({table: key}, units.proj())
+        of_table = [name for name in lacking if of_results.get(name) == table_name]
+        rows = fetch_frame((table.Unit & key).proj(*of_table) * units.proj(), nullable_integers=True)
+        frame = frame.merge(rows[["unit_id", *of_table]], on="unit_id", how="left", validate="one_to_one")
+    if layers := [name for name in OF_LAYER if name in lacking]:
+        rows = fetch_frame(unit_layers(atlas=atlas, of=units).proj(*layers))
+        frame = frame.merge(rows[["unit_id", *layers]], on="unit_id", how="left", validate="one_to_one")
+    return frame

@@ -1,0 +1,103 @@
+"""The results of units: which table has which column, and conditions on them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from schemas import optotagging, responses
+from schemas.queries.checks import Condition, names_in, restrict
+from schemas.queries.layers import OF_LAYER, unit_layers
+from schemas.queries.methods import warn_of_earlier_methods
+from schemas.queries.missing import warn_of_missing
+from vbn.analysis.optotagging import DEFAULT_METHOD
+from vbn.errors import SettingError
+from vbn.nearest import nearest
+
+RESPONSES = {
+    cls.__name__: cls
+    for cls in (
+        responses.ChangeResponse, responses.OmissionResponse, responses.ImageSelectivity,
+        responses.NoveltyResponse,
+        responses.FullFieldResponse, responses.RunningModulation, responses.PupilModulation,
+        responses.ReceptiveField, responses.PublishedResponse, optotagging.OptotagLabel, responses.CellClass,
+    )
+}  # fmt: skip
+
+
+def result_names(table: Any) -> list[str]:
+    """Return the columns of a table of `RESPONSES` that hold one value for each unit."""
+    plain = [each.name for each in table.Unit.heading.attributes.values() if not each.codec]
+    return [name for name in plain if name not in table.Unit.primary_key]
+
+
+def table_of_results() -> dict[str, str]:
+    """Return column -> name of the table of `RESPONSES` that has it."""
+    return {column: name for name, table in RESPONSES.items() for column in result_names(table)}
+
+
+def parameter_sets(
+    table: Any, optotag_method: str = DEFAULT_METHOD, chosen: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the parameter sets of a table: the chosen ones, else the default ones."""
+    key = {}
+    for parameter_table in table.parameters():
+        name = parameter_table.primary_key[0]
+        default = optotag_method if name == "optotag_method" else parameter_table.default_name()
+        key[name] = (chosen or {}).get(name, default)
+        parameter_table.get(key[name])
+    return key
+
+
+def restrict_units(
+    units: Any,
+    conditions: Condition | Sequence[Condition],
+    optotag_method: str = DEFAULT_METHOD,
+    atlas: str | None = None,
+) -> Any:
+    """Return the units that meet all conditions on their own attributes and on those of results.
+
+    Parameters
+    ----------
+    units : query of units.
+    conditions : one or several, as for `restrict`. Results are those of the default parameter sets. A unit
+        whose results are not computed meets no condition on them.
+    optotag_method : labelling method of labels and cell classes.
+    atlas : name of the atlas of the layers, if there are several.
+
+    Raises
+    ------
+    SettingError
+        For a name that is no attribute of units or results, suggesting the nearest.
+
+    Warns
+    -----
+    IncompleteWarning, EarlierMethodWarning
+        If some of the results are not computed, or were computed by an earlier method.
+    """
+    for condition in [conditions] if isinstance(conditions, str | Mapping) else conditions:
+        others = names_in(condition) - set(units.heading.names)
+        if others:
+            joined = _with_results(units, others, optotag_method, atlas)
+            units = units & restrict(joined, condition).proj()
+        else:
+            units = restrict(units, condition)
+    return units
+
+
+def _with_results(units: Any, names: Collection[str], optotag_method: str, atlas: str | None) -> Any:
+    """Return units with columns of results."""
+    of_results, joined = table_of_results(), units
+    known = {*units.heading.names, *of_results, *OF_LAYER}
+    for name in sorted(names):
+        if name not in known:
+            raise SettingError(f"There is no attribute '{name}' here.{nearest(name, known)}")
+    for name in sorted({of_results[each] for each in names if each in of_results}):
+        table = RESPONSES[name]
+        key = parameter_sets(table, optotag_method)
+        warn_of_missing(table, key, units)
+        warn_of_earlier_methods({table: key}, units.proj())
+        joined = joined * (table.Unit & key).proj(*(each for each in names if of_results.get(each) == name))
+    if layers := [each for each in OF_LAYER if each in names]:
+        joined = joined * unit_layers(atlas=atlas, of=units).proj(*layers)
+    return joined
