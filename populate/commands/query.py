@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from populate.commands.completion import (
+    CELL_CLASSES,
+    EXPERIENCE,
+    IMAGE_SETS,
+    LAYERS,
+    TRAJECTORIES,
+    completing,
+    structures,
+)
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -35,18 +45,26 @@ _SESSION = _repeatable("--session", "Id of a session", type=int)
 _OF_SESSIONS = _options(
     _SESSION,
     _repeatable("--mouse", "Id of a mouse"),
-    _repeatable("--experience", "Familiar or Novel"),
-    _repeatable("--image-set", "Letter of the image set"),
-    _repeatable("--trajectory", "Order of the image sets in training and recordings: GGH, HHG or GHG"),
+    _repeatable("--experience", "Familiar or Novel", shell_complete=completing(EXPERIENCE)),
+    _repeatable("--image-set", "Letter of the image set", shell_complete=completing(IMAGE_SETS)),
+    _repeatable(
+        "--trajectory",
+        "Order of the image sets in training and recordings: GGH, HHG or GHG",
+        shell_complete=completing(TRAJECTORIES),
+    ),
     _repeatable("--genotype", "Full genotype; wt/wt is a wild type"),
     _repeatable("--cre-line", "Cre line of the mouse"),
 )
 _OF_UNITS = _options(
     click.option("--criteria", help="Quality filter, such as bennett_2025 (vbn params list UnitCriteria)."),
-    _repeatable("--structure", "Acronym of a structure, such as VISp"),
+    _repeatable("--structure", "Acronym of a structure, such as VISp", shell_complete=completing(structures)),
     _repeatable("--group", "Group of structures, such as 'visual cortex'"),
-    _repeatable("--cell-class", "Sst, Vip, RS, FS or unlabelled"),
-    _repeatable("--layer", "Cortical layer: 1, 2/3, 4, 5, 6a, 6b, 6 for both, or none"),
+    _repeatable("--cell-class", "Sst, Vip, RS, FS or unlabelled", shell_complete=completing(CELL_CLASSES)),
+    _repeatable(
+        "--layer",
+        "Cortical layer: 1, 2/3, 4, 5, 6a, 6b, 6 for both, or none",
+        shell_complete=completing(LAYERS),
+    ),
     click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas)."),
     click.option(
         "--optotag-method", default="bennett_2025", show_default=True, help="Method that labels the cells."

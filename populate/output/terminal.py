@@ -39,8 +39,13 @@ class VisibleStream:
     def __init__(self, behind: TextIO) -> None:
         self.behind = behind
 
-    def write(self, text: str) -> int:
-        """Write text; characters that the encoding lacks are escaped as well."""
+    def write(self, text: str | bytes) -> int:
+        """Write text; characters that the encoding lacks are escaped as well.
+
+        click writes what a shell completes as bytes.
+        """
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "backslashreplace")
         if _PROGRESS_BAR.fullmatch(text):
             return self.behind.write(text)
         returns = text[:1] == "\r"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from schemas import ecephys, queries
+from schemas.queries.columns import result_names
 from schemas.rows.fetch import fetch_frame
 from vbn.errors import NotFoundError, SettingError
 
@@ -20,37 +20,47 @@ def table(populated_synthetic: Any) -> pd.DataFrame:
     return queries.responses_table(queries.units(), missing="nan")
 
 
-CONDITIONS: dict[str, Callable[[pd.DataFrame], pd.Series[bool]]] = {
-    "change_is_responsive = 1": lambda table: table["change_is_responsive"].fillna(False),
-    "change_is_responsive = 0": lambda table: ~table["change_is_responsive"].fillna(True),
-    "change_modulation_active > 0.1 AND snr > 2": lambda table: (
-        table["change_modulation_active"].astype(float).gt(0.1) & table["snr"].gt(2)
-    ),
-    "cell_class = 'Sst' OR omission_p_value < 0.5": lambda table: (
-        table["cell_class"].eq("Sst") | table["omission_p_value"].astype(float).lt(0.5)
-    ),
-    "change_modulation_active IS NULL": lambda table: table["change_modulation_active"].isna(),
-    "selectivity_preferred_image LIKE 'im%'": lambda table: (
-        table["selectivity_preferred_image"].str.startswith("im").fillna(False)
-    ),
-}
+def dividing_column(table: pd.DataFrame, names: list[str]) -> tuple[str, float] | None:
+    """Return a column of numbers with several values, and a number between two of them."""
+    for name in names:
+        values = pd.to_numeric(table[name], errors="coerce").dropna().astype(float).unique()
+        if len(values) > 1:
+            lower, upper = sorted(values)[len(values) // 2 - 1 :][:2]
+            return name, (lower + upper) / 2
+    return None
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
-def test_a_condition_on_results_chooses_what_the_table_of_results_has(
-    populated_synthetic: Any, table: pd.DataFrame, condition: str
+def test_conditions_on_results_choose_what_the_table_of_results_has(
+    populated_synthetic: Any, table: pd.DataFrame
 ) -> None:
     populated_synthetic.connect()
-    wanted = table.loc[CONDITIONS[condition](table).astype(bool), "unit_id"].tolist()
-    found = sorted(queries.units(where=condition).to_arrays("unit_id").tolist())
-    assert found == sorted(wanted)
-    both = queries.units(where=[condition, "snr > 3"]).to_arrays("unit_id").tolist()
-    assert sorted(both) == sorted(set(wanted) & set(table.loc[table["snr"] > 3, "unit_id"]))
+    divided = [dividing_column(table, result_names(each)) for each in queries.RESPONSES.values()]
+    numbers = [each for each in divided if each is not None]
+    assert len(numbers) >= 6
+    for (name, bound), (other, limit) in zip(numbers, [*numbers[1:], numbers[0]], strict=True):
+        above = pd.to_numeric(table[name]).astype(float) > bound
+        below = pd.to_numeric(table[other]).astype(float) < limit
+        for condition, wanted in (
+            (f"{name} > {bound!r}", above),
+            (f"{name} > {bound!r} AND {other} < {limit!r}", above & below),
+            (
+                f"{other} < {limit!r} OR ({name} > {bound!r} AND quality = 'good')",
+                below | above & table["quality"].eq("good"),
+            ),
+            (f"{name} IS NULL", table[name].isna()),
+        ):
+            found = queries.units(where=condition).to_arrays("unit_id").tolist()
+            assert sorted(found) == sorted(table.loc[wanted, "unit_id"]), condition
+        assert 0 < above.sum() < len(table)
 
 
-def test_the_conditions_divide_the_units(table: pd.DataFrame) -> None:
-    chosen = [int(of(table).astype(bool).sum()) for of in CONDITIONS.values()]
-    assert sum(0 < number < len(table) for number in chosen) >= 3, chosen
+def test_flags_are_asked_for_with_0_and_1(populated_synthetic: Any, table: pd.DataFrame) -> None:
+    populated_synthetic.connect()
+    flags = table["change_is_responsive"]
+    assert flags.notna().any()
+    for value in (0, 1):
+        found = queries.units(where=f"change_is_responsive = {value}").to_arrays("unit_id").tolist()
+        assert sorted(found) == sorted(table.loc[flags.eq(value).fillna(False).astype(bool), "unit_id"])
 
 
 def test_a_mapping_asks_for_results_too(populated_synthetic: Any, table: pd.DataFrame) -> None:
@@ -70,15 +80,16 @@ def test_a_name_that_nothing_has_is_told_with_the_nearest_among_results(populate
 
 @pytest.mark.files
 def test_columns_of_results_are_shown_and_sorted_by(populated_synthetic: Any, table: pd.DataFrame) -> None:
-    words = ("--where", "change_is_responsive = 1", "--columns", "unit_id,cell_class", "--format", "csv")
+    words = ("--where", "change_is_responsive = 0", "--columns", "unit_id,cell_class", "--format", "csv")
     shown = populated_synthetic.vbn(
         "query", "units", *words, "--sort", "structure_acronym,-omission_p_value"
     ).stdout
     found = pd.read_csv(io.StringIO(shown))
-    wanted = table[table["change_is_responsive"].fillna(False).astype(bool)].sort_values(
+    wanted = table[~table["change_is_responsive"].fillna(True).astype(bool)].sort_values(
         ["structure_acronym", "omission_p_value"], ascending=[True, False], kind="stable"
     )
     assert list(found) == ["unit_id", "cell_class"]
+    assert len(found) > 10
     assert found["unit_id"].tolist() == wanted["unit_id"].tolist()
     assert found["cell_class"].tolist() == wanted["cell_class"].tolist()
     refused = populated_synthetic.vbn("query", "units", "--columns", "unit_id,cell_clas", check=False)
