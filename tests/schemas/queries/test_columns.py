@@ -26,7 +26,7 @@ def dividing_column(table: pd.DataFrame, names: list[str]) -> tuple[str, float] 
         values = pd.to_numeric(table[name], errors="coerce").dropna().astype(float).unique()
         if len(values) > 1:
             lower, upper = sorted(values)[len(values) // 2 - 1 :][:2]
-            return name, (lower + upper) / 2
+            return name, float((lower + upper) / 2)
     return None
 
 
