@@ -44,7 +44,7 @@ def test_the_psth_benchmark_finds_the_same_spikes_as_the_loop_and_writes_its_row
 def test_the_driver_names_the_benchmarks_that_there_are():
     done = run("-m", "benchmarks", "sessoin")
     assert done.returncode == 2
-    assert "no benchmark is named sessoin; there are psth, opening, session" in done.stderr
+    assert "no benchmark is named sessoin; there are psth, counts, opening, session" in done.stderr
 
 
 def test_growth_is_told_against_the_same_at_the_first_size():

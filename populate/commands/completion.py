@@ -29,7 +29,7 @@ def completing(values: Sequence[str] | Callable[[], Sequence[str]]) -> Complete:
     return complete
 
 
-def structures() -> list[str]:
+def known_structures() -> list[str]:
     """Return the acronyms of the ontology."""
     with (Path(vbn.__file__).parent / "anatomy" / "structures.csv").open(newline="") as file:
         return [row["acronym"] for row in csv.DictReader(file)]

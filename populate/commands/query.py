@@ -16,7 +16,7 @@ from populate.commands.completion import (
     LAYERS,
     TRAJECTORIES,
     completing,
-    structures,
+    known_structures,
 )
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ _OF_SESSIONS = _options(
 )
 _OF_UNITS = _options(
     click.option("--criteria", help="Quality filter, such as bennett_2025 (vbn params list UnitCriteria)."),
-    _repeatable("--structure", "Acronym of a structure, such as VISp", shell_complete=completing(structures)),
+    _repeatable(
+        "--structure", "Acronym of a structure, such as VISp", shell_complete=completing(known_structures)
+    ),
     _repeatable("--group", "Group of structures, such as 'visual cortex'"),
     _repeatable("--cell-class", "Sst, Vip, RS, FS or unlabelled", shell_complete=completing(CELL_CLASSES)),
     _repeatable(

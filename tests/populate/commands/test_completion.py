@@ -46,4 +46,4 @@ def test_the_shell_gets_the_values_that_begin_alike(words: str, found: set[str])
 def test_the_values_are_those_of_the_package() -> None:
     assert set(completion.CELL_CLASSES) == set(CELL_CLASSES)
     assert set(completion.LAYERS) == {*LAYERS, "6", NO_LAYER}
-    assert completion.structures() == structures()["acronym"].tolist()
+    assert completion.known_structures() == structures()["acronym"].tolist()
