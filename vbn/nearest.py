@@ -7,19 +7,21 @@ from collections.abc import Collection
 
 from vbn.errors import shortened
 
+NEAR = 4
 LISTED = 12
 """How many known words a sentence lists where none is near."""
 SEARCHED = 5000
 """Among how many known words the nearest is looked for."""
 
 
-def nearest(word: object, known: Collection[object]) -> str:
+def nearest(word: object, known: Collection[object], first: Collection[object] = ()) -> str:
     """Return a sentence with what is near to a word or, where nothing is, with what there is.
 
     Parameters
     ----------
     word : what was asked for.
     known : what could have been asked for.
+    first : which of these to name before the others.
 
     Returns
     -------
@@ -39,8 +41,13 @@ def nearest(word: object, known: Collection[object]) -> str:
     near = []
     if len(words) <= SEARCHED:
         lower = {each.lower(): each for each in words}
-        near = [lower[each] for each in difflib.get_close_matches(str(word).lower(), lower, n=4)]
+        found = [lower[each] for each in difflib.get_close_matches(str(word).lower(), lower, n=2 * NEAR)]
+        preferred = {str(each) for each in first}
+        found.sort(key=lambda each: (each.lower() != str(word).lower(), each not in preferred))
+        near = found[:NEAR]
     if near:
         return f" Near to it: {', '.join(near)}."
+    if first:
+        words = sorted({str(each) for each in first})
     few = ", ".join(shortened(each) for each in words[:LISTED])
     return f" There {'is' if len(words) == 1 else 'are'}: {few}{', ...' if len(words) > LISTED else ''}."

@@ -92,7 +92,7 @@ def of_sessions(query: Any, sessions: Any) -> Any:
     return restrict(query, key)
 
 
-def names_in(condition: Condition) -> set[str]:
+def names_in_condition(condition: Condition) -> set[str]:
     """Return the names of attributes in a condition, see `restrict`."""
     if not isinstance(condition, str):
         return set(condition)
@@ -226,7 +226,7 @@ def _suggestion(name: str, word: object, table: Any) -> str:
         return nearest(word, choices(name, table))
     if other := structure_aliases().get(str(word).lower()):
         return f" It is named {other} here."
-    return nearest(word, choices(name, ecephys.Recording.Channel()) or choices(name, table))
+    return nearest(word, choices(name, table), first=choices(name, ecephys.Recording.Channel()))
 
 
 def _origin(query: Any, name: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from schemas import optotagging, responses
-from schemas.queries.checks import Condition, names_in, restrict
+from schemas.queries.checks import Condition, names_in_condition, restrict
 from schemas.queries.layers import OF_LAYER, unit_layers
 from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.missing import warn_of_missing
@@ -76,7 +76,7 @@ def restrict_units(
         If some of the results are not computed, or were computed by an earlier method.
     """
     for condition in [conditions] if isinstance(conditions, str | Mapping) else conditions:
-        others = names_in(condition) - set(units.heading.names)
+        others = names_in_condition(condition) - set(units.heading.names)
         if others:
             joined = _with_results(units, others, optotag_method, atlas)
             units = units & restrict(joined, condition).proj()
