@@ -10,10 +10,8 @@ import pandas as pd
 from schemas import ecephys
 from schemas.queries.checks import require_choice
 from schemas.queries.column_comments import column_comments
-from schemas.queries.columns import RESPONSES, parameter_sets, result_names, table_of_results
+from schemas.queries.columns import RESPONSES, result_names, result_queries, table_of_results
 from schemas.queries.layers import OF_LAYER, unit_layers
-from schemas.queries.methods import warn_of_earlier_methods
-from schemas.queries.missing import warn_of_missing
 from schemas.queries.units import all_units
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD
@@ -97,17 +95,12 @@ def with_results(
     SettingError
         For a column that neither the frame nor a table of results has, suggesting the nearest.
     """
-    of_results = table_of_results()
     lacking = [name for name in names if name not in frame]
     for name in lacking:
-        require_choice("column", name, sorted({*map(str, frame), *of_results, *OF_LAYER}))
-    for table_name in dict.fromkeys(of_results[name] for name in lacking if name in of_results):
-        table = RESPONSES[table_name]
-        key = parameter_sets(table, optotag_method)
-        warn_of_missing(table, key, units)
-        warn_of_earlier_methods({table: key}, units.proj())
-        of_table = [name for name in lacking if of_results.get(name) == table_name]
-        rows = fetch_frame((table.Unit & key).proj(*of_table) * units.proj(), nullable_integers=True)
+        require_choice("column", name, sorted({*map(str, frame), *table_of_results(), *OF_LAYER}))
+    for query in result_queries(units, lacking, optotag_method):
+        rows = fetch_frame(query * units.proj(), nullable_integers=True)
+        of_table = [name for name in rows if name in lacking]
         frame = frame.merge(rows[["unit_id", *of_table]], on="unit_id", how="left", validate="one_to_one")
     if layers := [name for name in OF_LAYER if name in lacking]:
         rows = fetch_frame(unit_layers(atlas=atlas, of=units).proj(*layers))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from schemas import optotagging, responses
@@ -49,6 +49,16 @@ def parameter_sets(
     return key
 
 
+def result_queries(units: Any, names: Collection[str], optotag_method: str) -> Iterator[Any]:
+    """Yield for each table of results that has some of the columns a query of these; warn of missing ones."""
+    for table in RESPONSES.values():
+        if wanted := [name for name in result_names(table) if name in names]:
+            key = parameter_sets(table, optotag_method)
+            warn_of_missing(table, key, units)
+            warn_of_earlier_methods({table: key}, units.proj())
+            yield (table.Unit & key).proj(*wanted)
+
+
 def restrict_units(
     units: Any,
     conditions: Condition | Sequence[Condition],
@@ -92,12 +102,8 @@ def _with_results(units: Any, names: Collection[str], optotag_method: str, atlas
     for name in sorted(names):
         if name not in known:
             raise SettingError(f"There is no attribute '{name}' here.{nearest(name, known)}")
-    for name in sorted({of_results[each] for each in names if each in of_results}):
-        table = RESPONSES[name]
-        key = parameter_sets(table, optotag_method)
-        warn_of_missing(table, key, units)
-        warn_of_earlier_methods({table: key}, units.proj())
-        joined = joined * (table.Unit & key).proj(*(each for each in names if of_results.get(each) == name))
+    for rows in result_queries(units, names, optotag_method):
+        joined = joined * rows
     if layers := [each for each in OF_LAYER if each in names]:
         joined = joined * unit_layers(atlas=atlas, of=units).proj(*layers)
     return joined

@@ -87,8 +87,9 @@ def layer4_sinks(atlas: str | None = None, of: Any = True) -> pd.DataFrame:
         One row per probe and parameter set with a sink (`ecephys.Layer4Sink`): the key, the table's columns,
         ``layer4_sink_depth`` (um below the highest site in a visual area, along the probe), and
         ``structure_acronym`` of the nearest site. With an atlas, also that site's ``cortical_layer``,
-        ``cortical_depth`` (0 at the pia, 1 at the white matter) and ``in_layer_4``, and ``from_ccf_layer_4``
-        (um): how far the sink is above the middle of the probe's sites in the CCF's layer 4, NaN without any.
+        ``cortical_depth`` (0 at the pia, 1 at the white matter) and ``in_layer_4`` (NA without a layer),
+        and ``from_ccf_layer_4`` (um): how far the sink is above the middle of the probe's sites in the CCF's
+        layer 4, NaN without any.
 
     Raises
     ------
@@ -114,7 +115,8 @@ def layer4_sinks(atlas: str | None = None, of: Any = True) -> pd.DataFrame:
     if "cortical_layer" in table:
         inside = of_sites[of_sites["cortical_layer"] == "4"]
         middle = inside.groupby(probe)["probe_vertical_position"].median().rename("middle").reset_index()
-        table["in_layer_4"] = table["cortical_layer"] == "4"
+        layer = table["cortical_layer"].astype("string")  # a site without a layer is not outside of layer 4
+        table["in_layer_4"] = layer == "4"
         table["from_ccf_layer_4"] = (
             table["layer4_sink_position"] - table.merge(middle, on=probe, how="left")["middle"]
         )

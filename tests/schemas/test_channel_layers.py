@@ -152,6 +152,8 @@ def test_layer_4_by_its_sink_stands_beside_the_layers_of_the_atlas(
     alone = queries.layer4_sinks()
     assert "cortical_layer" not in alone
     database.call("atlas", "add", "made", made_annotation(open_folder, shift=3))
+    database.connect()
+    assert queries.layer4_sinks()["in_layer_4"].isna().all()  # no layer is computed yet: that is not a no
     database.call("populate", "--table", "ChannelLayer")
     database.connect()
     (row,) = queries.layer4_sinks().to_dict("records")
