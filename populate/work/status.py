@@ -56,6 +56,7 @@ def table_status() -> list[TableStatus]:
     rows, jobs = _count_rows_and_jobs(populated)
     of_lfp, of_recordings = _below(ecephys.Lfp), _below(ecephys.Recording, stimulus.OptoStimulation)
     of_lab, found = lab_tables(), []
+    n_sets: dict[tuple[Any, Any], int] = {}
     for number, table in enumerate(populated):
         states = jobs[number]
         name = table.full_table_name
@@ -64,7 +65,7 @@ def table_status() -> list[TableStatus]:
         if type(table) in of_lab or "session_id" not in table.session_columns:
             total = len(table.key_source)
         else:
-            total = (n_lfp_files if name in of_lfp else n_keys) * prod(_n_sets(type(table)))
+            total = (n_lfp_files if name in of_lfp else n_keys) * prod(_n_sets(type(table), n_sets))
         if getattr(table, "is_optional", False):
             total = rows[number] + sum(states.values())
         found.append(
@@ -125,9 +126,15 @@ def _below(*above: Any) -> set[str]:
     return {name for cls in above for name in cls().descendants()}
 
 
-def _n_sets(cls: Any) -> list[int]:
-    """Return how many sets of each parameter table in its key a table is computed with."""
-    return [len(cls.wanted_sets(table)) for table in cls.parameters()]
+def _n_sets(cls: Any, known: dict[tuple[Any, Any], int]) -> list[int]:
+    """Return how many sets of each parameter table in its key a table is computed with, asking once."""
+    numbers = []
+    for table in cls.parameters():
+        asked = cls.wanted_sets.__func__, table
+        if asked not in known:
+            known[asked] = len(cls.wanted_sets(table))
+        numbers.append(known[asked])
+    return numbers
 
 
 def job_errors() -> list[JobError]:
