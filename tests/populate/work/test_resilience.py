@@ -184,7 +184,7 @@ def test_a_terminated_populate_gives_its_job_back_and_goes_on_later(
 @pytest.mark.files
 def test_terminated_workers_give_their_jobs_back(registered: Any, undisturbed: Any) -> None:
     """SIGTERM to the parent and to its workers, as a scheduler or ``timeout`` sends it to a whole group."""
-    with registered.start(*POPULATE, "--processes", "2", start_new_session=True) as process:
+    with registered.start(*POPULATE, "--processes", "2", own_session=True) as process:
         wait_for(lambda: has_reserved(registered) or process.poll() is not None, "the work to begin")
         time.sleep(0.3)
         os.killpg(process.pid, signal.SIGTERM)
@@ -213,7 +213,7 @@ def stopped_within_a_job(database: Any) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.files
 def test_an_interrupt_while_starting_is_answered_in_words(registered: Any) -> None:
-    with registered.start("status") as process:
+    with registered.start("status", fork=False) as process:
         time.sleep(0.25)  # within the imports
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE_S)
