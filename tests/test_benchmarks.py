@@ -60,3 +60,19 @@ def test_growth_is_told_against_the_same_at_the_first_size():
         ["a: 40", "3.0 s", "1.5 x a: 10"],
         ["b: 40", "5.0 s", "5.0 x b: 10"],
     ]
+
+
+def test_shares_of_roles_leave_out_units_that_were_not_tested():
+    """Of two running units one was tested and found, of two untuned both were tested and one was found."""
+    import pandas as pd
+
+    from benchmarks.roles import CLAIMS, as_table, found_shares
+
+    running = "running_q_shift_active <= .05"
+    found = {claim.condition: (set[int](), set[int]()) for claim in CLAIMS} | {running: ({1, 3}, {1, 3, 4})}
+    shares = found_shares(pd.Series({1: "running", 2: "running", 3: "untuned", 4: "untuned"}), found)
+    assert [tuple(row) for row in shares.to_numpy()] == [
+        (running, "running", True, 1, 1.0),
+        (running, "untuned", False, 2, 0.5),
+    ]
+    assert as_table(shares).splitlines()[2:] == [f"| `{running}` | 1.00 | 1 | 0.50 | 2 | untuned 0.50 of 2 |"]
