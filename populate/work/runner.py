@@ -25,6 +25,7 @@ from schemas import session
 from schemas.bases.lab import all_tables
 from schemas.files import open_file as files
 from schemas.files.store_identity import require_own_store, unreachable
+from schemas.reading.kept_frames import keeping_frames
 from schemas.server.connection import DRIVER_ERRORS, active
 from schemas.server.datajoint import dj, reconnect
 from schemas.server.settings import STORE_NAME
@@ -285,16 +286,17 @@ def work_on(
     KeyboardInterrupt
         After the interrupted job was rolled back and its reservation returned.
     """
-    for table in instances:
-        if is_of_sessions(table) != bool(key):
-            continue
-        table.jobs.add_missing(key or True)
-        for job in table.jobs.due_keys(key or True, priority):
-            if should_stop():
-                return
-            announce(type(table).__name__, job)
-            if result := _make(table, job, patience):
-                yield result
+    with keeping_frames():
+        for table in instances:
+            if is_of_sessions(table) != bool(key):
+                continue
+            table.jobs.add_missing(key or True)
+            for job in table.jobs.due_keys(key or True, priority):
+                if should_stop():
+                    return
+                announce(type(table).__name__, job)
+                if result := _make(table, job, patience):
+                    yield result
     files.close_file()
 
 

@@ -14,6 +14,7 @@ import vbn.nwb
 from schemas import ecephys, session
 from schemas.files.array_store import mapped
 from schemas.files.open_file import registered_file
+from schemas.reading.kept_frames import read_once
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import key_of_session
 from schemas.server.datajoint import decode_array
@@ -103,10 +104,11 @@ def session_spikes(key: dict[str, Any]) -> tuple[pd.DataFrame, SpikePieces]:
     return units.astype(dict.fromkeys(columns[1:], np.int64)), SpikePieces(pieces)
 
 
+@read_once(ecephys.Recording)
 def located_frame(
     key: dict[str, Any],
-    unit_columns: Iterable[str] = (),
-    channel_columns: Iterable[str] = ("structure_acronym",),
+    unit_columns: tuple[str, ...] = (),
+    channel_columns: tuple[str, ...] = ("structure_acronym",),
 ) -> pd.DataFrame:
     """Return a session's units, by probe and unit id, with columns of the units and of their peak channels.
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from schemas import behavior, stimulus
+from schemas.reading.kept_frames import read_once
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import key_of_session
 from vbn.analysis.task.events import SessionEvents
@@ -35,6 +36,7 @@ EVENT_COLUMNS = (
 )  # fmt: skip
 
 
+@read_once(stimulus.Stimulus)
 def presentations_frame(key: Key) -> pd.DataFrame:
     """Return a session's presentations of all stimuli, in order: flags are ``boolean``, missing values NA."""
     query = stimulus.Stimulus.Presentation & key_of_session(key)
@@ -44,6 +46,7 @@ def presentations_frame(key: Key) -> pd.DataFrame:
     return frame.astype({**dict.fromkeys(PRESENTATION_FLAGS, "boolean"), **integers, **numbers})
 
 
+@read_once(behavior.ChangeDetection)
 def trials_frame(key: Key) -> pd.DataFrame:
     """Return a session's trials, in order, with whichever change time its file has."""
     query = behavior.ChangeDetection.Trial & key_of_session(key)
@@ -57,6 +60,7 @@ def trials_frame(key: Key) -> pd.DataFrame:
     return trials.astype({**dict.fromkeys(TRIAL_FLAGS, bool), **dict.fromkeys(times, float)})
 
 
+@read_once(behavior.ChangeDetection)
 def rewards_frame(key: Key) -> pd.DataFrame:
     """Return a session's rewards, in order: ``timestamps`` (s), ``volume`` (mL), ``auto_rewarded``."""
     query = behavior.ChangeDetection.Reward & key_of_session(key)
@@ -65,12 +69,14 @@ def rewards_frame(key: Key) -> pd.DataFrame:
     return rewards.astype({"timestamps": float, "volume": float, "auto_rewarded": bool})
 
 
+@read_once(behavior.Licks)
 def licks_frame(key: Key) -> pd.DataFrame:
     """Return a session's licks: ``timestamps`` (s); licks without a time are omitted."""
     times = (behavior.Licks & key_of_session(key)).fetch1("lick_timestamps")
     return pd.DataFrame({"timestamps": times[np.isfinite(times)]})
 
 
+@read_once(stimulus.Stimulus, behavior.ChangeDetection, behavior.Licks)
 def flashes_frame(key: Key, gap_s: float = BENNETT_GAP_S) -> pd.DataFrame:
     """Return what the mouse did around each flash and omission of a session, with presentation ids as index.
 
@@ -87,6 +93,7 @@ def flashes_frame(key: Key, gap_s: float = BENNETT_GAP_S) -> pd.DataFrame:
     return flash_behavior(presentations, trials_frame(key), licks_frame(key)["timestamps"], gap_s)
 
 
+@read_once(stimulus.OptoStimulation)
 def pulses_frame(key: Key) -> pd.DataFrame:
     """Return a session's laser pulses in order; empty for a session without a laser.
 
