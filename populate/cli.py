@@ -12,6 +12,7 @@ import errno
 import gc
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -24,14 +25,22 @@ import click
 import vbn
 from populate.output.terminal import visible_output
 from vbn.errors import VbnError
+from vbn.nearest import nearest
 
-COMMANDS = (
-    "admin", "atlas", "backup", "calibrate", "catalogue", "checksum", "control", "delete", "deletions",
-    "demo", "deploy", "doctor", "down", "errors", "explain", "export", "gc", "issues", "metrics",
-    "optotagging", "params", "plot", "populate", "query", "recompute", "register", "release", "relocate",
-    "restore", "retry", "roots", "serve", "sessions", "stale", "status", "synthetic", "up", "verify",
-    "worker",
-)  # fmt: skip
+GROUPS = {
+    "Start: get data in, and compute": (
+        "demo", "release", "catalogue", "register", "populate", "status", "errors", "retry", "issues",
+        "atlas", "synthetic",
+    ),
+    "Ask": ("sessions", "query", "explain", "params", "optotagging"),
+    "Look": ("plot", "serve"),
+    "Share: hand results on, and say what they are worth": ("export", "checksum", "control", "calibrate"),
+    "Administer": (
+        "admin", "deploy", "worker", "doctor", "metrics", "up", "down", "roots", "relocate", "verify",
+        "stale", "recompute", "delete", "deletions", "gc", "backup", "restore",
+    ),
+}  # fmt: skip
+COMMANDS = tuple(sorted(name for names in GROUPS.values() for name in names))
 
 
 class _Commands(click.Group):
@@ -45,6 +54,16 @@ class _Commands(click.Group):
             return None
         command: click.Command = import_module(f"populate.commands.{cmd_name}").command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands in groups, in the order in which they are needed, each with a whole sentence."""
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self._sentence(ctx, name)) for name in names])
+
+    def _sentence(self, ctx: click.Context, name: str) -> str:
+        command = self.get_command(ctx, name)
+        return "" if command is None else f"{command.get_short_help_str(limit=1000).rstrip('.')}."
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -95,7 +114,7 @@ def _run(arguments: list[str], *, debug: bool) -> None:
         code = vbn_command.main(arguments, prog_name="vbn", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
-        error.show()
+        _with_nearest_command(error).show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo("vbn: interrupted; run the same command again to continue.", err=True)
@@ -120,6 +139,16 @@ def _run(arguments: list[str], *, debug: bool) -> None:
             err=True,
         )
         sys.exit(1)
+
+
+def _with_nearest_command(error: click.ClickException) -> click.ClickException:
+    """Return the error, with the nearest commands if it is about one that does not exist."""
+    unknown = re.match(r"No such command '(.+)'", error.message)
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if unknown and context and isinstance(context.command, click.Group):
+        known = context.command.list_commands(context)
+        return click.UsageError(f"{unknown[0]}.{nearest(unknown[1], known)}", context)
+    return error
 
 
 def _discard_unwritten_output() -> None:

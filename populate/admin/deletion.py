@@ -288,6 +288,17 @@ def _require_whole(rows: dict[str, int]) -> None:
             )
 
 
+def table_labels() -> dict[str, str]:
+    """Return the name of each table in a record of rows -> its name in Python, such as ``Psth.Unit``."""
+    labels = {}
+    cls: Any
+    for cls in all_tables():
+        labels[_plain_name(cls().full_table_name)] = cls.__name__
+        for part in part_classes(cls):
+            labels[_plain_name(part().full_table_name)] = f"{cls.__name__}.{part.__name__}"
+    return labels
+
+
 def _plain_name(full_table_name: str) -> str:
     """Return ``schema.table`` without the server's quotation marks."""
     return full_table_name.replace("`", "").replace('"', "")

@@ -54,7 +54,7 @@ def command(
     \b
     Examples:
       vbn delete --session 1053941483 --reason "wrong mouse"
-      vbn delete Psth --where alignment=omission --session 1053941483 --dry-run
+      vbn delete Psth --where alignment=omission_active --session 1053941483 --dry-run
     """
     import json
 
@@ -91,8 +91,11 @@ def command(
 
 
 def _show(planned: Any) -> None:
+    from populate.admin.deletion import table_labels
+
+    labels = table_labels()
     for name, number in planned.rows.items():
-        click.echo(f"{number:>10,}  {name}")
+        click.echo(f"{number:>10,}  {labels.get(name, name)}")
     few = ", ".join(map(str, planned.sessions[:5])) + (", ..." if len(planned.sessions) > 5 else "")
     number = len(planned.sessions)
     affected = f"{number} session{'s' * (number != 1)} ({few})" if number else "no session"

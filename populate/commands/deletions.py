@@ -16,13 +16,14 @@ def command(last: int | None, as_json: bool) -> None:
     import json
 
     import schemas
-    from populate.admin.deletion import history
+    from populate.admin.deletion import history, table_labels
 
     schemas.connect()
     found = history(last)
     if as_json:
         click.echo(json.dumps(found, indent=2, default=str))
         return
+    labels = table_labels()
     for row in found:
         who = f"{row['deleted_by']} ({row['deleted_from']})"
         click.echo(f"{row['deleted_at']:%Y-%m-%d %H:%M:%S} UTC  {who}: {row['deletion_reason']}")
@@ -31,6 +32,6 @@ def command(last: int | None, as_json: bool) -> None:
         affected = f"{number} session{'s' * (number != 1)}"
         click.echo(f"    {what}: {sum(row['rows'].values()):,} rows of {affected}")
         for name, number in row["rows"].items():
-            click.echo(f"    {number:>10,}  {name}")
+            click.echo(f"    {number:>10,}  {labels.get(name, name)}")
     if not found:
         click.echo("Nothing was deleted with vbn delete.")

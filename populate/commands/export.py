@@ -89,21 +89,24 @@ def export_table(
     default="",
     help="Names of computed tables, separated by commas; a master includes its parts.  [default: all]",
 )
-def export_nwb(session_id: int, out: Path, tables: str) -> None:
-    """Write the computed tables of one session to a small NWB file, for a paper or an archive.
+@click.option("--no-spikes", is_flag=True, help="Leave out the spike times: the file is far smaller.")
+def export_nwb(session_id: int, out: Path, tables: str, no_spikes: bool) -> None:
+    """Write the computed tables of one session to an NWB file, for a paper, an archive or another tool.
 
-    It contains no recorded data: rows refer to units and trials by their ids in the source file, whose name,
-    size and hash are in /analysis, with versions and parameters.
+    Units with their spike times are in /units and trials in /intervals/trials, where pynapple, SpikeInterface
+    and Neurosift look for them; mean responses are also time series. Rows refer to units and trials by their
+    ids in the source file, whose name, size and hash are in /analysis, with versions and parameters.
 
     \b
-    Example:
-      vbn export nwb --session 1064644573 --tables Psth,CellClass,Performance --out results.nwb
+    Examples:
+      vbn export nwb --session 1064644573 --out results.nwb
+      vbn export nwb --session 1064644573 --tables Psth,CellClass --no-spikes --out small.nwb
     """
     from populate.output import export
     from schemas.queries.derived_session import missing_entries
 
     names = [name.strip() for name in tables.split(",") if name.strip()]
-    rows = export.export_nwb(session_id, out, names)
+    rows = export.export_nwb(session_id, out, names, with_spikes=not no_spikes)
     click.echo(f"{out}: {len(rows)} tables of session {session_id}.")
     if missing := missing_entries(session_id, names):
         lacking = ", ".join(f"{table} ({count})" for table, count in missing.items())

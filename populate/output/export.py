@@ -236,7 +236,9 @@ def _as_json(lists: pa.ChunkedArray) -> pa.ChunkedArray:
 WRITERS = {".csv": _csv, ".parquet": _parquet}
 
 
-def export_nwb(session_id: int, out: Path, tables: Sequence[str] = ()) -> dict[str, int]:
+def export_nwb(
+    session_id: int, out: Path, tables: Sequence[str] = (), *, with_spikes: bool = True
+) -> dict[str, int]:
     """Write the results of a session to a derived NWB file; return the number of rows of each table.
 
     Parameters
@@ -244,6 +246,7 @@ def export_nwb(session_id: int, out: Path, tables: Sequence[str] = ()) -> dict[s
     session_id : the session.
     out : the file, ending in ``.nwb``, which appears when it is complete.
     tables : computed tables, ``Psth`` with its parts or ``Psth.Unit`` alone; by default all.
+    with_spikes : whether the units have their spike times.
 
     Raises
     ------
@@ -256,7 +259,7 @@ def export_nwb(session_id: int, out: Path, tables: Sequence[str] = ()) -> dict[s
     if out.suffix.lower() != ".nwb":
         raise SettingError(f"'{out}' must end in .nwb.")
     schemas.connect()
-    session = derived_session(session_id, tables)
+    session = derived_session(session_id, tables, with_spikes=with_spikes)
     with whole_file(out) as part:
         write_derived(part, session)
     return {table.name: len(table.frame) for table in session.tables if len(table.frame)}

@@ -2,7 +2,8 @@
 
 `units`, `sessions`, `changes`, `omissions` ... return DataJoint expressions that can be restricted and joined
 further. `psth_matrix`, `responses_table`, `spike_times`, `spike_tensor`, `presentation_counts`, `trial_table`
-and `flash_table` fetch data. A misspelled name or value raises an error that suggests the nearest valid ones;
+and `flash_table` fetch data; `to_pynapple`, `to_intervals`, `to_spikeinterface`, `to_arrow`, `to_polars` and
+`save_matrix` hand it on. A misspelled name or value raises an error that suggests the nearest valid ones;
 results that are not computed yet, or were computed by an earlier method, raise an error, too.
 """
 
@@ -19,8 +20,17 @@ from schemas.queries.novelty import novelty
 from schemas.queries.presentations import changes, flashes, full_field_flashes, gabors, omissions
 from schemas.queries.results import psth_matrix, responses_table, spike_times, trial_table
 from schemas.queries.sessions import REQUIREMENTS, familiar_novel_pairs, sessions
+from schemas.queries.tools import (
+    session_intervals,
+    to_arrow,
+    to_intervals,
+    to_polars,
+    to_pynapple,
+    to_spikeinterface,
+)
 from schemas.queries.trajectories import images
 from schemas.queries.units import cell_classes, units
+from vbn.interop.matrices import open_matrix, save_matrix
 
 __all__ = [
     "REQUIREMENTS",
@@ -40,13 +50,21 @@ __all__ = [
     "layer4_sinks",
     "novelty",
     "omissions",
+    "open_matrix",
     "presentation_counts",
     "psth_matrix",
     "responses_table",
     "restrict",
+    "save_matrix",
+    "session_intervals",
     "sessions",
     "spike_tensor",
     "spike_times",
+    "to_arrow",
+    "to_intervals",
+    "to_polars",
+    "to_pynapple",
+    "to_spikeinterface",
     "trial_table",
     "unit_layers",
     "units",

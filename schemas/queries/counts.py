@@ -39,8 +39,8 @@ def presentation_counts(
     Returns
     -------
     (unit, presentation) int32, stored as smaller integers and read where values are asked for: select units
-    and presentations first. Coordinates: ``unit_id``; ``presentation_id``, ``start_time`` (s); the window's
-    bounds are among the attributes.
+    and presentations first, by their ids (``counts.sel(unit=1061854534)``). Coordinates: ``unit_id``;
+    ``presentation_id``, ``start_time`` (s); the window's bounds are among the attributes.
 
     Raises
     ------
@@ -72,6 +72,8 @@ def presentation_counts(
         lazy_counts(mapped(part["presentation_spike_counts"])),
         dims=("unit", "presentation"),
         coords={
+            "unit": rows[0]["counted_unit_ids"],
+            "presentation": rows[0]["counted_presentation_ids"],
             "unit_id": ("unit", rows[0]["counted_unit_ids"]),
             "presentation_id": ("presentation", rows[0]["counted_presentation_ids"]),
             "start_time": ("presentation", rows[0]["counted_start_times"]),
@@ -94,8 +96,9 @@ def spike_tensor(units: Any, flashes: Any) -> xr.DataArray:
     Returns
     -------
     (unit, presentation, time) bool, 750 bytes for each unit and presentation, computed from the spike times.
-    ``time`` is the start of each bin of 1 ms in seconds after the start of the presentation. Coordinates:
-    ``unit_id`` (units are sorted by key); ``presentation_id``, ``start_time`` (s), in the order given.
+    ``time`` is the start of each bin of 1 ms in seconds after the start of the presentation. The ids are the
+    indices of units and presentations. Coordinates: ``unit_id`` (units are sorted by key);
+    ``presentation_id``, ``start_time`` (s), in the order given.
 
     Raises
     ------
@@ -136,6 +139,8 @@ def spike_tensor(units: Any, flashes: Any) -> xr.DataArray:
         np.concatenate(parts) if len(parts) > 1 else parts[0],
         dims=("unit", "presentation", "time"),
         coords={
+            "unit": unit_ids,
+            "presentation": wanted["presentation_id"].to_numpy(np.int64),
             "unit_id": ("unit", unit_ids),
             "presentation_id": ("presentation", wanted["presentation_id"].to_numpy(np.int64)),
             "start_time": ("presentation", start_times),

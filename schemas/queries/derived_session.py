@@ -10,6 +10,7 @@ from datetime import UTC
 from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import vbn
@@ -19,11 +20,12 @@ from schemas.bases.provenance import METHOD, PACKAGE, PARAMETERS, SOURCE
 from schemas.bases.registry import part_classes, tables
 from schemas.queries.column_comments import column_comments
 from schemas.queries.located_units import located_units, session_key
+from schemas.reading.recordings import iterate_probe_spikes
 from schemas.rows.fetch import fetch_frame
 from schemas.server.datajoint import dj
 from vbn.errors import NotFoundError
 from vbn.nearest import nearest
-from vbn.nwb.write_derived import DerivedSession, DerivedTable
+from vbn.nwb.write_derived import DerivedSeries, DerivedSession, DerivedTable
 
 Key = dict[str, Any]
 
@@ -39,14 +41,20 @@ UNIT_LOCATION = (
     "structure_acronym", "probe_vertical_position", "probe_horizontal_position", "valid_data",
 )  # fmt: skip
 IDS = ("unit_id", "trial_id")
+PSTH_UNIT = "psth_unit_"
 INTERVALS = {
-    "trials": {"trial_start_time": "start_time", "trial_stop_time": "stop_time"},
+    "trials": {
+        "trial_start_time": "start_time", "trial_stop_time": "stop_time", "lick_times": "lick_timestamps",
+    },
     "engagement_epoch": {"epoch_start_time": "start_time", "epoch_stop_time": "stop_time"},
-}
-"""Tables of intervals that all have a duration, unlike lick bouts of a single lick."""
+}  # fmt: skip
+"""Tables of intervals that all have a duration, unlike lick bouts of a single lick. To pynapple, a table with
+a column of lists whose name ends in ``_times`` is one of spike trains."""
 
 
-def derived_session(session_id: int, names: Sequence[str] = ()) -> DerivedSession:
+def derived_session(
+    session_id: int, names: Sequence[str] = (), *, with_spikes: bool = True
+) -> DerivedSession:
     """Return the results of a session, for `vbn.nwb.write_derived.write_derived`.
 
     Parameters
@@ -54,6 +62,7 @@ def derived_session(session_id: int, names: Sequence[str] = ()) -> DerivedSessio
     session_id : id of the session.
     names : computed tables, ``Psth`` with its parts or ``Psth.Unit`` alone; all by default. Units and trials
         are always included.
+    with_spikes : whether the units have their spike times, which make most of the file's size.
 
     Raises
     ------
@@ -75,6 +84,7 @@ def derived_session(session_id: int, names: Sequence[str] = ()) -> DerivedSessio
         _parameter_sets(masters, key),
         _time_axes(masters, key),
     ]
+    units = _units(key, with_spikes)
     return DerivedSession(
         session_id=session_id,
         start=row["date_of_acquisition"].replace(tzinfo=UTC),
@@ -85,7 +95,8 @@ def derived_session(session_id: int, names: Sequence[str] = ()) -> DerivedSessio
         genotype=row["genotype"],
         source=_file_name(row),
         generated_by=("vbn-datajoint", vbn.__version__),
-        tables=[*provenance, _units(key), _trials(key), *results],
+        tables=[*provenance, units, _trials(key), *results],
+        series=[_mean_responses(table, units) for table in results if table.name.startswith(PSTH_UNIT)],
     )
 
 
@@ -171,14 +182,43 @@ def _table(name: str, query: Any, place: str, without: Sequence[str] = ()) -> De
     )
 
 
-def _units(key: Key) -> DerivedTable:
-    units = _table("units", ecephys.Recording.Unit() & key, "ecephys", without=["spike_offset"])
+def _units(key: Key, with_spikes: bool) -> DerivedTable:
+    units = _table("units", ecephys.Recording.Unit() & key, "units", without=["spike_offset"])
     locations = fetch_frame(located_units(key).proj(*UNIT_LOCATION))[["unit_id", *UNIT_LOCATION]]
     return replace(
         units,
-        description="Sorted units with the ids of the source file, which has their spike times",
+        description="Sorted units with the ids of the source file",
         frame=units.frame.merge(locations, on="unit_id", validate="1:1"),
         columns={**column_comments(ecephys.Recording.Channel()), **units.columns},
+        spike_times=_spikes(key, units.frame["unit_id"]) if with_spikes and len(units.frame) else None,
+    )
+
+
+def _spikes(key: Key, unit_ids: pd.Series[int]) -> list[np.ndarray]:
+    """Return the spike times of units in this order, as views of the probes' memory maps."""
+    of_unit = {
+        unit_id: times[offset : offset + size]
+        for _, frame, times in iterate_probe_spikes(ecephys.Recording.Unit & key)
+        for unit_id, offset, size in frame.to_numpy()
+    }
+    return [of_unit[unit_id] for unit_id in unit_ids]
+
+
+def _mean_responses(table: DerivedTable, units: DerivedTable) -> DerivedSeries:
+    """Return the mean responses of a table to one kind of event as a series with a column per unit."""
+    alignment = table.name.removeprefix(PSTH_UNIT)
+    axis = psth.Alignment.get(alignment).axis
+    curves = dict(zip(table.frame["unit_id"], table.frame["psth_rate"], strict=True))
+    missing = np.full(axis.n_bins, np.nan, np.float32)
+    values = [curves.get(unit_id) for unit_id in units.frame["unit_id"]]
+    return DerivedSeries(
+        name=f"psth_{alignment}",
+        description=f"{table.description}: time is that after the event, and column i is row i of /units, "
+        "NaN where there was no such event",
+        values=np.stack([missing if curve is None else curve for curve in values], axis=1),
+        start_s=float(axis.centers_s[0]),
+        rate_hz=1 / axis.bin_s,
+        unit="Hz",
     )
 
 

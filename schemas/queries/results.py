@@ -62,8 +62,9 @@ def psth_matrix(
 
     Returns
     -------
-    (unit, time) float32, Hz; ``time`` is the center of each bin in seconds after the event. Coordinates along
-    ``unit``: ``unit_id``, ``session_id``, ``mouse_id``, ``probe_name``, the structure and its group,
+    (unit, time) float32, Hz. The index of ``unit`` is the unit's id (``matrix.sel(unit=1061854534)``), that
+    of ``time`` the center of each bin in seconds after the event. Coordinates along ``unit``: ``unit_id``,
+    ``session_id``, ``mouse_id``, ``probe_name``, the structure and its group,
     ``probe_vertical_position`` (um above the tip), ``genotype``, ``cre_line``, ``experience_level``,
     ``image_set``, ``training_trajectory``, ``cell_class``, ``cortical_layer`` and ``cortical_depth`` (missing
     where they are not computed, and without an atlas) and ``n_events``. Units are sorted by key. Units of
@@ -80,7 +81,7 @@ def psth_matrix(
 
     axis = psth.Alignment.get(alignment).axis
     key = {"alignment": alignment}
-    frame = _described(units)
+    frame = unit_attributes(units)
     of_classes = parameter_sets(responses.CellClass, optotag_method)
     require_present_methods(
         {psth.Psth: key, responses.CellClass: of_classes}, _sessions_of(frame), allow_mixed=allow_mixed
@@ -96,7 +97,11 @@ def psth_matrix(
     return xr.DataArray(
         np.stack(frame["psth_rate"].tolist()) if len(frame) else np.empty((0, axis.n_bins), np.float32),
         dims=("unit", "time"),
-        coords={"time": axis.centers_s, **{name: ("unit", _values(frame[name])) for name in named}},
+        coords={
+            "unit": frame["unit_id"].to_numpy(),
+            "time": axis.centers_s,
+            **{name: ("unit", _values(frame[name])) for name in named},
+        },
         name="firing_rate",
         attrs={"units": "Hz", "alignment": alignment, "time_units": "s"},
     )
@@ -149,7 +154,7 @@ def responses_table(
     keys = {name: parameter_sets(RESPONSES[name], optotag_method, parameters) for name in chosen}
     for name in parameters or {}:
         require_choice("parameter", name, sorted({each for key in keys.values() for each in key}))
-    frame = _described(units)
+    frame = unit_attributes(units)
     of_tables = {RESPONSES[name]: key for name, key in keys.items()}
     require_present_methods(of_tables, _sessions_of(frame), allow_mixed=allow_mixed)
     for name, key in keys.items():
@@ -251,7 +256,7 @@ def trial_table(
     return frame.merge(described, on="session_id", how="left", validate="many_to_one")
 
 
-def _described(units: Any) -> pd.DataFrame:
+def unit_attributes(units: Any) -> pd.DataFrame:
     """Return the units sorted by key, with the attributes of `all_units`."""
     wanted = [name for name in all_units().heading.names if name != "spike_offset"]
     query = units if set(wanted) <= set(units.heading.names) else all_units() & units.proj()

@@ -1,15 +1,16 @@
 """Derived NWB files: results computed from one session's file.
 
-A derived file holds no recorded data. It names its source file with size and hash, and uses its unit and
-trial ids, so that rows of both can be joined. Results are tables in the processing modules ``ecephys`` and
-``behavior``; their provenance is in ``/analysis``.
+A derived file names its source file with size and hash, and uses its unit and trial ids, so that rows of both
+can be joined. Units, with their spike times if wanted, are in ``/units`` and trials in ``/intervals/trials``,
+where pynapple, SpikeInterface and Neurosift look for them. Results are tables in the processing modules
+``ecephys`` and ``behavior``, mean responses also time series; their provenance is in ``/analysis``.
 
 NWB has no missing values: numbers and flags with missing values are float64 with NaN, missing text is empty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +21,11 @@ import numpy as np
 import pandas as pd
 from hdmf.backends.hdf5 import H5DataIO
 from hdmf.common import DynamicTable, VectorData, VectorIndex
-from pynwb import NWBHDF5IO, NWBFile
+from hdmf.data_utils import AbstractDataChunkIterator, DataChunk
+from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 from pynwb.epoch import TimeIntervals
 from pynwb.file import Subject
+from pynwb.misc import Units
 
 MODULES = {
     "ecephys": "Results on the units of the recording",
@@ -31,6 +34,8 @@ MODULES = {
 KEYWORDS = ("visual behavior", "change detection", "Neuropixels", "mouse", "derived results")
 COMPRESSED_BYTES = 2**16
 """Columns of at least this size are compressed."""
+SPIKE_RESOLUTION_S = 1 / 30_000
+"""Nominal sampling interval of the spike band; SpikeInterface takes its sampling rate from it."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,10 @@ class DerivedTable:
         one shape. None, NaN and NA are missing. With columns ``start_time`` and ``stop_time`` (s) it becomes
         a table of time intervals, sorted by start.
     columns : column -> its description.
-    place : processing module, ``ecephys`` or ``behavior``; or ``analysis``, or ``trials``.
+    place : processing module, ``ecephys`` or ``behavior``; or ``analysis``, ``trials`` or ``units``.
     ids : column with the row ids, used if they are unique; otherwise rows are numbered.
+    spike_times : of ``units``, for each row its spikes, (n_spikes,) float64, s, ascending; they are read, one
+        unit after the other, when they are written. None to leave them out.
     """
 
     name: str
@@ -55,6 +62,29 @@ class DerivedTable:
     columns: Mapping[str, str]
     place: str
     ids: str | None = None
+    spike_times: Sequence[np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class DerivedSeries:
+    """One regularly sampled series of a derived file, in the processing module ``ecephys``.
+
+    Parameters
+    ----------
+    name : letters, digits and underscores.
+    description : what it is, and what its columns are.
+    values : (n_samples, n_columns).
+    start_s : time of the first sample in seconds.
+    rate_hz : samples per second.
+    unit : unit of the values.
+    """
+
+    name: str
+    description: str
+    values: np.ndarray
+    start_s: float
+    rate_hz: float
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -73,6 +103,7 @@ class DerivedSession:
     source : name of the source file.
     generated_by : program and its version.
     tables : results and their provenance; tables without rows are omitted.
+    series : results as time series.
     """
 
     session_id: int
@@ -85,6 +116,7 @@ class DerivedSession:
     source: str
     generated_by: tuple[str, str]
     tables: Sequence[DerivedTable]
+    series: Sequence[DerivedSeries] = ()
 
 
 def write_derived(path: str | Path, session: DerivedSession) -> None:
@@ -104,6 +136,8 @@ def write_derived(path: str | Path, session: DerivedSession) -> None:
     for table in session.tables:
         if len(table.frame):
             _add(nwbfile, table)
+    for series in session.series:
+        _add_to_module(nwbfile, "ecephys", _time_series(series))
     with NWBHDF5IO(path, "w") as file:
         file.write(nwbfile)
 
@@ -134,29 +168,95 @@ def _nwbfile(session: DerivedSession) -> NWBFile:
 def _add(nwbfile: NWBFile, table: DerivedTable) -> None:
     if table.place == "trials":
         nwbfile.trials = _nwb_table(table)
+    elif table.place == "units":
+        nwbfile.units = _nwb_table(table)
     elif table.place == "analysis":
         nwbfile.add_analysis(_nwb_table(table))
     else:
-        if table.place not in nwbfile.processing:
-            nwbfile.create_processing_module(table.place, MODULES[table.place])
-        nwbfile.processing[table.place].add(_nwb_table(table))
+        _add_to_module(nwbfile, table.place, _nwb_table(table))
+
+
+def _add_to_module(nwbfile: NWBFile, module: str, content: Any) -> None:
+    if module not in nwbfile.processing:
+        nwbfile.create_processing_module(module, MODULES[module])
+    nwbfile.processing[module].add(content)
+
+
+def _time_series(series: DerivedSeries) -> TimeSeries:
+    return TimeSeries(
+        name=series.name,
+        description=series.description,
+        data=_stored(series.values),
+        unit=series.unit,
+        starting_time=series.start_s,
+        rate=series.rate_hz,
+    )
 
 
 def _nwb_table(table: DerivedTable) -> DynamicTable:
-    frame, kind = table.frame, DynamicTable
+    frame, kind, more = table.frame, DynamicTable, {}
     if {"start_time", "stop_time"} <= set(frame):
         frame, kind = frame.sort_values("start_time", kind="stable"), TimeIntervals
     columns = [
         column for name in map(str, frame) for column in _columns(name, table.columns[name], frame[name])
     ]
+    names = list(map(str, frame))
+    if table.place == "units":
+        kind, more = Units, {"resolution": SPIKE_RESOLUTION_S}
+        if table.spike_times is not None:
+            columns += _spike_columns(table.spike_times)
+            names.append("spike_times")
     ids = frame[table.ids].tolist() if table.ids and frame[table.ids].is_unique else range(len(frame))
     return kind(
         name=table.name,
         description=table.description,
         columns=columns,
-        colnames=list(frame),
+        colnames=names,
         id=list(ids),
+        **more,
     )
+
+
+def _spike_columns(spike_times: Sequence[np.ndarray]) -> list[VectorData]:
+    """Return the column of spike times with its index."""
+    has_spikes = any(map(len, spike_times))  # HDF5 compresses nothing that is empty
+    times = H5DataIO(_Pieces(spike_times), compression="gzip", shuffle=True) if has_spikes else np.empty(0)
+    data = VectorData(name="spike_times", description="(s) spike times on the session clock", data=times)
+    index = np.cumsum([len(times) for times in spike_times])
+    return [VectorIndex(name="spike_times_index", data=index, target=data), data]
+
+
+class _Pieces(AbstractDataChunkIterator):  # type: ignore[misc] # hdmf has no types
+    """Arrays that are written one after the other, without ever being in memory together."""
+
+    def __init__(self, pieces: Sequence[np.ndarray]) -> None:
+        self._shape = (sum(len(piece) for piece in pieces),)
+        self._left = iter([piece for piece in pieces if len(piece)])
+        self._written = 0
+
+    def __iter__(self) -> Iterator[DataChunk]:
+        return self
+
+    def __next__(self) -> DataChunk:
+        piece = np.asarray(next(self._left), dtype=self.dtype)
+        start, self._written = self._written, self._written + len(piece)
+        return DataChunk(data=piece, selection=slice(start, self._written))
+
+    @property
+    def dtype(self) -> np.dtype[np.float64]:
+        return np.dtype(np.float64)
+
+    @property
+    def maxshape(self) -> tuple[int]:
+        return self._shape
+
+    def recommended_chunk_shape(self) -> tuple[int] | None:
+        """Return None: h5py finds one."""
+        return None
+
+    def recommended_data_shape(self) -> tuple[int]:
+        """Return the shape of all together."""
+        return self._shape
 
 
 def _columns(name: str, description: str, values: pd.Series[Any]) -> list[VectorData]:

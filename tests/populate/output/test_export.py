@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -376,7 +377,7 @@ def test_rows_are_joined_by_the_ids_of_units_and_trials(derived_file: Path, popu
     with NWBHDF5IO(derived_file, "r") as file:
         nwbfile = file.read()
         ecephys = nwbfile.processing["ecephys"]
-        units = ecephys["units"].to_dataframe()
+        units = nwbfile.units.to_dataframe()
         responses = ecephys["psth_unit_change_active"].to_dataframe()
         assert set(responses.index) == set(units.index) == set(units["unit_id"])
         trials = nwbfile.trials.to_dataframe()
@@ -392,6 +393,66 @@ def test_rows_are_joined_by_the_ids_of_units_and_trials(derived_file: Path, popu
 
 
 @pytest.mark.files
+def test_units_and_trials_are_where_other_tools_look_for_them(
+    derived_file: Path, populated_synthetic: Any, session_id: int
+) -> None:
+    """Neurosift shows PSTHs of a table of the type Units beside one of the type TimeIntervals."""
+    import h5py
+
+    from schemas import queries
+
+    populated_synthetic.connect()
+    expected = queries.spike_times(queries.units(session_id=session_id))
+    with h5py.File(derived_file) as file:
+        assert file["units"].attrs["neurodata_type"] == "Units"
+        assert file["intervals/trials"].attrs["neurodata_type"] == "TimeIntervals"
+        assert {"start_time", "stop_time"} <= set(file["intervals/trials"])
+        assert file["units/spike_times"].attrs["resolution"] == 1 / 30_000  # SpikeInterface's sampling rate
+        ends = file["units/spike_times_index"][:]
+        times = np.split(file["units/spike_times"][:], ends[:-1])
+        assert file["units/id"][:].tolist() == list(expected)
+    for unit_id, found in zip(expected, times, strict=True):
+        np.testing.assert_array_equal(found, expected[unit_id])
+
+
+@pytest.mark.files
+def test_pynapple_opens_the_derived_file(
+    derived_file: Path, populated_synthetic: Any, session_id: int
+) -> None:
+    nap = pytest.importorskip("pynapple")
+    from schemas import queries
+
+    populated_synthetic.connect()
+    units = queries.units(session_id=session_id)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pynapple and pynwb, about each other
+        found = nap.load_file(str(derived_file))
+        group, trials, rates = found["units"], found["trials"], found["psth_change_active"]
+        matrix = queries.psth_matrix(units, "change_active").sel(unit=list(group.keys()))
+        np.testing.assert_array_equal(rates.values, matrix.T)
+        np.testing.assert_allclose(rates.t, matrix["time"], rtol=0, atol=1e-9)
+    assert sorted(group.keys()) == sorted(units.to_arrays("unit_id"))
+    assert set(group["structure_acronym"]) == set(matrix["structure_acronym"].fillna("").values)
+    assert trials["hit"].tolist() == queries.trial_table(session_id)["hit"].tolist()
+
+
+@pytest.mark.files
+def test_spikeinterface_opens_the_derived_file(
+    derived_file: Path, populated_synthetic: Any, session_id: int
+) -> None:
+    extractors = pytest.importorskip("spikeinterface.extractors")
+    from schemas import queries
+
+    populated_synthetic.connect()
+    times = queries.spike_times(queries.units(session_id=session_id))
+    sorting = extractors.read_nwb_sorting(derived_file)
+    assert sorting.unit_ids.tolist() == list(times)
+    for unit_id in times:
+        found = sorting.get_unit_spike_train(unit_id, return_times=True)
+        np.testing.assert_allclose(found, times[unit_id], rtol=0, atol=1 / 30_000)
+
+
+@pytest.mark.files
 def test_tables_of_the_derived_file_are_chosen(
     populated_synthetic: Any, session_id: int, tmp_path: Path
 ) -> None:
@@ -399,13 +460,24 @@ def test_tables_of_the_derived_file_are_chosen(
 
     out = tmp_path / "few.nwb"
     populated_synthetic.call(
-        "export", "nwb", "--session", session_id, "--out", out, "--tables", "CellClass,OptotagLabel.Unit"
+        "export",
+        "nwb",
+        "--session",
+        session_id,
+        "--out",
+        out,
+        "--no-spikes",
+        "--tables",
+        "CellClass,OptotagLabel.Unit",
     )
     with NWBHDF5IO(out, "r") as file:
         nwbfile = file.read()
         assert set(nwbfile.processing["ecephys"].data_interfaces) == {
-            "units", "cell_class", "cell_class_unit", "optotag_label_unit",
+            "cell_class", "cell_class_unit", "optotag_label_unit",
         }  # fmt: skip
+        rows = rows_of(populated_synthetic, "Recording.Unit")
+        assert len(nwbfile.units) == len([row for row in rows if row["session_id"] == session_id])
+        assert "spike_times" not in nwbfile.units.colnames
     done = populated_synthetic.call(
         "export", "nwb", "--session", session_id, "--out", out, "--tables", "CellClas", check=False
     )

@@ -14,7 +14,7 @@ import pandas as pd
 import pynwb
 import pytest
 
-from vbn.nwb.write_derived import COMPRESSED_BYTES, DerivedSession, DerivedTable, write_derived
+from vbn.nwb.write_derived import COMPRESSED_BYTES, DerivedSeries, DerivedSession, DerivedTable, write_derived
 
 
 @pytest.fixture
@@ -143,13 +143,19 @@ def test_the_file_is_valid_with_all_kinds_of_tables(session: DerivedSession, tmp
     intervals = {"start_time": [0.5, 1.5], "stop_time": [1.0, 2.0]}
     tables = [
         table("trials", "trials", 2, **intervals, lick_times=[np.array([0.7]), np.array([])]),
-        table("units", "ecephys", 2, unit_id=[5, 6], label=["tagged", "untagged"]),
+        replace(
+            table("units", "units", 3, unit_id=[5, 6, 7], label=["tagged", "untagged", "tagged"]),
+            ids="unit_id",
+            spike_times=[np.array([0.1, 0.2]), np.array([]), np.array([1.5])],
+        ),
         table("epochs", "behavior", 2, **intervals),
         table("nothing", "behavior", 0, rate=[1.0]),
         table("source_file", "analysis", 1, file_name=["a.nwb"]),
     ]
+    rates = np.arange(12, dtype=np.float32).reshape(4, 3)
+    series = DerivedSeries("psth", "column i is row i of /units", rates, -0.1, 10.0, "Hz")
     path = tmp_path / "results.nwb"
-    write_derived(path, replace(session, tables=tables, sex="F", age_in_days=119))
+    write_derived(path, replace(session, tables=tables, series=[series], sex="F", age_in_days=119))
     assert pynwb.validate(path=str(path)) == []
     serious = nwbinspector.Importance.BEST_PRACTICE_VIOLATION
     assert list(nwbinspector.inspect_nwbfile(nwbfile_path=path, importance_threshold=serious)) == []
@@ -157,6 +163,23 @@ def test_the_file_is_valid_with_all_kinds_of_tables(session: DerivedSession, tmp
         nwbfile = file.read()
         assert list(nwbfile.processing["behavior"].data_interfaces) == ["epochs"]
         assert nwbfile.trials.to_dataframe()["start_time"].tolist() == [0.5, 1.5]
+        units = nwbfile.units.to_dataframe()
+        assert as_lists(units["spike_times"]) == [[0.1, 0.2], [], [1.5]]
+        assert (units.index.tolist(), units["label"].tolist()) == (
+            [5, 6, 7],
+            ["tagged", "untagged", "tagged"],
+        )
+        found = nwbfile.processing["ecephys"]["psth"]
+        np.testing.assert_array_equal(found.data, rates)
+        assert (found.starting_time, found.rate, found.unit) == (-0.1, 10.0, "Hz")
+
+
+def test_units_without_any_spike_are_written(session: DerivedSession, tmp_path: Path) -> None:
+    frame, columns = pd.DataFrame({"unit_id": [5]}), {"unit_id": "id"}
+    units = DerivedTable("units", "One row each", frame, columns, "units", "unit_id", [np.array([])])
+    write_derived(tmp_path / "results.nwb", replace(session, tables=[units]))
+    with pynwb.NWBHDF5IO(tmp_path / "results.nwb", "r") as file:
+        assert as_lists(file.read().units.to_dataframe()["spike_times"]) == [[]]
 
 
 def test_session_and_subject_are_told(session: DerivedSession, tmp_path: Path) -> None:
