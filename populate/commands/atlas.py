@@ -62,7 +62,8 @@ def fetch_atlas(name: str, folder: Path, resolution: str, depths: bool, source: 
     """Download volumes of the Allen CCF (2017) and enter them as the atlas NAME.
 
     A volume gets its name in the folder when its shape, type, ids of layers and the symmetry of its
-    hemispheres were found to be those of one. Files that are there are not downloaded again. By this command
+    hemispheres were found to be those of one. Files that are there are not downloaded again,
+    and an interrupted download goes on where it was. By this command
     you accept the Allen Institute's terms of use: non-commercial, with citation.
 
     \b

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from tqdm import tqdm
 
 from schemas.files.atlas import annotation_volume, depths_volume
 from vbn.anatomy.annotation import SHAPES
-from vbn.errors import FileError, InvalidContentError
+from vbn.errors import FileError, InvalidContentError, SettingError
+from vbn.release.download import locked_part
+from vbn.web.ranges import Version
 from vbn.web.remote_file import RemoteFile
-from vbn.whole_files import whole_file
 
 ALLEN_CCF = "https://download.alleninstitute.org/informatics-archive/current-release/mouse_ccf"
 ANNOTATION = "annotation/ccf_2017/annotation_{:g}.nrrd"
@@ -32,7 +40,10 @@ def fetch_annotation(folder: Path, resolution_um: float, source: str = ALLEN_CCF
     Raises
     ------
     NotReadableError
-        The source lacks the file, or does not answer.
+        The source lacks the file, or does not answer. What was received stays in a hidden file, and the same
+        call goes on from there.
+    SettingError
+        The disk is full.
     InvalidContentError
         What it sends, or what is there already, is no such volume: by its shape, type, ids of layers, and the
         symmetry of its hemispheres. A download then leaves nothing behind.
@@ -50,21 +61,78 @@ def _fetch(source: str, relative_path: str, folder: Path, check: Callable[[Path]
     if target.exists():
         check(target)
         return target
-    with whole_file(target) as part:
-        _download(url, part, target.name)
-        try:
-            check(part)
-        except FileError as error:
-            raise InvalidContentError(url, error.problem, "Name another source.") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    with _room_for(folder), RemoteFile(url, block_bytes=PIECE_BYTES) as remote:
+        part = _part_of(target, remote.reader.read_version())
+        with locked_part(part) as file:
+            if target.exists():  # another process has just got it
+                return target
+            if _complete(remote, file, target.name) and not _passes(check, part):
+                file.truncate(0)  # it went on from something wrong
+                _complete(remote, file, target.name)
+            try:
+                check(part)
+            except FileError as error:
+                file.truncate(0)  # an empty part is removed
+                raise InvalidContentError(url, error.problem, "Name another source.") from error
+            part.replace(target)
     return target
 
 
-def _download(url: str, path: Path, name: str) -> None:
-    with (
-        RemoteFile(url, block_bytes=PIECE_BYTES) as remote,
-        path.open("wb") as file,
-        tqdm(total=remote.size_bytes, desc=name, unit="B", unit_scale=True, disable=None) as bar,
-    ):
+def _part_of(target: Path, version: Version) -> Path:
+    """Return the path of the incomplete file, and remove those of other versions.
+
+    The version is in the name, so that what is there is only ever continued from the same file.
+    """
+    described = repr(dataclasses.astuple(version)).encode()
+    name = f".{target.stem}.{hashlib.blake2b(described, digest_size=8).hexdigest()}.part{target.suffix}"
+    for other in target.parent.glob(f".{target.stem}.*.part{target.suffix}"):
+        if other.name != name:
+            other.unlink(missing_ok=True)
+    return target.with_name(name)
+
+
+def _passes(check: Callable[[Path], object], path: Path) -> bool:
+    try:
+        check(path)
+    except FileError:
+        return False
+    return True
+
+
+def _complete(remote: RemoteFile, file: BinaryIO, name: str) -> bool:
+    """Append what the part lacks; return whether something was there."""
+    there = file.seek(0, os.SEEK_END)
+    if there > remote.size_bytes:
+        there = file.truncate(0)
+    remote.seek(there)
+    with tqdm(
+        total=remote.size_bytes, initial=there, desc=name, unit="B", unit_scale=True, disable=None
+    ) as bar:
         while piece := remote.read(PIECE_BYTES):
             file.write(piece)
             bar.update(len(piece))
+    file.flush()
+    os.fsync(file.fileno())
+    return there > 0
+
+
+@contextlib.contextmanager
+def _room_for(folder: Path) -> Iterator[None]:
+    """Tell a full disk in words.
+
+    Raises
+    ------
+    SettingError
+        The disk is full; what was downloaded stays, and is continued.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free_gb = shutil.disk_usage(folder).free / 1e9
+        raise SettingError(
+            f"No space is left in '{folder}' ({free_gb:.2f} GB are free). Make room, and run the same "
+            "command again: what is there is not downloaded again. Or name another --folder."
+        ) from error

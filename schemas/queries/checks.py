@@ -99,6 +99,11 @@ def names_in_condition(condition: Condition) -> set[str]:
     return {token for kind, token in _tokens(condition) if kind == "name" and token.lower() not in KEYWORDS}
 
 
+def words_of_condition(condition: str) -> list[str]:
+    """Return the tokens of an SQL condition, text in its quotes; see `restrict`."""
+    return [token for _, token in _tokens(condition)]
+
+
 def name_and_value(text: str, kind: str = "attribute") -> tuple[str, str]:
     """Return both sides of ``attribute=value``, or raise SettingError if the text has another form."""
     name, equals, value = (part.strip() for part in text.partition("="))

@@ -98,7 +98,7 @@ def with_results(
     lacking = [name for name in names if name not in frame]
     for name in lacking:
         require_choice("column", name, sorted({*map(str, frame), *table_of_results(), *OF_LAYER}))
-    for query in result_queries(units, lacking, optotag_method):
+    for query in result_queries(units, lacking, optotag_method, "Their units have no value."):
         rows = fetch_frame(query * units.proj(), nullable_integers=True)
         of_table = [name for name in rows if name in lacking]
         frame = frame.merge(rows[["unit_id", *of_table]], on="unit_id", how="left", validate="one_to_one")

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from schemas import optotagging, responses
-from schemas.queries.checks import Condition, names_in_condition, restrict
+from schemas.queries.checks import Condition, names_in_condition, restrict, words_of_condition
+from schemas.queries.connectives import AND, OR, parts_of
 from schemas.queries.layers import OF_LAYER, unit_layers
 from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.missing import warn_of_missing
@@ -49,12 +50,17 @@ def parameter_sets(
     return key
 
 
-def result_queries(units: Any, names: Collection[str], optotag_method: str) -> Iterator[Any]:
-    """Yield for each table of results that has some of the columns a query of these; warn of missing ones."""
+def result_queries(
+    units: Any, names: Collection[str], optotag_method: str, consequence: str
+) -> Iterator[Any]:
+    """Yield for each table of results that has some of the columns a query of these.
+
+    A warning says which are missing, and the consequence.
+    """
     for table in RESPONSES.values():
         if wanted := [name for name in result_names(table) if name in names]:
             key = parameter_sets(table, optotag_method)
-            warn_of_missing(table, key, units)
+            warn_of_missing(table, key, units, consequence)
             warn_of_earlier_methods({table: key}, units.proj())
             yield (table.Unit & key).proj(*wanted)
 
@@ -71,7 +77,7 @@ def restrict_units(
     ----------
     units : query of units.
     conditions : one or several, as for `restrict`. Results are those of the default parameter sets. A unit
-        whose results are not computed meets no condition on them.
+        whose results are not computed meets no comparison with them; of ``a OR b`` it may meet the other.
     optotag_method : labelling method of labels and cell classes.
     atlas : name of the atlas of the layers, if there are several.
 
@@ -86,13 +92,39 @@ def restrict_units(
         If some of the results are not computed, or were computed by an earlier method.
     """
     for condition in [conditions] if isinstance(conditions, str | Mapping) else conditions:
-        others = names_in_condition(condition) - set(units.heading.names)
-        if others:
-            joined = _with_results(units, others, optotag_method, atlas)
-            units = units & restrict(joined, condition).proj()
-        else:
-            units = restrict(units, condition)
+        units = _restricted(units, condition, optotag_method, atlas)
     return units
+
+
+def _restricted(units: Any, condition: Condition, optotag_method: str, atlas: str | None) -> Any:
+    others = names_in_condition(condition) - set(units.heading.names)
+    if not others:
+        return restrict(units, condition)
+    connective, parts = _parts_by_table(condition, others)
+    if connective == OR:
+        chosen = [_restricted(units, part, optotag_method, atlas).proj() for part in parts]
+        return units & chosen
+    if connective == AND:
+        for part in parts:
+            units = _restricted(units, part, optotag_method, atlas)
+        return units
+    joined = _with_results(units, others, optotag_method, atlas)
+    return units & restrict(joined, condition).proj()
+
+
+def _parts_by_table(condition: Condition, others: Collection[str]) -> tuple[str, list[str]]:
+    """Return the parts of a condition and what connects them, if alternatives in it are of different tables.
+
+    Joining all tables would leave out the units that one of them lacks, also where another side holds.
+    """
+    if not isinstance(condition, str):
+        return "", []
+    words = words_of_condition(condition)
+    connective, parts = parts_of(words)
+    table_of = {**table_of_results(), **dict.fromkeys(OF_LAYER, "ChannelLayer")}
+    named = [frozenset(table_of.get(word, "") for word in part if word in others) for part in parts]
+    is_one = len(set(named)) == 1 or not any(word.lower() == OR for word in words)
+    return ("", []) if is_one else (connective, [" ".join(part) for part in parts])
 
 
 def _with_results(units: Any, names: Collection[str], optotag_method: str, atlas: str | None) -> Any:
@@ -102,7 +134,7 @@ def _with_results(units: Any, names: Collection[str], optotag_method: str, atlas
     for name in sorted(names):
         if name not in known:
             raise SettingError(f"There is no attribute '{name}' here.{nearest(name, known)}")
-    for rows in result_queries(units, names, optotag_method):
+    for rows in result_queries(units, names, optotag_method, "Their units meet no condition on it."):
         joined = joined * rows
     if layers := [each for each in OF_LAYER if each in names]:
         joined = joined * unit_layers(atlas=atlas, of=units).proj(*layers)

@@ -18,12 +18,12 @@ def listed(session_ids: Sequence[int]) -> str:
     return ", ".join(map(str, sorted(session_ids)[:5])) + (", ..." if len(session_ids) > 5 else "")
 
 
-def warn_of_missing(table: Any, key: dict[str, Any], of: Any = True) -> None:
-    """Warn if a table has no entry for some recordings whose units are requested."""
+def warn_of_missing(
+    table: Any, key: dict[str, Any], of: Any = True, consequence: str = "Their units are excluded."
+) -> None:
+    """Warn if a table has no entry for some recordings whose units are requested, and what follows."""
     if missing := missing_sessions(table, key, of):
-        warnings.warn(
-            f"{not_computed(table, key, missing)} Their units are excluded.", IncompleteWarning, stacklevel=4
-        )
+        warnings.warn(f"{not_computed(table, key, missing)} {consequence}", IncompleteWarning, stacklevel=4)
 
 
 def missing_sessions(table: Any, key: dict[str, Any], of: Any = True) -> list[int]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vbn.analysis.hierarchy import HIERARCHY_SCORES, StructureMedians
 from vbn.plots.bands import size_inches, spread
-from vbn.plots.panels import counted, set_titles
+from vbn.plots.panels import counted, say, set_titles
 from vbn.plots.style import BLACK, ORANGE, QUIET_GREY, STYLE
 
 Floats = NDArray[np.float64]
@@ -129,18 +129,22 @@ def plot_hierarchy(data: ChangeHierarchy, figure: Figure | None = None) -> Figur
 
 def draw_latency(axes: Axes, data: ChangeHierarchy) -> None:
     """Draw the latency by structure, in milliseconds."""
-    _draw_medians(axes, data, data.latency_s, BLACK, scale=1000.0)
     axes.set_ylabel("Response onset\n(ms after change)")
+    if _is_empty(axes, data.latency_s):
+        return
+    _draw_medians(axes, data, data.latency_s, BLACK, scale=1000.0)
     _write_correlations(axes, data, {"": (data.latency_s, BLACK)})
 
 
 def draw_modulation(axes: Axes, data: ChangeHierarchy) -> None:
     """Draw the change modulation index by structure, in the task and in the replay."""
+    axes.set_ylabel("Change modulation\nindex")
+    if _is_empty(axes, data.modulation_active, data.modulation_passive):
+        return
     axes.axhline(0, color=QUIET_GREY, linewidth=0.6, zorder=0.6)
     conditions = {"active": (data.modulation_active, BLACK), "passive": (data.modulation_passive, ORANGE)}
     for side, (measure, colour) in zip((-1, 1), conditions.values(), strict=True):
         _draw_medians(axes, data, measure, colour, shift=0.16 * side)
-    axes.set_ylabel("Change modulation\nindex")
     _write_correlations(axes, data, conditions)
 
 
@@ -162,6 +166,14 @@ def draw_counts(axes: Axes, data: ChangeHierarchy) -> None:
         "handletextpad": 0.1,
     }
     axes.legend(ncols=2, frameon=False, fontsize=8, **place)
+
+
+def _is_empty(axes: Axes, *measures: StructureMedians) -> bool:
+    """Return whether there is nothing to draw, which the panel then says."""
+    if any(np.isfinite(each.median).any() or len(each.point_median) for each in measures):
+        return False
+    say(axes, "too few units")
+    return True
 
 
 def _draw_medians(
@@ -251,7 +263,8 @@ def _name_sections(axes: Axes, data: ChangeHierarchy) -> None:
 
 def _title(data: ChangeHierarchy) -> str:
     images = "" if data.experience_level is None else f", {data.experience_level.lower()} images"
-    layers = f", layer {', '.join(data.layers)}" if data.layers else ""
+    word = "layers" if len(data.layers) > 1 else "layer"
+    layers = f", {word} {', '.join(data.layers)}" if data.layers else ""
     return f"Responses to image changes over structures{images}{layers}"
 
 

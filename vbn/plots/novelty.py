@@ -121,12 +121,12 @@ def plot_novelty(data: NoveltyContrasts, figure: Figure | None = None) -> Figure
 
 
 def _draw(axes: Axes, points: pd.DataFrame, structures: Sequence[str], classes: Sequence[str]) -> None:
-    axes.axhline(0, color=QUIET_GREY, linewidth=0.6, zorder=0.6)
     axes.set_xlim(-0.6, max(len(structures), 1) - 0.4)
     shown = points[points["n_mice"] > 0]
     if shown.empty:
         say(axes, "too few\nunits or\nflashes")
         return
+    axes.axhline(0, color=QUIET_GREY, linewidth=0.6, zorder=0.6)
     shifts = np.linspace(-0.27, 0.27, len(classes)) if len(classes) > 1 else np.zeros(1)
     for shift, name in zip(shifts, classes, strict=True):
         of_class = shown[shown["cell_class"] == name]

@@ -261,7 +261,7 @@ class _Downloader:
         if self._is_present(job):
             return PRESENT
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        with _locked_part(job) as file:
+        with locked_part(job.part) as file:
             if self._is_present(job):  # another process has just got it
                 return PRESENT
             size_bytes = source.read_version().size_bytes
@@ -348,7 +348,7 @@ class _Downloader:
 
 
 @contextmanager
-def _locked_part(job: Download) -> Iterator[BinaryIO]:
+def locked_part(part: Path) -> Iterator[BinaryIO]:
     """Open the part for appending, and keep other processes from writing it.
 
     Raises
@@ -356,19 +356,22 @@ def _locked_part(job: Download) -> Iterator[BinaryIO]:
     FileError
         Another process is downloading the file.
     """
-    with job.part.open("ab") as file:
+    with part.open("ab") as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise FileError(
-                    job.part, "another process is downloading this file.", "Wait until it is done."
+                    part, "another process is downloading this file.", "Wait until it is done."
                 ) from error
             except OSError:  # a file system without locks: the hash is what counts
                 pass
-        yield file
-    if not _size_of(job.part):
-        job.part.unlink(missing_ok=True)
+        try:
+            yield file
+        finally:
+            file.flush()
+            if not _size_of(part):
+                part.unlink(missing_ok=True)
 
 
 class _LocalFile:

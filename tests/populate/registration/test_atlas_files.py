@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from populate.registration import atlas_files
 from populate.registration.atlas_files import ANNOTATION, DEPTHS, fetch_annotation, fetch_depths
 from tests.fixtures.nrrd import nrrd
 from vbn.anatomy.annotation import SHAPES
-from vbn.errors import InvalidContentError, NotReadableError
+from vbn.errors import InvalidContentError, NotReadableError, SettingError
 
 LAYER_5 = 33  # of VISp
 SHAPE = SHAPES[100.0]
@@ -100,3 +102,65 @@ def test_a_connection_that_breaks_is_made_again(
     site = make_site(folder)
     site.faults.extend([fault("drop"), fault("status", retry_after_s=0)])
     assert fetch_annotation(tmp_path / "fetched", 100, site.url).read_bytes() == served.read_bytes()
+
+
+@pytest.fixture
+def interrupted(site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a download that was interrupted after its first piece of 1 kB."""
+    published(site.folder)
+    monkeypatch.setattr("populate.registration.atlas_files.PIECE_BYTES", 1000)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("populate.registration.atlas_files.tqdm.update", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fetch_annotation(tmp_path / "fetched", 100, site.url)
+    (part,) = (tmp_path / "fetched").iterdir()
+    assert part.stat().st_size == 1000
+    return part
+
+
+def test_an_interrupted_download_goes_on_where_it_was(site: Any, interrupted: Path) -> None:
+    served = site.folder / ANNOTATION.format(100)
+    begun = len(site.requests)
+    fetched = fetch_annotation(interrupted.parent, 100, site.url)
+    assert fetched.read_bytes() == served.read_bytes()
+    assert list(interrupted.parent.iterdir()) == [fetched]
+    version, *rest = site.requests[begun:]
+    assert version.range == (0, 1000)
+    assert rest[0].range[0] == 1000
+    assert sum(each.body_bytes for each in rest) == served.stat().st_size - 1000
+
+
+@pytest.mark.parametrize("damage", ["another_version", "wrong_bytes", "too_long"])
+def test_an_old_part_that_is_of_something_else_is_no_part_of_the_file(
+    site: Any, interrupted: Path, damage: str
+) -> None:
+    served = site.folder / ANNOTATION.format(100)
+    if damage == "another_version":
+        nrrd(served, np.full(SHAPE, 821, np.uint32))
+    else:
+        interrupted.write_bytes(b"x" * (1000 if damage == "wrong_bytes" else 10**6))
+    fetched = fetch_annotation(interrupted.parent, 100, site.url)
+    assert fetched.read_bytes() == served.read_bytes()
+    assert list(interrupted.parent.iterdir()) == [fetched]
+
+
+def test_a_full_disk_is_told_in_words_and_what_is_there_is_used(
+    site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(site.folder)
+    monkeypatch.setattr("populate.registration.atlas_files.PIECE_BYTES", 1000)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(atlas_files.os, "fsync", full)
+        with pytest.raises(SettingError, match=r"No space is left.*not downloaded again"):
+            fetch_annotation(tmp_path, 100, site.url)
+    begun = len(site.requests)
+    fetch_annotation(tmp_path, 100, site.url)
+    assert [each.range for each in site.requests[begun:]] == [(0, 1000)]  # that is how its version is asked

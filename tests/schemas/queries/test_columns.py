@@ -124,7 +124,23 @@ def test_a_condition_on_results_that_are_not_computed_says_so(
     database.connect()
     with pytest.warns(queries.IncompleteWarning, match="ChangeResponse"):
         assert len(queries.units(where="change_is_responsive = 1")) == 0
-    assert len(fetch_frame(ecephys.Recording.Unit())) > 0
+    units = fetch_frame(ecephys.Recording.Unit())
+    clear, often = (f"{name} > {float(units[name].median())!r}" for name in ("snr", "unit_firing_rate"))
+    high, fast = (
+        set(units.loc[units[name] > units[name].median(), "unit_id"]) for name in ("snr", "unit_firing_rate")
+    )
+    assert set() < high & fast < high
+    for condition, wanted in (
+        (f"change_is_responsive = 1 OR {often}", fast),
+        (f"{often} OR change_is_responsive IS NULL", fast),
+        (f"({clear} OR change_is_responsive = 1) AND (omission_sign = 1 OR {often})", high & fast),
+        (f"change_is_responsive = 1 AND omission_sign = 1 OR {clear}", high),
+        ("NOT (change_is_responsive = 1 OR omission_sign = 1)", set()),
+        ("change_is_responsive = 1 OR omission_sign = 1", set()),
+    ):
+        with pytest.warns(queries.IncompleteWarning, match="meet no condition on it"):
+            found = queries.units(where=condition)
+        assert set(found.to_arrays("unit_id").tolist()) == wanted, condition
 
 
 @pytest.mark.parametrize(("word", "meant"), [("V1", "VISp"), ("lgn", "LGd"), ("PM", "VISpm")])

@@ -79,3 +79,4 @@ def test_a_panel_without_points_says_so() -> None:
     data.table.loc[data.table["flashes"] == "change_nonshared_active", ["n_mice", "estimate"]] = [0, np.nan]
     figure = plot_novelty(data)
     assert ["too few" in text.get_text() for axes in figure.axes for text in axes.texts] == [True]
+    assert [len(axes.lines) > 0 for axes in figure.axes] == [False, True, True]  # no line through the words

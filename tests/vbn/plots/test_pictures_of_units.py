@@ -263,6 +263,17 @@ def test_medians_stand_over_their_structures_in_milliseconds():
     assert np.diff(data.positions)[len(HIERARCHY_SCORES) - 1] > 1  # a gap between hierarchy and others
 
 
+def test_a_panel_without_medians_says_so():
+    """Two units in a layer of two structures: there is no scale that an empty panel could show."""
+    figure = plot_hierarchy(make_hierarchy(("LGd", "VISp"), n_units=2, layers=("4",)))
+    assert "layer 4" in figure.texts[0].get_text()
+    said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert ["too few units" in words for words in said] == [True, True, False]
+    many = plot_hierarchy(make_hierarchy(("LGd", "VISp"), n_units=400, layers=("4", "5")))
+    assert "layers 4, 5" in many.texts[0].get_text()
+    assert not any(text.get_text() == "too few units" for axes in many.axes for text in axes.texts)
+
+
 def test_the_correlation_with_the_hierarchy_is_that_of_ranks():
     """Medians that rise with the score throughout have 1, those that fall have -1."""
     rising, falling = np.arange(8.0), -(np.arange(8.0) ** 3)

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vbn.analysis.spikes.edges import Edges
 from vbn.analysis.spikes.trains import Booleans, Floats, checked_events, unit_trains
 from vbn.analysis.spikes.windows import (
     BINS,
     SPIKES,
     CountedSpikes,
-    Edges,
     Window,
     checked_window,
     stops_of,
@@ -32,6 +33,7 @@ TENSOR_BINS = 750
 _TENSOR_S = 0.75
 LONGEST_NAME = 32
 _TOLERANCE = 1e-9
+_BLOCK = 128
 
 
 @dataclass(frozen=True)
@@ -128,28 +130,35 @@ def count_presentations(
     """
     starts = checked_events(start_times)
     edges_s = np.array([_edges(starts, window) for window in windows]).reshape(len(windows), 2, -1)
-    edges = Edges(edges_s)
-    repeats = {
-        number: _Repeats(starts, *edges_s[number])
-        for number, window in enumerate(windows)
-        if window.counted == BINS
-    }
+    longest_s = float(np.max(edges_s[:, 1] - edges_s[:, 0], initial=0)) + _TOLERANCE
+    edges = Edges(edges_s.reshape(2 * len(windows), starts.size), merged_s=_TOLERANCE)
+    repeats = _Repeats(starts, windows)
     shape = (np.size(offsets), starts.size)
     counts: list[NDArray[np.unsignedinteger]] = [np.zeros(shape, dtype=np.uint8) for _ in windows]
-    most = [np.iinfo(each.dtype).max for each in counts]
-    trains = unit_trains(spike_times, offsets, n_spikes)
-    for unit, (train, before) in enumerate(edges.spikes_before(trains)):
-        found = before[:, 1] - before[:, 0]
-        close = _close_pairs(train) if repeats else np.empty(0, dtype=np.int64)
-        for number, each in repeats.items():
-            if close.size:
-                each.take_off(found[number], train, close)
-        for number, greatest in enumerate(found.max(axis=1, initial=0).tolist()):
-            if greatest > most[number]:
-                counts[number] = counts[number].astype(np.min_scalar_type(greatest))
-                most[number] = np.iinfo(counts[number].dtype).max
-            counts[number][unit] = found[number]
+    for unit, train in enumerate(unit_trains(spike_times, offsets, n_spikes)):
+        before = edges.spikes_before(train, np.uint8 if _all_fit(train, longest_s) else np.int32)
+        found = [stop - start for start, stop in zip(before[::2], before[1::2], strict=True)]
+        repeats.take_off(found, train)
+        for number, row in enumerate(found):
+            counts[number] = _wide_enough(counts[number], row)
+            counts[number][unit] = row
     return counts
+
+
+def _all_fit(train: Floats, longest_s: float) -> bool:
+    """Return whether no window of this length can hold more spikes than a byte can count.
+
+    Any 256 spikes in a row contain one of the blocks of 128: these must all be longer than a window.
+    """
+    last = train[_BLOCK - 1 :: _BLOCK]
+    return bool(np.all(last - train[: last.size * _BLOCK : _BLOCK] > longest_s))
+
+
+def _wide_enough(counts: NDArray[Any], row: NDArray[Any]) -> NDArray[Any]:
+    """Return the counts, of a wider type if the row does not fit into theirs."""
+    if row.itemsize <= counts.itemsize:
+        return counts
+    return counts.astype(np.promote_types(counts.dtype, np.min_scalar_type(row.max(initial=0))))
 
 
 def known_counts(
@@ -193,7 +202,8 @@ def millisecond_spikes(
     edges = Edges(_edges(starts, CountWindow("tensor", 0.0, _TENSOR_S, BINS)))
     tensor = np.zeros((np.size(offsets), starts.size, TENSOR_BINS), dtype=np.bool_)
     trains = unit_trains(spike_times, offsets, n_spikes)
-    for rows, (train, (first, last)) in zip(tensor, edges.spikes_before(trains), strict=True):
+    for rows, train in zip(tensor, trains, strict=True):
+        first, last = edges.spikes_before(train)
         per_row = last - first
         row = np.repeat(np.arange(starts.size), per_row)
         spike = np.arange(row.size) + np.repeat(first - (np.cumsum(per_row) - per_row), per_row)
@@ -216,27 +226,33 @@ def _edges(starts: Floats, window: CountWindow) -> Floats:
     )
 
 
-def _close_pairs(train: Floats) -> NDArray[np.int64]:
-    """Return the spikes whose next one may be in the same bin."""
-    return np.flatnonzero(np.diff(train) < TENSOR_BIN_S + _TOLERANCE)
-
-
 class _Repeats:
-    """Spikes that follow another one in the same bin of a window."""
+    """Spikes that follow another one in the same bin of the tensor, which windows of bins do not count."""
 
-    def __init__(self, starts: Floats, first_s: Floats, last_s: Floats) -> None:
+    def __init__(self, starts: Floats, windows: Sequence[CountWindow]) -> None:
+        self._bins = {number: each.bins for number, each in enumerate(windows) if each.counted == BINS}
         self._order = np.argsort(starts, kind="stable")
-        self._starts, self._first_s, self._last_s = (each[self._order] for each in (starts, first_s, last_s))
+        self._starts = starts[self._order]
+        self._stops = self._starts + _TENSOR_S
 
-    def take_off(self, counts: NDArray[np.int32], train: Floats, close: NDArray[np.int64]) -> None:
-        """Take them off the (n_presentations,) counts of spikes, given the spikes with another one close."""
+    def take_off(self, counts: Sequence[NDArray[Any]], train: Floats) -> None:
+        """Take them off a unit's (n_presentations,) counts of spikes in each window."""
+        if not self._bins:
+            return
+        row, bins = self._found(train)
+        for number, (first, last) in self._bins.items():
+            np.subtract.at(counts[number], row[(first <= bins) & (bins < last)], 1)
+
+    def _found(self, train: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the presentation and the bin of each such spike."""
+        close = np.flatnonzero(np.diff(train) < TENSOR_BIN_S + _TOLERANCE)
         one, other = train[close], train[close + 1]
-        # The windows that both are in: those that have begun by the first, and not ended by the second.
-        begun = self._first_s.searchsorted(one, side="right")
-        ended = np.minimum(self._last_s.searchsorted(other, side="right"), begun)
+        # The rows that both are in: those that have begun by the first, and not ended by the second.
+        begun = self._starts.searchsorted(one, side="right")
+        ended = np.minimum(self._stops.searchsorted(other, side="right"), begun)
         n = begun - ended
         pair = np.repeat(np.arange(close.size), n)
         row = np.arange(pair.size) + np.repeat(ended - (np.cumsum(n) - n), n)
-        starts = self._starts[row]
-        same = _bin(one[pair] - starts) == _bin(other[pair] - starts)
-        np.subtract.at(counts, self._order[row[same]], 1)
+        bins = _bin(one[pair] - self._starts[row])
+        same = bins == _bin(other[pair] - self._starts[row])
+        return self._order[row[same]], bins[same]

@@ -8,22 +8,17 @@ corresponding single bin of a `vbn.analysis.spikes.psth.TimeAxis`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vbn.analysis.spikes.edges import Edges
 from vbn.analysis.spikes.trains import Floats, Integers, SpikePieces, checked_events, unit_trains
 
 Window = tuple[float, float]
 SPIKES, BINS = "spikes", "bins"
-MANY_EDGES = 4096
-"""From so many edges on, a table of cells is worth making."""
-SPIKES_PER_EDGE = 8
-"""With more spikes than so many for each edge, searching for the edges is faster than placing the spikes."""
-CELLS_PER_EDGE = 32
 
 
 class CountedSpikes(SpikePieces):
@@ -144,7 +139,8 @@ def count_in_windows(
     edges = Edges(window_edges(events, window))
     counts = np.zeros((np.size(offsets), events.size), dtype=np.int32)
     trains = unit_trains(spike_times, offsets, n_spikes)
-    for row, (_, (start, stop)) in zip(counts, edges.spikes_before(trains), strict=True):
+    for row, train in zip(counts, trains, strict=True):
+        start, stop = edges.spikes_before(train)
         np.subtract(stop, start, out=row)
     return counts
 
@@ -153,64 +149,6 @@ def window_edges(events: Floats, window: Window) -> Floats:
     """Return (2, n_events) the times from which on, and before which, spikes are in each window."""
     starts = events + window[0]
     return np.stack([starts, stops_of(starts, window_length_s(window))])
-
-
-class Edges:
-    """Times for which, unit after unit, the number of spikes before them is asked.
-
-    Parameters
-    ----------
-    times : seconds, of any shape and order.
-    """
-
-    def __init__(self, times: Floats) -> None:
-        self._sorted, place = np.unique(times, return_inverse=True)
-        self._place = place.reshape(times.shape)
-
-    def spikes_before(self, trains: Iterator[Floats]) -> Iterator[tuple[Floats, NDArray[np.int32]]]:
-        """Yield each unit's spikes, and how many of them are before each time, in the shape of the times.
-
-        The second is the same array each time.
-        """
-        before = np.zeros(self._place.shape, dtype=np.int32)
-        for train in trains:
-            if before.size:
-                self._before(train).take(self._place, out=before, mode="clip")  # "raise" would copy
-            yield train, before
-
-    def _before(self, train: Floats) -> NDArray[np.int32]:
-        """Return the number of spikes before each of the sorted times."""
-        first, last = train.searchsorted(self._sorted[[0, -1]])
-        spikes, n_edges = train[first:last], self._sorted.size
-        if n_edges < MANY_EDGES or spikes.size > SPIKES_PER_EDGE * n_edges:
-            return np.asarray(spikes.searchsorted(self._sorted) + first, dtype=np.int32)
-        of_edges = np.bincount(self._n_up_to(spikes), minlength=n_edges)
-        of_edges[0] += first
-        return np.cumsum(of_edges, dtype=np.int32)
-
-    def _n_up_to(self, spikes: Floats) -> NDArray[np.int32]:
-        """Return the number of edges at or before each spike between the first and the last edge.
-
-        Looked up by the spike's cell; only in cells with an edge it must be searched for. Times in ascending
-        order have ascending cells, however they are rounded, so this is exact.
-        """
-        n_up_to = self._table.take(self._cells(spikes), mode="clip")
-        unclear = np.flatnonzero(n_up_to < 0)
-        n_up_to[unclear] = self._sorted.searchsorted(spikes[unclear], side="right")
-        return n_up_to
-
-    def _cells(self, times: Floats) -> NDArray[np.intp]:
-        from_first = times - self._sorted[0]
-        from_first *= CELLS_PER_EDGE * self._sorted.size / (self._sorted[-1] - self._sorted[0])
-        return np.asarray(from_first.astype(np.intp))
-
-    @cached_property
-    def _table(self) -> NDArray[np.int32]:
-        """Return, for each cell, the number of edges in the cells up to it; -1 where an edge is in it."""
-        cells = self._cells(self._sorted)
-        table = np.cumsum(np.bincount(cells), dtype=np.int32)
-        table[cells] = -1
-        return table
 
 
 def first_spikes_in_windows(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vbn.analysis.spikes import presentation_counts, windows
+from vbn.analysis.spikes import edges, presentation_counts
 from vbn.analysis.spikes.presentation_counts import (
     COUNT_WINDOWS,
     CountWindow,
@@ -64,7 +64,8 @@ def test_counts_are_those_of_each_window_and_of_the_tensor(
         else count_in_windows(times, offsets, n_spikes, starts, window.window_s)
         for window in COUNT_WINDOWS
     ]
-    monkeypatch.setattr(windows, "MANY_EDGES", many_edges)
+    monkeypatch.setattr(edges, "MANY_EDGES", many_edges)
+    monkeypatch.setattr(edges, "SPIKES_PER_EDGE", 100)
     found = count_presentations(*world)
     assert {each.dtype for each in found} == {np.dtype(np.uint8)}
     for counts, of_window in zip(found, expected, strict=True):
@@ -77,6 +78,16 @@ def test_counts_that_do_not_fit_take_a_wider_type(n: int, dtype: type) -> None:
     (counts,) = count_presentations(times, [0, n], [n, 2], [1.0, 2.0], [CountWindow("flash", 0.0, 0.25)])
     assert counts.tolist() == [[n, 0], [1, 1]]
     assert counts.dtype == dtype
+
+
+def test_a_burst_of_more_spikes_than_a_byte_counts_is_counted_wherever_it_begins() -> None:
+    """Bytes are used where no 256 spikes can be in one window, told by blocks of 128 spikes."""
+    window = [CountWindow("flash", 0.0, 0.25)]
+    for n_before, n in itertools.product([0, 1, 100, 127, 128, 200], [255, 256, 300]):
+        before = np.linspace(0.0, 99.0, n_before)
+        train = np.concatenate([before, np.linspace(100.0, 100.249, n), [101.0]])
+        (counts,) = count_presentations(train, [0], [train.size], [100.0, 101.0], window)
+        assert counts.tolist() == [[n, 1]], n_before
 
 
 def test_without_units_spikes_or_presentations_there_is_nothing_to_count() -> None:
