@@ -164,13 +164,14 @@ def query_units(**options: Any) -> None:
     """
 
     def query(queries: Any) -> pd.DataFrame:
-        units, more = _units(queries, options), {name: options[name] for name in ("optotag_method", "atlas")}
-        shown: pd.DataFrame = queries.with_results(_frame(units), units, _wanted(options), **more)
+        more = {name: options[name] for name in ("optotag_method", "atlas")}
+        columns, sort = _names(options["columns"]) or None, _names(options["sort"])
+        shown: pd.DataFrame = queries.unit_table(_units(queries, options), columns, sort=sort, **more)
         return shown
 
     _answer(
         query,
-        options,
+        {**options, "sort": None},  # it is sorted
         "unit_id session_id probe_name structure_acronym probe_vertical_position quality unit_firing_rate "
         "snr isi_violations amplitude_cutoff presence_ratio",
     )

@@ -23,7 +23,7 @@ import click
 )  # fmt: skip
 @click.option("--open/--no-open", "opens", default=False, show_default=True, help="Open a browser.")
 def command(host: str, port: int, origins: tuple[str, ...], backups: tuple[Path, ...], opens: bool) -> None:
-    """Show the database in a browser: status, sessions, units, figures, import issues.
+    """Show the database in a browser: status, sessions, all units by any column, figures, import issues.
 
     Read-only: a reader's account suffices. Ctrl-C stops it.
 

@@ -10,13 +10,16 @@ import pandas as pd
 import schemas
 from populate.output.listing import SEVERITIES, list_issues
 from populate.output.optotagging_report import shares_by_line
+from populate.page.unit_question import whole_number
 from populate.work.status import imported_counts, job_errors, table_status
 from schemas import ecephys, performance, queries, selection, session
 from schemas.bases.provenance import MadeWith
 from schemas.bases.registry import tables
 from schemas.figures import session_key
+from schemas.figures.unit import unit_key
 from schemas.queries.checks import choices
 from schemas.queries.methods import earlier_methods, in_words
+from schemas.queries.units import all_units
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.errors import NotFoundError, SettingError
@@ -33,10 +36,6 @@ SESSION_COLUMNS = [
     "session_id", "mouse_id", "date_of_acquisition", "file_kind", "session_type", "stage", "experience_level",
     "image_set", "genotype", "abnormal_histology", "abnormal_activity",
 ]  # fmt: skip
-UNIT_COLUMNS = [
-    "unit_id", "structure_acronym", "probe_name", "probe_vertical_position", "cell_class",
-    "unit_firing_rate", "snr", "isi_violations", "amplitude_cutoff", "presence_ratio",
-]  # fmt: skip
 
 
 def number_in(query: Query, name: str) -> int | None:
@@ -48,11 +47,15 @@ def number_in(query: Query, name: str) -> int | None:
         If it is not a number.
     """
     text = query.get(name, "").strip()
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise SettingError(f"In the address, '{name}' must be a number, not '{text[:60]}'.")
-    return int(text)
+    return whole_number(name, text) if text else None
+
+
+def needed_number(query: Query, name: str) -> int:
+    """Return a number that the address must have, else raise SettingError."""
+    number = number_in(query, name)
+    if number is None:
+        raise SettingError(f"The address must name a {name}: ?{name}=NUMBER.")
+    return number
 
 
 def notice() -> str:
@@ -142,39 +145,17 @@ def structures(session_id: int, criteria: str) -> dict[str, int]:
     return {str(name): int(count) for name, count in names.dropna().value_counts().items()}
 
 
-def criteria() -> list[str]:
-    """Return the names of the quality filters, the default first."""
-    names = selection.UnitCriteria.to_arrays("unit_criteria", order_by="unit_criteria").tolist()
-    return sorted(map(str, names), key=lambda name: name != DEFAULT_CRITERIA)
-
-
-def units_frame(session_id: int, criteria: str, structure: str | None = None) -> pd.DataFrame:
-    """Return one row per unit of a session, by structure, probe and depth.
-
-    Parameters
-    ----------
-    session_id, criteria, structure : select the units; by default of all structures.
-    """
-    units = queries.units(session_id=session_id, criteria=criteria, structure=structure)
-    if not units:
-        return pd.DataFrame(columns=UNIT_COLUMNS)
-    frame = queries.responses_table(units, ["CellClass"], missing="nan", allow_mixed=True)[UNIT_COLUMNS]
-    return frame.sort_values(
-        ["structure_acronym", "probe_name", "probe_vertical_position"],
-        ascending=[True, True, False],
-        ignore_index=True,
-    )
-
-
-def session_of_unit(unit_id: int) -> int:
-    """Return the session of a unit.
+def described_unit(unit_id: int) -> dict[str, Any]:
+    """Return where a unit is, and its session and mouse.
 
     Raises
     ------
     NotFoundError
         If the unit does not exist, with the nearest ones.
     """
-    return int(queries.restrict(ecephys.Recording.Unit(), {"unit_id": unit_id}).fetch1("session_id"))
+    key = unit_key(unit_id)
+    row: dict[str, Any] = (all_units() & key).fetch1()
+    return row
 
 
 def optotagging_control() -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from populate.page.content import EVERY_UNIT, Query, number_in
+from populate.page.content import EVERY_UNIT, Query, needed_number
 from schemas.figures import change_response
 from schemas.figures.behavior import session_behavior
 from schemas.figures.hierarchy import change_hierarchy
@@ -19,7 +19,6 @@ from schemas.figures.probes import session_probes
 from schemas.figures.training import training_history
 from schemas.figures.unit import unit_card
 from schemas.queries.checks import require_choice
-from vbn.errors import SettingError
 from vbn.plots import plot_change_response, save_figure
 from vbn.plots.behavior import plot_behavior
 from vbn.plots.hierarchy import plot_hierarchy
@@ -76,23 +75,16 @@ def file_name(name: str, kind: str, query: Query) -> str:
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in "_".join(words)) + f".{kind}"
 
 
-def _number(query: Query, name: str) -> int:
-    number = number_in(query, name)
-    if number is None:
-        raise SettingError(f"The address must name a {name}: ?{name}=NUMBER.")
-    return number
-
-
 def _session(query: Query) -> Figure:
-    return plot_session(session_overview(_number(query, "session")))
+    return plot_session(session_overview(needed_number(query, "session")))
 
 
 def _behavior(query: Query) -> Figure:
-    return plot_behavior(session_behavior(_number(query, "session")))
+    return plot_behavior(session_behavior(needed_number(query, "session")))
 
 
 def _probe(query: Query) -> Figure:
-    return plot_probes(session_probes(_number(query, "session")))
+    return plot_probes(session_probes(needed_number(query, "session")))
 
 
 def _training(query: Query) -> Figure:
@@ -101,16 +93,16 @@ def _training(query: Query) -> Figure:
 
 def _change_response(query: Query) -> Figure:
     good_units = query.get("units") != EVERY_UNIT
-    session_id, structure = _number(query, "session"), query.get("structure", "")
+    session_id, structure = needed_number(query, "session"), query.get("structure", "")
     return plot_change_response(change_response(session_id, structure, good_units=good_units))
 
 
 def _optotagging(query: Query) -> Figure:
-    return plot_optotagging(laser_evidence(_number(query, "session")))
+    return plot_optotagging(laser_evidence(needed_number(query, "session")))
 
 
 def _unit(query: Query) -> Figure:
-    return plot_unit(unit_card(_number(query, "unit")))
+    return plot_unit(unit_card(needed_number(query, "unit")))
 
 
 def _hierarchy(query: Query) -> Figure:

@@ -16,57 +16,17 @@ import panel as pn
 from bokeh.settings import settings
 from bokeh.util.warnings import BokehUserWarning
 from tornado.ioloop import IOLoop
-from tornado.web import RequestHandler
 from tornado.websocket import WebSocketClosedError
 
-from populate.output import metrics
-from populate.page import figures, views
+from populate.page import views
 from populate.page.database_thread import DatabaseThread
+from populate.page.files import Metrics, PictureFile
+from populate.page.handlers import UnknownAddress
 from populate.page.protection import protect
-from vbn.errors import SettingError, VbnError
+from populate.page.unit_browser import UnitBrowser, UnitFile
+from vbn.errors import SettingError
 
 LOCAL_NAMES = ("localhost", "127.0.0.1")
-
-
-class PictureFile(RequestHandler):
-    """A figure as a file: ``/figure/NAME.pdf?session=...``."""
-
-    def initialize(self, thread: DatabaseThread) -> None:
-        """Keep the thread that runs queries."""
-        self.thread = thread
-
-    async def get(self, name: str, kind: str) -> None:
-        """Send the file, or a message why there is none."""
-        query = {word: self.get_query_argument(word) for word in self.request.query_arguments}
-        try:
-            content = await self.thread.run(figures.file_of, name, kind, query)
-        except VbnError as error:
-            self.set_status(404)
-            self.set_header("Content-Type", "text/plain; charset=utf-8")
-            await self.finish(f"{error}\n")
-            return
-        self.set_header("Content-Type", figures.KINDS[kind])
-        file_name = figures.file_name(name, kind, query)
-        self.set_header("Content-Disposition", f'attachment; filename="{file_name}"')
-        await self.finish(content)
-
-
-class Metrics(RequestHandler):
-    """The metrics of `vbn metrics`: ``/metrics``."""
-
-    def initialize(self, thread: DatabaseThread, backups: Sequence[Path]) -> None:
-        """Keep the thread that runs queries, and the folders of backups."""
-        self.thread, self.backups = thread, backups
-
-    async def get(self) -> None:
-        """Send the metrics, or a message why there are none."""
-        try:
-            text = await self.thread.run(metrics.metrics_text, self.backups)
-        except VbnError as error:
-            self.set_status(503)
-            text = f"{error}\n"
-        self.set_header("Content-Type", metrics.CONTENT_TYPE)
-        await self.finish(text)
 
 
 def is_local(host: str) -> bool:
@@ -141,6 +101,8 @@ def _listening(
     patterns = [
         (r"/figure/([a-z-]+)\.([a-z]+)", PictureFile, {"thread": thread}),
         (r"/metrics", Metrics, {"thread": thread, "backups": backups}),
+        (r"/units", UnitBrowser, {"thread": thread}),
+        (r"/units\.(csv|parquet)", UnitFile, {"thread": thread}),
     ]
     # Whatever BOKEH_RESOURCES and BOKEH_ALLOW_WS_ORIGIN are: the page asks nothing of the internet, and
     # answers to the names given here.
@@ -168,6 +130,7 @@ def _listening(
     names = server._tornado.websocket_origins
     if ":" in host:
         names.add(f"[{host}]:{port}")  # which Bokeh takes for no name
+    server._tornado.settings["default_handler_class"] = UnknownAddress
     protect(server._tornado, names)
     return server
 

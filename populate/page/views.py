@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import base64
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
 
-import jinja2
 import numpy as np
 import pandas as pd
 import panel as pn
 
-from populate.page import content, figures
+from populate.page import content, figures, unit_facts
 from populate.page.content import DEFAULT_CRITERIA, EVERY_UNIT, Query
 from populate.page.database_thread import BrowserView, DatabaseThread
-from vbn.errors import VbnError
-
-logger = logging.getLogger("vbn")
+from populate.page.layout import FOLDER, NAVIGATION, SCRIPT, STYLE, masthead, rendered, said
+from populate.page.unit_plots import ChosenView, interactive_unit
+from schemas.figures.unit_events import unit_in_session
 
 View = Callable[[BrowserView, dict[str, str]], Awaitable[list[Any]]]
 
-FOLDER = files(__package__)
-STYLE = (FOLDER / "style.css").read_text()
 TABLE_STYLE = (FOLDER / "table.css").read_text()
 WIDGET_STYLE = (FOLDER / "widget.css").read_text()
 COUNTED = (("recording", "recordings"), ("mouse", "mice"), ("unit", "units"))
@@ -54,6 +49,7 @@ class PageColumn:
     decimals : decimal places of numbers.
     link : beginning of the address that the values link to.
     wraps : whether long text is wrapped.
+    chooses : whether its filter is a list of its values.
     """
 
     title: str
@@ -61,6 +57,15 @@ class PageColumn:
     decimals: int = 0
     link: str = ""
     wraps: bool = False
+    chooses: bool = False
+
+    def header_filter(self, is_number: bool) -> dict[str, Any]:
+        """Return the filter of Tabulator: at least a number, one of the values, or a part of a text."""
+        if is_number:
+            return {"type": "number", "func": ">=", "placeholder": "≥"}
+        if self.chooses:
+            return {"type": "list", "func": "=", "valuesLookup": True, "clearable": True}
+        return {"type": "input", "func": "like", "placeholder": "filter"}
 
     def formatter(self, is_number: bool) -> dict[str, Any]:
         """Return the formatter of Tabulator."""
@@ -71,50 +76,18 @@ class PageColumn:
         return {"type": "textarea" if self.wraps else "plaintext"}
 
 
-LOCATION_COLUMNS = {
-    "structure_acronym": PageColumn("Structure"),
-    "probe_name": PageColumn("Probe"),
-    "probe_vertical_position": PageColumn("µm from tip"),
-    "cell_class": PageColumn("Class"),
-}
-METRIC_COLUMNS = {
-    "unit_firing_rate": PageColumn("Rate (Hz)", decimals=1),
-    "snr": PageColumn("SNR", decimals=2),
-    "isi_violations": PageColumn("ISI violations", decimals=2),
-    "amplitude_cutoff": PageColumn("Amplitude cutoff", decimals=3),
-    "presence_ratio": PageColumn("Presence ratio", decimals=2),
-}
-
-
-def _is_known(value: Any) -> bool:
-    return value is not None and value == value and value != ""
-
-
-def _session_label(row: dict[str, Any]) -> str:
-    words = [row["session_id"], row["date"], row["experience_level"], row["session_type"]]
-    return " · ".join(str(word) for word in words if _is_known(word))
-
-
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(str(FOLDER / "templates")),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-)
-TEMPLATES.tests["known"] = _is_known
-TEMPLATES.filters["session_label"] = _session_label
-
-
 def applications(thread: DatabaseThread) -> dict[str, Callable[[], Any]]:
     """Return, by path, the functions that make each page for each browser."""
-    return {f"/{path}": _application(thread, name, view) for path, (name, view) in PAGES.items()}
+    return {f"/{path}": _application(thread, path, view) for path, view in PAGES.items()}
 
 
-def _application(thread: DatabaseThread, name: str, view: View) -> Callable[[], Any]:
+def _application(thread: DatabaseThread, path: str, view: View) -> Callable[[], Any]:
     def make() -> Any:
         page = pn.Template((FOLDER / "templates" / "page.html").read_text(), location=True)
         for variable, value in {
-            "page_title": name,
-            "pages": [(path, title) for path, (title, _) in PAGES.items()],
+            "page_title": NAVIGATION.get(path, path.capitalize()),
+            "masthead": masthead(path),
+            "script": SCRIPT,
             "style": STYLE,
             "nonce": getattr(pn.state.curdoc.session_context.request, "nonce", ""),
         }.items():
@@ -136,23 +109,16 @@ def _with_placeholder(browser: BrowserView, view: View, query: dict[str, str]) -
             head = [html("message.html", text=notice)] if notice else []
             yield pn.Column(*head, *await view(browser, query), margin=0, sizing_mode="stretch_width")
         except Exception as error:  # noqa: BLE001 - logged, or an expected one
-            yield html("message.html", text=_message(error))
+            yield html("message.html", text=said(error))
 
     return pn.panel(parts, defer_load=True, sizing_mode="stretch_width", margin=0)
 
 
-def _message(error: Exception) -> str:
-    """Return the message of an error; unexpected errors are logged."""
-    if isinstance(error, VbnError):
-        return str(error)
-    logger.error("Unexpected error in the page.", exc_info=error)
-    return "Something unexpected happened; see the log of vbn serve for details. This may be a bug."
-
-
 def html(template: str, **values: Any) -> Any:
     """Return a pane with a template filled in."""
-    text = TEMPLATES.get_template(template).render(**values)
-    return pn.pane.HTML(text, stylesheets=[STYLE], sizing_mode="stretch_width", margin=0)
+    return pn.pane.HTML(
+        rendered(template, **values), stylesheets=[STYLE], sizing_mode="stretch_width", margin=0
+    )
 
 
 def figure(browser: BrowserView, name: str, query: Query, *, has_frame: bool = True) -> Any:
@@ -177,7 +143,7 @@ def figure(browser: BrowserView, name: str, query: Query, *, has_frame: bool = T
         try:
             picture = await browser.run(figures.file_of, name, "png", selected)
         except Exception as error:  # noqa: BLE001 - logged, or an expected one
-            yield block(problem=_message(error))
+            yield block(problem=said(error))
         else:
             yield block(picture=base64.b64encode(picture).decode())
 
@@ -204,7 +170,7 @@ def table(frame: pd.DataFrame, columns: Mapping[str, PageColumn], picked: int | 
         widths={name: column.width for name, column in columns.items() if column.width},
         text_align={name: "right" for name in columns if is_number[name]},
         header_align={name: "right" for name in columns if is_number[name]},
-        header_filters={name: {"type": "input", "func": "like", "placeholder": "filter"} for name in columns},
+        header_filters={name: column.header_filter(is_number[name]) for name, column in columns.items()},
         show_index=False,
         disabled=True,
         selectable=False,
@@ -240,15 +206,16 @@ async def sessions(browser: BrowserView, _query: Query) -> list[Any]:
     columns = {
         "session_id": PageColumn("Session", 110, link="./session?session="),
         "mouse_id": PageColumn("Mouse", 80),
-        "date": PageColumn("Date", 100),
-        "stage": PageColumn("Stage"),
-        "experience_level": PageColumn("Experience", 100),
-        "image_set": PageColumn("Images", 75),
-        "genotype": PageColumn("Genotype", 250, wraps=True),
-        "dprime": PageColumn("d'", 70, decimals=2),
-        "n_units": PageColumn("Units", 75),
+        "date": PageColumn("Date", 110),
+        "file_kind": PageColumn("Kind", 95, chooses=True),
+        "stage": PageColumn("Stage", wraps=True),
+        "experience_level": PageColumn("Experience", 110, chooses=True),
+        "image_set": PageColumn("Images", 85, chooses=True),
+        "genotype": PageColumn("Genotype", 200, wraps=True),
+        "dprime": PageColumn("d'", 60, decimals=2),
+        "n_units": PageColumn("Units", 65),
         "n_selected": PageColumn("Passing", 80),
-        "n_issues": PageColumn("Issues", 75),
+        "n_issues": PageColumn("Issues", 70),
         "abnormal": PageColumn("Abnormal", wraps=True),
         "imported": PageColumn("Imported"),
     }
@@ -313,37 +280,22 @@ def _side_by_side(*parts: tuple[Any, int]) -> Any:
     return pn.Row(*blocks, styles=wrapping, margin=0, sizing_mode="stretch_width")
 
 
-async def units(browser: BrowserView, query: Query) -> list[Any]:
-    """List the units of a session, and show the card of the picked one."""
-    unit_id = content.number_in(query, "unit")
-    if unit_id is not None and not query.get("session"):
-        query = {**query, "session": str(await browser.run(content.session_of_unit, unit_id))}
-    described = await browser.run(content.described_session, query)
-    session_id, criteria = described["session_id"], query.get("criteria") or DEFAULT_CRITERIA
-    structure = query.get("structure") or None
-    filters = await browser.run(content.criteria)
-    counts = await browser.run(content.structures, session_id, criteria)
-    frame = await browser.run(content.units_frame, session_id, criteria, structure)
-    kept = {"session": session_id, "criteria": criteria, **({"structure": structure} if structure else {})}
-    head = html(
-        "units.html",
-        filters=filters,
-        criteria=criteria,
-        structures=counts,
-        structure=structure,
-        n_shown=len(frame),
-        passing=DEFAULT_CRITERIA,
-        **described,
+async def unit(browser: BrowserView, query: Query) -> list[Any]:
+    """Show a unit around events, its results, and its card."""
+    unit_id = content.needed_number(query, "unit")
+    described = await browser.run(content.described_unit, unit_id)
+    chosen = ChosenView.of_address(query)
+    around = await browser.run(unit_in_session, unit_id)
+    results = await browser.run(unit_facts.results_of, unit_id)
+    pictures = pn.Column(
+        interactive_unit(around, chosen, SELECT_STYLE),
+        styles=CARD, margin=(0, 0, 20, 0), sizing_mode="stretch_width",
+    )  # fmt: skip
+    left = pn.Column(
+        pictures, figure(browser, "unit", {"unit": str(unit_id)}), margin=0, sizing_mode="stretch_width"
     )
-    picked = PageColumn("Unit", 110, link=f"./units?{urlencode(kept)}&unit=")
-    if unit_id is None:
-        return [head, table(frame, {"unit_id": picked, **LOCATION_COLUMNS, **METRIC_COLUMNS})]
-    few = {
-        name: {**LOCATION_COLUMNS, **METRIC_COLUMNS}[name]
-        for name in ("structure_acronym", "cell_class", "unit_firing_rate")
-    }
-    listed = table(frame, {"unit_id": picked, **few}, picked=unit_id)
-    return [head, _side_by_side((listed, 400), (figure(browser, "unit", {"unit": str(unit_id)}), 760))]
+    head = html("unit.html", **described)
+    return [head, _side_by_side((left, 760), (html("unit_results.html", tables=results), 400))]
 
 
 async def across(browser: BrowserView, query: Query) -> list[Any]:
@@ -360,7 +312,7 @@ async def issues(browser: BrowserView, query: Query) -> list[Any]:
     session_id = content.number_in(query, "session")
     frame = await browser.run(content.issues_frame, session_id)
     columns = {
-        "severity": PageColumn("Severity", 90),
+        "severity": PageColumn("Severity", 100, chooses=True),
         "session_id": PageColumn("Session", 110, link="./session?session="),
         "issue_code": PageColumn("Code", 220),
         "issue_table": PageColumn("Table of the file", 190),
@@ -370,12 +322,12 @@ async def issues(browser: BrowserView, query: Query) -> list[Any]:
     return [head, table(frame, columns)] if len(frame) else [head]
 
 
-PAGES: dict[str, tuple[str, View]] = {
-    "": ("Status", status),
-    "sessions": ("Sessions", sessions),
-    "session": ("Session", session),
-    "units": ("Units", units),
-    "across": ("Across sessions", across),
-    "issues": ("Import issues", issues),
+PAGES: dict[str, View] = {
+    "": status,
+    "sessions": sessions,
+    "session": session,
+    "unit": unit,
+    "across": across,
+    "issues": issues,
 }
-"""Path of each page -> its name and view."""
+"""Path of each page that Panel shows -> its view."""

@@ -29,6 +29,7 @@ from schemas.queries.tools import (
     to_spikeinterface,
 )
 from schemas.queries.trajectories import images
+from schemas.queries.unit_table import count_units, unit_table
 from schemas.queries.units import cell_classes, units
 from vbn.interop.matrices import open_matrix, save_matrix
 
@@ -41,6 +42,7 @@ __all__ = [
     "changes",
     "columns",
     "contrast",
+    "count_units",
     "familiar_novel_pairs",
     "flash_table",
     "flashes",
@@ -67,6 +69,7 @@ __all__ = [
     "to_spikeinterface",
     "trial_table",
     "unit_layers",
+    "unit_table",
     "units",
     "with_results",
 ]

@@ -155,6 +155,9 @@ def _tokens(condition: str) -> Iterator[Token]:
         kind = match.lastgroup or "other"
         if kind == "quoted":
             raise SettingError(f"In the condition {condition} text must stand in single quotes ('...').")
+        if kind == "text" and "\\" in match.group():
+            # To MySQL it begins an escape: the text could end elsewhere than is thought here.
+            raise SettingError(f"The condition {condition} cannot contain a backslash.")
         if kind in ("end", "other"):
             raise SettingError(f"The condition {condition} cannot contain {match.group()}")
         yield kind, match.group()

@@ -32,7 +32,8 @@ def columns(word: str = "") -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``column``, ``table`` (``units`` for what each unit has), ``unit`` of measurement (empty without),
-        ``type`` (number, flag, text, or the choices), ``meaning``.
+        ``type`` (number, flag, time, list, text, or
+        the choices), ``meaning``.
 
     Raises
     ------
@@ -70,6 +71,10 @@ def _kind(declared: str) -> str:
         return ", ".join(re.findall(r"'([^']*)'", declared))
     if declared in ("bool", "boolean"):
         return "flag"
+    if declared.startswith(("datetime", "timestamp")):
+        return "time"
+    if declared.startswith("json"):
+        return "list"
     return "number" if declared.startswith(NUMBERS) else "text"
 
 
@@ -98,7 +103,7 @@ def with_results(
     lacking = [name for name in names if name not in frame]
     for name in lacking:
         require_choice("column", name, sorted({*map(str, frame), *table_of_results(), *OF_LAYER}))
-    for query in result_queries(units, lacking, optotag_method, "Their units have no value."):
+    for _key, query in result_queries(units, lacking, optotag_method, "Their units have no value."):
         rows = fetch_frame(query * units.proj(), nullable_integers=True)
         of_table = [name for name in rows if name in lacking]
         frame = frame.merge(rows[["unit_id", *of_table]], on="unit_id", how="left", validate="one_to_one")

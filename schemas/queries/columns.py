@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from schemas import optotagging, responses
@@ -11,6 +13,7 @@ from schemas.queries.connectives import AND, OR, parts_of
 from schemas.queries.layers import OF_LAYER, unit_layers
 from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.missing import warn_of_missing
+from schemas.server.datajoint import dj
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.errors import SettingError
 from vbn.nearest import nearest
@@ -52,17 +55,22 @@ def parameter_sets(
 
 def result_queries(
     units: Any, names: Collection[str], optotag_method: str, consequence: str
-) -> Iterator[Any]:
-    """Yield for each table of results that has some of the columns a query of these.
+) -> Iterator[tuple[dict[str, str], Any]]:
+    """Yield for each table of results that has some of the columns its parameter sets, and a query of these.
 
     A warning says which are missing, and the consequence.
+
+    Warns
+    -----
+    IncompleteWarning, EarlierMethodWarning
+        If results of some of the units are not computed, or were computed by an earlier method.
     """
     for table in RESPONSES.values():
         if wanted := [name for name in result_names(table) if name in names]:
             key = parameter_sets(table, optotag_method)
             warn_of_missing(table, key, units, consequence)
             warn_of_earlier_methods({table: key}, units.proj())
-            yield (table.Unit & key).proj(*wanted)
+            yield key, (table.Unit & key).proj(*wanted)
 
 
 def restrict_units(
@@ -108,8 +116,7 @@ def _restricted(units: Any, condition: Condition, optotag_method: str, atlas: st
         for part in parts:
             units = _restricted(units, part, optotag_method, atlas)
         return units
-    joined = _with_results(units, others, optotag_method, atlas)
-    return units & restrict(joined, condition).proj()
+    return units & _meeting(units, condition, others, optotag_method, atlas)
 
 
 def _parts_by_table(condition: Condition, others: Collection[str]) -> tuple[str, list[str]]:
@@ -127,15 +134,28 @@ def _parts_by_table(condition: Condition, others: Collection[str]) -> tuple[str,
     return ("", []) if is_one else (connective, [" ".join(part) for part in parts])
 
 
-def _with_results(units: Any, names: Collection[str], optotag_method: str, atlas: str | None) -> Any:
-    """Return units with columns of results."""
-    of_results, joined = table_of_results(), units
+def _meeting(
+    units: Any, condition: Condition, others: Collection[str], optotag_method: str, atlas: str | None
+) -> Any:
+    """Return what the units must be among to meet a condition on results."""
+    rows = _joined_results(units, others, optotag_method, atlas)
+    own = [name for name in names_in_condition(condition) - others if name not in units.primary_key]
+    if names_in_condition(condition) <= {*others, *rows.primary_key}:
+        return restrict(rows, condition).proj()
+    # By the id alone, which is unique: by the whole key PostgreSQL expects one row of such a join, and then
+    # looks for each of 319,013 units through all of them.
+    return dj.U("unit_id") & restrict(units.proj(*own) * rows, condition)
+
+
+def _joined_results(units: Any, names: Collection[str], optotag_method: str, atlas: str | None) -> Any:
+    """Return columns of results and layers, as one query."""
+    of_results = table_of_results()
     known = {*units.heading.names, *of_results, *OF_LAYER}
     for name in sorted(names):
         if name not in known:
             raise SettingError(f"There is no attribute '{name}' here.{nearest(name, known)}")
-    for rows in result_queries(units, names, optotag_method, "Their units meet no condition on it."):
-        joined = joined * rows
+    queries = result_queries(units, names, optotag_method, "Their units meet no condition on it.")
+    found = [rows for _key, rows in queries]
     if layers := [each for each in OF_LAYER if each in names]:
-        joined = joined * unit_layers(atlas=atlas, of=units).proj(*layers)
-    return joined
+        found.append(unit_layers(atlas=atlas, of=units).proj(*layers))
+    return reduce(operator.mul, found)

@@ -47,7 +47,9 @@ def unit_layers(
     channels = (ecephys.ChannelLayer.Channel & key).proj(..., peak_channel_id="channel_id")
     found = ecephys.Recording.Unit.proj("peak_channel_id") * channels
     warn_of_missing(ecephys.ChannelLayer, key, of)
-    return found if cortical_layer is None else restrict(found, {"cortical_layer": _layers(cortical_layer)})
+    return (
+        found if cortical_layer is None else restrict(found, {"cortical_layer": layer_names(cortical_layer)})
+    )
 
 
 def atlas_name(name: str | None = None) -> str:
@@ -64,7 +66,8 @@ def atlas_name(name: str | None = None) -> str:
     return name
 
 
-def _layers(wanted: str | Sequence[str]) -> list[str]:
+def layer_names(wanted: str | Sequence[str]) -> list[str]:
+    """Return the layers that are meant: ``6`` stands for ``6a`` and ``6b``."""
     names = [wanted] if isinstance(wanted, str) else list(wanted)
     known = (*LAYERS, "6", NO_LAYER)
     for name in names:

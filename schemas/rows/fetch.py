@@ -14,7 +14,12 @@ INTEGERS = ("int16", "int32", "int64", "smallint", "integer", "int", "bigint")
 
 
 def fetch_frame(
-    query: Any, order_by: str | Sequence[str] = "KEY", *, nullable_integers: bool = False
+    query: Any,
+    order_by: str | Sequence[str] = "KEY",
+    *,
+    nullable_integers: bool = False,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> pd.DataFrame:
     """Return the rows of a query as a data frame.
 
@@ -23,6 +28,7 @@ def fetch_frame(
     query : query expression.
     order_by : attributes to sort by, ``KEY`` for the primary key.
     nullable_integers : integers with NULLs become Int64 instead of float64.
+    limit, offset : fetch this many rows, after as many others; by default all.
 
     Returns
     -------
@@ -30,7 +36,7 @@ def fetch_frame(
     None or NaN, depending on the column's type. Arrays and JSON are decoded; arrays in the store stay
     references; flags are bool on every server.
     """
-    ordered = query & dj.Top(limit=None, order_by=order_by)
+    ordered = query & dj.Top(limit, order_by, offset)
     attributes = ordered.heading.attributes
     names = ordered.heading.names
     rows = ordered.cursor().fetchall()

@@ -129,7 +129,10 @@ def test_no_value_runs_or_becomes_a_part_of_a_page(
 ) -> None:
     """Each kind of address that is linked or can be chosen is visited, then every page with bad names."""
     from populate.page.figures import FIGURES_OF_PAGE
+    from populate.page.layout import NAVIGATION
     from populate.page.views import PAGES
+
+    pages = {*PAGES, *NAVIGATION}
 
     waiting, found = [served_hostile.url], {}
     while waiting:
@@ -139,10 +142,10 @@ def test_no_value_runs_or_becomes_a_part_of_a_page(
             found[kind_of(url)], linked = examine(page)
             page.close()
             waiting += [urljoin(url, link) for link in linked]
-    assert {path.strip("/") for path, _names in found} == set(PAGES)
+    assert {path.strip("/") for path, _names in found} == pages
     names = {name for figure in FIGURES_OF_PAGE.values() for name in figure.parameters}
     names = names.union(*(known for _path, known in found))
-    for path in PAGES:
+    for path in pages:
         for bad in (names, names - {"session", "unit"}):
             page = visit(f"{served_hostile.url}{path}?{urlencode(dict.fromkeys(bad, HOSTILE[0]))}")
             found[path, frozenset(bad)], _linked = examine(page)

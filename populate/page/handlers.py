@@ -1,0 +1,62 @@
+"""What answers requests that need no Bokeh: tables, files, unknown addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from tornado.web import RequestHandler
+
+from populate.page.database_thread import DatabaseThread
+from populate.page.layout import plain_start, rendered, said
+from populate.page.unit_question import Address
+
+Result = TypeVar("Result")
+
+
+class DatabaseHandler(RequestHandler):
+    """Answers from the database."""
+
+    def initialize(self, thread: DatabaseThread) -> None:
+        """Keep the thread that runs queries."""
+        self.thread = thread
+
+    @property
+    def address(self) -> Address:
+        """All values of each name in the address."""
+        return {name: self.get_query_arguments(name) for name in self.request.query_arguments}
+
+    async def ask(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Return the result of a function; it is not called if the browser has left when its turn comes."""
+        return await self.thread.run(function, *arguments, is_wanted=self._is_wanted)
+
+    def _is_wanted(self) -> bool:
+        connection: Any = self.request.connection
+        return not connection.stream.closed()
+
+    def start(self, title: str, path: str) -> None:
+        """Write the beginning of a page."""
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.write(plain_start(title, path, getattr(self.request, "nonce", "")))
+
+    async def end(self) -> None:
+        """Write the end of a page."""
+        await self.finish(rendered("plain_end.html"))
+
+    async def refuse(self, error: Exception, title: str, path: str) -> None:
+        """Say in a page why there is no answer."""
+        self.set_status(404)
+        self.start(title, path)
+        self.write(rendered("refusal.html", title=title, text=said(error), path=path))
+        await self.end()
+
+
+class UnknownAddress(RequestHandler):
+    """Says that there is no such page, and leads back."""
+
+    async def prepare(self) -> None:
+        """Answer any method."""
+        self.set_status(404)
+        self.write(plain_start("No such page", "", getattr(self.request, "nonce", "")))
+        self.write(rendered("unknown.html", address=self.request.path[:200]))
+        await self.finish(rendered("plain_end.html"))

@@ -1,0 +1,215 @@
+"""Raster and mean rates of a unit in the browser: they zoom, tell values, and are grouped anew by menus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import panel as pn
+from bokeh.models import BoxAnnotation, ColumnDataSource, HoverTool
+from bokeh.palettes import Colorblind8, Turbo256
+from bokeh.plotting import figure as bokeh_figure
+
+from populate.page.layout import STYLE, rendered
+from populate.page.unit_question import whole_number
+from schemas.figures.unit import EVENT_NAMES
+from schemas.figures.unit_events import (
+    EVENTS,
+    GROUPINGS,
+    UnitInSession,
+    flash_spans,
+    grouped_spikes,
+    groupings,
+)
+from schemas.queries.checks import require_choice
+from vbn.analysis.spikes.smoothing import REACH_SD, smoothed_rate
+from vbn.plots.aligned import EventSpikes
+
+WINDOW_S = (-0.5, 1.0)
+BIN_MS = (1, 50, 10)
+SMOOTHING_MS = (0, 50, 10)
+"""Least, greatest and first value of the sliders."""
+MARGIN_S = REACH_SD * SMOOTHING_MS[1] / 1000
+EVENTS_SHOWN = 150
+"""Rows of a group in the raster: more are thinned out evenly, so that browsers remain quick."""
+TOOLS = "pan,box_zoom,xwheel_zoom,reset,save"
+
+
+def raster_rows(group: EventSpikes, first: int) -> tuple[dict[str, Any], int]:
+    """Return the spikes of a group as rows of a raster, and how many rows it takes.
+
+    Parameters
+    ----------
+    group : the spikes around the events of a group.
+    first : the row of its first event.
+    """
+    n_rows = min(group.n_events, EVENTS_SHOWN)
+    chosen = np.linspace(0, group.n_events - 1, n_rows).round().astype(int)
+    row = np.full(group.n_events, -1)
+    row[chosen] = first + np.arange(n_rows)
+    within = (group.time_s >= WINDOW_S[0]) & (group.time_s < WINDOW_S[1]) & (row[group.event] >= 0)
+    event = group.event[within]
+    spikes = {"time": group.time_s[within], "row": row[event], "end": row[event] + 0.9, "event": event + 1}
+    return spikes | {"group": [group.name] * len(event)}, n_rows
+
+
+def colours(n_groups: int) -> list[str]:
+    """Return a colour for each group."""
+    if n_groups <= len(Colorblind8) - 1:
+        return list(Colorblind8[:n_groups])
+    return [Turbo256[int(at)] for at in np.linspace(20, 235, n_groups)]
+
+
+def raster_and_rates(
+    groups: Sequence[EventSpikes], event: str, bin_ms: int, smoothing_ms: int
+) -> tuple[Any, Any]:
+    """Return the two pictures, with one axis of time."""
+    shared: dict[str, Any] = {"tools": TOOLS, "sizing_mode": "stretch_width", "output_backend": "canvas"}
+    raster = bokeh_figure(height=300, x_range=WINDOW_S, y_axis_label="Events", **shared)
+    rates = bokeh_figure(
+        height=270 + 13 * len(groups), x_range=raster.x_range, y_axis_label="Rate (Hz)", **shared
+    )
+    rates.xaxis.axis_label = f"Time from {EVENT_NAMES[event]} (s)"
+    first = 0
+    for group, colour in zip(groups, colours(len(groups)), strict=True):
+        label = f"{group.name} ({group.n_events:,})"
+        spikes, n_rows = raster_rows(group, first)
+        ticks = raster.segment("time", "row", "time", "end", source=ColumnDataSource(spikes), color=colour)
+        centers, rate = smoothed_rate(
+            group.time_s, group.n_events, WINDOW_S, bin_ms / 1000, smoothing_ms / 1000
+        )
+        curve = ColumnDataSource({"time": centers, "rate": rate, "group": [group.name] * len(rate)})
+        rates.line("time", "rate", source=curve, color=colour, line_width=1.8, legend_label=label)
+        raster.add_tools(HoverTool(renderers=[ticks], tooltips=[("group", "@group"), ("event", "@event")]))
+        first += n_rows
+    rates.add_tools(
+        HoverTool(tooltips=[("group", "@group"), ("time", "@time{0.000} s"), ("rate", "@rate{0.00} Hz")])
+    )
+    rates.legend.click_policy = "hide"
+    rates.legend.ncols = 2
+    rates.add_layout(rates.legend[0], "above")
+    raster.y_range.start, raster.y_range.end = max(first, 1), 0
+    rates.y_range.start = 0
+    for picture in (raster, rates):
+        for start, stop in flash_spans(event):
+            picture.add_layout(
+                BoxAnnotation(left=start, right=stop, fill_color="#d9dee4", fill_alpha=0.5, level="underlay")
+            )
+    return raster, rates
+
+
+@dataclass(frozen=True)
+class ChosenView:
+    """What a visitor has chosen.
+
+    Attributes
+    ----------
+    event, by : keys of `EVENTS` and `GROUPINGS`.
+    bin_ms, smoothing_ms : width of the bins, and standard deviation of the smoothing, 0 for none.
+    """
+
+    event: str = "change"
+    by: str = "block"
+    bin_ms: int = BIN_MS[2]
+    smoothing_ms: int = SMOOTHING_MS[2]
+
+    @classmethod
+    def of_address(cls, query: Mapping[str, str]) -> ChosenView:
+        """Return what an address chooses; raise SettingError for what there is not."""
+        event = query.get("event") or cls.event
+        require_choice("kind of event", event, list(EVENTS))
+        by = query.get("by") or cls.by
+        require_choice("grouping", by, groupings(event))
+        return cls(event, by, _within(query, "bin", BIN_MS), _within(query, "smooth", SMOOTHING_MS))
+
+    def address(self, unit_id: int) -> str:
+        """Return the query part of the address of a unit that is shown so."""
+        view = {"event": self.event, "by": self.by, "bin": self.bin_ms, "smooth": self.smoothing_ms}
+        return urlencode({"unit": unit_id, **view})
+
+
+def _within(query: Mapping[str, str], name: str, limits: tuple[int, int, int]) -> int:
+    """Return a number of the address, at most and at least what the slider allows."""
+    text = query.get(name) or str(limits[2])
+    return min(max(whole_number(name, text), limits[0]), limits[1])
+
+
+def pictures(unit: UnitInSession, chosen: ChosenView) -> Any:
+    """Return the pictures of a unit with a line of words, which also says where there is nothing to draw."""
+    window = (WINDOW_S[0] - MARGIN_S, WINDOW_S[1] + MARGIN_S)
+    groups = grouped_spikes(unit, chosen.event, chosen.by, window)
+    if not groups:
+        text = f"There are no {EVENTS[chosen.event]} to group by {GROUPINGS[chosen.by]} in this session."
+        return pn.pane.HTML(rendered("message.html", text=text), margin=0, stylesheets=[STYLE])
+    drawn = raster_and_rates(groups, chosen.event, chosen.bin_ms, chosen.smoothing_ms)
+    words = rendered(
+        "unit_groups.html",
+        event=EVENTS[chosen.event],
+        by=GROUPINGS[chosen.by],
+        groups=[(group.name, group.n_events, *rates_of(group)) for group in groups],
+        shown=EVENTS_SHOWN,
+    )
+    panes = [pn.pane.Bokeh(each, sizing_mode="stretch_width", margin=0) for each in drawn]
+    table = pn.pane.HTML(words, margin=0, stylesheets=[STYLE], sizing_mode="stretch_width")
+    return pn.Column(*panes, table, margin=0, sizing_mode="stretch_width")
+
+
+def rates_of(group: EventSpikes) -> tuple[float, float]:
+    """Return the mean rates (Hz) in the 250 ms before and after the events of a group."""
+    before, after = (
+        np.count_nonzero((group.time_s >= start) & (group.time_s < start + 0.25)) for start in (-0.25, 0.0)
+    )
+    return before / group.n_events / 0.25, after / group.n_events / 0.25
+
+
+def interactive_unit(unit: UnitInSession, chosen: ChosenView, style: Mapping[str, Any]) -> Any:
+    """Return the pictures with menus and sliders; the address follows what is chosen.
+
+    Parameters
+    ----------
+    unit : the unit.
+    chosen : what to show first.
+    style : layout of the menus.
+    """
+    event = pn.widgets.Select(name="Around", options=_named(EVENTS, EVENTS), value=chosen.event, **style)
+    by = pn.widgets.Select(
+        name="Grouped by", options=_named(GROUPINGS, groupings(chosen.event)), value=chosen.by, **style
+    )
+    bins, smoothing = (
+        pn.widgets.IntSlider(name=name, start=limits[0], end=limits[1], value=value, **style)
+        for name, limits, value in (
+            ("Bins (ms)", BIN_MS, chosen.bin_ms),
+            ("Smoothing (ms)", SMOOTHING_MS, chosen.smoothing_ms),
+        )
+    )
+    widgets = {"event": event, "by": by, "bin_ms": bins, "smoothing_ms": smoothing}
+
+    def regroup(_event: Any) -> None:
+        known = groupings(event.value)
+        by.param.update(
+            options=_named(GROUPINGS, known), value=by.value if by.value in known else ChosenView.by
+        )
+
+    def remember(_event: Any) -> None:
+        now = ChosenView(**{name: widget.value for name, widget in widgets.items()})
+        pn.state.location.search = f"?{now.address(unit.unit_id)}"
+
+    event.param.watch(regroup, "value")
+    for widget in (event, by):
+        widget.param.watch(remember, "value")
+    for widget in (bins, smoothing):
+        widget.param.watch(remember, "value_throttled")
+    menus = pn.Row(*widgets.values(), styles={"flex-wrap": "wrap", "gap": "8px 0"}, margin=(0, 0, 8, 0))
+    drawn = pn.bind(
+        lambda *values: pictures(unit, ChosenView(*values)),
+        event, by, bins.param.value_throttled, smoothing.param.value_throttled,
+    )  # fmt: skip
+    return pn.Column(menus, drawn, margin=0, sizing_mode="stretch_width")
+
+
+def _named(names: Mapping[str, str], chosen: Iterable[str]) -> dict[str, str]:
+    """Return the options of a menu: what is read -> what is meant."""
+    return {names[each]: each for each in chosen}

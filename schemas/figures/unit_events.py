@@ -1,0 +1,136 @@
+"""A unit around the events of its session, in groups that can be changed while one looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import ecephys, stimulus
+from schemas.figures.require_entries import require_entries
+from schemas.figures.unit import FLASH_PERIOD_S, FLASH_S, FLASH_STEPS, unit_key
+from schemas.queries.checks import require_choice
+from schemas.reading.recordings import spike_times
+from schemas.reading.session_frames import session_events
+from schemas.rows.insert import key_of_session
+from vbn.analysis.spikes.rasters import spikes_around
+from vbn.analysis.task.events import (
+    EVENT_CONDITIONS,
+    EVENT_OUTCOMES,
+    EventSelection,
+    SessionEvents,
+    find_events,
+)
+from vbn.plots.aligned import EventSpikes
+
+EVENTS = {"change": "image changes", "omission": "omitted flashes", "flash": "flashes"}
+GROUPINGS = {
+    "block": "task and replay",
+    "outcome": "outcome",
+    "image": "image",
+    "novelty": "novelty of the image",
+    "engagement": "engagement",
+}
+"""Attribute of `EventSelection` that tells the groups -> its name."""
+
+
+@dataclass(frozen=True)
+class UnitInSession:
+    """The spikes of a unit and the events of its session.
+
+    Attributes
+    ----------
+    unit_id : id of the unit.
+    train_s : (n_spikes,) ascending, seconds on the session clock.
+    events : the tables in which events are found.
+    """
+
+    unit_id: int
+    train_s: NDArray[np.float64]
+    events: SessionEvents
+
+
+def unit_in_session(unit_id: int) -> UnitInSession:
+    """Return a unit's spikes with the events of its session.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such unit, or the stimuli of its session are not imported.
+    """
+    key = unit_key(unit_id)
+    require_entries(key_of_session(key), stimulus.Stimulus)
+    (train,) = spike_times(ecephys.Recording.Unit & key).values()
+    return UnitInSession(unit_id, np.asarray(train), session_events(key_of_session(key)))
+
+
+def grouped_spikes(
+    unit: UnitInSession, event: str, group_by: str, window_s: tuple[float, float]
+) -> list[EventSpikes]:
+    """Return a unit's spikes around events, by group.
+
+    Parameters
+    ----------
+    unit : the unit.
+    event : a key of `EVENTS`.
+    group_by : a key of `GROUPINGS`; all but ``block`` divide the events of the task.
+    window_s : start and stop, in seconds from the event.
+
+    Returns
+    -------
+    The groups that have events. Events are in order of time.
+
+    Raises
+    ------
+    SettingError
+        For an unknown event or grouping.
+    """
+    require_choice("kind of event", event, list(EVENTS))
+    require_choice("grouping", group_by, list(GROUPINGS))
+    found = {
+        value: find_events(unit.events, _selection(event, group_by, value))
+        for value in _values(unit.events, event, group_by)
+    }
+    return [
+        EventSpikes(_read(name, group_by), *spikes_around(unit.train_s, times, *window_s), len(times))
+        for name, times in found.items()
+        if len(times)
+    ]
+
+
+def _read(name: str, group_by: str) -> str:
+    """Return the name of a group as it is read; images keep theirs."""
+    return name if group_by == "image" else name.replace("_", " ")
+
+
+def groupings(event: str) -> list[str]:
+    """Return the groupings that there are for a kind of event."""
+    return [name for name in GROUPINGS if name == "block" or name in EVENT_CONDITIONS[event]]
+
+
+def _selection(event: str, group_by: str, value: str) -> EventSelection:
+    conditions: dict[str, Any] = {"block": "active", group_by: value}
+    return EventSelection(event, **conditions)
+
+
+def _values(events: SessionEvents, event: str, group_by: str) -> Sequence[str]:
+    if group_by == "outcome":
+        return EVENT_OUTCOMES.get(event, ("hit", "miss", "false_alarm", "correct_reject"))
+    if group_by == "image":
+        table = events.presentations
+        names = table.loc[table["active"].fillna(False).astype(bool), "image_name"].dropna()
+        return sorted(set(map(str, names)) - {"omitted"})
+    return {
+        "block": ("active", "passive"),
+        "novelty": ("familiar", "novel"),
+        "engagement": ("engaged", "disengaged"),
+    }[group_by]
+
+
+def flash_spans(event: str) -> list[tuple[float, float]]:
+    """Return when flashes are shown around an event, start and stop in seconds."""
+    onsets = [step * FLASH_PERIOD_S for step in FLASH_STEPS[event]]
+    return [(onset, onset + FLASH_S) for onset in onsets]
