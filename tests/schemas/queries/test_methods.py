@@ -162,4 +162,5 @@ def test_the_page_has_a_notice(database: Database) -> None:
         assert "OptotagLabel (rows: " in notice
         assert "vbn recompute" in notice
         assert isinstance(content.optotagging_control(), list)  # none of these few units has enough evidence
-        assert len(content.units_frame(FIRST, "all"))
+        rows = queries.unit_table(queries.units(session_id=FIRST), ["change_is_responsive"])
+        assert len(rows)
