@@ -6,6 +6,7 @@ look like valid results.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -136,6 +137,7 @@ def _restrict_by_value(query: Any, name: str, value: Any) -> Any:
 
 def _restrict_by_sql(query: Any, condition: str) -> Any:
     tokens = list(_tokens(condition))
+    _require_balanced(condition, [token for kind, token in tokens if kind != "text"])
     for kind, token in tokens:
         if kind == "name" and token.lower() not in KEYWORDS:
             require_attribute(query, token)
@@ -161,6 +163,13 @@ def _tokens(condition: str) -> Iterator[Token]:
         if kind in ("end", "other"):
             raise SettingError(f"The condition {condition} cannot contain {match.group()}")
         yield kind, match.group()
+
+
+def _require_balanced(condition: str, words: Sequence[str]) -> None:
+    """Require that a condition stands in the brackets put around it: ``1) OR (1`` would void the others."""
+    depths = list(itertools.accumulate((word == "(") - (word == ")") for word in words))
+    if depths and (min(depths) < 0 or depths[-1]):
+        raise SettingError(f"The brackets of the condition {condition} do not match.")
 
 
 def _comparisons(tokens: Sequence[Token]) -> Iterator[tuple[str, str, str]]:

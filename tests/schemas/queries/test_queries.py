@@ -276,6 +276,8 @@ def test_flashes_come_with_their_behavior_session_and_mouse(populated_synthetic:
         (lambda: queries.units(where="'VISPP' = structure_acronym"), "Near to it: VISp"),
         (lambda: queries.units(where='structure_acronym = "VISp"'), "single quotes"),
         (lambda: queries.units(where="snr > 1; DELETE"), "cannot contain ;"),
+        (lambda: queries.units(where="snr > 1) OR (1 = 1"), "brackets of the condition .* do not match"),
+        (lambda: queries.units(where="(snr > 1"), "brackets of the condition .* do not match"),
         (lambda: queries.units(where="snr >"), "The server does not understand the condition snr >"),
         (lambda: queries.sessions(requires="lasr"), "There is no requirement 'lasr'. Near to it: laser"),
         (lambda: queries.sessions(dprime=(1, None), dprime_metric="dprim"), "mean_dprime"),
