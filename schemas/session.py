@@ -7,6 +7,8 @@ from typing import Any
 
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
+from vbn.errors import NotFoundError
+from vbn.nearest import nearest
 
 schema = Schema()
 
@@ -196,7 +198,21 @@ def training_history(mouse_id: str) -> Any:
     Returns
     -------
     query expression : stage, protocol, images, prior exposures and the kind of the file.
+
+    Raises
+    ------
+    NotFoundError
+        If no session of the mouse is registered, naming the nearest of those that have some.
     """
+    found = sessions_of_mouse(mouse_id)
+    if not found:
+        known = Mouse.to_arrays("mouse_id").tolist()
+        raise NotFoundError(f"No session of a mouse '{mouse_id}' is registered.{nearest(mouse_id, known)}")
+    return found
+
+
+def sessions_of_mouse(mouse_id: str) -> Any:
+    """Return the same of any mouse, without rows if none of its sessions is registered."""
     names = ("stage", "session_type", "date_of_acquisition", "age_in_days", "equipment_name", "image_set")
     counts = ("training_session_number", "prior_exposures_to_session_type", "prior_exposures_to_image_set")
     sessions = Session.proj(*names, *counts, "prior_exposures_to_omissions", "experience_level")

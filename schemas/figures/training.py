@@ -31,7 +31,7 @@ def training_history(mouse_id: str) -> TrainingHistory:
     NotFoundError
         If the mouse is unknown.
     """
-    registered = fetch_frame(session.training_history(mouse_id))[COLUMNS].assign(is_registered=True)
+    registered = fetch_frame(session.sessions_of_mouse(mouse_id))[COLUMNS].assign(is_registered=True)
     listed, genotype = _listed_sessions(mouse_id)
     others = listed[~listed["session_id"].isin(registered["session_id"])]
     frames = [frame for frame in (registered, others) if len(frame)]

@@ -6,9 +6,11 @@ look like valid results.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from schemas import ecephys, session
@@ -33,6 +35,23 @@ KEYWORDS = {
 }  # fmt: skip
 Token = tuple[str, str]
 STRUCTURE = "structure_acronym"
+
+
+def knowing_arguments(query: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function name the nearest argument when it is called with one that it does not take."""
+    parameters = inspect.signature(query).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return query
+
+    @functools.wraps(query)
+    def checked(*arguments: Any, **named: Any) -> Any:
+        if unknown := next((name for name in named if name not in parameters), None):
+            raise TypeError(
+                f"{query.__name__}() takes no argument '{unknown}'.{nearest(unknown, parameters)}"
+            )
+        return query(*arguments, **named)
+
+    return checked
 
 
 def restrict(query: Any, *conditions: Condition) -> Any:
