@@ -315,7 +315,7 @@ def test_an_unknown_argument_is_an_error_with_the_nearest() -> None:
 
 
 def test_a_mouse_without_sessions_is_an_error_with_the_nearest() -> None:
-    with pytest.raises(NotFoundError, match="'99001' is registered.+ 990001"):
+    with pytest.raises(NotFoundError, match=r"'99001' is registered.+ 990001"):
         session.training_history("99001")
 
 
