@@ -47,9 +47,11 @@ def take_pictures(url: str) -> None:
         for name in ("status", "sessions", "session", "across", "issues"):
             page.goto(url + ("" if name == "status" else name))
             save(page, name)
-        page.goto(f"{url}units?structure=VISp")
-        page.locator(".tabulator-row a").nth(4).click()
-        page.wait_for_url("**unit=*")
+        page.goto(f"{url}units?structure=VISp&where=snr+%3E+2&sort=-snr&filter=cell_class")
+        page.locator("text=Quality filter").wait_for()
+        save(page, "units")
+        page.locator("td a[href*='unit?unit=']").nth(4).click()
+        page.wait_for_url("**unit?unit=*")
         save(page, "unit")
         browser.close()
 
