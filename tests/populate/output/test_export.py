@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +287,15 @@ def derived_file(populated_synthetic: Any, session_id: int, tmp_path_factory: py
     return out
 
 
+@pytest.fixture(scope="session")
+def derived(derived_file: Path) -> Iterator[Any]:
+    """The same, as pynwb reads it, which takes seconds."""
+    from pynwb import NWBHDF5IO
+
+    with NWBHDF5IO(derived_file, "r") as file:
+        yield file.read()
+
+
 def serious_problems(path: Path) -> list[str]:
     """Return what pynwb's validation and nwbinspector find, from violations of best practice upwards."""
     import nwbinspector
@@ -304,31 +313,25 @@ def test_the_derived_file_is_valid(derived_file: Path) -> None:
 
 
 def test_the_derived_file_holds_the_session_and_its_source(
-    derived_file: Path, populated_synthetic: Any, session_id: int
+    derived: Any, populated_synthetic: Any, session_id: int
 ) -> None:
-    from pynwb import NWBHDF5IO
-
     session, mouse, file = (rows_of(populated_synthetic, name)[0] for name in ("Session", "Mouse", "NwbFile"))
-    with NWBHDF5IO(derived_file, "r") as opened:
-        nwbfile = opened.read()
-        assert nwbfile.session_id == str(session_id)
-        assert nwbfile.session_start_time == pd.Timestamp(session["date_of_acquisition"], tz="UTC")
-        subject = nwbfile.subject
-        assert (subject.subject_id, subject.sex, subject.genotype) == (
-            mouse["mouse_id"],
-            mouse["sex"],
-            mouse["genotype"],
-        )
-        assert subject.age == f"P{session['age_in_days']}D"
-        source = nwbfile.analysis["source_file"].to_dataframe().iloc[0]
-        assert source["file_name"] == Path(file["relative_path"]).name
-        assert (source["size_bytes"], source["blake2b"]) == (file["size_bytes"], file["blake2b"])
-        made_with = nwbfile.analysis["made_with"].to_dataframe()
-        assert set(made_with["source_hash"]) == {file["blake2b"]}
-        parameters = (
-            nwbfile.analysis["parameter_sets"].to_dataframe().set_index(["parameter_set", "parameter"])
-        )
-        assert json.loads(parameters.loc[("change_active", "window_stop"), "value"]) == 1.5
+    assert derived.session_id == str(session_id)
+    assert derived.session_start_time == pd.Timestamp(session["date_of_acquisition"], tz="UTC")
+    subject = derived.subject
+    assert (subject.subject_id, subject.sex, subject.genotype) == (
+        mouse["mouse_id"],
+        mouse["sex"],
+        mouse["genotype"],
+    )
+    assert subject.age == f"P{session['age_in_days']}D"
+    source = derived.analysis["source_file"].to_dataframe().iloc[0]
+    assert source["file_name"] == Path(file["relative_path"]).name
+    assert (source["size_bytes"], source["blake2b"]) == (file["size_bytes"], file["blake2b"])
+    made_with = derived.analysis["made_with"].to_dataframe()
+    assert set(made_with["source_hash"]) == {file["blake2b"]}
+    parameters = derived.analysis["parameter_sets"].to_dataframe().set_index(["parameter_set", "parameter"])
+    assert json.loads(parameters.loc[("change_active", "window_stop"), "value"]) == 1.5
 
 
 @pytest.mark.files
@@ -349,19 +352,15 @@ def test_pynwb_reads_the_results_that_are_in_the_database(
     table: str,
     name: str,
     condition: dict[str, str],
-    derived_file: Path,
+    derived: Any,
     populated_synthetic: Any,
     session_id: int,
 ) -> None:
-    from pynwb import NWBHDF5IO
-
     wanted = {"session_id": session_id, **condition}
     expected = [row for row in rows_of(populated_synthetic, table) if wanted.items() <= row.items()]
-    with NWBHDF5IO(derived_file, "r") as file:
-        nwbfile = file.read()
-        place = next(module for module in nwbfile.processing.values() if name in module.data_interfaces)
-        frame = place[name].to_dataframe()
-        assert place[name]["unit_id" if "unit_id" in frame else frame.columns[0]].description
+    place = next(module for module in derived.processing.values() if name in module.data_interfaces)
+    frame = place[name].to_dataframe()
+    assert place[name]["unit_id" if "unit_id" in frame else frame.columns[0]].description
     assert len(frame) == len(expected) > 0
     for column in frame:
         for read, row in zip(frame[column], expected, strict=True):
@@ -371,23 +370,17 @@ def test_pynwb_reads_the_results_that_are_in_the_database(
 
 
 @pytest.mark.files
-def test_rows_are_joined_by_the_ids_of_units_and_trials(derived_file: Path, populated_synthetic: Any) -> None:
-    from pynwb import NWBHDF5IO
-
-    with NWBHDF5IO(derived_file, "r") as file:
-        nwbfile = file.read()
-        ecephys = nwbfile.processing["ecephys"]
-        units = nwbfile.units.to_dataframe()
-        responses = ecephys["psth_unit_change_active"].to_dataframe()
-        assert set(responses.index) == set(units.index) == set(units["unit_id"])
-        trials = nwbfile.trials.to_dataframe()
-        rolling = nwbfile.processing["behavior"]["rolling_performance_trial"].to_dataframe()
-        assert set(rolling.index) == set(trials.index)
-        bins = (
-            nwbfile.analysis["time_axes"].to_dataframe().set_index("alignment")["bin_center"]["change_active"]
-        )
-        assert responses["psth_rate"].iloc[0].shape == bins.shape
-        np.testing.assert_allclose(bins[[0, -1]], [-0.995, 1.495])
+def test_rows_are_joined_by_the_ids_of_units_and_trials(derived: Any, populated_synthetic: Any) -> None:
+    ecephys = derived.processing["ecephys"]
+    units = derived.units.to_dataframe()
+    responses = ecephys["psth_unit_change_active"].to_dataframe()
+    assert set(responses.index) == set(units.index) == set(units["unit_id"])
+    trials = derived.trials.to_dataframe()
+    rolling = derived.processing["behavior"]["rolling_performance_trial"].to_dataframe()
+    assert set(rolling.index) == set(trials.index)
+    bins = derived.analysis["time_axes"].to_dataframe().set_index("alignment")["bin_center"]["change_active"]
+    assert responses["psth_rate"].iloc[0].shape == bins.shape
+    np.testing.assert_allclose(bins[[0, -1]], [-0.995, 1.495])
     first = rows_of(populated_synthetic, "ChangeDetection.Trial")[0]
     assert trials.loc[first["trial_id"], "start_time"] == first["trial_start_time"]
 
