@@ -68,14 +68,16 @@ class Verdict:
         return not any((*wrong, self.unexpected_errors, self.different_tables, self.files_left))
 
 
+def python(words: list[str], environment: Environment) -> subprocess.CompletedProcess[str]:
+    """Run Python to its end."""
+    return subprocess.run(
+        [sys.executable, *words], env=environment, capture_output=True, text=True, check=False
+    )
+
+
 def vbn(environment: Environment, *arguments: object) -> str:
     """Run a command, which must succeed, and return its output."""
-    done = subprocess.run(
-        [sys.executable, "-m", "populate", *map(str, arguments)],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    done = python(["-m", "populate", *map(str, arguments)], environment)
     if done.returncode:
         raise RuntimeError(f"vbn {' '.join(map(str, arguments))} failed: {done.stderr or done.stdout}")
     return done.stdout
@@ -83,9 +85,7 @@ def vbn(environment: Environment, *arguments: object) -> str:
 
 def script(environment: Environment, text: str) -> Any:
     """Run a Python script in a process of its own, and return the JSON that it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=False
-    )
+    done = python(["-c", text], environment)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout)

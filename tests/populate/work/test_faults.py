@@ -34,7 +34,13 @@ def test_workers_under_faults_leave_what_an_undisturbed_one_leaves(server: Any) 
 
 
 @pytest.fixture
-def worked_on(database: Any, synthetic_files: list[Path]) -> Any:
+def worked_on(database: Any, synthetic_files: list[Path], monkeypatch: pytest.MonkeyPatch) -> Any:
+    def forked(words: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        with database.server.launcher.fork(words, environment, str(database.folder)) as process:
+            output, errors = process.communicate()
+        return subprocess.CompletedProcess(words, process.wait(), output, errors)
+
+    monkeypatch.setattr(content, "python", forked)
     database.vbn("register", synthetic_files[0])
     database.vbn("populate", "--table", "ChangeDetection", "--table", "Licks", "--table", "Running")
     return database
