@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmarks.measure import with_table
 from vbn.analysis.optotagging import METHODS, label_units_by_method, laser_evidence_by_condition
 from vbn.synthetic.settings import GENOTYPES
 from vbn.synthetic.spikes import background, drop_refractory, raised_cosine_delays
@@ -22,7 +23,6 @@ from vbn.synthetic.timeline import LASER_LEVELS, laser_table
 
 Floats = NDArray[np.float64]
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "optotagging.md"
-BEGIN, END = "<!-- benchmark: begin -->\n", "<!-- benchmark: end -->\n"
 FIRST_PULSE_S, TAIL_S, REFRACTORY_S = 20.0, 10.0, 0.0015
 # Of the release's mice about two in five are Sst, one in five Vip, the others wild types.
 MICE = ("sst", "vip", "wt", "sst", "wt")
@@ -208,12 +208,6 @@ def as_markdown(table: pd.DataFrame) -> str:
     return head + "".join(lines)
 
 
-def replaced(page: str, table: str) -> str:
-    """The page with the table between its marks."""
-    before, rest = page.split(BEGIN)
-    return before + BEGIN + table + END + rest.split(END)[1]
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -232,7 +226,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.roles:
         print(labels.pivot_table(index="role", columns="method", values="passes").round(4).to_string())
     if options.write:
-        PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), table), encoding="utf-8")
+        PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), table), encoding="utf-8")
 
 
 if __name__ == "__main__":

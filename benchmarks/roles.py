@@ -9,6 +9,7 @@ asked for with their flags. Units that were not tested (NULL) count for neither.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 import tempfile
@@ -18,11 +19,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.measure import parser
+from benchmarks.measure import with_table
 from benchmarks.session import vbn
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "responses.md"
-BEGIN, END = "<!-- benchmark: begin -->\n", "<!-- benchmark: end -->\n"
 LEAST_RECALL, MOST_FALSE = 0.8, 0.07
 SILENT = ("untuned", "drift", "noise", "opto_artifact", "opto")  # nothing in the task drives them
 
@@ -53,7 +53,9 @@ CLAIMS = (
 
 
 def main() -> None:
-    options = parser(__doc__)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--sessions", type=int, default=3)
     options.add_argument("--minutes", type=float, default=160.0)
     options.add_argument("--units", type=int, default=60, help="units per probe, of two")
@@ -78,9 +80,8 @@ def main() -> None:
     table = as_table(shares)
     print(table)
     if chosen.write:
-        before, _, rest = PAGE.read_text().partition(BEGIN)
         what = f"{chosen.sessions} sessions of {chosen.minutes:g} minutes, {2 * chosen.units} units each"
-        PAGE.write_text(f"{before}{BEGIN}{what}:\n\n{table}\n{END}{rest.partition(END)[2]}")
+        PAGE.write_text(with_table(PAGE.read_text(), f"{what}:\n\n{table}\n"))
 
 
 def roles_of(ground_truth: Path) -> pd.Series:

@@ -12,6 +12,7 @@ import math
 import platform
 import re
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -289,14 +290,18 @@ def _require_whole(rows: dict[str, int]) -> None:
 
 
 def table_labels() -> dict[str, str]:
-    """Return the name of each table in a record of rows -> its name in Python, such as ``Psth.Unit``."""
+    """Return the name of each table in a record of rows -> its name in Python, such as ``Psth.Unit``.
+
+    Two tables of one name, ours and a lab's, are left out: they keep the names that tell them apart.
+    """
     labels = {}
     cls: Any
     for cls in all_tables():
         labels[_plain_name(cls().full_table_name)] = cls.__name__
         for part in part_classes(cls):
             labels[_plain_name(part().full_table_name)] = f"{cls.__name__}.{part.__name__}"
-    return labels
+    numbers = Counter(labels.values())
+    return {name: label for name, label in labels.items() if numbers[label] == 1}
 
 
 def _plain_name(full_table_name: str) -> str:

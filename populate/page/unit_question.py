@@ -39,6 +39,7 @@ DEFAULT_COLUMNS = (
     "unit_firing_rate", "snr", "isi_violations", "presence_ratio",
 )  # fmt: skip
 ROWS_PER_PAGE = 50
+LAST_PAGE = 10**9  # far beyond any, and still an offset that a server can count
 COMPARISONS = {"<": "<", "<=": "≤", "=": "=", ">=": "≥", ">": ">", "between": "between"}
 PRESENCE = {"present": "IS NOT NULL", "missing": "IS NULL"}
 
@@ -85,7 +86,7 @@ class UnitQuestion:
             where=_values(address, "where"),
             columns=_listed(_values(address, "columns")) or DEFAULT_COLUMNS,
             sort=_listed([_last(address, "sort")]),
-            page=max(1, whole_number("page", _last(address, "page") or "1")),
+            page=min(max(1, whole_number("page", _last(address, "page") or "1")), LAST_PAGE),
         )
 
     def address(self) -> str:

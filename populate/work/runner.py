@@ -286,7 +286,8 @@ def work_on(
     KeyboardInterrupt
         After the interrupted job was rolled back and its reservation returned.
     """
-    with keeping_frames():
+    # What belongs to no session, as mice do, reads many: they would all stay in memory.
+    with keeping_frames() if key else contextlib.nullcontext():
         for table in instances:
             if is_of_sessions(table) != bool(key):
                 continue

@@ -7,9 +7,6 @@ and `flash_table` fetch data; `to_pynapple`, `to_intervals`, `to_spikeinterface`
 results that are not computed yet, or were computed by an earlier method, raise an error, too.
 """
 
-from inspect import isfunction as _isfunction
-
-from schemas.queries.checks import knowing_arguments as _knowing_arguments
 from schemas.queries.checks import restrict
 from schemas.queries.column_list import columns, with_results
 from schemas.queries.columns import RESPONSES
@@ -76,7 +73,3 @@ __all__ = [
     "units",
     "with_results",
 ]
-
-for _name in __all__:
-    if _isfunction(globals()[_name]):
-        globals()[_name] = _knowing_arguments(globals()[_name])

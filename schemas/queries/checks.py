@@ -11,7 +11,7 @@ import inspect
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from schemas import ecephys, session
 from schemas.bases.registry import part_classes, tables
@@ -22,6 +22,8 @@ from vbn.errors import NotFoundError, SettingError, shortened
 from vbn.nearest import nearest
 
 Condition = str | Mapping[str, Any]
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 TOKEN = re.compile(
     r"""(?P<text>'(?:[^']|'')*') | (?P<quoted>["`]) | (?P<end>;|--|/\*) | (?P<name>[A-Za-z_]\w*)
@@ -37,14 +39,14 @@ Token = tuple[str, str]
 STRUCTURE = "structure_acronym"
 
 
-def knowing_arguments(query: Callable[..., Any]) -> Callable[..., Any]:
+def knowing_arguments(query: Callable[Given, Result]) -> Callable[Given, Result]:
     """Let a function name the nearest argument when it is called with one that it does not take."""
     parameters = inspect.signature(query).parameters
     if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         return query
 
     @functools.wraps(query)
-    def checked(*arguments: Any, **named: Any) -> Any:
+    def checked(*arguments: Given.args, **named: Given.kwargs) -> Result:
         if unknown := next((name for name in named if name not in parameters), None):
             raise TypeError(
                 f"{query.__name__}() takes no argument '{unknown}'.{nearest(unknown, parameters)}"
@@ -54,6 +56,7 @@ def knowing_arguments(query: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
+@knowing_arguments
 def restrict(query: Any, *conditions: Condition) -> Any:
     """Return the rows of a query that meet all conditions, after checking each.
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from schemas import ecephys
-from schemas.queries.checks import require_choice
+from schemas.queries.checks import knowing_arguments, require_choice
 from schemas.queries.column_comments import column_comments
 from schemas.queries.columns import RESPONSES, result_names, result_queries, table_of_results
 from schemas.queries.layers import OF_LAYER, unit_layers
@@ -21,6 +21,7 @@ COMMENT = re.compile(r"\((?P<unit>[^()]+)\) (?P<meaning>.*)", re.DOTALL)
 NUMBERS = ("int", "float", "double", "decimal", "smallint", "bigint", "real", "numeric")
 
 
+@knowing_arguments
 def columns(word: str = "") -> pd.DataFrame:
     """Return the columns that units can be selected by, sorted by, and shown with.
 
@@ -78,6 +79,7 @@ def _kind(declared: str) -> str:
     return "number" if declared.startswith(NUMBERS) else "text"
 
 
+@knowing_arguments
 def with_results(
     frame: pd.DataFrame,
     units: Any,

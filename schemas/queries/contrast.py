@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from schemas.queries.checks import require_choice
+from schemas.queries.checks import knowing_arguments, require_choice
 from schemas.queries.layers import unit_layers
 from schemas.queries.results import OF_SESSION, RESPONSES, responses_table
 from schemas.queries.units import all_units, criteria_condition
@@ -25,6 +25,7 @@ LAYER, LAYER_GROUP, CRITERIA = "cortical_layer", "layer_group", "unit_criteria"
 LAYERED = (LAYER, LAYER_GROUP)
 
 
+@knowing_arguments
 def contrast(
     units: Any,
     column: str,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from schemas import ecephys, psth, stimulus
 from schemas.files.array_store import mapped
-from schemas.queries.checks import of_sessions, require_attribute, require_choice
+from schemas.queries.checks import knowing_arguments, of_sessions, require_attribute, require_choice
 from schemas.queries.methods import require_present_methods
 from schemas.queries.missing import not_computed
 from schemas.queries.results import NO_UNITS
@@ -25,6 +25,7 @@ LARGEST_TENSOR_BYTES = 4 * 10**9
 PRESENTATION_KEY = ["mouse_id", "session_id", "presentation_id"]
 
 
+@knowing_arguments
 def presentation_counts(
     session: Any, window: str = "flash_250ms", *, presentation_counts_params: str = "standard"
 ) -> xr.DataArray:
@@ -84,6 +85,7 @@ def presentation_counts(
     )
 
 
+@knowing_arguments
 def spike_tensor(units: Any, flashes: Any) -> xr.DataArray:
     """Return in which milliseconds after the start of flashes units fired, as Bennett et al. 2025 did.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from schemas import performance, session, stimulus
-from schemas.queries.checks import of_sessions
+from schemas.queries.checks import knowing_arguments, of_sessions
 from schemas.queries.missing import not_computed
 from schemas.queries.results import OF_SESSION
 from schemas.queries.trajectories import TRAJECTORY, images
@@ -28,6 +28,7 @@ OF_PRESENTATION = {
 }
 
 
+@knowing_arguments
 def flash_table(
     sessions: Any = True, *, flash_set: str | None = None, lick_bout_params: str = "bennett_2025"
 ) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from schemas import ecephys
-from schemas.queries.checks import restrict
+from schemas.queries.checks import knowing_arguments, restrict
 from schemas.queries.missing import warn_of_missing
 from schemas.rows.fetch import fetch_frame
 from vbn.anatomy.layers import LAYERS, NO_LAYER
@@ -18,6 +18,7 @@ from vbn.nearest import nearest
 OF_LAYER = ("cortical_layer", "cortical_depth")
 
 
+@knowing_arguments
 def unit_layers(
     cortical_layer: str | Sequence[str] | None = None, atlas: str | None = None, of: Any = True
 ) -> Any:
@@ -76,6 +77,7 @@ def layer_names(wanted: str | Sequence[str]) -> list[str]:
     return [each for name in names for each in (("6a", "6b") if name == "6" else (name,))]
 
 
+@knowing_arguments
 def layer4_sinks(atlas: str | None = None, of: Any = True) -> pd.DataFrame:
     """Return the depth of layer 4 by physiology, and what the Allen CCF has there: two independent measures.
 

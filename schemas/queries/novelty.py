@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from schemas import responses, session
-from schemas.queries.checks import require_choice
+from schemas.queries.checks import knowing_arguments, require_choice
 from schemas.queries.contrast import contrast_of, unit_values
 from schemas.queries.missing import IncompleteWarning
 from schemas.queries.trajectories import of_trajectories
@@ -25,6 +25,7 @@ INDICES: tuple[Index, ...] = ("difference", "bennett_2025")
 BENNETT = {"estimate": "index", "low": "index_low", "high": "index_high", "p_value": "index_p_value"}
 
 
+@knowing_arguments
 def novelty(
     flashes: str | Sequence[str] = "change_nonshared_active",
     *,

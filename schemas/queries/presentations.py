@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from schemas import behavior, stimulus
-from schemas.queries.checks import Condition, of_sessions, require_choice, restrict, restrict_all
+from schemas.queries.checks import (
+    Condition,
+    knowing_arguments,
+    of_sessions,
+    require_choice,
+    restrict,
+    restrict_all,
+)
 from schemas.queries.trajectories import images
 from schemas.queries.units import Names
 
@@ -16,6 +23,7 @@ OF_TRIAL = ("go", "catch", *OUTCOMES)
 OF_IMAGES = "image_name IS NOT NULL AND image_name <> 'omitted'"
 
 
+@knowing_arguments
 def changes(
     sessions: Any = True,
     *,
@@ -58,6 +66,7 @@ def changes(
     return restrict_all(query, where)
 
 
+@knowing_arguments
 def omissions(
     sessions: Any = True, *, block: str | None = None, where: Condition | Sequence[Condition] = ()
 ) -> Any:
@@ -68,6 +77,7 @@ def omissions(
     return restrict_all(_presentations(sessions, block) & {"omitted": True}, where)
 
 
+@knowing_arguments
 def flashes(
     sessions: Any = True,
     *,
@@ -87,11 +97,13 @@ def flashes(
     return restrict_all(query if change is None else query & {"is_change": change}, where)
 
 
+@knowing_arguments
 def gabors(sessions: Any = True, *, where: Condition | Sequence[Condition] = ()) -> Any:
     """Return the Gabors for mapping receptive fields, with their position and orientation."""
     return restrict_all(_presentations(sessions) & "position_x IS NOT NULL", where)
 
 
+@knowing_arguments
 def full_field_flashes(sessions: Any = True, *, where: Condition | Sequence[Condition] = ()) -> Any:
     """Return the full-field flashes; ``color`` is 1 for white, -1 for black."""
     return restrict_all(_presentations(sessions) & "color IS NOT NULL", where)

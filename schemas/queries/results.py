@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from schemas import behavior, ecephys, performance, psth, responses, session
-from schemas.queries.checks import of_sessions, require_choice
+from schemas.queries.checks import knowing_arguments, of_sessions, require_choice
 from schemas.queries.columns import RESPONSES, parameter_sets, result_names
 from schemas.queries.layers import OF_LAYER, unit_layers
 from schemas.queries.methods import require_present_methods
@@ -40,6 +40,7 @@ OF_SESSION = (
 )  # fmt: skip
 
 
+@knowing_arguments
 def psth_matrix(
     units: Any,
     alignment: str = "change_active",
@@ -107,6 +108,7 @@ def psth_matrix(
     )
 
 
+@knowing_arguments
 def responses_table(
     units: Any,
     tables: Sequence[str] | None = None,
@@ -182,6 +184,7 @@ def _adjusted(frame: pd.DataFrame, q_over: Family) -> pd.DataFrame:
     return frame.assign(**adjusted)
 
 
+@knowing_arguments
 def spike_times(units: Any) -> dict[int, np.ndarray]:
     """Return the spike times of units, wherever they are stored.
 
@@ -205,6 +208,7 @@ def spike_times(units: Any) -> dict[int, np.ndarray]:
     return found
 
 
+@knowing_arguments
 def trial_table(
     sessions: Any = True, *, performance_params: str = "allensdk", allow_mixed: bool = False
 ) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any
 from schemas import behavior, ecephys, performance, session, stimulus
 from schemas.bases.provenance import MadeWith
 from schemas.bases.registry import tables
-from schemas.queries.checks import Condition, require_choice, restrict, restrict_all
+from schemas.queries.checks import Condition, knowing_arguments, require_choice, restrict, restrict_all
 from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.trajectories import TRAJECTORY, of_trajectories
 from schemas.queries.units import FLAGS, Names, Numbers, known_flags, warn_of_unknown
@@ -22,6 +22,7 @@ Range = tuple[float | None, float | None]
 OF_MOUSE = ("genotype", "cre_line", "reporter_line", "sex")
 
 
+@knowing_arguments
 def sessions(
     *,
     experience_level: Names = None,
@@ -135,6 +136,7 @@ def _bound(value: float) -> float:
     return number
 
 
+@knowing_arguments
 def familiar_novel_pairs(**conditions: Any) -> Any:
     """Return the recordings with familiar and with novel images of each mouse that has both.
 

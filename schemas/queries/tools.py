@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from schemas import behavior, ecephys, stimulus
-from schemas.queries.checks import of_sessions
+from schemas.queries.checks import knowing_arguments, of_sessions
 from schemas.queries.column_list import with_results
 from schemas.queries.results import NO_UNITS, unit_attributes
 from schemas.reading.recordings import iterate_probe_spikes, spike_times
@@ -37,6 +37,7 @@ INTERVALS = (
 """Begin and end of rows that are intervals; the first pair that a query has counts."""
 
 
+@knowing_arguments
 def to_pynapple(units: Any, columns: Sequence[str] = ()) -> TsGroup:
     """Return the spikes of units of one session as a pynapple ``TsGroup``, which NeMoS takes, too.
 
@@ -64,6 +65,7 @@ def to_pynapple(units: Any, columns: Sequence[str] = ()) -> TsGroup:
     return pynapple.ts_group(times, frame, _support_s(units))
 
 
+@knowing_arguments
 def to_spikeinterface(
     units: Any, columns: Sequence[str] = (), *, sampling_hz: float = spikeinterface.SAMPLING_HZ
 ) -> Any:
@@ -89,6 +91,7 @@ def to_spikeinterface(
     return spikeinterface.sorting(times, frame, sampling_hz)
 
 
+@knowing_arguments
 def to_intervals(rows: Any, *, without_end_s: float = FLASH_S) -> IntervalSet:
     """Return presentations, trials, blocks, laser pulses ... of one session as a pynapple ``IntervalSet``.
 
@@ -132,6 +135,7 @@ def to_intervals(rows: Any, *, without_end_s: float = FLASH_S) -> IntervalSet:
     return pynapple.interval_set(frame, start, end)
 
 
+@knowing_arguments
 def session_intervals(session: Any) -> dict[str, IntervalSet]:
     """Return the trials, presentations and blocks of one session, each as `to_intervals` does.
 
@@ -157,6 +161,7 @@ def session_intervals(session: Any) -> dict[str, IntervalSet]:
     return {name: to_intervals(of_sessions(table, session)) for name, table in tables.items()}
 
 
+@knowing_arguments
 def to_arrow(rows: Any) -> pa.Table:
     """Return rows as an Arrow table, which polars, DuckDB, R and others read without a copy.
 
@@ -188,6 +193,7 @@ def to_arrow(rows: Any) -> pa.Table:
     return pa.Table.from_batches([record_batch(found, columns, layout)] if found else [], layout)
 
 
+@knowing_arguments
 def to_polars(rows: Any) -> pl.DataFrame:
     """Return rows as a polars frame; parameters and types are those of `to_arrow`."""
     return polars_frame(to_arrow(rows))

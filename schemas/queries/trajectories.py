@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from schemas import session, stimulus
-from schemas.queries.checks import require_choice, restrict
+from schemas.queries.checks import knowing_arguments, require_choice, restrict
 from vbn.analysis.task.flash_behavior import SHARED_IMAGES
 
 SETS = "GH"
@@ -56,6 +56,7 @@ def of_trajectories(names: str | Sequence[str]) -> Any:
     return session.Session.proj() & (session.Session & [row for name in chosen for row in TRAJECTORIES[name]])
 
 
+@knowing_arguments
 def images(membership: str | Sequence[str] | None = None) -> Any:
     """Return the images of the task with ``image_membership``: ``G only``, ``H only`` or ``shared``.
 

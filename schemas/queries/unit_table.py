@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from schemas import ecephys
-from schemas.queries.checks import require_choice
+from schemas.queries.checks import knowing_arguments, require_choice
 from schemas.queries.column_list import with_results
 from schemas.queries.columns import result_queries, table_of_results
 from schemas.queries.layers import OF_LAYER, atlas_name, unit_layers
@@ -24,6 +24,7 @@ from vbn.errors import SettingError
 UNORDERED = ("json", "jsonb")
 
 
+@knowing_arguments
 def unit_table(
     units: Any,
     columns: Sequence[str] | None = None,
@@ -80,6 +81,7 @@ def unit_table(
     return with_results(frame, some, wanted, optotag_method, atlas)[wanted]
 
 
+@knowing_arguments
 def count_units(
     units: Any, by: Sequence[str], *, optotag_method: str = DEFAULT_METHOD, atlas: str | None = None
 ) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from schemas import ecephys, responses, selection, session
-from schemas.queries.checks import Condition, of_sessions, restrict
+from schemas.queries.checks import Condition, knowing_arguments, of_sessions, restrict
 from schemas.queries.columns import parameter_sets, restrict_units
 from schemas.queries.layers import unit_layers
 from schemas.queries.methods import warn_of_earlier_methods
@@ -35,6 +35,7 @@ FLAGS = ("abnormal_histology", "abnormal_activity")
 OPERATORS = {"==": "=", "!=": "<>"}
 
 
+@knowing_arguments
 def units(
     *,
     criteria: str | None = None,
@@ -178,6 +179,7 @@ def _literal(value: float | str | bool) -> str:
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
 
+@knowing_arguments
 def cell_classes(cell_class: Names = None, method: str = DEFAULT_METHOD, of: Any = True) -> Any:
     """Return the units' cell classes by one method of labelling.
 

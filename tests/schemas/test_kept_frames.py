@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from populate.work import runner
 from schemas import stimulus
 from schemas.reading import kept_frames, session_frames
 
@@ -67,3 +69,20 @@ def test_rows_made_from_another_file_are_read_anew(key: dict[str, Any], readings
             connection.cancel_transaction()
         session_frames.presentations_frame(key)
     assert readings == ["presentation_id", "presentation_id"]
+
+
+@pytest.mark.parametrize(("key", "is_kept"), [({"session_id": 1}, True), ({}, False)])
+def test_frames_are_kept_for_one_session_and_not_for_all_that_mice_are_made_from(
+    key: dict[str, Any], is_kept: bool
+) -> None:
+    jobs = SimpleNamespace(add_missing=lambda _key: None, due_keys=lambda *_: [key])
+    table = SimpleNamespace(primary_key=list(key), jobs=jobs)
+    seen: list[bool] = []
+
+    def should_stop() -> bool:
+        seen.append(kept_frames._kept is not None)
+        return True
+
+    assert list(runner.work_on(key, [table], runner.IMPATIENT, should_stop=should_stop)) == []
+    assert seen == [is_kept]
+    assert kept_frames._kept is None

@@ -249,3 +249,17 @@ def test_a_session_goes_with_everything_of_it_and_nothing_else(filled: Any, sess
     assert kept["rows"] == rows
     assert kept["deleted_by"] == filled.server.settings.get("DJ_USER", "vbn")
     assert "wrong animal" in filled.call("deletions").stdout
+
+
+def test_tables_of_one_name_keep_the_names_that_tell_them_apart(
+    filled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from populate.admin import deletion
+    from schemas import psth
+
+    filled.connect()
+    of_a_lab = type("Psth", (), {"full_table_name": '"mylab"."__psth"'})
+    monkeypatch.setattr(deletion, "all_tables", lambda: [psth.Psth, psth.AreaPsth, of_a_lab])
+    labels = deletion.table_labels()
+    assert set(labels.values()) == {"Psth.Unit", "AreaPsth", "AreaPsth.Structure"}
+    assert labels[f"{filled.prefix}psth.__area_psth"] == "AreaPsth"

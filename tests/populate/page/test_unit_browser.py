@@ -136,6 +136,9 @@ def test_pages_follow_each_other(served: Served) -> None:
         if 'name="page" value="' + str(number + 1) not in page:
             break
     assert len(found) == len(set(found)) == total(page)
+    address, page = html_of(served, {"columns": "unit_id", "page": "9" * 18})  # no server counts so far
+    assert column_of(page, 0) == []
+    assert address.endswith("page=1000000000")
 
 
 @pytest.mark.parametrize(

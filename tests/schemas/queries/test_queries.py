@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from typing import Any
 
@@ -312,6 +313,12 @@ def test_an_unknown_argument_is_an_error_with_the_nearest() -> None:
         units(structur="VISp")
     with pytest.raises(TypeError, match="Near to it: units"):
         matrix(unit=units())
+    with pytest.raises(TypeError, match="Near to it: genotype"):
+        queries.familiar_novel_pairs(genotyp="wt/wt")
+
+
+def test_a_query_can_be_sent_to_another_process() -> None:
+    assert pickle.loads(pickle.dumps(queries.units)) is queries.units
 
 
 def test_a_mouse_without_sessions_is_an_error_with_the_nearest() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import measure
 from vbn.analysis.optotagging import (
     CELL_CLASSES,
     DEFAULT_METHOD,
@@ -370,7 +371,7 @@ class TestBenchmark:
     def test_the_page_keeps_all_but_the_table(self, benchmark):
         page = benchmark.PAGE.read_text(encoding="utf-8")
         assert all(f"`{name}`" in page for name in METHODS)
-        changed = benchmark.replaced(page, "| new |\n")
-        assert changed.split(benchmark.BEGIN)[0] == page.split(benchmark.BEGIN)[0]
-        assert changed.split(benchmark.END)[1] == page.split(benchmark.END)[1]
+        changed = measure.with_table(page, "| new |\n")
+        assert changed.split(measure.BEGIN)[0] == page.split(measure.BEGIN)[0]
+        assert changed.split(measure.END)[1] == page.split(measure.END)[1]
         assert "| new |" in changed
