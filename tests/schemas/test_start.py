@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import schemas
@@ -63,3 +65,19 @@ def test_pynwb_reads_a_file_again_only_if_it_may_have_changed(
     for other in ({"modified_ns": row["modified_ns"] - 1}, {"blake2b": None}, {"modified_ns": None}):
         with files.closing_file():
             assert files.registered_file({**row, **other}).nwbfile.identifier == str(row["session_id"])
+
+
+def test_no_command_waits_for_packages_that_it_does_not_use() -> None:
+    slow = ("bokeh", "dandi", "hdmf", "matplotlib", "panel", "polars", "pynwb", "xarray")
+    slow += tuple(f"scipy.{name}" for name in ("fft", "ndimage", "optimize", "signal", "special", "stats"))
+    lines = (
+        "import sys, populate.cli",
+        "from schemas import queries",
+        "from schemas.bases import registry",
+        "registry.modules()",
+        f"print(*(name for name in {slow!r} if name in sys.modules))",
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.split() == []

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 FEWEST_MICE = 6
 """With fewer pairs no two-sided permutation of signs can reach .05: 2 / 2**5 is .06."""
@@ -258,7 +258,7 @@ def _draws_of_mice(drawn: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _interval(draws: np.ndarray, n_mice: int) -> tuple[float, float]:
     if n_mice < 2:
         return float("nan"), float("nan")
-    share = stats.norm.cdf(np.sqrt(n_mice / (n_mice - 1)) * stats.t.ppf(0.025, n_mice - 1))
+    share = scipy.stats.norm.cdf(np.sqrt(n_mice / (n_mice - 1)) * scipy.stats.t.ppf(0.025, n_mice - 1))
     low, high = np.nanquantile(draws, [share, 1 - share])
     return float(low), float(high)
 
