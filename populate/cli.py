@@ -29,8 +29,8 @@ from vbn.nearest import nearest
 
 GROUPS = {
     "Start: get data in, and compute": (
-        "demo", "release", "catalogue", "register", "populate", "status", "errors", "retry", "issues",
-        "atlas", "synthetic",
+        "demo", "release", "catalogue", "inspect", "register", "populate", "status", "errors", "retry",
+        "issues", "atlas", "synthetic",
     ),
     "Ask": ("sessions", "query", "explain", "params", "optotagging"),
     "Look": ("plot", "serve"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
 import scipy
+from numpy.typing import ArrayLike
 
 from vbn.analysis.spikes.trains import Floats
 
@@ -46,7 +46,8 @@ def smoothed_rate(
     with np.errstate(invalid="ignore"):
         rate_hz = counts / np.float64(n_events * bin_s)
     if smoothing_s > 0 and n_events:
-        rate_hz = scipy.ndimage.gaussian_filter1d(rate_hz, smoothing_s / bin_s, truncate=REACH_SD, mode="constant")
+        smoothed = scipy.ndimage.gaussian_filter1d
+        rate_hz = smoothed(rate_hz, smoothing_s / bin_s, truncate=REACH_SD, mode="constant")
     centers_s = (edges[:-1] + edges[1:]) / 2
     inside = slice(reach, reach + last - first)
     return centers_s[inside], rate_hz[inside]

@@ -1,0 +1,45 @@
+"""``vbn inspect``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("inspect")
+@click.argument("paths", nargs=-1, required=True)
+@click.option(
+    "--catalogue",
+    type=click.Path(path_type=Path),
+    help="Folder with the release's CSV tables, which are entered first.",
+)
+@click.option("--import-only", is_flag=True, help="Leave out what is computed: seconds instead of minutes.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(paths: tuple[str, ...], catalogue: Path | None, import_only: bool, as_json: bool) -> None:
+    """Say what would become of NWB files, before anything of them is entered.
+
+    The files are registered and populated in a private database, which is removed at the end; yours is not
+    touched, nor asked. Each file's report says what the release's files hold and it lacks, its issues (see
+    docs/issues.md), which tables fail and which are lost with them, and which stay empty. The exit status
+    is 1 if a file would be refused, or a table would fail.
+
+    \b
+    Example:
+      vbn inspect /data/rig/session_1.nwb
+      vbn inspect /data/rig --import-only --json
+    """
+    import json
+    from dataclasses import asdict
+
+    from populate.registration.inspection import as_lines, inspect_files
+    from vbn.visible import visible
+
+    reports = inspect_files(paths, catalogue, import_only=import_only)
+    if as_json:
+        click.echo(json.dumps([asdict(report) for report in reports], indent=2))
+    else:
+        for report in reports:
+            click.echo(visible(report.path))
+            for line in as_lines(report):
+                click.echo(f"  {visible(line)}")
+    if not all(report.is_good for report in reports):
+        raise SystemExit(1)

@@ -1,0 +1,215 @@
+"""Trying files out before anything of them is entered: in a database of their own, which is removed again.
+
+It is filled by the same code as the lab's, so that what is said here is what happens there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import vbn.nwb
+from populate.registration.catalogue import enter
+from populate.registration.catalogue_tables import ReleaseTables
+from populate.registration.register import FileOutcome, register
+from populate.work.progress import populate_with_progress
+from populate.work.runner import JobResult, populated_tables
+from schemas import session
+from schemas.bases.registry import part_classes
+from schemas.deploy.connect import connect
+from schemas.server.connection import disconnect
+from schemas.server.datajoint import dj
+from schemas.server.embedded import EmbeddedServer
+from vbn.errors import ServerError, VbnError
+from vbn.nwb.checks.absent import find_absent_parts
+from vbn.web.client import is_url
+
+FAILED = "failed"
+KEPT_VARIABLES = ("VBN_ROOTS", "VBN_ATLAS")  # the others say which database is the lab's
+
+
+@dataclass
+class FileReport:
+    """What would become of a file.
+
+    Attributes
+    ----------
+    path : the file.
+    session_id : its session; None if the file is refused.
+    refusal : why it cannot be registered; empty if it can.
+    absent : parts that the release's files hold and this one lacks, with similar names that it has.
+    issues : its irregularities: ``severity``, ``issue_table``, ``issue_code``, ``issue_detail``.
+    made : tables that get entries: table -> number of them.
+    empty : those of them whose entries have no rows, such as of a laser in sessions without.
+    failed : tables that fail: table -> why.
+    lost : tables that get no entry because others fail: table -> these.
+    not_made : tables that get no entry for another reason; the file has nothing for them.
+    """
+
+    path: str
+    session_id: int | None = None
+    refusal: str = ""
+    absent: list[str] = field(default_factory=list)
+    issues: list[dict[str, str]] = field(default_factory=list)
+    made: dict[str, int] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, list[str]] = field(default_factory=dict)
+    not_made: list[str] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        """Return whether it can be registered, and no table fails."""
+        return not self.refusal and not self.failed
+
+
+def inspect_files(
+    places: Sequence[str], catalogue: Path | None = None, *, import_only: bool = False
+) -> list[FileReport]:
+    """Register and populate files in a database of their own, and report what came of each.
+
+    Parameters
+    ----------
+    places : NWB files, folders that contain them, or URLs.
+    catalogue : folder with the release's tables, entered first.
+    import_only : leave out computed tables, of which only those that are lost are reported.
+
+    Raises
+    ------
+    VbnError
+        If a path does not exist, a table of the release cannot be read, or the database cannot be made.
+    """
+    named = [place if is_url(place) else str(Path(place).absolute()) for place in places]
+    folder = None if catalogue is None else str(catalogue.absolute())
+    home = Path(tempfile.mkdtemp(prefix="vbn-inspect-"))
+    home.chmod(0o711 if os.geteuid() == 0 else 0o700)  # PostgreSQL's user must pass through root's
+    answer = home / "answer.json"
+    asked = json.dumps([named, folder, import_only, str(answer)])
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "populate.registration.inspection", asked], env=_environment(home),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False,  # DataJoint logs there
+        )  # fmt: skip
+        if not answer.exists():
+            raise ServerError(f"The trial ended without a result (exit status {done.returncode}); see above.")
+        found = json.loads(answer.read_text())
+    finally:
+        with contextlib.suppress(VbnError):
+            EmbeddedServer(home).stop()
+        shutil.rmtree(home, ignore_errors=True)
+    if isinstance(found, str):
+        raise VbnError(found)
+    return [FileReport(**report) for report in found]
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Return the environment of a process that knows of no database but its own."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DJ_", "VBN_")) or name in KEPT_VARIABLES
+    }
+    path = os.pathsep.join(filter(None, [*sys.path, os.environ.get("PYTHONPATH", "")]))
+    return {**kept, "VBN_HOME": str(home), "DJ_IGNORE_CONFIG_FILE": "true", "PYTHONPATH": path}
+
+
+def try_out(places: Sequence[str], catalogue: Path | None, *, import_only: bool) -> list[FileReport]:
+    """Fill the database that this process is connected to with files, and report what came of each."""
+    entered = enter(ReleaseTables.read(catalogue)) if catalogue else None
+    outcomes = list(register(places, entered))
+    computed = () if import_only else populated_tables()
+    names = [cls.__name__ for cls in populated_tables() if cls in computed or issubclass(cls, dj.Imported)]
+    failures = populate_with_progress((), names, 1).failures
+    return [_report(outcome, failures, set(names)) for outcome in outcomes]
+
+
+def _report(outcome: FileOutcome, failures: Sequence[JobResult], tried: set[str]) -> FileReport:
+    report = FileReport(str(outcome.path), outcome.session_id)
+    # As far as it can be opened: what it lacks is of interest where it is refused, too.
+    with contextlib.suppress(VbnError), vbn.nwb.open_session(outcome.path, with_pynwb=False) as file:
+        report.absent = [str(part) for part in find_absent_parts(file)]
+    if outcome.status == FAILED:
+        report.refusal = outcome.message
+        return report
+    key = {"session_id": outcome.session_id}
+    shown = ("severity", "issue_table", "issue_code", "issue_detail")
+    report.issues = (session.ImportIssue & key).to_dicts(order_by=["issue_table", "issue_code"])
+    report.issues = [{name: issue[name] for name in shown} for issue in report.issues]
+    for failure in failures:
+        if failure.key.get("session_id") == outcome.session_id:
+            report.failed.setdefault(failure.table, failure.error or "")
+    for cls in populated_tables():
+        _add_table(report, cls, key, tried)
+    return report
+
+
+def _add_table(report: FileReport, cls: Any, key: dict[str, Any], tried: set[str]) -> None:
+    """Add what became of one table."""
+    if "session_id" not in cls.primary_key or cls.__name__ in report.failed:
+        return
+    number, above = len(cls & key), set(cls().ancestors())
+    if number:
+        report.made[cls.__name__] = number
+        parts = part_classes(cls)
+        if parts and not any(len(part & key) for part in parts):
+            report.empty.append(cls.__name__)
+        return
+    causes = [each.__name__ for each in populated_tables() if each.__name__ in report.failed]
+    causes = [name for name in causes if _full_name(name) in above]
+    if causes:
+        report.lost[cls.__name__] = causes
+    elif cls.__name__ in tried:
+        report.not_made.append(cls.__name__)
+
+
+def _full_name(table: str) -> str:
+    return str(next(cls for cls in populated_tables() if cls.__name__ == table)().full_table_name)
+
+
+def as_lines(report: FileReport) -> Iterator[str]:
+    """Yield a report as text, without the path."""
+    yield from (f"lacks     {part}" for part in report.absent)
+    if report.refusal:
+        yield f"refused   {report.refusal}"
+        return
+    for issue in report.issues:
+        yield f"{issue['severity']:<9} {issue['issue_table']}: {issue['issue_code']}: {issue['issue_detail']}"
+    yield from (f"failed    {table}: {why}" for table, why in report.failed.items())
+    by_cause: dict[tuple[str, ...], list[str]] = {}
+    for table, causes in report.lost.items():
+        by_cause.setdefault(tuple(causes), []).append(table)
+    for names, tables in by_cause.items():
+        yield f"lost      {', '.join(tables)}, made from {', '.join(names)}"
+    if report.empty:
+        yield f"empty     {', '.join(report.empty)}"
+    if report.not_made:
+        yield f"not made  {', '.join(report.not_made)}"
+    yield f"made      {sum(report.made.values())} entries of {len(report.made)} tables"
+
+
+def _main() -> None:
+    places, catalogue, import_only, answer = json.loads(sys.argv[1])
+    found: list[dict[str, Any]] | str
+    try:
+        connect(create=True)
+        try:
+            reports = try_out(places, Path(catalogue) if catalogue else None, import_only=import_only)
+        finally:
+            disconnect()
+        found = [asdict(report) for report in reports]
+    except VbnError as error:
+        found = str(error)
+    Path(answer).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    _main()
