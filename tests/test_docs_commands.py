@@ -31,6 +31,7 @@ from typing import Any
 import click
 import pytest
 
+from populate.output import rendering, terminal
 from schemas.bases import lab
 
 pytestmark = pytest.mark.files
@@ -127,7 +128,7 @@ def test_the_commands_that_are_named_exist_with_their_options(page: Path) -> Non
     wrong = []
     for line, words, whole in _named_commands(page):
         try:
-            _parse(words, whole)
+            parse_command(words, whole)
         except click.UsageError as error:
             wrong.append(f"{page.name}:{line}: vbn {shlex.join(words)}: {error.format_message()}")
     assert wrong == []
@@ -150,8 +151,10 @@ def test_a_command_that_does_not_exist_would_be_noticed() -> None:
         "admin create-user",
     ):
         with pytest.raises(click.UsageError):
-            _parse(shlex.split(wrong), whole=True)
-    _parse(shlex.split("docker compose run --rm vbn admin create-user ann --role reader")[5:], whole=True)
+            parse_command(shlex.split(wrong), whole=True)
+    parse_command(
+        shlex.split("docker compose run --rm vbn admin create-user ann --role reader")[5:], whole=True
+    )
 
 
 def test_another_output_than_the_shown_one_would_be_noticed() -> None:
@@ -223,7 +226,9 @@ class Story:
                 stdin=subprocess.DEVNULL,
             )  # fmt: skip
         else:
-            with contextlib.chdir(self.folder):
+            with contextlib.chdir(self.folder), pytest.MonkeyPatch.context() as patch:
+                for module in (terminal, rendering):  # the pages show what people see
+                    patch.setattr(module, "on_terminal", lambda: True)
                 words = shlex.split(command, comments=True)[1:]
                 done = self.database.call(*words, env=environment, check=False)
         return done.returncode, (done.stdout + done.stderr).replace(self.database.prefix, "vbn_")
@@ -252,6 +257,8 @@ def _named_commands(page: Path) -> Iterator[tuple[int, list[str], bool]]:
     """Yield where a page names a command of vbn, its words, and whether it is a whole command."""
     text = page.read_text()
     for block in blocks(page):
+        if block.mark == "run":
+            continue  # and so what a page has defined itself
         if block.language == "console":
             lines = [command for command, _ in block.commands()]
         elif block.language == "bash":
@@ -284,7 +291,7 @@ def _commands_in(line: str) -> Iterator[list[str]]:
             words = []
 
 
-def _parse(words: list[str], whole: bool) -> None:
+def parse_command(words: list[str], whole: bool) -> None:
     """Let click parse a command without converting what it need not: files need not be there."""
     from populate.cli import vbn_command
 

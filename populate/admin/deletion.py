@@ -26,6 +26,7 @@ from schemas import administration
 from schemas.bases.lab import all_tables, with_parts
 from schemas.bases.registry import part_classes
 from schemas.queries.checks import name_and_value
+from schemas.queries.words import hint, our_name
 from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint import JobTable, dj
 from schemas.server.error_codes import LOCKED, code_of, is_lost
@@ -221,6 +222,7 @@ def _condition(cls: Any, text: str) -> tuple[str, Any]:
     name, value = name_and_value(text)
     if not value:  # more likely an unset shell variable than a search for empty texts
         raise SettingError(f"'{text}' names no value.")
+    name = our_name(name, cls.heading.names) or name
     _require_attribute(cls, name)
     return name, _typed(cls.heading.attributes[name], value)
 
@@ -228,7 +230,7 @@ def _condition(cls: Any, text: str) -> tuple[str, Any]:
 def _require_attribute(cls: Any, name: str) -> None:
     """Raise NotFoundError unless a table has an attribute; DataJoint ignores unknown ones."""
     if name not in cls.heading.names:
-        raise NotFoundError(f"{cls.__name__} has no attribute '{name}'.{nearest(name, cls.heading.names)}")
+        raise NotFoundError(f"{cls.__name__} has no attribute '{name}'.{hint(name, cls.heading.names)}")
 
 
 def _typed(attribute: Any, value: str) -> Any:

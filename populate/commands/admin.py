@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from populate.commands.options import json_option
+
 
 @click.group("admin")
 def command() -> None:
@@ -104,7 +106,7 @@ def drop_user(name: str) -> None:
 
 
 @command.command("users")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def users(as_json: bool) -> None:
     """List the accounts and their accounts.
 
@@ -112,15 +114,13 @@ def users(as_json: bool) -> None:
     Example:
       vbn admin users
     """
-    import json
-    from dataclasses import asdict
-
     import schemas
     from populate.admin.accounts import list_accounts
+    from populate.output.as_json import print_json
 
     accounts = list_accounts(schemas.connect())
     if as_json:
-        click.echo(json.dumps([asdict(account) for account in accounts], indent=2))
+        print_json(accounts)
         return
     for account in accounts:
         click.echo(f"{account.name:<32} {account.role:<7} {account.host}".rstrip())

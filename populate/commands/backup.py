@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from populate.commands.options import json_option
+
 if TYPE_CHECKING:
     from populate.admin.backup import BackupManifest
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--check", "checks", is_flag=True, help="Back up nothing: rehearse a restore of DIR.")
 @click.option("--mysqldump", metavar="PATH", help="MySQL's program, if it is not on PATH (VBN_MYSQLDUMP).")
 @click.option("--mysql", metavar="PATH", help="The one that --check needs, likewise (VBN_MYSQL).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def command(
     folder: Path,
     keep: int | None,
@@ -68,15 +70,15 @@ def command(
 
 
 def _report(manifest: BackupManifest, database: str, folder: Path, *, as_json: bool) -> None:
-    import json
     from dataclasses import asdict
 
     from populate.admin.checksums import total_of
+    from populate.output.as_json import print_json
 
     total = total_of(manifest.checksums)
     if as_json:
         counts = {"files": len(manifest.files), "size_bytes": manifest.size_bytes, "total": total}
-        click.echo(json.dumps({**asdict(manifest), "folder": str(folder), **counts}, indent=2))
+        print_json({**asdict(manifest), "folder": folder, **counts})
     else:
         arrays = f"{len(manifest.files)} arrays" if manifest.has_arrays else "no arrays"
         click.echo(
@@ -96,20 +98,19 @@ def _say_what_it_lacks(manifest: BackupManifest) -> None:
 
 
 def _check(folder: Path, mysql: str | None, *, without_arrays: bool, as_json: bool) -> None:
-    import json
-
     from populate.admin.backup import rehearse
+    from populate.output.as_json import print_json
     from schemas.server.connection import open_database
 
     done = rehearse(open_database(to_restore=True), folder, mysql_client=mysql)
     manifest, is_good = done.manifest, done.is_good and (done.manifest.has_arrays or without_arrays)
     if as_json:
         found = {
-            "folder": str(done.folder), "is_good": is_good, "made_at": manifest.made_at,
+            "folder": done.folder, "is_good": is_good, "made_at": manifest.made_at,
             "has_arrays": manifest.has_arrays, "files": len(manifest.files), "tables": done.n_tables,
             "damage": done.damage, "different": done.different,
         }  # fmt: skip
-        click.echo(json.dumps(found, indent=2))
+        print_json(found)
     for line in done.damage:
         click.echo(f"vbn: {line}", err=True)
     for table in done.different:

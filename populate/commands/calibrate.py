@@ -4,18 +4,15 @@ from pathlib import Path
 
 import click
 
+from populate.commands.options import json_option, listed_option
+
 
 @click.command("calibrate")
 @click.option("--sessions", type=int, default=40, show_default=True, help="Sessions to simulate.")
 @click.option("--units", type=int, default=50, show_default=True, help="Units per session and world.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same numbers.")
-@click.option("--world", "worlds", multiple=True, help="Only this world; may be repeated.  [default: all]")
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    help="Only this column, Table.column or Table; may be repeated.  [default: all]",
-)
+@listed_option("--world", "worlds", help="Only this world, by default all")
+@listed_option("--column", "columns", help="Only this column, Table.column or Table, by default all")
 @click.option(
     "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Processes to run."
 )
@@ -27,7 +24,7 @@ import click
     type=click.Path(path_type=Path, dir_okay=False),
     help="File of what is done, to go on from.  [default: PAGE.scores.jsonl with --write PAGE.md, else none]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print all results as JSON.")
+@json_option("Print all results as JSON.")
 def command(
     sessions: int,
     units: int,
@@ -53,10 +50,10 @@ def command(
     import sys
     from dataclasses import asdict
 
-    import numpy as np
     import pandas as pd
     from tqdm import tqdm
 
+    from populate.output.as_json import print_json
     from populate.output.calibration import calibrate
     from populate.output.rendering import render
     from populate.output.terminal import data_stream
@@ -81,8 +78,7 @@ def command(
     if as_json:
         keys = pd.DataFrame([cell.key for cell in cells])
         frame = keys.join(pd.DataFrame(map(asdict, cells)).drop(columns="key"))
-        frame = frame.replace([np.inf, -np.inf], np.nan)
-        render(frame, "json", data_stream())
+        print_json(frame)
     else:
         render(pd.DataFrame(verdicts(cells)), "table", data_stream())
     if len(done) < len(parts):

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from populate.commands.options import json_option
+
 
 @click.command("catalogue")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def command(folder: Path, as_json: bool) -> None:
     """Enter the release's CSV tables from FOLDER, and compare them with what is imported.
 
@@ -19,9 +21,8 @@ def command(folder: Path, as_json: bool) -> None:
     Example:
       vbn catalogue /data/vbn/project_metadata
     """
-    import json
-
     import schemas
+    from populate.output.as_json import print_json
     from populate.registration.catalogue import enter, summary_lines
     from populate.registration.catalogue_tables import ReleaseTables
 
@@ -30,7 +31,7 @@ def command(folder: Path, as_json: bool) -> None:
     for problem in done.problems:
         click.echo(f"vbn: {problem}", err=True)
     if as_json:
-        click.echo(json.dumps({"added": done.added, "disagreeing_sessions": done.disagreeing}))
+        print_json({"added": done.added, "disagreeing_sessions": done.disagreeing})
     else:
         click.echo("\n".join(summary_lines(done)))
     if done.problems:

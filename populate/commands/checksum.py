@@ -2,6 +2,8 @@
 
 import click
 
+from populate.commands.options import json_option
+
 
 @click.command("checksum")
 @click.option(
@@ -11,7 +13,7 @@ import click
     help="Include columns that differ between two runs of the same work, such as times, or leave them out.",
 )
 @click.option("--arrays/--no-arrays", default=True, show_default=True, help="Read the arrays in the store.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def command(volatile: bool, arrays: bool, as_json: bool) -> None:
     """Print a checksum of each table's content.
 
@@ -22,14 +24,13 @@ def command(volatile: bool, arrays: bool, as_json: bool) -> None:
     Example:
       vbn checksum --stable
     """
-    import json
-
     from populate.admin.checksums import table_checksums, total_of
+    from populate.output.as_json import print_json
     from schemas.server.connection import open_database
 
     checksums = table_checksums(with_arrays=arrays, volatile=volatile, database=open_database())
     if as_json:
-        click.echo(json.dumps({"tables": checksums, "total": total_of(checksums)}, indent=2))
+        print_json({"tables": checksums, "total": total_of(checksums)})
         return
     for table, checksum in checksums.items():
         click.echo(f"{checksum}  {table}")

@@ -20,11 +20,12 @@ TRAJECTORIES = ("GGH", "HHG", "GHG")
 
 
 def completing(values: Sequence[str] | Callable[[], Sequence[str]]) -> Complete:
-    """Return a function that completes a value to those that begin alike, in any case."""
+    """Return a function that completes a value, or the last of several, to those that begin alike."""
 
     def complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
         known = values() if callable(values) else values
-        return [value for value in known if value.lower().startswith(begun.lower())]
+        before, comma, last = begun.rpartition(",")  # of several values the last is completed
+        return [before + comma + value for value in known if value.lower().startswith(last.lower())]
 
     return complete
 

@@ -2,6 +2,8 @@
 
 import click
 
+from populate.commands.options import json_option
+
 
 @click.command("control")
 @click.argument("session_id", type=int, metavar="SESSION")
@@ -15,7 +17,7 @@ import click
     show_default=True,
     help="The same seed gives the same numbers.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print all results as JSON.")
+@json_option("Print all results as JSON.")
 def command(session_id: int, repeats: int, seed: int, as_json: bool) -> None:
     """Test p-values, q-values and flags on the rotated spikes of a session.
 
@@ -29,15 +31,15 @@ def command(session_id: int, repeats: int, seed: int, as_json: bool) -> None:
     Example:
       vbn control 1064644573 --repeats 10
     """
-    import json
     import sys
 
     from tqdm import tqdm
 
     import schemas
+    from populate.output.as_json import print_json
     from populate.output.control import SessionControl
     from populate.output.rendering import render
-    from populate.output.terminal import data_stream
+    from populate.output.terminal import data_stream, on_terminal
     from vbn.calibration.control import Calls
     from vbn.calibration.report import control_rows
 
@@ -59,18 +61,19 @@ def command(session_id: int, repeats: int, seed: int, as_json: bool) -> None:
             "seed": seed,
             "repeats": len(done),
             "short_blocks_s": control.short_blocks_s,
-            "columns": rows.to_dict("records"),
+            "columns": rows,
             "left_out": left_out,
         }
-        data_stream().write(json.dumps(found, indent=2) + "\n")
+        print_json(found)
     else:
-        render(rows.round({"share": 3, "low": 3, "high": 3}), "table", data_stream())
+        shown = rows.round({"share": 3, "low": 3, "high": 3}) if on_terminal() else rows
+        render(shown, "table", data_stream())
         for reason in dict.fromkeys(left_out.values()):
             names = [name for name, why in left_out.items() if why == reason]
             click.echo(f"Left out ({reason}): {', '.join(names)}.")
         if lengths := control.short_blocks_s:
-            shown = ", ".join(f"{length:.0f} s" for length in lengths)
-            click.echo(f"Blocks that are rotated by less than 30 s, as they are short: {shown}.")
+            short = ", ".join(f"{length:.0f} s" for length in lengths)
+            click.echo(f"Blocks that are rotated by less than 30 s, as they are short: {short}.")
     if len(done) < repeats:
         click.echo(f"vbn: interrupted; this is of {len(done)} of {repeats} repeats.", err=True)
         click.get_current_context().exit(130)

@@ -5,13 +5,14 @@ from typing import Any
 import click
 
 from populate.commands.module_option import module_option
+from populate.commands.options import json_option, sessions_option
+
+SESSIONS_SHOWN = 5
 
 
 @click.command("delete")
 @click.argument("table", default="Session")
-@click.option(
-    "--session", "sessions", type=int, multiple=True, help="Entries of this session; may be repeated."
-)
+@sessions_option("Entries of this session")
 @click.option(
     "--where",
     "conditions",
@@ -32,7 +33,7 @@ from populate.commands.module_option import module_option
     show_default=True,
     help="Number of sessions above which their number must be typed.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 @module_option
 def command(
     table: str,
@@ -56,10 +57,9 @@ def command(
       vbn delete --session 1053941483 --reason "wrong mouse"
       vbn delete Psth --where alignment=omission_active --session 1053941483 --dry-run
     """
-    import json
-
     import schemas
     from populate.admin import deletion
+    from populate.output.as_json import print_json
     from vbn.errors import ConflictError
 
     schemas.connect()
@@ -69,14 +69,14 @@ def command(
     found = {
         "table": planned.table,
         "restriction": planned.restriction,
-        "sessions": list(planned.sessions),
+        "sessions": planned.sessions,
         "rows": planned.rows,
     }
     if not as_json:
         _show(planned)
     if dry_run:
         if as_json:
-            click.echo(json.dumps({**found, "deletion_id": None}))
+            print_json({**found, "deletion_id": None})
         else:
             click.echo(" ".join(filter(None, ("Nothing was deleted.", planned.foreign))))
         return
@@ -85,19 +85,21 @@ def command(
     _confirm(planned, yes=yes, stated=confirm_sessions, threshold=threshold)
     deletion_id = deletion.delete(planned, reason)
     if as_json:
-        click.echo(json.dumps({**found, "deletion_id": deletion_id}))
+        print_json({**found, "deletion_id": deletion_id})
     else:
         click.echo(f"{planned.n_rows} rows deleted. Their array files stay in the store until: vbn gc")
 
 
 def _show(planned: Any) -> None:
     from populate.admin.deletion import table_labels
+    from populate.output.terminal import on_terminal
 
     labels = table_labels()
     for name, number in planned.rows.items():
         click.echo(f"{number:>10,}  {labels.get(name, name)}")
-    few = ", ".join(map(str, planned.sessions[:5])) + (", ..." if len(planned.sessions) > 5 else "")
     number = len(planned.sessions)
+    shown = min(number, SESSIONS_SHOWN) if on_terminal() else number
+    few = ", ".join(map(str, planned.sessions[:shown])) + (", ..." if number > shown else "")
     affected = f"{number} session{'s' * (number != 1)} ({few})" if number else "no session"
     click.echo(f"{planned.table} with {planned.restriction}: {planned.n_rows:,} rows of {affected}.")
 

@@ -2,10 +2,12 @@
 
 import click
 
+from populate.commands.options import json_option
+
 
 @click.command("deletions")
 @click.option("--last", type=click.IntRange(1), help="Only this many, the latest.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def command(last: int | None, as_json: bool) -> None:
     """List what was deleted with vbn delete: when, by whom, why, and how many rows of every table.
 
@@ -13,15 +15,14 @@ def command(last: int | None, as_json: bool) -> None:
     Example:
       vbn deletions --last 5
     """
-    import json
-
     import schemas
     from populate.admin.deletion import history, table_labels
+    from populate.output.as_json import print_json
 
     schemas.connect()
     found = history(last)
     if as_json:
-        click.echo(json.dumps(found, indent=2, default=str))
+        print_json(found)
         return
     labels = table_labels()
     for row in found:

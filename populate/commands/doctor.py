@@ -3,10 +3,11 @@
 import click
 
 from populate.commands.module_option import module_option
+from populate.commands.options import json_option
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 @module_option
 def command(as_json: bool) -> None:
     """Check this machine, the server, privileges, array store, roots, files and jobs; advise what to do.
@@ -18,14 +19,12 @@ def command(as_json: bool) -> None:
     Example:
       vbn doctor
     """
-    import json
-
     from populate.admin.doctor import examine
-    from populate.work.status import as_dicts
+    from populate.output.as_json import print_json
 
     checks = examine()
     if as_json:
-        click.echo(json.dumps(as_dicts(list(checks)), indent=2))
+        print_json(checks)
     else:
         for check in checks:
             click.echo(f"{'ok' if check.is_good else 'NO':>4}  {check.name:<14} {check.finding}")

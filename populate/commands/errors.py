@@ -3,10 +3,11 @@
 import click
 
 from populate.commands.module_option import module_option
+from populate.commands.options import json_option
 
 
 @click.command("errors")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 @module_option
 def command(as_json: bool) -> None:
     """List the failed jobs with their reasons.
@@ -15,15 +16,14 @@ def command(as_json: bool) -> None:
     Example:
       vbn errors
     """
-    import json
-
     import schemas
-    from populate.work.status import as_dicts, job_errors
+    from populate.output.as_json import print_json
+    from populate.work.status import job_errors
 
     schemas.connect()
     errors = job_errors()
     if as_json:
-        click.echo(json.dumps(as_dicts(errors), indent=2))
+        print_json(errors)
         return
     for error in errors:
         key = ", ".join(f"{name}={value}" for name, value in error.key.items())

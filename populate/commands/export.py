@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from populate.commands.module_option import module_option
+from populate.commands.options import ONE_SESSION
 
 
 class _TableOrNwb(click.Group):
@@ -80,7 +81,7 @@ def export_table(
 
 
 @command.command("nwb")
-@click.option("--session", "session_id", type=int, required=True, help="The session's id.")
+@ONE_SESSION
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write: .nwb."
 )

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import click
 
+from populate.commands.options import json_option
+
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -31,7 +33,7 @@ def _age(_ctx: click.Context, _param: click.Parameter, text: str | None) -> time
     help="Refuse if more than this percentage of the files would be moved.",
 )
 @click.option("--empty-quarantine", is_flag=True, help="Permanently delete files quarantined earlier.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def command(
     go: bool, older_than: timedelta | None, max_share: float, empty_quarantine: bool, as_json: bool
 ) -> None:
@@ -47,10 +49,9 @@ def command(
       vbn gc --go
       vbn gc --empty-quarantine --older-than 30d --go
     """
-    import json
-
     import schemas
     from populate.admin import garbage
+    from populate.output.as_json import print_json
 
     schemas.connect()
     target = None
@@ -63,7 +64,7 @@ def command(
     if as_json:
         what = {"files": found.files, "size_bytes": found.size_bytes, "stored": found.n_stored}
         more = {"spared": found.n_spared, "empty_folders": len(found.folders), "done": go}
-        click.echo(json.dumps({**what, **more, "quarantine": str(target) if target else None}, indent=2))
+        print_json({**what, **more, "quarantine": target})
         return
     for path in [] if go else found.files:
         click.echo(path)

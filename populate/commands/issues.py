@@ -2,9 +2,11 @@
 
 import click
 
+from populate.commands.options import json_option, sessions_option
+
 
 @click.command("issues")
-@click.option("--session", "sessions", type=int, multiple=True, help="Only this session; may be repeated.")
+@sessions_option()
 @click.option(
     "--severity",
     type=click.Choice(["info", "warning", "error"]),
@@ -12,7 +14,7 @@ import click
     show_default=True,
     help="Lowest severity to list.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def command(sessions: tuple[int, ...], severity: str, as_json: bool) -> None:
     """List irregularities in the imported files. docs/issues.md explains the codes.
 
@@ -20,15 +22,14 @@ def command(sessions: tuple[int, ...], severity: str, as_json: bool) -> None:
     Example:
       vbn issues --severity warning
     """
-    import json
-
     import schemas
+    from populate.output.as_json import print_json
     from populate.output.listing import list_issues
 
     schemas.connect()
     rows = list_issues(list(sessions), severity)
     if as_json:
-        click.echo(json.dumps(rows, indent=2, default=str))
+        print_json(rows)
         return
     for row in rows:
         click.echo(

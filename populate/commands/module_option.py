@@ -23,5 +23,6 @@ module_option: Callable[[Any], Any] = click.option(
     expose_value=False,
     callback=_add,
     metavar="NAME",
-    help="Module with tables of your lab, such as mylab.tables; may be repeated.  [default: VBN_MODULES]",
+    help="Module with tables or queries of your lab, such as mylab.tables; may be repeated.  "
+    "[default: VBN_MODULES]",
 )

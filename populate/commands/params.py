@@ -4,6 +4,8 @@ from typing import IO
 
 import click
 
+from populate.commands.options import json_option
+
 
 @click.group("params")
 def command() -> None:
@@ -16,7 +18,7 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("table", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def list_sets(table: str | None, as_json: bool) -> None:
     """List the parameter sets of TABLE, or of all tables.
 
@@ -24,38 +26,39 @@ def list_sets(table: str | None, as_json: bool) -> None:
     Example:
       vbn params list Alignment
     """
-    import json
-
     import schemas
     from populate.admin.parameter_sets import list_parameter_sets
+    from populate.output.as_json import print_json
+    from populate.output.terminal import on_terminal
 
     schemas.connect()
     rows = list_parameter_sets(table)
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        print_json(rows)
         return
+    digits = 12 if on_terminal() else None
     for row in rows:
-        click.echo(f"{row['table']:<24} {row['name']:<28} version {row['version']}  {row['hash'][:12]}")
+        click.echo(f"{row['table']:<24} {row['name']:<28} version {row['version']}  {row['hash'][:digits]}")
 
 
 @command.command("show")
 @click.argument("table")
 @click.argument("name")
-def show(table: str, name: str) -> None:
+@json_option("Print JSON, as it does anyway.")
+def show(table: str, name: str, as_json: bool) -> None:  # noqa: ARG001 - it is JSON either way
     """Print the content of the set NAME of TABLE as JSON, as vbn params add takes it.
 
     \b
     Example:
       vbn params show OptotagMethod bennett_2025
     """
-    import json
-
     import schemas
     from populate.admin.parameter_sets import parameter_table
-    from schemas.bases.parameter_table import as_json
+    from populate.output.as_json import print_json
+    from schemas.bases.parameter_table import as_json as content_of
 
     schemas.connect()
-    click.echo(json.dumps(as_json(parameter_table(table).get(name)), indent=2))
+    print_json(content_of(parameter_table(table).get(name)))
 
 
 @command.command("add")

@@ -3,11 +3,12 @@
 import click
 
 from populate.commands.module_option import module_option
+from populate.commands.options import TABLES, json_option, sessions_option
 
 
 @click.command("populate")
-@click.option("--session", "sessions", type=int, multiple=True, help="Only this session; may be repeated.")
-@click.option("--table", "tables", multiple=True, help="Only this table; may be repeated.")
+@sessions_option()
+@TABLES
 @click.option(
     "--processes",
     type=click.IntRange(1, 64),
@@ -15,7 +16,7 @@ from populate.commands.module_option import module_option
     show_default=True,
     help="Processes that share the work.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of text.")
+@json_option("Print a JSON summary instead of text.")
 @module_option
 def command(sessions: tuple[int, ...], tables: tuple[str, ...], processes: int, as_json: bool) -> None:
     """Import the registered files and compute everything that is missing.
@@ -27,15 +28,14 @@ def command(sessions: tuple[int, ...], tables: tuple[str, ...], processes: int, 
     Example:
       vbn populate --processes 2
     """
-    import json
-
     import schemas
+    from populate.output.as_json import print_json
     from populate.work.progress import populate_with_progress
 
     schemas.connect()
     summary = populate_with_progress(list(sessions), list(tables), processes)
     if as_json:
-        click.echo(json.dumps(summary.as_dict()))
+        print_json(summary.as_dict())
     else:
         for failure in summary.failures:
             key = ", ".join(f"{name}={value}" for name, value in failure.key.items())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from populate.commands.answer import ALLOW_MIXED, MISSING, OUTPUT, answer, fetched, option_names
 from populate.commands.completion import (
     CELL_CLASSES,
     EXPERIENCE,
@@ -18,53 +17,58 @@ from populate.commands.completion import (
     completing,
     known_structures,
 )
+from populate.commands.lab_queries import has_lab_modules, lab_command, lab_names
+from populate.commands.module_option import module_option
+from populate.commands.options import (
+    AREA,
+    SESSION_ALIASES,
+    WHERE,
+    criteria_option,
+    listed_option,
+    options,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-def _options(*options: Decorator) -> Decorator:
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-def _repeatable(name: str, words: str, **more: Any) -> Decorator:
-    return click.option(name, multiple=True, help=f"{words}; may be repeated.", **more)
-
-
-_WHERE = _repeatable(
-    "--where", "Condition on the attributes, such as \"snr > 1 AND quality = 'good'\"; all must be met"
+_TRAJECTORY = listed_option(
+    "--trajectory",
+    help="Order of the image sets in training and recordings: GGH, HHG or GHG",
+    shell_complete=completing(TRAJECTORIES),
 )
-_SESSION = _repeatable("--session", "Id of a session", type=int)
-_OF_SESSIONS = _options(
-    _SESSION,
-    _repeatable("--mouse", "Id of a mouse"),
-    _repeatable("--experience", "Familiar or Novel", shell_complete=completing(EXPERIENCE)),
-    _repeatable("--image-set", "Letter of the image set", shell_complete=completing(IMAGE_SETS)),
-    _repeatable(
-        "--trajectory",
-        "Order of the image sets in training and recordings: GGH, HHG or GHG",
-        shell_complete=completing(TRAJECTORIES),
+_WITHIN = "Attribute that divides the units: structure_acronym, cortical_layer, cell_class ..."
+_OF_SESSIONS = options(
+    listed_option("--session", of=int, help="Id of a session", aliases=SESSION_ALIASES),
+    listed_option("--mouse", help="Id of a mouse", aliases=("--mouse-id",)),
+    listed_option(
+        "--experience",
+        help="Familiar or Novel",
+        aliases=("--experience-level",),
+        shell_complete=completing(EXPERIENCE),
     ),
-    _repeatable("--genotype", "Full genotype; wt/wt is a wild type"),
-    _repeatable("--cre-line", "Cre line of the mouse"),
+    listed_option("--image-set", help="Letter of the image set", shell_complete=completing(IMAGE_SETS)),
+    _TRAJECTORY,
+    click.option("--genotype", multiple=True, help="Full genotype; wt/wt is a wild type; may be repeated."),
+    listed_option("--cre-line", help="Cre line of the mouse"),
 )
-_OF_UNITS = _options(
-    click.option("--criteria", help="Quality filter, such as bennett_2025 (vbn params list UnitCriteria)."),
-    _repeatable(
-        "--structure", "Acronym of a structure, such as VISp", shell_complete=completing(known_structures)
+_OF_UNITS = options(
+    criteria_option(None),
+    listed_option(
+        "--structure",
+        help="Acronym of a structure (area), such as VISp",
+        aliases=AREA,
+        shell_complete=completing(known_structures),
     ),
-    _repeatable("--group", "Group of structures, such as 'visual cortex'"),
-    _repeatable("--cell-class", "Sst, Vip, RS, FS or unlabelled", shell_complete=completing(CELL_CLASSES)),
-    _repeatable(
+    listed_option("--group", help="Group of structures, such as 'visual cortex'"),
+    listed_option(
+        "--cell-class",
+        help="Sst, Vip, RS, FS or unlabelled",
+        shell_complete=completing(CELL_CLASSES),
+    ),
+    listed_option(
         "--layer",
-        "Cortical layer: 1, 2/3, 4, 5, 6a, 6b, 6 for both, or none",
+        help="Cortical layer: 1, 2/3, 4, 5, 6a, 6b, 6 for both, or none",
+        aliases=("--cortical-layer",),
         shell_complete=completing(LAYERS),
     ),
     click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas)."),
@@ -72,38 +76,45 @@ _OF_UNITS = _options(
         "--optotag-method", default="bennett_2025", show_default=True, help="Method that labels the cells."
     ),
     _OF_SESSIONS,
-    _WHERE,
-)
-_OUTPUT = _options(
-    click.option("--columns", help="Names of columns, separated by commas.  [default: all]"),
-    click.option(
-        "--sort", help="Names of columns to sort by, separated by commas; -NAME for the greatest first."
-    ),
-    click.option("--limit", type=click.IntRange(min=0), help="Rows of a table; 0 for all.  [default: 100]"),
-    click.option(
-        "--format", "kind", type=click.Choice(["table", "csv", "parquet", "json"]), help="Output format."
-    ),
-    click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write."),
-)
-ALLOW_MIXED = click.option(
-    "--allow-mixed", is_flag=True, help="Include results of earlier methods, which vbn recompute replaces."
+    WHERE,
 )
 _BLOCK = click.option("--block", help="active (the task) or passive (its replay).")
-_MISSING = click.option(
-    "--missing",
-    type=click.Choice(["error", "drop"]),
-    default="error",
-    show_default=True,
-    help="What to do with units that are not computed yet.",
-)
 
 
-@click.group("query")
+class _Queries(click.Group):
+    """Has the queries of the lab's modules, besides its own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take ``--module NAME`` also behind the name of a query."""
+        named: list[str] = []
+        rest: list[str] = []
+        words = iter(args)
+        for word in words:
+            if word == "--module":
+                named += [word, *itertools.islice(words, 1)]
+            elif word.startswith("--module="):
+                named.append(word)
+            else:
+                rest.append(word)
+        return super().parse_args(ctx, [*named, *rest])
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        own = super().list_commands(ctx)
+        return [*own, *lab_names(set(own))] if has_lab_modules() else own
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        return lab_command(cmd_name) if own is None and has_lab_modules() else own
+
+
+@click.group("query", cls=_Queries)
+@module_option
 def command() -> None:
-    """Query the database: units, sessions, presentations, trials, responses.
+    """Query the database: units, sessions, presentations, trials, responses, and what your lab has added.
 
     The same queries as in schemas.queries, whose results can be joined further in Python. A misspelled name
-    or value is an error that suggests the nearest valid ones.
+    or value is an error that suggests the nearest valid ones. Words of AllenSDK for columns work, too: area,
+    firing_rate, ecephys_session_id.
     """
 
 
@@ -114,11 +125,15 @@ def command() -> None:
     default=None,
     help="With, or without, abnormal histology or activity, according to the tables of the release.",
 )
-@click.option("--dprime-min", type=float, help="Lowest mean sensitivity of engaged trials.")
-@click.option("--dprime-max", type=float, help="Highest mean sensitivity of engaged trials.")
-@_repeatable("--requires", "What a session must have: recording, laser, eye_tracking, computed, ...")
-@_WHERE
-@_OUTPUT
+@click.option(
+    "--dprime-min",
+    type=float,
+    help="Lowest mean d' of engaged trials. (This is behavior; d_prime of units is of spike sorting.)",
+)
+@click.option("--dprime-max", type=float, help="Highest mean d' of engaged trials.")
+@listed_option("--requires", help="What a session must have: recording, laser, eye_tracking, computed ...")
+@WHERE
+@OUTPUT
 def query_sessions(dprime_min: float | None, dprime_max: float | None, **options: Any) -> None:
     """Sessions by experience, images, mouse, behavior and completeness.
 
@@ -129,15 +144,15 @@ def query_sessions(dprime_min: float | None, dprime_max: float | None, **options
     """
     dprime = None if dprime_min is None and dprime_max is None else (dprime_min, dprime_max)
     more = {"dprime": dprime, **{name: options[name] for name in ("abnormal", "requires", "where")}}
-    _answer(
-        lambda queries: _frame(queries.sessions(**_of_sessions(options), **more)),
+    answer(
+        lambda queries: fetched(queries.sessions(**_of_sessions(options), **more)),
         options,
         "session_id mouse_id date_of_acquisition session_type experience_level image_set cre_line file_kind",
     )
 
 
 @command.command("pairs")
-@_OUTPUT
+@OUTPUT
 def query_pairs(**options: Any) -> None:
     """Pairs of recordings with familiar and with novel images of each mouse that has both.
 
@@ -145,8 +160,8 @@ def query_pairs(**options: Any) -> None:
     Example:
       vbn query pairs --out pairs.csv
     """
-    _answer(
-        lambda queries: _frame(queries.familiar_novel_pairs()),
+    answer(
+        lambda queries: fetched(queries.familiar_novel_pairs()),
         options,
         "mouse_id familiar_session_id novel_session_id familiar_image_set novel_image_set cre_line",
     )
@@ -154,7 +169,7 @@ def query_pairs(**options: Any) -> None:
 
 @command.command("units")
 @_OF_UNITS
-@_OUTPUT
+@OUTPUT
 def query_units(**options: Any) -> None:
     """Units with their metrics, location, mouse and session.
 
@@ -165,11 +180,11 @@ def query_units(**options: Any) -> None:
 
     def query(queries: Any) -> pd.DataFrame:
         more = {name: options[name] for name in ("optotag_method", "atlas")}
-        columns, sort = _names(options["columns"]) or None, _names(options["sort"])
+        columns, sort = option_names(options["columns"]) or None, option_names(options["sort"])
         shown: pd.DataFrame = queries.unit_table(_units(queries, options), columns, sort=sort, **more)
         return shown
 
-    _answer(
+    answer(
         query,
         {**options, "sort": None},  # it is sorted
         "unit_id session_id probe_name structure_acronym probe_vertical_position quality unit_firing_rate "
@@ -179,8 +194,8 @@ def query_units(**options: Any) -> None:
 
 @command.command("responses")
 @_OF_UNITS
-@_repeatable("--table", "Table of responses, such as ChangeResponse")
-@_MISSING
+@listed_option("--table", help="Table of responses, such as ChangeResponse")
+@MISSING
 @click.option(
     "--q-over",
     type=click.Choice(["stored", "session", "all"]),
@@ -189,7 +204,7 @@ def query_units(**options: Any) -> None:
     help="Adjust q-values over the chosen units of a session, or over all of them.",
 )
 @ALLOW_MIXED
-@_OUTPUT
+@OUTPUT
 def query_responses(
     table: tuple[str, ...], missing: str, q_over: str, allow_mixed: bool, **options: Any
 ) -> None:
@@ -214,7 +229,7 @@ def query_responses(
         shown: pd.DataFrame = queries.with_results(frame, units, names, **more)
         return shown
 
-    _answer(
+    answer(
         query,
         options,
         "unit_id session_id structure_acronym cell_class optotag_label change_modulation_active "
@@ -226,9 +241,7 @@ def query_responses(
 @click.argument("column")
 @click.option("--between", default="experience_level", show_default=True, help="Attribute with two values.")
 @click.option("--levels", nargs=2, help="The two values, if there are more: the second less the first.")
-@_repeatable(
-    "--within", "Attribute that divides the units: structure_acronym, cortical_layer, cell_class ..."
-)
+@listed_option("--within", help=_WITHIN)
 @click.option(
     "--unpaired",
     is_flag=True,
@@ -241,13 +254,16 @@ def query_responses(
     show_default=True,
     help="Difference of means, or over the greater of the two.",
 )
-@_repeatable(
-    "--across", "Names of sets, as unit_criteria=all,bennett_2025: the contrast by each, or each combination"
+@click.option(
+    "--across",
+    multiple=True,
+    help="Names of sets, as criteria=all,bennett_2025: the contrast by each, or each combination; may be "
+    "repeated.",
 )
 @_OF_UNITS
-@_MISSING
+@MISSING
 @ALLOW_MIXED
-@_OUTPUT
+@OUTPUT
 def query_contrast(
     column: str, within: tuple[str, ...], across: tuple[str, ...], unpaired: bool, **options: Any
 ) -> None:
@@ -265,7 +281,7 @@ def query_contrast(
     names = ("between", "levels", "index", "missing", "allow_mixed", "atlas", "optotag_method")
     pairs = (name_and_value(text, "sets") for text in across)
     sets = {name: [each.strip() for each in text.split(",")] for name, text in pairs}
-    _answer(
+    answer(
         lambda queries: queries.contrast(
             _units(queries, options),
             column,
@@ -286,21 +302,16 @@ def query_contrast(
     show_default=True,
     help="change or repeat, of nonshared or shared images (holdovers), active or passive.",
 )
-@_repeatable("--within", "Attribute that divides the units.  [default: structure_acronym]")
-@click.option(
-    "--criteria",
-    default="bennett_2025",
-    show_default=True,
-    help="Quality filter, one of those for populations.",
-)
-@_repeatable("--trajectory", "Order of the image sets in training and recordings: GGH, HHG or GHG")
+@listed_option("--within", help=f"{_WITHIN} By default structure_acronym")
+@criteria_option("bennett_2025")
+@_TRAJECTORY
 @click.option("--params", "novelty_response_params", help="Set of NoveltyResponseParams.")
 @click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas).")
 @click.option(
     "--min-units", type=click.IntRange(min=1), default=6, show_default=True, help="Units of a mouse."
 )
 @ALLOW_MIXED
-@_OUTPUT
+@OUTPUT
 def query_novelty(within: tuple[str, ...], trajectory: tuple[str, ...], **options: Any) -> None:
     """Novel less familiar sessions, over the mice that have both, with the index of Bennett et al. 2025.
 
@@ -311,7 +322,7 @@ def query_novelty(within: tuple[str, ...], trajectory: tuple[str, ...], **option
     """
     divided = within or ("structure_acronym",)
     names = ("flashes", "criteria", "novelty_response_params", "atlas", "min_units", "allow_mixed")
-    _answer(
+    answer(
         lambda queries: queries.novelty(
             within=divided, trajectory=list(trajectory) or None, **{name: options[name] for name in names}
         ),
@@ -323,9 +334,9 @@ def query_novelty(within: tuple[str, ...], trajectory: tuple[str, ...], **option
 @command.command("psth")
 @click.option("--alignment", default="change_active", show_default=True, help="vbn params list Alignment.")
 @_OF_UNITS
-@_MISSING
+@MISSING
 @ALLOW_MIXED
-@_OUTPUT
+@OUTPUT
 def query_psth(alignment: str, missing: str, allow_mixed: bool, **options: Any) -> None:
     """Mean responses, one row per unit and one column per bin: rate_ and its center in seconds.
 
@@ -345,12 +356,12 @@ def query_psth(alignment: str, missing: str, allow_mixed: bool, **options: Any) 
         rates = pd.DataFrame(matrix.to_numpy(), columns=names)
         return pd.concat([pd.DataFrame(of_units), rates], axis=1)
 
-    _answer(query, options, "unit_id session_id structure_acronym cell_class experience_level n_events")
+    answer(query, options, "unit_id session_id structure_acronym cell_class experience_level n_events")
 
 
 @command.command("spikes")
 @_OF_UNITS
-@_OUTPUT
+@OUTPUT
 def query_spikes(**options: Any) -> None:
     """Spike times, one row per spike: unit_id and spike_time in seconds on the session's clock.
 
@@ -367,13 +378,13 @@ def query_spikes(**options: Any) -> None:
         unit_ids = np.repeat(list(times), [len(each) for each in times.values()])
         return pd.DataFrame({"unit_id": unit_ids, "spike_time": np.concatenate(list(times.values()))})
 
-    _answer(query, options, "unit_id spike_time")
+    answer(query, options, "unit_id spike_time")
 
 
 @command.command("trials")
 @_OF_SESSIONS
 @ALLOW_MIXED
-@_OUTPUT
+@OUTPUT
 def query_trials(allow_mixed: bool, **options: Any) -> None:
     """One row per trial with its session, outcome, latency and the behavior around it.
 
@@ -381,7 +392,7 @@ def query_trials(allow_mixed: bool, **options: Any) -> None:
     Example:
       vbn query trials --experience Novel --out trials.csv
     """
-    _answer(
+    answer(
         lambda queries: queries.trial_table(_sessions(queries, options), allow_mixed=allow_mixed),
         options,
         "session_id trial_id trial_start_time change_image_name go catch hit false_alarm aborted "
@@ -392,7 +403,7 @@ def query_trials(allow_mixed: bool, **options: Any) -> None:
 @command.command("flash-behavior")
 @click.option("--flash-set", help="Only the flashes of a set, such as lick_free (vbn params list FlashSets).")
 @_OF_SESSIONS
-@_OUTPUT
+@OUTPUT
 def query_flash_behavior(flash_set: str | None, **options: Any) -> None:
     """One row per flash and omission with the licks, rewards and engagement around it.
 
@@ -400,7 +411,7 @@ def query_flash_behavior(flash_set: str | None, **options: Any) -> None:
     Example:
       vbn query flash-behavior --flash-set bennett_2025 --out flashes.parquet
     """
-    _answer(
+    answer(
         lambda queries: queries.flash_table(_sessions(queries, options), flash_set=flash_set),
         options,
         "session_id presentation_id start_time image_name is_change flashes_since_change flashes_since_lick "
@@ -411,14 +422,14 @@ def query_flash_behavior(flash_set: str | None, **options: Any) -> None:
 @command.command("changes")
 @_OF_SESSIONS
 @_BLOCK
-@_repeatable("--outcome", "hit, miss, auto_rewarded; for sham changes false_alarm, correct_reject")
-@_repeatable("--image", "Image after the change")
+@listed_option("--outcome", help="hit, miss, auto_rewarded; for sham changes false_alarm, correct_reject")
+@listed_option("--image", help="Image after the change", aliases=("--image-name",))
 @click.option(
     "--novel/--familiar", default=None, help="Only images that were new, or familiar, to the mouse."
 )
 @click.option("--sham", is_flag=True, help="Sham changes of catch trials, instead of changes.")
-@_WHERE
-@_OUTPUT
+@WHERE
+@OUTPUT
 def query_changes(
     block: str | None, outcome: Any, image: Any, novel: bool | None, sham: bool, **options: Any
 ) -> None:
@@ -430,8 +441,8 @@ def query_changes(
     """
     conditions = {"block": block, "outcome": outcome or None, "image_name": image or None}
     conditions |= {"novel": novel, "sham": sham, "where": options["where"]}
-    _answer(
-        lambda queries: _frame(queries.changes(_sessions(queries, options), **conditions)),
+    answer(
+        lambda queries: fetched(queries.changes(_sessions(queries, options), **conditions)),
         options,
         "session_id presentation_id presentation_start_time image_name active trial_id hit miss "
         "auto_rewarded is_image_novel",
@@ -441,8 +452,8 @@ def query_changes(
 @command.command("omissions")
 @_OF_SESSIONS
 @_BLOCK
-@_WHERE
-@_OUTPUT
+@WHERE
+@OUTPUT
 def query_omissions(block: str | None, **options: Any) -> None:
     """Omitted flashes; presentation_start_time is the expected time of the flash.
 
@@ -450,8 +461,8 @@ def query_omissions(block: str | None, **options: Any) -> None:
     Example:
       vbn query omissions --block active --experience Familiar --format csv
     """
-    _answer(
-        lambda queries: _frame(
+    answer(
+        lambda queries: fetched(
             queries.omissions(_sessions(queries, options), block=block, where=options["where"])
         ),
         options,
@@ -462,10 +473,10 @@ def query_omissions(block: str | None, **options: Any) -> None:
 @command.command("flashes")
 @_OF_SESSIONS
 @_BLOCK
-@_repeatable("--image", "Name of the image")
+@listed_option("--image", help="Name of the image", aliases=("--image-name",))
 @click.option("--change/--repeat", default=None, help="Only changes of the image, or only repetitions.")
-@_WHERE
-@_OUTPUT
+@WHERE
+@OUTPUT
 def query_flashes(block: str | None, image: Any, change: bool | None, **options: Any) -> None:
     """Flashed images, without omissions.
 
@@ -474,8 +485,8 @@ def query_flashes(block: str | None, image: Any, change: bool | None, **options:
       vbn query flashes --session 1064644573 --block passive --repeat
     """
     conditions = {"block": block, "image_name": image or None, "change": change, "where": options["where"]}
-    _answer(
-        lambda queries: _frame(queries.flashes(_sessions(queries, options), **conditions)),
+    answer(
+        lambda queries: fetched(queries.flashes(_sessions(queries, options), **conditions)),
         options,
         "session_id presentation_id presentation_start_time image_name is_change active flashes_since_change",
     )
@@ -483,8 +494,8 @@ def query_flashes(block: str | None, image: Any, change: bool | None, **options:
 
 @command.command("gabors")
 @_OF_SESSIONS
-@_WHERE
-@_OUTPUT
+@WHERE
+@OUTPUT
 def query_gabors(**options: Any) -> None:
     """Gabors for receptive field mapping, with position and orientation.
 
@@ -492,8 +503,8 @@ def query_gabors(**options: Any) -> None:
     Example:
       vbn query gabors --session 1064644573 --where "orientation = 45"
     """
-    _answer(
-        lambda queries: _frame(queries.gabors(_sessions(queries, options), where=options["where"])),
+    answer(
+        lambda queries: fetched(queries.gabors(_sessions(queries, options), where=options["where"])),
         options,
         "session_id presentation_id presentation_start_time position_x position_y orientation",
     )
@@ -501,8 +512,8 @@ def query_gabors(**options: Any) -> None:
 
 @command.command("full-field-flashes")
 @_OF_SESSIONS
-@_WHERE
-@_OUTPUT
+@WHERE
+@OUTPUT
 def query_full_field_flashes(**options: Any) -> None:
     """Full-field flashes: color is 1 for white, -1 for black.
 
@@ -511,8 +522,8 @@ def query_full_field_flashes(**options: Any) -> None:
       vbn query full-field-flashes --where "color = 1"
     """
     where = options["where"]
-    _answer(
-        lambda queries: _frame(queries.full_field_flashes(_sessions(queries, options), where=where)),
+    answer(
+        lambda queries: fetched(queries.full_field_flashes(_sessions(queries, options), where=where)),
         options,
         "session_id presentation_id presentation_start_time color",
     )
@@ -520,7 +531,7 @@ def query_full_field_flashes(**options: Any) -> None:
 
 @command.command("columns")
 @click.argument("word", default="")
-@_OUTPUT
+@OUTPUT
 def query_columns(word: str, **options: Any) -> None:
     """Columns that units can be selected by, sorted by and shown with, their units and meanings.
 
@@ -531,17 +542,15 @@ def query_columns(word: str, **options: Any) -> None:
       vbn query columns omission
       vbn query units --where "change_is_responsive = 1" --sort -snr --columns unit_id,cell_class,snr
     """
-    _answer(lambda queries: queries.columns(word), options, "column table unit type meaning")
-
-
-def _names(option: str | None) -> list[str]:
-    """Return the names in an option that takes several."""
-    return [name.strip() for name in (option or "").split(",") if name.strip()]
+    answer(lambda queries: queries.columns(word), options, "column table unit type meaning")
 
 
 def _wanted(options: dict[str, Any]) -> list[str]:
     """Return the columns that are shown or sorted by."""
-    return [*_names(options["columns"]), *(name.removeprefix("-") for name in _names(options["sort"]))]
+    return [
+        *option_names(options["columns"]),
+        *(name.removeprefix("-") for name in option_names(options["sort"])),
+    ]
 
 
 def _of_sessions(options: dict[str, Any]) -> dict[str, Any]:
@@ -561,50 +570,3 @@ def _units(queries: Any, options: dict[str, Any]) -> Any:
     several["cortical_layer"] = list(options["layer"]) or None
     single = {name: options[name] for name in ("criteria", "optotag_method", "atlas", "where")}
     return queries.units(**_of_sessions(options), **several, **single)
-
-
-def _frame(query: Any) -> pd.DataFrame:
-    from schemas.rows.fetch import fetch_frame
-
-    return fetch_frame(query, nullable_integers=True)
-
-
-def _answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown: str) -> None:
-    """Run a query, warn of missing results, and print or save it; tables have the columns ``shown``."""
-    import sys
-
-    import schemas
-    from populate.output.rendering import ROWS_SHOWN, format_for, render, save, sorted_by, with_columns
-    from populate.output.terminal import data_stream
-    from schemas import queries
-
-    kind, out, limit = format_for(options["kind"], options["out"]), options["out"], options["limit"]
-    names = _names(options["columns"])
-    schemas.connect()
-    with printing_warnings():
-        frame = sorted_by(query(queries), _names(options["sort"]))
-    if not names and kind == "table":
-        names = [name for name in shown.split() if name in frame]
-    frame = with_columns(frame, names)
-    if out is None:
-        rows = {None: ROWS_SHOWN, 0: None}.get(limit, limit) if kind == "table" else None
-        screen = sys.stdout if kind == "table" else data_stream()
-        render(frame if kind == "table" or not limit else frame.head(limit), kind, screen, rows)
-        return
-    save(frame.head(limit) if limit else frame, kind, out)
-    click.echo(f"{out}: {len(frame):,} rows.", err=True)
-
-
-@contextlib.contextmanager
-def printing_warnings() -> Iterator[None]:
-    """Print the warnings of queries as messages of the command."""
-    import warnings
-
-    from schemas import queries
-
-    with warnings.catch_warnings(record=True) as caught:
-        for category in (queries.IncompleteWarning, queries.EarlierMethodWarning):
-            warnings.simplefilter("always", category)
-        yield
-    for message in dict.fromkeys(str(warning.message) for warning in caught):
-        click.echo(f"vbn: {message}", err=True)

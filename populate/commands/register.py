@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from populate.commands.options import json_option
+
 
 @click.command("register")
 @click.argument("paths", nargs=-1, required=True)
@@ -13,7 +15,7 @@ import click
     help="Folder with the release's CSV tables, which are entered first.",
 )
 @click.option("--replace", is_flag=True, help="Replace a registered file by one with different content.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file.")
+@json_option("Print one JSON object per file.")
 def command(paths: tuple[str, ...], catalogue: Path | None, replace: bool, as_json: bool) -> None:
     """Register NWB files: paths, folders that contain them, or URLs.
 
@@ -28,10 +30,10 @@ def command(paths: tuple[str, ...], catalogue: Path | None, replace: bool, as_js
     Example:
       vbn register /data/vbn/behavior_ecephys_sessions --catalogue /data/vbn/project_metadata
     """
-    import json
     from collections import Counter
 
     import schemas
+    from populate.output.as_json import print_json
     from populate.registration.catalogue import enter
     from populate.registration.catalogue_tables import ReleaseTables
     from populate.registration.register import register
@@ -45,7 +47,7 @@ def command(paths: tuple[str, ...], catalogue: Path | None, replace: bool, as_js
         counts[outcome.status] += 1
         if as_json:
             entry = {"path": str(outcome.path), "status": outcome.status, "session_id": outcome.session_id}
-            click.echo(json.dumps({**entry, "message": outcome.message}))
+            print_json({**entry, "message": outcome.message}, indent=None)
         elif outcome.status == "failed":
             click.echo(f"vbn: {outcome.message}", err=True)
             problems.pop(outcome.message, None)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from populate.commands.options import AREA, json_option, listed_option, sessions_option
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,16 +42,14 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--from-url", "source", help="Mirror (URL or folder) instead of the Allen Institute's bucket."
         ),
         click.option("--version", help="Version of the release.  [default: the newest]"),
-        click.option(
-            "--session", "sessions", type=int, multiple=True, help="Only this session; may be repeated."
-        ),
-        click.option("--mouse", "mice", multiple=True, help="Only this mouse; may be repeated."),
-        click.option("--experience", multiple=True, help="Familiar or Novel."),
-        click.option(
+        sessions_option(),
+        listed_option("--mouse", "mice", help="Only this mouse"),
+        listed_option("--experience", help="Familiar or Novel"),
+        listed_option(
             "--structure",
             "structures",
-            multiple=True,
-            help="Only sessions with units in this structure; VIS* for all of visual cortex.",
+            aliases=AREA,
+            help="Only sessions with units in this structure, VIS* for all of visual cortex",
         ),
         click.option(
             "--kind",
@@ -78,39 +78,50 @@ def _selection(criteria: dict[str, Any]) -> Selection:
 
 @command.command("list")
 @_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def list_sessions(
     cache: Path, source: str | None, version: str | None, as_json: bool, **criteria: Any
 ) -> None:
     """List the sessions of the release that meet the criteria."""
+    from populate.output.as_json import print_json
+    from populate.output.rendering import aligned_lines
+
     release = _release(source, cache, version)
     chosen = release.choose(_selection(criteria))
     if release.absent_table is not None:
         known = "only the file names of the sessions are known."
         click.echo(f"vbn: {known} {release.absent_table}", err=True)
     if as_json:
-        click.echo(chosen.to_json(orient="records"))
+        print_json(chosen)
         return
     columns = [
         name
         for name in ("session_id", "kind", "mouse_id", "experience_level", "session_type", "genotype")
         if name in chosen and chosen[name].notna().any()
     ]
-    if len(chosen):
-        click.echo(chosen[columns].to_string(index=False))
+    for line in aligned_lines(chosen[columns]):
+        click.echo(line)
     click.echo(f"{len(chosen)} sessions of version {release.manifest.version}.")
 
 
 @command.command("info")
 @_options
 @click.option("--lfp", is_flag=True, help="Count the LFP files too.")
-def info(cache: Path, source: str | None, version: str | None, lfp: bool, **criteria: Any) -> None:
+@json_option()
+def info(
+    cache: Path, source: str | None, version: str | None, lfp: bool, as_json: bool, **criteria: Any
+) -> None:
     """Show the size of a download: files, bytes, and what is present already."""
+    from populate.output.as_json import print_json
     from vbn.release import missing_bytes
 
     release = _release(source, cache, version)
     plan = release.plan(_selection(criteria), lfp=lfp)
     total, missing = sum(job.size_bytes for job in plan), missing_bytes(plan)
+    if as_json:
+        found = {"version": release.manifest.version, "folder": release.cache.data_folder}
+        print_json({**found, "files": len(plan), "size_bytes": total, "missing_bytes": missing})
+        return
     click.echo(
         f"version {release.manifest.version}: {len(plan)} files, {total / 1e9:.2f} GB, of which "
         f"{missing / 1e9:.2f} GB are missing, in {release.cache.data_folder}"

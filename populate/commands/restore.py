@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from populate.commands.options import json_option
+
 if TYPE_CHECKING:
     from populate.admin.backup.restore import Restored
 
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 @click.option("--check", is_flag=True, help="Only check that the backup is complete and unchanged.")
 @click.option("--undo", is_flag=True, help="Remove what an interrupted restore has made.")
 @click.option("--mysql", metavar="PATH", help="MySQL's program, if it is not on PATH (VBN_MYSQL).")
-def command(folder: Path | None, prefix: str | None, check: bool, undo: bool, mysql: str | None) -> None:
+@json_option("Print what --check finds as JSON.")
+def command(
+    folder: Path | None, prefix: str | None, check: bool, undo: bool, mysql: str | None, as_json: bool
+) -> None:
     """Restore a backup into an empty database and the store, and compare checksums.
 
     The server must be of the same kind. Tables that hold only default parameter sets are replaced; with any
@@ -34,17 +39,15 @@ def command(folder: Path | None, prefix: str | None, check: bool, undo: bool, my
     """
     if folder is None and not undo:
         raise click.UsageError("Name the folder of a backup.")
+    if as_json and not check:
+        raise click.UsageError("--json is for --check.")
     from populate.admin import backup
     from populate.admin.backup.manifest import read_manifest
     from schemas.server.connection import open_database
 
     if check and folder:
         damage, has_arrays = backup.check(folder), read_manifest(folder).has_arrays
-        for line in damage:
-            click.echo(f"vbn: {line}", err=True)
-        lacks = "" if has_arrays else ", but has no arrays"
-        found = f"{len(damage)} files are damaged" if damage else f"the backup is complete{lacks}"
-        click.echo(f"{folder}: {found}.")
+        _report_check(folder, damage, has_arrays=has_arrays, as_json=as_json)
         raise SystemExit(1 if damage or not has_arrays else 0)
     database = open_database(prefix, to_restore=True)
     if undo or folder is None:
@@ -55,6 +58,19 @@ def command(folder: Path | None, prefix: str | None, check: bool, undo: bool, my
     _report(done, str(database), str(database.store))
     if done.different or done.missing != 0:
         raise SystemExit(1)
+
+
+def _report_check(folder: Path, damage: list[str], *, has_arrays: bool, as_json: bool) -> None:
+    from populate.output.as_json import print_json
+
+    if as_json:
+        print_json({"folder": folder, "damage": damage, "has_arrays": has_arrays})
+        return
+    for line in damage:
+        click.echo(f"vbn: {line}", err=True)
+    lacks = "" if has_arrays else ", but has no arrays"
+    found = f"{len(damage)} files are damaged" if damage else f"the backup is complete{lacks}"
+    click.echo(f"{folder}: {found}.")
 
 
 def _report(done: Restored, database: str, store: str) -> None:

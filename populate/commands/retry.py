@@ -3,12 +3,13 @@
 import click
 
 from populate.commands.module_option import module_option
+from populate.commands.options import TABLES, json_option, sessions_option
 
 
 @click.command("retry")
-@click.option("--session", "sessions", type=int, multiple=True, help="Only this session; may be repeated.")
-@click.option("--table", "tables", multiple=True, help="Only this table; may be repeated.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@sessions_option()
+@TABLES
+@json_option()
 @module_option
 def command(sessions: tuple[int, ...], tables: tuple[str, ...], as_json: bool) -> None:
     """Let the next vbn populate try failed jobs again.
@@ -17,15 +18,13 @@ def command(sessions: tuple[int, ...], tables: tuple[str, ...], as_json: bool) -
     Example:
       vbn retry --table Recording && vbn populate
     """
-    import json
-
     import schemas
+    from populate.output.as_json import print_json
     from populate.work.status import retry
 
     schemas.connect()
     forgotten = retry(list(tables), list(sessions))
-    click.echo(
-        json.dumps({"retried": forgotten})
-        if as_json
-        else f"{forgotten} failed jobs will be tried again by: vbn populate"
-    )
+    if as_json:
+        print_json({"retried": forgotten})
+    else:
+        click.echo(f"{forgotten} failed jobs will be tried again by: vbn populate")

@@ -2,6 +2,8 @@
 
 import click
 
+from populate.commands.options import json_option
+
 
 @click.group("roots")
 def command() -> None:
@@ -18,16 +20,15 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def list_roots(as_json: bool) -> None:
     """List the roots that this machine knows."""
-    import json
-
+    from populate.output.as_json import print_json
     from schemas.files.roots import roots
 
     known = {name: str(place) for name, place in roots().items()}
     if as_json:
-        click.echo(json.dumps(known))
+        print_json(known)
         return
     for name, place in known.items():
         click.echo(f"{name}  {place}")

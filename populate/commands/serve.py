@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from populate.commands.module_option import module_option
+
 
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -22,6 +24,7 @@ import click
     type=click.Path(path_type=Path), help="Folder of backups, for /metrics; may be repeated.",
 )  # fmt: skip
 @click.option("--open/--no-open", "opens", default=False, show_default=True, help="Open a browser.")
+@module_option
 def command(host: str, port: int, origins: tuple[str, ...], backups: tuple[Path, ...], opens: bool) -> None:
     """Show the database in a browser: status, sessions, all units by any column, figures, import issues.
 

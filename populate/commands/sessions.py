@@ -2,10 +2,12 @@
 
 import click
 
+from populate.commands.options import json_option, listed_option
+
 
 @click.command("sessions")
-@click.option("--mouse", "mice", multiple=True, help="Only this mouse; may be repeated.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@listed_option("--mouse", "mice", help="Only this mouse")
+@json_option()
 def command(mice: tuple[str, ...], as_json: bool) -> None:
     """List the sessions: registered ones, and those only in the catalogue.
 
@@ -13,18 +15,19 @@ def command(mice: tuple[str, ...], as_json: bool) -> None:
     Example:
       vbn sessions --mouse 544358
     """
-    import json
-
     import schemas
+    from populate.output.as_json import print_json
     from populate.output.listing import list_sessions
 
     schemas.connect()
     rows = list_sessions(list(mice))
     if as_json:
-        click.echo(json.dumps(rows, indent=2, default=str))
+        print_json(rows)
         return
     import pandas as pd
 
-    if rows:
-        click.echo(pd.DataFrame(rows).replace({True: "yes", False: "no"}).to_string(index=False))
+    from populate.output.rendering import aligned_lines
+
+    for line in aligned_lines(pd.DataFrame(rows).replace({True: "yes", False: "no"})):
+        click.echo(line)
     click.echo(f"{len(rows)} sessions, {sum(row['has_file'] for row in rows)} with a file.")

@@ -3,10 +3,11 @@
 import click
 
 from populate.commands.module_option import module_option
+from populate.commands.options import json_option
 
 
 @click.command("stale")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 @module_option
 def command(as_json: bool) -> None:
     """List computed rows whose method, parameters or file have changed since they were made.
@@ -15,16 +16,14 @@ def command(as_json: bool) -> None:
     Example:
       vbn stale && vbn recompute
     """
-    import json
-    from dataclasses import asdict
-
     import schemas
+    from populate.output.as_json import print_json
     from populate.work.staleness import stale_rows
 
     schemas.connect()
     rows = stale_rows()
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=2, default=str))
+        print_json(rows)
         return
     for row in rows:
         key = ", ".join(f"{name}={value}" for name, value in row.key.items())

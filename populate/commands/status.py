@@ -1,14 +1,16 @@
 """``vbn status``."""
 
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from populate.commands.module_option import module_option
+from populate.commands.options import json_option
 
 
 @click.command("status")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 @click.option(
     "--watch", type=click.FloatRange(0.5), is_flag=False, flag_value=5.0, metavar="[SECONDS]",
     help="Refresh at this interval (5 s by default), until Ctrl-C.",
@@ -24,11 +26,10 @@ def command(as_json: bool, watch: float | None) -> None:
       vbn status --json
       vbn status --watch 10
     """
-    import json
-
     import schemas
+    from populate.output.as_json import print_json
     from populate.output.terminal import console
-    from populate.work.status import as_dicts, table_status
+    from populate.work.status import table_status
 
     if watch is not None:
         if as_json:
@@ -38,19 +39,25 @@ def command(as_json: bool, watch: float | None) -> None:
     database = schemas.connect()
     states = table_status()
     if as_json:
-        click.echo(json.dumps(as_dicts(states), indent=2))
+        print_json(states)
         return
-    console().print(_as_table(str(database), states))
+    console().print(_as_table(str(database), states), soft_wrap=True)
     if any(state.errors for state in states):
         click.echo("See the failures with: vbn errors")
 
 
 def _as_table(title: str, states: list[Any]) -> Any:
-    """Return the states as a table for the terminal."""
+    """Return the states as a table, on a terminal with a frame."""
+    import pandas as pd
     from rich.table import Table
+    from rich.text import Text
 
-    from populate.output.terminal import plain
+    from populate.output.rendering import aligned_lines
+    from populate.output.terminal import on_terminal, plain
 
+    if not on_terminal():
+        lines = aligned_lines(pd.DataFrame(map(asdict, states)))
+        return Text("\n".join([str(plain(title)), *lines]), no_wrap=True, overflow="ignore")
     table = Table(title=plain(title), title_justify="left")
     table.add_column("table")
     for name in ("done", "total", "reserved", "errors"):

@@ -2,10 +2,12 @@
 
 import click
 
+from populate.commands.options import json_option
+
 
 @click.command("verify")
 @click.option("--quick", is_flag=True, help="Compare sizes only.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option("Print one JSON object per file.")
 def command(quick: bool, as_json: bool) -> None:
     """Check that the registered files exist and are unchanged (size and hash).
 
@@ -13,9 +15,8 @@ def command(quick: bool, as_json: bool) -> None:
     Example:
       vbn verify --quick
     """
-    import json
-
     import schemas
+    from populate.output.as_json import print_json
     from populate.registration.relocate import verify
     from vbn.visible import visible
 
@@ -23,10 +24,9 @@ def command(quick: bool, as_json: bool) -> None:
     problems = 0
     for result in verify(quick=quick):
         problems += result["status"] != "ok"
-        click.echo(
-            json.dumps(result)
-            if as_json
-            else f"{result['status']:<8} {visible(result['file'])} {result['problem']}".rstrip()
-        )
+        if as_json:
+            print_json(result, indent=None)
+        else:
+            click.echo(f"{result['status']:<8} {visible(result['file'])} {result['problem']}".rstrip())
     if problems:
         raise SystemExit(1)

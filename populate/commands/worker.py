@@ -3,6 +3,7 @@
 import click
 
 from populate.commands.module_option import module_option
+from populate.commands.options import TABLES, sessions_option
 
 
 class _Memory(click.ParamType):  # type: ignore[type-arg]
@@ -41,10 +42,8 @@ class _Seconds(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.command("worker")
-@click.option("--table", "--tables", "tables", multiple=True, metavar="T[,T...]", help="Only these tables.")
-@click.option(
-    "--session", "--sessions", "sessions", multiple=True, metavar="ID[,ID...]", help="Only these sessions."
-)
+@TABLES
+@sessions_option()
 @click.option(
     "--processes",
     type=click.IntRange(1, 64),
@@ -83,7 +82,7 @@ class _Seconds(click.ParamType):  # type: ignore[type-arg]
 @module_option
 def command(
     tables: tuple[str, ...],
-    sessions: tuple[str, ...],
+    sessions: tuple[int, ...],
     processes: int,
     memory: tuple[tuple[str, int], ...],
     max_job_time: float | None,
@@ -106,7 +105,7 @@ def command(
     \b
     Examples:
       vbn worker --processes 4 --log-format json
-      vbn worker --sessions 1065437523,1064644573 --until-idle
+      vbn worker --session 1065437523,1064644573 --until-idle
     """
     import contextlib
 
@@ -114,7 +113,6 @@ def command(
     from populate.work.processes import run_workers
     from populate.work.worker import Plan, work
     from populate.work.worklog import Event, TextLog, everything_to, json_log, reporter
-    from vbn.errors import SettingError
 
     is_json = log == "json"
     show = json_log if is_json else TextLog()
@@ -127,12 +125,9 @@ def command(
 
     report = reporter(send)
     with everything_to(report) if is_json else contextlib.nullcontext():
-        words = [word.strip() for text in sessions for word in text.split(",") if word.strip()]
-        if wrong := [word for word in words if not word.isdigit()]:
-            raise SettingError(f"A session id is a number, not '{wrong[0]}'. See: vbn sessions")
         plan = Plan(
-            tables=tuple(name.strip() for text in tables for name in text.split(",") if name.strip()),
-            sessions=tuple(map(int, words)),
+            tables=tables,
+            sessions=sessions,
             until_idle=until_idle,
             poll_s=poll,
             tries=tries,

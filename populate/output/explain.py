@@ -9,6 +9,7 @@ from schemas.bases.lab import all_tables, with_parts
 from schemas.bases.registry import part_classes
 from schemas.files.roots import resolve
 from schemas.queries.checks import name_and_value
+from schemas.queries.words import hint, our_name
 from vbn.errors import NotFoundError, SettingError, VbnError
 from vbn.nearest import nearest
 from vbn.visible import visible
@@ -27,7 +28,7 @@ def explain_row(table: str, conditions: Sequence[str]) -> list[Step]:
     Returns
     -------
     One dict per table, that of the row itself first: ``table``, ``what`` (a description of its rows), ``row``
-    (attributes that are neither arrays nor None). The last is NwbFile, with ``place``, the file's path here.
+    (attributes that are no arrays). The last is NwbFile, with ``place``, the file's path here.
 
     Raises
     ------
@@ -62,9 +63,10 @@ def _restriction(cls: Any, conditions: Sequence[str]) -> dict[str, str]:
     found = {}
     for condition in conditions:
         name, value = name_and_value(condition)
-        if name not in names:
-            raise SettingError(f"{cls.__name__} has no attribute '{name}'.{nearest(name, names)}")
-        found[name] = value
+        known = our_name(name, names)
+        if known is None:
+            raise SettingError(f"{cls.__name__} has no attribute '{name}'.{hint(name, names)}")
+        found[known] = value
     return found
 
 
@@ -93,11 +95,7 @@ def _tables_above(cls: Any) -> list[Any]:
 
 
 def _step(cls: Any, row: Step) -> Step:
-    shown = {
-        name: value
-        for name, value in row.items()
-        if isinstance(value, str | int | float | bool | dict | list)
-    }
+    shown = {name: row[name] for name in row if not cls.heading.attributes[name].codec}
     return {"table": _name(cls), "what": cls().heading.table_status["comment"], "row": shown}
 
 
@@ -118,7 +116,8 @@ def as_lines(steps: Sequence[Step]) -> list[str]:
     lines = []
     for step in steps:
         lines.append(f"{step['table']}: {step['what']}")
-        lines += [f"    {name} = {visible(str(value))}" for name, value in step["row"].items()]
+        row = {name: value for name, value in step["row"].items() if value is not None}
+        lines += [f"    {name} = {visible(str(value))}" for name, value in row.items()]
         if "place" in step:
             lines.append(f"    -> {visible(step['place'])}")
     return lines

@@ -20,8 +20,9 @@ import vbn
 from populate.admin.snapshot import Snapshot
 from populate.output.explain import find_table
 from populate.output.spreadsheet import guarded
-from schemas.queries.checks import require_attribute, restrict_all
+from schemas.queries.checks import restrict_all
 from schemas.queries.column_comments import column_comments
+from schemas.queries.words import our_names
 from schemas.rows.arrow import Column, columns_of, record_batch, schema_of
 from schemas.server.datajoint import dj
 from vbn.errors import SettingError
@@ -71,9 +72,9 @@ def export_table(
     database = schemas.connect()
     cls = find_table(table)
     query = restrict_all(cls(), list(where))
-    for name in columns:
-        require_attribute(query, name)
+    columns = our_names("attribute", columns, query.heading.names)
     if partition_by is not None:
+        (partition_by,) = our_names("attribute", [partition_by], query.heading.names)
         _require_key(query, partition_by)
         columns = [partition_by, *columns] if columns else columns
     if columns:
@@ -107,7 +108,6 @@ def _writer_for(out: Path, arrays: bool) -> Callable[[Path, pa.Schema], Any]:
 
 
 def _require_key(query: Any, name: str) -> None:
-    require_attribute(query, name)
     if name not in query.primary_key:
         raise SettingError(
             f"'{name}' is not in the primary key: partition by one of {', '.join(query.primary_key)}."

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import pandas as pd
 
+from populate.output.as_json import json_text, plain_value
 from populate.output.spreadsheet import guarded
+from populate.output.terminal import on_terminal
+from schemas.queries.words import our_names
 from vbn.errors import SettingError
-from vbn.nearest import nearest
+from vbn.visible import visible
 from vbn.whole_files import whole_file
 
 FORMATS = ("table", "csv", "parquet", "json")
@@ -45,10 +46,7 @@ def with_columns(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     SettingError
         If a column does not exist, with the nearest.
     """
-    for name in names:
-        if name not in frame:
-            raise SettingError(f"There is no column '{name}'.{nearest(name, list(frame.columns))}")
-    return frame[list(names)] if names else frame
+    return frame[our_names("column", names, list(frame.columns))] if names else frame
 
 
 def sorted_by(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -63,8 +61,8 @@ def sorted_by(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """
     if not names:
         return frame
+    names = our_names("column", names, list(frame.columns))
     plain = [name.removeprefix("-") for name in names]
-    with_columns(frame, plain)
     try:
         return frame.sort_values(plain, ascending=[not name.startswith("-") for name in names], kind="stable")
     except TypeError as error:
@@ -79,7 +77,7 @@ def render(frame: pd.DataFrame, kind: str, file: IO[Any], limit: int | None = No
     Parameters
     ----------
     frame : the rows to write.
-    kind : one of `FORMATS`. Numbers keep all digits, except in a table.
+    kind : one of `FORMATS`. Numbers keep all digits, except in a table on a terminal.
     file : a text file, for Parquet a binary one.
     limit : number of rows of a table to show; None for all.
     """
@@ -88,11 +86,13 @@ def render(frame: pd.DataFrame, kind: str, file: IO[Any], limit: int | None = No
     elif kind == "parquet":
         frame.to_parquet(file, index=False)
     elif kind == "json":
-        file.write(json.dumps([_plain(row) for row in frame.to_dict("records")], indent=2) + "\n")
+        file.write(json_text(frame) + "\n")
     else:
         shown = frame if limit is None else frame.head(limit)
-        if len(shown):
+        if len(shown) and on_terminal():
             file.write(shown.to_string(index=False, na_rep="-") + "\n")
+        else:
+            file.writelines(f"{line}\n" for line in aligned_lines(shown))
         left = len(frame) - len(shown)
         rest = f", {left:,} of them not shown (--limit 0 shows all, --out FILE saves them)" if left else ""
         file.write(f"{len(frame):,} row{'' if len(frame) == 1 else 's'}{rest}.\n")
@@ -116,17 +116,32 @@ def save(frame: pd.DataFrame, kind: str, out: Path) -> None:
         render(frame, kind, file)
 
 
-def _plain(row: dict[Any, Any]) -> dict[str, Any]:
-    return {str(name): _json_value(value) for name, value in row.items()}
+BLOCK = 10_000
+"""Rows that are aligned with each other: of a long table the first are printed before the last are known."""
 
 
-def _json_value(value: Any) -> Any:
-    if isinstance(value, np.ndarray | list):
-        return [_json_value(each) for each in value]
-    if isinstance(value, dict):
-        return value
-    if value is None or value is pd.NA or pd.isna(value):
-        return None
-    if isinstance(value, np.generic):
-        value = value.item()
-    return value.isoformat() if hasattr(value, "isoformat") else value
+def aligned_lines(frame: pd.DataFrame) -> Iterator[str]:
+    """Yield the lines of a table for a pipe: all digits, nothing shortened, ``-`` for what is missing."""
+    if frame.empty:
+        return
+    titles = [str(name) for name in frame]
+    is_right = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
+    for first in range(0, len(frame), BLOCK):
+        block = frame.iloc[first : first + BLOCK]
+        columns = [[_cell(value) for value in block[name]] for name in frame]
+        widths = [max(map(len, (title, *cells))) for title, cells in zip(titles, columns, strict=True)]
+        for cells in [titles, *zip(*columns, strict=True)] if first == 0 else zip(*columns, strict=True):
+            placed = zip(cells, widths, is_right, strict=True)
+            yield "  ".join(
+                cell.rjust(width) if right else cell.ljust(width) for cell, width, right in placed
+            ).rstrip()
+
+
+def _cell(value: Any) -> str:
+    """Return a value on one line."""
+    plain = plain_value(value)
+    if plain is None:
+        return "-"
+    if isinstance(plain, str):
+        return visible(plain)
+    return str(plain) if isinstance(plain, int | float) else json_text(plain, indent=None)

@@ -77,6 +77,11 @@ def visible_output() -> Iterator[None]:
             sys.stdout, sys.stderr = before
 
 
+def on_terminal() -> bool:
+    """Return whether people see the output: into a pipe nothing is shortened, rounded, framed or coloured."""
+    return sys.stdout.isatty()
+
+
 def data_stream() -> TextIO:
     """Return the stream for data: unchanged for other programs, with visible characters on a terminal."""
     return sys.stdout if sys.stdout.isatty() else _behind(sys.stdout)

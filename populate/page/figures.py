@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from populate.page.content import EVERY_UNIT, Query, needed_number
+from populate.page.content import Query, needed_number
 from schemas.figures import change_response
 from schemas.figures.behavior import session_behavior
 from schemas.figures.hierarchy import change_hierarchy
@@ -92,9 +92,9 @@ def _training(query: Query) -> Figure:
 
 
 def _change_response(query: Query) -> Figure:
-    good_units = query.get("units") != EVERY_UNIT
     session_id, structure = needed_number(query, "session"), query.get("structure", "")
-    return plot_change_response(change_response(session_id, structure, good_units=good_units))
+    criteria = query.get("criteria") or query.get("units") or "quickstart"  # units=all is an earlier spelling
+    return plot_change_response(change_response(session_id, structure, criteria=criteria))
 
 
 def _optotagging(query: Query) -> Figure:
@@ -116,7 +116,7 @@ FIGURES_OF_PAGE = {
     "change-response": PageFigure(
         "Change response",
         "Responses to image changes, and the behavior around them.",
-        ("session", "structure", "units"),
+        ("session", "structure", "criteria", "units"),
         _change_response,
     ),
     "behavior": PageFigure(

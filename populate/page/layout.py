@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 
+from schemas.bases.lab_queries import lab_queries
 from vbn.errors import VbnError
 
 logger = logging.getLogger("vbn")
@@ -24,6 +25,8 @@ NAVIGATION = {
     "issues": "Import issues",
 }
 """Path of each page in the menu -> its name."""
+OF_LAB = {"queries": "Lab queries"}
+"""The same of pages that there are only with modules of the lab."""
 
 
 def is_known(value: Any) -> bool:
@@ -54,7 +57,8 @@ def rendered(template: str, **values: Any) -> str:
 
 def masthead(path: str) -> str:
     """Return the head of every page, with the menu; `path` is that of the present page."""
-    return rendered("masthead.html", pages=NAVIGATION, current=path)
+    pages = NAVIGATION | (OF_LAB if lab_queries() else {})
+    return rendered("masthead.html", pages=pages, current=path)
 
 
 def plain_start(title: str, path: str, nonce: str) -> str:

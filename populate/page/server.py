@@ -22,6 +22,7 @@ from populate.page import views
 from populate.page.database_thread import DatabaseThread
 from populate.page.files import Metrics, PictureFile
 from populate.page.handlers import UnknownAddress
+from populate.page.lab_page import LabFile, LabPage
 from populate.page.protection import protect
 from populate.page.unit_browser import UnitBrowser, UnitFile
 from vbn.errors import SettingError
@@ -103,6 +104,8 @@ def _listening(
         (r"/metrics", Metrics, {"thread": thread, "backups": backups}),
         (r"/units", UnitBrowser, {"thread": thread}),
         (r"/units\.(csv|parquet)", UnitFile, {"thread": thread}),
+        (r"/queries", LabPage, {"thread": thread}),
+        (r"/queries\.(csv|parquet)", LabFile, {"thread": thread}),
     ]
     # Whatever BOKEH_RESOURCES and BOKEH_ALLOW_WS_ORIGIN are: the page asks nothing of the internet, and
     # answers to the names given here.

@@ -14,8 +14,8 @@ import pandas as pd
 
 from populate.page.unit_question import FACETS, ROWS_PER_PAGE, UnitQuestion
 from schemas import ecephys, queries, selection
-from schemas.queries.checks import require_choice
 from schemas.queries.layers import layer_names
+from schemas.queries.words import our_names
 
 Result = TypeVar("Result")
 
@@ -203,8 +203,8 @@ def column(name: str) -> UnitColumn:
     SettingError
         If there is none, with the nearest.
     """
-    require_choice("column", name, sorted(known_columns()))
-    return known_columns()[name]
+    (known,) = our_names("column", [name], known_columns())
+    return known_columns()[known]
 
 
 def choices_of_column(question: UnitQuestion, name: str) -> list[Choice]:

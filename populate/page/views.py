@@ -248,14 +248,17 @@ async def _change_response(browser: BrowserView, selected: Query, query: Query) 
         options[wanted] = wanted
     structure = pn.widgets.Select(name="Structure", options=options, value=wanted, **SELECT_STYLE)
     which = {"pass the quick-start filter": "", "all": EVERY_UNIT}
-    units = pn.widgets.Select(name="Units", options=which, value=query.get("units", ""), **SELECT_STYLE)
+    wanted = query.get("criteria") or query.get("units", "")  # units=all is an earlier spelling
+    units = pn.widgets.Select(
+        name="Units", options=which, value=wanted if wanted in which.values() else "", **SELECT_STYLE
+    )
 
     def draw(structure: str, units: str) -> Any:
-        chosen_query = {**selected, "structure": structure, "units": units}
+        chosen_query = {**selected, "structure": structure, "criteria": units}
         return figure(browser, "change-response", chosen_query, has_frame=False)
 
     def remember(_event: Any) -> None:
-        chosen = {"session": selected["session"], "structure": structure.value, "units": units.value}
+        chosen = {"session": selected["session"], "structure": structure.value, "criteria": units.value}
         pn.state.location.search = "?" + urlencode({name: value for name, value in chosen.items() if value})
 
     for widget in (structure, units):

@@ -43,7 +43,7 @@ def connect(
         Called with a message for each layout change.
     modules
         Names of modules with tables of the lab, which are imported, bound and populated like ours; besides
-        those of ``VBN_MODULES`` and of installed packages (entry points ``vbn.tables``).
+        those of ``VBN_MODULES`` and of installed packages (entry points ``vbn.tables``, ``vbn.queries``).
 
     Raises
     ------

@@ -1,8 +1,9 @@
-"""The lab's own modules of tables: found, imported, checked and bound to the database.
+"""The lab's own modules of tables and queries: found, imported, checked and bound to the database.
 
 They are those named to `schemas.connect`, by ``--module`` or in ``VBN_MODULES``, and those that installed
-packages announce under the entry point group ``vbn.tables``. A module that was named and cannot be used is
-an error. One that is only installed is left out with a warning: whoever reads may not need it.
+packages announce under the entry point groups ``vbn.tables`` and ``vbn.queries``. A module that was named and
+cannot be used is an error. One that is only installed is left out with a warning: whoever reads may not need
+it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from schemas.bases import lab
+from schemas.bases import lab, lab_queries
 from schemas.bases.lab import AdoptedSchema, LabSchema
 from schemas.bases.registry import schema_names, tables
 from schemas.deploy.migrations import create_schema
@@ -29,7 +30,7 @@ from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import table_names
 from vbn.errors import NotFoundError, SettingError, VbnError
 
-GROUP = "vbn.tables"
+GROUPS = ("vbn.tables", "vbn.queries")
 
 
 class LabModuleWarning(UserWarning):
@@ -54,16 +55,37 @@ def bind_lab_tables(database: Database, names: Sequence[str], *, create: bool) -
     """
     if _Loading.is_under_way:  # a module connects as it is imported
         return
+    wanted = import_lab_modules(names)
+    with _Loading():
+        for schema in lab.declared():
+            # A module that a program has only imported may stand beside what it wants to read.
+            with contextlib.nullcontext() if wanted.get(schema.module) else _leaving_out(schema.module):
+                _bind(schema, database, create=create)
+
+
+def import_lab_modules(names: Sequence[str] = ()) -> dict[str, bool]:
+    """Import the lab's modules, which needs no database unless they use one themselves.
+
+    Parameters
+    ----------
+    names : names of modules, besides those of ``VBN_MODULES`` and of installed packages.
+
+    Returns
+    -------
+    Their names, with whether somebody has named them.
+
+    Raises
+    ------
+    SettingError
+        If a module that was named cannot be imported, or has neither tables nor queries.
+    """
     wanted = dict.fromkeys([*names, *settings.lab_modules()], True)
     wanted |= {name: False for name in _installed() if name not in wanted}
     with _Loading():
         for name, is_named in wanted.items():
             with contextlib.nullcontext() if is_named else _leaving_out(name):
                 _load(name, is_named=is_named)
-        for schema in lab.declared():
-            # A module that a program has only imported may stand beside what it wants to read.
-            with contextlib.nullcontext() if wanted.get(schema.module) else _leaving_out(schema.module):
-                _bind(schema, database, create=create)
+    return wanted
 
 
 class _Loading:
@@ -81,7 +103,8 @@ class _Loading:
 @functools.cache
 def _installed() -> tuple[str, ...]:
     """Return the modules that installed packages announce."""
-    return tuple(sorted({point.value.partition(":")[0] for point in entry_points(group=GROUP)}))
+    points = [point for group in GROUPS for point in entry_points(group=group)]
+    return tuple(sorted({point.value.partition(":")[0] for point in points}))
 
 
 @contextlib.contextmanager
@@ -103,12 +126,13 @@ def _load(name: str, *, is_named: bool) -> None:
     """Import a module and adopt its tables, unless that is done."""
     if name in _loaded:
         return
-    before = set(lab.declared())
+    before, queries = set(lab.declared()), set(lab_queries.lab_queries())
     try:
         _adopt(_imported(name, look_here=is_named))
     except BaseException:
         for schema in set(lab.declared()) - before:
             lab.forget(schema)
+        lab_queries.forget_queries(set(lab_queries.lab_queries()) - queries)
         raise
     for schema in set(lab.declared()) - before:
         schema.module = name  # not the module within a package in which it stands
@@ -163,14 +187,17 @@ def _adopt(module: ModuleType) -> None:
             lab.declare(AdoptedSchema(schema, name, masters))
     if any(set(schema.masters) & set(found) or schema.module == name for schema in lab.declared()):
         return
+    if lab_queries.of_module(name) and not found:
+        return
     if len(schemas) < len(_plain_schemas(module)):
         raise SettingError(
             f"The module {name} has a dj.Schema() that is not activated. Write "
             'schema = schemas.lab_schema("mylab"), which is activated by itself, or dj.Schema("name").'
         )
     raise SettingError(
-        f"The module {name} defines no tables. Tables are classes decorated with a schema: "
-        'schema = schemas.lab_schema("mylab"), then @schema above each class.'
+        f"The module {name} defines no tables and no queries. Tables are classes decorated with a schema: "
+        'schema = schemas.lab_schema("mylab"), then @schema above each class. Queries are functions below '
+        "@queries.lab_query()."
     )
 
 

@@ -10,10 +10,9 @@ from schemas.figures.overview import session_overview
 from schemas.figures.probes import session_probes
 from schemas.figures.training import training_history
 from schemas.figures.unit import unit_card
-from schemas.queries.located_units import GOOD_UNITS, located_units, session_key
+from schemas.queries.located_units import located_units, session_key
 
 __all__ = [
-    "GOOD_UNITS",
     "change_hierarchy",
     "change_response",
     "laser_evidence",

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from schemas import psth
-from schemas.queries.located_units import GOOD_UNITS, located_units, session_key
+from schemas.queries.located_units import located_units, session_key
 from schemas.queries.methods import warn_of_earlier_methods
+from schemas.queries.units import all_units, criteria_condition
 from schemas.rows.insert import key_of_session
 from vbn.errors import NotFoundError
 from vbn.plots import ChangeResponse
 
 
 def change_response(
-    session_id: int, structure: str, *, alignment: str = "change_active", good_units: bool = True
+    session_id: int, structure: str, *, alignment: str = "change_active", criteria: str = "quickstart"
 ) -> ChangeResponse:
     """Return the change response of a structure in a session, with the behavior on the same time axis.
 
@@ -25,27 +26,28 @@ def change_response(
         Id of the session, and acronym of the structure of the units' peak channels.
     alignment
         Name of the alignment, which must be to image changes.
-    good_units
-        Only units with snr > 1, isi_violations < 1 and a firing rate above 0.1 Hz, as in the
-        AllenSDK quick-start notebook; otherwise all.
+    criteria
+        Name of a quality filter (`selection.UnitCriteria`): ``quickstart`` is that of AllenSDK's quick-start
+        notebook, ``all`` takes all units.
 
     Raises
     ------
     NotFoundError
-        If the session, units in the structure or the computed responses do not exist.
+        If the session, filter, units in the structure or the computed responses do not exist.
     """
     key = session_key(session_id)
     settings = psth.Alignment.get(alignment)
     _require_computed(key, alignment)
     of_alignment = {"alignment": alignment}
     warn_of_earlier_methods({psth.Psth: of_alignment, psth.AlignedBehavior: of_alignment}, key)
-    units = located_units(key) & {"structure_acronym": structure} & (GOOD_UNITS if good_units else True)
+    passing = all_units() & key & criteria_condition(criteria)
+    units = located_units(key) & {"structure_acronym": structure} & passing.proj()
     responses = (psth.Psth.Unit & {**key, "alignment": alignment}) * units.proj("probe_vertical_position")
     table = responses.proj("psth_rate", "probe_vertical_position").to_dicts(
         order_by="probe_vertical_position, unit_id"
     )
     if not table:
-        raise NotFoundError(_no_units(key, structure))
+        raise NotFoundError(_no_units(key, structure, criteria))
     aligned = (psth.AlignedBehavior & {**key, "alignment": alignment}).fetch1()
     return ChangeResponse(
         time_s=settings.axis.centers_s,
@@ -70,13 +72,13 @@ def _require_computed(key: dict[str, Any], alignment: str) -> None:
             )
 
 
-def _no_units(key: dict[str, Any], structure: str) -> str:
+def _no_units(key: dict[str, Any], structure: str, criteria: str) -> str:
     everywhere = located_units(key_of_session(key)).proj("structure_acronym").to_arrays("structure_acronym")
     present = sorted({str(name) for name in everywhere if name})
     if structure in present:
         return (
-            f"No unit of '{structure}' in session {key['session_id']} passes '{GOOD_UNITS}'. "
-            "Include all units with --all-units."
+            f"No unit of '{structure}' in session {key['session_id']} passes '{criteria}'. "
+            "--criteria all takes all units."
         )
     return (
         f"Session {key['session_id']} has no units in '{structure}'. It has units in: {', '.join(present)}."

@@ -60,7 +60,7 @@ def novelty_contrasts(
     if measured.empty:
         raise NotFoundError(
             f"No mouse has {min_units} units of a structure and cell class in both sessions. Try a lower "
-            "--min-units, or another --filter."
+            "--min-units, or another --criteria."
         )
     mice = {mouse for mice in measured["mice"] for mouse in mice.split()}
     table = table[table["structure_acronym"].isin(measured["structure_acronym"])]

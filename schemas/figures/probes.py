@@ -9,6 +9,7 @@ import pandas as pd
 
 from schemas import ecephys, session
 from schemas.figures.require_entries import require_entries
+from schemas.queries.checks import knowing_arguments
 from schemas.queries.located_units import names_or_none, session_key
 from schemas.rows.fetch import fetch_frame
 from schemas.selection import UnitCriteria, described_units
@@ -22,8 +23,9 @@ Key = dict[str, Any]
 CHANNEL_COLUMNS = ("probe_vertical_position", "structure_acronym", "valid_data")
 
 
+@knowing_arguments
 def session_probes(
-    session_id: int, probe_name: str | None = None, *, unit_criteria: str = "quickstart"
+    session_id: int, probe_name: str | None = None, *, criteria: str = "quickstart"
 ) -> SessionProbes:
     """Return the channels and units of a session's probes by depth.
 
@@ -31,7 +33,7 @@ def session_probes(
     ----------
     session_id : id of the session.
     probe_name : name of one probe; all when None.
-    unit_criteria : name of a row of `selection.UnitCriteria`, the quality filter.
+    criteria : name of a row of `selection.UnitCriteria`, the quality filter.
 
     Raises
     ------
@@ -39,7 +41,7 @@ def session_probes(
         If there is no such session, probe or filter, or the session has no imported recording.
     """
     key = session_key(session_id)
-    filters = UnitCriteria.get(unit_criteria)
+    filters = UnitCriteria.get(criteria)
     if (session.NwbFile & key).fetch1("file_kind") != "recording":
         raise NotFoundError(f"Session {session_id} is a behavior session: it has no probes.")
     require_entries(key, ecephys.Recording)
@@ -51,7 +53,7 @@ def session_probes(
     channels = _channels(key)
     return SessionProbes(
         session_id=session_id,
-        unit_criteria=unit_criteria,
+        unit_criteria=criteria,
         probes=[
             _probe(
                 name,

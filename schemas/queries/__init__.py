@@ -7,12 +7,14 @@ and `flash_table` fetch data; `to_pynapple`, `to_intervals`, `to_spikeinterface`
 results that are not computed yet, or were computed by an earlier method, raise an error, too.
 """
 
+from schemas.bases.lab_queries import lab_queries
 from schemas.queries.checks import restrict
 from schemas.queries.column_list import columns, with_results
 from schemas.queries.columns import RESPONSES
 from schemas.queries.contrast import contrast
 from schemas.queries.counts import presentation_counts, spike_tensor
 from schemas.queries.flashes import flash_table
+from schemas.queries.lab import lab_query
 from schemas.queries.layers import layer4_sinks, unit_layers
 from schemas.queries.methods import EarlierMethodWarning
 from schemas.queries.missing import IncompleteWarning
@@ -49,6 +51,8 @@ __all__ = [
     "full_field_flashes",
     "gabors",
     "images",
+    "lab_queries",
+    "lab_query",
     "layer4_sinks",
     "novelty",
     "omissions",

@@ -10,11 +10,12 @@ import functools
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from schemas import ecephys, session
 from schemas.bases.registry import part_classes, tables
+from schemas.queries.words import hint, our_argument, our_name
 from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint import dj
 from vbn.anatomy import structure_aliases
@@ -40,17 +41,22 @@ STRUCTURE = "structure_acronym"
 
 
 def knowing_arguments(query: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Let a function name the nearest argument when it is called with one that it does not take."""
+    """Let a function take the field's words for its arguments, and name the nearest to an unknown one."""
     parameters = inspect.signature(query).parameters
     if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         return query
 
     @functools.wraps(query)
     def checked(*arguments: Given.args, **named: Given.kwargs) -> Result:
-        if unknown := next((name for name in named if name not in parameters), None):
-            raise TypeError(
-                f"{query.__name__}() takes no argument '{unknown}'.{nearest(unknown, parameters)}"
-            )
+        for word in [name for name in named if name not in parameters]:
+            name = our_argument(word, parameters)
+            if name is None:
+                raise TypeError(f"{query.__name__}() takes no argument '{word}'.{hint(word, parameters)}")
+            if name in named:
+                raise TypeError(
+                    f"{query.__name__}() takes '{name}' or '{word}', which mean the same, not both."
+                )
+            named[name] = named.pop(word)
         return query(*arguments, **named)
 
     return checked
@@ -83,12 +89,25 @@ def restrict(query: Any, *conditions: Condition) -> Any:
     Text must be in single quotes. Flags may be compared with 0 and 1 on every server.
     """
     for condition in conditions:
+        condition = in_our_words(condition, query.heading.names)
         if isinstance(condition, str):
             query = _restrict_by_sql(query, condition)
         else:
             for name, value in condition.items():
                 query = _restrict_by_value(query, name, value)
     return query
+
+
+def in_our_words(condition: Condition, known: Collection[str]) -> Condition:
+    """Return a condition with the names here for the field's words in it; see `schemas.queries.words`."""
+    if not isinstance(condition, str):
+        return {our_name(word, known) or word: value for word, value in condition.items()}
+    tokens = [
+        ((our_name(token, known) or token) if kind == "name" and token.lower() not in KEYWORDS else token)
+        for kind, token in _tokens(condition)
+    ]
+    is_ours = tokens == [token for _, token in _tokens(condition)]
+    return condition if is_ours else _joined(tokens)
 
 
 def restrict_all(query: Any, conditions: Condition | Sequence[Condition]) -> Any:
@@ -139,7 +158,7 @@ def require_attribute(query: Any, name: str) -> None:
     """Raise a SettingError that suggests the nearest names unless a query has an attribute."""
     known = list(query.heading.names)
     if name not in known:
-        raise SettingError(f"There is no attribute '{name}' here.{nearest(name, known)}")
+        raise SettingError(f"There is no attribute '{name}' here.{hint(name, known)}")
 
 
 def require_choice(what: str, value: str, known: Sequence[str]) -> None:
@@ -221,6 +240,10 @@ def _with_flags(query: Any, tokens: Sequence[Token]) -> str:
         is_flag = tokens[position - 2][0] == "name" and _is_flag(query, flag)
         if is_flag and comparison in ("=", "<>", "!=") and value in ("0", "1"):
             words[position] = "TRUE" if value == "1" else "FALSE"
+    return _joined(words)
+
+
+def _joined(words: Sequence[str]) -> str:
     return " ".join(words).replace(" . ", ".")
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from schemas import ecephys
-from schemas.queries.checks import knowing_arguments, require_choice
+from schemas.queries.checks import knowing_arguments
 from schemas.queries.column_comments import column_comments
 from schemas.queries.columns import RESPONSES, result_names, result_queries, table_of_results
 from schemas.queries.layers import OF_LAYER, unit_layers
 from schemas.queries.units import all_units
+from schemas.queries.words import COLUMNS, NOTES, RELATED, our_names
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.errors import NotFoundError
@@ -27,7 +28,8 @@ def columns(word: str = "") -> pd.DataFrame:
 
     Parameters
     ----------
-    word : only columns in whose name, unit, meaning or table it occurs, in any case.
+    word : only columns in whose name, unit, meaning or table it occurs, in any case, or that it means
+        elsewhere in the field.
 
     Returns
     -------
@@ -49,8 +51,10 @@ def columns(word: str = "") -> pd.DataFrame:
         rows += _described(name, table.Unit(), result_names(table), {})
     rows += _described("ChannelLayer", of_layers(), OF_LAYER, {})
     frame = pd.DataFrame(rows, columns=["column", "table", "unit", "type", "meaning"])
-    text = frame.astype(str).agg(" ".join, axis=1)
-    found = frame[text.str.contains(word, case=False, regex=False)].reset_index(drop=True)
+    text = frame.astype(str).agg(" ".join, axis=1).str.lower()
+    looked_for = (word.lower(), *COLUMNS.get(word.lower(), ()), *RELATED.get(word.lower(), ()))
+    is_found = text.map(lambda each: any(part in each for part in looked_for))
+    found = frame[is_found].reset_index(drop=True)
     if found.empty:
         raise NotFoundError(f"No column of units or results has '{word}' in its name or meaning.")
     return found
@@ -63,6 +67,7 @@ def _described(table: str, query: Any, names: Any, comments: dict[str, str]) -> 
         comment = (attribute.comment or comments.get(name, "")).strip()
         match = COMMENT.fullmatch(comment)
         unit, meaning = (match["unit"], match["meaning"]) if match else ("", comment)
+        meaning = f"{meaning}; {NOTES[name]}" if name in NOTES else meaning
         rows.append((name, table, unit, _kind(str(attribute.original_type or attribute.type)), meaning))
     return rows
 
@@ -102,9 +107,8 @@ def with_results(
     SettingError
         For a column that neither the frame nor a table of results has, suggesting the nearest.
     """
-    lacking = [name for name in names if name not in frame]
-    for name in lacking:
-        require_choice("column", name, sorted({*map(str, frame), *table_of_results(), *OF_LAYER}))
+    known = {*map(str, frame), *table_of_results(), *OF_LAYER}
+    lacking = [name for name in our_names("column", names, known) if name not in frame]
     for _key, query in result_queries(units, lacking, optotag_method, "Their units have no value."):
         rows = fetch_frame(query * units.proj(), nullable_integers=True)
         of_table = [name for name in rows if name in lacking]

@@ -8,15 +8,21 @@ from functools import reduce
 from typing import Any
 
 from schemas import optotagging, responses
-from schemas.queries.checks import Condition, names_in_condition, restrict, words_of_condition
+from schemas.queries.checks import (
+    Condition,
+    in_our_words,
+    names_in_condition,
+    restrict,
+    words_of_condition,
+)
 from schemas.queries.connectives import AND, OR, parts_of
 from schemas.queries.layers import OF_LAYER, unit_layers
 from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.missing import warn_of_missing
+from schemas.queries.words import hint
 from schemas.server.datajoint import dj
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.errors import SettingError
-from vbn.nearest import nearest
 
 RESPONSES = {
     cls.__name__: cls
@@ -100,7 +106,8 @@ def restrict_units(
         If some of the results are not computed, or were computed by an earlier method.
     """
     for condition in [conditions] if isinstance(conditions, str | Mapping) else conditions:
-        units = _restricted(units, condition, optotag_method, atlas)
+        known = {*units.heading.names, *table_of_results(), *OF_LAYER}
+        units = _restricted(units, in_our_words(condition, known), optotag_method, atlas)
     return units
 
 
@@ -153,7 +160,7 @@ def _joined_results(units: Any, names: Collection[str], optotag_method: str, atl
     known = {*units.heading.names, *of_results, *OF_LAYER}
     for name in sorted(names):
         if name not in known:
-            raise SettingError(f"There is no attribute '{name}' here.{nearest(name, known)}")
+            raise SettingError(f"There is no attribute '{name}' here.{hint(name, known)}")
     queries = result_queries(units, names, optotag_method, "Their units meet no condition on it.")
     found = [rows for _key, rows in queries]
     if layers := [each for each in OF_LAYER if each in names]:

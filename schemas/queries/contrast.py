@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from schemas.queries.checks import knowing_arguments, require_choice
+from schemas.queries.checks import knowing_arguments
 from schemas.queries.layers import unit_layers
 from schemas.queries.results import OF_SESSION, RESPONSES, responses_table
 from schemas.queries.units import all_units, criteria_condition
+from schemas.queries.words import our_names
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.contrasts import FEWEST_MICE, Index, paired_contrast, unpaired_contrast
 from vbn.analysis.optotagging import DEFAULT_METHOD
@@ -21,7 +22,8 @@ from vbn.anatomy.layers import LAYER_GROUPS
 from vbn.errors import NotFoundError, SettingError
 
 Pair = Literal["mouse"] | None
-LAYER, LAYER_GROUP, CRITERIA = "cortical_layer", "layer_group", "unit_criteria"
+LAYER, LAYER_GROUP = "cortical_layer", "layer_group"
+CRITERIA = ("criteria", "unit_criteria")
 LAYERED = (LAYER, LAYER_GROUP)
 
 
@@ -59,8 +61,8 @@ def contrast(
         each combination.
     pair : ``mouse`` compares within mice that have both, None between mice.
     index : ``difference`` of means, or the index of Bennett et al. 2025 (``bennett_2025``; only within mice).
-    across : names of parameter sets, or of quality filters (``unit_criteria``), such as
-        ``{"unit_criteria": ["all", "bennett_2025"]}``: the contrast by each of them, or each combination of
+    across : names of parameter sets, or of quality filters, such as
+        ``{"criteria": ["all", "bennett_2025"]}``: the contrast by each of them, or each combination of
         several, which says how much it depends on choices (a specification curve).
     atlas : name of the atlas of layers, if there are several.
     optotag_method : labelling method of labels and cell classes.
@@ -88,6 +90,7 @@ def contrast(
     --------
     vbn.analysis.contrasts : the definitions.
     """
+    column, between, *within = our_names("column", [column, between, *within], contrast_columns())
     if across:
         options = {"min_units": min_units, "n_resamples": n_resamples, "seed": seed, "atlas": atlas,
                    "optotag_method": optotag_method, "missing": missing, "allow_mixed": allow_mixed,
@@ -114,17 +117,19 @@ def unit_values(
     names : the columns.
     atlas, options : see `contrast`.
     """
-    of_tables = {name for table in RESPONSES.values() for name in table.Unit.heading.names}
-    for name in names:
-        require_choice(
-            "column", name, sorted({*all_units().heading.names, *of_tables, *OF_SESSION, *LAYERED})
-        )
+    our_names("column", names, contrast_columns())
     frame = responses_table(units, _tables_of(names), **options)
     if {*LAYERED} & {*names}:
         layers = fetch_frame(unit_layers(atlas=atlas, of=units).proj(LAYER))
         frame = frame.merge(layers[["unit_id", LAYER]], on="unit_id", how="left")
         frame[LAYER_GROUP] = frame[LAYER].map(LAYER_GROUPS)
     return frame
+
+
+def contrast_columns() -> set[str]:
+    """Return the names of columns that units can be contrasted in, and divided by."""
+    of_tables = {name for table in RESPONSES.values() for name in table.Unit.heading.names}
+    return {*all_units().heading.names, *of_tables, *OF_SESSION, *LAYERED}
 
 
 def contrast_of(
@@ -178,8 +183,10 @@ def _across(
     tables = []
     for names in itertools.product(*across.values()):
         chosen = dict(zip(across, names, strict=True))
-        sets = {name: value for name, value in chosen.items() if name != CRITERIA}
-        among = units & criteria_condition(chosen[CRITERIA]) if CRITERIA in chosen else units
+        sets = {name: value for name, value in chosen.items() if name not in CRITERIA}
+        among = units
+        for name in CRITERIA:
+            among = among & criteria_condition(chosen[name]) if name in chosen else among
         named = options | {name: sets.pop(name) for name in ("optotag_method",) if name in sets}
         table = contrast(among, column, between, parameters=parameters | sets, **named)
         for position, (name, value) in enumerate(chosen.items()):

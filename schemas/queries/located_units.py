@@ -10,9 +10,6 @@ from schemas import ecephys, session
 from vbn.errors import NotFoundError
 from vbn.nearest import nearest
 
-# The unit filter of AllenSDK's VBN quick-start notebook.
-GOOD_UNITS = "snr > 1 AND isi_violations < 1 AND unit_firing_rate > 0.1"
-
 
 def located_units(key: dict[str, Any]) -> Any:
     """Return a session's units with the location of their peak channels, as a query expression.

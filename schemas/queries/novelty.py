@@ -10,10 +10,11 @@ import pandas as pd
 
 from schemas import responses, session
 from schemas.queries.checks import knowing_arguments, require_choice
-from schemas.queries.contrast import contrast_of, unit_values
+from schemas.queries.contrast import contrast_columns, contrast_of, unit_values
 from schemas.queries.missing import IncompleteWarning
 from schemas.queries.trajectories import of_trajectories
 from schemas.queries.units import units
+from schemas.queries.words import our_names
 from schemas.rows.fetch import fetch_frame
 from schemas.server.datajoint import dj
 from vbn.analysis.contrasts import Index
@@ -72,6 +73,7 @@ def novelty(
     kinds = [flashes] if isinstance(flashes, str) else list(flashes)
     for kind in kinds:
         require_choice("kind of flashes", kind, KINDS)
+    within = our_names("column", within, contrast_columns())
     params = novelty_response_params or responses.NoveltyResponseParams.default_name()
     responses.NoveltyResponseParams.get(params)
     key = {"unit_criteria": criteria, "novelty_response_params": params, "optotag_method": DEFAULT_METHOD}

@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from schemas import ecephys
-from schemas.queries.checks import knowing_arguments, require_choice
+from schemas.queries.checks import knowing_arguments
 from schemas.queries.column_list import with_results
 from schemas.queries.columns import result_queries, table_of_results
 from schemas.queries.layers import OF_LAYER, atlas_name, unit_layers
+from schemas.queries.words import our_names
 from schemas.rows.fetch import fetch_frame
 from schemas.server.datajoint import dj
 from vbn.analysis.optotagging import DEFAULT_METHOD
@@ -62,11 +63,11 @@ def unit_table(
     IncompleteWarning, EarlierMethodWarning
         If results of some units are not computed, or were computed by an earlier method.
     """
-    by = [name.removeprefix("-") for name in sort]
     own = list(units.heading.names)
-    wanted = list(columns) if columns else list(dict.fromkeys([*own, *by]))
-    for name in (*wanted, *by):
-        require_choice("column", name, sorted({*own, *table_of_results(), *OF_LAYER}))
+    known = {*own, *table_of_results(), *OF_LAYER}
+    sort = our_names("column", sort, known)
+    by = [name.removeprefix("-") for name in sort]
+    wanted = our_names("column", columns, known) if columns else list(dict.fromkeys([*own, *by]))
     joined = with_result_columns(units, by, optotag_method, atlas)
     plain = {*by, *(name for name in wanted if name in own)} - set(joined.primary_key)
     flags = {f"sort_{number}_is_missing": f"{name} IS NULL" for number, name in enumerate(by)}
@@ -103,9 +104,7 @@ def count_units(
     SettingError
         As for `unit_table`.
     """
-    own = list(units.heading.names)
-    for name in by:
-        require_choice("column", name, sorted({*own, *table_of_results(), *OF_LAYER}))
+    by = our_names("column", by, {*units.heading.names, *table_of_results(), *OF_LAYER})
     joined = with_result_columns(units, by, optotag_method, atlas)
     _require_ordered(joined, by)
     counted = joined.proj(*(name for name in by if name not in joined.primary_key))

@@ -4,16 +4,15 @@ from pathlib import Path
 
 import click
 
+from populate.commands.answer import ALLOW_MIXED, printing_warnings
+from populate.commands.options import criteria_option, listed_option
 from populate.commands.plot.options import OUT
-from populate.commands.query import ALLOW_MIXED, printing_warnings
 
 
 @click.command("hierarchy")
 @OUT
 @click.option("--experience", help="Only sessions with Familiar or with Novel images.  [default: both]")
-@click.option(
-    "--filter", "criteria", default="bennett_2025", show_default=True, help="Quality filter of the units."
-)
+@criteria_option("bennett_2025")
 @click.option(
     "--min-units",
     type=click.IntRange(min=1),
@@ -21,7 +20,7 @@ from populate.commands.query import ALLOW_MIXED, printing_warnings
     show_default=True,
     help="Leave out structures with fewer responsive units.",
 )
-@click.option("--layer", multiple=True, help="Only units of a cortical layer; may be repeated.")
+@listed_option("--layer", help="Only units of a cortical layer")
 @click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas).")
 @ALLOW_MIXED
 def command(

@@ -4,18 +4,15 @@ from pathlib import Path
 
 import click
 
+from populate.commands.answer import ALLOW_MIXED, printing_warnings
+from populate.commands.options import criteria_option, listed_option
 from populate.commands.plot.options import OUT
-from populate.commands.query import ALLOW_MIXED, printing_warnings
 
 
 @click.command("novelty")
 @OUT
-@click.option(
-    "--filter", "criteria", default="bennett_2025", show_default=True, help="Quality filter of the units."
-)
-@click.option(
-    "--trajectory", multiple=True, help="Only mice of a trajectory: GGH, HHG, GHG; may be repeated."
-)
+@criteria_option("bennett_2025")
+@listed_option("--trajectory", help="Only mice of a trajectory: GGH, HHG, GHG")
 @click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas).")
 @click.option(
     "--min-units",

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from populate.commands.answer import ALLOW_MIXED, printing_warnings
+from populate.commands.options import ONE_SESSION
 from populate.commands.plot.options import OUT
-from populate.commands.query import ALLOW_MIXED, printing_warnings
 
 
 @click.command("optotagging")
-@click.option("--session", "session_id", type=int, required=True, help="The session's id.")
+@ONE_SESSION
 @OUT
 @click.option(
     "--method",

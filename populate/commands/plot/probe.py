@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
+from populate.commands.options import ONE_SESSION, criteria_option
 from populate.commands.plot.options import OUT
 
 
 @click.command("probe")
-@click.option("--session", "session_id", type=int, required=True, help="The session's id.")
+@ONE_SESSION
 @click.option("--probe", "probe_name", help="One probe, such as probeA.  [default: all side by side]")
 @OUT
-@click.option("--criteria", default="quickstart", show_default=True, help="Quality filter of the units.")
+@criteria_option("quickstart")
 def command(session_id: int, probe_name: str | None, out: Path, criteria: str) -> None:
     """Probes along depth: structures, invalid channels, unit yield, firing rates, CSD.
 
@@ -25,7 +26,7 @@ def command(session_id: int, probe_name: str | None, out: Path, criteria: str) -
     from vbn.plots.probe import plot_probes
 
     schemas.connect()
-    data = session_probes(session_id, probe_name, unit_criteria=criteria)
+    data = session_probes(session_id, probe_name, criteria=criteria)
     save_figure(plot_probes(data), out)
     passing = sum(int(probe.passes.sum()) for probe in data.probes)
     units = sum(len(probe.passes) for probe in data.probes)

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from populate.commands.options import ONE_SESSION
 from populate.commands.plot.options import OUT
 
 
 @click.command("session")
-@click.option("--session", "session_id", type=int, required=True, help="The session's id.")
+@ONE_SESSION
 @OUT
 @click.option(
     "--bin",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,49 @@ import click
 import pytest
 
 from populate.cli import GROUPS, vbn_command
+from tests.test_docs_commands import parse_command
 
 pytestmark = pytest.mark.files
 
-RUN = (
-    "delete",
-    "deletions",
-    "errors",
-    "explain",
-    "issues",
-    "params list",
-    "params show",
-    "query",
-    "sessions",
-)
-"""Commands whose examples need nothing but a database with sessions, and change nothing."""
+ROOT = Path(__file__).parents[3]
+
+READ = (
+    "admin users", "checksum", "deletions", "deploy", "doctor", "errors", "explain", "export", "gc", "issues",
+    "metrics", "optotagging report", "params list", "params show", "plot", "query", "recompute", "retry",
+    "sessions", "stale", "status", "up", "verify",
+)  # fmt: skip
+"""Commands whose examples change nothing in a database in which all is made."""
+CHANGE = ("admin init", "catalogue", "delete", "params add", "register", "relocate", "roots")
+"""Commands whose examples are run on a database that has sessions, but nothing made from them."""
+ELSEWHERE = {
+    "vbn admin create-user": "tests/populate/admin/test_roles.py",  # on MySQL: the embedded server has none
+    "vbn admin drop-user": "tests/populate/admin/test_roles.py",
+    "vbn atlas add": "tests/schemas/test_channel_layers.py",
+    "vbn atlas fetch": "tests/populate/registration/test_atlas_files.py",
+    "vbn populate --table ChannelLayer": "tests/schemas/test_channel_layers.py",
+    "vbn backup": "tests/populate/admin/test_backup.py",
+    "vbn restore": "tests/populate/admin/test_restore.py",
+    "vbn calibrate": "tests/populate/commands/test_calibrate.py",
+    "vbn control": "tests/populate/commands/test_control.py",
+    "vbn demo": ".ci/demo",
+    "vbn export nwb --session 1064644573 --out": "tests/populate/output/test_export.py",
+    "vbn down": "tests/schemas/server/test_whose_server.py",
+    "vbn populate --processes": "tests/populate/work/test_resilience.py",
+    "vbn register /data/allen": "tests/populate/commands/test_release_command.py",
+    "vbn register synthetic": "tests/populate/commands/test_commands.py",
+    "vbn release": "tests/populate/commands/test_release_command.py",
+    "vbn serve": "tests/fixtures/page.py",
+    "vbn status --watch": "tests/populate/work/test_worker.py",
+    "vbn synthetic": "tests/populate/commands/test_commands.py",
+    "vbn worker": "tests/populate/work/test_worker.py",
+}
+"""Beginnings of examples that take minutes, a network or a server of their own -> what runs such commands."""
 LACKING = {
     "contrast unit_firing_rate": "No unit has cre_line 'Vip-IRES-Cre'",
-    "novelty --within": "no atlas was entered",
+    "query novelty --within": "no atlas was entered",
+    "plot novelty": "No mouse (has|is)",
+    "plot hierarchy": "No structure has 5 units that changes excite",
+    "admin users": "yours alone and has no accounts",  # on MySQL: tests/populate/admin/test_roles.py
 }
 """What may be said instead where the two synthetic sessions have no such mice, atlas or stimuli."""
 
@@ -48,8 +74,12 @@ def _examples(group: click.Group, path: str, context: click.Context) -> Iterator
 EXAMPLES = list(_examples(vbn_command, "", click.Context(vbn_command)))
 READING = [
     line
-    for command, line in EXAMPLES
-    if command.startswith(RUN) and ("delete " not in line or "--dry" in line)
+    for command, line in dict.fromkeys(EXAMPLES)
+    if (command.startswith(READ) and not line.startswith(tuple(ELSEWHERE))) or "--dry-run" in line
+]
+CHANGING = [line for command, line in EXAMPLES if command.startswith(CHANGE) and line not in READING]
+OTHERS = [
+    line for _command, line in EXAMPLES if line not in READING and not line.startswith(tuple(ELSEWHERE))
 ]
 
 
@@ -71,29 +101,98 @@ def test_a_command_that_does_not_exist_leads_to_the_nearest(populated_synthetic:
         assert re.search(rf"No such command '{words[-1]}'\. Near to it: {near}\b", done.stderr), done.stderr
 
 
-@pytest.mark.parametrize("example", READING)
-def test_an_example_of_the_help_is_run(
-    example: str, populated_synthetic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the ids of sessions, mice and units that are there."""
+def test_each_example_is_run_here_or_by_another_test() -> None:
+    assert set(OTHERS) <= set(CHANGING)
+    assert len(READING) > 55
+    for line in ELSEWHERE:
+        assert any(example.startswith(line) for _command, example in EXAMPLES), line
+    for place in ELSEWHERE.values():
+        assert (ROOT / place).is_file()
+
+
+@pytest.mark.parametrize("example", [line for _command, line in EXAMPLES])
+def test_an_example_is_a_command_with_these_options(example: str) -> None:
+    for command in example.split(" && "):
+        parse_command(shlex.split(command)[1:], whole=True)
+
+
+@dataclass(frozen=True)
+class There:
+    """What is there, for what the examples name."""
+
+    session_id: int
+    mouse_id: str
+    unit_id: int
+    structure: str
+    folder: Path
+
+    def instead(self, example: str) -> list[list[str]]:
+        """Return the commands of an example, with what is there."""
+        ids = {
+            r"(?<=--session )\d+": self.session_id, r"(?<=--mouse )\d+": self.mouse_id,
+            r"(?<=--unit )\d+": self.unit_id, r"(?<=unit_id=)\d+": self.unit_id,
+            r"(?<=--structure )\w+": self.structure, r"(?<=--probe )\w+": "probeA",
+            r"/data/vbn/project_metadata": self.folder / "project_metadata",
+            r"/data/vbn/behavior\w+|/new/place/vbn|/mnt/vbn": self.folder,
+            r"/var/lib/\S*": "vbn.prom", r"/backup": ".", r"(?<=set )data": "examples",
+        }  # fmt: skip
+        for pattern, known in ids.items():
+            example = re.sub(pattern, str(known), example)
+        return [shlex.split(command)[1:] for command in example.split(" && ")]
+
+
+@pytest.fixture(scope="module")
+def there(populated_synthetic: Any, synthetic_sessions: Path) -> There:
     from schemas import queries
 
-    monkeypatch.chdir(tmp_path)
     populated_synthetic.connect()
-    unit = queries.units().to_dicts(limit=1)[0]
-    structure = next(name for name in queries.units().to_arrays("structure_acronym") if name)
-    ids = {
-        r"(?<=--session )\d+": unit["session_id"], r"(?<=--mouse )\d+": unit["mouse_id"],
-        r"(?<=unit_id=)\d+": unit["unit_id"], r"(?<=--structure )\w+": structure,
-    }  # fmt: skip
-    for pattern, known in ids.items():
-        example = re.sub(pattern, str(known), example)
-    done = populated_synthetic.call(*shlex.split(example)[1:], check=False)
-    lacking = next((words for name, words in LACKING.items() if name in example), None)
-    if lacking and done.returncode == 1:
-        assert re.search(lacking, done.stderr), done.stderr
-    else:
-        assert done.returncode == 0, done.stderr
-    if "delete" in example:  # tables have the names by which people know them
-        assert " Psth.Unit\n" in done.stdout
-        assert "__" not in done.stdout
+    unit = queries.units(where="structure_acronym IS NOT NULL").to_dicts(limit=1)[0]
+    ids = (unit["session_id"], unit["mouse_id"], unit["unit_id"], unit["structure_acronym"])
+    return There(*ids, synthetic_sessions)
+
+
+def run(database: Any, example: str, there: There) -> str | None:
+    """Run an example and return what it prints; None where something is lacking, which it must say."""
+    printed = ""
+    for words in there.instead(example):
+        done = database.call(*words, check=False)
+        lacking = next((said for name, said in LACKING.items() if name in example), None)
+        if lacking and done.returncode == 1:
+            assert re.search(lacking, done.stderr), done.stderr
+            return None
+        assert done.returncode == 0, f"{words}: {done.stderr}"
+        printed += done.stdout
+    return printed
+
+
+@pytest.mark.parametrize("example", READING)
+def test_an_example_of_the_help_is_run(
+    example: str, populated_synthetic: Any, there: There, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the ids of sessions, mice and units that are there."""
+    monkeypatch.chdir(tmp_path)
+    printed = run(populated_synthetic, example, there)
+    if "delete" in example and printed:  # tables have the names by which people know them
+        assert " Psth.Unit\n" in printed
+        assert "__" not in printed
+    if " --out " in example and printed is not None:
+        out = tmp_path / re.findall(r"--out (\S+)", " ".join(*there.instead(example)))[0]
+        assert out.exists()
+
+
+def test_examples_that_change_something_are_run(
+    database: Any, populated_synthetic: Any, there: There, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    database.register_as(populated_synthetic)
+    for example in sorted(CHANGING, key=lambda line: ("init" not in line, "delete" in line)):
+        if "mine.json" in example:  # not before `admin init`, which wants an empty folder
+            shown = database.call("params", "show", "UnitCriteria", "quickstart").stdout
+            (tmp_path / "mine.json").write_text(shown.replace("1.0", "1.25"))
+        run(database, f"{example} --yes" if "delete" in example else example, there)
+    assert [row["n_deleted_sessions"] for row in database.json("deletions")] == [1]
+    assert (tmp_path / ".env").is_file()
+    database.call("roots", "remove", "examples")  # the machine's, not the database's
+    assert {"mine", "bennett_2025"} <= {
+        row["name"] for row in database.json("params", "list", "UnitCriteria")
+    }

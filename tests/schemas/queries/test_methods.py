@@ -123,7 +123,7 @@ def test_versions_and_rows_are_counted(database: Database) -> None:
 
 def test_figures_of_one_session_are_drawn_and_say_so(database: Database) -> None:
     with earlier(database, "Psth", FIRST), pytest.warns(queries.EarlierMethodWarning, match="Psth"):
-        figures.change_response(FIRST, "CA1", good_units=False)
+        figures.change_response(FIRST, "CA1", criteria="all")
     with (
         earlier(database, "TaskStatistics", FIRST),
         pytest.warns(queries.EarlierMethodWarning, match="TaskStatistics"),

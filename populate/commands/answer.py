@@ -1,0 +1,111 @@
+"""Answering a query: the options of its output, its rows printed or saved, and what it warns of."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from populate.commands.options import json_option, options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OUTPUT = options(
+    click.option("--columns", help="Names of columns, separated by commas.  [default: all]"),
+    click.option(
+        "--sort", help="Names of columns to sort by, separated by commas; -NAME for the greatest first."
+    ),
+    click.option(
+        "--limit",
+        type=click.IntRange(min=0),
+        help="Rows of the answer; 0 for all.  [default: 100 on a terminal, else all]",
+    ),
+    click.option(
+        "--format", "kind", type=click.Choice(["table", "csv", "parquet", "json"]), help="Output format."
+    ),
+    json_option("Print JSON, as --format json does."),
+    click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write."),
+)
+ALLOW_MIXED = click.option(
+    "--allow-mixed", is_flag=True, help="Include results of earlier methods, which vbn recompute replaces."
+)
+MISSING = click.option(
+    "--missing",
+    type=click.Choice(["error", "drop"]),
+    default="error",
+    show_default=True,
+    help="What to do with units that are not computed yet.",
+)
+
+
+def option_names(option: str | None) -> list[str]:
+    """Return the names in an option that takes several."""
+    return [name.strip() for name in (option or "").split(",") if name.strip()]
+
+
+def fetched(query: Any) -> pd.DataFrame:
+    """Return the rows of a query, with whole numbers whole."""
+    from schemas.rows.fetch import fetch_frame
+
+    return fetch_frame(query, nullable_integers=True)
+
+
+def answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown: str) -> None:
+    """Run a query, warn of missing results, and print or save it.
+
+    Parameters
+    ----------
+    query : function that takes `schemas.queries` and returns the rows.
+    options : values of the options in `OUTPUT`.
+    shown : names of the columns that a table has by default, with blanks between; all, if there are none.
+    """
+    import schemas
+    from populate.output.rendering import ROWS_SHOWN, format_for, render, save, sorted_by, with_columns
+    from populate.output.terminal import data_stream, on_terminal
+    from schemas import queries
+
+    kind, out, limit = _chosen_kind(options), options["out"], options["limit"]
+    kind = format_for(kind, out)
+    names = option_names(options["columns"])
+    schemas.connect()
+    with printing_warnings():
+        frame = sorted_by(query(queries), option_names(options["sort"]))
+    if not names and kind == "table":
+        names = [name for name in shown.split() if name in frame]
+    frame = with_columns(frame, names)
+    if out is not None:
+        save(frame.head(limit) if limit else frame, kind, out)
+        click.echo(f"{out}: {len(frame):,} rows.", err=True)
+    elif kind == "table":
+        default = ROWS_SHOWN if on_terminal() else 0
+        render(frame, kind, sys.stdout, (default if limit is None else limit) or None)
+    else:
+        render(frame.head(limit) if limit else frame, kind, data_stream())
+
+
+def _chosen_kind(options: dict[str, Any]) -> str | None:
+    """Return the format that was asked for in either way."""
+    kind: str | None = options["kind"]
+    if options["as_json"] and kind not in (None, "json"):
+        raise click.UsageError(f"--json and --format {kind} cannot be combined.")
+    return "json" if options["as_json"] else kind
+
+
+@contextlib.contextmanager
+def printing_warnings() -> Iterator[None]:
+    """Print the warnings of queries as messages of the command."""
+    import warnings
+
+    from schemas import queries
+
+    with warnings.catch_warnings(record=True) as caught:
+        for category in (queries.IncompleteWarning, queries.EarlierMethodWarning):
+            warnings.simplefilter("always", category)
+        yield
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        click.echo(f"vbn: {message}", err=True)
