@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from populate.commands.options import json_option
+
 
 @click.command("inspect")
 @click.argument("paths", nargs=-1, required=True)
@@ -13,7 +15,7 @@ import click
     help="Folder with the release's CSV tables, which are entered first.",
 )
 @click.option("--import-only", is_flag=True, help="Leave out what is computed: seconds instead of minutes.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def command(paths: tuple[str, ...], catalogue: Path | None, import_only: bool, as_json: bool) -> None:
     """Say what would become of NWB files, before anything of them is entered.
 
@@ -27,15 +29,13 @@ def command(paths: tuple[str, ...], catalogue: Path | None, import_only: bool, a
       vbn inspect /data/rig/session_1.nwb
       vbn inspect /data/rig --import-only --json
     """
-    import json
-    from dataclasses import asdict
-
+    from populate.output.as_json import print_json
     from populate.registration.inspection import as_lines, inspect_files
     from vbn.visible import visible
 
     reports = inspect_files(paths, catalogue, import_only=import_only)
     if as_json:
-        click.echo(json.dumps([asdict(report) for report in reports], indent=2))
+        print_json(reports)
     else:
         for report in reports:
             click.echo(visible(report.path))

@@ -40,6 +40,7 @@ ELSEWHERE = {
     "vbn demo": ".ci/demo",
     "vbn export nwb --session 1064644573 --out": "tests/populate/output/test_export.py",
     "vbn down": "tests/schemas/server/test_whose_server.py",
+    "vbn inspect": "tests/populate/registration/test_inspect.py",
     "vbn populate --processes": "tests/populate/work/test_resilience.py",
     "vbn register /data/allen": "tests/populate/commands/test_release_command.py",
     "vbn register synthetic": "tests/populate/commands/test_commands.py",

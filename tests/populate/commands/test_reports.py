@@ -47,6 +47,7 @@ NOT_HERE = {
     "query novelty": "needs mice with both sessions, tests/schemas/test_mouse_novelty.py",
     "backup": "tests/populate/admin/test_backup.py",
     "restore": "tests/populate/admin/test_restore.py",
+    "inspect": "tests/populate/registration/test_inspect.py",
     "calibrate": "tests/populate/commands/test_calibrate.py",
     "control": "tests/populate/commands/test_control.py",
     "release list": "tests/populate/commands/test_release_command.py",
