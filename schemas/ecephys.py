@@ -16,7 +16,7 @@ from schemas.bases.issues import note_issues
 from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import Computation, MadeWith, provenance_lines, source_hash
 from schemas.bases.unique_ids import refusing_known_ids, require_own_ids
-from schemas.files.atlas import atlas_volumes
+from schemas.files.atlas import atlas_streamlines, atlas_volumes
 from schemas.files.open_file import registered_file
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, key_of_session, require_storable, rows_from_frame
@@ -481,7 +481,8 @@ class AtlasParams(ParameterTable):
 
     settings = Atlas
     defaults: ClassVar[dict[str, Atlas]] = {}
-    descriptive = ("annotation", "depths")
+    descriptive = ("annotation", "depths", "streamlines", "surface")
+    later: ClassVar[dict[str, Any]] = {"streamlines_blake2b": None, "surface_blake2b": None}
     definition = definition_of("atlas", "the layers of channels", "vbn.anatomy.layers.Atlas", key="atlas")
 
 
@@ -489,6 +490,7 @@ class AtlasParams(ParameterTable):
 class ChannelLayer(Computation):
     """The cortical layers of the channels of one session, by one volume of the Allen CCF."""
 
+    method_version = 2  # version 2: no depth of 0 where the volume has none; distances
     definition = f"""
     # Cortical layers of the channels of one session
     -> Recording
@@ -500,7 +502,7 @@ class ChannelLayer(Computation):
     """
 
     class Channel(dj.Part):
-        """The layer and the depth of one recording site."""
+        """The layer, the depth and the distances from the pia of one recording site."""
 
         definition = """
         # Layer and depth of one recording site
@@ -513,6 +515,9 @@ class ChannelLayer(Computation):
         ccf_area_agrees=null : bool  # whether the area is structure_acronym, NULL where one of them is
         layer_is_snapped : bool  # whether the layer is that of the nearest channel of the probe with one
         cortical_depth=null : float64  # (1) 0 at the pia, 1 at the white matter, NULL in no layer
+        pia_distance=null : float64  # (um) straight to the pia, where the site's streamline begins
+        streamline_distance=null : float64  # (um) from the pia along the streamline, NULL without one
+        streamline_length=null : float64  # (um) length of the streamline: the thickness of the cortex there
         """
 
     def make_fetch(self, key: dict[str, Any]) -> tuple[Any, ...]:
@@ -522,7 +527,9 @@ class ChannelLayer(Computation):
     def make_compute(self, key: dict[str, Any], made_with: dict[str, Any], atlas: Atlas) -> tuple[Any, ...]:
         """Look the channels up."""
         channels = fetch_frame(Recording.Channel & key)
-        found = site_layers(channels, *atlas_volumes(atlas), snap_distance_um=atlas.snap_distance_um)
+        with atlas_streamlines(atlas) as streamlines:
+            found = site_layers(channels, *atlas_volumes(atlas), atlas.snap_distance_um, streamlines)
+        found.columns = found.columns.str.removesuffix("_um")
         return made_with, channels[["probe_name", "channel_id"]].join(found)
 
     def make_insert(self, key: dict[str, Any], made_with: dict[str, Any], layers: pd.DataFrame) -> None:

@@ -19,6 +19,7 @@ from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
 from vbn.analysis.optotagging import CELL_CLASSES, DEFAULT_METHOD, UNLABELLED, cell_class
 from vbn.analysis.responses.change_response import ChangeResponseParameters, change_response
+from vbn.analysis.responses.first_spike import FirstSpikeParameters, first_spike_latency
 from vbn.analysis.responses.full_field_response import FullFieldResponseParameters, full_field_response
 from vbn.analysis.responses.image_selectivity import ImageSelectivityParameters, image_selectivity
 from vbn.analysis.responses.novelty_response import (
@@ -28,7 +29,7 @@ from vbn.analysis.responses.novelty_response import (
     novelty_response,
 )
 from vbn.analysis.responses.omission_response import OmissionResponseParameters, omission_response
-from vbn.analysis.responses.published_response import PublishedResponseParameters, published_response
+from vbn.analysis.responses.published_response import OLDER, PublishedResponseParameters, published_response
 from vbn.analysis.responses.receptive_field import ReceptiveFieldParameters, receptive_field
 from vbn.analysis.responses.running_modulation import (
     StateModulationParameters,
@@ -151,6 +152,64 @@ class ChangeResponse(CountingMeasurement):
         """Measure the responses to changes."""
         tables = presentations_frame(key), trials_frame(key)
         return change_response(*spikes, *tables, settings, seed_of(key))
+
+
+@schema
+class FirstSpikeLatencyParams(ParameterTable):
+    """One set of windows of the first spike after changes."""
+
+    settings = FirstSpikeParameters
+    defaults = {"siegle_2021": FirstSpikeParameters()}
+    definition = definition_of(
+        "first_spike",
+        "the first spike after changes",
+        "vbn.analysis.responses.first_spike.FirstSpikeParameters",
+    )
+
+
+@schema
+class FirstSpikeLatency(UnitMeasurement):
+    """The first spikes of all units of one session after changes, beside those without a response."""
+
+    prefix = "first_spike"
+    parameter_table = FirstSpikeLatencyParams
+    definition = f"""
+    # First spikes of the units of one session after changes, beside chance
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> FirstSpikeLatencyParams
+    ---
+    n_first_spike_changes : int32  # changes in the task, of hits and misses without early licks
+    n_first_spike_known : int32  # units whose first spike says something of a response
+    {provenance_lines("first_spike_latency")}
+    """
+
+    class Unit(dj.Part):
+        """The first spike of one unit after changes, beside that without a response."""
+
+        definition = """
+        # First spike of one unit after changes, beside chance
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        first_spike_share=null : float64  # (1) share of the changes with a spike in the window
+        first_spike_siegle_2021_latency=null : float64  # (s) median first spike of these, of every unit
+        first_spike_poisson_latency=null : float64  # (s) the same of a Poisson unit of its rate in the gray
+        first_spike_p_response=null : float64  # (1) signed-rank test of the window against the gray before
+        first_spike_q_response=null : float64  # (1) the same, adjusted over the units of the session
+        first_spike_response_latency=null : float64  # (s) median first spike where it is not that of chance
+        first_spike_response_latency_low=null : float64  # (s) 2.5th percentile of it over resamples
+        first_spike_response_latency_high=null : float64  # (s) 97.5th percentile of it over resamples
+        """
+
+    @staticmethod
+    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
+        """Measure the first spikes."""
+        return first_spike_latency(*spikes, presentations_frame(key), trials_frame(key), settings)
+
+    def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
+        """Return for how many units the first spike says something."""
+        return {"n_first_spike_known": int(measured["first_spike_response_latency"].notna().sum())}
 
 
 @schema
@@ -594,7 +653,8 @@ class PublishedResponseParams(ParameterTable):
     """One set of windows and flashes of the published responsiveness."""
 
     settings = PublishedResponseParameters
-    defaults = {"bennett_2025": PublishedResponseParameters()}
+    later: ClassVar[Key] = {"peak_over": "flashes"}
+    defaults = {"bennett_2025": PublishedResponseParameters(), "bennett_2025_older": OLDER}
     definition = definition_of(
         "published_response",
         "the published responsiveness",
@@ -634,18 +694,18 @@ class PublishedResponse(CountingMeasurement):
         bennett_2025_image_p_values : <blob>  # (1) float64, signed-rank test per image, NaN if not tested
         bennett_2025_image_p_corrected : <blob>  # (1) float64, adjusted over the conditions of the unit
         bennett_2025_image_mean_evoked : <blob>  # (Hz) float64, mean response less gray per image
-        bennett_2025_image_peak_evoked : <blob>  # (Hz) float64, greatest response to one flash less gray
+        bennett_2025_image_peak_evoked : <blob>  # (Hz) float64, peak over flashes or time less gray
         bennett_2025_responds_to_image=null : bool  # whether corrected p of an image is at most the threshold
         bennett_2025_omission_p_value=null : float64  # (1) signed-rank test of omissions
         bennett_2025_omission_p_corrected=null : float64  # (1) adjusted over the conditions of the unit
         bennett_2025_omission_is_significant=null : bool  # whether that is at most the threshold
         bennett_2025_omission_mean_evoked=null : float64  # (Hz) mean response less gray
-        bennett_2025_omission_peak_evoked=null : float64  # (Hz) greatest response to one omission less gray
+        bennett_2025_omission_peak_evoked=null : float64  # (Hz) peak over omissions or time less gray
         bennett_2025_change_p_value=null : float64  # (1) signed-rank test of changes
         bennett_2025_change_p_corrected=null : float64  # (1) adjusted over the conditions of the unit
         bennett_2025_change_is_significant=null : bool  # whether that is at most the threshold
         bennett_2025_change_mean_evoked=null : float64  # (Hz) mean response less gray
-        bennett_2025_change_peak_evoked=null : float64  # (Hz) greatest response to one change less gray
+        bennett_2025_change_peak_evoked=null : float64  # (Hz) peak over changes or time less gray
         bennett_2025_change_rate_active=null : float64  # (Hz) response to engaged hits of images not shared
         bennett_2025_prechange_rate_active=null : float64  # (Hz) response to the same images before changes
         bennett_2025_change_index_active=null : float64  # (1) difference of the two over the greater

@@ -12,7 +12,8 @@ def command() -> None:
     """Enter volumes of the Allen CCF, from which channels get their cortical layers.
 
     The volumes are the Allen Institute's, with its terms of use; none is part of this package. They are
-    annotation_25.nrrd or annotation_10.nrrd, and for depths laplacian_10.nrrd, from
+    annotation_25.nrrd or annotation_10.nrrd, for depths laplacian_10.nrrd, and for distances from the pia
+    surface_paths_10_v3.h5 with closest_surface_voxel_lookup.h5, from
     https://download.alleninstitute.org/informatics-archive/current-release/mouse_ccf/
 
     \b
@@ -27,9 +28,22 @@ def command() -> None:
 @click.argument("annotation", type=_FILE)
 @click.option("--depths", type=_FILE, help="Volume of relative depths, such as laplacian_10.nrrd.")
 @click.option(
+    "--streamlines",
+    type=_FILE,
+    nargs=2,
+    metavar="PATHS LOOKUP",
+    help="Lines from the pia to the white matter: surface_paths_10_v3.h5 closest_surface_voxel_lookup.h5.",
+)
+@click.option(
     "--resolution", type=float, metavar="UM", help="Edge of a voxel, if the shape is of no published volume."
 )
-def add_atlas(name: str, annotation: Path, depths: Path | None, resolution: float | None) -> None:
+def add_atlas(
+    name: str,
+    annotation: Path,
+    depths: Path | None,
+    streamlines: tuple[Path, Path] | None,
+    resolution: float | None,
+) -> None:
     """Check the volume ANNOTATION and enter it as the atlas NAME.
 
     The file stays where it is. Other machines find it by its root, as they find sessions.
@@ -38,7 +52,7 @@ def add_atlas(name: str, annotation: Path, depths: Path | None, resolution: floa
     Example:
       vbn atlas add ccf_2017 annotation_25.nrrd --depths laplacian_10.nrrd
     """
-    _enter(name, annotation, depths, resolution)
+    _enter(name, annotation, depths, streamlines, resolution)
 
 
 @command.command("fetch")
@@ -57,8 +71,11 @@ def add_atlas(name: str, annotation: Path, depths: Path | None, resolution: floa
     help="Edge of a voxel, um.",
 )
 @click.option("--depths", is_flag=True, help="Relative depths as well, at 10 um, a larger file.")
+@click.option("--streamlines", is_flag=True, help="Lines from the pia, at 10 um: two files of 0.7 GB.")
 @click.option("--source", metavar="URL", help="Folder of a mirror, by default the Allen Institute's.")
-def fetch_atlas(name: str, folder: Path, resolution: str, depths: bool, source: str | None) -> None:
+def fetch_atlas(
+    name: str, folder: Path, resolution: str, depths: bool, streamlines: bool, source: str | None
+) -> None:
     """Download volumes of the Allen CCF (2017) and enter them as the atlas NAME.
 
     A volume gets its name in the folder when its shape, type, ids of layers and the symmetry of its
@@ -70,19 +87,31 @@ def fetch_atlas(name: str, folder: Path, resolution: str, depths: bool, source: 
     Example:
       vbn atlas fetch ccf_2017 --folder atlas --depths
     """
-    from populate.registration.atlas_files import ALLEN_CCF, fetch_annotation, fetch_depths
+    from populate.registration import atlas_files
 
-    source = source or ALLEN_CCF
-    annotation = fetch_annotation(folder, float(resolution), source)
-    _enter(name, annotation, fetch_depths(folder, source) if depths else None, None)
+    source = source or atlas_files.ALLEN_CCF
+    _enter(
+        name,
+        atlas_files.fetch_annotation(folder, float(resolution), source),
+        atlas_files.fetch_depths(folder, source) if depths else None,
+        atlas_files.fetch_streamlines(folder, source) if streamlines else None,
+        None,
+    )
 
 
-def _enter(name: str, annotation: Path, depths: Path | None, resolution: float | None) -> None:
+def _enter(
+    name: str,
+    annotation: Path,
+    depths: Path | None,
+    streamlines: tuple[Path, Path] | None,
+    resolution: float | None,
+) -> None:
     """Check volumes, enter them, and say so."""
     import schemas
     from schemas import ecephys
     from schemas.files.atlas import describe_atlas
 
     schemas.connect()
-    added = ecephys.AtlasParams.add(name, describe_atlas(annotation, depths, resolution_um=resolution))
+    atlas = describe_atlas(annotation, depths, streamlines, resolution_um=resolution)
+    added = ecephys.AtlasParams.add(name, atlas)
     click.echo(f"Atlas '{name}': " + ("added. Next: vbn populate" if added else "exists already."))

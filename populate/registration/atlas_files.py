@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from schemas.files.atlas import annotation_volume, depths_volume
 from vbn.anatomy.annotation import SHAPES
+from vbn.anatomy.streamlines import require_lines, require_surface_voxels
 from vbn.errors import FileError, InvalidContentError, SettingError
 from vbn.release.download import locked_part
 from vbn.web.ranges import Version
@@ -24,6 +25,8 @@ from vbn.web.remote_file import RemoteFile
 ALLEN_CCF = "https://download.alleninstitute.org/informatics-archive/current-release/mouse_ccf"
 ANNOTATION = "annotation/ccf_2017/annotation_{:g}.nrrd"
 DEPTHS = "cortical_coordinates/ccf_2017/laplacian_10.nrrd"
+STREAMLINES = "cortical_coordinates/ccf_2017/ccf_streamlines_assets/streamlines"
+LINES, SURFACE = f"{STREAMLINES}/surface_paths_10_v3.h5", f"{STREAMLINES}/closest_surface_voxel_lookup.h5"
 RESOLUTIONS_UM = tuple(SHAPES)
 PIECE_BYTES = 2**20
 
@@ -54,6 +57,14 @@ def fetch_annotation(folder: Path, resolution_um: float, source: str = ALLEN_CCF
 def fetch_depths(folder: Path, source: str = ALLEN_CCF) -> Path:
     """Download the relative depths of the cortex, unless they are there; see `fetch_annotation`."""
     return _fetch(source, DEPTHS, folder, depths_volume)
+
+
+def fetch_streamlines(folder: Path, source: str = ALLEN_CCF) -> tuple[Path, Path]:
+    """Download both files of the streamlines, unless they are there; see `fetch_annotation`."""
+    return (
+        _fetch(source, LINES, folder, require_lines),
+        _fetch(source, SURFACE, folder, require_surface_voxels),
+    )
 
 
 def _fetch(source: str, relative_path: str, folder: Path, check: Callable[[Path], object]) -> Path:

@@ -25,7 +25,7 @@ from schemas.bases.registry import schema_names
 from schemas.deploy.bounded_modulation import bound_change_modulation
 from schemas.deploy.other_windows import compare_with_what_came_before
 from schemas.deploy.shifts_and_shuffles import correlate_states_within_blocks
-from schemas.deploy.stored_table import FLAG, FLOAT, INTEGER, TEXT, StoredTable
+from schemas.deploy.stored_table import BLOB, FLAG, FLOAT, INTEGER, TEXT, StoredTable
 from schemas.server.connection import Database
 from vbn.errors import ConflictError
 
@@ -357,6 +357,32 @@ def record_who_registers(database: Database) -> None:
     files.add("registered_by", TEXT, comment, after="package_version")
 
 
+def measure_from_the_pia(database: Database) -> None:
+    """Add the distances of channels from the pia; atlases have no streamlines so far."""
+    fields = dict.fromkeys(("streamlines", "streamlines_blake2b", "surface", "surface_blake2b"))
+    atlases = StoredTable(database, "ecephys", "#atlas_params")
+    atlases.change_contents(lambda _name, content: content.update({**fields, **content}))
+    comments = {
+        "pia_distance": "(um) straight to the pia, where the site's streamline begins",
+        "streamline_distance": "(um) from the pia along the streamline, NULL without one",
+        "streamline_length": "(um) length of the streamline: the thickness of the cortex there",
+    }
+    channels = StoredTable(database, "ecephys", "__channel_layer__channel")
+    channels.add_all(FLOAT, comments, after="cortical_depth")
+
+
+def tell_peaks_of_published_responses_apart(database: Database) -> None:
+    """Let parameters of the published responsiveness say what its peaks are: so far, those over flashes."""
+    sets = StoredTable(database, "responses", "#published_response_params")
+    sets.change_contents(lambda _name, content: content.setdefault("peak_over", "flashes"))
+    units = StoredTable(database, "responses", "__published_response__unit")
+    for kind in ("omission", "change"):
+        comment = f"(Hz) peak over {kind}s or time less gray"
+        units.describe(f"bennett_2025_{kind}_peak_evoked", FLOAT, comment)
+    comment = "(Hz) float64, peak over flashes or time less gray"
+    units.describe("bennett_2025_image_peak_evoked", BLOB, comment, nullable=False)
+
+
 CHANGES = (
     Change(1, "text is compared with case on MySQL too", compare_text_with_case),
     Change(2, "units are found by their id alone", index_units_by_id),
@@ -382,6 +408,8 @@ CHANGES = (
     Change(10, "full-field flashes and receptive fields are named so", name_full_field_responses),
     Change(11, "the array store is known by an id", know_the_store),
     Change(12, "files have the account that registered them", record_who_registers),
+    Change(13, "channels have distances from the pia", measure_from_the_pia),
+    Change(14, "the published responsiveness has two variants", tell_peaks_of_published_responses_apart),
 )
 
 

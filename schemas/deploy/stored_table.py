@@ -14,7 +14,7 @@ from schemas.server.datajoint.headings import LINEAGE
 
 
 class ColumnType(NamedTuple):
-    """A type of DataJoint's that may be NULL, and what it is on either server."""
+    """A type of DataJoint's, and what it is on either server."""
 
     name: str
     mysql: str
@@ -26,6 +26,7 @@ INTEGER = ColumnType("int32", "int", "integer")
 SMALL_INTEGER = ColumnType("int16", "smallint", "smallint")
 TEXT = ColumnType("varchar(255)", "varchar(255)", "varchar(255)")
 FLAG = ColumnType("bool", "tinyint", "boolean")
+BLOB = ColumnType("<blob>", "longblob", "bytea")
 
 
 REFERRING = {
@@ -135,10 +136,11 @@ class StoredTable:
 
         Deploying hashes them anew.
         """
-        key = self.table.lstrip("#")
+        key, columns = self.table.lstrip("#"), self.columns()
         column = f"{key.removesuffix('_params')}_content"
-        if column not in self.columns():
+        if column not in columns:
             return []
+        key = key if key in columns else key.removesuffix("_params")
         changed = []
         names = f"{self._quoted(key)}, {self._quoted(column)}"
         rows = self.database.connection.query(f"SELECT {names} FROM {self._full_name}").fetchall()  # noqa: S608

@@ -27,8 +27,8 @@ from vbn.errors import SettingError
 RESPONSES = {
     cls.__name__: cls
     for cls in (
-        responses.ChangeResponse, responses.OmissionResponse, responses.ImageSelectivity,
-        responses.NoveltyResponse,
+        responses.ChangeResponse, responses.FirstSpikeLatency, responses.OmissionResponse,
+        responses.ImageSelectivity, responses.NoveltyResponse,
         responses.FullFieldResponse, responses.RunningModulation, responses.PupilModulation,
         responses.ReceptiveField, responses.PublishedResponse, optotagging.OptotagLabel, responses.CellClass,
     )

@@ -15,7 +15,8 @@ from vbn.anatomy.layers import LAYERS, NO_LAYER
 from vbn.errors import NotFoundError, SettingError
 from vbn.nearest import nearest
 
-OF_LAYER = ("cortical_layer", "cortical_depth")
+DEPTHS = ("cortical_depth", "pia_distance", "streamline_distance", "streamline_length")
+OF_LAYER = ("cortical_layer", *DEPTHS)
 
 
 @knowing_arguments
@@ -92,9 +93,9 @@ def layer4_sinks(atlas: str | None = None, of: Any = True) -> pd.DataFrame:
         One row per probe and parameter set with a sink (`ecephys.Layer4Sink`): the key, the table's columns,
         ``layer4_sink_depth`` (um below the highest site in a visual area, along the probe), and
         ``structure_acronym`` of the nearest site. With an atlas, also that site's ``cortical_layer``,
-        ``cortical_depth`` (0 at the pia, 1 at the white matter) and ``in_layer_4`` (NA without a layer),
-        and ``from_ccf_layer_4`` (um): how far the sink is above the middle of the probe's sites in the CCF's
-        layer 4, NaN without any.
+        ``cortical_depth`` (0 at the pia, 1 at the white matter), distances from the pia (um) and
+        ``in_layer_4`` (NA without a layer), and ``from_ccf_layer_4`` (um): how far the sink is above the
+        middle of the probe's sites in the CCF's layer 4, NaN without any.
 
     Raises
     ------

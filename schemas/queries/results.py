@@ -11,7 +11,7 @@ import pandas as pd
 from schemas import behavior, ecephys, performance, psth, responses, session
 from schemas.queries.checks import knowing_arguments, of_sessions, require_choice
 from schemas.queries.columns import RESPONSES, parameter_sets, result_names
-from schemas.queries.layers import OF_LAYER, unit_layers
+from schemas.queries.layers import DEPTHS, OF_LAYER, unit_layers
 from schemas.queries.methods import require_present_methods
 from schemas.queries.missing import not_computed
 from schemas.queries.trajectories import TRAJECTORY
@@ -67,7 +67,8 @@ def psth_matrix(
     of ``time`` the center of each bin in seconds after the event. Coordinates along ``unit``: ``unit_id``,
     ``session_id``, ``mouse_id``, ``probe_name``, the structure and its group,
     ``probe_vertical_position`` (um above the tip), ``genotype``, ``cre_line``, ``experience_level``,
-    ``image_set``, ``training_trajectory``, ``cell_class``, ``cortical_layer`` and ``cortical_depth`` (missing
+    ``image_set``, ``training_trajectory``, ``cell_class``, ``cortical_layer``, ``cortical_depth``,
+    ``pia_distance``, ``streamline_distance`` and ``streamline_length`` (um; missing
     where they are not computed, and without an atlas) and ``n_events``. Units are sorted by key. Units of
     sessions without such events are NaN.
 
@@ -272,11 +273,11 @@ def unit_attributes(units: Any) -> pd.DataFrame:
 
 
 def with_layers(frame: pd.DataFrame, units: Any, atlas: str | None) -> pd.DataFrame:
-    """Return a frame of units with their layer and depth, which are missing if there is no atlas."""
+    """Return a frame of units with their layer and depths, which are missing if there is no atlas."""
     if atlas is None and not ecephys.AtlasParams.names():
-        return frame.assign(cortical_layer=None, cortical_depth=np.nan)
+        return frame.assign(cortical_layer=None, **dict.fromkeys(DEPTHS, np.nan))
     layers = fetch_frame(unit_layers(atlas=atlas, of=units).proj(*OF_LAYER))
-    layers = layers[["unit_id", *OF_LAYER]].astype({"cortical_depth": float})
+    layers = layers[["unit_id", *OF_LAYER]].astype(dict.fromkeys(DEPTHS, float))
     return frame.merge(layers, on="unit_id", how="left")
 
 

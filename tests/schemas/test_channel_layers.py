@@ -11,9 +11,14 @@ import h5py
 import numpy as np
 import pytest
 
-from schemas import ecephys, queries
+from schemas import ecephys, queries, responses
+from schemas.deploy.stored_table import BLOB, FLOAT, StoredTable
+from schemas.files.atlas import describe_atlas
 from schemas.rows.fetch import fetch_frame
-from vbn.anatomy.annotation import read_volume
+from schemas.server.connection import open_database
+from tests.fixtures.streamlines import vertical_lines, written
+from vbn.analysis.responses.published_response import PublishedResponseParameters
+from vbn.anatomy.annotation import SHAPES, read_volume
 from vbn.anatomy.layers import LAYERS, VISUAL_AREAS, site_layers
 from vbn.errors import NotFoundError, SettingError
 
@@ -32,7 +37,7 @@ def made_annotation(folder: Path, shift: int = 0) -> Path:
 def with_layers(
     make_database: Callable[..., Any], synthetic_files: list[Path], open_folder: Path
 ) -> tuple[Any, Path]:
-    """Two sessions, and the layers of their channels by one atlas."""
+    """Two sessions, and the layers of their channels by one atlas, which has streamlines, too."""
     database, path = make_database(), made_annotation(open_folder)
     database.call("register", *synthetic_files)
     database.call("populate", "--table", "Recording", "--table", "ChannelLayer")
@@ -40,8 +45,13 @@ def with_layers(
     assert len(ecephys.ChannelLayer()) == 0
     with pytest.raises(NotFoundError, match="vbn atlas add"):
         queries.units(cortical_layer="4")
-    assert database.call("atlas", "add", "made", path).stdout == "Atlas 'made': added. Next: vbn populate\n"
-    assert "exists already" in database.call("atlas", "add", "made", path).stdout
+    lines = written(open_folder / "lines", vertical_lines(SHAPES[100.0], 100.0))
+    add = ("atlas", "add", "made", path, "--streamlines", *lines)
+    assert database.call(*add).stdout == "Atlas 'made': added. Next: vbn populate\n"
+    assert "exists already" in database.call(*add).stdout
+    refused = database.call(*add[:-2], *reversed(lines), check=False)
+    assert refused.returncode == 1
+    assert "has no whole numbers 'volume lookup flat'" in refused.stderr
     assert database.json("populate", "--table", "ChannelLayer") == {"done": 2, "failures": []}
     database.connect()
     return database, path
@@ -86,6 +96,27 @@ def test_units_are_chosen_by_the_layer_of_their_peak_channel(with_layers: tuple[
         queries.units(cortical_layer="4", atlas="mad")
 
 
+def test_distances_from_the_pia_are_those_of_vertical_lines(with_layers: tuple[Any, Path]) -> None:
+    database, _ = with_layers
+    channels = fetch_frame(ecephys.ChannelLayer.Channel * ecephys.Recording.Channel & {"atlas": "made"})
+    inside = channels[channels["cortical_layer"].isin(LAYERS) & ~channels["layer_is_snapped"]]
+    height = inside["dorsal_ventral_ccf_coordinate"].astype(float)
+    np.testing.assert_allclose(inside["streamline_distance"], (height - 50).clip(0, 7900))
+    assert (inside["streamline_length"] == 7900).all()
+    assert (inside["pia_distance"] >= inside["streamline_distance"]).all()
+    names = ["pia_distance", "streamline_distance", "streamline_length"]
+    assert channels.drop(inside.index)[names].isna().all(axis=None)
+    median = float(inside["streamline_distance"].median())
+    near = set(inside.loc[inside["streamline_distance"] < median, "channel_id"])
+    units = fetch_frame(ecephys.Recording.Unit.proj("peak_channel_id"))
+    printed = database.call(
+        *("query", "units", "--columns", "unit_id,streamline_distance"),
+        *("--where", f"streamline_distance < {median!r}", "--atlas", "made", "--format", "csv"),
+    )
+    assert len(printed.stdout.splitlines()) == 1 + units["peak_channel_id"].isin(near).sum()
+    assert set(names) <= set(queries.columns("pia")["column"]) | set(queries.columns("streamline")["column"])
+
+
 def test_an_atlas_that_is_away_or_another_is_said_and_harms_nothing(
     with_layers: tuple[Any, Path], open_folder: Path
 ) -> None:
@@ -101,6 +132,8 @@ def test_an_atlas_that_is_away_or_another_is_said_and_harms_nothing(
         path.unlink(missing_ok=True)
     made_annotation(open_folder, shift=1)
     assert database.json(*populate) == {"done": 2, "failures": []}
+    other = ecephys.ChannelLayer.Channel & {"atlas": "other"}
+    assert len(other & "pia_distance IS NOT NULL OR streamline_distance IS NOT NULL") == 0
     with pytest.raises(NotFoundError, match="several atlases"):
         queries.units(cortical_layer="4")
     refused = database.call("atlas", "add", "third", Path(__file__), check=False)
@@ -108,6 +141,55 @@ def test_an_atlas_that_is_away_or_another_is_said_and_harms_nothing(
     assert "neither NRRD nor an array" in refused.stderr
     assert len(ecephys.AtlasParams()) == 2
     assert first.exists()
+
+
+def test_a_database_of_before_the_distances_is_upgraded(
+    with_layers: tuple[Any, Path], shared_database: Any
+) -> None:
+    """Changes 13 and 14: rows stay, atlases keep their hashes, columns are described as in a new database."""
+    names = ("pia_distance", "streamline_distance", "streamline_length")
+    peaks = [f"bennett_2025_{kind}_peak_evoked" for kind in ("image", "omission", "change")]
+
+    def described(database: Any) -> list[tuple[Any, ...]]:
+        database.connect()
+        of = (
+            ecephys.ChannelLayer.Channel.heading.attributes,
+            responses.PublishedResponse.Unit.heading.attributes,
+        )
+        columns = [of[0][name] for name in names] + [of[1][name] for name in peaks]
+        return [(each.name, each.type, each.comment, each.nullable) for each in columns]
+
+    database, path = with_layers
+    database.connect()
+    plain = describe_atlas(path)
+    ecephys.AtlasParams.add("plain", plain)
+    rows = database.contents()["ecephys.__channel_layer"]
+    bound = open_database(database.prefix)
+    channels = StoredTable(bound, "ecephys", "__channel_layer__channel")
+    channels.drop(*names)
+    later = ("streamlines", "streamlines_blake2b", "surface", "surface_blake2b")
+    atlases = StoredTable(bound, "ecephys", "#atlas_params")
+    assert "plain" in atlases.change_contents(lambda _name, held: [held.pop(name) for name in later])
+    sets = StoredTable(bound, "responses", "#published_response_params")
+    sets.change_contents(lambda _name, held: held.pop("peak_over"))
+    units = StoredTable(bound, "responses", "__published_response__unit")
+    units.describe(peaks[0], BLOB, "(Hz) float64, greatest response to one flash less gray", nullable=False)
+    for name in peaks[1:]:
+        units.describe(name, FLOAT, "(Hz) greatest response to one of them less gray")
+    migrations = f'"{database.prefix}administration"."migration"'
+    database.server.query(f"DELETE FROM {migrations} WHERE migration >= 13")
+    said = database.vbn("deploy").stdout
+    assert "Change 13 of the layout" in said
+    assert "Change 14 of the layout" in said
+    assert described(database) == described(shared_database)
+    assert "are up to date" in database.vbn("deploy", "--check").stdout
+    database.connect()
+    assert database.contents()["ecephys.__channel_layer"] == rows
+    assert ecephys.AtlasParams.get("plain") == plain
+    assert not ecephys.AtlasParams.add("plain", plain)
+    assert responses.PublishedResponseParams.get("bennett_2025").peak_over == "flashes"
+    assert not responses.PublishedResponseParams.add("bennett_2025", PublishedResponseParameters())
+    assert len(ecephys.ChannelLayer.Channel() & "pia_distance IS NOT NULL") == 0
 
 
 SINK_DEPTH_UM = 200.0

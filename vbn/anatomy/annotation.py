@@ -92,10 +92,17 @@ def read_volume(path: Path, resolution_um: float | None = None) -> Volume:
         raise NotReadableError(path, f"it cannot be read: {error}.", "Name a volume of the CCF.") from error
     if values.ndim != 3:
         raise InvalidContentError(path, f"it has {values.ndim} axes, and a volume has 3.", "")
-    return Volume(values, resolution_um or _resolution_of(path, values.shape))
+    return Volume(values, resolution_um or resolution_of(path, values.shape))
 
 
-def _resolution_of(path: Path, shape: tuple[int, ...]) -> float:
+def resolution_of(path: Path, shape: tuple[int, ...]) -> float:
+    """Return the edge of a voxel (um) of a volume of the shape of a published one.
+
+    Raises
+    ------
+    InvalidContentError
+        If no published volume has this shape.
+    """
     for resolution, known in SHAPES.items():
         if shape == known:
             return resolution

@@ -15,6 +15,7 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from vbn.anatomy.annotation import Volume
+    from vbn.anatomy.streamlines import Streamlines
 
 LAYERS = ("1", "2/3", "4", "5", "6a", "6b")
 NO_LAYER = "none"
@@ -26,6 +27,7 @@ COORDINATES = (
     "dorsal_ventral_ccf_coordinate",
     "left_right_ccf_coordinate",
 )
+DISTANCES = ("pia_distance_um", "streamline_distance_um", "streamline_length_um")
 VISUAL_AREAS = (
     "VIS", "VISp", "VISl", "VISal", "VISam", "VISpm", "VISpl", "VISli", "VISpor", "VISrl", "VISa",
     "VISrll", "VISlla", "VISmma", "VISmmp", "VISm",
@@ -53,9 +55,10 @@ class Atlas:
 
     Attributes
     ----------
-    annotation, depths : where the volumes are: name of a root and path below it, as of a registered file;
-        ``depths`` is None without one. Not hashed, since files may move.
-    annotation_blake2b, depths_blake2b : hashes of their contents.
+    annotation, depths, streamlines, surface : where the volumes and the two files of streamlines
+        (`vbn.anatomy.streamlines`) are: name of a root and path below it, as of a registered file; all but
+        the first may be None. Not hashed, since files may move.
+    annotation_blake2b, depths_blake2b, streamlines_blake2b, surface_blake2b : hashes of their contents.
     resolution_um : edge of a voxel of the annotation.
     depths_resolution_um : of the depths, None without.
     snap_distance_um : a site of a visual area whose voxel is no isocortex takes the layer of the nearest site
@@ -69,6 +72,10 @@ class Atlas:
     depths_blake2b: str | None = None
     depths_resolution_um: float | None = None
     snap_distance_um: float = SNAP_UM
+    streamlines: tuple[str, str] | None = None
+    streamlines_blake2b: str | None = None
+    surface: tuple[str, str] | None = None
+    surface_blake2b: str | None = None
 
 
 def site_layers(
@@ -76,8 +83,9 @@ def site_layers(
     annotation: Volume,
     depths: Volume | None = None,
     snap_distance_um: float = SNAP_UM,
+    streamlines: Streamlines | None = None,
 ) -> pd.DataFrame:
-    """Return the layer and the depth of each recording site.
+    """Return the layer, the depth and the distances from the pia of each recording site.
 
     Parameters
     ----------
@@ -87,6 +95,7 @@ def site_layers(
     depths : relative depth, 0 at the pia and 1 at the white matter, also 0 outside the isocortex; of both
         hemispheres or of one.
     snap_distance_um : see `Atlas`.
+    streamlines : from the pia to the white matter.
 
     Returns
     -------
@@ -98,7 +107,9 @@ def site_layers(
         ``structure_acronym`` is no isocortex, or missing;
         ``area_agrees`` (boolean), whether ``ccf_area`` is ``structure_acronym``, missing where one is;
         ``layer_is_snapped`` (bool);
-        ``cortical_depth`` (float), missing where the site is in no layer.
+        ``cortical_depth`` (float), missing where the site's own voxel is in no layer, or has no depth;
+        ``pia_distance_um``, ``streamline_distance_um`` and ``streamline_length_um`` (float;
+        `vbn.anatomy.streamlines.Streamlines.distances`), missing where the site's own voxel is in no layer.
     """
     coordinates = channels[list(COORDINATES)].to_numpy(float)
     unregistered = (coordinates == 0).all(axis=1)
@@ -120,8 +131,15 @@ def site_layers(
     snapped = _snapped_layers(channels, found["cortical_layer"], snap_distance_um)
     found["layer_is_snapped"] = snapped.notna()
     found["cortical_layer"] = snapped.where(snapped.notna(), found["cortical_layer"])
+    own = found["cortical_layer"].isin(LAYERS) & ~found["layer_is_snapped"]
     depth = _depths(coordinates, depths, annotation.midline_um)
-    found["cortical_depth"] = np.where(found["cortical_layer"].isin(LAYERS), depth, np.nan)
+    # Outside the isocortex the volume of depths is 0, as at the pia.
+    has_depth = own & ((depth > 0) | (found["cortical_layer"] == LAYERS[0]))
+    found["cortical_depth"] = np.where(has_depth, depth, np.nan)
+    for name in DISTANCES:
+        found[name] = np.nan
+    if streamlines is not None:
+        found.loc[own, list(DISTANCES)] = streamlines.distances(coordinates[own]).to_numpy()
     return found
 
 

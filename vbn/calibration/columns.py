@@ -10,6 +10,7 @@ import pandas as pd
 
 from vbn.analysis.optotagging import laser_evidence_by_condition
 from vbn.analysis.responses.change_response import change_response
+from vbn.analysis.responses.first_spike import first_spike_latency
 from vbn.analysis.responses.full_field_response import full_field_response
 from vbn.analysis.responses.image_selectivity import DEFAULT as IMAGE_DEFAULT
 from vbn.analysis.responses.image_selectivity import image_selectivity
@@ -79,6 +80,10 @@ def _change(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame
     table = change_response(*spikes, events.presentations, events.trials)
     contrast = table["change_modulation_hit"] - table["change_modulation_miss"]
     return table.assign(change_modulation_hit_less_miss=contrast)
+
+
+def _first_spike(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
+    return first_spike_latency(*spikes, events.presentations, events.trials)
 
 
 def _omission(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
@@ -169,6 +174,11 @@ MEASURES = (
         ),
     ),
     Measure(
+        "FirstSpikeLatency",
+        _first_spike,
+        _columns("onset", p="p_response", q="q_response", latency="response_latency_s siegle_2021_latency_s"),
+    ),
+    Measure(
         "OmissionResponse",
         _omission,
         _columns(
@@ -232,6 +242,9 @@ MEASURES = (
 LEFT_OUT = {
     "ChangeResponse.latency_low_s": "limit of the interval of `latency_s`, which is tested",
     "ChangeResponse.latency_high_s": "limit of the interval of `latency_s`, which is tested",
+    "FirstSpikeLatency.poisson_latency_s": "of no response, for comparison",
+    "FirstSpikeLatency.response_latency_low_s": "limit of the interval of a latency that is tested",
+    "FirstSpikeLatency.response_latency_high_s": "limit of the interval of a latency that is tested",
     "OmissionResponse.flash_index": "compares two responses: not 0 with either",
     "FullFieldResponse.on_off_ratio": "1 means nothing: `on_off_index` is the same, and tested",
     "PublishedResponse.image_p": "one for each image: `responds_to_image` is of all, and tested",

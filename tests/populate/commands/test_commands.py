@@ -82,6 +82,7 @@ TABLES = [
     "Engagement",
     "FlashBehavior",
     "ChangeResponse",
+    "FirstSpikeLatency",
     "OmissionResponse",
     "ImageSelectivity",
     "FullFieldResponse",
@@ -116,6 +117,7 @@ N_SETS = {
     "LickBouts": 2,
     "Engagement": 3,
     "FlashBehavior": 2,
+    "PublishedResponse": 2,
     "CellClass": 7,
     "AreaSummary": 2,
 }

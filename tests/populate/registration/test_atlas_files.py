@@ -11,8 +11,16 @@ import numpy as np
 import pytest
 
 from populate.registration import atlas_files
-from populate.registration.atlas_files import ANNOTATION, DEPTHS, fetch_annotation, fetch_depths
+from populate.registration.atlas_files import (
+    ANNOTATION,
+    DEPTHS,
+    STREAMLINES,
+    fetch_annotation,
+    fetch_depths,
+    fetch_streamlines,
+)
 from tests.fixtures.nrrd import nrrd
+from tests.fixtures.streamlines import FILES, vertical_lines, written
 from vbn.anatomy.annotation import SHAPES
 from vbn.errors import InvalidContentError, NotReadableError, SettingError
 
@@ -33,14 +41,16 @@ def test_a_volume_is_downloaded_once_and_entered(
 ) -> None:
     monkeypatch.setenv("VBN_HOME", str(empty_database.folder))
     served, folder = published(site.folder), open_folder / "fetched"
-    command = ("atlas", "fetch", "ccf", "--folder", folder, "--resolution", "100", "--source", site.url)
+    lines = written(site.folder / STREAMLINES, vertical_lines(SHAPE, 100.0))
+    fetch = ("atlas", "fetch", "ccf", "--folder", folder, "--resolution", "100", "--source", site.url)
+    command = (*fetch, "--streamlines")
     assert empty_database.call(*command).stdout == "Atlas 'ccf': added. Next: vbn populate\n"
     assert (folder / served.name).read_bytes() == served.read_bytes()
     received = site.body_bytes
-    assert received < 1.1 * served.stat().st_size + 2**20
+    assert received < 1.1 * sum(path.stat().st_size for path in (served, *lines)) + 2**20
     assert "exists already" in empty_database.call(*command).stdout
     assert site.body_bytes == received
-    assert [path.name for path in folder.iterdir()] == [served.name]
+    assert {path.name for path in folder.iterdir()} == {served.name, *FILES}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +101,16 @@ def test_depths_are_floats(site: Any, tmp_path: Path) -> None:
     nrrd(path, np.full(SHAPE, LAYER_5, np.uint32))
     with pytest.raises(InvalidContentError, match="depths are floats"):
         fetch_depths(tmp_path / "again", site.url)
+
+
+def test_files_of_streamlines_are_those_or_are_not_there(site: Any, tmp_path: Path) -> None:
+    lines, _ = written(site.folder / STREAMLINES, vertical_lines(SHAPE, 100.0))
+    (site.folder / STREAMLINES / FILES[1]).write_bytes(lines.read_bytes())
+    with pytest.raises(InvalidContentError, match="'closest surface voxel'"):
+        fetch_streamlines(tmp_path, site.url)
+    assert [path.name for path in tmp_path.glob("*.h5")] == [FILES[0]]
+    with pytest.raises(NotReadableError, match=FILES[0]):
+        fetch_streamlines(tmp_path / "other", f"{site.url}/other")
 
 
 def test_a_connection_that_breaks_is_made_again(

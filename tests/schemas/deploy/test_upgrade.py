@@ -14,7 +14,7 @@ import pytest
 
 LAYOUTS = Path(__file__).with_name("layouts")
 OLD_SESSION = 9000000001
-CHANGES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+CHANGES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
 FILTERS, CRITERIA = "selection.#unit_criteria", "selection.#unit_criteria__criterion"
 # In the dump of layout 2 'good_0_1' and 'visual_coding_code' are somebody's own, as are these.
 OWN_FILTERS = ("own_snr", "good_0_1", "inclusive")
@@ -61,6 +61,7 @@ FILLED = (
     *("administration.migration", "ecephys.#structure", "performance.#flash_sets", FILTERS, CRITERIA),
     *("ecephys.#layer4_sink_params", "psth.#presentation_counts_params"),  # tables that came later
     *("responses.#published_response_params", "responses.#novelty_response_params"),
+    "responses.#first_spike_latency_params",
 )
 
 

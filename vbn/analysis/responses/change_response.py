@@ -242,8 +242,6 @@ def _choose(
     every = np.ones(len(presentations), dtype=np.bool_)
     if trials is None:
         return _Choice(every, every, every, every, np.full(len(presentations), None, dtype=object))
-    outcome = outcome_of_change(presentations, trials)
-    counts = (outcome == "hit") | (outcome == "miss")  # not if auto-rewarded
     margin_s = np.inf if parameters.lick_margin_s is None else parameters.lick_margin_s
     without = partial(_without_licks, presentations, trials, parameters)
     windows = parameters.response_window_s, parameters.modulation_window_s
@@ -251,10 +249,26 @@ def _choose(
     return _Choice(
         measured=measured,
         compared=compared,
-        source=_engaged(presentations, trials, "siegle_2021") & counts & without(_EARLY_S),
+        source=_engaged(presentations, trials, "siegle_2021")
+        & _late_or_never(presentations, trials, parameters),
         engaged=_engaged(presentations, trials, parameters.engaged),
-        outcome=outcome,
+        outcome=outcome_of_change(presentations, trials),
     )
+
+
+def siegle_changes(presentations: pd.DataFrame, trials: pd.DataFrame) -> Integers:
+    """Return the rows of the changes in the task of hits and misses without early licks (Siegle 2021)."""
+    changes, _ = _changes(presentations, "active")
+    return changes[_late_or_never(presentations, trials, DEFAULT)[changes]]
+
+
+def _late_or_never(
+    presentations: pd.DataFrame, trials: pd.DataFrame, parameters: ChangeResponseParameters
+) -> Booleans:
+    """Return (n_presentations,) those of hits and misses, not auto-rewarded, without early licks."""
+    outcome = outcome_of_change(presentations, trials)
+    counts = (outcome == "hit") | (outcome == "miss")
+    return np.asarray(counts & _without_licks(presentations, trials, parameters, _EARLY_S))
 
 
 def _engaged(presentations: pd.DataFrame, trials: pd.DataFrame, definition: str) -> Booleans:

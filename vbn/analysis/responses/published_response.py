@@ -2,7 +2,8 @@
 
 Spikes are counted as bins of the published tensor (`vbn.analysis.spikes.presentation_counts`), and the gray
 before a flash is the end of the row of the flash or omission before it, as in the published code
-(``make_unit_responsiveness_table``, ``get_matched_change_prechange``, ``get_mod_index_norm``).
+(``make_unit_responsiveness_table``, ``get_matched_change_prechange``, ``get_mod_index_norm``). An older
+responsiveness (``calculate_imagewise_stats``) is `OLDER`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,19 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from vbn.analysis.responses.change_response import ratio
-from vbn.analysis.spikes.presentation_counts import TENSOR_BIN_S, CountWindow, known_counts
+from vbn.analysis.spikes.presentation_counts import (
+    TENSOR_BIN_S,
+    CountWindow,
+    known_counts,
+    presentations_with_spikes,
+)
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers
 from vbn.analysis.spikes.windows import BINS, Window, check_windows
 from vbn.analysis.statistics import benjamini_hochberg, scipy_signed_rank_p_values
 from vbn.analysis.task.presentations import NO_ROW, OMITTED, flags
 
 KINDS = ("image", "omission", "change")
+FLASHES, TIME = "flashes", "time"
 WINDOWS = ("response_window_s", "baseline_window_s", "modulation_baseline_window_s")
 
 
@@ -37,6 +44,8 @@ class PublishedResponseParameters:
     image_flash_set, omission_flash_set, change_flash_set : names of the flashes that are measured on, see
         `vbn.analysis.task.flash_sets`.
     max_p_corrected : conditions with at most this corrected p are significant.
+    peak_over : the peak of a response is the greatest mean of a single flash (``flashes``), or the greatest
+        millisecond of the mean over flashes (``time``).
     """
 
     response_window_s: Window = (0.02, 0.1)
@@ -46,6 +55,7 @@ class PublishedResponseParameters:
     omission_flash_set: str = "bennett_2025_omissions"
     change_flash_set: str = "bennett_2025_changes"
     max_p_corrected: float = 0.05
+    peak_over: str = FLASHES
 
     def __post_init__(self) -> None:
         check_windows(self, *WINDOWS)
@@ -53,6 +63,8 @@ class PublishedResponseParameters:
             _bins_of(self, name)
         if not 0 < self.max_p_corrected < 1:
             raise ValueError(f"max_p_corrected must lie between 0 and 1, got {self.max_p_corrected}.")
+        if self.peak_over not in (FLASHES, TIME):
+            raise ValueError(f"peak_over must be '{FLASHES}' or '{TIME}', got {self.peak_over!r}.")
 
     @property
     def flash_sets(self) -> dict[str, str]:
@@ -66,6 +78,14 @@ def _bins_of(parameters: PublishedResponseParameters, name: str) -> CountWindow:
 
 
 DEFAULT = PublishedResponseParameters()
+OLDER = PublishedResponseParameters(
+    baseline_window_s=(0.7, 0.75),
+    image_flash_set="bennett_2025_novelty",
+    omission_flash_set="bennett_2025_novelty_omissions",
+    peak_over=TIME,
+)
+"""The older variant of the published code: other gray, flashes and peaks. It has no changes and no test:
+those are here as in the other."""
 
 
 def published_response(
@@ -100,8 +120,8 @@ def published_response(
           the unit: images, omission and change;
         * K_is_significant: p_corrected at most max_p_corrected; responds_to_image: that of any image;
         * K_mean_evoked_hz; image_mean_evoked_hz: mean response less mean gray;
-        * K_peak_evoked_hz; image_peak_evoked_hz: the response to the one flash with the greatest, less mean
-          gray: a maximum over flashes, not over time.
+        * K_peak_evoked_hz; image_peak_evoked_hz: the response to the one flash with the greatest, or the
+          millisecond of the mean response with the greatest (``peak_over``), less mean gray.
 
         Then, over engaged hits and images that are not shared, for task (active) and replay (passive):
         n_matched_images; change_rate_S_hz, prechange_rate_S_hz: responses less gray to changes and to the
@@ -163,9 +183,10 @@ class _Counts:
         parameters: PublishedResponseParameters,
     ) -> None:
         self.n_units = np.size(spikes[1])
+        self._spikes, self._peak_over = spikes, parameters.peak_over
         self._windows = {name: _bins_of(parameters, name) for name in WINDOWS}
-        starts = flashes["start_time"].to_numpy(np.float64)
-        counts = known_counts(*spikes, starts, list(self._windows.values()))
+        self._starts = flashes["start_time"].to_numpy(np.float64)
+        counts = known_counts(*spikes, self._starts, list(self._windows.values()))
         self._counts = dict(zip(self._windows, counts, strict=True))
         active = flashes["active"].to_numpy(np.bool_)
         self.before = np.full(len(flashes), NO_ROW, dtype=np.int64)
@@ -177,6 +198,14 @@ class _Counts:
         first, last = self._windows[window].bins
         # Divided as in the source, so that what rounding makes of ties is the same.
         return np.asarray(self._counts[window][:, rows] / (last - first))
+
+    def peaks(self, rows: Integers) -> Floats:
+        """Return (n_units,) the peak of the response to rows, as a share of bins with a spike."""
+        window = "response_window_s"
+        if self._peak_over == FLASHES:
+            return np.asarray(self.shares(rows, window).max(axis=1))
+        with_spikes = presentations_with_spikes(*self._spikes, self._starts[rows], self._windows[window])
+        return np.asarray(with_spikes.max(axis=1) / rows.size)
 
     def gain_hz(self, rows: Integers) -> Floats:
         """Return (n_units,) the mean response to rows less the gray before, for modulation."""
@@ -207,7 +236,7 @@ class _Response:
             n_flashes=rows.size,
             p_values=scipy_signed_rank_p_values(response - gray),
             mean_evoked_hz=(response.mean(axis=1) - mean_gray) / TENSOR_BIN_S,
-            peak_evoked_hz=(response.max(axis=1) - mean_gray) / TENSOR_BIN_S,
+            peak_evoked_hz=(count.peaks(rows) - mean_gray) / TENSOR_BIN_S,
         )
 
 

@@ -203,12 +203,52 @@ def millisecond_spikes(
     tensor = np.zeros((np.size(offsets), starts.size, TENSOR_BINS), dtype=np.bool_)
     trains = unit_trains(spike_times, offsets, n_spikes)
     for rows, train in zip(tensor, trains, strict=True):
-        first, last = edges.spikes_before(train)
-        per_row = last - first
-        row = np.repeat(np.arange(starts.size), per_row)
-        spike = np.arange(row.size) + np.repeat(first - (np.cumsum(per_row) - per_row), per_row)
-        rows[row, _bin(train[spike] - starts[row])] = True
+        rows[_cells(train, starts, edges)] = True
     return tensor
+
+
+def presentations_with_spikes(
+    spike_times: ArrayLike,
+    offsets: ArrayLike,
+    n_spikes: ArrayLike,
+    start_times: ArrayLike,
+    window: CountWindow,
+) -> NDArray[np.int64]:
+    """Count in each bin of the tensor after how many of the starts there was a spike.
+
+    Parameters
+    ----------
+    spike_times, offsets, n_spikes, start_times : as for `count_presentations`.
+    window : of bins.
+
+    Returns
+    -------
+    (n_units, n_bins): the sum of `millisecond_spikes` over presentations, in the window.
+
+    Examples
+    --------
+    >>> window = CountWindow("three", 0.0, 0.003, "bins")
+    >>> presentations_with_spikes([1.0004, 1.0008, 1.0021, 2.0001], [0], [4], [1.0, 2.0], window).tolist()
+    [[2, 0, 1]]
+    """
+    starts = checked_events(start_times)
+    edges, (first, last) = Edges(_edges(starts, window)), window.bins
+    counts = np.zeros((np.size(offsets), TENSOR_BINS), dtype=np.int64)
+    trains = unit_trains(spike_times, offsets, n_spikes)
+    for of_unit, train in zip(counts, trains, strict=True):
+        row, bins = _cells(train, starts, edges)
+        once = np.unique(row * TENSOR_BINS + bins) % TENSOR_BINS
+        of_unit += np.bincount(once, minlength=TENSOR_BINS)
+    return counts[:, first:last]
+
+
+def _cells(train: Floats, starts: Floats, edges: Edges) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the presentation and the bin of each spike between two edges per presentation."""
+    first, last = edges.spikes_before(train)
+    per_row = last - first
+    row = np.repeat(np.arange(starts.size), per_row)
+    spike = np.arange(row.size) + np.repeat(first - (np.cumsum(per_row) - per_row), per_row)
+    return row, _bin(train[spike] - starts[row])
 
 
 def _bin(relative_s: Floats) -> NDArray[np.int64]:

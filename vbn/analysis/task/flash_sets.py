@@ -87,6 +87,7 @@ FLASH_SETS: Mapping[str, FlashSet] = MappingProxyType(
             lick_free=NONE, min_flashes_since_change=0, not_after_omission=False, changes="only"
         ),
         "bennett_2025_novelty": FlashSet(lick_free="no_bout_in_window"),
+        "bennett_2025_novelty_omissions": FlashSet(lick_free="no_bout_in_window", images=OMITTED),
         "bennett_2025_omissions": FlashSet(images=OMITTED),
         "lick_free": FlashSet(engaged=NONE, lick_free="no_lick_around"),
         "repeated_active": _repeated("active"),
@@ -98,9 +99,10 @@ FLASH_SETS: Mapping[str, FlashSet] = MappingProxyType(
 
 ``bennett_2025`` are the flashes whose responsiveness is published, without changes; ``bennett_2025_changes``
 and ``bennett_2025_omissions`` the changes and omissions; ``bennett_2025_novelty`` those of its contrast of
-familiar and novel sessions. ``lick_free`` also keeps
-clear of licks to come, which some units anticipate, and does not ask for engagement, which would take a third
-of the flashes, and a quarter of the power, and do nothing against licks.
+familiar and novel sessions, and of its older responsiveness, whose omissions are
+``bennett_2025_novelty_omissions``. ``lick_free`` also keeps clear of licks to come, which some units
+anticipate, and does not ask for engagement, which would take a third of the flashes, and a quarter of the
+power, and do nothing against licks.
 """
 
 

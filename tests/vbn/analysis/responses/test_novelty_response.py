@@ -73,11 +73,15 @@ def test_responses_are_those_of_the_published_rules_flash_by_flash(
                 return float(np.mean(after) - np.mean(before))
 
             of_images = [response(of["start_time"]) for _, of in change.groupby("image_name")]
-            assert table["change_nonshared_active_hz"][unit] == pytest.approx(np.mean(of_images), abs=1e-9)
+            assert table["change_nonshared_active_hz"][unit] == pytest.approx(
+                np.mean(of_images), rel=1e-12, abs=1e-12
+            )
             expected = response(repeat["start_time"])
-            assert table["repeat_nonshared_active_hz"][unit] == pytest.approx(expected, abs=1e-9)
+            assert table["repeat_nonshared_active_hz"][unit] == pytest.approx(expected, rel=1e-12, abs=1e-12)
             replayed = behavior.loc[repeat["replay"], "start_time"]
-            assert table["repeat_nonshared_passive_hz"][unit] == pytest.approx(response(replayed), abs=1e-9)
+            assert table["repeat_nonshared_passive_hz"][unit] == pytest.approx(
+                response(replayed), rel=1e-12, abs=1e-12
+            )
 
 
 def test_misses_count_where_hits_are_not_asked_for_and_few_flashes_give_nothing(

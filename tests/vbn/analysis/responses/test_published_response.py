@@ -12,6 +12,7 @@ from scipy import stats
 from tests.vbn.analysis.spikes.test_presentation_counts import published_tensor
 from vbn.analysis.responses.published_response import (
     DEFAULT,
+    OLDER,
     PublishedResponseParameters,
     published_response,
 )
@@ -23,8 +24,10 @@ from vbn.calibration.events import simulate_events
 Trains = list[np.ndarray]
 
 
-def chosen_of(flashes: pd.DataFrame) -> dict[str, np.ndarray]:
-    return {kind: select_flashes(flashes, FLASH_SETS[name]) for kind, name in DEFAULT.flash_sets.items()}
+def chosen_of(
+    flashes: pd.DataFrame, parameters: PublishedResponseParameters = DEFAULT
+) -> dict[str, np.ndarray]:
+    return {kind: select_flashes(flashes, FLASH_SETS[name]) for kind, name in parameters.flash_sets.items()}
 
 
 def tensors_of(train: np.ndarray, flashes: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -124,7 +127,7 @@ def compare_with_the_source(
             assert row["responds_to_image"] == any(expected[name]["p_corrected"] <= 0.05 for name in names)
         if row["n_matched_images"]:
             for column, value in expected_modulation(tensors, task, hit).items():
-                assert row[column] == pytest.approx(value, rel=1e-9, abs=1e-10, nan_ok=True), column
+                assert row[column] == pytest.approx(value, rel=1e-12, abs=1e-12, nan_ok=True), column
         else:
             assert np.isnan(row["change_index_active"])
         n += len(expected)
@@ -153,6 +156,44 @@ def test_all_values_are_those_of_the_published_steps(session: Any) -> None:
     table, names = published_response(*as_spikes(trains), flashes, trials, chosen_of(flashes))
     rows = table.to_dict("records")
     assert compare_with_the_source(rows, names, trains, flashes, trials) == len(trains) * 10
+
+
+def older_peak_and_mean(tensor: np.ndarray, task: pd.DataFrame, name: str) -> tuple[float, float]:
+    """``get_nonchange_flashes`` and ``calculate_imagewise_stats`` of one unit and image or ``omitted``."""
+    mask = (
+        ~task["bout_in_window"]
+        & (task["flashes_since_lick"] > 1)
+        & ~task["is_change"]
+        & task["engaged_bennett_2025"]
+        & ~task["previous_omitted"]
+        & (task["flashes_since_change"] > 5)
+    )
+    at = np.flatnonzero(mask & (task["image_name"] == name))
+    at = at[at > 0]
+    trace = tensor[at, 20:100].mean(axis=0) - tensor[at - 1, 700:750].mean()
+    return 1000 * trace.max(), 1000 * trace.mean()
+
+
+def test_the_older_variant_has_the_peaks_and_means_of_its_own_steps(session: Any) -> None:
+    trains, flashes, trials = session
+    task = flashes[flashes["active"]]
+    older, names = published_response(
+        *as_spikes(trains), flashes, trials, chosen_of(flashes, OLDER), parameters=OLDER
+    )
+    newer, _ = published_response(*as_spikes(trains), flashes, trials, chosen_of(flashes))
+    assert len(names) == 8
+    for train, row in zip(trains, older.to_dict("records"), strict=True):
+        tensor = tensors_of(train, flashes)["active"]
+        for place, name in enumerate(names):
+            peak, mean = older_peak_and_mean(tensor, task, name)
+            assert row["image_peak_evoked_hz"][place] == pytest.approx(peak, rel=1e-12, abs=1e-10)
+            assert row["image_mean_evoked_hz"][place] == pytest.approx(mean, rel=1e-12, abs=1e-10)
+        peak, mean = older_peak_and_mean(tensor, task, "omitted")
+        assert row["omission_peak_evoked_hz"] == pytest.approx(peak, rel=1e-12, abs=1e-10)
+        assert row["omission_mean_evoked_hz"] == pytest.approx(mean, rel=1e-12, abs=1e-10)
+    driven = 2  # fires 50 ms after each change, an edge of two bins: most changes have it in the same one
+    assert older["change_peak_evoked_hz"][driven] > 600 > 10 * newer["change_peak_evoked_hz"][driven]
+    pd.testing.assert_series_equal(older["change_index_active"], newer["change_index_active"])
 
 
 def test_what_is_undefined_is_missing(session: Any) -> None:
@@ -186,6 +227,7 @@ def test_what_is_undefined_is_missing(session: Any) -> None:
         ({"response_window_s": (-0.02, 0.1)}, "whole milliseconds"),
         ({"baseline_window_s": (0.67, 0.8)}, "whole milliseconds"),
         ({"max_p_corrected": 1.0}, "between 0 and 1"),
+        ({"peak_over": "bins"}, "'flashes' or 'time'"),
     ],
 )
 def test_parameters_that_mean_nothing_are_refused(fields: Any, problem: str) -> None:

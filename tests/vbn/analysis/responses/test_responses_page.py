@@ -11,6 +11,7 @@ import pytest
 
 from tests.vbn.analysis.flashes import flashes_of
 from vbn.analysis.responses.change_response import change_response
+from vbn.analysis.responses.first_spike import first_spike_latency
 from vbn.analysis.responses.full_field_response import full_field_response
 from vbn.analysis.responses.image_selectivity import image_selectivity
 from vbn.analysis.responses.omission_response import omission_response
@@ -50,8 +51,14 @@ def of_no_unit():
     return published_response([], [], [], flashes, events.trials, chosen)[0]
 
 
+def first_spikes_of_no_unit():
+    events = simulate_events(0, 0, 20.0)
+    return first_spike_latency([], [], [], events.presentations, events.trials)
+
+
 TABLES = {
     "ChangeResponse": lambda: change_response([], [], [], presentations()),
+    "FirstSpikeLatency": first_spikes_of_no_unit,
     "OmissionResponse": lambda: omission_response([], [], [], presentations(), []),
     "ImageSelectivity": lambda: image_selectivity([], [], [], flashes_of(presentations()))[0],
     "FullFieldResponse": lambda: full_field_response([], [], [], presentations()),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from tests.vbn.analysis.conftest import Expected
 from tests.vbn.analysis.flashes import NO_TRIALS
 from vbn.analysis.task.flash_behavior import SHARED_IMAGES, flash_behavior
 from vbn.analysis.task.presentations import TRIAL_OUTCOMES
+from vbn.analysis.task.task_statistics import pooled_statistics
 from vbn.calibration.events import simulate_events
 
 CORPORA = ("corpus", "corpus_hard")
@@ -152,6 +154,35 @@ def test_a_simulated_session_is_as_published() -> None:
     # the bouts are those of the licks, and none is counted twice
     assert table["lick_for_flash"].sum() <= 1 + (np.diff(events.lick_times_s) > 0.5).sum()
     assert (table.loc[table["lick_for_flash"], "n_licks"] > 0).all()
+
+
+def test_response_matrices_and_engaged_dprime_are_the_same_by_flashes_and_by_trials() -> None:
+    """The objects of Figure 7 of Bennett et al. 2025: images before by images after changes, and d'."""
+    events = simulate_events(5, 0, 60.0)
+    trials, shown = events.trials, events.presentations
+    table = flash_behavior(shown, trials, events.lick_times_s)
+    task = table[table["active"]]
+    changes = task.assign(before=task["image_name"].shift())[task["is_change"]]
+    matrix = changes.pivot_table("rewarded", "before", "image_name", ["mean", "count"])
+    go = trials[trials["go"] | trials["auto_rewarded"]]
+    go = go.assign(rewarded=(go["hit"] | go["auto_rewarded"]).astype(float))
+    expected = go.pivot_table("rewarded", "initial_image_name", "change_image_name", ["mean", "count"])
+    assert matrix.shape == (8, 16)
+    np.testing.assert_array_equal(matrix, expected)
+    # A trial is engaged if its first flash is.
+    engaged = task[task.groupby("trial")["engaged_bennett_2025"].transform("first")]
+    is_sham = shown.loc[engaged.index, "is_sham_change"].eq(True)
+    z = []
+    for rows, outcome, of in (
+        (engaged[engaged["is_change"]], "hit", "go"),
+        (engaged[is_sham], "false_alarm", "catch"),
+    ):
+        kinds = trials.iloc[rows["trial"]]
+        n = kinds[of].sum()
+        assert 0 < n < trials[of].sum()
+        z.append(scipy.special.ndtri(np.clip(kinds[outcome].sum() / n, 0.5 / n, 1 - 0.5 / n)))
+    pooled = pooled_statistics(trials, shown)
+    assert pooled["bennett_2025_dprime"] == pytest.approx(z[0] - z[1], rel=1e-12)
 
 
 @pytest.mark.corpus
