@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from benchmarks import release
 from benchmarks.measure import Goal, Results, at_most, parser, timing
+from benchmarks.visitors import percentile, visitors
 
 WITH_PARTS = ("ecephys", "responses", "optotagging")
 """Modules whose part tables are copied: the page asks nothing of the others."""
@@ -44,6 +45,7 @@ QUESTIONS: dict[str, tuple[dict[str, str], Goal | None]] = {
     "a result and a metric": ({"where": "change_is_responsive = 1 AND snr > 2"}, None),
     "a structure and a cell class": ({"structure": "VISp", "cell_class": "RS"}, at_most(1)),
     "a quality filter": ({"criteria": "bennett_2025"}, at_most(1)),
+    "a result": ({"where": "change_is_responsive = 1"}, at_most(1)),
 }
 """Question -> address, and the goal until the rows are there."""
 
@@ -59,7 +61,9 @@ def main() -> None:
         try:
             if not options.ask:
                 build(folder, options)
-            report(results)
+            if not options.only_visitors:
+                report(results)
+            report_visitors(results, options)
             results.finish(options.json)
         finally:
             if not (options.keep or options.ask):
@@ -76,6 +80,10 @@ def parse_options() -> argparse.Namespace:
     options.add_argument("--rate", type=float, default=1.0, help="mean rate of its units (Hz)")
     options.add_argument("--keep", action="store_true", help="leave the database as it is")
     options.add_argument("--ask", action="store_true", help="ask a database that --keep has left")
+    options.add_argument("--visitors", type=int, default=20, help="visitors at once")
+    options.add_argument("--visit", type=float, default=60, help="how long they stay (s)")
+    options.add_argument("--pause", type=float, default=10, help="mean pause of each between two answers (s)")
+    options.add_argument("--only-visitors", action="store_true", help="leave out the questions one by one")
     return options.parse_args()
 
 
@@ -131,6 +139,23 @@ def report(results: Results) -> None:
     for name, (_address, goal) in QUESTIONS.items():
         results.add(f"{name}: rows", timing(rows[name]), goal=goal)
         results.add(f"{name}: counts of choices", timing(whole[name]))
+
+
+def report_visitors(results: Results, options: argparse.Namespace) -> None:
+    """Add how long visitors at once wait."""
+    import schemas
+    from schemas import ecephys, session
+
+    schemas.connect()
+    first = min(session.Session.to_arrays("session_id").tolist())  # the one with all rows
+    units = (ecephys.Recording.Unit & {"session_id": first}).to_arrays("unit_id").tolist()
+    with served() as url:
+        seen = visitors(url, units, options.visitors, options.visit, options.pause)
+    goals = {"table": (seen.tables, at_most(1)), "figure": (seen.figures, at_most(3))}
+    for what, (waited, goal) in goals.items():
+        name = f"{options.visitors} visitors: {what}"
+        results.add(f"{name} ({len(waited)}), half within", percentile(waited, 0.5), unit="s")
+        results.add(f"{name}, 95 % within", percentile(waited, 0.95), unit="s", goal=goal)
 
 
 @contextmanager

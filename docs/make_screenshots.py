@@ -1,4 +1,4 @@
-"""Take the pictures of the page: docs/img/page_*.png, of the demo's database.
+"""Take the pictures of the page at three widths: docs/img/page_*.png, of the demo's database.
 
 python docs/make_screenshots.py FOLDER_OF_THE_DEMO
 """
@@ -18,7 +18,9 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 IMAGES = Path(__file__).parent / "img"
-SIZE = {"width": 1400, "height": 1000}
+WIDTHS = {"": 1400, "_820": 820, "_390": 390}
+"""End of the name of a picture -> width of the window (pixels)."""
+HEIGHT = 1000
 COLOURS = 256
 FIGURE_TIMEOUT_MS = 120_000
 
@@ -39,34 +41,39 @@ def main(folder: Path) -> None:
 
 
 def take_pictures(url: str) -> None:
-    """Open each page, wait for its figures, and write its picture."""
+    """Open each page at each width, wait for its figures, and write its picture."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport=SIZE)
-        page.set_default_timeout(FIGURE_TIMEOUT_MS)
-        for name in ("status", "sessions", "session", "across", "issues"):
-            page.goto(url + ("" if name == "status" else name))
-            save(page, name)
-        page.goto(f"{url}units?structure=VISp&where=snr+%3E+2&sort=-snr&filter=cell_class")
-        page.locator("text=Quality filter").wait_for()
-        save(page, "units")
-        page.locator("td a[href*='unit?unit=']").nth(4).click()
-        page.wait_for_url("**unit?unit=*")
-        save(page, "unit")
+        for end, width in WIDTHS.items():
+            page = browser.new_page(viewport={"width": width, "height": HEIGHT})
+            page.set_default_timeout(FIGURE_TIMEOUT_MS)
+            for name in ("status", "sessions", "session", "across", "issues"):
+                page.goto(url + ("" if name == "status" else name))
+                if name == "session":
+                    page.locator(".window").wait_for()
+                save(page, name + end)
+            page.goto(f"{url}units?structure=VISp&where=snr+%3E+2&sort=-snr&filter=cell_class")
+            page.locator("text=Quality filter").wait_for()
+            save(page, "units" + end)
+            page.locator("td a[href*='unit?unit=']").nth(4).click()
+            page.wait_for_url("**unit?unit=*")
+            save(page, "unit" + end)
+            page.goto(f"{url}nothing")
+            save(page, "unknown" + end)
+            page.close()
         browser.close()
 
 
 def save(page: Any, name: str) -> None:
     """Write a picture in few colours, when all that the page shows is there."""
     page.locator("h1").wait_for()
-    page.locator("main .waiting").first.wait_for(state="detached")
     for waiting in page.locator("main .waiting").all():
         waiting.wait_for(state="detached")
     page.wait_for_timeout(500)  # for the last picture to be shown
     for place in page.locator(".place").all():  # the same on every machine
         place.evaluate("each => { each.textContent = 'embedded PostgreSQL'; }")
     bottom = page.locator("main").evaluate("main => main.getBoundingClientRect().bottom")
-    shown = {"x": 0, "y": 0, "width": SIZE["width"], "height": min(SIZE["height"], bottom)}
+    shown = {"x": 0, "y": 0, "width": page.viewport_size["width"], "height": min(HEIGHT, bottom)}
     picture = Image.open(io.BytesIO(page.screenshot(clip=shown))).convert("RGB")
     picture.quantize(COLOURS, dither=Image.Dither.NONE).save(IMAGES / f"page_{name}.png", optimize=True)
 

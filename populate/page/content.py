@@ -16,6 +16,7 @@ from schemas import ecephys, performance, queries, selection, session
 from schemas.bases.provenance import MadeWith
 from schemas.bases.registry import tables
 from schemas.figures import session_key
+from schemas.figures.training import training_sessions
 from schemas.figures.unit import unit_key
 from schemas.queries.checks import choices
 from schemas.queries.methods import earlier_methods, in_words
@@ -136,6 +137,16 @@ def described_session(query: Query) -> dict[str, Any]:
     else:
         chosen = (recordings or rows)[0]
     return {**chosen, "sessions": rows}
+
+
+def training_days(mouse_id: str) -> list[dict[str, Any]]:
+    """Return one row per session of a mouse, also of those that are known from the release's tables only."""
+    frame = training_sessions(mouse_id)
+    days = frame.assign(
+        date=frame["date_of_acquisition"].dt.strftime("%Y-%m-%d"),
+        stage=[session.stage(name) or name for name in frame["session_type"]],
+    )
+    return records(days)
 
 
 def structures(session_id: int, criteria: str) -> dict[str, int]:

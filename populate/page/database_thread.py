@@ -1,6 +1,8 @@
-"""The one thread that runs all queries, one after the other.
+"""What runs queries and draws: a thread for what is quick, and processes beside it for what takes its time.
 
-DataJoint has one connection, and matplotlib one set of settings, per process; meanwhile the server goes on
+DataJoint has one connection, and matplotlib one set of settings, per process. Tables are fetched by the one
+thread of this process, one after the other. Figures, numbers of units and files come from processes, each
+with a connection of its own: nobody waits for another's figure to see a table. Meanwhile the server goes on
 answering browsers.
 """
 
@@ -8,9 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 import schemas
@@ -19,23 +32,56 @@ from schemas.server.connection import DRIVER_ERRORS, Database
 from vbn.errors import ServerError, shortened
 
 Result = TypeVar("Result")
+IsWanted = Callable[[], bool]
+
+N_PROCESSES = 2
+KEPT_S = 60.0
+KEPT = 128
+
+
+def _always() -> bool:
+    return True
+
+
+@dataclass
+class _Answer:
+    """An answer that is on its way, or was given a moment ago."""
+
+    task: asyncio.Future[Any]
+    wanted: list[IsWanted]
+    asked: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_of_use(self) -> bool:
+        is_old = self.task.done() and time.monotonic() - self.asked > KEPT_S
+        return not (is_old or self.task.cancelled())
 
 
 class DatabaseThread:
-    """The thread that runs the queries of all browsers."""
+    """The thread and the processes that run the queries of all browsers.
+
+    Make it before anything else: the processes begin as copies of this one. ``folder`` is for files on their
+    way, and goes with it.
+    """
 
     def __init__(self) -> None:
+        # A copy has all imports; a new interpreter takes seconds for them. Now there is neither a connection
+        # nor an open file that would not survive this. macOS has libraries that do not.
+        self._processes = _processes("fork" if sys.platform == "linux" else "spawn")
+        self.folder = tempfile.mkdtemp(prefix="vbn-page-")
         self._thread = ThreadPoolExecutor(1, "database")
-        self._turn = asyncio.Lock()
+        self._turn, self._turns = asyncio.Lock(), asyncio.Semaphore(N_PROCESSES)
+        self._long_turns = asyncio.Semaphore(N_PROCESSES - 1)
+        self._kept: dict[tuple[Callable[..., Any], str], _Answer] = {}
 
     def connect(self) -> Database:
         """Connect, and wait until that is done."""
         return self._thread.submit(schemas.connect).result()
 
     async def run(
-        self, function: Callable[..., Result], *arguments: Any, is_wanted: Callable[[], bool] = lambda: True
+        self, function: Callable[..., Result], *arguments: Any, is_wanted: IsWanted = _always
     ) -> Result:
-        """Return the result of a function, which may use the tables and draw.
+        """Return the result of a quick function, which may use the tables.
 
         Parameters
         ----------
@@ -53,9 +99,95 @@ class DatabaseThread:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._thread, _connected, function, *arguments)
 
+    async def run_apart(
+        self, function: Callable[..., Result], *arguments: Any, is_wanted: IsWanted = _always
+    ) -> Result:
+        """Return the result of a function that takes its time, from a process of its own.
+
+        Parameters
+        ----------
+        function, arguments, is_wanted : as for `run`; function, arguments and result are pickled.
+
+        Raises
+        ------
+        ServerError
+            If the server is away, or the process was killed.
+        """
+        async with self._turns:
+            if not is_wanted():
+                raise asyncio.CancelledError
+            loop = asyncio.get_running_loop()
+            processes = self._processes
+            try:
+                return await loop.run_in_executor(processes, _connected, function, *arguments)
+            except BrokenProcessPool as error:
+                if processes is self._processes:  # by now there are threads, which forbid a copy
+                    self._processes = _processes("spawn")
+                raise ServerError("The process was killed, perhaps for lack of memory. Try again.") from error
+
+    async def run_long(
+        self, function: Callable[..., Result], *arguments: Any, is_wanted: IsWanted = _always
+    ) -> Result:
+        """Like `run_apart`, for what may take many seconds: it leaves a process to the others."""
+        async with self._long_turns:
+            return await self.run_apart(function, *arguments, is_wanted=is_wanted)
+
+    async def run_kept(
+        self,
+        function: Callable[..., Result],
+        *arguments: Any,
+        is_wanted: IsWanted = _always,
+        is_long: bool = False,
+    ) -> Result:
+        """Like `run_apart` or `run_long`; an answer is for all who ask the same within `KEPT_S`."""
+        question = function, repr(arguments)
+        answer = self._kept.get(question)
+        if answer is None or not answer.is_of_use:
+            wanted: list[IsWanted] = []
+            run = self.run_long if is_long else self.run_apart
+            asked = run(function, *arguments, is_wanted=lambda: any(each() for each in wanted))
+            answer = self._kept[question] = _Answer(asyncio.ensure_future(asked), wanted)
+            if len(self._kept) > KEPT:
+                del self._kept[next(iter(self._kept))]
+        answer.wanted.append(is_wanted)
+        try:
+            result: Result = await asyncio.shield(answer.task)
+        except Exception:  # an error may be gone when it is asked again
+            if self._kept.get(question) is answer:
+                del self._kept[question]
+            raise
+        return result
+
     def close(self) -> None:
-        """Drop waiting queries, and finish the running one."""
+        """Drop waiting queries, finish the running one, and stop the processes."""
+        self._processes.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
         self._thread.shutdown(cancel_futures=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _processes(method: str) -> ProcessPoolExecutor:
+    """Return processes, started if they are copies of this one."""
+    pool = ProcessPoolExecutor(N_PROCESSES, multiprocessing.get_context(method), initializer=_begin)
+    with warnings.catch_warnings():  # of threads in libraries, which know what to do in a copy
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pool.submit(os.getpid)
+    return pool
+
+
+def _begin() -> None:
+    """Let a process end with the page, however that ends, and only then."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes of a terminal
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            wait([parent.sentinel])
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @dataclass(frozen=True)
@@ -66,8 +198,12 @@ class BrowserView:
     document: Any
 
     async def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Return the result of a function; see `DatabaseThread.run`."""
+        """Return the result of a quick function; see `DatabaseThread.run`."""
         return await self.thread.run(function, *arguments, is_wanted=self._is_open)
+
+    async def run_kept(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Return the result of a slow function; see `DatabaseThread.run_kept`."""
+        return await self.thread.run_kept(function, *arguments, is_wanted=self._is_open)
 
     def _is_open(self) -> bool:
         context = self.document.session_context

@@ -19,11 +19,9 @@ class PictureFile(DatabaseHandler):
         """Send the file, or a message why there is none."""
         query = {word: self.get_query_argument(word) for word in self.request.query_arguments}
         try:
-            content = await self.ask(figures.file_of, name, kind, query)
+            content = await self.ask_kept(figures.file_of, name, kind, query)
         except VbnError as error:
-            self.set_status(404)
-            self.set_header("Content-Type", "text/plain; charset=utf-8")
-            await self.finish(f"{error}\n")
+            await self.fail(error)
             return
         self.set_header("Content-Type", figures.KINDS[kind])
         file_name = figures.file_name(name, kind, query)
@@ -42,7 +40,7 @@ class Metrics(DatabaseHandler):
     async def get(self) -> None:
         """Send the metrics, or a message why there are none."""
         try:
-            text = await self.ask(metrics.metrics_text, self.backups)
+            text = await self.ask_long(metrics.metrics_text, self.backups)
         except VbnError as error:
             self.set_status(503)
             text = f"{error}\n"

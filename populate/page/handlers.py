@@ -27,8 +27,18 @@ class DatabaseHandler(RequestHandler):
         return {name: self.get_query_arguments(name) for name in self.request.query_arguments}
 
     async def ask(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Return the result of a function; it is not called if the browser has left when its turn comes."""
+        """Return the result of a quick function; not called if the browser has left when its turn comes."""
         return await self.thread.run(function, *arguments, is_wanted=self._is_wanted)
+
+    async def ask_long(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Return the result of a function that may take many seconds, from a process of its own."""
+        return await self.thread.run_long(function, *arguments, is_wanted=self._is_wanted)
+
+    async def ask_kept(
+        self, function: Callable[..., Result], *arguments: Any, is_long: bool = False
+    ) -> Result:
+        """Return the result of a slow function, from a process of its own; it may be a minute old."""
+        return await self.thread.run_kept(function, *arguments, is_wanted=self._is_wanted, is_long=is_long)
 
     def _is_wanted(self) -> bool:
         connection: Any = self.request.connection
@@ -42,6 +52,12 @@ class DatabaseHandler(RequestHandler):
     async def end(self) -> None:
         """Write the end of a page."""
         await self.finish(rendered("plain_end.html"))
+
+    async def fail(self, error: Exception, status: int = 404) -> None:
+        """Say in plain text why there is no file."""
+        self.set_status(status)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        await self.finish(f"{error}\n")
 
     async def refuse(self, error: Exception, title: str, path: str) -> None:
         """Say in a page why there is no answer."""

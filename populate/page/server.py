@@ -1,4 +1,4 @@
-"""Serving the page: one process with a thread for browsers and one for queries."""
+"""Serving the page: a thread for browsers, one for quick queries, and processes for what takes its time."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from populate.page.files import Metrics, PictureFile
 from populate.page.handlers import UnknownAddress
 from populate.page.lab_page import LabFile, LabPage
 from populate.page.protection import protect
+from populate.page.session_browser import SessionBrowser
 from populate.page.unit_browser import UnitBrowser, UnitFile
 from vbn.errors import SettingError
 
@@ -102,6 +103,7 @@ def _listening(
     patterns = [
         (r"/figure/([a-z-]+)\.([a-z]+)", PictureFile, {"thread": thread}),
         (r"/metrics", Metrics, {"thread": thread, "backups": backups}),
+        (r"/sessions", SessionBrowser, {"thread": thread}),
         (r"/units", UnitBrowser, {"thread": thread}),
         (r"/units\.(csv|parquet)", UnitFile, {"thread": thread}),
         (r"/queries", LabPage, {"thread": thread}),

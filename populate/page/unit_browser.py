@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -24,10 +26,14 @@ from populate.page.unit_question import (
     SELECTORS,
     UnitQuestion,
     condition,
+    last_value,
 )
 from vbn.errors import VbnError
 
+Editor = dict[str, Any] | None
+
 TITLE, PATH = "Units", "units"
+PIECE = 1 << 20  # bytes
 FACET_TITLES = {
     "structure": "Structure",
     "layer": "Cortical layer",
@@ -51,51 +57,65 @@ class UnitBrowser(DatabaseHandler):
                 return
             question = UnitQuestion.of_address(self.address)
             frame, notes = await self.ask(unit_facts.rows, question)
-            of_rows = await self.ask(rows_shown, question, frame)
+            columns = await self.ask(shown_columns, question)
         except VbnError as error:
             await self.refuse(error, TITLE, PATH)
             return
         self.start(TITLE, PATH)
-        self.write(rendered("units.html", notes=notes, **of_rows))
+        of_rows = rows_shown(columns, frame, question.sort, question.page)
+        self.write(rendered("units.html", notes=notes, what=PATH, **of_rows))
         await self.flush()
         try:
-            # One after the other, so that what a visitor who has clicked on no longer needs is not asked.
-            await self.ask(unit_facts.counts, question)
-            await self.ask(unit_facts.criteria_counts, question)
-            asked = await self.ask(question_shown, question, self.address)  # has the numbers by now
-            self.write(rendered("units_question.html", **asked))
+            numbers = await self._numbers(question)
+            self.write(rendered("units_question.html", **question_shown(question, columns, *numbers)))
         except VbnError as error:
             self.write(rendered("message.html", text=said(error)))
         await self.end()
+
+    async def _numbers(self, question: UnitQuestion) -> tuple[UnitNumbers, list[Choice], Editor]:
+        """Return the numbers of units of each choice, and what a filter by a column is made with."""
+        rows, name = question.as_rows(), last_value(self.address, "filter")
+        # One after the other, so that what a visitor who has clicked on no longer needs is not asked.
+        table = await self.ask_kept(unit_facts.combinations, rows.without_facets(), is_long=True)
+        criteria = await self.ask_kept(unit_facts.criteria_numbers, replace(rows, criteria=""), is_long=True)
+        counts = unit_facts.counts(table, question)
+        choices = [Choice(each, number, each == question.criteria) for each, number in criteria.items()]
+        if not name:
+            return counts, choices, None
+        column = await self.ask(unit_facts.column, name)
+        values = await self.ask_kept(unit_facts.choices_of_column, rows, name, is_long=True)
+        return counts, choices, _editor(column, values)
 
 
 class UnitFile(DatabaseHandler):
     """All rows as a file: ``/units.csv?...``, ``/units.parquet?...``."""
 
     async def get(self, kind: str) -> None:
-        """Send the file, or a message why there is none."""
+        """Send the file piece by piece, or a message why there is none."""
+        handle, name = tempfile.mkstemp(dir=self.thread.folder)
+        os.close(handle)
+        path = Path(name)
         try:
-            content = await self.ask(file_of_units, kind, UnitQuestion.of_address(self.address))
+            await self.ask_long(write_units, path, kind, UnitQuestion.of_address(self.address))
+            self.set_header("Content-Type", KINDS[kind])
+            self.set_header("Content-Disposition", f'attachment; filename="units.{kind}"')
+            self.set_header("Content-Length", str(path.stat().st_size))
+            with path.open("rb") as file:
+                while piece := file.read(PIECE):
+                    self.write(piece)
+                    await self.flush()
+            await self.finish()
         except VbnError as error:
-            self.set_status(404)
-            self.set_header("Content-Type", "text/plain; charset=utf-8")
-            await self.finish(f"{error}\n")
-            return
-        self.set_header("Content-Type", KINDS[kind])
-        self.set_header("Content-Disposition", f'attachment; filename="units.{kind}"')
-        await self.finish(content)
+            await self.fail(error)
+        finally:
+            path.unlink()
 
 
-def file_of_units(kind: str, question: UnitQuestion) -> bytes:
-    """Return all rows of a question as the content of a file, as ``vbn query units --out`` writes it."""
+def write_units(path: Path, kind: str, question: UnitQuestion) -> None:
+    """Write all rows of a question to a file, as ``vbn query units --out`` does."""
     frame = unit_facts.all_rows(question)
-    if kind == "parquet":
-        file = io.BytesIO()
+    with path.open("wb") if kind == "parquet" else path.open("w", encoding="utf-8", newline="") as file:
         render(frame, kind, file)
-        return file.getvalue()
-    text = io.StringIO()
-    render(frame, kind, text)
-    return text.getvalue().encode()
 
 
 def redirection(address: dict[str, Sequence[str]], query: str) -> str:
@@ -119,22 +139,40 @@ def redirection(address: dict[str, Sequence[str]], query: str) -> str:
     shortest = question.address()
     if name:
         shortest += ("&" if shortest else "") + f"filter={name}"
-    return "" if parse_qsl(query) == parse_qsl(shortest) else f"./units?{shortest}".rstrip("?")
+    return (
+        ""
+        if parse_qsl(query, keep_blank_values=True) == parse_qsl(shortest)
+        else f"./units?{shortest}".rstrip("?")
+    )
 
 
-def rows_shown(question: UnitQuestion, frame: pd.DataFrame) -> dict[str, Any]:
-    """Return what the template of the rows shows."""
-    columns = [unit_facts.column(name) for name in question.columns]
-    first = (question.page - 1) * ROWS_PER_PAGE
-    values = frame.astype(object).itertuples(index=False)
+def shown_columns(question: UnitQuestion) -> list[UnitColumn]:
+    """Return the columns that are shown; raise SettingError for one that there is not."""
+    return [unit_facts.column(name) for name in question.columns]
+
+
+def rows_shown(
+    columns: Sequence[UnitColumn], frame: pd.DataFrame, sort: Sequence[str], page: int
+) -> dict[str, Any]:
+    """Return what the template of the rows shows.
+
+    Parameters
+    ----------
+    columns : the columns to show.
+    frame : the rows of the page, with these columns.
+    sort : what the rows are sorted by.
+    page : number of the page, from 1.
+    """
+    first = (page - 1) * ROWS_PER_PAGE
+    values = frame[[column.name for column in columns]].astype(object).itertuples(index=False)
     return {
-        "columns": [_heading(column, question.sort) for column in columns],
+        "columns": [_heading(column, sort) for column in columns],
         "rows": [
             [_cell(column, value) for column, value in zip(columns, row, strict=True)] for row in values
         ],
         "first": first + 1 if len(frame) else 0,
         "last": first + len(frame) if len(frame) else 0,
-        "page": question.page,
+        "page": page,
         "has_more": len(frame) == ROWS_PER_PAGE,
     }
 
@@ -164,26 +202,38 @@ def _cell(column: UnitColumn, value: Any) -> dict[str, Any]:
     return {"text": text, "link": link, "is_right": _is_right(column)}
 
 
-def question_shown(question: UnitQuestion, address: dict[str, Sequence[str]]) -> dict[str, Any]:
-    """Return what the template of filters, columns and files shows."""
-    counts = unit_facts.counts(question)
+def question_shown(
+    question: UnitQuestion,
+    chosen: Sequence[UnitColumn],
+    counts: UnitNumbers,
+    criteria: list[Choice],
+    editor: Editor,
+) -> dict[str, Any]:
+    """Return what the template of filters, columns and files shows.
+
+    Parameters
+    ----------
+    question : the question.
+    chosen : its columns.
+    counts, criteria : the numbers of units of the choices of facets and quality filters.
+    editor : what a filter by a column is made with, if one is chosen.
+    """
     others = replace(question, columns=DEFAULT_COLUMNS, page=1).address()
     tables: dict[str, list[UnitColumn]] = {}
     for column in unit_facts.known_columns().values():
         tables.setdefault(column.table, []).append(column)
-    chosen = [unit_facts.column(name) for name in question.columns]
     rest = {table: [each for each in named if each not in chosen] for table, named in tables.items()}
     return {
         "counts": counts,
         "n_pages": max(1, -(-counts.n_units // ROWS_PER_PAGE)),
         "columns": "" if question.columns == DEFAULT_COLUMNS else ",".join(question.columns),
         "chips": list(_chips(question)),
-        "has_facets": bool(question.rows_address()),
+        "has_facets": bool(question.as_rows().address()),
         "tables": {table: [each.name for each in named] for table, named in tables.items()},
         "tables_chosen_first": {"shown": chosen, **rest},
         "shown": set(question.columns),
-        "editor": _editor(question, address.get("filter", [""])[-1]),
-        "facets": [*_facets(counts), _criteria(question)],
+        "editor": editor,
+        "facets": [*_facets(counts), _criteria(criteria)],
         "others": parse_qsl(others),
         "address": replace(question, page=1).address(),
         "python": question.in_python(),
@@ -218,8 +268,7 @@ def _facets(counts: UnitNumbers) -> list[dict[str, Any]]:
     ]
 
 
-def _criteria(question: UnitQuestion) -> dict[str, Any]:
-    choices: list[Choice] = unit_facts.criteria_counts(question)
+def _criteria(choices: list[Choice]) -> dict[str, Any]:
     return {
         "name": "criteria",
         "title": "Quality filter",
@@ -229,15 +278,11 @@ def _criteria(question: UnitQuestion) -> dict[str, Any]:
     }
 
 
-def _editor(question: UnitQuestion, name: str) -> dict[str, Any] | None:
-    """Return what a filter by a column is made with; None without a column."""
-    if not name:
-        return None
-    column = unit_facts.column(name)
+def _editor(column: UnitColumn, choices: list[Choice]) -> dict[str, Any]:
+    """Return what a filter by a column is made with."""
     ordered = {**COMPARISONS, "present": "there"}
     texts = {"contains": "contains", "=": "is exactly", "present": "there"}
     comparisons = ordered if column.kind in ("number", "time") else texts
     if column.kind == "list":
         comparisons = {"present": "there"}
-    choices = unit_facts.choices_of_column(question, name)
     return {"column": column, "choices": choices, "comparisons": comparisons}

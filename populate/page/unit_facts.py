@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 
@@ -17,12 +15,8 @@ from schemas import ecephys, queries, selection
 from schemas.queries.layers import layer_names
 from schemas.queries.words import our_names
 
-Result = TypeVar("Result")
-
 MOST_CHOICES = 200
 """Values of a text column that are listed, the most frequent ones."""
-KEPT_S = 60.0
-KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -88,26 +82,6 @@ class UnitNumbers:
     missing: dict[str, int]
 
 
-@dataclass
-class Kept:
-    """Answers that were given a moment ago, so that turning pages does not count anew."""
-
-    answers: dict[Any, tuple[float, Any]] = field(default_factory=dict)
-
-    def get(self, question: Any, ask: Callable[[], Result]) -> Result:
-        """Return the answer to a question, at most `KEPT_S` old."""
-        now = time.monotonic()
-        if question not in self.answers or now - self.answers[question][0] > KEPT_S:
-            self.answers[question] = (now, ask())
-        if len(self.answers) > KEPT:
-            del self.answers[next(iter(self.answers))]
-        answer: Result = self.answers[question][1]
-        return answer
-
-
-_kept = Kept()
-
-
 @cache
 def known_columns() -> dict[str, UnitColumn]:
     """Return the columns that units can be asked by."""
@@ -131,21 +105,25 @@ def rows(question: UnitQuestion) -> tuple[pd.DataFrame, list[str]]:
     return frame, list(dict.fromkeys(str(each.message) for each in caught))
 
 
-def counts(question: UnitQuestion) -> UnitNumbers:
+def combinations(question: UnitQuestion) -> pd.DataFrame:
+    """Return how many units there are for each combination of values of the facets; none may be chosen.
+
+    ``layer`` is left out where there is not one atlas.
+    """
+    has_layers = question.atlas or len(ecephys.AtlasParams.names()) == 1
+    by = [column for name, (_argument, column) in FACETS.items() if name != "layer" or has_layers]
+    return queries.count_units(question.units(), by, **question.methods())
+
+
+def counts(table: pd.DataFrame, question: UnitQuestion) -> UnitNumbers:
     """Return how many units meet a question, and how many more each choice of a facet would give.
 
-    Notes
-    -----
-    The server counts the units for each combination of values once; the facets select among these.
+    Parameters
+    ----------
+    table : the `combinations` of the question without its facets, among which the facets select.
+    question : the question.
     """
-    base = question.without_facets()
-    names = [
-        name for name in FACETS if name != "layer" or base.atlas or len(ecephys.AtlasParams.names()) == 1
-    ]
-    by = [FACETS[name][1] for name in names]
-    table = _kept.get(
-        ("combinations", base.rows_address()), lambda: queries.count_units(base.units(), by, **base.methods())
-    )
+    names = [name for name, (_argument, column) in FACETS.items() if column in table]
     numbers = {
         name: table[_matching(table, question, names, name)]
         .groupby(FACETS[name][1], dropna=False)["n_units"]
@@ -155,7 +133,7 @@ def counts(question: UnitQuestion) -> UnitNumbers:
     return UnitNumbers(
         n_units=int(table.loc[_matching(table, question, names), "n_units"].sum()),
         n_before=int(table["n_units"].sum()),
-        facets={name: _choices(each, question.selected.get(name, ())) for name, each in numbers.items()},
+        facets={name: choices_among(each, question.selected.get(name, ())) for name, each in numbers.items()},
         missing={name: int(each[each.index.isna()].sum()) for name, each in numbers.items()},
     )
 
@@ -170,7 +148,7 @@ def _matching(table: pd.DataFrame, question: UnitQuestion, names: list[str], but
     return meets
 
 
-def _choices(numbers: pd.Series, chosen: tuple[str, ...]) -> list[Choice]:
+def choices_among(numbers: pd.Series, chosen: tuple[str, ...]) -> list[Choice]:
     """Return the values with their numbers, most frequent first; chosen ones also if no unit has them."""
     found = {str(value): int(number) for value, number in numbers[numbers.index.notna()].items()}
     every = dict.fromkeys(chosen, 0) | found
@@ -178,21 +156,14 @@ def _choices(numbers: pd.Series, chosen: tuple[str, ...]) -> list[Choice]:
     return [Choice(value, every[value], value in chosen) for value in ordered]
 
 
-def criteria_counts(question: UnitQuestion) -> list[Choice]:
+def criteria_numbers(question: UnitQuestion) -> dict[str, int]:
     """Return how many units meet each quality filter, and all else that is asked; the first is none."""
-    names = ["", *selection.UnitCriteria.names()]
-
-    def number(criteria: str) -> int:
-        units = replace(question, criteria=criteria).units
-        return int(queries.count_units(units(), [])["n_units"].sum())
-
-    def ask() -> dict[str, int]:
-        with warnings.catch_warnings():  # said with the rows
-            warnings.simplefilter("ignore", queries.IncompleteWarning)
-            return {name: number(name) for name in names}
-
-    found = _kept.get(("criteria", replace(question, criteria="").rows_address()), ask)
-    return [Choice(name, found[name], name == question.criteria) for name in names]
+    with warnings.catch_warnings():  # said with the rows
+        warnings.simplefilter("ignore", queries.IncompleteWarning)
+        return {
+            name: int(queries.count_units(replace(question, criteria=name).units(), [])["n_units"].sum())
+            for name in ("", *selection.UnitCriteria.names())
+        }
 
 
 def column(name: str) -> UnitColumn:
@@ -211,10 +182,7 @@ def choices_of_column(question: UnitQuestion, name: str) -> list[Choice]:
     """Return the values of a column among the units of a question; nothing if they are too many to list."""
     if column(name).kind in ("number", "time", "list"):
         return []
-    table = _kept.get(
-        ("values", name, question.rows_address()),
-        lambda: queries.count_units(question.units(), [name], **question.methods()),
-    )
+    table = queries.count_units(question.units(), [name], **question.methods())
     found = table.dropna(subset=[name])
     if len(found) > MOST_CHOICES:
         return []

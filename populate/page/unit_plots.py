@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +20,14 @@ from schemas.figures.unit import EVENT_NAMES
 from schemas.figures.unit_events import (
     EVENTS,
     GROUPINGS,
+    EventGroup,
     UnitInSession,
     flash_spans,
-    grouped_spikes,
+    grouped_events,
     groupings,
 )
 from schemas.queries.checks import require_choice
+from vbn.analysis.spikes.psth import TimeAxis
 from vbn.analysis.spikes.smoothing import REACH_SD, smoothed_rate
 from vbn.plots.aligned import EventSpikes
 
@@ -35,6 +38,8 @@ SMOOTHING_MS = (0, 50, 10)
 MARGIN_S = REACH_SD * SMOOTHING_MS[1] / 1000
 EVENTS_SHOWN = 150
 """Rows of a group in the raster: more are thinned out evenly, so that browsers remain quick."""
+BEHAVIOR_AXIS = TimeAxis(*WINDOW_S, 0.05)
+BEHAVIOR_LABELS = {"running": "Running (cm/s)", "licks": "Licks (1/s)", "pupil": "Pupil (px²)"}
 TOOLS = "pan,box_zoom,xwheel_zoom,reset,save"
 
 
@@ -94,10 +99,7 @@ def raster_and_rates(
     raster.y_range.start, raster.y_range.end = max(first, 1), 0
     rates.y_range.start = 0
     for picture in (raster, rates):
-        for start, stop in flash_spans(event):
-            picture.add_layout(
-                BoxAnnotation(left=start, right=stop, fill_color="#d9dee4", fill_alpha=0.5, level="underlay")
-            )
+        _shade_flashes(picture, event)
     return raster, rates
 
 
@@ -137,22 +139,54 @@ def _within(query: Mapping[str, str], name: str, limits: tuple[int, int, int]) -
     return min(max(whole_number(name, text), limits[0]), limits[1])
 
 
-def pictures(unit: UnitInSession, chosen: ChosenView) -> Any:
+def behavior_pictures(groups: Sequence[EventGroup], event: str, x_range: Any) -> list[Any]:
+    """Return running, licks and pupil around the events, as far as they were recorded, on an axis of time."""
+    drawn = []
+    for name in [name for name in BEHAVIOR_LABELS if name in groups[0].behavior]:
+        picture = bokeh_figure(
+            height=110,
+            x_range=x_range,
+            y_axis_label=BEHAVIOR_LABELS[name],
+            tools=TOOLS,
+            toolbar_location=None,
+            sizing_mode="stretch_width",
+        )
+        for group, colour in zip(groups, colours(len(groups)), strict=True):
+            mean = group.behavior[name]
+            curve = {"time": BEHAVIOR_AXIS.centers_s, "mean": mean, "group": [group.spikes.name] * len(mean)}
+            picture.line("time", "mean", source=ColumnDataSource(curve), color=colour, line_width=1.8)
+        words = [("group", "@group"), ("time", "@time{0.000} s"), (BEHAVIOR_LABELS[name], "@mean{0.00}")]
+        picture.add_tools(HoverTool(tooltips=words))
+        _shade_flashes(picture, event)
+        drawn.append(picture)
+    return drawn
+
+
+def _shade_flashes(picture: Any, event: str) -> None:
+    for start, stop in flash_spans(event):
+        picture.add_layout(
+            BoxAnnotation(left=start, right=stop, fill_color="#d9dee4", fill_alpha=0.5, level="underlay")
+        )
+
+
+async def pictures(unit: UnitInSession, chosen: ChosenView) -> Any:
     """Return the pictures of a unit with a line of words, which also says where there is nothing to draw."""
     window = (WINDOW_S[0] - MARGIN_S, WINDOW_S[1] + MARGIN_S)
-    groups = grouped_spikes(unit, chosen.event, chosen.by, window)
+    groups = await asyncio.to_thread(grouped_events, unit, chosen.event, chosen.by, window, BEHAVIOR_AXIS)
     if not groups:
         text = f"There are no {EVENTS[chosen.event]} to group by {GROUPINGS[chosen.by]} in this session."
         return pn.pane.HTML(rendered("message.html", text=text), margin=0, stylesheets=[STYLE])
-    drawn = raster_and_rates(groups, chosen.event, chosen.bin_ms, chosen.smoothing_ms)
+    spikes = [group.spikes for group in groups]
+    drawn = raster_and_rates(spikes, chosen.event, chosen.bin_ms, chosen.smoothing_ms)
+    behavior = behavior_pictures(groups, chosen.event, drawn[0].x_range)
     words = rendered(
         "unit_groups.html",
         event=EVENTS[chosen.event],
         by=GROUPINGS[chosen.by],
-        groups=[(group.name, group.n_events, *rates_of(group)) for group in groups],
+        groups=[(each.name, each.n_events, *rates_of(each)) for each in spikes],
         shown=EVENTS_SHOWN,
     )
-    panes = [pn.pane.Bokeh(each, sizing_mode="stretch_width", margin=0) for each in drawn]
+    panes = [pn.pane.Bokeh(each, sizing_mode="stretch_width", margin=0) for each in (*drawn, *behavior)]
     table = pn.pane.HTML(words, margin=0, stylesheets=[STYLE], sizing_mode="stretch_width")
     return pn.Column(*panes, table, margin=0, sizing_mode="stretch_width")
 
@@ -203,8 +237,12 @@ def interactive_unit(unit: UnitInSession, chosen: ChosenView, style: Mapping[str
     for widget in (bins, smoothing):
         widget.param.watch(remember, "value_throttled")
     menus = pn.Row(*widgets.values(), styles={"flex-wrap": "wrap", "gap": "8px 0"}, margin=(0, 0, 8, 0))
+
+    async def draw(*values: Any) -> Any:
+        return await pictures(unit, ChosenView(*values))
+
     drawn = pn.bind(
-        lambda *values: pictures(unit, ChosenView(*values)),
+        draw,
         event, by, bins.param.value_throttled, smoothing.param.value_throttled,
     )  # fmt: skip
     return pn.Column(menus, drawn, margin=0, sizing_mode="stretch_width")

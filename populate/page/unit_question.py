@@ -75,18 +75,20 @@ class UnitQuestion:
         SettingError
             If a page or session is no number.
         """
-        selected = {name: _values(address, name) for name in SELECTORS if _values(address, name)}
+        selected = {name: given_values(address, name) for name in SELECTORS if given_values(address, name)}
         for number in selected.get("session", ()):
             whole_number("session", number)
         return cls(
             selected=selected,
-            criteria=_last(address, "criteria"),
-            atlas=_last(address, "atlas"),
-            optotag_method=_last(address, "optotag_method"),
-            where=_values(address, "where"),
-            columns=_listed(_values(address, "columns")) or DEFAULT_COLUMNS,
-            sort=_listed([_last(address, "sort")]),
-            page=min(max(1, whole_number("page", _last(address, "page") or "1")), LAST_PAGE),
+            criteria=last_value(address, "criteria"),
+            atlas=last_value(address, "atlas"),
+            optotag_method=last_value(address, "optotag_method"),
+            where=given_values(address, "where"),
+            columns=_listed(given_values(address, "columns")) or DEFAULT_COLUMNS,
+            sort=_listed(
+                given_values(address, "sort")[:1]
+            ),  # a heading comes before the mark of the present order
+            page=page_number(address),
         )
 
     def address(self) -> str:
@@ -103,9 +105,9 @@ class UnitQuestion:
         }
         return urlencode([*pairs, *((name, value) for name, value in single.items() if value)])
 
-    def rows_address(self) -> str:
-        """Return the address of the same units, however they are shown."""
-        return replace(self, columns=DEFAULT_COLUMNS, sort=(), page=1).address()
+    def as_rows(self) -> UnitQuestion:
+        """Return the question for the same units, however they are shown."""
+        return replace(self, columns=DEFAULT_COLUMNS, sort=(), page=1)
 
     def without_facets(self) -> UnitQuestion:
         """Return the question that does not select by facets."""
@@ -221,13 +223,19 @@ def whole_number(name: str, text: str) -> int:
     return int(text)
 
 
-def _values(address: Address, name: str) -> tuple[str, ...]:
+def page_number(address: Address) -> int:
+    """Return the number of the page of rows that an address asks for, from 1."""
+    return min(max(1, whole_number("page", last_value(address, "page") or "1")), LAST_PAGE)
+
+
+def given_values(address: Address, name: str) -> tuple[str, ...]:
     """Return the values that are not empty, each once."""
     return tuple(dict.fromkeys(value.strip() for value in address.get(name, ()) if value.strip()))
 
 
-def _last(address: Address, name: str) -> str:
-    return (_values(address, name) or ("",))[-1]
+def last_value(address: Address, name: str) -> str:
+    """Return the last value that is not empty, if any."""
+    return (given_values(address, name) or ("",))[-1]
 
 
 def _listed(texts: Sequence[str]) -> tuple[str, ...]:

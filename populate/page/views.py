@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-import numpy as np
 import pandas as pd
 import panel as pn
 
@@ -17,7 +17,9 @@ from populate.page import content, figures, unit_facts
 from populate.page.content import DEFAULT_CRITERIA, EVERY_UNIT, Query
 from populate.page.database_thread import BrowserView, DatabaseThread
 from populate.page.layout import FOLDER, NAVIGATION, SCRIPT, STYLE, masthead, rendered, said
+from populate.page.session_plots import SessionPlots, SessionWindow, window_columns
 from populate.page.unit_plots import ChosenView, interactive_unit
+from schemas.figures.timeline import session_timeline
 from schemas.figures.unit_events import unit_in_session
 
 View = Callable[[BrowserView, dict[str, str]], Awaitable[list[Any]]]
@@ -35,7 +37,6 @@ CARD = {
     "padding": "16px 20px",
     "box-sizing": "border-box",
 }
-PICKED_STYLE = "background-color: #e3f0f8"
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,12 @@ class PageColumn:
 
     def header_filter(self, is_number: bool) -> dict[str, Any]:
         """Return the filter of Tabulator: at least a number, one of the values, or a part of a text."""
+        named = {"elementAttributes": {"aria-label": f"filter by {self.title}"}}
         if is_number:
-            return {"type": "number", "func": ">=", "placeholder": "≥"}
+            return {"type": "number", "func": ">=", "placeholder": "≥", **named}
         if self.chooses:
-            return {"type": "list", "func": "=", "valuesLookup": True, "clearable": True}
-        return {"type": "input", "func": "like", "placeholder": "filter"}
+            return {"type": "list", "func": "=", "valuesLookup": True, "clearable": True, **named}
+        return {"type": "input", "func": "like", "placeholder": "filter", **named}
 
     def formatter(self, is_number: bool) -> dict[str, Any]:
         """Return the formatter of Tabulator."""
@@ -141,7 +143,7 @@ def figure(browser: BrowserView, name: str, query: Query, *, has_frame: bool = T
     async def parts() -> AsyncIterator[Any]:
         yield block()
         try:
-            picture = await browser.run(figures.file_of, name, "png", selected)
+            picture = await browser.run_kept(figures.file_of, name, "png", selected)
         except Exception as error:  # noqa: BLE001 - logged, or an expected one
             yield block(problem=said(error))
         else:
@@ -150,20 +152,17 @@ def figure(browser: BrowserView, name: str, query: Query, *, has_frame: bool = T
     return pn.panel(parts, defer_load=True, sizing_mode="stretch_width", margin=0)
 
 
-def table(frame: pd.DataFrame, columns: Mapping[str, PageColumn], picked: int | None = None) -> Any:
+def table(frame: pd.DataFrame, columns: Mapping[str, PageColumn]) -> Any:
     """Return a table that can be sorted and filtered.
 
     Parameters
     ----------
     frame : the rows to show.
     columns : the columns to show.
-    picked : value in the first column of the row to highlight.
     """
     shown = frame[list(columns)].astype(object)
     is_number = {name: frame[name].dtype.kind in "iuf" and not columns[name].link for name in columns}
-    first = next(iter(columns))
-    marked = np.flatnonzero(frame[first].to_numpy() == picked)
-    widget = pn.widgets.Tabulator(
+    return pn.widgets.Tabulator(
         shown.where(shown.notna(), None),
         titles={name: column.title for name, column in columns.items()},
         formatters={name: column.formatter(is_number[name]) for name, column in columns.items()},
@@ -176,16 +175,12 @@ def table(frame: pd.DataFrame, columns: Mapping[str, PageColumn], picked: int | 
         selectable=False,
         pagination="local" if len(frame) > ROWS_PER_PAGE else None,
         page_size=ROWS_PER_PAGE,
-        page=int(marked[0]) // ROWS_PER_PAGE + 1 if len(marked) else 1,
         layout="fit_columns",
         theme="simple",
         stylesheets=[TABLE_STYLE],
         sizing_mode="stretch_width",
         margin=0,
     )
-    if len(marked):
-        widget.style.apply(lambda row: [PICKED_STYLE if row[first] == picked else "" for _ in row], axis=1)
-    return widget
 
 
 async def status(browser: BrowserView, _query: Query) -> list[Any]:
@@ -200,43 +195,58 @@ async def status(browser: BrowserView, _query: Query) -> list[Any]:
     return [html("status.html", tiles=tiles, now=now, **found)]
 
 
-async def sessions(browser: BrowserView, _query: Query) -> list[Any]:
-    """List all registered sessions, to pick one of them."""
-    frame = await browser.run(content.sessions_frame)
-    columns = {
-        "session_id": PageColumn("Session", 110, link="./session?session="),
-        "mouse_id": PageColumn("Mouse", 80),
-        "date": PageColumn("Date", 110),
-        "file_kind": PageColumn("Kind", 95, chooses=True),
-        "stage": PageColumn("Stage", wraps=True),
-        "experience_level": PageColumn("Experience", 110, chooses=True),
-        "image_set": PageColumn("Images", 85, chooses=True),
-        "genotype": PageColumn("Genotype", 200, wraps=True),
-        "dprime": PageColumn("d'", 60, decimals=2),
-        "n_units": PageColumn("Units", 65),
-        "n_selected": PageColumn("Passing", 80),
-        "n_issues": PageColumn("Issues", 70),
-        "abnormal": PageColumn("Abnormal", wraps=True),
-        "imported": PageColumn("Imported"),
-    }
-    head = html("sessions.html", n_sessions=len(frame), passing=DEFAULT_CRITERIA)
-    return [head, table(frame, columns)] if len(frame) else [head]
-
-
 async def session(browser: BrowserView, query: Query) -> list[Any]:
-    """Show the figures of one session."""
+    """Show one session along time, its issues, its mouse's training, and its figures."""
     described = await browser.run(content.described_session, query)
-    selected = {"session": str(described["session_id"]), "mouse": described["mouse_id"]}
-    head = html("session.html", passing=DEFAULT_CRITERIA, **described)
-    left, right = (
-        [figure(browser, name, selected) for name in ("session", "behavior")],
-        [figure(browser, "training", selected)],
+    session_id, mouse_id = described["session_id"], described["mouse_id"]
+    selected = {"session": str(session_id), "mouse": mouse_id}
+    issues = await browser.run(content.issues_frame, session_id)
+    head = html(
+        "session.html",
+        passing=DEFAULT_CRITERIA,
+        codes=content.issue_codes(issues),
+        days=await browser.run(content.training_days, mouse_id),
+        **described,
     )
+    left, right = [figure(browser, "behavior", selected)], [figure(browser, "training", selected)]
     if described["file_kind"] == "recording":
         left.append(figure(browser, "optotagging", selected))
         right = [await _change_response(browser, selected, query), figure(browser, "probe", selected), *right]
     columns = (pn.Column(*each, margin=0, sizing_mode="stretch_width") for each in (left, right))
-    return [head, _side_by_side(*((column, 560) for column in columns))]
+    return [head, _timeline(browser, session_id, query), _side_by_side(*((each, 560) for each in columns))]
+
+
+def _timeline(browser: BrowserView, session_id: int, query: Query) -> Any:
+    """Return the session along time, which zooms, when its turn comes."""
+    drawn = figures.FIGURES_OF_PAGE["session"]
+    named = {"title": drawn.title, "caption": drawn.caption, "has_frame": True, "picture": ""}
+
+    async def parts() -> AsyncIterator[Any]:
+        yield html("figure.html", problem="", **named)
+        try:
+            timeline = await browser.run(session_timeline, session_id)
+            window = SessionWindow.of_address(query, timeline.limits_s)
+            columns = await asyncio.to_thread(window_columns, timeline, window)
+        except Exception as error:  # noqa: BLE001 - logged, or an expected one
+            yield html("figure.html", problem=said(error), **named)
+            return
+        words = {
+            "session_id": session_id,
+            "blocks": timeline.blocks.to_dict("records"),
+            "structures": timeline.units["structure_acronym"].dropna().value_counts().to_dict(),
+            "outcomes": pd.Series(timeline.outcome, dtype=object).value_counts().to_dict(),
+            "n_licks": len(timeline.lick_time_s),
+            "n_rewards": len(timeline.reward_time_s),
+        }
+        yield pn.Column(
+            html("timeline.html", kinds=list(figures.KINDS), **named, **words),
+            SessionPlots(timeline, window, columns, browser.document).panel(),
+            styles=CARD,
+            margin=(0, 0, 20, 0),
+            sizing_mode="stretch_width",
+        )
+
+    return pn.panel(parts, defer_load=True, sizing_mode="stretch_width", margin=0)
 
 
 async def _change_response(browser: BrowserView, selected: Query, query: Query) -> Any:
@@ -264,7 +274,7 @@ async def _change_response(browser: BrowserView, selected: Query, query: Query) 
     for widget in (structure, units):
         widget.param.watch(remember, "value")
     return pn.Column(
-        pn.Row(structure, units, margin=(0, 0, 12, 0)),
+        pn.Row(structure, units, margin=(0, 0, 12, 0), styles={"flex-wrap": "wrap"}),
         pn.bind(draw, structure, units),
         styles=CARD,
         margin=(0, 0, 20, 0),
@@ -297,7 +307,10 @@ async def unit(browser: BrowserView, query: Query) -> list[Any]:
     left = pn.Column(
         pictures, figure(browser, "unit", {"unit": str(unit_id)}), margin=0, sizing_mode="stretch_width"
     )
-    head = html("unit.html", **described)
+    layer = {column.name: value for column, value in results.get("ChannelLayer", [])}.get(
+        "cortical_layer", ""
+    )
+    head = html("unit.html", layer=layer, **described)
     return [head, _side_by_side((left, 760), (html("unit_results.html", tables=results), 400))]
 
 
@@ -327,7 +340,6 @@ async def issues(browser: BrowserView, query: Query) -> list[Any]:
 
 PAGES: dict[str, View] = {
     "": status,
-    "sessions": sessions,
     "session": session,
     "unit": unit,
     "across": across,

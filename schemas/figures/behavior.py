@@ -20,6 +20,7 @@ from vbn.errors import NotFoundError
 from vbn.plots.behavior import SessionBehavior
 
 Key = dict[str, Any]
+Samples = tuple[np.ndarray, np.ndarray]
 
 OUTCOME_COLUMNS = ("hit", "miss", "false_alarm", "correct_reject", "auto_rewarded")
 OUTCOME_NAMES = ("hit", "miss", "false alarm", "correct reject", "auto-rewarded")
@@ -58,7 +59,7 @@ def session_behavior(
     epochs = fetch_frame(performance.Engagement.Epoch & engaged_key & "epoch_is_engaged")
     start_s, stop_s = float(trials["start_time"].min()), float(trials["stop_time"].max())
     edges = equal_bins(start_s, stop_s, bin_s)
-    changes, outcomes = _changes(key, trials)
+    changes, outcomes = shown_changes(key, trials)
     task = (behavior.TaskParameters & key).fetch1()
     return SessionBehavior(
         session_id=session_id,
@@ -83,26 +84,33 @@ def session_behavior(
     )
 
 
+def running_samples(key: Key) -> Samples | None:
+    """Return times (s) and running speed (cm/s) of a session, None where it is not imported."""
+    return _samples(behavior.Running & key, "running_timestamps", "running_speed")
+
+
+def pupil_samples(key: Key) -> Samples | None:
+    """Return times (s) and pupil area (px²) of a session, NaN in blinks; None without eye tracking."""
+    tracked = behavior.EyeTracking & key & "has_eye_tracking"
+    return _samples(tracked, "eye_timestamps", "pupil_area")
+
+
 def binned_running(key: Key, edges_s: np.ndarray) -> np.ndarray | None:
-    """Return a session's running speed (cm/s) in bins, None where it is not imported."""
-    return _binned(behavior.Running & key, "running_timestamps", "running_speed", edges_s)
+    """Return `running_samples` in bins."""
+    return None if (samples := running_samples(key)) is None else mean_in_bins(*samples, edges_s)
 
 
 def binned_pupil(key: Key, edges_s: np.ndarray) -> np.ndarray | None:
-    """Return a session's pupil area (px²) in bins, without blinks; None without eye tracking."""
-    tracked = behavior.EyeTracking & key & "has_eye_tracking"
-    return _binned(tracked, "eye_timestamps", "pupil_area", edges_s)
+    """Return `pupil_samples` in bins."""
+    return None if (samples := pupil_samples(key)) is None else mean_in_bins(*samples, edges_s)
 
 
-def _binned(query: Any, times: str, values: str, edges_s: np.ndarray) -> np.ndarray | None:
+def _samples(query: Any, times: str, values: str) -> Samples | None:
     rows = query.proj(times, values).to_dicts()
-    if not rows:
-        return None
-    samples = {name: mapped(rows[0][name]) for name in (times, values)}
-    return mean_in_bins(samples[times], samples[values], edges_s)
+    return (mapped(rows[0][times]), mapped(rows[0][values])) if rows else None
 
 
-def _changes(key: Key, trials: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
+def shown_changes(key: Key, trials: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     """Return when each trial's change or sham change was on the screen, and the trial's outcome."""
     times = change_flash_times(presentations_frame(key), trials)
     flags = trials[list(OUTCOME_COLUMNS)].to_numpy(bool)

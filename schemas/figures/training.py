@@ -23,8 +23,15 @@ STATISTICS = (
 )
 
 
-def training_history(mouse_id: str) -> TrainingHistory:
+def training_sessions(mouse_id: str) -> pd.DataFrame:
     """Return all sessions of a mouse, registered or only in the release's tables, with its performance.
+
+    Returns
+    -------
+    One row per session, by date: ``session_id``, ``date_of_acquisition``, ``session_type``, ``image_set``,
+    ``experience_level``, ``file_kind``, ``is_registered``, ``n_rewards``, and the statistics of
+    `performance.TaskStatistics` that are in `STATISTICS`; missing where they are unknown. ``genotype`` is
+    there if the release's tables list a session that is not registered.
 
     Raises
     ------
@@ -32,18 +39,29 @@ def training_history(mouse_id: str) -> TrainingHistory:
         If the mouse is unknown.
     """
     registered = fetch_frame(session.sessions_of_mouse(mouse_id))[COLUMNS].assign(is_registered=True)
-    listed, genotype = _listed_sessions(mouse_id)
+    listed = _listed_sessions(mouse_id)
     others = listed[~listed["session_id"].isin(registered["session_id"])]
-    frames = [frame for frame in (registered, others) if len(frame)]
+    frames = [frame for frame in (others, registered) if len(frame)]
     if not frames:
         raise NotFoundError(f"Mouse '{mouse_id}' is unknown.{nearest(mouse_id, _known_mice())}")
     rows = pd.concat(frames, ignore_index=True)
     rows = rows.sort_values("date_of_acquisition", ignore_index=True)
-    rows = rows.merge(_performance(mouse_id), on="session_id", how="left", validate="one_to_one")
+    return rows.merge(_performance(mouse_id), on="session_id", how="left", validate="one_to_one")
+
+
+def training_history(mouse_id: str) -> TrainingHistory:
+    """Return `training_sessions` as the data of the figure.
+
+    Raises
+    ------
+    NotFoundError
+        If the mouse is unknown.
+    """
+    rows = training_sessions(mouse_id)
     known = (session.Mouse & {"mouse_id": mouse_id}).to_arrays("genotype").tolist()
     return TrainingHistory(
         mouse_id=mouse_id,
-        genotype=known[0] if known else genotype,
+        genotype=str(known[0] if known else rows["genotype"].iloc[0]),
         date=rows["date_of_acquisition"].dt.to_pydatetime().tolist(),
         stage=[session.stage(name) or name for name in rows["session_type"]],
         images=[_images(*pair) for pair in zip(rows["session_type"], rows["image_set"], strict=True)],
@@ -59,8 +77,8 @@ def training_history(mouse_id: str) -> TrainingHistory:
     )
 
 
-def _listed_sessions(mouse_id: str) -> tuple[pd.DataFrame, str]:
-    """Return a mouse's sessions in the release's tables, and its genotype there."""
+def _listed_sessions(mouse_id: str) -> pd.DataFrame:
+    """Return a mouse's sessions in the release's tables, with its genotype there."""
     entries = (session.CatalogueSession & {"catalogue_mouse_id": mouse_id}).to_dicts()
     rows: list[dict[str, Any]] = [
         {
@@ -72,8 +90,7 @@ def _listed_sessions(mouse_id: str) -> tuple[pd.DataFrame, str]:
     ]
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "genotype"]).assign(is_registered=False)
     dates = pd.to_datetime(frame["date_of_acquisition"], utc=True, format="ISO8601").dt.tz_localize(None)
-    genotype = str(frame["genotype"].iloc[0]) if len(frame) else ""
-    return frame.assign(date_of_acquisition=dates).drop(columns="genotype"), genotype
+    return frame.assign(date_of_acquisition=dates)
 
 
 def _performance(mouse_id: str) -> pd.DataFrame:

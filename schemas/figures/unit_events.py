@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import ecephys, stimulus
+from schemas.figures.behavior import Samples, pupil_samples, running_samples
 from schemas.figures.require_entries import require_entries
 from schemas.figures.unit import FLASH_PERIOD_S, FLASH_S, FLASH_STEPS, unit_key
 from schemas.queries.checks import require_choice
 from schemas.reading.recordings import spike_times
 from schemas.reading.session_frames import session_events
 from schemas.rows.insert import key_of_session
+from vbn.analysis.spikes.aligned_behavior import align_trace
+from vbn.analysis.spikes.psth import TimeAxis, count_spikes, psth
 from vbn.analysis.spikes.rasters import spikes_around
 from vbn.analysis.task.events import (
     EVENT_CONDITIONS,
@@ -46,11 +49,29 @@ class UnitInSession:
     unit_id : id of the unit.
     train_s : (n_spikes,) ascending, seconds on the session clock.
     events : the tables in which events are found.
+    running, pupil : times and values (cm/s, px²), see `schemas.figures.behavior`; None if not recorded.
     """
 
     unit_id: int
     train_s: NDArray[np.float64]
     events: SessionEvents
+    running: Samples | None = None
+    pupil: Samples | None = None
+
+
+@dataclass(frozen=True)
+class EventGroup:
+    """What a unit and its mouse did around the events of a group.
+
+    Attributes
+    ----------
+    spikes : the unit's spikes. Events are in order of time.
+    behavior : name of what was recorded (running, licks, pupil) -> its mean over the events, (n_bins,), in
+        the bins of an axis: cm/s, licks per second, px².
+    """
+
+    spikes: EventSpikes
+    behavior: dict[str, NDArray[np.float64]]
 
 
 def unit_in_session(unit_id: int) -> UnitInSession:
@@ -64,24 +85,32 @@ def unit_in_session(unit_id: int) -> UnitInSession:
     key = unit_key(unit_id)
     require_entries(key_of_session(key), stimulus.Stimulus)
     (train,) = spike_times(ecephys.Recording.Unit & key).values()
-    return UnitInSession(unit_id, np.asarray(train), session_events(key_of_session(key)))
+    session_key = key_of_session(key)
+    return UnitInSession(
+        unit_id,
+        np.asarray(train),
+        session_events(session_key),
+        running=running_samples(session_key),
+        pupil=pupil_samples(session_key),
+    )
 
 
-def grouped_spikes(
-    unit: UnitInSession, event: str, group_by: str, window_s: tuple[float, float]
-) -> list[EventSpikes]:
-    """Return a unit's spikes around events, by group.
+def grouped_events(
+    unit: UnitInSession, event: str, group_by: str, window_s: tuple[float, float], axis: TimeAxis
+) -> list[EventGroup]:
+    """Return what a unit and its mouse did around events, by group.
 
     Parameters
     ----------
     unit : the unit.
     event : a key of `EVENTS`.
     group_by : a key of `GROUPINGS`; all but ``block`` divide the events of the task.
-    window_s : start and stop, in seconds from the event.
+    window_s : start and stop of the spikes, in seconds from the event.
+    axis : the bins of the behavior.
 
     Returns
     -------
-    The groups that have events. Events are in order of time.
+    The groups that have events.
 
     Raises
     ------
@@ -95,10 +124,24 @@ def grouped_spikes(
         for value in _values(unit.events, event, group_by)
     }
     return [
-        EventSpikes(_read(name, group_by), *spikes_around(unit.train_s, times, *window_s), len(times))
+        EventGroup(
+            EventSpikes(_read(name, group_by), *spikes_around(unit.train_s, times, *window_s), len(times)),
+            _behavior_around(unit, times, axis),
+        )
         for name, times in found.items()
         if len(times)
     ]
+
+
+def _behavior_around(
+    unit: UnitInSession, times: NDArray[np.float64], axis: TimeAxis
+) -> dict[str, NDArray[np.float64]]:
+    traces = {"running": unit.running, "pupil": unit.pupil}
+    means = {name: align_trace(times, axis, *each)[0] for name, each in traces.items() if each is not None}
+    if unit.events.licks is None:
+        return means
+    licks = np.sort(unit.events.licks["timestamps"].to_numpy(float))
+    return means | {"licks": psth(count_spikes(licks, [0], [licks.size], times, axis), axis).rate_hz[0]}
 
 
 def _read(name: str, group_by: str) -> str:

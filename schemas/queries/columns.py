@@ -127,9 +127,10 @@ def _restricted(units: Any, condition: Condition, optotag_method: str, atlas: st
 
 
 def _parts_by_table(condition: Condition, others: Collection[str]) -> tuple[str, list[str]]:
-    """Return the parts of a condition and what connects them, if alternatives in it are of different tables.
+    """Return the parts of a condition and what connects them, if these are of different tables.
 
-    Joining all tables would leave out the units that one of them lacks, also where another side holds.
+    Of alternatives, joining all tables would leave out the units that one of them lacks, also where another
+    side holds. Otherwise it would be slow: each part alone is found by the key of its own table.
     """
     if not isinstance(condition, str):
         return "", []
@@ -137,7 +138,7 @@ def _parts_by_table(condition: Condition, others: Collection[str]) -> tuple[str,
     connective, parts = parts_of(words)
     table_of = {**table_of_results(), **dict.fromkeys(OF_LAYER, "ChannelLayer")}
     named = [frozenset(table_of.get(word, "") for word in part if word in others) for part in parts]
-    is_one = len(set(named)) == 1 or not any(word.lower() == OR for word in words)
+    is_one = len(set(named)) == 1
     return ("", []) if is_one else (connective, [" ".join(part) for part in parts])
 
 

@@ -196,10 +196,23 @@ def draw_lick_rate(axes: Axes, data: SessionOverview) -> None:
 
 def unit_order(data: SessionOverview) -> NDArray[np.intp]:
     """Return the unit in each row, sorted by group, structure, and depth from the surface down."""
-    structures = [name or "" for name in data.structure]
-    ranks = [group_rank(group) for group in data.structure_group]
-    depths = np.where(np.isfinite(data.depth_um), data.depth_um, -np.inf)
-    keys = sorted(range(len(ranks)), key=lambda unit: (ranks[unit], structures[unit], -depths[unit]))
+    return row_order(data.structure, data.structure_group, data.depth_um)
+
+
+def row_order(
+    structures: Sequence[str | None], groups: Sequence[str | None], depths_um: Floats
+) -> NDArray[np.intp]:
+    """Return the unit in each row, sorted by group, structure, and depth from the surface down.
+
+    Parameters
+    ----------
+    structures, groups : (n_units,) structure and group of each unit; None for no structure.
+    depths_um : (n_units,) micrometres from the probe's tip.
+    """
+    names = [name or "" for name in structures]
+    ranks = [group_rank(group) for group in groups]
+    heights = np.where(np.isfinite(depths_um), depths_um, -np.inf)
+    keys = sorted(range(len(ranks)), key=lambda unit: (ranks[unit], names[unit], -heights[unit]))
     return np.array(keys, dtype=np.intp)
 
 

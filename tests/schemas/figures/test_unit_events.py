@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas import ecephys, queries
-from schemas.figures.unit_events import EVENTS, GROUPINGS, grouped_spikes, groupings, unit_in_session
+from schemas import ecephys, psth, queries
+from schemas.figures.unit_events import EVENTS, GROUPINGS, grouped_events, groupings, unit_in_session
+from vbn.analysis.spikes.psth import TimeAxis
 from vbn.analysis.task.events import EventSelection, find_events
 from vbn.errors import NotFoundError, SettingError
 
 pytestmark = pytest.mark.files
 WINDOW_S = (-0.2, 0.3)
+AXIS = TimeAxis(*WINDOW_S, 0.05)
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def test_groups_divide_the_events_and_hold_their_spikes(unit: Any, event: str) -
     """Outcomes and engagement leave events out: those of aborted trials, and between trials."""
     assert groupings(event)[0] == "block"
     for by in groupings(event):
-        groups = grouped_spikes(unit, event, by, WINDOW_S)
+        groups = [each.spikes for each in grouped_events(unit, event, by, WINDOW_S, AXIS)]
         times = find_events(unit.events, EventSelection(event, block=None if by == "block" else "active"))
         first, last = (np.searchsorted(unit.train_s, times + edge) for edge in WINDOW_S)
         n_events = sum(group.n_events for group in groups)
@@ -42,18 +44,29 @@ def test_groups_divide_the_events_and_hold_their_spikes(unit: Any, event: str) -
 
 def test_changes_by_outcome_are_those_that_queries_count(unit: Any) -> None:
     session_id = int(queries.units(where={"unit_id": unit.unit_id}).fetch1("session_id"))
-    groups = grouped_spikes(unit, "change", "outcome", WINDOW_S)
+    groups = grouped_events(unit, "change", "outcome", WINDOW_S, AXIS)
     assert groups
-    for group in groups:
+    for group in (each.spikes for each in groups):
         outcome = group.name.replace(" ", "_")
         assert group.n_events == len(queries.changes(session_id, block="active", outcome=outcome))
 
 
+def test_behavior_around_changes_is_that_of_its_table(unit: Any) -> None:
+    axis = psth.Alignment.get("change_active").axis
+    found = {each.spikes.name: each for each in grouped_events(unit, "change", "block", WINDOW_S, axis)}
+    session = (ecephys.Recording.Unit & {"unit_id": unit.unit_id}).proj()
+    row = (psth.AlignedBehavior & session & {"alignment": "change_active"}).fetch1()
+    assert found["active"].spikes.n_events == row["n_aligned_events"] > 0
+    columns = {"running": "running_speed_mean", "licks": "lick_rate", "pupil": "pupil_area_mean"}
+    for name, column in columns.items():
+        np.testing.assert_allclose(found["active"].behavior[name], row[column], rtol=1e-5, atol=1e-4)
+
+
 def test_what_is_not_there_is_said(unit: Any) -> None:
     with pytest.raises(SettingError, match="Near to it: omission"):
-        grouped_spikes(unit, "omissions", "block", WINDOW_S)
+        grouped_events(unit, "omissions", "block", WINDOW_S, AXIS)
     with pytest.raises(SettingError, match="no grouping 'mood'"):
-        grouped_spikes(unit, "change", "mood", WINDOW_S)
+        grouped_events(unit, "change", "mood", WINDOW_S, AXIS)
     with pytest.raises(NotFoundError, match="There is no unit 12"):
         unit_in_session(12)
     assert set(groupings("change")) == set(GROUPINGS)
