@@ -89,6 +89,8 @@ def inspect_files(
         If a path does not exist, a table of the release cannot be read, or the database cannot be made.
     """
     named = [place if is_url(place) else str(Path(place).absolute()) for place in places]
+    if paths := [Path(place) for place in named if not is_url(place)]:
+        vbn.nwb.find_nwb_files(paths)  # raises an error before a database is made
     folder = None if catalogue is None else str(catalogue.absolute())
     home = Path(tempfile.mkdtemp(prefix="vbn-inspect-"))
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)  # PostgreSQL's user must pass through root's

@@ -145,30 +145,53 @@ def test_what_is_said_of_twelve_mutilated_files_is_what_becomes_of_them(
     assert set(absent["trials"]) - always == {f"/{TRIALS}"}
     assert set(absent["age"]) - always == {"/general/subject/age"}
     assert set(absent["damaged"]) - always == {f"/{UNITS}/snr"}
+    assert reports[files["laser"].name]["empty"] == ["OptoStimulation"]
     lost = reports[files["trials"].name]["lost"]
     assert lost["Performance"] == ["ChangeDetection"]
     assert "Psth" in reports[files["validity"].name]["lost"]
 
 
-def test_computed_tables_that_are_lost_or_empty_are_said_too(database: Any, files: dict[str, Path]) -> None:
-    named = [files["laser"], files["validity"]]
-    code, reports = inspected(database, *named)
+def test_computed_tables_that_are_lost_are_said_too(database: Any, files: dict[str, Path]) -> None:
+    path = files["validity"]
+    code, reports = inspected(database, path)
     assert code == 1
-    database.vbn("register", *named)
+    database.vbn("register", path)
     database.vbn("populate", check=False)
-    for path in named:
-        assert said(reports[path.name]) == became(database, path)
-    assert "Optotagging" in reports[files["laser"].name]["empty"]
-    lost = reports[files["validity"].name]["lost"]
+    assert said(reports[path.name]) == became(database, path)
+    lost = reports[path.name]["lost"]
     assert lost["Psth"] == ["Recording"]
     assert "Licks" not in lost
 
 
-def test_the_report_is_for_people_too(database: Any, files: dict[str, Path]) -> None:
-    done = database.vbn("inspect", files["a metric under another name"], "--import-only")
-    assert f"lacks     /{UNITS}/isi_violations (is it /{UNITS}/isi_violation?)" in done.stdout
-    assert "made " in done.stdout
-    missing = database.vbn("inspect", files["laser"].parent / "nowhere.nwb", check=False)
-    assert missing.returncode == 1
-    assert "nowhere.nwb" in missing.stderr
-    assert "Traceback" not in missing.stderr
+def test_a_file_that_does_not_exist_is_told_at_once(database: Any, files: dict[str, Path]) -> None:
+    done = database.call("inspect", files["laser"].parent / "nowhere.nwb", check=False)
+    assert done.returncode == 1
+    assert "nowhere.nwb" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_report_is_for_people_too() -> None:
+    from populate.registration.inspection import FileReport, as_lines
+
+    issue = {
+        "severity": "info",
+        "issue_table": "units",
+        "issue_code": "nan_metrics",
+        "issue_detail": "units 6",
+    }
+    report = FileReport(
+        "a.nwb", 1, absent=["/units/snr"], issues=[issue], made={"Licks": 1, "Optotagging": 1},
+        empty=["Optotagging"], failed={"Recording": "no units"},
+        lost={"Psth": ["Recording"], "Lfp": ["Recording"]}, not_made=["LfpPiece"],
+    )  # fmt: skip
+    assert list(as_lines(report)) == [
+        "lacks     /units/snr",
+        "info      units: nan_metrics: 6",
+        "failed    Recording: no units",
+        "lost      Psth, Lfp, made from Recording",
+        "empty     Optotagging",
+        "not made  LfpPiece",
+        "made      2 entries of 2 tables",
+    ]
+    refused = FileReport("a.nwb", refusal="a.nwb: no NWB file.", absent=["/units"])
+    assert list(as_lines(refused)) == ["lacks     /units", "refused   a.nwb: no NWB file."]
