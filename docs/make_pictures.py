@@ -63,6 +63,8 @@ def figures() -> dict[str, tuple[str, ...]]:
         "behavior": ("--session", SESSION),
         "training": ("--mouse", MOUSE),
         "session": ("--session", SESSION),
+        "example": ("--session", SESSION),
+        "fields": ("--session", SESSION, "--structure", STRUCTURE, "--at-most", "24"),
         "probe": ("--session", SESSION),
     }
 

@@ -262,17 +262,21 @@ class AlignedBehavior(Computation):
 
     def make_compute(self, key: Key, made_with: Key, alignment: AlignmentSettings) -> tuple[Any, ...]:
         """Average the traces around the events."""
+        return made_with, self.around(key, find_events(session_events(key), alignment.events), alignment.axis)
+
+    @staticmethod
+    def around(key: Key, event_times: Any, axis: TimeAxis) -> Aligned:
+        """Average the traces of a session around any times, in seconds."""
         running = (behavior.Running & key).fetch1()
         eye = (behavior.EyeTracking & key).fetch1()
         pupil = ("eye_timestamps", "pupil_area", "pupil_center_x", "likely_blink")
-        aligned = align_behavior(
-            find_events(session_events(key), alignment.events),
-            alignment.axis,
+        return align_behavior(
+            event_times,
+            axis,
             running=(running["running_timestamps"].load(), running["running_speed"].load()),
             lick_times=licks_frame(key)["timestamps"],
             pupil=tuple(eye[name].load() for name in pupil) if eye["has_eye_tracking"] else None,
         )
-        return made_with, aligned
 
     def make_insert(self, key: Key, made_with: Key, aligned: Aligned) -> None:
         """Insert the averages."""

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from populate.page.content import Query, needed_number
 from schemas.figures import change_response
 from schemas.figures.behavior import session_behavior
+from schemas.figures.example import DURATION_S, session_example
 from schemas.figures.hierarchy import change_hierarchy
 from schemas.figures.optotagging import laser_evidence
 from schemas.figures.overview import session_overview
@@ -21,6 +22,7 @@ from schemas.figures.unit import unit_card
 from schemas.queries.checks import require_choice
 from vbn.plots import plot_change_response, save_figure
 from vbn.plots.behavior import plot_behavior
+from vbn.plots.example import plot_example
 from vbn.plots.hierarchy import plot_hierarchy
 from vbn.plots.optotagging import plot_optotagging
 from vbn.plots.probe import plot_probes
@@ -83,6 +85,13 @@ def _behavior(query: Query) -> Figure:
     return plot_behavior(session_behavior(needed_number(query, "session")))
 
 
+def _example(query: Query) -> Figure:
+    start_s = needed_number(query, "start") if query.get("start") else None
+    duration_s = needed_number(query, "duration") if query.get("duration") else DURATION_S
+    session_id = needed_number(query, "session")
+    return plot_example(session_example(session_id, start_s=start_s, duration_s=duration_s))
+
+
 def _probe(query: Query) -> Figure:
     return plot_probes(session_probes(needed_number(query, "session")))
 
@@ -121,6 +130,12 @@ FIGURES_OF_PAGE = {
     ),
     "behavior": PageFigure(
         "Behavior", "Sensitivity, engagement, running, pupil and licks.", ("session",), _behavior
+    ),
+    "example": PageFigure(
+        "Example",
+        "Half a minute of stimuli, behavior and spikes.",
+        ("session", "start", "duration"),
+        _example,
     ),
     "probe": PageFigure("Probes", "Structures, units and firing rates along depth.", ("session",), _probe),
     "training": PageFigure(

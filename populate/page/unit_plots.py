@@ -16,7 +16,7 @@ from bokeh.plotting import figure as bokeh_figure
 
 from populate.page.layout import STYLE, rendered
 from populate.page.unit_question import whole_number
-from schemas.figures.unit import EVENT_NAMES
+from schemas.figures.aligned import EVENT_NAMES
 from schemas.figures.unit_events import (
     EVENTS,
     GROUPINGS,

@@ -1,8 +1,10 @@
 """The data of each figure, fetched from the tables in one call; ``vbn.plots`` draws them."""
 
 from schemas.figures.behavior import session_behavior
-from schemas.figures.change import change_response
+from schemas.figures.change import change_response, grouped_change_response
 from schemas.figures.diagram import table_diagram
+from schemas.figures.example import session_example
+from schemas.figures.fields import structure_fields
 from schemas.figures.hierarchy import change_hierarchy
 from schemas.figures.novelty import novelty_contrasts
 from schemas.figures.optotagging import laser_evidence
@@ -15,13 +17,16 @@ from schemas.queries.located_units import located_units, session_key
 __all__ = [
     "change_hierarchy",
     "change_response",
+    "grouped_change_response",
     "laser_evidence",
     "located_units",
     "novelty_contrasts",
     "session_behavior",
+    "session_example",
     "session_key",
     "session_overview",
     "session_probes",
+    "structure_fields",
     "table_diagram",
     "training_history",
     "unit_card",

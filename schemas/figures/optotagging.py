@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from schemas import ecephys, optotagging, psth, session
+from schemas.figures.aligned import laser_spans, spans
 from schemas.figures.require_entries import require_entries
-from schemas.figures.unit import laser_spans
 from schemas.queries.located_units import session_key
 from schemas.queries.methods import require_present_methods
 from schemas.reading.recordings import session_spikes
@@ -17,15 +17,16 @@ from schemas.reading.session_frames import session_events
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD, is_cre_positive, line_of
 from vbn.analysis.optotagging.report import WILD_TYPE
-from vbn.analysis.spikes.psth import count_spikes
-from vbn.analysis.spikes.psth import psth as mean_response
-from vbn.analysis.task.events import find_events
+from vbn.analysis.spikes.psth import TimeAxis
+from vbn.analysis.spikes.smoothing import smoothed_rates
+from vbn.analysis.task.events import EventSelection, SessionEvents, find_events
 from vbn.errors import NotFoundError
-from vbn.plots.optotagging import LaserEvidence, PassingUnits
+from vbn.plots.optotagging import LaserEvidence, LongPulses, PassingUnits
 
 Key = dict[str, Any]
 
 ALIGNMENT = "laser_pulse_high"
+LONG, LONG_AXIS = "raised_cosine", TimeAxis(-0.25, 1.25, 0.01)
 
 
 def laser_evidence(
@@ -61,6 +62,7 @@ def laser_evidence(
         kind = "laser table" if not optotagging.Optotagging.Condition & key else "short laser pulses"
         raise NotFoundError(f"Session {session_id} has no {kind}. {_with_laser()}")
     units = _units({**key, **sets}, strongest[0])
+    events = session_events(key)
     return LaserEvidence(
         session_id=session_id,
         genotype=(session.Mouse & key).fetch1("genotype"),
@@ -74,7 +76,29 @@ def laser_evidence(
         reliability=units["laser_reliability"].to_numpy(float),
         spans=laser_spans(strongest[0]["laser_duration"]),
         lines=_passing_units(sets),
+        unit_id=units["unit_id"].tolist(),
+        long_pulses=_long_pulses(key, units["unit_id"], events),
     )
+
+
+def _long_pulses(key: Key, unit_ids: pd.Series[int], events: SessionEvents) -> LongPulses | None:
+    """Return the responses to raised cosines at their highest level; None where there are none."""
+    chosen = EventSelection("laser_pulse", waveform=LONG, level="high")
+    times = find_events(events, chosen)
+    if not times.size:
+        return None
+    return LongPulses(
+        n_pulses=times.size,
+        edges_s=LONG_AXIS.edges_s,
+        rate_hz=_counted_rates(key, unit_ids, times, LONG_AXIS),
+        spans=spans(events, chosen),
+    )
+
+
+def _counted_rates(key: Key, unit_ids: pd.Series[int], times: np.ndarray, axis: TimeAxis) -> np.ndarray:
+    units, spikes = session_spikes(key)
+    rows = units.set_index("unit_id").loc[unit_ids]
+    return smoothed_rates(spikes, rows["spike_offset"], rows["n_spikes"], times, axis)
 
 
 def _units(key: Key, condition: Key) -> pd.DataFrame:
@@ -106,11 +130,7 @@ def rates_of_units(
     computed = fetch_frame((psth.Psth.Unit & key & {"alignment": alignment}).proj("psth_rate"))
     if set(unit_ids) <= set(computed["unit_id"]):
         return np.stack(computed.set_index("unit_id")["psth_rate"].loc[unit_ids].tolist()).astype(float)
-    units, times = session_spikes(key)
-    rows = units.set_index("unit_id").loc[unit_ids]
-    events = find_events(session_events(key), settings.events)
-    counts = count_spikes(times, rows["spike_offset"], rows["n_spikes"], events, settings.axis)
-    return mean_response(counts, settings.axis).rate_hz
+    return _counted_rates(key, unit_ids, find_events(session_events(key), settings.events), settings.axis)
 
 
 def _passing_units(sets: Key) -> list[PassingUnits]:

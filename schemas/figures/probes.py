@@ -50,7 +50,7 @@ def session_probes(
         raise NotFoundError(f"Session {session_id} has no probe '{probe_name}'.{nearest(probe_name, known)}")
     units = described_units(key)
     units = units.assign(passes=passing_units(units, filters))
-    channels = _channels(key)
+    channels = channels_of(key)
     return SessionProbes(
         session_id=session_id,
         unit_criteria=criteria,
@@ -66,7 +66,8 @@ def session_probes(
     )
 
 
-def _channels(key: Key) -> pd.DataFrame:
+def channels_of(key: Key) -> pd.DataFrame:
+    """Return the channels of a session, or of a probe, with their structures and groups."""
     frame = fetch_frame((ecephys.Recording.Channel & key).proj(*CHANNEL_COLUMNS))
     groups = fetch_frame(ecephys.Structure.proj("structure_group"))
     return frame.merge(groups, on="structure_acronym", how="left", validate="many_to_one")

@@ -2,72 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from schemas import ecephys, optotagging, psth, responses, stimulus
+from schemas.figures.aligned import RateView, aligned_unit
 from schemas.figures.overview import session_blocks
+from schemas.figures.probes import channels_of
 from schemas.figures.require_entries import require_entries
+from schemas.queries.located_units import names_or_none
 from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.units import all_units, criteria_condition
 from schemas.reading.recordings import spike_times
 from schemas.reading.session_frames import session_events
 from schemas.rows.insert import key_of_session
-from vbn.analysis.optotagging import DEFAULT_METHOD, laser_conditions
-from vbn.analysis.optotagging.measure import condition_windows
+from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.analysis.spikes.autocorrelogram import autocorrelogram
 from vbn.analysis.spikes.binning import equal_bins, rates_in_bins
-from vbn.analysis.spikes.psth import count_spikes
-from vbn.analysis.spikes.psth import psth as mean_response
-from vbn.analysis.spikes.rasters import spikes_around
-from vbn.analysis.task.events import (
-    EVENT_CONDITIONS,
-    EVENT_OUTCOMES,
-    EventSelection,
-    SessionEvents,
-    find_events,
-)
+from vbn.analysis.task.events import SessionEvents
+from vbn.anatomy.layers import LAYERS
 from vbn.errors import NotFoundError
-from vbn.plots.aligned import AlignedUnit, EventRate, EventSpikes
-from vbn.plots.unit import Field, SessionRate, UnitCard
+from vbn.plots.aligned import AlignedUnit
+from vbn.plots.field import Field
+from vbn.plots.unit import ImageRates, Place, SessionRate, UnitCard
 
 Key = dict[str, Any]
 
 FILTER = "bennett_2025"
 LAG_BIN_S = 0.001
 SHORTEST_BIN_S, SESSION_BINS = 10.0, 200
-FLASH_S, FLASH_PERIOD_S = 0.25, 0.75
-FLASH_STEPS = {
-    **dict.fromkeys(("change", "pre_change", "flash", "sham_change"), (-2, -1, 0, 1, 2)),
-    "omission": (-2, -1, 1, 2),
-    **dict.fromkeys(("flash_on", "flash_off", "gabor"), (0,)),
-}
-"""Onsets of the flashes around each kind of event, in multiples of the flash period."""
 METRICS = {
     "presence_ratio": "presence ratio",
     "isi_violations": "ISI violations",
     "amplitude_cutoff": "amplitude cutoff",
     "snr": "SNR",
 }
-EVENT_NAMES = {
-    "change": "image change",
-    "omission": "omitted flash",
-    "pre_change": "flash before a change",
-    "flash": "flash",
-    "sham_change": "sham change",
-    "flash_on": "white flash",
-    "flash_off": "black flash",
-    "gabor": "Gabor",
-    "laser_pulse": "laser onset",
-    "lick_bout": "lick bout",
-    "reward": "reward",
-}
 
 
-def unit_card(unit_id: int, *, alignment: str = "change_active") -> UnitCard:
+def unit_card(
+    unit_id: int,
+    *,
+    alignment: str = "change_active",
+    bin_s: float | None = None,
+    smoothing_s: float | None = None,
+    group_by: str | None = None,
+) -> UnitCard:
     """Return everything that the card of a unit shows.
 
     Parameters
@@ -75,37 +57,46 @@ def unit_card(unit_id: int, *, alignment: str = "change_active") -> UnitCard:
     unit_id : id of the unit.
     alignment : name of the alignment of the raster. For events in the task, the same events in the replay are
         included; for changes in the task, the raster is split by outcome.
+    bin_s, smoothing_s, group_by : of the rates around these events, see `schemas.figures.aligned.RateView`;
+        bins and smoothing also of those around omissions.
 
     Raises
     ------
     NotFoundError
         If there is no such unit or alignment, or the stimuli of its session are not imported.
+    SettingError
+        If the events have no such groups, or bins or smoothing make no sense.
 
     Notes
     -----
-    All rates are computed from the spikes, as in `psth.Psth`, so that the alignments need not be populated
-    and the rates match the raster.
+    All rates are computed from the spikes, so that the alignments need not be populated; without smoothing
+    and in the bins of the alignment they are those of `psth.Psth`. Those around laser pulses are not
+    smoothed.
     """
     settings = psth.Alignment.get(alignment)
+    view = RateView(bin_s, smoothing_s, group_by)
     key = unit_key(unit_id)
     session_key = key_of_session(key)
     require_entries(session_key, stimulus.Stimulus, stimulus.OptoStimulation)
     unit = (all_units() & key).fetch1()
     (train,) = spike_times(ecephys.Recording.Unit & key).values()
-    warn_of_earlier_methods({responses.ReceptiveField: {}, responses.CellClass: {}}, session_key)
+    computed = (responses.ReceptiveField, responses.CellClass, responses.ImageSelectivity)
+    warn_of_earlier_methods({table: {} for table in computed}, session_key)
     events = session_events(session_key)
     omissions = psth.Alignment.get("omission_active")
     return UnitCard(
         unit_id=unit_id,
         description=_description(unit, key),
-        responses=_aligned(train, events, settings),
-        omissions=_aligned(train, events, omissions),
+        responses=aligned_unit(train, events, settings, view),
+        omissions=aligned_unit(train, events, omissions, RateView(bin_s, smoothing_s)),
         laser=_laser(train, events),
         waveform_uv=_waveform(key),
         field=_field(key),
         autocorrelogram_hz=autocorrelogram(train, bin_s=LAG_BIN_S) if len(train) else "no spikes",
         autocorrelogram_bin_s=LAG_BIN_S,
         along_session=_along_session(train, session_key),
+        images=_images(key),
+        place=_place(unit, key),
     )
 
 
@@ -136,6 +127,7 @@ def _description(unit: dict[str, Any], key: Key) -> list[str]:
     structure = unit["structure_acronym"] or "no structure"
     if unit["structure_group"]:
         structure += f" ({unit['structure_group']})"
+    structure += _layer(unit)
     depth = f"{unit['probe_name']}, {unit['probe_vertical_position']} µm above its tip"
     metrics = [f"{words} {_number(unit[name])}" for name, words in METRICS.items()]
     passes = "passes" if all_units() & key & criteria_condition(FILTER) else "does not pass"
@@ -165,82 +157,11 @@ def _classes(key: Key) -> list[str]:
     return [f"class {classes[0]['cell_class']}", f"{label}{why}"]
 
 
-def _aligned(train: np.ndarray, events: SessionEvents, settings: psth.AlignmentSettings) -> AlignedUnit:
-    """Return a unit around the events of an alignment; for those in the task, in the replay, too."""
-    chosen, axis = settings.events, settings.axis
-    kinds = {chosen.block or "all": chosen}
-    if chosen.block == "active":
-        kinds["passive"] = replace(chosen, block="passive")
-    times = {name: find_events(events, each) for name, each in kinds.items()}
-    return AlignedUnit(
-        event_name=EVENT_NAMES[chosen.event],
-        edges_s=axis.edges_s,
-        rows=[
-            _rows(name, train, onset_times, axis)
-            for name, onset_times in _by_outcome(times, events, chosen).items()
-        ],
-        rates=[_rate(name, train, onset_times, axis) for name, onset_times in times.items()],
-        spans=_spans(events, chosen),
-    )
-
-
-def _by_outcome(
-    times: dict[str, np.ndarray], events: SessionEvents, chosen: EventSelection
-) -> dict[str, np.ndarray]:
-    """Return the events in the task split by the outcome of their trials, where outcomes apply."""
-    outcomes = EVENT_OUTCOMES.get(chosen.event, ())
-    if (
-        chosen.block != "active"
-        or chosen.outcome is not None
-        or "outcome" not in EVENT_CONDITIONS[chosen.event]
-    ):
-        return times
-    by_outcome = {
-        name.removesuffix("_rewarded").replace("_", " "): find_events(events, replace(chosen, outcome=name))
-        for name in outcomes
-    }
-    if not by_outcome:
-        return times
-    by_outcome["other"] = np.setdiff1d(times["active"], np.concatenate(list(by_outcome.values())))
-    return by_outcome | {name: each for name, each in times.items() if name != "active"}
-
-
-def _rows(name: str, train: np.ndarray, times: np.ndarray, axis: Any) -> EventSpikes:
-    return EventSpikes(name, *spikes_around(train, times, axis.start_s, axis.stop_s), len(times))
-
-
-def _rate(name: str, train: np.ndarray, times: np.ndarray, axis: Any) -> EventRate:
-    response = mean_response(count_spikes(train, [0], [len(train)], times, axis), axis)
-    return EventRate(name, response.rate_hz[0], response.sem_hz[0], len(times))
-
-
 def _laser(train: np.ndarray, events: SessionEvents) -> AlignedUnit | str:
     if events.pulses is None or events.pulses.empty:
         return "no laser table"
-    return _aligned(train, events, psth.Alignment.get("laser_pulse_high"))
-
-
-def _spans(events: SessionEvents, chosen: EventSelection) -> list[tuple[float, float, str]]:
-    """Return the flashes, or the laser pulse, around events: start, stop and label."""
-    if chosen.event != "laser_pulse":
-        onsets = [step * FLASH_PERIOD_S for step in FLASH_STEPS.get(chosen.event, ())]
-        return [(onset, onset + FLASH_S, "flash") for onset in onsets]
-    if events.pulses is None or events.pulses.empty:
-        return []
-    kinds = laser_conditions(events.pulses)
-    wanted = {"waveform": chosen.waveform, "level_name": chosen.level}
-    for column, value in wanted.items():
-        kinds = kinds if value is None else kinds[kinds[column] == value]
-    return laser_spans(kinds["duration_s"].max()) if len(kinds) else []
-
-
-def laser_spans(duration_s: float) -> list[tuple[float, float, str]]:
-    """Return the light of a pulse, and the censored time at its edges, where artifacts may be."""
-    windows = condition_windows(
-        optotagging.OptotagParams.get(optotagging.OptotagParams.default_name()), duration_s
-    )
-    edges = [(*windows[name], "artefact") for name in ("onset_artifact", "offset_artifact")]
-    return [(0.0, duration_s, "light"), *edges]
+    plain = RateView(smoothing_s=0.0)  # the light acts within milliseconds
+    return aligned_unit(train, events, psth.Alignment.get("laser_pulse_high"), plain)
 
 
 def _waveform(key: Key) -> Any:
@@ -248,25 +169,83 @@ def _waveform(key: Key) -> Any:
     return "no waveform in the file" if waveform is None else np.asarray(waveform, dtype=float)
 
 
+def _layer(unit: dict[str, Any]) -> str:
+    """Return the cortical layer of a unit in words, or nothing where no atlas tells, or several differ."""
+    channel = {name: unit[name] for name in ("session_id", "probe_name")}
+    of_channel = ecephys.ChannelLayer.Channel & channel & {"channel_id": unit["peak_channel_id"]}
+    layers = set(of_channel.to_arrays("cortical_layer").tolist())
+    return f", layer {layers.pop()}" if len(layers) == 1 and layers <= set(LAYERS) else ""
+
+
+def _images(key: Key) -> ImageRates | str:
+    """Return the unit's rates in the flashes of each image."""
+    names = {"image_selectivity_params": responses.ImageSelectivityParams.default_name()}
+    rows = (responses.ImageSelectivity.Unit & key & names).to_dicts()
+    if not rows:
+        return "not computed: vbn populate"
+    (unit,) = rows
+    images = (responses.ImageSelectivity & key_of_session(key) & names).fetch1("selectivity_image_names")
+    if not images:
+        return "no flashes to measure on"
+    is_selective = unit["selectivity_is_selective"]
+    return ImageRates(
+        name=images,
+        rate_hz=np.asarray(unit["selectivity_image_rates"], dtype=float),
+        baseline_hz=_or_nan(unit["selectivity_baseline_rate"]),
+        sparseness=_or_nan(unit["selectivity_lifetime_sparseness"]),
+        is_selective=None if is_selective is None else bool(is_selective),
+    )
+
+
+def _or_nan(value: float | None) -> float:
+    return np.nan if value is None else float(value)
+
+
+def _place(unit: dict[str, Any], key: Key) -> Place:
+    """Return where the unit lies along its probe and in the Allen CCF."""
+    channels = channels_of({**key_of_session(key), "probe_name": unit["probe_name"]})
+    axes = ("anterior_posterior", "dorsal_ventral", "left_right")
+    ccf = [unit[f"{axis}_ccf_coordinate"] for axis in axes]
+    return Place(
+        probe=unit["probe_name"],
+        height_um=_or_nan(unit["probe_vertical_position"]),
+        channel_height_um=channels["probe_vertical_position"].to_numpy(float),
+        structure=names_or_none(channels["structure_acronym"]),
+        structure_group=names_or_none(channels["structure_group"]),
+        ccf_um=None if None in ccf or not any(ccf) else (ccf[0], ccf[1], ccf[2]),
+    )
+
+
 def _field(key: Key) -> Field | str:
-    name = responses.ReceptiveFieldParams.default_name()
-    query = responses.ReceptiveField & key_of_session(key) & {"receptive_field_params": name}
-    masters = query.to_dicts()
+    """Return the receptive field of a unit, or why there is none."""
+    of_set = {"receptive_field_params": responses.ReceptiveFieldParams.default_name()}
+    masters = (responses.ReceptiveField & key_of_session(key) & of_set).to_dicts()
     if not masters:
         return "not computed: vbn populate"
-    row = (responses.ReceptiveField.Unit & key & {"receptive_field_params": name}).fetch1()
-    positions = np.array(responses.ReceptiveFieldParams.get(name).positions_deg)
     if not masters[0]["n_rf_gabors"]:
         return "no Gabors were shown"
+    return field_of_row((responses.ReceptiveField.Unit & key & of_set).fetch1(), masters[0]["n_rf_gabors"])
+
+
+def field_of_row(row: Mapping[Any, Any], n_gabors: int) -> Field:
+    """Return the receptive field of a row of `responses.ReceptiveField.Unit`.
+
+    Parameters
+    ----------
+    row : the row.
+    n_gabors : number of Gabors shown in the session.
+    """
+    positions = np.array(responses.ReceptiveFieldParams.get(row["receptive_field_params"]).positions_deg)
     fit = [row[f"rf_fit_{part}"] for part in ("x", "y", "width", "height")]
+    p_value = _or_nan(row["rf_p_value"])
     return Field(
-        spikes_per_gabor=row["rf_map"] / (masters[0]["n_rf_gabors"] / positions.size**2),
+        spikes_per_gabor=row["rf_map"] / (n_gabors / positions.size**2),
         x_deg=positions,
         y_deg=positions,
-        is_significant=bool(row["rf_is_significant"]),
-        p_value=np.nan if row["rf_p_value"] is None else row["rf_p_value"],
-        p_is_upper_bound=bool(row["rf_p_is_upper_bound"]),
-        fit=None if None in fit else (fit[0], fit[1], fit[2], fit[3]),
+        is_significant=row["rf_is_significant"] in (True, 1),
+        p_value=p_value,
+        p_is_upper_bound=np.isfinite(p_value) and bool(row["rf_p_is_upper_bound"]),
+        fit=None if pd.isna(fit).any() else (fit[0], fit[1], fit[2], fit[3]),
     )
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas import ecephys, stimulus
+from schemas.figures import groups
+from schemas.figures.aligned import FLASH_PERIOD_S, FLASH_S, FLASH_STEPS
 from schemas.figures.behavior import Samples, pupil_samples, running_samples
+from schemas.figures.groups import GROUPINGS, groupings
 from schemas.figures.require_entries import require_entries
-from schemas.figures.unit import FLASH_PERIOD_S, FLASH_S, FLASH_STEPS, unit_key
+from schemas.figures.unit import unit_key
 from schemas.queries.checks import require_choice
 from schemas.reading.recordings import spike_times
 from schemas.reading.session_frames import session_events
@@ -20,24 +21,14 @@ from schemas.rows.insert import key_of_session
 from vbn.analysis.spikes.aligned_behavior import align_trace
 from vbn.analysis.spikes.psth import TimeAxis, count_spikes, psth
 from vbn.analysis.spikes.rasters import spikes_around
-from vbn.analysis.task.events import (
-    EVENT_CONDITIONS,
-    EVENT_OUTCOMES,
-    EventSelection,
-    SessionEvents,
-    find_events,
-)
+from vbn.analysis.task.events import EventSelection, SessionEvents
 from vbn.plots.aligned import EventSpikes
 
+__all__ = [
+    "EVENTS", "GROUPINGS", "UnitInSession", "flash_spans", "grouped_events", "groupings", "unit_in_session",
+]  # fmt: skip
+
 EVENTS = {"change": "image changes", "omission": "omitted flashes", "flash": "flashes"}
-GROUPINGS = {
-    "block": "task and replay",
-    "outcome": "outcome",
-    "image": "image",
-    "novelty": "novelty of the image",
-    "engagement": "engagement",
-}
-"""Attribute of `EventSelection` that tells the groups -> its name."""
 
 
 @dataclass(frozen=True)
@@ -118,18 +109,13 @@ def grouped_events(
         For an unknown event or grouping.
     """
     require_choice("kind of event", event, list(EVENTS))
-    require_choice("grouping", group_by, list(GROUPINGS))
-    found = {
-        value: find_events(unit.events, _selection(event, group_by, value))
-        for value in _values(unit.events, event, group_by)
-    }
+    found = groups.grouped_events(unit.events, EventSelection(event, block="active"), group_by)
     return [
         EventGroup(
-            EventSpikes(_read(name, group_by), *spikes_around(unit.train_s, times, *window_s), len(times)),
+            EventSpikes(name, *spikes_around(unit.train_s, times, *window_s), len(times)),
             _behavior_around(unit, times, axis),
         )
         for name, times in found.items()
-        if len(times)
     ]
 
 
@@ -142,35 +128,6 @@ def _behavior_around(
         return means
     licks = np.sort(unit.events.licks["timestamps"].to_numpy(float))
     return means | {"licks": psth(count_spikes(licks, [0], [licks.size], times, axis), axis).rate_hz[0]}
-
-
-def _read(name: str, group_by: str) -> str:
-    """Return the name of a group as it is read; images keep theirs."""
-    return name if group_by == "image" else name.replace("_", " ")
-
-
-def groupings(event: str) -> list[str]:
-    """Return the groupings that there are for a kind of event."""
-    return [name for name in GROUPINGS if name == "block" or name in EVENT_CONDITIONS[event]]
-
-
-def _selection(event: str, group_by: str, value: str) -> EventSelection:
-    conditions: dict[str, Any] = {"block": "active", group_by: value}
-    return EventSelection(event, **conditions)
-
-
-def _values(events: SessionEvents, event: str, group_by: str) -> Sequence[str]:
-    if group_by == "outcome":
-        return EVENT_OUTCOMES.get(event, ("hit", "miss", "false_alarm", "correct_reject"))
-    if group_by == "image":
-        table = events.presentations
-        names = table.loc[table["active"].fillna(False).astype(bool), "image_name"].dropna()
-        return sorted(set(map(str, names)) - {"omitted"})
-    return {
-        "block": ("active", "passive"),
-        "novelty": ("familiar", "novel"),
-        "engagement": ("engaged", "disengaged"),
-    }[group_by]
 
 
 def flash_spans(event: str) -> list[tuple[float, float]]:

@@ -42,3 +42,24 @@ def session_key(session_id: int) -> dict[str, Any]:
 def names_or_none(column: pd.Series[Any]) -> list[str | None]:
     """Return the names in a column of a fetched frame, None where missing."""
     return [None if pd.isna(name) else str(name) for name in column]
+
+
+def no_units(key: dict[str, Any], structure: str, criteria: str, advice: str) -> NotFoundError:
+    """Return the error that a session has no units in a structure, or none that passes.
+
+    Parameters
+    ----------
+    key : the session's key.
+    structure : acronym of the structure.
+    criteria : what units had to pass.
+    advice : what to do where the structure has units, but none that passes.
+    """
+    everywhere = located_units(key).proj("structure_acronym").to_arrays("structure_acronym")
+    present = sorted({str(name) for name in everywhere if name})
+    if structure in present:
+        return NotFoundError(
+            f"No unit of '{structure}' in session {key['session_id']} passes '{criteria}'. {advice}"
+        )
+    return NotFoundError(
+        f"Session {key['session_id']} has no units in '{structure}'. It has units in: {', '.join(present)}."
+    )

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
+from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea, VPacker
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from vbn.plots.panels import say
-from vbn.plots.style import BLACK, BLUE, FLASH_GREY, GREEN, ORANGE, PURPLE, QUIET_GREY
+from vbn.plots.bands import size_inches
+from vbn.plots.panels import CHARACTERS_PER_INCH, say
+from vbn.plots.style import (
+    AMBER,
+    BLACK,
+    BLUE,
+    FLASH_GREY,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    QUIET_GREY,
+    SKY_BLUE,
+    drawing_style,
+    points,
+)  # fmt: skip
 
 Floats = NDArray[np.float64]
 
@@ -25,11 +40,17 @@ ROW_COLOURS = {
     "active": BLACK,
     "passive": ORANGE,
 }
-"""Colours of the kinds of events; all others are black."""
+"""Colours of the kinds of events that have their own."""
+GROUP_COLOURS = (BLACK, ORANGE, SKY_BLUE, GREEN, PURPLE, AMBER, BLUE, "#CC79A7", "#882255", "#999933")
+"""Colours of all others, in their order; of more they begin again."""
+BANDS_OF_AT_MOST = 2
+"""With more curves, standard errors would lie over one another: they are left out."""
 SPAN_COLOURS = {"flash": FLASH_GREY, "light": "#CDE6F5", "artefact": "#F3C9B0"}
 KIND_POINTS = 8
 DENSE = 4000
 """Rasters with more spikes are stored as images."""
+SPARSE = 1000
+"""Ticks of fewer spikes are broader."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +100,7 @@ class AlignedUnit:
     rates : mean rates.
     spans : (start, stop, name) intervals to shade, in seconds from the event; the name is a key of
         `SPAN_COLOURS`.
+    smoothing_s : standard deviation of the Gaussian that the rates are smoothed with; 0 for none.
     """
 
     event_name: str
@@ -86,6 +108,7 @@ class AlignedUnit:
     rows: Sequence[EventSpikes]
     rates: Sequence[EventRate]
     spans: Sequence[tuple[float, float, str]] = ()
+    smoothing_s: float = 0.0
 
     @property
     def in_milliseconds(self) -> bool:
@@ -101,13 +124,13 @@ def draw_raster(axes: Axes, data: AlignedUnit) -> None:
     if not shown:
         say(axes, f"no {data.event_name} in this session")
         return
-    first, n_rows = 0, sum(rows.n_events for rows in shown)
-    is_dense = sum(rows.time_s.size for rows in shown) > DENSE
+    colours, first, n_rows = kind_colours(data.rows), 0, sum(rows.n_events for rows in shown)
+    n_spikes = sum(rows.time_s.size for rows in shown)
+    is_dense, width = n_spikes > DENSE, 1.2 if n_spikes < SPARSE else 0.7
     for rows in shown:
-        colour, row = _colour(rows.name), first + rows.event
-        axes.vlines(
-            rows.time_s * _scale(data), row, row + 0.9, color=colour, linewidth=0.7, rasterized=is_dense
-        )
+        row = first + rows.event
+        style: dict[str, Any] = {"color": colours[rows.name], "linewidth": width, "rasterized": is_dense}
+        axes.vlines(rows.time_s * _scale(data), row, row + 0.9, label=rows.name, **style)
         first += rows.n_events
     axes.set_ylim(n_rows, 0)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -115,7 +138,7 @@ def draw_raster(axes: Axes, data: AlignedUnit) -> None:
 
 
 def draw_rates(axes: Axes, data: AlignedUnit) -> None:
-    """Draw mean rates with standard errors, one curve per kind of event."""
+    """Draw mean rates, one curve per kind of event; of up to two kinds with standard errors."""
     axes.set_ylabel("Rate (Hz)")
     _limit(axes, data)
     axes.set_xlabel(f"Time from {data.event_name} ({'ms' if data.in_milliseconds else 's'})")
@@ -124,29 +147,66 @@ def draw_rates(axes: Axes, data: AlignedUnit) -> None:
         say(axes, f"no {data.event_name} in this session")
         return
     time = (data.edges_s[:-1] + data.edges_s[1:]) / 2 * _scale(data)
+    colours = kind_colours(data.rates)
     for rate in shown:
-        low, high = np.maximum(rate.rate_hz - rate.sem_hz, 0), rate.rate_hz + rate.sem_hz
-        axes.fill_between(time, low, high, color=_colour(rate.name), alpha=0.22, linewidth=0)
-        axes.plot(time, rate.rate_hz, color=_colour(rate.name), linewidth=1.0)
+        style: dict[str, Any] = {"color": colours[rate.name], "label": rate.name}
+        if len(shown) <= BANDS_OF_AT_MOST:
+            low, high = np.maximum(rate.rate_hz - rate.sem_hz, 0), rate.rate_hz + rate.sem_hz
+            axes.fill_between(time, low, high, alpha=0.18, linewidth=0, **style)
+        axes.plot(time, rate.rate_hz, linewidth=1.2, **style)
     highest = max(float(np.nanmax(rate.rate_hz)) for rate in shown)
     axes.set_ylim(0, axes.get_ylim()[1] if highest > 0 else 1)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     _finish(axes, data)
 
 
+def draw_aligned(axes: tuple[Axes, Axes], data: AlignedUnit) -> None:
+    """Draw raster and rates on two given axes, the upper one first, with the names of the groups above.
+
+    Parameters
+    ----------
+    axes : for the raster and the rates. To have one time axis, let them share it.
+    data : what to draw.
+    """
+    raster, rates = axes
+    with drawing_style():
+        draw_raster(raster, data)
+        write_kinds(raster, data.rows)
+        draw_rates(rates, data)
+        if [rate.name for rate in data.rates] != [rows.name for rows in data.rows]:
+            write_kinds(rates, data.rates)
+        rates.set_title(rates_text(data), loc="left", fontsize=points(KIND_POINTS), color=QUIET_GREY)
+        raster.tick_params(labelbottom=False)
+
+
+def name_spans(axes: Axes, spans: Sequence[tuple[float, float, str]]) -> None:
+    """Write a legend of the shaded intervals above a panel, on the right."""
+    shown = list(dict.fromkeys(name for _, _, name in spans))
+    patches = [Patch(facecolor=SPAN_COLOURS[name], label=name) for name in shown]
+    style: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 0.98), "borderaxespad": 0.0}
+    style |= {"frameon": False, "handlelength": 1.0, "handletextpad": 0.4, "columnspacing": 0.9}
+    axes.legend(handles=patches, ncols=len(shown), fontsize=points(KIND_POINTS), **style)
+
+
 def write_kinds(axes: Axes, kinds: Sequence[EventSpikes | EventRate]) -> None:
     """Write the names and counts of the kinds of events above a panel, in their colours."""
     shown = [kind for kind in kinds if kind.n_events]
-    texts: list[Artist] = [
-        TextArea(
-            f"{kind.name} {kind.n_events}", textprops={"color": _colour(kind.name), "fontsize": KIND_POINTS}
-        )
-        for kind in shown
-    ]
+    lines: list[list[Artist]]
+    colours, lines, length = kind_colours(kinds), [[]], 0
+    room = int(size_inches(axes)[0] * CHARACTERS_PER_INCH / points(1))
+    for kind in shown:
+        text = f"{kind.name} {kind.n_events}"
+        length += len(text) + 2
+        if length > room and lines[-1]:
+            lines.append([])
+            length = len(text) + 2
+        style = {"color": colours[kind.name], "fontsize": points(KIND_POINTS)}
+        lines[-1].append(TextArea(text, textprops=style))
+    rows: list[Artist] = [HPacker(children=texts, pad=0, sep=6) for texts in lines]
     axes.add_artist(
         AnchoredOffsetbox(
             "lower right",
-            child=HPacker(children=texts, pad=0, sep=6),
+            child=VPacker(children=rows, pad=0, sep=2, align="right"),
             bbox_to_anchor=(1.0, 1.0),
             bbox_transform=axes.transAxes,
             pad=0.0,
@@ -173,5 +233,14 @@ def _scale(data: AlignedUnit) -> float:
     return 1000.0 if data.in_milliseconds else 1.0
 
 
-def _colour(name: str) -> str:
-    return ROW_COLOURS.get(name, BLACK)
+def kind_colours(kinds: Sequence[EventSpikes | EventRate]) -> dict[str, str]:
+    """Return the colour of each kind of event by its name."""
+    others = [kind.name for kind in kinds if kind.name not in ROW_COLOURS]
+    return ROW_COLOURS | {name: GROUP_COLOURS[at % len(GROUP_COLOURS)] for at, name in enumerate(others)}
+
+
+def rates_text(data: AlignedUnit) -> str:
+    """Return how the rates were made, in words."""
+    bin_ms = 1000 * float(data.edges_s[1] - data.edges_s[0])
+    smoothed = f", smoothed (SD {1000 * data.smoothing_s:.2g} ms)" if data.smoothing_s else ""
+    return f"bins of {bin_ms:g} ms{smoothed}"

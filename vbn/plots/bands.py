@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 
 from vbn.plots.structure_colours import structure_colours
+from vbn.plots.style import points
 
 Floats = NDArray[np.float64]
 
@@ -22,6 +24,8 @@ STRIP_WIDTH, LINE_END, LABEL_AT = 0.2, 0.36, 0.4
 LINE_SPACING = 1.15
 NOT_LOCATED = "not located"
 POINTS_PER_INCH = 72
+GUIDE = "guide"
+"""Group id of marks that show no number of their own, such as lines to labels."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,23 @@ def structure_bands(
     ]
 
 
+def channel_bands(
+    height_um: ArrayLike, structures: Sequence[str | None], groups: Sequence[str | None]
+) -> list[Band]:
+    """Return the structures along a probe, from the tip upwards.
+
+    Parameters
+    ----------
+    height_um : (n_channels,) heights of the channels above the tip, in any order.
+    structures, groups : (n_channels,) of the channels, see `structure_bands`.
+    """
+    heights = np.asarray(height_um, dtype=np.float64)
+    order = np.argsort(heights, kind="stable")
+    sorted_um = heights[order]
+    edges = np.concatenate((sorted_um[:1], (sorted_um[:-1] + sorted_um[1:]) / 2, sorted_um[-1:]))
+    return structure_bands(edges, [structures[at] for at in order], [groups[at] for at in order])
+
+
 def draw_bands(
     axes: Axes, bands: Sequence[Band], *, mirrored: bool = False, font_size: float = 8, lines: int = 1
 ) -> None:
@@ -87,13 +108,14 @@ def draw_bands(
     for band in bands:
         size = (STRIP_WIDTH, band.high - band.low)
         axes.add_patch(Rectangle((0, band.low), *size, facecolor=band.colour, linewidth=0))
-    line = lines * font_size * LINE_SPACING / POINTS_PER_INCH * _range(axes) / size_inches(axes)[1]
+    line = lines * points(font_size) * LINE_SPACING / POINTS_PER_INCH * _range(axes) / size_inches(axes)[1]
     shown = _widest(bands, int(_range(axes) / line))
     positions = spread([band.centre for band in shown], [line] * len(shown), *sorted(axes.get_ylim()))
     for band, y in zip(shown, positions, strict=True):
-        axes.plot([STRIP_WIDTH, LINE_END], [band.centre, y], color=band.colour, linewidth=0.8, clip_on=False)
+        style: dict[str, Any] = {"color": band.colour, "linewidth": 0.8, "clip_on": False, "gid": GUIDE}
+        axes.plot([STRIP_WIDTH, LINE_END], [band.centre, y], **style)
         side = "right" if mirrored else "left"
-        axes.text(LABEL_AT, y, band.label, fontsize=font_size, ha=side, va="center")
+        axes.text(LABEL_AT, y, band.label, fontsize=points(font_size), ha=side, va="center")
 
 
 def spread(centres: ArrayLike, sizes: ArrayLike, low: float, high: float) -> Floats:

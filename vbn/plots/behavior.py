@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -27,16 +26,7 @@ from vbn.plots.panels import (
     set_titles,
     time_limits_min,
 )
-from vbn.plots.style import (
-    BLACK,
-    BLUE,
-    FLASH_GREY,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    QUIET_GREY,
-    STYLE,
-)  # fmt: skip
+from vbn.plots.style import BLACK, BLUE, FLASH_GREY, GREEN, ORANGE, PURPLE, QUIET_GREY, drawing_style, points
 
 Floats = NDArray[np.float64]
 
@@ -122,7 +112,7 @@ def plot_behavior(data: SessionBehavior, figure: Figure | None = None) -> Figure
     The figure. ``figure.axes`` are the five panels over time from top to bottom, the lick raster, and the
     strip with the names of its sections.
     """
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = figure or Figure(figsize=FIGURE_SIZE_INCHES)
         grid = figure.add_gridspec(5, 3, width_ratios=(1.5, 0.45, 1.1))
         top = figure.add_subplot(grid[0, 0])
@@ -164,7 +154,7 @@ def draw_response_rates(axes: Axes, data: SessionBehavior) -> None:
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks([0, 0.5, 1])
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 0.98), "ncols": 2, "borderaxespad": 0}
-    axes.legend(**place, frameon=False, fontsize=8.5, handlelength=1.2)
+    axes.legend(**place, frameon=False, fontsize=points(8.5), handlelength=1.2)
     return None
 
 
@@ -179,7 +169,7 @@ def draw_reward_rate(axes: Axes, data: SessionBehavior) -> None:
     axes.axhline(threshold, color=QUIET_GREY, linestyle="--", linewidth=1.0)
     axes.set_ylim(0, 1.1 * max(threshold, float(np.nanmax(rate))))
     text = f"dashed: engaged above {threshold:g}/min"
-    axes.text(0, 1.0, text, transform=axes.transAxes, fontsize=8.5, color=QUIET_GREY, va="bottom")
+    axes.text(0, 1.0, text, transform=axes.transAxes, fontsize=points(8.5), color=QUIET_GREY, va="bottom")
 
 
 def draw_licks(axes: Axes, data: SessionBehavior) -> None:
@@ -206,7 +196,7 @@ def draw_licks(axes: Axes, data: SessionBehavior) -> None:
     x, row = _around(data.reward_time_s, data.change_time_s[order])
     marker, large = ("v", min(size, 4)) if size > 3 else ("o", 1.8)
     axes.plot(x, row + 0.5, marker, color=BLACK, markersize=large, markeredgewidth=0)
-    axes.set_title("Licks, and rewards (black)", fontsize=9.5, loc="left")
+    axes.set_title("Licks, and rewards (black)", fontsize=points(9.5), loc="left")
 
 
 def draw_sections(axes: Axes, data: SessionBehavior) -> None:

@@ -6,11 +6,10 @@ speed, licks, pupil.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,8 +18,10 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from vbn.plots.panels import counted, is_missing
-from vbn.plots.style import BLACK, BLUE, FLASH_GREY, GREEN, ORANGE, PURPLE, QUIET_GREY, STYLE
+from vbn.plots.bands import GUIDE
+from vbn.plots.panels import counted, given_or_new, is_missing, set_titles
+from vbn.plots.source_data import name_rows
+from vbn.plots.style import BLACK, BLUE, FLASH_GREY, GREEN, ORANGE, PURPLE, QUIET_GREY, drawing_style, points
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +29,7 @@ Floats = NDArray[np.float64]
 COLOUR_PERCENTILES = (0.1, 99.9)
 FLASH_DURATION_S = 0.25
 FIGURE_SIZE_INCHES = (7.0, 9.0)
+GROUP_INCHES, GROUP_MARGIN_INCHES = 2.2, 2.0
 HEIGHT_RATIOS = (3.4, 1.3, 1.0, 1.0, 1.15)
 
 
@@ -51,6 +53,7 @@ class ChangeResponse:
     title, subtitle : text above the panels; None for the default, "" for none.
     event_name : the event at time 0.
     flash_onsets_s : onsets of nominal flashes to shade in grey, in seconds; () for none.
+    unit_id : (n_units,) ids of the units, for the table of the drawn numbers; None if unknown.
     """
 
     time_s: Floats
@@ -71,6 +74,7 @@ class ChangeResponse:
     subtitle: str | None = None
     event_name: str = "image change"
     flash_onsets_s: Sequence[float] = (-1.5, -0.75, 0.0, 0.75, 1.5)
+    unit_id: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         n_units, n_bins = np.shape(self.rate_hz)
@@ -106,13 +110,16 @@ class ChangeResponse:
         return float(self.time_s[0] - half), float(self.time_s[-1] + half)
 
 
-def plot_change_response(data: ChangeResponse, figure: Figure | None = None) -> Figure:
+def plot_change_response(
+    data: ChangeResponse, figure: Figure | None = None, *, axes: Sequence[Axes] | None = None
+) -> Figure:
     """Draw the firing rates of a structure's units and the mouse's behavior around an event.
 
     Parameters
     ----------
     data : what to draw.
     figure : empty figure to draw into; by default a new one of 7 x 9 inches.
+    axes : five axes of a figure of your own to draw into instead, without titles.
 
     Returns
     -------
@@ -121,42 +128,118 @@ def plot_change_response(data: ChangeResponse, figure: Figure | None = None) -> 
 
     Notes
     -----
-    The colours span the 0.1th to the 99.9th percentile of all rates. The mean rate is drawn with its standard
-    error over units, behavior with its standard error over events.
+    The colours span the 0.1th to the 99.9th percentile of all rates. Rows of the first panel are units in the
+    order of their height, not spaced by it. The mean rate is drawn with its standard error over units,
+    behavior with its standard error over events.
     """
-    with mpl.rc_context(STYLE):
-        figure = figure or Figure(figsize=FIGURE_SIZE_INCHES)
-        figure.set_layout_engine("constrained", h_pad=0.05, hspace=0.02)
-        panels = figure.subplots(5, 1, sharex=True, height_ratios=HEIGHT_RATIOS)
-        image = _draw_rates(panels[0], data)
-        _draw_mean_rate(panels[1], data)
-        _draw_running(panels[2], data)
-        _draw_licks(panels[3], data)
+    with drawing_style():
+        figure, panels = given_or_new(figure, axes, FIGURE_SIZE_INCHES, HEIGHT_RATIOS)
+        if axes is None:
+            figure.set_layout_engine("constrained", h_pad=0.05, hspace=0.02)
+        image, _ = _draw_column(panels, data, colour_limits(data.rate_hz))
         # Inset, so that it does not extend beyond the pupil panel's right-hand labels.
-        bar = figure.colorbar(image, cax=panels[0].inset_axes((1.025, 0.0, 0.025, 1.0)))
-        bar.set_label("Firing rate (Hz)")
-        bar.outline.set_visible(False)
-        _draw_pupil(panels[4], data)
-        _finish(figure, panels, data)
+        _add_bar(figure, panels[0], image)
+        if axes is None:
+            figure.align_ylabels(panels)
+            _set_titles(figure, panels[0], data)
     return figure
 
 
-def _draw_rates(axes: Axes, data: ChangeResponse) -> AxesImage:
+def plot_change_groups(groups: Mapping[str, ChangeResponse], figure: Figure | None = None) -> Figure:
+    """Draw the responses of a structure to groups of events beside each other, on the same scales.
+
+    Parameters
+    ----------
+    groups : name of the group -> what to draw; of the same units.
+    figure : empty figure to draw into; by default a new one, wider for more groups.
+
+    Returns
+    -------
+    The figure. ``figure.axes`` begin with the panels, as in `plot_change_response`, row by row.
+
+    Raises
+    ------
+    ValueError
+        If there is no group.
+    """
+    if not groups:
+        raise ValueError("There are no groups of events to draw.")
+    n_groups, first = len(groups), next(iter(groups.values()))
+    with drawing_style():
+        width = GROUP_MARGIN_INCHES + GROUP_INCHES * max(n_groups, 2)
+        figure = figure or Figure(figsize=(width, FIGURE_SIZE_INCHES[1]))
+        shape: dict[str, Any] = {"sharex": True, "sharey": "row", "squeeze": False}
+        panels = figure.subplots(5, n_groups, height_ratios=HEIGHT_RATIOS, **shape)
+        limits = colour_limits(np.concatenate([data.rate_hz for data in groups.values()]))
+        rights: list[Axes] = []
+        for number, (name, data) in enumerate(groups.items()):
+            column = list(panels[:, number])
+            image, right = _draw_column(column, data, limits)
+            heading = f"{name}\n{counted(data.n_events, 'event')}"
+            column[0].set_title(heading, color=QUIET_GREY, fontsize=points(9))
+            for axes in column if number else ():
+                axes.set_ylabel("")
+            rights += [right] if right else []
+            for axes in (*column, right) if right else column:
+                for mark in (*axes.images, *axes.lines, *axes.collections):
+                    mark.set_label(name)
+        _share_scale(rights)
+        _add_bar(figure, panels[0][-1], image)
+        figure.align_ylabels(panels[:, 0])
+        title = first.title or f"{first.structure}: response to {first.event_name}"
+        units = counted(len(first.rate_hz), "unit")
+        set_titles(figure, title, [f"session {first.session_id}, {units} (grey: flashes)"])
+    return figure
+
+
+def _share_scale(rights: Sequence[Axes]) -> None:
+    """Give the right-hand axes of a row one scale, and labels on the last one only."""
+    if rights:
+        lows, highs = zip(*(axes.get_ylim() for axes in rights), strict=True)
+        rights[0].set_ylim(min(lows), max(highs))
+    for axes in rights[1:]:
+        axes.sharey(rights[0])
+    for axes in rights[:-1]:
+        axes.set_ylabel("")
+        axes.tick_params(axis="y", labelright=False)
+
+
+def _draw_column(
+    panels: Sequence[Axes], data: ChangeResponse, limits: tuple[float, float]
+) -> tuple[AxesImage, Axes | None]:
+    """Draw the five panels of one group of events; return the heat map, and the pupil's right-hand axis."""
+    image = _draw_rates(panels[0], data, limits)
+    _draw_mean_rate(panels[1], data)
+    _draw_running(panels[2], data)
+    _draw_licks(panels[3], data)
+    right = _draw_pupil(panels[4], data)
+    _finish(panels, data)
+    return image, right
+
+
+def _add_bar(figure: Figure, axes: Axes, image: AxesImage) -> None:
+    bar = figure.colorbar(image, cax=axes.inset_axes((1.025, 0.0, 0.025, 1.0)))
+    bar.set_label("Firing rate (Hz)")
+    bar.outline.set_visible(False)
+
+
+def _draw_rates(axes: Axes, data: ChangeResponse, limits: tuple[float, float]) -> AxesImage:
     """Draw a heat map with one row per unit, the most superficial on top."""
     order = np.argsort(-np.asarray(data.depth_um, dtype=np.float64), kind="stable")  # NaN comes last
     n_units = len(order)
-    low, high = colour_limits(data.rate_hz)
     image = axes.imshow(
         data.rate_hz[order],
         aspect="auto",
         cmap="magma",
-        vmin=low,
-        vmax=high,
+        vmin=limits[0],
+        vmax=limits[1],
         extent=(*data.limits_s, n_units - 0.5, -0.5),
     )
+    if data.unit_id is not None:
+        name_rows(image, [data.unit_id[unit] for unit in order])
     rows = np.unique(np.linspace(0, n_units - 1, min(n_units, 6)).round().astype(int))
     axes.set_yticks(rows, [_depth_text(data.depth_um[order[row]]) for row in rows])
-    axes.set_ylabel("Units, by height above\nthe probe's tip (µm)")
+    axes.set_ylabel("Units in order of height\n(µm above the probe's tip)")
     return image
 
 
@@ -192,17 +275,18 @@ def _draw_licks(axes: Axes, data: ChangeResponse) -> None:
     rate_hz = data.lick_rate_hz
     if rate_hz is None or is_missing(rate_hz):
         return _say(axes, "no licks recorded")
-    axes.fill_between(data.time_s, rate_hz, step="mid", color=PURPLE, alpha=0.3, linewidth=0)
+    axes.fill_between(data.time_s, rate_hz, step="mid", color=PURPLE, alpha=0.3, linewidth=0, gid=GUIDE)
     _draw_trace(axes, data.time_s, rate_hz, data.lick_rate_sem, PURPLE, steps=True)
     axes.set_ylim(bottom=0, top=None if np.nanmax(rate_hz) > 0 else 1)
     return None
 
 
-def _draw_pupil(axes: Axes, data: ChangeResponse) -> None:
+def _draw_pupil(axes: Axes, data: ChangeResponse) -> Axes | None:
     """Draw the pupil's horizontal position on the left axis, its area on the right axis."""
     if is_missing(data.pupil_x) and is_missing(data.pupil_area):
         axes.set_ylabel("Pupil")
-        return _say(axes, "no eye tracking")
+        _say(axes, "no eye tracking")
+        return None
     right = axes.twinx()
     right.spines["right"].set_visible(True)
     _draw_trace(axes, data.time_s, data.pupil_x, data.pupil_x_sem, BLUE)
@@ -212,7 +296,7 @@ def _draw_pupil(axes: Axes, data: ChangeResponse) -> None:
     axes.tick_params(axis="y", labelcolor=BLUE)
     right.tick_params(axis="y", labelcolor=ORANGE)
     right.yaxis.set_major_locator(MaxNLocator(3))
-    return None
+    return right
 
 
 def _draw_trace(
@@ -236,8 +320,8 @@ def _say(axes: Axes, text: str) -> None:
     written.set_bbox({"facecolor": "white", "edgecolor": "none"})  # to cover the event's line
 
 
-def _finish(figure: Figure, panels: Iterable[Axes], data: ChangeResponse) -> None:
-    """Mark event and flashes, label the time axis, set the titles."""
+def _finish(panels: Sequence[Axes], data: ChangeResponse) -> None:
+    """Mark event and flashes, label the time axis."""
     top, *traces = panels
     outline = [Stroke(linewidth=2.4, foreground="black"), Normal()]  # visible on dark and bright colours
     top.axvline(0, color="white", linestyle="--", linewidth=1.2, path_effects=outline)
@@ -250,8 +334,6 @@ def _finish(figure: Figure, panels: Iterable[Axes], data: ChangeResponse) -> Non
             axes.yaxis.set_major_locator(MaxNLocator(3))
     top.set_xlim(*data.limits_s)
     traces[-1].set_xlabel(f"Time from {data.event_name} (s)")
-    figure.align_ylabels([top, *traces])
-    _set_titles(figure, top, data)
 
 
 def _shade_flashes(axes: Axes, data: ChangeResponse) -> None:
@@ -271,5 +353,5 @@ def _set_titles(figure: Figure, top: Axes, data: ChangeResponse) -> None:
         subtitle = f"session {data.session_id}, {counts}"
         subtitle += " (grey: flashes)" if len(data.flash_onsets_s) else ""
     if title:
-        figure.suptitle(title, fontsize=13, fontweight="bold")
+        figure.suptitle(title, fontsize=points(13), fontweight="bold")
     top.set_title(subtitle, color=QUIET_GREY, pad=6)

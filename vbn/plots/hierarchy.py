@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 from vbn.analysis.hierarchy import HIERARCHY_SCORES, StructureMedians
 from vbn.plots.bands import size_inches, spread
 from vbn.plots.panels import counted, say, set_titles
-from vbn.plots.style import BLACK, ORANGE, QUIET_GREY, STYLE
+from vbn.plots.source_data import name_rows
+from vbn.plots.style import BLACK, ORANGE, QUIET_GREY, drawing_style, points
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +27,8 @@ NO_FILTER = "all"
 HEIGHT_INCHES, MIN_WIDTH_INCHES, INCHES_PER_STRUCTURE, MARGIN_INCHES = 6.5, 7.2, 0.24, 1.2
 MAX_UPRIGHT = 12
 """With more structures, their names are rotated."""
+SCORE_STEPS, SCORE_LETTER_INCHES = 40, 0.062
+"""Distance of a session's median from the mean, as a part of the range of scores."""
 MIN_SCORED = 5
 """Minimum number of structures for a correlation with the hierarchy score."""
 MAX_LEFT_OUT = 12
@@ -37,11 +39,16 @@ TEXT_ROOM = 0.1
 """Space above the data per line of text, as a fraction of the panel's height."""
 POINT_STYLE: dict[str, Any] = {
     "marker": "o",
-    "markersize": 2.5,
+    "markersize": 3.2,
     "linestyle": "none",
-    "alpha": 0.35,
+    "alpha": 0.55,
     "markeredgewidth": 0,
 }
+POINT_SHIFT = 0.2
+"""Distance of the sessions' medians from the mean over mice, in units of one structure's width."""
+SCORE_INCHES = 3.4
+"""Width of the panels against the hierarchy score, which need at least two structures with one."""
+SCORE_LABEL = "Hierarchy score (Siegle 2021)"
 
 
 @dataclass(frozen=True)
@@ -103,28 +110,84 @@ def plot_hierarchy(data: ChangeHierarchy, figure: Figure | None = None) -> Figur
 
     Returns
     -------
-    The figure. ``figure.axes`` are from top to bottom: latency, change modulation index, number of units.
+    The figure. ``figure.axes`` are from top to bottom: latency, change modulation index, number of units;
+    then latency and change modulation index against the hierarchy score, if at least two structures have one.
 
     Notes
     -----
     Large markers are means over mice of medians of sessions, with 95 % intervals over mice and units, none
-    of one mouse; small markers are the medians of sessions. Spearman's correlation is that of the large
-    markers with the anatomical hierarchy score of Siegle et al. 2021.
+    of one mouse; small markers beside them are the medians of sessions. Spearman's correlation is that of the
+    large markers with the anatomical hierarchy score of Siegle et al. 2021.
     """
-    with mpl.rc_context(STYLE):
+    scored = sum(name in HIERARCHY_SCORES for name in data.structures) > 1
+    with drawing_style():
         if figure is None:
-            width = MARGIN_INCHES + INCHES_PER_STRUCTURE * (data.positions[-1] + 1)
-            figure = Figure(figsize=(max(MIN_WIDTH_INCHES, width), HEIGHT_INCHES))
-        panels = list(figure.subplots(3, 1, sharex=True, height_ratios=(1, 1.25, 0.9)))
+            width = max(MIN_WIDTH_INCHES, MARGIN_INCHES + INCHES_PER_STRUCTURE * (data.positions[-1] + 1))
+            figure = Figure(figsize=(width + SCORE_INCHES * scored, HEIGHT_INCHES))
+        share = SCORE_INCHES / figure.get_figwidth()
+        ratios = (max(1 - share, 0.5), min(share, 0.5)) if scored else (1.0,)
+        grid = figure.add_gridspec(3, len(ratios), height_ratios=(1, 1.25, 0.9), width_ratios=ratios)
+        first = figure.add_subplot(grid[0, 0])
+        panels = [first, *(figure.add_subplot(grid[row, 0], sharex=first) for row in (1, 2))]
+        for axes in panels[:-1]:
+            axes.tick_params(labelbottom=False)
         panels[0].set_xlim(-0.7, data.positions[-1] + 0.7)
         draw_latency(panels[0], data)
         draw_modulation(panels[1], data)
         draw_counts(panels[2], data)
         _name_structures(panels[2], data)
         _name_sections(panels[0], data)
+        if scored:
+            draw_scores(figure.add_subplot(grid[0, 1]), data, {"": (data.latency_s, BLACK)}, scale=1000.0)
+            right = figure.add_subplot(grid[1, 1], sharex=figure.axes[3])
+            draw_scores(right, data, _modulations(data))
+            for axes, left in zip(figure.axes[3:], panels, strict=False):
+                axes.set_ylim(left.get_ylim())
+            figure.axes[3].tick_params(labelbottom=False)
+            right.set_xlabel(SCORE_LABEL)
         figure.align_ylabels(panels)
         set_titles(figure, _title(data), _notes(data))
     return figure
+
+
+def draw_scores(
+    axes: Axes,
+    data: ChangeHierarchy,
+    measures: Mapping[str, tuple[StructureMedians, str]],
+    *,
+    scale: float = 1.0,
+) -> None:
+    """Draw measures against the published hierarchy score, in structures that have one.
+
+    Parameters
+    ----------
+    axes : to draw into.
+    data : the structures.
+    measures : name -> measure and its colour.
+    scale : what values are multiplied with.
+    """
+    if _is_empty(axes, *(measure for measure, _ in measures.values())):
+        return
+    scores = np.array([HIERARCHY_SCORES.get(name, np.nan) for name in data.structures])
+    low, high = min(HIERARCHY_SCORES.values()), max(HIERARCHY_SCORES.values())
+    step = (high - low) / SCORE_STEPS
+    axes.set_xlim(low - 4 * step, high + 4 * step)
+    sides = (-1.0, 1.0) if len(measures) > 1 else (0.0,)
+    for side, (name, (measure, colour)) in zip(sides, measures.items(), strict=True):
+        x, shift = scores + 0.5 * side * step, (side or 1.0) * step
+        _draw_medians(axes, x, data.structures, measure, colour, name, scale, shift)
+    known = np.any([np.isfinite(measure.median) for measure, _ in measures.values()], axis=0)
+    style: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "color": QUIET_GREY, "va": "bottom"}
+    shown = [int(at) for at in np.flatnonzero(known & np.isfinite(scores))]
+    letter = points(SCORE_LETTER_INCHES) * (high - low + 8 * step) / size_inches(axes)[0]
+    sizes = [(len(data.structures[at]) + 1) * letter for at in shown]
+    places = spread(scores[shown], sizes, *axes.get_xlim())
+    for at, place in zip(shown, places, strict=True):
+        axes.text(place, 1.01, data.structures[at], ha="center", fontsize=points(7), **style)
+
+
+def _modulations(data: ChangeHierarchy) -> dict[str, tuple[StructureMedians, str]]:
+    return {"active": (data.modulation_active, BLACK), "passive": (data.modulation_passive, ORANGE)}
 
 
 def draw_latency(axes: Axes, data: ChangeHierarchy) -> None:
@@ -132,7 +195,7 @@ def draw_latency(axes: Axes, data: ChangeHierarchy) -> None:
     axes.set_ylabel("Response onset\n(ms after change)")
     if _is_empty(axes, data.latency_s):
         return
-    _draw_medians(axes, data, data.latency_s, BLACK, scale=1000.0)
+    _draw_medians(axes, data.positions, data.structures, data.latency_s, BLACK, "", 1000.0)
     _write_correlations(axes, data, {"": (data.latency_s, BLACK)})
 
 
@@ -142,9 +205,10 @@ def draw_modulation(axes: Axes, data: ChangeHierarchy) -> None:
     if _is_empty(axes, data.modulation_active, data.modulation_passive):
         return
     axes.axhline(0, color=QUIET_GREY, linewidth=0.6, zorder=0.6)
-    conditions = {"active": (data.modulation_active, BLACK), "passive": (data.modulation_passive, ORANGE)}
-    for side, (measure, colour) in zip((-1, 1), conditions.values(), strict=True):
-        _draw_medians(axes, data, measure, colour, shift=0.16 * side)
+    conditions = _modulations(data)
+    for side, (name, (measure, colour)) in zip((-1, 1), conditions.items(), strict=True):
+        x, shift = data.positions + 0.12 * side, side * POINT_SHIFT
+        _draw_medians(axes, x, data.structures, measure, colour, name, shift=shift)
     _write_correlations(axes, data, conditions)
 
 
@@ -165,7 +229,7 @@ def draw_counts(axes: Axes, data: ChangeHierarchy) -> None:
         "borderpad": 0.0,
         "handletextpad": 0.1,
     }
-    axes.legend(ncols=2, frameon=False, fontsize=8, **place)
+    axes.legend(ncols=2, frameon=False, fontsize=points(8), **place)
 
 
 def _is_empty(axes: Axes, *measures: StructureMedians) -> bool:
@@ -178,21 +242,28 @@ def _is_empty(axes: Axes, *measures: StructureMedians) -> bool:
 
 def _draw_medians(
     axes: Axes,
-    data: ChangeHierarchy,
+    x: Floats,
+    structures: Sequence[str],
     measure: StructureMedians,
     colour: str,
-    *,
+    name: str,
     scale: float = 1.0,
-    shift: float = 0.0,
+    shift: float = -POINT_SHIFT,
 ) -> None:
-    x = data.positions + shift
-    axes.plot(x[measure.point_structure], measure.point_median * scale, color=colour, **POINT_STYLE)
-    shown = np.flatnonzero(np.isfinite(measure.median))
+    """Draw means over mice at x, and the medians of sessions beside them."""
+    points_x = x[measure.point_structure] + shift
+    label = f"{name} medians of sessions".strip()
+    (line,) = axes.plot(points_x, measure.point_median * scale, color=colour, label=label, **POINT_STYLE)
+    name_rows(line, [structures[at] for at in measure.point_structure])
+    shown = np.flatnonzero(np.isfinite(measure.median) & np.isfinite(x))
     median = measure.median[shown] * scale
     limits = np.array([measure.low[shown], measure.high[shown]]) * scale
     lengths = np.where(np.isfinite(limits), np.abs(limits - median), 0.0)
     style: dict[str, Any] = {"markersize": 5, "linewidth": 1.3, "color": colour}
-    axes.errorbar(x[shown], median, yerr=lengths, fmt="o", **style)
+    drawn = axes.errorbar(x[shown], median, yerr=lengths, fmt="o", **style)
+    for mark in drawn.get_children():
+        mark.set_label(f"{name} means over mice".strip())
+        name_rows(mark, [structures[int(at)] for at in shown])
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
@@ -211,7 +282,7 @@ def _write_correlations(
             xycoords="axes fraction",
             textcoords="offset points",
             color=colour,
-            fontsize=8,
+            fontsize=points(8),
             ha="right",
             va="top",
         )
@@ -240,7 +311,7 @@ def _name_sections(axes: Axes, data: ChangeHierarchy) -> None:
     names = [data.sections[group[0]] for group in members]
     limits = np.array([[data.positions[group[0]], data.positions[group[-1]]] for group in members])
     low, high = axes.get_xlim()
-    letter = LETTER_INCHES * (high - low) / size_inches(axes)[0]
+    letter = points(LETTER_INCHES) * (high - low) / size_inches(axes)[0]
     sizes = [(len(name) + 1) * letter for name in names]
     centres = limits.mean(axis=1)
     positions = spread(centres, sizes, low, high)
@@ -253,7 +324,7 @@ def _name_sections(axes: Axes, data: ChangeHierarchy) -> None:
             x,
             1.12,
             name,
-            fontsize=GROUP_POINTS,
+            fontsize=points(GROUP_POINTS),
             ha="center",
             va="bottom",
             color=QUIET_GREY,
@@ -273,7 +344,11 @@ def _notes(data: ChangeHierarchy) -> list[str]:
     passing = "all units that" if data.criteria == NO_FILTER else f"units that pass {data.criteria} and"
     sessions = f"{counted(data.n_sessions, 'session')}{missing}"
     marks = "means over mice of session medians (small), 95 % intervals over mice and units"
-    notes = [f"{sessions}; {passing} changes excite", f"Units, trials and index as in Siegle 2021; {marks}"]
+    rule = (
+        "Units, trials and index as in Siegle 2021: in the 250 ms after changes spike density rises by "
+        "more than 5 SD of the 250 ms before, in task or replay, and exceeds 0.1 Hz in both"
+    )
+    notes = [f"{sessions}; {passing} changes excite; {marks}", rule]
     if data.left_out:
         ranked = sorted(data.left_out.items(), key=lambda pair: (-pair[1], pair[0]))
         few = ", ".join(f"{name} ({count})" for name, count in ranked[:MAX_LEFT_OUT])

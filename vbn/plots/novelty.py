@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from vbn.analysis.contrasts import FEWEST_MICE
 from vbn.plots.panels import counted, say, set_titles
-from vbn.plots.style import BLACK, GREEN, ORANGE, PURPLE, QUIET_GREY, STYLE
+from vbn.plots.style import BLACK, GREEN, ORANGE, PURPLE, QUIET_GREY, drawing_style, points
 
 FLASHES = {
     "change_nonshared_active": "Changes,\nown images (Hz)",
@@ -97,7 +96,7 @@ def plot_novelty(data: NoveltyContrasts, figure: Figure | None = None) -> Figure
     """
     columns = {layer: data.structures_of(layer) for layer in data.layers}
     widths = [max(len(names), 1) + 0.6 for names in columns.values()]
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         if figure is None:
             inches = MARGIN_INCHES + sum(widths) * INCHES_PER_POINT * max(2, len(data.classes))
             figure = Figure(figsize=(max(LEAST_INCHES, inches), 1.6 + ROW_INCHES * len(FLASHES)))
@@ -150,7 +149,7 @@ def _draw(axes: Axes, points: pd.DataFrame, structures: Sequence[str], classes: 
 
 def _add_legend(figure: Figure, classes: Sequence[str]) -> None:
     marks = [Line2D([], [], marker="o", linestyle="", color=CLASS_COLOURS[name]) for name in classes]
-    figure.legend(marks, classes, loc="upper right", ncols=len(classes), frameon=False, fontsize=9,
+    figure.legend(marks, classes, loc="upper right", ncols=len(classes), frameon=False, fontsize=points(9),
                   handletextpad=0.1, borderaxespad=0.2)  # fmt: skip
 
 

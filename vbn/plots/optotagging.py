@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from vbn.analysis.optotagging import wilson_interval
-from vbn.plots.aligned import SPAN_COLOURS
 from vbn.plots.panels import counted, say, set_titles
-from vbn.plots.style import BLACK, BLUE, ORANGE, PURPLE, QUIET_GREY, STYLE
+from vbn.plots.source_data import name_rows
+from vbn.plots.style import BLACK, BLUE, ORANGE, PURPLE, QUIET_GREY, SKY_BLUE, drawing_style, points
 
 Floats = NDArray[np.float64]
 
-FIGURE_SIZE_INCHES = (7.2, 7.6)
+FIGURE_SIZE_INCHES = (8.6, 7.9)
 PASSING_HEIGHT = (0.18, 0.6)
 """Limits of the fraction of the height given to passing units."""
 COLOUR_PERCENTILE, LEAST_SPIKES = 99.5, 3
@@ -31,6 +31,7 @@ KIND_COLOURS = {
     "untagged": BLUE,
     "unlabelled": "#AAAAAA",
 }
+LIGHT_COLOURS = {"light": SKY_BLUE, "artefact": ORANGE}
 LINE_ORDER = ("Sst", "Vip", "other", "wild type")
 
 
@@ -52,6 +53,24 @@ class PassingUnits:
 
 
 @dataclass(frozen=True)
+class LongPulses:
+    """Responses to the long pulses, raised cosines, at their highest level.
+
+    Attributes
+    ----------
+    n_pulses : number of pulses.
+    edges_s : (n_bins + 1,) bin edges, seconds from onset.
+    rate_hz : (n_units, n_bins) mean rates.
+    spans : (start, stop, name) in seconds from onset: the light, and possible artefacts.
+    """
+
+    n_pulses: int
+    edges_s: Floats
+    rate_hz: Floats
+    spans: Sequence[tuple[float, float, str]]
+
+
+@dataclass(frozen=True)
 class LaserEvidence:
     """Data of `plot_optotagging`, at the highest level of the short pulses.
 
@@ -68,6 +87,8 @@ class LaserEvidence:
     reliability : (n_units,) fraction of pulses with a spike; NaN where not measured.
     spans : (start, stop, name) in seconds from onset: the light, and possible artefacts.
     lines : numbers of passing units in all sessions, by mouse line.
+    unit_id : (n_units,) ids of the units, for the table of the drawn numbers; None if unknown.
+    long_pulses : responses to the other waveform; None if the session has none.
     """
 
     session_id: int
@@ -82,6 +103,8 @@ class LaserEvidence:
     reliability: Floats
     spans: Sequence[tuple[float, float, str]]
     lines: Sequence[PassingUnits]
+    unit_id: Sequence[int] | None = None
+    long_pulses: LongPulses | None = None
 
     @property
     def kind(self) -> list[str]:
@@ -106,12 +129,13 @@ def plot_optotagging(data: LaserEvidence, figure: Figure | None = None) -> Figur
     Parameters
     ----------
     data : what to draw.
-    figure : empty figure to draw into; by default a new one of 7.2 x 7.6 inches.
+    figure : empty figure to draw into; by default a new one of 8.6 x 7.9 inches.
 
     Returns
     -------
     The figure. ``figure.axes`` are: rates of the passing units, rates of all others, reliability against
-    latency, share of passing units by line. The colour bar is a child of the second.
+    latency, share of passing units by line; then the rates around long pulses of the passing units and of all
+    others. The colour bars are children of the panels on the right.
 
     Notes
     -----
@@ -119,39 +143,82 @@ def plot_optotagging(data: LaserEvidence, figure: Figure | None = None) -> Figur
     possible artefacts (of the passing units, if any), but not below the rate of three spikes in a bin.
     Artefacts may occur anywhere within the censored time around the pulse edges.
     """
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = figure or Figure(figsize=FIGURE_SIZE_INCHES)
-        outer = figure.add_gridspec(2, 1, height_ratios=(1.55, 1))
+        outer = figure.add_gridspec(2, 1, height_ratios=(1.6, 1))
         share = float(np.clip(data.passes.mean() if data.passes.size else 0, *PASSING_HEIGHT))
-        maps = outer[0].subgridspec(2, 1, height_ratios=(share, 1 - share))
-        passing = figure.add_subplot(maps[0])
-        others = figure.add_subplot(maps[1], sharex=passing)
+        maps = outer[0].subgridspec(2, 2, height_ratios=(share, 1 - share), width_ratios=(1.3, 1))
+        passing = figure.add_subplot(maps[0, 0])
+        others = figure.add_subplot(maps[1, 0], sharex=passing)
         below = outer[1].subgridspec(1, 2, width_ratios=(1.5, 1))
-        above_image = draw_rates(passing, data, passes=True)
-        below_image = draw_rates(others, data, passes=False)
-        passing.tick_params(labelbottom=False)
-        others.set_xlabel("Time from laser onset (ms)")
-        _mark_light(passing, data)
-        _add_bar(figure, others if below_image else passing, below_image or above_image)
+        _draw_maps(figure, (passing, others), data, _pulses(data), data.edges_s[-1] < 0.5)
         draw_latencies(figure.add_subplot(below[0]), data)
         draw_shares(figure.add_subplot(below[1]), data)
+        long_passing = figure.add_subplot(maps[0, 1])
+        long_others = figure.add_subplot(maps[1, 1], sharex=long_passing)
+        _draw_long(figure, (long_passing, long_others), data)
         figure.align_ylabels([passing, others])
         notes = [
             data.genotype,
-            f"{counted(data.n_pulses, 'pulse')} at the highest level, labels by {data.method}",
-            "rows: units by label and latency; bar above: light (blue), possible artefacts (red)",
+            f"Labels by {data.method}; rows: units by label (bar on the left, colours as below) and latency",
         ]
         set_titles(figure, f"Optotagging, session {data.session_id}", notes)
+        _add_legend(figure, data)
     return figure
 
 
-def draw_rates(axes: Axes, data: LaserEvidence, *, passes: bool) -> AxesImage | None:
-    """Draw the rates of the units that pass, or of those that do not, one row per unit."""
+def _pulses(data: LaserEvidence) -> LongPulses:
+    """Return the responses to the short pulses in the form of those to the long ones."""
+    return LongPulses(data.n_pulses, data.edges_s, data.rate_hz, data.spans)
+
+
+def _draw_maps(
+    figure: Figure, panels: tuple[Axes, Axes], data: LaserEvidence, pulses: LongPulses, is_short: bool
+) -> None:
+    """Draw the rates around one waveform: of the units that pass above those of the others."""
+    images = [
+        draw_rates(axes, data, pulses, passes) for axes, passes in zip(panels, (True, False), strict=True)
+    ]
+    panels[0].tick_params(labelbottom=False)
+    panels[1].set_xlabel("Time from laser onset (ms)")
+    waveform = "short" if is_short else "raised cosine"
+    panels[0].set_title(
+        f"{counted(pulses.n_pulses, waveform + ' pulse')}", loc="left", fontsize=points(9), pad=12
+    )
+    _mark_light(panels[0], pulses.spans)
+    _add_bar(figure, panels[1] if images[1] else panels[0], images[1] or images[0])
+
+
+def _draw_long(figure: Figure, panels: tuple[Axes, Axes], data: LaserEvidence) -> None:
+    if data.long_pulses is not None:
+        _draw_maps(figure, panels, data, data.long_pulses, False)
+        for axes in panels:
+            axes.set_ylabel("")
+        return
+    for axes in panels:
+        axes.set_axis_off()
+    panels[1].set_axis_on()
+    panels[1].spines[:].set_visible(False)
+    panels[1].set_xticks([])
+    say(panels[1], "no raised cosine pulses")
+
+
+def _add_legend(figure: Figure, data: LaserEvidence) -> None:
+    """Name the marks of the light and of possible artefacts, in the colours in which they are drawn."""
+    names = dict.fromkeys(name for _, _, name in data.spans)
+    words = {"light": "light", "artefact": "possible artefact"}
+    patches = [Patch(facecolor=LIGHT_COLOURS[name], label=words[name]) for name in names]
+    style: dict[str, Any] = {"frameon": False, "handlelength": 1.2, "borderaxespad": 0.3}
+    figure.legend(handles=patches, loc="upper right", ncols=len(patches), fontsize=points(8.5), **style)
+
+
+def draw_rates(axes: Axes, data: LaserEvidence, pulses: LongPulses, passes: bool) -> AxesImage | None:
+    """Draw the rates around pulses of the units that pass, or of those that do not, one row per unit."""
     order = data.order(passes)
     label = "passing" if passes else "not passing"
     axes.set_ylabel(f"{counted(len(order), 'unit')}\n{label}", labelpad=12)
     axes.set_yticks([])
-    low, high = data.edges_s[[0, -1]] * 1000
+    low, high = pulses.edges_s[[0, -1]] * 1000
     axes.set_xlim(low, high)
     if order.size == 0:
         say(axes, "no unit passes" if passes else "all units pass")
@@ -159,17 +226,19 @@ def draw_rates(axes: Axes, data: LaserEvidence, *, passes: bool) -> AxesImage | 
         axes.tick_params(bottom=False)
         return None
     image = axes.imshow(
-        data.rate_hz[order],
+        pulses.rate_hz[order],
         aspect="auto",
         cmap="magma",
         vmin=0,
-        vmax=_highest_rate(data),
+        vmax=_highest_rate(pulses, data.passes),
         extent=(low, high, len(order), 0),
         interpolation="antialiased",
     )
-    for start, stop, name in data.spans:
+    if data.unit_id is not None:
+        name_rows(image, [data.unit_id[unit] for unit in order])
+    for start, stop, name in pulses.spans:
         if name == "artefact":
-            axes.axvspan(start * 1000, stop * 1000, color=SPAN_COLOURS[name], alpha=0.35, linewidth=0)
+            axes.axvspan(start * 1000, stop * 1000, color=LIGHT_COLOURS[name], alpha=0.35, linewidth=0)
     _write_kinds(axes, [data.kind[unit] for unit in order])
     return image
 
@@ -179,33 +248,24 @@ def draw_latencies(axes: Axes, data: LaserEvidence) -> None:
     kinds = np.array(data.kind, dtype=object)
     known = np.isfinite(data.latency_s) & np.isfinite(data.reliability)
     for name, colour in reversed(KIND_COLOURS.items()):
-        chosen = known & (kinds == name)
-        if chosen.any():
-            style: dict[str, Any] = {
-                "color": colour,
-                "markersize": 5 if name in ("tagged", "passing, not labelled") else 3.5,
-            }
-            label = f"{name} ({(kinds == name).sum()})"
-            axes.plot(
-                data.latency_s[chosen] * 1000,
-                data.reliability[chosen],
-                "o",
-                alpha=0.8,
-                markeredgewidth=0,
-                label=label,
-                **style,
-            )
+        of_kind = kinds == name
+        if not of_kind.any():
+            continue  # but those without a latency have a bar beside their rows
+        chosen = known & of_kind
+        size = 5 if name in ("tagged", "passing, not labelled") else 3.5
+        style: dict[str, Any] = {"color": colour, "markersize": size, "alpha": 0.8, "markeredgewidth": 0}
+        x, label = data.latency_s[chosen] * 1000, f"{name} ({of_kind.sum()})"
+        axes.plot(x, data.reliability[chosen], "o", label=label, **style)
     axes.set(xlabel="Latency of the first spike (ms)", ylabel="Reliability (share of pulses)")
     axes.set_ylim(-0.03, 1.05)
     axes.set_xlim(0, 1000 * max((stop for _, stop, name in data.spans if name == "light"), default=0.01))
+    place: dict[str, Any] = {"loc": "best", "handletextpad": 0.1, "borderpad": 0.0, "reverse": True}
+    axes.legend(frameon=False, fontsize=points(8), **place)
     if not known.any():
         say(axes, "no unit responds to the light")
         return
-    silent = int((~known).sum())
-    axes.set_title(
-        f"{counted(silent, 'unit')} without a response to the light not shown", loc="left", fontsize=8
-    )
-    axes.legend(frameon=False, fontsize=8, handletextpad=0.1, borderpad=0.0, loc="best", reverse=True)
+    silent = f"{counted(int((~known).sum()), 'unit')} without a response to the light not shown"
+    axes.set_title(silent, loc="left", fontsize=points(8))
 
 
 def draw_shares(axes: Axes, data: LaserEvidence) -> None:
@@ -213,40 +273,48 @@ def draw_shares(axes: Axes, data: LaserEvidence) -> None:
     lines = sorted(data.lines, key=lambda line: LINE_ORDER.index(line.line))
     for x, line in enumerate(lines):
         shares = 100 * line.n_passing / np.maximum(line.n_units, 1)
-        axes.plot(np.full(len(shares), x - 0.18), shares, "o", color=QUIET_GREY, markersize=3, alpha=0.5)
+        label = "session"
+        style: dict[str, Any] = {"color": QUIET_GREY, "markersize": 3, "alpha": 0.5, "label": label}
+        axes.plot(np.full(len(shares), x - 0.18), shares, "o", **style)
         here = np.array([number == data.session_id for number in line.session_id], dtype=np.bool_)
-        axes.plot(np.full(here.sum(), x - 0.18), shares[here], "o", color=ORANGE, markersize=4)
+        style = {"color": ORANGE, "markersize": 4, "label": "this session" if here.any() else "_other"}
+        axes.plot(np.full(here.sum(), x - 0.18), shares[here], "o", **style)
         passing, total = line.n_passing.sum(), line.n_units.sum()
         share = 100 * passing / max(total, 1)
         low, high = (100 * float(limit[0]) for limit in wilson_interval([passing], [total]))
         lengths = [[max(share - low, 0)], [max(high - share, 0)]]
-        axes.errorbar([x + 0.12], [share], yerr=lengths, fmt="s", color=BLACK, markersize=4, linewidth=1.3)
+        axes.errorbar([x + 0.12], [share], yerr=lengths, fmt="s", color=BLACK, markersize=4, linewidth=1.3,
+                      label="line, 95 % interval")  # fmt: skip
     names = [f"{line.line}\nn = {len(line.session_id)}" for line in lines]
-    axes.set_xticks(range(len(lines)), names, fontsize=8)
+    axes.set_xticks(range(len(lines)), names, fontsize=points(8))
     axes.set_xlim(-0.6, max(len(lines), 1) - 0.4)
     top = 1.05 * axes.get_ylim()[1]
     axes.set_ylim(-0.02 * top, top)
     axes.set_ylabel("Units passing (%)")
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.set_title("sessions by line (this one orange)", loc="left", fontsize=8)
+    handles, labels = axes.get_legend_handles_labels()
+    named = dict(zip(labels, handles, strict=True))  # each once, though lines repeat them
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 0.98), "borderaxespad": 0.0}
+    place |= {"handletextpad": 0.1, "columnspacing": 0.7, "frameon": False, "fontsize": points(8)}
+    axes.legend([*named.values()], [*named], ncols=3, **place)
 
 
-def _highest_rate(data: LaserEvidence) -> float:
+def _highest_rate(pulses: LongPulses, passes: NDArray[np.bool_]) -> float:
     """Return the end of the colour scale, so that neither artefacts nor single spikes set it."""
-    centres = (data.edges_s[:-1] + data.edges_s[1:]) / 2
+    centres = (pulses.edges_s[:-1] + pulses.edges_s[1:]) / 2
     clean = np.ones(centres.size, dtype=np.bool_)
-    for start, stop, name in data.spans:
+    for start, stop, name in pulses.spans:
         clean &= (name != "artefact") | (centres < start) | (centres >= stop)
-    rates = data.rate_hz[:, clean]
-    tagged = rates[data.passes] if data.passes.any() else rates
-    one_spike = 1 / (max(data.n_pulses, 1) * (data.edges_s[1] - data.edges_s[0]))
+    rates = pulses.rate_hz[:, clean]
+    tagged = rates[passes] if passes.any() else rates
+    one_spike = 1 / (max(pulses.n_pulses, 1) * (pulses.edges_s[1] - pulses.edges_s[0]))
     return float(max(np.nanpercentile(tagged, COLOUR_PERCENTILE), LEAST_SPIKES * one_spike))
 
 
-def _mark_light(axes: Axes, data: LaserEvidence) -> None:
+def _mark_light(axes: Axes, spans: Sequence[tuple[float, float, str]]) -> None:
     """Draw bars above a panel for the light and for possible artefacts."""
-    for start, stop, name in sorted(data.spans, key=lambda span: span[2] == "artefact"):
-        colour = {"light": "#56B4E9", "artefact": ORANGE}[name]
+    for start, stop, name in sorted(spans, key=lambda span: span[2] == "artefact"):
+        colour = LIGHT_COLOURS[name]
         axes.axvspan(start * 1000, stop * 1000, 1.03, 1.09, color=colour, linewidth=0, clip_on=False)
 
 

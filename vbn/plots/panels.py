@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from vbn.plots.style import QUIET_GREY
+from vbn.plots.style import QUIET_GREY, points
 
 Floats = NDArray[np.float64]
 
@@ -23,7 +23,43 @@ MANY_BINS = 400
 """Traces with more bins are drawn with thinner lines."""
 CHARACTERS_PER_INCH = 14
 """Approximate, for wrapping subtitles."""
+LEAST_PANELS = 0.1
+"""Part of a figure's height that is left to panels, however small it is."""
 PADS: dict[str, Any] = {"h_pad": 0.05, "hspace": 0.03, "wspace": 0.02}
+
+
+def given_or_new(
+    figure: Figure | None,
+    axes: Sequence[Axes] | None,
+    size_inches: tuple[float, float],
+    height_ratios: Sequence[float],
+) -> tuple[Figure, list[Axes]]:
+    """Return the panels of a figure, one below the other: those that were given, or new ones.
+
+    Parameters
+    ----------
+    figure : empty figure to draw into; None for a new one.
+    axes : axes to draw into; None for new ones, which share their time axis.
+    size_inches : width and height of a new figure.
+    height_ratios : heights of the panels, relative to one another.
+
+    Raises
+    ------
+    ValueError
+        If not one of axes is given for each panel, or a figure as well.
+    """
+    n_panels = len(height_ratios)
+    if axes is None:
+        figure = figure or Figure(figsize=size_inches)
+        panels = figure.subplots(n_panels, 1, sharex=True, squeeze=False, height_ratios=height_ratios)
+        return figure, list(panels[:, 0])
+    if figure is not None:
+        raise ValueError("Draw into a figure or into axes, not both.")
+    if len(axes) != n_panels:
+        raise ValueError(f"{n_panels} axes are needed, from top to bottom, got {len(axes)}.")
+    owner = axes[0].get_figure(root=True)
+    assert owner is not None
+    return owner, list(axes)
 
 
 def say(axes: Axes, text: str) -> None:
@@ -53,15 +89,15 @@ def draw_trace(
 
 def set_titles(figure: Figure, title: str, lines: Iterable[str]) -> None:
     """Write the title, and notes in grey below it; the panels are laid out below both."""
-    width = int(figure.get_figwidth() * CHARACTERS_PER_INCH)
+    width = max(int(figure.get_figwidth() * CHARACTERS_PER_INCH / points(1)), 20)
     wrapped = [part for line in lines for part in wrap(line, width)]
     height = figure.get_figheight()
     style: dict[str, Any] = {"x": 0.01, "ha": "left", "va": "top"}
-    figure.text(y=1 - 0.06 / height, s=title, fontsize=TITLE_POINTS, fontweight="bold", **style)
-    below = 1 - (0.06 + TITLE_LINE_INCHES) / height
-    figure.text(y=below, s="\n".join(wrapped), fontsize=SUBTITLE_POINTS, color=QUIET_GREY, **style)
-    top = 1 - (0.12 + TITLE_LINE_INCHES + SUBTITLE_LINE_INCHES * len(wrapped)) / height
-    figure.set_layout_engine("constrained", rect=(0, 0, 1, top), **PADS)
+    figure.text(y=1 - 0.06 / height, s=title, fontsize=points(TITLE_POINTS), fontweight="bold", **style)
+    below = 1 - (0.06 + points(TITLE_LINE_INCHES)) / height
+    figure.text(y=below, s="\n".join(wrapped), fontsize=points(SUBTITLE_POINTS), color=QUIET_GREY, **style)
+    top = 1 - (0.12 + points(TITLE_LINE_INCHES + SUBTITLE_LINE_INCHES * len(wrapped))) / height
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, max(top, LEAST_PANELS)), **PADS)
 
 
 def counted(count: int, noun: str) -> str:

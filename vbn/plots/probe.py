@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from vbn.plots.bands import STRIP_WIDTH, Band, draw_bands, structure_bands
+from vbn.plots.bands import STRIP_WIDTH, Band, channel_bands, draw_bands
 from vbn.plots.panels import counted, say, set_titles
 from vbn.plots.structure_colours import lighter
-from vbn.plots.style import BLACK, BLUE, QUIET_GREY, STYLE
+from vbn.plots.style import BLACK, BLUE, QUIET_GREY, drawing_style, points
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -32,6 +34,9 @@ LOWEST_RATE_HZ = 0.01
 """Units with lower rates are drawn here."""
 CSD_PERCENTILE = 99.0
 BACKGROUND_LIGHTNESS = 0.82
+ALL_GREY = "#B3B3B3"
+LEGEND_INCHES = 1.7
+"""Width of an entry of the legend."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +101,7 @@ class ProbeDepths:
     @property
     def bands(self) -> list[Band]:
         """Structures from the tip upwards."""
-        order = np.argsort(self.channel_depth_um, kind="stable")
-        depths = self.channel_depth_um[order]
-        between = (depths[:-1] + depths[1:]) / 2
-        edges = np.concatenate(([depths[0]], between, [depths[-1]]))
-        names = [self.structure[channel] for channel in order]
-        return structure_bands(edges, names, [self.structure_group[channel] for channel in order])
+        return channel_bands(self.channel_depth_um, self.structure, self.structure_group)
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def plot_probes(data: SessionProbes, figure: Figure | None = None) -> Figure:
     The figure. ``figure.axes`` are, probe by probe: structures and invalid channels, unit yield, firing rates
     and, if any probe has it, current source density.
     """
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         panels = _make_panels(data, figure)
         edges = yield_edges(*data.limits_um)
         for row in panels:
@@ -194,7 +194,7 @@ def draw_yield(axes: Axes, probe: ProbeDepths, edges_um: Floats) -> None:
     """Draw the number of units, and of those that pass the filter, by depth."""
     _shade(axes, probe)
     for depths, colour, label in (
-        (probe.unit_depth_um, "#B3B3B3", "all"),
+        (probe.unit_depth_um, ALL_GREY, "all"),
         (probe.unit_depth_um[probe.passes], BLUE, "passing"),
     ):
         counts, _ = np.histogram(depths, edges_um)
@@ -306,9 +306,35 @@ def _finish(panels: Sequence[Sequence[Axes]], data: SessionProbes) -> Figure:
     n_passing = sum(int(probe.passes.sum()) for probe in data.probes)
     n_invalid = sum(int((~probe.is_valid).sum()) for probe in data.probes)
     lines = [
-        f"{counted(n_units, 'unit')}: {n_passing:,} pass '{data.unit_criteria}' (blue), the others are grey",
-        f"crosses: {counted(n_invalid, 'invalid channel')}" + ("" if data.has_csd else "; no LFP imported"),
+        f"{counted(n_units, 'unit')}: {n_passing:,} pass '{data.unit_criteria}'",
+        counted(n_invalid, "invalid channel") + ("" if data.has_csd else "; no LFP imported"),
     ]
     names = data.probes[0].name if single else f"{len(panels)} probes"
     set_titles(figure, f"Session {data.session_id}, {names}", lines)
+    _add_legend(figure, data, has_invalid=n_invalid > 0)
     return figure
+
+
+def _add_legend(figure: Figure, data: SessionProbes, *, has_invalid: bool) -> None:
+    """Name every mark below the panels."""
+    dot: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 3}
+    handles: list[Artist] = [
+        Patch(facecolor=ALL_GREY, label="all units"),
+        Patch(facecolor=BLUE, label=f"units that pass {data.unit_criteria}"),
+        Line2D([], [], markerfacecolor="white", markeredgecolor="#808080", label="rate of a unit", **dot),
+        Line2D([], [], color=BLUE, label="of one that passes", **dot),
+    ]
+    if has_invalid:
+        cross: dict[str, Any] = {"linestyle": "none", "marker": "x", "markersize": 4, "color": BLACK}
+        handles.append(Line2D([], [], label="invalid channel", **cross))
+    if data.has_csd:
+        handles.append(Line2D([], [], color=BLACK, linestyle="--", linewidth=0.8, label="flash"))
+    columns = max(int(figure.get_figwidth() / (LEGEND_INCHES * points(1))), 1)
+    style: dict[str, Any] = {"frameon": False, "handlelength": 1.0, "columnspacing": 1.2}
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(columns, len(handles)),
+        fontsize=points(8),
+        **style,
+    )

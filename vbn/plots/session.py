@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -35,8 +34,9 @@ from vbn.plots.style import (
     PURPLE,
     QUIET_GREY,
     SKY_BLUE,
-    STYLE,
-)  # fmt: skip
+    drawing_style,
+    points,
+)
 
 Floats = NDArray[np.float64]
 
@@ -130,7 +130,7 @@ def plot_session(data: SessionOverview, figure: Figure | None = None) -> Figure:
     Rates are drawn as z-scores over the session, one row per unit; where there are more rows than pixels,
     neighbouring units are averaged.
     """
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = figure or Figure(figsize=FIGURE_SIZE_INCHES)
         ratios = HEIGHT_RATIOS if len(data.rate_hz) else WITHOUT_UNITS
         panels = list(figure.subplots(5, 1, sharex=True, height_ratios=ratios))
@@ -155,14 +155,14 @@ def draw_blocks(axes: Axes, data: SessionOverview) -> None:
     for name, start, stop in zip(data.block_name, starts, stops, strict=True):
         axes.axvspan(start, stop, 0, 0.42, color=BLOCK_COLOURS[name], linewidth=0)
     low, high = axes.get_xlim()
-    letter = LABEL_POINTS / 72 * LETTER_WIDTH * (high - low) / size_inches(axes)[0]
+    letter = points(LABEL_POINTS) / 72 * LETTER_WIDTH * (high - low) / size_inches(axes)[0]
     centres = (starts + stops) / 2
     order = np.argsort(centres, kind="stable")
     sizes = [(len(data.block_name[block]) + 1.5) * letter for block in order]
     for block, x in zip(order, spread(centres[order], sizes, low, high), strict=True):
         name = data.block_name[block]
         axes.plot([centres[block], x], [0.44, 0.62], color=QUIET_GREY, linewidth=0.7, clip_on=False)
-        axes.text(x, 0.65, name, fontsize=LABEL_POINTS, ha="center", va="bottom")
+        axes.text(x, 0.65, name, fontsize=points(LABEL_POINTS), ha="center", va="bottom")
 
 
 def draw_population(axes: Axes, data: SessionOverview) -> AxesImage:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vbn.plots.style import STYLE
+from vbn.plots.style import drawing_style, points
 
 GROUP_COLOURS = (
     "#999999", "#0072B2", "#D55E00", "#009E73", "#56B4E9", "#CC79A7", "#E69F00", "#AA4499", "#332288",
@@ -57,7 +56,7 @@ def plot_tables(diagram: TableDiagram, figure: Figure | None = None) -> Figure:
     columns = [[name for name in diagram.groups if level[name] == n] for n in range(max(level.values()) + 1)]
     n_rows = max(map(len, columns))
     size = (INCHES_PER_COLUMN * len(columns), INCHES_PER_ROW * n_rows + 0.6)
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = figure or Figure(figsize=size)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_xlim(-0.5, len(columns) - 0.5)
@@ -74,10 +73,10 @@ def plot_tables(diagram: TableDiagram, figure: Figure | None = None) -> Figure:
         for name, position in positions.items():
             box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "linewidth": 1.6}
             box["edgecolor"] = colours[diagram.groups[name]]
-            axes.text(*position, name, ha="center", va="center", fontsize=8, bbox=box)
+            axes.text(*position, name, ha="center", va="center", fontsize=points(8), bbox=box)
         for number, (group, colour) in enumerate(colours.items()):
             x = -0.4 + number * (len(columns) - 0.2) / len(colours)
-            axes.text(x, -0.8, group, color=colour, fontsize=9, fontweight="bold")
+            axes.text(x, -0.8, group, color=colour, fontsize=points(9), fontweight="bold")
     return figure
 
 

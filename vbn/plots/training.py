@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,16 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from vbn.plots.panels import counted, is_missing, say, set_titles
-from vbn.plots.style import (
-    BLACK,
-    BLUE,
-    FLASH_GREY,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    QUIET_GREY,
-    STYLE,
-)  # fmt: skip
+from vbn.plots.style import BLACK, BLUE, FLASH_GREY, GREEN, ORANGE, PURPLE, QUIET_GREY, drawing_style, points
 
 Floats = NDArray[np.float64]
 
@@ -105,7 +95,7 @@ def plot_training(data: TrainingHistory, figure: Figure | None = None) -> Figure
     -------
     The figure. ``figure.axes`` are, from top to bottom: stages, sensitivity, response rates, trials, rewards.
     """
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = figure or Figure(figsize=FIGURE_SIZE_INCHES)
         panels = figure.subplots(5, 1, sharex=True, height_ratios=(2.4, 1.1, 1.1, 0.8, 0.8))
         draw_stages(panels[0], data)
@@ -223,13 +213,15 @@ def _draw_legend(axes: Axes, data: TrainingHistory, colours: dict[str | None, st
         "ncols": 3,
         "borderaxespad": 0.2,
     }
-    axes.legend(handles=entries, **place, frameon=False, fontsize=8.5, handletextpad=0.1, columnspacing=1)
+    axes.legend(
+        handles=entries, **place, frameon=False, fontsize=points(8.5), handletextpad=0.1, columnspacing=1
+    )
 
 
 def _place_legend(axes: Axes) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(3))
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 0.97), "ncols": 2, "borderaxespad": 0}
-    axes.legend(**place, frameon=False, fontsize=8.5, handlelength=1.2)
+    axes.legend(**place, frameon=False, fontsize=points(8.5), handlelength=1.2)
 
 
 def _finish(figure: Figure, panels: Sequence[Axes], data: TrainingHistory) -> None:

@@ -6,54 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Ellipse
-from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from vbn.plots.aligned import AlignedUnit, draw_raster, draw_rates, write_kinds
-from vbn.plots.bands import size_inches, spread
+from vbn.plots.aligned import AlignedUnit, draw_aligned, draw_raster, draw_rates, name_spans, write_kinds
+from vbn.plots.bands import GUIDE, channel_bands, draw_bands, size_inches, spread
+from vbn.plots.field import Field, draw_field
 from vbn.plots.panels import SECONDS_PER_MINUTE, say, set_titles, time_limits_min
 from vbn.plots.session import BLOCK_COLOURS
 from vbn.plots.structure_colours import lighter
-from vbn.plots.style import BLACK, QUIET_GREY, STYLE
+from vbn.plots.style import BLACK, ORANGE, QUIET_GREY, drawing_style, points
 
 Floats = NDArray[np.float64]
 
-FIGURE_SIZE_INCHES = (7.2, 9.6)
+FIGURE_SIZE_INCHES = (8.0, 10.2)
 WAVEFORM_RATE_HZ = 30_000.0
 REFRACTORY_S = 0.0015
 """Shorter intervals count as violations in the release (isi_violations)."""
 BLOCK_POINTS, BLOCK_LETTER = 7.5, 0.62
 POINTS_PER_INCH = 72
-
-
-@dataclass(frozen=True)
-class Field:
-    """Receptive field map of a unit, measured with Gabors.
-
-    Attributes
-    ----------
-    spikes_per_gabor : (n_y, n_x) mean number of spikes, y and x ascending.
-    x_deg, y_deg : (n_x,), (n_y,) positions relative to the screen's centre, y upwards.
-    is_significant : whether the field is significant.
-    p_value : p-value of the field; NaN with too few spikes.
-    p_is_upper_bound : whether the p-value is an upper bound, because no shuffle was as great.
-    fit : centre x and y, and standard deviations along x and y, of the Gaussian, in degrees; None without a
-        fit.
-    """
-
-    spikes_per_gabor: Floats
-    x_deg: Floats
-    y_deg: Floats
-    is_significant: bool
-    p_value: float
-    p_is_upper_bound: bool
-    fit: tuple[float, float, float, float] | None
 
 
 @dataclass(frozen=True)
@@ -76,6 +50,49 @@ class SessionRate:
 
 
 @dataclass(frozen=True)
+class ImageRates:
+    """The rates of a unit in the flashes of each image.
+
+    Attributes
+    ----------
+    name : (n_images,) names of the images.
+    rate_hz : (n_images,) mean rates.
+    baseline_hz : mean rate before the flashes; NaN if unknown.
+    sparseness : lifetime sparseness, 0 for all images alike, 1 for one only; NaN where the unit does not
+        respond.
+    is_selective : whether the rates differ between images; None where it was not tested.
+    """
+
+    name: Sequence[str]
+    rate_hz: Floats
+    baseline_hz: float
+    sparseness: float
+    is_selective: bool | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a unit lies.
+
+    Attributes
+    ----------
+    probe : name of the probe.
+    height_um : height above the probe's tip in micrometres.
+    channel_height_um : (n_channels,) heights of the probe's channels.
+    structure, structure_group : (n_channels,) structure and group of each channel; None for no structure.
+    ccf_um : position in the Allen CCF in micrometres: anterior to posterior, dorsal to ventral, left to
+        right; None if unknown.
+    """
+
+    probe: str
+    height_um: float
+    channel_height_um: Floats
+    structure: Sequence[str | None]
+    structure_group: Sequence[str | None]
+    ccf_um: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True)
 class UnitCard:
     """Data of `plot_unit`. A text instead of a panel's data says why there is none.
 
@@ -91,6 +108,8 @@ class UnitCard:
     autocorrelogram_hz : (n_bins,) rates at positive lags, see `vbn.analysis.spikes.autocorrelogram`.
     autocorrelogram_bin_s : its bin width in seconds.
     along_session : rate over the session.
+    images : rates by image.
+    place : where the unit lies.
     """
 
     unit_id: int
@@ -103,6 +122,8 @@ class UnitCard:
     autocorrelogram_hz: Floats | str
     autocorrelogram_bin_s: float
     along_session: SessionRate
+    images: ImageRates | str
+    place: Place
 
 
 def plot_unit(data: UnitCard, figure: Figure | None = None) -> Figure:
@@ -111,99 +132,96 @@ def plot_unit(data: UnitCard, figure: Figure | None = None) -> Figure:
     Parameters
     ----------
     data : what to draw.
-    figure : empty figure to draw into; by default a new one of 7.2 x 9.6 inches.
+    figure : empty figure to draw into; by default a new one of 8 x 10.2 inches.
 
     Returns
     -------
-    The figure. ``figure.axes`` are: on the left raster, rates, and rates around omissions; on the right
-    waveform, receptive field, autocorrelogram, raster and rates around laser pulses; at the bottom the rate
-    over the session. The colour bar is a child of the receptive field's panel.
+    The figure. ``figure.axes`` are: on the left raster, rates, rates around omissions, rates by image; on the
+    right waveform, receptive field, autocorrelogram, raster and rates around laser pulses; at the bottom the
+    rate over the session; on the far right the place along the probe. The colour bar is a child of the
+    receptive field's panel.
     """
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = figure or Figure(figsize=FIGURE_SIZE_INCHES)
-        outer = figure.add_gridspec(2, 1, height_ratios=(6.6, 1))
-        columns = outer[0].subgridspec(1, 2, width_ratios=(1.55, 1))
-        left = columns[0].subgridspec(3, 1, height_ratios=(3.0, 1.7, 1.5))
+        outer = figure.add_gridspec(2, 1, height_ratios=(7.2, 1))
+        columns = outer[0].subgridspec(1, 3, width_ratios=(1.6, 1, 0.3))
+        left = columns[0].subgridspec(4, 1, height_ratios=(2.7, 1.6, 1.4, 1.0))
         right = columns[1].subgridspec(5, 1, height_ratios=(1.2, 1.9, 1.1, 0.9, 1.0))
         raster = figure.add_subplot(left[0])
         rates = figure.add_subplot(left[1], sharex=raster)
-        omissions = figure.add_subplot(left[2])
+        omissions, images = figure.add_subplot(left[2]), figure.add_subplot(left[3])
         others = [figure.add_subplot(right[row]) for row in range(5)]
-        along = figure.add_subplot(outer[1])
+        along, place = figure.add_subplot(outer[1]), figure.add_subplot(columns[2])
         set_titles(figure, f"Unit {data.unit_id}", data.description)
-        _draw_responses(raster, rates, data.responses)
+        draw_aligned((raster, rates), data.responses)
         _draw_omissions(omissions, data.omissions)
+        draw_images(images, data.images)
         draw_waveform(others[0], data.waveform_uv)
         draw_field(others[1], data.field)
         draw_autocorrelogram(others[2], data.autocorrelogram_hz, data.autocorrelogram_bin_s)
         _draw_laser(others[3], others[4], data.laser)
         draw_session_rate(along, data.along_session)
-        figure.align_ylabels([raster, rates, omissions, along])
+        draw_place(place, data.place)
+        figure.align_ylabels([raster, rates, omissions, images, along])
     return figure
 
 
+def draw_images(axes: Axes, images: ImageRates | str) -> None:
+    """Draw the rate in the flashes of each image, the greatest first, and the rate before them."""
+    axes.set_title("Images", loc="left", fontsize=points(9))
+    axes.set_ylabel("Rate (Hz)")
+    if isinstance(images, str):
+        say(axes, images)
+        axes.set_xticks([])
+        return
+    order = np.argsort(-images.rate_hz, kind="stable")
+    axes.vlines(range(order.size), 0, images.rate_hz[order], color=QUIET_GREY, linewidth=1.0, gid=GUIDE)
+    axes.plot(range(order.size), images.rate_hz[order], "o", color=BLACK, markersize=4.5)
+    axes.axhline(images.baseline_hz, color=ORANGE, linewidth=0.9, linestyle="--")
+    names = [images.name[at].removeprefix("im").removesuffix("_r") for at in order]
+    axes.set_xticks(range(order.size), names, fontsize=points(8))
+    axes.set_xlim(-0.6, order.size - 0.4)
+    axes.set_ylim(0, None if np.nanmax(images.rate_hz, initial=0) > 0 else 1)
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    selective = {True: "selective", False: "not selective", None: "not tested"}[images.is_selective]
+    sparse = f", sparseness {images.sparseness:.2f}" if np.isfinite(images.sparseness) else ""
+    axes.set_title(f"Images (dashed: before): {selective}{sparse}", loc="left", fontsize=points(8))
+
+
+def draw_place(axes: Axes, place: Place) -> None:
+    """Draw the structures along the probe, and an arrow at the unit."""
+    axes.set_title(place.probe, loc="left", fontsize=points(9))
+    if not len(place.channel_height_um):
+        axes.set_axis_off()
+        return
+    bands = channel_bands(place.channel_height_um, place.structure, place.structure_group)
+    axes.set_ylim(bands[0].low, max(bands[-1].high, bands[0].low + 1))
+    draw_bands(axes, bands, font_size=7)
+    axes.tick_params(left=False, labelleft=False)
+    if np.isfinite(place.height_um):
+        style: dict[str, Any] = {"color": BLACK, "markersize": 7, "clip_on": False, "zorder": 5}
+        axes.plot([-0.08], [place.height_um], ">", label="unit", **style)
+    if place.ccf_um is not None:
+        names = ("AP", "DV", "LR")
+        text = "CCF (µm)\n" + "\n".join(f"{n} {um:.0f}" for n, um in zip(names, place.ccf_um, strict=True))
+        axes.set_xlabel(text, fontsize=points(7.5), loc="left")
+
+
 def draw_waveform(axes: Axes, waveform_uv: Floats | str) -> None:
-    """Draw the mean waveform, with time relative to its largest deflection."""
+    """Draw the mean waveform, with time relative to its trough."""
     axes.set_title("Waveform, peak channel", loc="left")
     axes.set_ylabel("µV")
     if isinstance(waveform_uv, str):
         say(axes, waveform_uv)
         axes.set_xticks([])
         return
-    peak = int(np.argmax(np.abs(waveform_uv)))
-    time_ms = (np.arange(waveform_uv.size) - peak) / WAVEFORM_RATE_HZ * 1000
+    trough = int(np.argmin(waveform_uv))
+    time_ms = (np.arange(waveform_uv.size) - trough) / WAVEFORM_RATE_HZ * 1000
     axes.axhline(0, color=QUIET_GREY, linewidth=0.6, zorder=0.6)
     axes.plot(time_ms, waveform_uv, color=BLACK, linewidth=1.2)
     axes.set_xlim(time_ms[0], time_ms[-1])
     axes.yaxis.set_major_locator(MaxNLocator(3))
-    axes.set_xlabel("Time from the peak (ms)")
-
-
-def draw_field(axes: Axes, field: Field | str) -> None:
-    """Draw a receptive field as on the screen, and the fitted Gaussian at one standard deviation."""
-    axes.set_title("Receptive field", loc="left")
-    if isinstance(field, str):
-        say(axes, field)
-        axes.set_xticks([])
-        return
-    half_x, half_y = (np.diff(positions[:2])[0] / 2 for positions in (field.x_deg, field.y_deg))
-    extent = (
-        field.x_deg[0] - half_x,
-        field.x_deg[-1] + half_x,
-        field.y_deg[0] - half_y,
-        field.y_deg[-1] + half_y,
-    )
-    image = axes.imshow(field.spikes_per_gabor, origin="lower", extent=extent, cmap="viridis", vmin=0)
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    bar = figure.colorbar(image, cax=axes.inset_axes((1.06, 0.0, 0.07, 1.0)))
-    bar.set_label("Spikes per Gabor")
-    bar.outline.set_visible(False)
-    bar.locator = MaxNLocator(4)
-    bar.update_ticks()
-    if field.fit is not None:
-        _draw_fit(axes, field.fit)
-    axes.set(xlim=extent[:2], ylim=extent[2:], xlabel="x on screen (°)", ylabel="y on screen (°)")
-    axes.set_xticks([-40, 0, 40])
-    axes.set_yticks([-40, 0, 40])
-    axes.spines[["top", "right"]].set_visible(True)
-    axes.set_anchor("W")
-    axes.set_title(f"Receptive field, {_p_text(field)}", loc="left")
-
-
-def _draw_fit(axes: Axes, fit: tuple[float, float, float, float]) -> None:
-    x, y, width, height = fit
-    outline = [Stroke(linewidth=2.6, foreground="black"), Normal()]  # visible on dark and bright colours
-    ellipse = Ellipse((x, y), 2 * width, 2 * height, fill=False, edgecolor="white", linewidth=1.3)
-    ellipse.set_path_effects(outline)
-    axes.add_patch(ellipse)
-    axes.plot(x, y, "+", color="white", markersize=7, markeredgewidth=1.3, path_effects=outline)
-
-
-def _p_text(field: Field) -> str:
-    if not np.isfinite(field.p_value):
-        return "few spikes"
-    return f"p {'<' if field.p_is_upper_bound else '='} {field.p_value:.2g}"
+    axes.set_xlabel("Time from trough (ms)")
 
 
 def draw_autocorrelogram(axes: Axes, rate_hz: Floats | str, bin_s: float) -> None:
@@ -241,22 +259,20 @@ def draw_session_rate(axes: Axes, data: SessionRate) -> None:
 def _name_blocks(axes: Axes, names: Sequence[str], centres: Floats) -> None:
     order = np.argsort(centres, kind="stable")
     low, high = axes.get_xlim()
-    letter = BLOCK_POINTS / POINTS_PER_INCH * BLOCK_LETTER * (high - low) / size_inches(axes)[0]
+    letter = points(BLOCK_POINTS) / POINTS_PER_INCH * BLOCK_LETTER * (high - low) / size_inches(axes)[0]
     sizes = [(len(names[block]) + 1) * letter for block in order]
-    style: dict[str, Any] = {"fontsize": BLOCK_POINTS, "ha": "center", "va": "bottom", "color": QUIET_GREY}
+    style: dict[str, Any] = {
+        "fontsize": points(BLOCK_POINTS),
+        "ha": "center",
+        "va": "bottom",
+        "color": QUIET_GREY,
+    }
     for block, x in zip(order, spread(centres[order], sizes, low, high), strict=True):
         axes.text(x, 1.04, names[block], transform=axes.get_xaxis_transform(), **style)
 
 
-def _draw_responses(raster: Axes, rates: Axes, data: AlignedUnit) -> None:
-    draw_raster(raster, data)
-    write_kinds(raster, data.rows)
-    draw_rates(rates, data)
-    raster.tick_params(labelbottom=False)
-
-
 def _draw_omissions(axes: Axes, data: AlignedUnit | str) -> None:
-    axes.set_title("Omitted flashes", loc="left")
+    axes.set_title("Omitted flashes", loc="left", fontsize=points(9))
     if isinstance(data, str):
         axes.set_ylabel("Rate (Hz)")
         axes.set_xticks([])
@@ -267,9 +283,9 @@ def _draw_omissions(axes: Axes, data: AlignedUnit | str) -> None:
 
 
 def _draw_laser(raster: Axes, rates: Axes, data: AlignedUnit | str) -> None:
-    raster.set_title("Laser" if isinstance(data, str) else "Laser (blue), artefacts (red)", loc="left")
     raster.tick_params(labelbottom=False)
     if isinstance(data, str):
+        raster.set_title("Laser", loc="left")
         for axes in (raster, rates):
             axes.set_xticks([])
             axes.set_yticks([])
@@ -280,3 +296,4 @@ def _draw_laser(raster: Axes, rates: Axes, data: AlignedUnit | str) -> None:
     draw_raster(raster, data)
     raster.set_ylabel("Pulses")
     draw_rates(rates, data)
+    name_spans(raster, data.spans)

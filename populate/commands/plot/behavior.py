@@ -1,18 +1,16 @@
 """``vbn plot behavior``."""
 
-from pathlib import Path
-
 import click
 
 from populate.commands.options import ONE_SESSION
-from populate.commands.plot.options import OUT
+from populate.commands.plot.options import Picture, picture_options
 
 
 @click.command("behavior")
 @ONE_SESSION
-@OUT
+@picture_options
 @click.option("--engagement", help="Name of a definition of engagement.  [default: allensdk]")
-def command(session_id: int, out: Path, engagement: str | None) -> None:
+def command(session_id: int, picture: Picture, engagement: str | None) -> None:
     """Behavior in a session: sensitivity, rewards, engagement, running, pupil, licks.
 
     \b
@@ -21,10 +19,11 @@ def command(session_id: int, out: Path, engagement: str | None) -> None:
     """
     import schemas
     from schemas.figures.behavior import session_behavior
-    from vbn.plots import save_figure
     from vbn.plots.behavior import plot_behavior
 
     schemas.connect()
     data = session_behavior(session_id, engagement=engagement)
-    save_figure(plot_behavior(data), out)
-    click.echo(f"{out}: {len(data.trial_time_s)} trials, {len(data.change_time_s)} of them with a change.")
+    picture.write(plot_behavior, data)
+    click.echo(
+        f"{picture}: {len(data.trial_time_s)} trials, {len(data.change_time_s)} of them with a change."
+    )

@@ -1,16 +1,14 @@
 """``vbn plot hierarchy``."""
 
-from pathlib import Path
-
 import click
 
 from populate.commands.answer import ALLOW_MIXED, printing_warnings
 from populate.commands.options import criteria_option, listed_option
-from populate.commands.plot.options import OUT
+from populate.commands.plot.options import Picture, picture_options
 
 
 @click.command("hierarchy")
-@OUT
+@picture_options
 @click.option("--experience", help="Only sessions with Familiar or with Novel images.  [default: both]")
 @criteria_option("bennett_2025")
 @click.option(
@@ -24,7 +22,7 @@ from populate.commands.plot.options import OUT
 @click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas).")
 @ALLOW_MIXED
 def command(
-    out: Path,
+    picture: Picture,
     experience: str | None,
     criteria: str,
     min_units: int,
@@ -40,7 +38,6 @@ def command(
     """
     import schemas
     from schemas.figures.hierarchy import change_hierarchy
-    from vbn.plots import save_figure
     from vbn.plots.hierarchy import plot_hierarchy
 
     schemas.connect()
@@ -53,5 +50,5 @@ def command(
             atlas=atlas,
             allow_mixed=allow_mixed,
         )
-    save_figure(plot_hierarchy(data), out)
-    click.echo(f"{out}: {len(data.structures)} structures, {data.n_sessions} sessions.")
+    picture.write(plot_hierarchy, data)
+    click.echo(f"{picture}: {len(data.structures)} structures, {data.n_sessions} sessions.")

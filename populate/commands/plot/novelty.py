@@ -1,16 +1,14 @@
 """``vbn plot novelty``."""
 
-from pathlib import Path
-
 import click
 
 from populate.commands.answer import ALLOW_MIXED, printing_warnings
 from populate.commands.options import criteria_option, listed_option
-from populate.commands.plot.options import OUT
+from populate.commands.plot.options import Picture, picture_options
 
 
 @click.command("novelty")
-@OUT
+@picture_options
 @criteria_option("bennett_2025")
 @listed_option("--trajectory", help="Only mice of a trajectory: GGH, HHG, GHG")
 @click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas).")
@@ -23,7 +21,7 @@ from populate.commands.plot.options import OUT
 )
 @ALLOW_MIXED
 def command(
-    out: Path,
+    picture: Picture,
     criteria: str,
     trajectory: tuple[str, ...],
     atlas: str | None,
@@ -39,7 +37,6 @@ def command(
     """
     import schemas
     from schemas.figures.novelty import novelty_contrasts
-    from vbn.plots import save_figure
     from vbn.plots.novelty import plot_novelty
 
     schemas.connect()
@@ -48,5 +45,5 @@ def command(
             criteria=criteria, trajectory=list(trajectory) or None, atlas=atlas, min_units=min_units,
             allow_mixed=allow_mixed,
         )  # fmt: skip
-    save_figure(plot_novelty(data), out)
-    click.echo(f"{out}: {len(data.structures)} structures, {data.n_mice} mice.")
+    picture.write(plot_novelty, data)
+    click.echo(f"{picture}: {len(data.structures)} structures, {data.n_mice} mice.")

@@ -1,16 +1,14 @@
 """``vbn plot session``."""
 
-from pathlib import Path
-
 import click
 
 from populate.commands.options import ONE_SESSION
-from populate.commands.plot.options import OUT
+from populate.commands.plot.options import Picture, picture_options
 
 
 @click.command("session")
 @ONE_SESSION
-@OUT
+@picture_options
 @click.option(
     "--bin",
     "bin_s",
@@ -19,7 +17,7 @@ from populate.commands.plot.options import OUT
     show_default=True,
     help="Length of the bins in seconds.",
 )
-def command(session_id: int, out: Path, bin_s: float) -> None:
+def command(session_id: int, picture: Picture, bin_s: float) -> None:
     """Overview of a session along time: stimuli and laser, activity of all units, running, pupil, licks.
 
     \b
@@ -28,11 +26,10 @@ def command(session_id: int, out: Path, bin_s: float) -> None:
     """
     import schemas
     from schemas.figures.overview import session_overview
-    from vbn.plots import save_figure
     from vbn.plots.session import plot_session
 
     schemas.connect()
     data = session_overview(session_id, bin_s=bin_s)
-    save_figure(plot_session(data), out)
+    picture.write(plot_session, data)
     minutes = (data.edges_s[-1] - data.edges_s[0]) / 60
-    click.echo(f"{out}: {len(data.rate_hz)} units, {len(data.block_name)} blocks, {minutes:.0f} minutes.")
+    click.echo(f"{picture}: {len(data.rate_hz)} units, {len(data.block_name)} blocks, {minutes:.0f} minutes.")

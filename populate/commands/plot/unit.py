@@ -1,30 +1,37 @@
 """``vbn plot unit``."""
 
-from pathlib import Path
-
 import click
 
-from populate.commands.plot.options import OUT
+from populate.commands.plot.options import GROUP_BY, Picture, picture_options, rate_options
 
 
 @click.command("unit")
 @click.option("--unit", "unit_id", type=int, required=True, help="The unit's id.")
-@OUT
+@picture_options
 @click.option("--alignment", default="change_active", show_default=True, help="Alignment of the raster.")
-def command(unit_id: int, out: Path, alignment: str) -> None:
+@rate_options
+@GROUP_BY
+def command(
+    unit_id: int,
+    picture: Picture,
+    alignment: str,
+    bin_s: float | None,
+    smoothing_s: float | None,
+    group_by: str | None,
+) -> None:
     """One unit on one page: quality, class, responses, waveform, receptive field, rate along the session.
 
     \b
     Example:
       vbn plot unit --unit 1061854534 --out unit.pdf
+      vbn plot unit --unit 1061854534 --group-by image --smooth 30 --out unit.png
     """
     import schemas
     from schemas.figures import unit_card
-    from vbn.plots import save_figure
     from vbn.plots.unit import plot_unit
 
     schemas.connect()
-    data = unit_card(unit_id, alignment=alignment)
-    save_figure(plot_unit(data), out)
+    data = unit_card(unit_id, alignment=alignment, bin_s=bin_s, smoothing_s=smoothing_s, group_by=group_by)
+    picture.write(plot_unit, data)
     events = ", ".join(f"{rate.n_events} {rate.name}" for rate in data.responses.rates)
-    click.echo(f"{out}: unit {unit_id}, {data.responses.event_name}s: {events}.")
+    click.echo(f"{picture}: unit {unit_id}, {data.responses.event_name}s: {events}.")

@@ -61,7 +61,7 @@ def test_the_rates_of_a_card_are_the_computed_ones(tables: Any, unit_id: int, al
     from schemas.figures import unit_card
 
     row = (psth.Psth.Unit & {"unit_id": unit_id, "alignment": alignment}).fetch1()
-    responses = unit_card(unit_id, alignment=alignment).responses
+    responses = unit_card(unit_id, alignment=alignment, smoothing_s=0.0).responses
     np.testing.assert_allclose(responses.rates[0].rate_hz, row["psth_rate"], rtol=1e-5)
     np.testing.assert_allclose(responses.rates[0].sem_hz, row["psth_sem"], rtol=1e-5)
     n_events = (psth.Psth & {"session_id": row["session_id"], "alignment": alignment}).fetch1("n_events")
@@ -73,7 +73,7 @@ def test_the_raster_holds_each_change_once_and_the_spikes_that_the_rates_count(
 ) -> None:
     from schemas.figures import unit_card
 
-    responses = unit_card(unit_id).responses
+    responses = unit_card(unit_id, smoothing_s=0.0).responses
     in_task = [rows for rows in responses.rows if rows.name != "passive"]
     active, passive = responses.rates
     assert sum(rows.n_events for rows in in_task) == active.n_events > 0

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import html
+
 import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
+import vbn
 from vbn.plots import save_figure
+from vbn.plots.files import MADE_WITH
 from vbn.plots.style import STYLE
 
 
@@ -52,3 +57,19 @@ def test_other_suffixes_are_refused_and_nothing_is_made(figure, tmp_path, name):
     with pytest.raises(ValueError, match=r"must end in \.png, \.pdf, \.svg"):
         save_figure(figure, tmp_path / "new" / name)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
+def test_a_file_says_what_it_was_made_with(figure, tmp_path, suffix):
+    figure.suptitle("Unit 1 & 2")
+    command = "vbn plot unit --unit 1 --style 'a & b'"
+    content = save_figure(figure, tmp_path / f"figure{suffix}", made_by=command).read_bytes()
+    if suffix == ".png":
+        with Image.open(tmp_path / "figure.png") as picture:
+            kept = {name: picture.info[name] for name in ("Title", "Software", "Description")}
+        assert kept == {"Title": "Unit 1 & 2", "Software": MADE_WITH, "Description": command}
+        return
+    text = html.unescape(content.decode("latin-1" if suffix == ".pdf" else "utf-8"))
+    for words in ("Unit 1 & 2", MADE_WITH, command):
+        assert words in text
+    assert vbn.__version__ in MADE_WITH

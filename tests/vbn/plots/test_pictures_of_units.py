@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from vbn.analysis.hierarchy import HIERARCHY_SCORES, structure_medians
 from vbn.plots import ChangeHierarchy, LaserEvidence, UnitCard, plot_hierarchy, plot_optotagging, plot_unit
 from vbn.plots.aligned import AlignedUnit, EventRate, EventSpikes
-from vbn.plots.optotagging import PassingUnits
-from vbn.plots.unit import Field, SessionRate
+from vbn.plots.field import Field
+from vbn.plots.optotagging import LongPulses, PassingUnits
+from vbn.plots.unit import ImageRates, Place, SessionRate
 
 PLACES = np.arange(-40.0, 41.0, 10.0)
 FIELD = Field(
@@ -62,6 +63,9 @@ CHANGE_EDGES, PULSE_EDGES = np.linspace(-1, 1.5, 251), np.linspace(-0.05, 0.1, 1
 FLASHES = [(onset, onset + 0.25, "flash") for onset in (-0.75, 0.0, 0.75)]
 
 
+IMAGES = [f"im{number:03}_r" for number in (12, 36, 44, 47, 78, 83, 111, 115)]
+
+
 def make_card(**changed) -> UnitCard:
     rng = np.random.default_rng(0)
     counts = {"hit": 151, "miss": 110, "auto": 5, "other": 2, "passive": 268}
@@ -86,6 +90,11 @@ def make_card(**changed) -> UnitCard:
             np.array([5.0, 3600, 3610, 4500, 4800, 5100, 8800]),
             np.array([3600.0, 3610, 4500, 4800, 5090, 8700, 9500]),
         ),
+        "images": ImageRates(IMAGES, np.arange(8.0, 16.0), 5.0, 0.42, True),
+        "place": Place(
+            "probeC", 3240.0, np.arange(20.0, 3840, 20), ["CA1"] * 100 + ["VISmmp"] * 91,
+            ["hippocampus"] * 100 + ["visual cortex"] * 91, (8409.0, 3748.0, 7032.0),
+        ),
     }  # fmt: skip
     return UnitCard(**{**fields, **changed})
 
@@ -102,6 +111,8 @@ def make_bare_card() -> UnitCard:
         field="not computed: vbn populate",
         autocorrelogram_hz="no spikes",
         along_session=SessionRate(np.arange(11.0), silent, ["gray"], np.array([0.0]), np.array([10.0])),
+        images="no flashes to measure on",
+        place=Place("probeC", np.nan, np.empty(0), [], [], None),
     )
 
 
@@ -164,6 +175,9 @@ def make_evidence(n_units: int = 60, n_tagged: int = 6, *, is_wild: bool = False
 CASES = {
     "card": lambda: plot_unit(make_card()),
     "card of a unit of which nothing is known": lambda: plot_unit(make_bare_card()),
+    "card by image": lambda: plot_unit(
+        make_card(responses=make_aligned("image change", dict.fromkeys(IMAGES, 30), CHANGE_EDGES))
+    ),
     "card around the laser": lambda: plot_unit(
         make_card(responses=make_aligned("laser onset", {"all": 50}, PULSE_EDGES, spans=LASER_SPANS))
     ),
@@ -229,14 +243,14 @@ def test_each_spike_has_a_mark_in_the_row_of_its_event_and_the_kinds_follow_one_
 
 def test_rates_around_the_laser_are_drawn_in_milliseconds():
     card = make_card()
-    rates = plot_unit(card).axes[7]
+    rates = plot_unit(card).axes[8]
     np.testing.assert_allclose(rates.lines[0].get_xdata(), np.arange(-49.5, 100))
     np.testing.assert_allclose(rates.lines[0].get_ydata(), card.laser.rates[0].rate_hz)
     assert rates.get_xlabel() == "Time from laser onset (ms)"
 
 
 def test_the_field_is_drawn_as_on_the_screen_with_its_gaussian():
-    panel = plot_unit(make_card()).axes[4]
+    panel = plot_unit(make_card()).axes[5]
     image, ellipse = panel.images[0], panel.patches[0]
     assert image.origin == "lower"
     assert [*image.get_extent()] == [-45, 45, -45, 45]
@@ -246,7 +260,7 @@ def test_the_field_is_drawn_as_on_the_screen_with_its_gaussian():
 
 def test_the_autocorrelogram_is_its_own_mirror_image():
     rates = np.arange(1.0, 51)
-    panel = plot_unit(make_card(autocorrelogram_hz=rates)).axes[5]
+    panel = plot_unit(make_card(autocorrelogram_hz=rates)).axes[6]
     drawn = panel.patches[0].get_data()
     np.testing.assert_array_equal(drawn.values, [*rates[::-1], *rates])
     np.testing.assert_allclose(drawn.edges, np.arange(-50, 51))
@@ -258,7 +272,7 @@ def test_medians_stand_over_their_structures_in_milliseconds():
     marks = figure.axes[0].containers[0].lines[0]
     np.testing.assert_allclose(marks.get_xdata(), data.positions)
     np.testing.assert_allclose(marks.get_ydata(), data.latency_s.median * 1000)
-    labels = [label.get_text() for label in figure.axes[-1].get_xticklabels()]
+    labels = [label.get_text() for label in figure.axes[2].get_xticklabels()]
     assert labels == [*HIERARCHY_SCORES, *OTHERS]
     assert np.diff(data.positions)[len(HIERARCHY_SCORES) - 1] > 1  # a gap between hierarchy and others
 
@@ -268,10 +282,25 @@ def test_a_panel_without_medians_says_so():
     figure = plot_hierarchy(make_hierarchy(("LGd", "VISp"), n_units=2, layers=("4",)))
     assert "layer 4" in figure.texts[0].get_text()
     said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
-    assert ["too few units" in words for words in said] == [True, True, False]
+    assert ["too few units" in words for words in said] == [True, True, False, True, True]
     many = plot_hierarchy(make_hierarchy(("LGd", "VISp"), n_units=400, layers=("4", "5")))
     assert "layers 4, 5" in many.texts[0].get_text()
     assert not any(text.get_text() == "too few units" for axes in many.axes for text in axes.texts)
+
+
+def test_means_and_sessions_stand_at_the_published_score():
+    data = make_hierarchy((*HIERARCHY_SCORES, *OTHERS))
+    panel = plot_hierarchy(data).axes[3]
+    means, sessions = panel.containers[0].lines[0], panel.lines[0]
+    np.testing.assert_allclose(means.get_xdata(), list(HIERARCHY_SCORES.values()))
+    np.testing.assert_allclose(means.get_ydata(), data.latency_s.median[:8] * 1000)
+    in_hierarchy = data.latency_s.point_structure < 8
+    np.testing.assert_allclose(
+        sessions.get_ydata()[np.isfinite(sessions.get_xdata())],
+        data.latency_s.point_median[in_hierarchy] * 1000,
+    )
+    assert [text.get_text() for text in panel.texts] == [*HIERARCHY_SCORES]
+    assert len(plot_hierarchy(make_hierarchy(OTHERS)).axes) == 3  # none has a score
 
 
 def test_the_correlation_with_the_hierarchy_is_that_of_ranks():
@@ -311,6 +340,64 @@ def test_artefacts_do_not_set_the_scale_of_the_colours():
     rate_hz[:, [49, 50, 59, 60]] = 1e6  # 1 ms on either side of the pulse's edges
     figure = plot_optotagging(dataclasses.replace(data, rate_hz=rate_hz))
     assert figure.axes[0].images[0].get_clim()[1] <= 500
+
+
+def test_both_waveforms_are_drawn_with_the_same_rows_and_every_mark_has_a_name():
+    edges_s = np.linspace(-0.25, 1.25, 151)
+    rates = np.arange(60.0)[:, np.newaxis] + np.zeros(150)
+    long = LongPulses(15, edges_s, rates, [(0.0, 1.0, "light")])
+    figure = plot_optotagging(make_evidence(long_pulses=long))
+    order = make_evidence().order(passes=False)
+    np.testing.assert_array_equal(figure.axes[5].images[0].get_array()[:, 0], order)
+    np.testing.assert_allclose(figure.axes[5].get_xlim(), (-250, 1250))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["light", "possible artefact"]
+    shares = [text.get_text() for text in figure.axes[3].get_legend().get_texts()]
+    assert shares == ["session", "this session", "line, 95 % interval"]
+    without = plot_optotagging(make_evidence())
+    assert "no raised cosine pulses" in texts(without)
+
+
+def test_the_waveform_is_timed_from_its_trough():
+    """A greater peak follows the trough: time is from the trough all the same."""
+    wave = np.zeros(82)
+    wave[30], wave[50] = -50, 80
+    panel = plot_unit(make_card(waveform_uv=wave)).axes[4]
+    line = panel.lines[1]
+    assert line.get_xdata()[np.argmin(line.get_ydata())] == 0
+    assert panel.get_xlabel() == "Time from trough (ms)"
+
+
+def test_images_are_drawn_from_the_greatest_rate_with_what_is_known_of_the_selectivity():
+    panel = plot_unit(make_card()).axes[3]
+    assert panel.lines[0].get_ydata().tolist() == list(np.arange(15.0, 7.0, -1))
+    assert panel.get_xticklabels()[0].get_text() == "115"
+    assert panel.get_title("left") == "Images (dashed: before): selective, sparseness 0.42"
+    unknown = ImageRates(IMAGES, np.zeros(8), np.nan, np.nan, None)
+    assert (
+        plot_unit(make_card(images=unknown)).axes[3].get_title("left")
+        == "Images (dashed: before): not tested"
+    )
+
+
+def test_the_unit_is_marked_at_its_height_with_its_place_in_the_brain():
+    panel = plot_unit(make_card()).axes[10]
+    (mark,) = (line for line in panel.lines if line.get_label() == "unit")
+    assert mark.get_ydata().tolist() == [3240.0]
+    assert panel.get_xlabel() == "CCF (µm)\nAP 8409\nDV 3748\nLR 7032"
+    assert {text.get_text() for text in panel.texts} == {"CA1", "VISmmp"}
+
+
+def test_of_more_than_two_groups_there_are_curves_without_bands():
+    for n_groups, n_bands in ((2, 2), (8, 0)):
+        groups = dict.fromkeys(IMAGES[:n_groups], 9)
+        aligned = make_aligned("image change", groups, CHANGE_EDGES)
+        aligned = dataclasses.replace(
+            aligned, rates=[EventRate(n, np.ones(250), np.ones(250), 9) for n in groups]
+        )
+        rates = plot_unit(make_card(responses=aligned)).axes[1]
+        assert len(rates.collections) == n_bands
+        colours = [line.get_color() for line in rates.lines[:n_groups]]
+        assert len(set(colours)) == n_groups
 
 
 def test_units_of_wild_types_that_pass_are_not_called_tagged():

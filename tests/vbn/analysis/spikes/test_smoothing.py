@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vbn.analysis.spikes.smoothing import REACH_SD, smoothed_rate
+from vbn.analysis.spikes.psth import TimeAxis
+from vbn.analysis.spikes.rasters import spikes_around
+from vbn.analysis.spikes.smoothing import (
+    N_WIDTHS,
+    REACH_SD,
+    best_smoothing,
+    rate_and_error,
+    smoothed_rate,
+    smoothed_rates,
+)
 
 
 def test_a_constant_rate_stays_constant_up_to_the_edges() -> None:
@@ -40,3 +49,55 @@ def test_without_events_the_rate_is_unknown_and_without_spikes_zero() -> None:
     assert np.isnan(smoothed_rate([], 0, (-0.1, 0.1), 0.01, 0.01)[1]).all()
     assert (smoothed_rate([], 5, (-0.1, 0.1), 0.01, 0.01)[1] == 0).all()
     assert REACH_SD >= 3
+
+
+def cost_of_width(times: np.ndarray, width: float) -> float:
+    """Algorithm 1 of Shimazaki and Shinomoto 2010, pair by pair."""
+    cost = len(times) / width
+    for at, first in enumerate(times):
+        for second in times[at + 1 :]:
+            square = ((first - second) / width) ** 2
+            cost += 2 / width * (np.exp(-square / 4) - 2 * np.sqrt(2) * np.exp(-square / 2))
+    return float(cost)
+
+
+def test_the_best_smoothing_is_that_of_the_paper_pair_by_pair() -> None:
+    times = np.round(np.random.default_rng(4).normal(0.1, 0.02, 60), 3) + 0.0005
+    widths = np.geomspace(0.05, 0.002, N_WIDTHS)
+    expected = widths[np.argmin([cost_of_width(times, width) for width in widths])]
+    assert best_smoothing(times, (-1.0, 1.5), 0.002, 0.05) == pytest.approx(expected)
+    assert 0.002 < expected < 0.05
+
+
+def test_sharp_responses_of_many_spikes_are_smoothed_least_and_few_spikes_most() -> None:
+    rng = np.random.default_rng(0)
+    for times, expected in (([], 0.05), ([0.1], 0.05), (rng.uniform(-1, 1.5, 50), 0.05)):
+        assert best_smoothing(times, (-1.0, 1.5), 0.01, 0.05) == pytest.approx(expected)
+    assert best_smoothing(rng.normal(0.1, 0.01, 5000), (-1.0, 1.5), 0.01, 0.05) == pytest.approx(0.01)
+
+
+def test_rates_of_events_average_to_the_rate_of_all_and_tell_their_error() -> None:
+    """Events with 2, 0 and 1 spikes in one bin of 0.1 s: 20, 0 and 10 Hz, error 10 / sqrt(3)."""
+    times, event = np.array([0.01, 0.02, 0.03]), np.array([0, 0, 2])
+    centers_s, mean, sem = rate_and_error(times, event, 3, (-0.1, 0.2), 0.1)
+    assert mean.tolist() == pytest.approx([0, 10, 0])
+    assert sem.tolist() == pytest.approx([0, 10 / np.sqrt(3), 0])
+    for smoothing_s in (0.0, 0.02):
+        centers_s, mean, _ = rate_and_error(times, event, 3, (-0.1, 0.2), 0.01, smoothing_s)
+        expected = smoothed_rate(times, 3, (-0.1, 0.2), 0.01, smoothing_s)
+        np.testing.assert_allclose(centers_s, expected[0])
+        np.testing.assert_allclose(mean, expected[1])
+    assert np.isnan(rate_and_error([], [], 0, (-0.1, 0.2), 0.1)[1]).all()
+    assert np.isnan(rate_and_error([0.0], [0], 1, (-0.1, 0.2), 0.1)[2]).all()
+
+
+def test_rates_of_many_units_are_those_of_each() -> None:
+    rng = np.random.default_rng(1)
+    trains = [np.sort(rng.uniform(0, 50, n)) for n in (400, 0, 90)]
+    offsets, events = [0, 400, 400], np.array([10.0, 20.0, 30.5])
+    axis = TimeAxis(-0.5, 1.0, 0.01)
+    rates = smoothed_rates(np.concatenate(trains), offsets, [400, 0, 90], events, axis, 0.03)
+    for train, rate in zip(trains, rates, strict=True):
+        around, _ = spikes_around(train, events, -1.0, 1.5)
+        np.testing.assert_allclose(rate, smoothed_rate(around, 3, (-0.5, 1.0), 0.01, 0.03)[1], atol=1e-9)
+    assert np.isnan(smoothed_rates(np.concatenate(trains), offsets, [400, 0, 90], [], axis)).all()

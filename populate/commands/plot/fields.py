@@ -1,0 +1,41 @@
+"""``vbn plot fields``."""
+
+import click
+
+from populate.commands.completion import completing, known_structures
+from populate.commands.plot.options import Picture, picture_options
+
+
+@click.command("fields")
+@click.option("--session", "session_id", type=int, required=True, help="The session's id.")
+@click.option(
+    "--structure",
+    required=True,
+    help="Acronym of the brain structure, such as VISp.",
+    shell_complete=completing(known_structures),
+)
+@picture_options
+@click.option("--criteria", default="all", show_default=True, help="Quality filter of the units.")
+@click.option(
+    "--at-most",
+    type=click.IntRange(min=1, max=1000),
+    default=60,
+    show_default=True,
+    help="Show so many units, those with the least p.",
+)
+def command(session_id: int, structure: str, picture: Picture, criteria: str, at_most: int) -> None:
+    """Receptive fields of a structure's units, side by side.
+
+    \b
+    Example:
+      vbn plot fields --session 1064644573 --structure VISp --out fields.pdf
+    """
+    import schemas
+    from schemas.figures.fields import structure_fields
+    from vbn.plots.field import plot_fields
+
+    schemas.connect()
+    data = structure_fields(session_id, structure, criteria=criteria, at_most=at_most)
+    picture.write(plot_fields, data)
+    shown = f"{len(data.fields)} of {data.n_units} units of {structure}"
+    click.echo(f"{picture}: {shown}, {data.n_significant} with a significant field.")
