@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
 
 from vbn.analysis.spikes.psth import TimeAxis, count_spikes
