@@ -51,7 +51,7 @@ bench: $(VENV)/.installed-test ## measure, minutes; other packages are installed
 bench-full: $(VENV)/.installed-test ## measure a 2 GB session and a whole release; says what that needs
 	$(BIN)/python -m benchmarks --full $(BENCH)
 
-faults: $(VENV)/.installed-test ## inject faults into workers, and write docs/reliability.md
+faults: $(VENV)/.installed-test ## inject faults, print what was found, and write docs/reliability.md
 	$(BIN)/python -m benchmarks.faults --write $(FAULTS)
 
 fuzz: $(VENV)/.installed-test ## import 300 files that were made to do harm

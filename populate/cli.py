@@ -133,12 +133,33 @@ def _run(arguments: list[str], *, debug: bool) -> None:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             click.echo("vbn: No space is left where this writes, so it is not complete. Make room.", err=True)
             sys.exit(1)
+        if about_server := _about_server(error):
+            click.echo(f"vbn: {about_server} The details are in {_write_log()}", err=True)
+            sys.exit(1)
         click.echo(
             f"vbn: unexpected {type(error).__name__}: {error}\n"
             f"vbn: this may be a bug; --debug shows the details, which are also in {_write_log()}",
             err=True,
         )
         sys.exit(1)
+
+
+def _about_server(error: Exception) -> str | None:
+    """Return what to do if the server was lost, or a lock could not be had, in the middle of a command."""
+    if "schemas" not in sys.modules:
+        return None  # it has not come to a server
+    from populate.work.causes import Cause, cause_of
+
+    reason = str(error).strip().partition("\n")[0]
+    match cause_of(error):
+        case Cause.SERVER:
+            return (
+                f"The database server was lost in the middle of this command ({reason}), or can do nothing "
+                "for now. See whether it answers (vbn doctor), then run the same command again."
+            )
+        case Cause.LOCK:
+            return f"Somebody else holds what this command needs ({reason}). Run it again."
+    return None
 
 
 def _with_nearest_command(error: click.ClickException) -> click.ClickException:

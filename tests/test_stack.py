@@ -213,10 +213,10 @@ def test_the_scheduled_backup_runs_again_and_is_healthy_while_its_last_one_is_ne
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     (tmp_path / "log").touch()
-    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "KEEP": "7", "EVERY_S": "86400"}
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "KEEP": "7", "KEEP_WITHIN": "30d", "EVERY_S": "86400"}
     script = service["command"][0].replace("$$", "$")
     subprocess.run([*service["entrypoint"], script], cwd=tmp_path, env=env)
-    run = "vbn backup /backup/daily --keep 7"
+    run = "vbn backup /backup/daily --keep 7 --keep-within 30d"
     assert (tmp_path / "log").read_text().splitlines()[:6] == [
         run, "sleep 600", run, "sleep 600", run, "sleep 86400",
     ]  # fmt: skip

@@ -4,88 +4,66 @@ A small database is filled. Then each command runs undisturbed once, which gives
 (SIGKILL, with all that it started) after a random part of it, again and again. After each kill the same
 command must succeed, and `vbn doctor`, too; the checksum of all tables must be that of before, and every
 array that a row names be there.
-
-    python -m benchmarks.faults.commands --kills 5                 5 kills of each; the embedded server
-
-On the server that DJ_HOST names, if it is set; the databases there are dropped.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import hashlib
 import json
 import os
-import random
 import secrets
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.faults.cleanup import drop
-from benchmarks.faults.content import FILES_THAT_ROWS_NAME, Environment, script, stored, vbn
+from benchmarks.faults.content import FILES_THAT_ROWS_NAME, Environment, script, start, stored, vbn
+from benchmarks.faults.world import World, stores
+from tests.fixtures.web_server import Site
+from vbn.release import PROJECT
 
-COMMANDS = ("backup", "restore", "gc", "deploy", "params add")
-
-
-def main() -> int:
-    """Kill, print what was found, and return 0 if there was no problem."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--kills", type=int, default=5, help="of each command")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=COMMANDS)
-    arguments = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="vbn-kills-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        trial = Trial(folder, random.Random(arguments.seed), stack)
-        for name in arguments.commands:
-            trial.kill(name, arguments.kills)
-    print(
-        json.dumps(
-            {"killed": trial.killed, "ended before": trial.ended, "problems": trial.problems}, indent=1
-        )
-    )
-    return bool(trial.problems)
+COMMANDS = ("backup", "restore", "gc", "deploy", "params add", "relocate", "release get")
+NOT_COMPARED = ("params", "nwb_file")  # what params add and relocate change
+ANSWER_S = 0.1  # of the server of the release
+MOVED = "moved"
+NO_PROBES = "ecephys_probe_id,ecephys_session_id,name,has_lfp_data\n"  # a table that the release has
 
 
 class Trial:
-    """A filled database, and what became of it."""
+    """A filled database, and what becomes of it."""
 
-    def __init__(self, folder: Path, chooser: random.Random, stack: contextlib.ExitStack) -> None:
-        self.folder, self.chooser, self.stack = folder, chooser, stack
-        self.killed, self.ended = Counter[str](), Counter[str]()
-        self.problems: list[str] = []
-        self.store = folder / "store"
-        self.environment = self._environment(self._prefix(), self.store)
-        if "DJ_HOST" not in self.environment:
-            stack.callback(vbn, self.environment, "down")
+    def __init__(self, world: World, stack: contextlib.ExitStack) -> None:
+        self.world, self.folder, self.stack = world, world.folder, stack
+        self.site: Site | None = None
+        self.store = self.folder / "plain-store"  # not the small one, which is too small for vbn doctor
+        self.environment = world.environment(world.new_prefix(), store=self.store)
+        del self.environment["VBN_ROOTS"]  # of files that move
+        world.mend_last_file()
         vbn(self.environment, "deploy")
         stack.callback(drop, self.environment)
-        options = ("--sessions", 1, "--probes", 1, "--units-per-probe", 12, "--minutes", 4)
-        vbn(self.environment, "synthetic", "--out", folder / "files", *options)
-        vbn(self.environment, "register", *sorted((folder / "files").rglob("*.nwb")))
-        vbn(self.environment, "populate", "--table", "Recording")
+        vbn(self.environment, "register", *world.files)
+        vbn(self.environment, "populate", "--table", "Recording", "--table", "Running")
         self.content = self._content(self.environment)
-        vbn(self.environment, "backup", folder / "saved")
+        vbn(self.environment, "backup", self.folder / "saved")
 
-    def kill(self, name: str, number: int) -> None:
+    def kill(self, command: str, number: int, progress: Callable[[str], Any]) -> None:
         """Kill a command several times, and look at what is there after each."""
-        prepare = self._preparations()[name]
+        kind, prepare, tally = f"kill -9 of vbn {command}", self._preparations()[command], self.world.tally
         duration_s = self._run(prepare(0))
         for turn in range(1, number + 1):
-            command = prepare(turn)
-            self._kill(name, command, self.chooser.uniform(0, duration_s))
-            before = len(self.problems)
-            self._check(name, turn, *command)
-            print(f"{name}, kill {turn}:", self.problems[before:] or "well", file=sys.stderr, flush=True)
+            environment, words = prepare(turn)
+            tally.tries[kind] += 1
+            is_killed = self._kill(environment, words, self.world.chooser.uniform(0, duration_s))
+            tally.faults[kind] += is_killed
+            again = words if is_killed or command != "restore" else ["status"]  # it restores once only
+            problems = self._problems(command, environment, words, again)
+            tally.problems[kind] += problems
+            progress(f"{kind}, {turn}: {problems or 'well'}")
 
     def _preparations(self) -> dict[str, Callable[[int], tuple[Environment, list[Any]]]]:
         """Return name of a command -> function that prepares its turn and returns environment and words."""
@@ -97,71 +75,142 @@ class Trial:
             shutil.copyfile(self.store / arrays[0], lost)
             return here, ["gc", "--go", "--older-than", "0s", "--max-share", "100"]
 
+        def elsewhere(_turn: int) -> tuple[Environment, list[Any]]:
+            new = self.world.new_prefix()
+            return {**here, "VBN_PREFIX": new, "DJ_STORES": stores(folder / new)}, ["deploy"]
+
+        def moved(turn: int) -> tuple[Environment, list[Any]]:
+            places = [self.world.data, folder / MOVED]
+            old, new = places if turn % 2 == 0 else reversed(places)
+            shutil.copytree(old, new, dirs_exist_ok=True)
+            shutil.rmtree(old)
+            old.mkdir()
+            return here, ["relocate", new]
+
+        def cached(turn: int) -> tuple[Environment, list[Any]]:
+            site = self._release()
+            return {**here, "NO_PROXY": "*"}, [
+                "release", "get", "--from-url", site.url, "--cache", folder / f"cache-{turn}"
+            ]  # fmt: skip
+
         return {
             "backup": lambda _turn: (here, ["backup", folder / "again"]),
-            "restore": lambda _turn: (here, ["restore", folder / "saved", "--prefix", self._prefix()]),
+            "restore": lambda _turn: (
+                here,
+                ["restore", folder / "saved", "--prefix", self.world.new_prefix()],
+            ),
             "gc": stray,
-            "deploy": lambda _turn: (self._environment(new := self._prefix(), folder / new), ["deploy"]),
+            "deploy": elsewhere,
             "params add": lambda turn: (
                 here,
                 ["params", "add", "PerformanceParams", f"killed_{turn}", "--like", "allensdk",
                  "--set", f"sliding_window={50 + turn}"],
             ),
+            "relocate": moved,
+            "release get": cached,
         }  # fmt: skip
 
-    def _kill(self, name: str, command: tuple[Environment, list[Any]], after_s: float) -> None:
-        process = self._start(*command)
+    def _release(self) -> Site:
+        """Return a server of the sessions, laid out as the release's bucket, that takes its time."""
+        if self.site is None:
+            served = self.folder / "served"
+            data = served / PROJECT
+            shutil.copytree(
+                next(p for p in (self.world.data, self.folder / MOVED) if any(p.rglob("*.nwb"))), data
+            )
+            _write_manifest(data)
+            self.site = Site(served, fault=lambda _path: time.sleep(ANSWER_S))
+            self.site.start()
+            self.stack.callback(self.site.stop)
+        return self.site
+
+    def _kill(self, environment: Environment, words: list[Any], after_s: float) -> bool:
+        """Return whether it was still at work then."""
+        process = start(["-m", "populate", *map(str, words)], environment, self.folder / "killed.log")
         try:
             process.wait(after_s)
-            self.ended[name] += 1
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            self.killed[name] += 1
+            return True
+        return False
 
-    def _check(self, name: str, turn: int, environment: Environment, words: list[Any]) -> None:
+    def _problems(
+        self, command: str, environment: Environment, words: list[Any], again: list[Any]
+    ) -> list[str]:
         """Run the command again, and look for what is wrong."""
+        compared = {
+            "restore": [self.environment, {**environment, "VBN_PREFIX": str(words[-1])}],
+            "deploy": [self.environment],
+        }
+        problems = []
         try:
-            vbn(environment, *words)
+            vbn(environment, *again)
             vbn(environment, "doctor")
-            missing = set(script(self.environment, FILES_THAT_ROWS_NAME)) - stored(self.store)
-            others = [environment]
-            if name == "restore":
-                others.append({**environment, "VBN_PREFIX": words[-1]})
-            if name == "deploy":
-                others = [self.environment]
-            for each in others:
+            for each in compared.get(command, [environment]):
                 if self._content(each) != self.content:
-                    self.problems.append(f"{name} {turn}: the content of {each['VBN_PREFIX']} is another one")
-            if missing:
-                self.problems.append(f"{name} {turn}: arrays are missing: {sorted(missing)}")
+                    problems.append(f"the content of {each['VBN_PREFIX']} is another one")
+            if missing := set(script(self.environment, FILES_THAT_ROWS_NAME)) - stored(self.store):
+                problems.append(f"arrays are missing: {sorted(missing)}")
+            if command == "relocate":
+                vbn(environment, "verify")
+            if command == "release get":
+                problems += _differences(self.folder / "served" / PROJECT, Path(words[-1]))
         except RuntimeError as error:
-            self.problems.append(f"{name} {turn}: {error}")
-        if name in ("restore", "deploy"):
-            drop({**environment, "VBN_PREFIX": words[-1] if name == "restore" else environment["VBN_PREFIX"]})
+            problems.append(str(error))
+        if command in ("restore", "deploy"):
+            new = words[-1] if command == "restore" else environment["VBN_PREFIX"]
+            drop({**environment, "VBN_PREFIX": str(new)})
+        return problems
 
     def _run(self, command: tuple[Environment, list[Any]]) -> float:
         began = time.monotonic()
         vbn(command[0], *command[1])
         return time.monotonic() - began
 
-    def _start(self, environment: Environment, words: list[Any]) -> subprocess.Popen[bytes]:
-        call = [sys.executable, "-m", "populate", *map(str, words)]
-        quiet = subprocess.DEVNULL
-        return subprocess.Popen(call, env=environment, stdout=quiet, stderr=quiet, start_new_session=True)
-
     def _content(self, environment: Environment) -> dict[str, str]:
         found: dict[str, str] = json.loads(vbn(environment, "checksum", "--stable", "--json"))["tables"]
-        return {table: value for table, value in found.items() if "params" not in table.lower()}
-
-    def _prefix(self) -> str:
-        return f"kills{secrets.token_hex(3)}_"
-
-    def _environment(self, prefix: str, store: Path) -> Environment:
-        stores = {"vbn": {"protocol": "file", "location": str(store)}}
-        own = {"VBN_PREFIX": prefix, "DJ_STORES": json.dumps(stores), "DJ_IGNORE_CONFIG_FILE": "true"}
-        return {**os.environ, **own, "VBN_HOME": str(self.folder / "home")}
+        return {
+            table: value
+            for table, value in found.items()
+            if not any(word in table.lower() for word in NOT_COMPARED)
+        }
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _write_manifest(data: Path) -> None:
+    """Write the manifest of a release whose files lie in a folder."""
+
+    def entry(path: Path) -> dict[str, str]:
+        url = f"https://visual-behavior-neuropixels-data.s3.us-west-2.amazonaws.com/{PROJECT}"
+        digest = hashlib.blake2b(path.read_bytes()).hexdigest()
+        return {"url": f"{url}/{path.relative_to(data)}", "version_id": "abc", "file_hash": digest}
+
+    (data / "project_metadata" / "probes.csv").write_text(NO_PROBES)
+    recordings = sorted(data.rglob("*.nwb"))
+    manifest = {
+        "project_name": PROJECT,
+        "manifest_version": "0.5.0",
+        "data_pipeline": [{"name": "AllenSDK", "version": "2.16.2", "comment": ""}],
+        "metadata_file_id_column_name": "file_id",
+        "metadata_files": {path.stem: entry(path) for path in data.glob("project_metadata/*.csv")},
+        "data_files": {str(900_001 + i): entry(path) for i, path in enumerate(recordings)},
+    }
+    (data / "manifests").mkdir()
+    (data / "manifests" / f"{PROJECT}_project_manifest_v0.5.0.json").write_text(json.dumps(manifest))
+
+
+def _differences(served: Path, cache: Path) -> list[str]:
+    """Return what in a cache is not as it was served."""
+    (found,) = (path for path in cache.iterdir() if path.is_dir())
+    wanted = {path.relative_to(served) for end in ("nwb", "csv") for path in served.rglob(f"*.{end}")}
+    there = {path.relative_to(found) for path in found.rglob("*") if path.is_file()}
+    same = {path for path in wanted & there if (served / path).read_bytes() == (found / path).read_bytes()}
+    return [f"{path} differs from what was served" for path in sorted(wanted ^ there | wanted - same)]
+
+
+def run(world: World, number: int, names: list[str], progress: Callable[[str], Any]) -> None:
+    """Kill each command so many times."""
+    with contextlib.ExitStack() as stack:
+        trial = Trial(world, stack)
+        for name in names:
+            trial.kill(name, number, progress)

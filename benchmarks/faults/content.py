@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
-import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.fixtures.launcher import ForkedCommand, Launcher
+
 Environment = dict[str, str]
+ROOT = Path(__file__).parents[2]
+LONGEST_COMMAND_S = 600
+PATIENCE_S = 20
 
 LEAVES_OF_A_SNAPSHOT = """
 import json, sys
@@ -30,6 +36,19 @@ for master in tables(dj.Imported, dj.Computed):
             entries.setdefault(key, {"without a master": 1})[part.__name__] = number
     found[master.__name__] = entries
 print(json.dumps(found))
+"""
+LOCKS = """
+import schemas
+from schemas.server.connection import open_database
+database = open_database()
+names = database.prefix.replace("_", r"\\_") + "%"
+if database.backend == "mysql":
+    query = "SELECT count(*) FROM performance_schema.metadata_locks WHERE object_schema LIKE %s "
+    query += "AND owner_thread_id <> ps_current_thread_id()"
+else:
+    query = "SELECT count(*) FROM pg_locks JOIN pg_class ON pg_class.oid = relation "
+    query += "JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname LIKE %s"
+print(database.connection.query(query, (names,)).fetchone()[0])
 """
 FILES_THAT_ROWS_NAME = """
 import json
@@ -60,19 +79,38 @@ class Verdict:
     different_tables: int = 0
     files_left: int = 0
     files_put_aside: int = 0
+    locks_left: int = 0
 
     @property
     def is_good(self) -> bool:
         """Return whether there was no problem; garbage that gc removes is not one."""
-        wrong = (self.lost_rows, self.doubled_rows, self.half_entries, self.reservations_left)
+        wrong = (
+            self.lost_rows,
+            self.doubled_rows,
+            self.half_entries,
+            self.reservations_left,
+            self.locks_left,
+        )
         return not any((*wrong, self.unexpected_errors, self.different_tables, self.files_left))
+
+
+@functools.cache
+def launcher() -> Launcher:
+    """Return what starts commands without importing everything anew."""
+    return Launcher.start()
+
+
+def start(words: list[str], environment: Environment, log: Path) -> ForkedCommand:
+    """Start Python in a session of its own, which adds its output to a log."""
+    with log.open("ab") as file:
+        return launcher().fork(words, environment, str(ROOT), stdout=file, stderr=file, own_session=True)
 
 
 def python(words: list[str], environment: Environment) -> subprocess.CompletedProcess[str]:
     """Run Python to its end."""
-    return subprocess.run(
-        [sys.executable, *words], env=environment, capture_output=True, text=True, check=False
-    )
+    with launcher().fork(words, environment, str(ROOT)) as process:
+        output, errors = process.communicate(LONGEST_COMMAND_S)
+        return subprocess.CompletedProcess(words, process.wait(), output, errors)
 
 
 def vbn(environment: Environment, *arguments: object) -> str:
@@ -89,6 +127,14 @@ def script(environment: Environment, text: str) -> Any:
     if done.returncode:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout)
+
+
+def locks_left(environment: Environment) -> int:
+    """Return the number of locks on tables of a database, once processes that ended are forgotten."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (number := int(script(environment, LOCKS))) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return number
 
 
 def entries(environment: Environment) -> dict[str, dict[str, dict[str, int]]]:

@@ -1,5 +1,6 @@
 """``vbn`` with an internal fault: it kills itself at a named point, or has a wrong clock.
 
+``VBN_FAULT=memory:n`` lets it have no more memory from the n-th reservation to the next;
 ``VBN_FAULT=point:n`` sends SIGKILL (or ``VBN_FAULT_SIGNAL``) when a point is reached for the n-th time;
 ``VBN_SKEW_S=seconds`` shifts all clocks of this process, including the start times of other processes.
 ``VBN_HOST=name`` makes it the worker of another machine, whose processes the others cannot see. It may die
@@ -16,7 +17,10 @@ import platform
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+MEMORY_LEFT_BYTES = 2**19
 
 POINTS = {
     "reserved": ("datajoint.jobs", "Job", "reserve", "after"),
@@ -59,6 +63,34 @@ def signal_at(point: str, number: int, what: signal.Signals) -> None:
     setattr(owner, method, faulty)
 
 
+def lack_memory(number: int) -> None:
+    """Let this process have no more memory from its n-th reservation to the next one."""
+    import resource
+
+    from datajoint.jobs import Job
+
+    import schemas  # noqa: F401  DataJoint without its notices
+
+    reserve, unlimited = Job.reserve, resource.RLIM_INFINITY
+    count = 0
+
+    @functools.wraps(reserve)
+    def faulty(*args: Any, **kwargs: Any) -> Any:
+        nonlocal count
+        resource.setrlimit(resource.RLIMIT_DATA, (unlimited, unlimited))
+        is_reserved = reserve(*args, **kwargs)
+        count += bool(is_reserved)
+        if is_reserved and count == number:
+            resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LEFT_BYTES + _used_bytes(), unlimited))
+        return is_reserved
+
+    Job.reserve = faulty
+
+
+def _used_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def skew_clocks(offset_s: float) -> None:
     """Shift the clocks of this process."""
     import psutil
@@ -83,7 +115,10 @@ if __name__ == "__main__":
         skew_clocks(float(skew))
     if fault := os.environ.get("VBN_FAULT"):
         name, _, number = fault.partition(":")
-        signal_at(name, int(number), signal.Signals[os.environ.get("VBN_FAULT_SIGNAL", "SIGKILL")])
+        if name == "memory":
+            lack_memory(int(number))
+        else:
+            signal_at(name, int(number), signal.Signals[os.environ.get("VBN_FAULT_SIGNAL", "SIGKILL")])
 
     if host := os.environ.get("VBN_HOST"):
         platform.node = lambda: host

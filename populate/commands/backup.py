@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from populate.commands.age import age
 from populate.commands.options import json_option
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from populate.admin.backup import BackupManifest
 
 
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
     "--keep", type=click.IntRange(min=1), metavar="N",
     help="Make a backup of its own below DIR, and keep the last N of them.",
 )  # fmt: skip
+@click.option(
+    "--keep-within", callback=age, metavar="AGE",
+    help="Likewise, and keep those that are not older than this: 30d, 12h.",
+)  # fmt: skip
 @click.option("--without-arrays", is_flag=True, help="Save the database only.")
 @click.option("--check", "checks", is_flag=True, help="Back up nothing: rehearse a restore of DIR.")
 @click.option("--mysqldump", metavar="PATH", help="MySQL's program, if it is not on PATH (VBN_MYSQLDUMP).")
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
 def command(
     folder: Path,
     keep: int | None,
+    keep_within: timedelta | None,
     without_arrays: bool,
     checks: bool,
     mysqldump: str | None,
@@ -46,10 +54,14 @@ def command(
     Examples:
       vbn backup /backup/vbn
       vbn backup /backup/daily --keep 7
+      vbn backup /backup/hourly --keep 24 --keep-within 30d
       vbn backup --check /backup/daily
     """
-    if checks and keep:
-        raise click.UsageError("--check backs up nothing, so that it does not go with --keep.")
+    is_single = keep is None and keep_within is None
+    if checks and not is_single:
+        raise click.UsageError(
+            "--check backs up nothing, so that it does not go with --keep or --keep-within."
+        )
     if checks:
         _check(folder, mysql, without_arrays=without_arrays, as_json=as_json)
         return
@@ -57,10 +69,13 @@ def command(
     from schemas.server.connection import open_database
 
     database = open_database()
-    if keep is None:
+    if is_single:
         manifest = back_up(database, folder, mysqldump=mysqldump, with_arrays=not without_arrays)
     else:
-        done = back_up_and_rotate(database, folder, keep, mysqldump=mysqldump, with_arrays=not without_arrays)
+        done = back_up_and_rotate(
+            *(database, folder, keep or 0),
+            within=keep_within, mysqldump=mysqldump, with_arrays=not without_arrays,
+        )  # fmt: skip
         manifest, folder = done.manifest, done.folder
         for path in done.removed:
             click.echo(f"vbn: removed the backup {path}.", err=True)

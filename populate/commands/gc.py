@@ -4,24 +4,15 @@ from datetime import timedelta
 
 import click
 
+from populate.commands.age import age
 from populate.commands.options import json_option
-
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def _age(_ctx: click.Context, _param: click.Parameter, text: str | None) -> timedelta | None:
-    if text is None:
-        return None
-    if not (text[:-1].isdecimal() and text[-1:] in UNITS):
-        raise click.BadParameter(f"'{text}' is not an age. Examples: 30d, 12h, 10m, 0s.")
-    return timedelta(**{UNITS[text[-1]]: int(text[:-1])})
 
 
 @click.command("gc")
 @click.option("--go", is_flag=True, help="Move or delete the files; otherwise only list them.")
 @click.option(
     "--older-than",
-    callback=_age,
+    callback=age,
     metavar="AGE",
     help="Spare files younger than this: 30d, 12h, 10m.  [default: 1d; 30d with --empty-quarantine]",
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -360,7 +361,10 @@ def _lack_behind(error: Exception) -> Exception | None:
 
 def _settle(table: Any, key: Key, error: Exception, patience: JobPatience) -> JobResult:
     """Undo a failed job, and record its failure or schedule another try."""
-    cause, tries = cause_of(error), table.jobs.failures() + 1
+    cause = cause_of(error)
+    if cause is Cause.MEMORY:
+        traceback.clear_frames(error.__traceback__)  # what the job held is needed to record its failure
+    tries = table.jobs.failures() + 1
     failed = JobResult(
         type(table).__name__, key, explain(error), outcome=Outcome.FAILED, cause=cause, tries=tries
     )

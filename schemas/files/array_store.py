@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from schemas.server.stores import explaining_reads, opened_store
 from vbn.errors import StoreError
 from vbn.home import home_folder
 from vbn.whole_files import whole_file
+
+logger = logging.getLogger("vbn")
 
 MOST_BYTES_OF_COPIES = 20 * 10**9
 """Limit for local copies of a bucket's arrays; they also take at most half of the space left for them."""
@@ -104,7 +107,8 @@ def discarding_leftovers(table: Any, key: Key) -> Iterator[None]:
 def discard_leftovers(table: Any, key: Key) -> None:
     """Remove the array files of an entry that was not completed, unless a row of it exists.
 
-    Call it only while holding the entry's reservation, or after finding that its holder has died.
+    Call it only while holding the entry's reservation, or after finding that its holder has died. What cannot
+    be removed, as the store is closed or away, stays for ``vbn gc``.
     """
     store = Store(dj.config.stores.get(STORE_NAME, {}), is_default=False).folder
     if store is None or (table & key):
@@ -115,7 +119,10 @@ def discard_leftovers(table: Any, key: Key) -> None:
     ):
         folder = store_folder(store, part, key)
         if folder.is_dir():
-            shutil.rmtree(folder)
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:
+                logger.warning("What a failed job left in %s stays for vbn gc: %s", folder, error)
 
 
 def store_folder(store: Path, table: Any, key: Key) -> Path:

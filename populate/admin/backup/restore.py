@@ -98,7 +98,7 @@ def restore(
             load(manifest, folder, database, names, mysql_client)
             if manifest.has_arrays and manifest.store_id:
                 write_stored_id(database, manifest.store_id)
-    return compared(manifest, database, names)
+            return compared(manifest, database, names)
 
 
 def undo(database: Database) -> list[str]:

@@ -1,4 +1,4 @@
-"""Several backups of a database in one folder, of which only the last few are kept.
+"""Several backups of a database in one folder, of which only the last few or youngest are kept.
 
 ::
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from populate.admin.backup.create import back_up
@@ -48,12 +49,13 @@ class Rotation:
 def back_up_and_rotate(
     database: Database,
     folder: Path,
-    keep: int,
+    keep: int = 0,
     *,
+    within: timedelta | None = None,
     mysqldump: str | None = None,
     with_arrays: bool = True,
 ) -> Rotation:
-    """Make a backup of its own in a folder of backups; when it is complete, remove the oldest.
+    """Make a backup of its own in a folder of backups; when it is complete, remove those too old to be kept.
 
     Only whole backups that this function has made, of the same database, are removed; a backup without arrays
     replaces none with them.
@@ -62,7 +64,8 @@ def back_up_and_rotate(
     ----------
     database : the database to save.
     folder : a new or empty folder, or one that this function has used.
-    keep : how many complete backups stay, with the new one.
+    keep : how many complete backups stay, with the new one, which always stays.
+    within : how much older than the new one a backup may be, to stay although it is not among these.
     mysqldump, with_arrays : see `back_up`.
 
     Raises
@@ -87,14 +90,14 @@ def back_up_and_rotate(
             former=with_files[-1] if with_files and with_arrays else None,
         )
         made = (folder / UNFINISHED).rename(folder / manifest.moment)
-        removed, spared = _remove_oldest(folder, made, database, keep)
+        removed, spared = _remove_oldest(folder, made, database, keep, within)
         return Rotation(manifest, made, removed, spared)
 
 
 def _remove_oldest(
-    folder: Path, made: Path, database: Database, keep: int
+    folder: Path, made: Path, database: Database, keep: int, within: timedelta | None
 ) -> tuple[list[Path], dict[Path, str]]:
-    """Remove all but the newest complete backups of each kind, and always keep the one just made."""
+    """Remove complete backups of the same kind as the one just made that are neither new nor young enough."""
     problems = {path: _problem(path, database) for path in generations(folder) if path != made}
     spared = {path: problem for path, problem in problems.items() if problem is not None}
     has_arrays = read_manifest(made).has_arrays
@@ -102,12 +105,18 @@ def _remove_oldest(
         path for path in problems.keys() - spared.keys() if read_manifest(path).has_arrays == has_arrays
     ]
     removed = []
-    for path in sorted(others)[: max(len(others) + 1 - keep, 0)]:
+    for path in sorted(others)[: max(len(others) + 1 - max(keep, 1), 0)]:
+        if within is not None and _made_at_s(made) - _made_at_s(path) <= within.total_seconds():
+            continue
         if why := _remove(path):
             spared[path] = why
         else:
             removed.append(path)
     return removed, spared
+
+
+def _made_at_s(folder: Path) -> float:
+    return datetime.fromisoformat(read_manifest(folder).made_at).timestamp()
 
 
 def _problem(folder: Path, database: Database) -> str | None:

@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,40 @@ def test_the_last_backups_are_kept_and_nothing_else_is_removed(
     small.call("backup", single)
     refused = small.call("backup", single, "--keep", 3, check=False)
     assert "holds a single backup" in refused.stderr
+
+
+def dated(backup: Path, days_ago: int) -> Path:
+    """Return a backup as if it had been made so many days ago."""
+    manifest = json.loads((backup / "manifest.json").read_text())
+    made_at = datetime.fromisoformat(manifest["made_at"]) - timedelta(days=days_ago)
+    old = backup.rename(backup.with_name(f"{made_at:%Y%m%dT%H%M%S%fZ}"))
+    dump = manifest["dump"].replace(backup.name, old.name)
+    (old / manifest["dump"]).rename(old / dump)
+    (old / "manifest.json").write_text(json.dumps({**manifest, "made_at": made_at.isoformat(), "dump": dump}))
+    return old
+
+
+def test_young_backups_are_kept_however_many_and_old_ones_only_if_among_the_last(
+    small: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "daily"
+
+    def back_up(*options: object) -> Path:
+        return Path(small.json("backup", folder, *options)["folder"])
+
+    old, middle, young = (dated(back_up("--keep", 9), days) for days in (40, 31, 29))
+    new = back_up("--keep", 3, "--keep-within", "29d")
+    assert generations(folder) == [middle, young, new]
+    assert not old.exists()
+    newer = back_up("--keep-within", "30d")
+    assert generations(folder) == [young, new, newer]
+    last = back_up("--keep-within", "0d")  # the new one always stays, and all of the same second
+    assert young not in generations(folder)
+    assert generations(folder)[-1] == last
+    endless = small.call("backup", folder, "--keep-within", "9999999999d", check=False)
+    assert (endless.returncode, "longer than any age" in endless.stderr) == (2, True)
+    refused = small.call("backup", "--check", folder, "--keep-within", "1d", check=False)
+    assert (refused.returncode, "--keep-within" in refused.stderr) == (2, True)
 
 
 def test_files_of_others_in_a_backup_survive_the_next(small: Any, tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ MOMENTS = (
     ("populate.admin.backup.SERVER", "stream_in", IN_THE_MIDDLE),
     ("populate.admin.backup.restore", "job_tables", "pass"),
     ("populate.admin.backup.restore", "write_stored_id", "pass"),
+    ("populate.admin.backup.restore", "compared", "pass"),
     ("populate.admin.backup.restore", "remove_mark", "pass"),
 )
 

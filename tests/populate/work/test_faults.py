@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,25 +13,27 @@ from typing import Any
 
 import pytest
 
-from benchmarks.faults import content
+from benchmarks.faults import content, kinds, report, watch
 
 ROOT = Path(__file__).parents[3]
 N_FAULTS = 3
-HARMLESS = {"files_put_aside"}
+KINDS = ("kill -9 of a worker", "silent network", "fork", "missing mount", "wrong store")
 
 
 def test_workers_under_faults_leave_what_an_undisturbed_one_leaves(server: Any) -> None:
     """`make faults` injects many more; docs/reliability.md has what it found."""
     backend = "mysql" if server.backend == "mysql" else "embedded"
-    command = [sys.executable, "-m", "benchmarks.faults", "--backend", backend, "--sessions", "1"]
-    command += ["--faults", str(N_FAULTS), "--per-run", str(N_FAULTS), "--seed", "11"]
+    command = [sys.executable, "-m", "benchmarks.faults", "workers", "--backend", backend]
+    command += ["--faults", str(N_FAULTS), "--per-run", str(N_FAULTS), "--seed", "11", "--sessions", "1"]
+    command += ["--kinds", *KINDS]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **server.settings}, capture_output=True, text=True, timeout=500
     )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-    runs = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert sum(sum(run["faults"].values()) for run in runs) >= N_FAULTS
-    assert all(not number for run in runs for name, number in run["verdict"].items() if name not in HARMLESS)
+    rows = [[cell.strip() for cell in line.split("|")] for line in done.stdout.splitlines()]
+    numbers = {row[1]: [int(cell) for cell in row[3:6]] for row in rows[2:]}
+    assert numbers["**all**"][1] >= N_FAULTS
+    assert numbers["**all**"][2] == 0
 
 
 @pytest.fixture
@@ -46,11 +49,19 @@ def worked_on(database: Any, synthetic_files: list[Path], monkeypatch: pytest.Mo
     return database
 
 
-def test_the_harness_sees_what_is_wrong(worked_on: Any) -> None:
+def test_the_harness_sees_what_is_wrong(worked_on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     environment, query = worked_on.environment, worked_on.server.query
     behavior = f"{worked_on.prefix}behavior"
     before = content.Content.of(environment)
     assert before.compare(before, environment, worked_on.store) == content.Verdict()
+    monkeypatch.setattr(content, "PATIENCE_S", 0)
+    assert content.locks_left(environment) == 0
+    with contextlib.closing(worked_on.server.open_connection()) as holder:
+        mark = "`" if worked_on.server.backend == "mysql" else '"'
+        holder.cursor().execute("BEGIN")
+        holder.cursor().execute(f"SELECT 1 FROM {mark}{behavior}{mark}.{mark}_licks{mark}")
+        assert content.locks_left(environment) > 0
+    assert not content.Verdict(locks_left=1).is_good
 
     query(f'DELETE FROM "{behavior}"."_change_detection__reward" WHERE reward_id = 0')
     query(f'UPDATE "{behavior}"."_licks" SET n_licks = n_licks + 1')
@@ -78,3 +89,22 @@ def test_counts_of_rows_are_compared_entry_by_entry() -> None:
     assert content._counts(one) == Counter({"T a": 1, "T.Part a": 2})
     assert content.half_entries({"T": {"a": {"Part": 1}}}, one) == 1
     assert content.half_entries(one, one) == 0
+
+
+def test_the_page_shows_the_results_that_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(report.PAGE.read_text())
+    monkeypatch.setattr(report, "PAGE", page)
+    results = json.loads(report.RESULTS.read_text())
+    report.write_page(results)
+    assert page.read_text() == (ROOT / "docs" / "reliability.md").read_text()
+    more = {"kinds": {"fork": {"tries": 3, "faults": 2, "problems": ["it hangs"]}}, "server": "Another"}
+    assert "| fork | Another | 3 | 2 | 1 |" in report.table_of([*results, more])
+    assert all(kind.how for kind in {**kinds.FAULTS, **kinds.STARTS}.values())
+
+
+def test_growth_is_seen_after_the_first_quarter() -> None:
+    level = [(100.0 + number, 9) for number in range(5)] + [(110.0, 10)] * 15
+    assert watch._growth(level) == {"memory_mb": [110, 110], "descriptors": [10, 10], "grows": False}
+    assert watch._growth([(100.0 + number, 9) for number in range(40)])["grows"]
+    assert watch._growth([(100.0, number) for number in range(40)])["grows"]

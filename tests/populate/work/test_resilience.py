@@ -319,3 +319,36 @@ def test_deploying_twice_at_once_succeeds_or_says_why(make_database: Callable[..
         assert process.returncode == 0, errors
     done: subprocess.CompletedProcess[str] = database.vbn("deploy")
     assert f"{len(tables())} tables" in done.stdout
+
+
+def test_a_command_that_loses_the_server_says_so_and_succeeds_when_it_is_run_again(
+    shared_database: Any,
+) -> None:
+    """Its connections are cut while it waits for a lock that another process holds."""
+    query, lock = shared_database.server.query, f"{shared_database.prefix}deploy"
+    if shared_database.server.backend == "mysql":
+        hold, release = f"SELECT GET_LOCK('{lock}', 0)", f"SELECT RELEASE_LOCK('{lock}')"
+        waiting = "SELECT id FROM information_schema.processlist WHERE state = 'User lock'"
+        kill = "KILL {}"
+    else:
+        hold, release = (f"SELECT pg_advisory_{way}lock(hashtext('{lock}'))" for way in ("", "un"))
+        waiting = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        kill = "SELECT pg_terminate_backend({})"
+    query(hold)
+    try:
+        with shared_database.start("deploy") as process:
+
+            def has_ended() -> bool:
+                for (number,) in query(waiting):  # DataJoint connects again once, on MySQL
+                    query(kill.format(number))
+                return process.poll() is not None
+
+            wait_for(has_ended, "the command to end")
+            _, errors = process.communicate(timeout=PATIENCE_S)
+    finally:
+        query(release)
+    assert process.returncode == 1
+    assert errors.startswith("vbn: The database server was lost in the middle of this command (")
+    assert "bug" not in errors
+    assert "Traceback" not in errors
+    shared_database.call("deploy")

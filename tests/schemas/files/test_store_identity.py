@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vbn.errors import WrongStoreError
@@ -105,6 +108,64 @@ def test_a_store_that_goes_away_during_a_job_ends_the_work_and_no_row_is_left(
             list(runner.run(runner.session_keys(), [behavior.Running]))
     assert not behavior.Running()
     assert set(registered.job_states()) == {"pending"}
+
+
+def test_leftovers_of_a_failed_job_that_cannot_be_removed_are_garbage_and_the_failure_is_recorded(
+    registered: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from populate.work import runner
+    from schemas import behavior
+
+    registered.connect()
+    insert = behavior.Running.make_insert
+
+    def insert_and_fail(self: Any, *arguments: Any) -> None:
+        insert(self, *arguments)
+        raise ValueError("odd")
+
+    def refuse(folder: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(folder))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(behavior.Running, "make_insert", insert_and_fail)
+        patch.setattr("schemas.files.array_store.shutil.rmtree", refuse)
+        (result,) = runner.run(runner.session_keys(), [behavior.Running])
+    assert result.error == "ValueError: odd"
+    assert set(registered.job_states()) == {"error"}
+    left = registered.stored_files()
+    assert left
+    found = registered.json("gc", "--go", "--older-than", "0s", "--max-share", "100")
+    assert set(map(Path, found["files"])) == left
+    registered.call("retry")
+
+
+def test_what_a_job_without_memory_held_is_free_when_its_failure_is_recorded(
+    registered: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from populate.work import jobs, runner
+    from schemas import behavior
+
+    registered.connect()
+    held: list[weakref.ref[Any]] = []
+    is_free = []
+    undo = jobs.OwnJobs.undo
+
+    def compute(_self: Any, *_arguments: Any) -> None:
+        large = np.zeros(10)
+        held.append(weakref.ref(large))
+        raise MemoryError
+
+    def undo_and_look(self: Any, **how: Any) -> None:
+        is_free.append(held[0]() is None)
+        undo(self, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(behavior.Running, "make_compute", compute)
+        patch.setattr(jobs.OwnJobs, "undo", undo_and_look)
+        (result,) = runner.run(runner.session_keys(), [behavior.Running])
+    assert "not enough memory" in str(result.error)
+    assert is_free == [True]
+    registered.call("retry")
 
 
 def test_arrays_that_were_moved_are_claimed_and_the_old_store_is_refused(
