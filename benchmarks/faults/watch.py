@@ -67,6 +67,6 @@ def _growth(looks: list[tuple[float, int]]) -> dict[str, Any]:
     grows = memory_then > memory * (1 + MOST_GROWTH) or descriptors_then > descriptors
     return {
         "memory_mb": [round(memory), round(memory_then)],
-        "descriptors": [descriptors, descriptors_then],
+        "descriptors": [round(descriptors), round(descriptors_then)],
         "grows": grows,
     }

@@ -30,7 +30,7 @@ def command(paths: tuple[str, ...], catalogue: Path | None, import_only: bool, a
       vbn inspect /data/rig --import-only --json
     """
     from populate.output.as_json import print_json
-    from populate.registration.inspection import as_lines, inspect_files
+    from populate.registration.inspection import inspect_files, report_lines
     from vbn.visible import visible
 
     reports = inspect_files(paths, catalogue, import_only=import_only)
@@ -39,7 +39,7 @@ def command(paths: tuple[str, ...], catalogue: Path | None, import_only: bool, a
     else:
         for report in reports:
             click.echo(visible(report.path))
-            for line in as_lines(report):
+            for line in report_lines(report):
                 click.echo(f"  {visible(line)}")
     if not all(report.is_good for report in reports):
         raise SystemExit(1)

@@ -22,8 +22,8 @@ from schemas.figures.unit_events import (
     GROUPINGS,
     EventGroup,
     UnitInSession,
+    events_of_unit,
     flash_spans,
-    grouped_events,
     groupings,
 )
 from schemas.queries.checks import require_choice
@@ -172,7 +172,7 @@ def _shade_flashes(picture: Any, event: str) -> None:
 async def pictures(unit: UnitInSession, chosen: ChosenView) -> Any:
     """Return the pictures of a unit with a line of words, which also says where there is nothing to draw."""
     window = (WINDOW_S[0] - MARGIN_S, WINDOW_S[1] + MARGIN_S)
-    groups = await asyncio.to_thread(grouped_events, unit, chosen.event, chosen.by, window, BEHAVIOR_AXIS)
+    groups = await asyncio.to_thread(events_of_unit, unit, chosen.event, chosen.by, window, BEHAVIOR_AXIS)
     if not groups:
         text = f"There are no {EVENTS[chosen.event]} to group by {GROUPINGS[chosen.by]} in this session."
         return pn.pane.HTML(rendered("message.html", text=text), margin=0, stylesheets=[STYLE])

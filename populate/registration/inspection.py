@@ -177,7 +177,7 @@ def _full_name(table: str) -> str:
     return str(next(cls for cls in populated_tables() if cls.__name__ == table)().full_table_name)
 
 
-def as_lines(report: FileReport) -> Iterator[str]:
+def report_lines(report: FileReport) -> Iterator[str]:
     """Yield a report as text, without the path."""
     yield from (f"lacks     {part}" for part in report.absent)
     if report.refusal:

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import ecephys, stimulus
-from schemas.figures import groups
 from schemas.figures.aligned import FLASH_PERIOD_S, FLASH_S, FLASH_STEPS
 from schemas.figures.behavior import Samples, pupil_samples, running_samples
-from schemas.figures.groups import GROUPINGS, groupings
+from schemas.figures.groups import GROUPINGS, grouped_events, groupings
 from schemas.figures.require_entries import require_entries
 from schemas.figures.unit import unit_key
 from schemas.queries.checks import require_choice
@@ -25,7 +24,7 @@ from vbn.analysis.task.events import EventSelection, SessionEvents
 from vbn.plots.aligned import EventSpikes
 
 __all__ = [
-    "EVENTS", "GROUPINGS", "UnitInSession", "flash_spans", "grouped_events", "groupings", "unit_in_session",
+    "EVENTS", "GROUPINGS", "UnitInSession", "events_of_unit", "flash_spans", "groupings", "unit_in_session",
 ]  # fmt: skip
 
 EVENTS = {"change": "image changes", "omission": "omitted flashes", "flash": "flashes"}
@@ -86,7 +85,7 @@ def unit_in_session(unit_id: int) -> UnitInSession:
     )
 
 
-def grouped_events(
+def events_of_unit(
     unit: UnitInSession, event: str, group_by: str, window_s: tuple[float, float], axis: TimeAxis
 ) -> list[EventGroup]:
     """Return what a unit and its mouse did around events, by group.
@@ -109,7 +108,7 @@ def grouped_events(
         For an unknown event or grouping.
     """
     require_choice("kind of event", event, list(EVENTS))
-    found = groups.grouped_events(unit.events, EventSelection(event, block="active"), group_by)
+    found = grouped_events(unit.events, EventSelection(event, block="active"), group_by)
     return [
         EventGroup(
             EventSpikes(name, *spikes_around(unit.train_s, times, *window_s), len(times)),

@@ -37,8 +37,7 @@ def command(
     \b
     Example:
       vbn plot change-response --session 1064644573 --structure VISp --out change.png
-      vbn plot change-response --session 1064644573 --structure VISp --group-by outcome --bin 25 --out
-      outcomes.pdf
+      vbn plot change-response --session 1064644573 --structure VISp --bin 25 --out rates.pdf
     """
     import schemas
     from schemas.figures import change_response, grouped_change_response

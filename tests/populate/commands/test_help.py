@@ -135,6 +135,7 @@ class There:
             r"(?<=--structure )\w+": self.structure, r"(?<=--probe )\w+": "probeA",
             r"/data/vbn/project_metadata": self.folder / "project_metadata",
             r"/data/vbn/behavior\w+|/new/place/vbn|/mnt/vbn": self.folder,
+            r"(?<=--start )600": 10,
             r"/var/lib/\S*": "vbn.prom", r"/backup": ".", r"(?<=set )data": "examples",
         }  # fmt: skip
         for pattern, known in ids.items():

@@ -43,7 +43,7 @@ def rates(table: pd.DataFrame, panel: int, series: str) -> pd.DataFrame:
 def test_the_table_of_a_card_has_the_rates_of_the_groups_in_the_bins_that_are_asked_for(
     tables: Any, most: dict[str, Any], tmp_path: Path
 ) -> None:
-    from schemas.figures.unit_events import grouped_events, unit_in_session
+    from schemas.figures.unit_events import events_of_unit, unit_in_session
     from vbn.analysis.spikes.psth import TimeAxis
     from vbn.analysis.spikes.smoothing import smoothed_rate
 
@@ -51,7 +51,7 @@ def test_the_table_of_a_card_has_the_rates_of_the_groups_in_the_bins_that_are_as
     words = ("--group-by", "block", "--bin", 50, "--smooth", "30ms", "--out", out, "--data", data)
     done = tables.call("plot", "unit", "--unit", most["unit"], *words)
     unit, axis = unit_in_session(most["unit"]), TimeAxis(-1.0, 1.5, 0.05)
-    groups = [each.spikes for each in grouped_events(unit, "change", "block", (-1.2, 1.7), axis)]
+    groups = [each.spikes for each in events_of_unit(unit, "change", "block", (-1.2, 1.7), axis)]
     counts = ", ".join(f"{group.n_events} {group.name}" for group in groups)
     assert done.stdout == f"{out}, {data}: unit {most['unit']}, image changes: {counts}.\n"
     table = pd.read_csv(data, keep_default_na=False, na_values=[""])

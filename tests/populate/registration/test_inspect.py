@@ -171,7 +171,7 @@ def test_a_file_that_does_not_exist_is_told_at_once(database: Any, files: dict[s
 
 
 def test_the_report_is_for_people_too() -> None:
-    from populate.registration.inspection import FileReport, as_lines
+    from populate.registration.inspection import FileReport, report_lines
 
     issue = {
         "severity": "info",
@@ -184,7 +184,7 @@ def test_the_report_is_for_people_too() -> None:
         empty=["Optotagging"], failed={"Recording": "no units"},
         lost={"Psth": ["Recording"], "Lfp": ["Recording"]}, not_made=["LfpPiece"],
     )  # fmt: skip
-    assert list(as_lines(report)) == [
+    assert list(report_lines(report)) == [
         "lacks     /units/snr",
         "info      units: nan_metrics: 6",
         "failed    Recording: no units",
@@ -194,4 +194,4 @@ def test_the_report_is_for_people_too() -> None:
         "made      2 entries of 2 tables",
     ]
     refused = FileReport("a.nwb", refusal="a.nwb: no NWB file.", absent=["/units"])
-    assert list(as_lines(refused)) == ["lacks     /units", "refused   a.nwb: no NWB file."]
+    assert list(report_lines(refused)) == ["lacks     /units", "refused   a.nwb: no NWB file."]

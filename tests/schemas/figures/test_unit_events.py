@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from schemas import ecephys, psth, queries
-from schemas.figures.unit_events import EVENTS, GROUPINGS, grouped_events, groupings, unit_in_session
+from schemas.figures.unit_events import EVENTS, GROUPINGS, events_of_unit, groupings, unit_in_session
 from vbn.analysis.spikes.psth import TimeAxis
 from vbn.analysis.task.events import EventSelection, find_events
 from vbn.errors import NotFoundError, SettingError
@@ -30,7 +30,7 @@ def test_groups_divide_the_events_and_hold_their_spikes(unit: Any, event: str) -
     """Outcomes and engagement leave events out: those of aborted trials, and between trials."""
     assert groupings(event)[0] == "block"
     for by in groupings(event):
-        groups = [each.spikes for each in grouped_events(unit, event, by, WINDOW_S, AXIS)]
+        groups = [each.spikes for each in events_of_unit(unit, event, by, WINDOW_S, AXIS)]
         times = find_events(unit.events, EventSelection(event, block=None if by == "block" else "active"))
         first, last = (np.searchsorted(unit.train_s, times + edge) for edge in WINDOW_S)
         n_events = sum(group.n_events for group in groups)
@@ -44,7 +44,7 @@ def test_groups_divide_the_events_and_hold_their_spikes(unit: Any, event: str) -
 
 def test_changes_by_outcome_are_those_that_queries_count(unit: Any) -> None:
     session_id = int(queries.units(where={"unit_id": unit.unit_id}).fetch1("session_id"))
-    groups = grouped_events(unit, "change", "outcome", WINDOW_S, AXIS)
+    groups = events_of_unit(unit, "change", "outcome", WINDOW_S, AXIS)
     assert groups
     for group in (each.spikes for each in groups):
         outcome = group.name.replace(" ", "_")
@@ -53,7 +53,7 @@ def test_changes_by_outcome_are_those_that_queries_count(unit: Any) -> None:
 
 def test_behavior_around_changes_is_that_of_its_table(unit: Any) -> None:
     axis = psth.Alignment.get("change_active").axis
-    found = {each.spikes.name: each for each in grouped_events(unit, "change", "block", WINDOW_S, axis)}
+    found = {each.spikes.name: each for each in events_of_unit(unit, "change", "block", WINDOW_S, axis)}
     session = (ecephys.Recording.Unit & {"unit_id": unit.unit_id}).proj()
     row = (psth.AlignedBehavior & session & {"alignment": "change_active"}).fetch1()
     assert found["active"].spikes.n_events == row["n_aligned_events"] > 0
@@ -64,9 +64,9 @@ def test_behavior_around_changes_is_that_of_its_table(unit: Any) -> None:
 
 def test_what_is_not_there_is_said(unit: Any) -> None:
     with pytest.raises(SettingError, match="Near to it: omission"):
-        grouped_events(unit, "omissions", "block", WINDOW_S, AXIS)
+        events_of_unit(unit, "omissions", "block", WINDOW_S, AXIS)
     with pytest.raises(SettingError, match="no grouping 'mood'"):
-        grouped_events(unit, "change", "mood", WINDOW_S, AXIS)
+        events_of_unit(unit, "change", "mood", WINDOW_S, AXIS)
     with pytest.raises(NotFoundError, match="There is no unit 12"):
         unit_in_session(12)
     assert set(groupings("change")) == set(GROUPINGS)
