@@ -514,7 +514,7 @@ class ChannelLayer(Computation):
         cortical_layer=null : varchar(8)  # 1, 2/3, 4, 5, 6a, 6b, none elsewhere in the brain, or NULL
         ccf_area_agrees=null : bool  # whether the area is structure_acronym, NULL where one of them is
         layer_is_snapped : bool  # whether the layer is that of the nearest channel of the probe with one
-        cortical_depth=null : float64  # (1) 0 at the pia, 1 at the white matter, NULL in no layer
+        cortical_depth=null : float64  # (1) 0 at the pia, 1 at the white matter, NULL in no layer or snapped
         pia_distance=null : float64  # (um) straight to the pia, where the site's streamline begins
         streamline_distance=null : float64  # (um) from the pia along the streamline, NULL without one
         streamline_length=null : float64  # (um) length of the streamline: the thickness of the cortex there

@@ -79,8 +79,9 @@ def answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown:
         names = [name for name in shown.split() if name in frame]
     frame = with_columns(frame, names)
     if out is not None:
-        save(frame.head(limit) if limit else frame, kind, out)
-        click.echo(f"{out}: {len(frame):,} rows.", err=True)
+        saved = frame.head(limit) if limit else frame
+        save(saved, kind, out)
+        click.echo(f"{out}: {len(saved):,} rows.", err=True)
     elif kind == "table":
         default = ROWS_SHOWN if on_terminal() else 0
         render(frame, kind, sys.stdout, (default if limit is None else limit) or None)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--keep-within", callback=age, metavar="AGE",
-    help="Likewise, and keep those that are not older than this: 30d, 12h.",
+    help="Likewise, and keep those that are not older than this: 30d, 12h; and three without --keep.",
 )  # fmt: skip
 @click.option("--without-arrays", is_flag=True, help="Save the database only.")
 @click.option("--check", "checks", is_flag=True, help="Back up nothing: rehearse a restore of DIR.")

@@ -36,6 +36,7 @@ _TRAJECTORY = listed_option(
     help="Order of the image sets in training and recordings: GGH, HHG or GHG",
     shell_complete=completing(TRAJECTORIES),
 )
+INDEX = "index index_low index_high"
 _WITHIN = "Attribute that divides the units: structure_acronym, cortical_layer, cell_class ..."
 _OF_SESSIONS = options(
     listed_option("--session", of=int, help="Id of a session", aliases=SESSION_ALIASES),
@@ -104,7 +105,8 @@ class _Queries(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         own = super().get_command(ctx, cmd_name)
-        return lab_command(cmd_name) if own is None and has_lab_modules() else own
+        is_lab = own is None and has_lab_modules() and cmd_name.replace("-", "_").isidentifier()
+        return lab_command(cmd_name) if is_lab else own
 
 
 @click.group("query", cls=_Queries)
@@ -291,7 +293,7 @@ def query_contrast(
             **{name: options[name] for name in names},
         ),
         options,
-        " ".join((*sets, *within, "estimate low high p_value q_value n_mice n_sessions n_units")),
+        " ".join((*sets, *_divided(within), "estimate low high p_value q_value n_mice n_sessions n_units")),
     )
 
 
@@ -327,7 +329,7 @@ def query_novelty(within: tuple[str, ...], trajectory: tuple[str, ...], **option
             within=divided, trajectory=list(trajectory) or None, **{name: options[name] for name in names}
         ),
         options,
-        " ".join((*divided, "estimate low high p_value q_value index index_low index_high n_mice n_units")),
+        " ".join((*_divided(divided), "estimate low high p_value q_value", INDEX, "n_mice n_units")),
     )
 
 
@@ -563,6 +565,13 @@ def _of_sessions(options: dict[str, Any]) -> dict[str, Any]:
 def _sessions(queries: Any, options: dict[str, Any]) -> Any:
     conditions = _of_sessions(options)
     return queries.sessions(**conditions) if conditions else True
+
+
+def _divided(words: tuple[str, ...]) -> list[str]:
+    """Return the columns that words divide by, as far as they are other names of columns."""
+    from schemas.queries.words import COLUMNS
+
+    return [COLUMNS.get(word.lower(), (word,))[0] for word in words]
 
 
 def _units(queries: Any, options: dict[str, Any]) -> Any:

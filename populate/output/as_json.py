@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -44,7 +45,7 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(name): plain_value(each) for name, each in value.items()}
     if isinstance(value, np.ndarray):
-        return plain_value(value.tolist())
+        return plain_value(list(pd.DatetimeIndex(value)) if value.dtype.kind == "M" else value.tolist())
     if isinstance(value, list | tuple | set | frozenset):
         return [plain_value(each) for each in value]
     return _plain_scalar(value.item() if isinstance(value, np.generic) else value)
@@ -55,6 +56,12 @@ def _plain_scalar(value: Any) -> Any:
         return None
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, Decimal):  # sums of whole numbers on MySQL
+        if not value.is_finite():
+            return None
+        return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, str | int):
         return value
+    if isinstance(value, bytes | memoryview):
+        raise TypeError("JSON has no bytes")
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -66,6 +66,8 @@ def _restriction(cls: Any, conditions: Sequence[str]) -> dict[str, str]:
         known = our_name(name, names)
         if known is None:
             raise SettingError(f"{cls.__name__} has no attribute '{name}'.{hint(name, names)}")
+        if known in found:
+            raise SettingError(f"{known} is given twice.")
         found[known] = value
     return found
 

@@ -24,6 +24,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any, TypeVar
 
 import schemas
@@ -73,6 +74,14 @@ class DatabaseThread:
         self._turn, self._turns = asyncio.Lock(), asyncio.Semaphore(N_PROCESSES)
         self._long_turns = asyncio.Semaphore(N_PROCESSES - 1)
         self._kept: dict[tuple[Callable[..., Any], str], _Answer] = {}
+
+    def new_file(self) -> Path:
+        """Return the path of a new file on its way."""
+        folder = Path(self.folder)
+        folder.mkdir(mode=0o700, exist_ok=True)  # what cleans up temporary folders may have taken it
+        handle, name = tempfile.mkstemp(dir=folder)
+        os.close(handle)
+        return Path(name)
 
     def connect(self) -> Database:
         """Connect, and wait until that is done."""

@@ -19,7 +19,6 @@ from schemas import queries
 from schemas.bases.lab_queries import LabQuery
 from schemas.queries.checks import require_choice
 from schemas.queries.lab import lab_frame
-from vbn.errors import VbnError
 
 TITLE, PATH = "Lab queries", "queries"
 ROWS_SHOWN = 200
@@ -33,8 +32,10 @@ class LabPage(DatabaseHandler):
     async def get(self) -> None:
         """Answer the question in the address."""
         try:
-            shown = await self.ask(shown_query, self.address) if self.address.get(QUERY) else None
-        except VbnError as error:
+            shown = None
+            if self.address.get(QUERY):
+                shown = await self.ask_kept(shown_query, self.address, is_long=True)
+        except Exception as error:  # noqa: BLE001 - code of the lab may raise anything
             await self.refuse(error, TITLE, PATH)
             return
         self.start(TITLE, PATH)
@@ -49,11 +50,9 @@ class LabFile(DatabaseHandler):
     async def get(self, kind: str) -> None:
         """Send the file, or a message why there is none."""
         try:
-            content = await self.ask(file_of_query, kind, self.address)
-        except VbnError as error:
-            self.set_status(404)
-            self.set_header("Content-Type", "text/plain; charset=utf-8")
-            await self.finish(f"{error}\n")
+            content = await self.ask_long(file_of_query, kind, self.address)
+        except Exception as error:  # noqa: BLE001 - code of the lab may raise anything
+            await self.fail(error)
             return
         name = self.address[QUERY][-1]
         self.set_header("Content-Type", KINDS[kind])
@@ -132,7 +131,7 @@ def file_of_query(kind: str, address: Address) -> bytes:
 
 def in_shell(query: LabQuery, given: Mapping[str, Any]) -> str:
     """Return the command that gives the same rows."""
-    words = ["vbn", "query", query.name.replace("_", "-")]
+    words = ["vbn", "query", f"--module={query.module}", query.name.replace("_", "-")]
     for name, value in given.items():
         option = name.replace("_", "-")
         if isinstance(value, bool):

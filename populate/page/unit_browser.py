@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -92,9 +90,7 @@ class UnitFile(DatabaseHandler):
 
     async def get(self, kind: str) -> None:
         """Send the file piece by piece, or a message why there is none."""
-        handle, name = tempfile.mkstemp(dir=self.thread.folder)
-        os.close(handle)
-        path = Path(name)
+        path = self.thread.new_file()
         try:
             await self.ask_long(write_units, path, kind, UnitQuestion.of_address(self.address))
             self.set_header("Content-Type", KINDS[kind])
@@ -108,7 +104,7 @@ class UnitFile(DatabaseHandler):
         except VbnError as error:
             await self.fail(error)
         finally:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def write_units(path: Path, kind: str, question: UnitQuestion) -> None:

@@ -9,9 +9,12 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +24,7 @@ import vbn.nwb
 from populate.registration.catalogue import enter
 from populate.registration.catalogue_tables import ReleaseTables
 from populate.registration.register import FileOutcome, register
+from populate.work.interruption import terminated_by_signal
 from populate.work.progress import populate_with_progress
 from populate.work.runner import JobResult, populated_tables
 from schemas import session
@@ -30,11 +34,14 @@ from schemas.server.connection import disconnect
 from schemas.server.datajoint import dj
 from schemas.server.embedded import EmbeddedServer
 from vbn.errors import ServerError, VbnError
+from vbn.home import home_folder
 from vbn.nwb.checks.absent import find_absent_parts
 from vbn.web.client import is_url
+from vbn.whole_files import write_whole
 
+ANSWER = "answer.json"
 FAILED = "failed"
-KEPT_VARIABLES = ("VBN_ROOTS", "VBN_ATLAS")  # the others say which database is the lab's
+KEPT_VARIABLES = ("VBN_ROOTS",)  # the others say which database is the lab's
 
 
 @dataclass
@@ -94,23 +101,32 @@ def inspect_files(
     folder = None if catalogue is None else str(catalogue.absolute())
     home = Path(tempfile.mkdtemp(prefix="vbn-inspect-"))
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)  # PostgreSQL's user must pass through root's
-    answer = home / "answer.json"
-    asked = json.dumps([named, folder, import_only, str(answer)])
+    answer = home / ANSWER
+    asked = json.dumps([named, folder, import_only])
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "populate.registration.inspection", asked], env=_environment(home),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False,  # DataJoint logs there
-        )  # fmt: skip
+        with terminated_by_signal():
+            done = subprocess.run(  # ended with this process, see `_main`
+                [sys.executable, "-m", "populate.registration.inspection", asked], env=_environment(home),
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False,  # DataJoint logs there
+            )  # fmt: skip
         if not answer.exists():
             raise ServerError(f"The trial ended without a result (exit status {done.returncode}); see above.")
         found = json.loads(answer.read_text())
     finally:
-        with contextlib.suppress(VbnError):
-            EmbeddedServer(home).stop()
-        shutil.rmtree(home, ignore_errors=True)
+        _remove(home)
     if isinstance(found, str):
         raise VbnError(found)
     return [FileReport(**report) for report in found]
+
+
+def _remove(home: Path) -> None:
+    """Stop the server of a trial, and remove its folders."""
+    server = EmbeddedServer(home)
+    socket_folder = server.socket_folder
+    with contextlib.suppress(VbnError):
+        server.stop()
+    for folder in {home, socket_folder}:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -130,7 +146,8 @@ def try_out(places: Sequence[str], catalogue: Path | None, *, import_only: bool)
     outcomes = list(register(places, entered))
     computed = () if import_only else populated_tables()
     names = [cls.__name__ for cls in populated_tables() if cls in computed or issubclass(cls, dj.Imported)]
-    failures = populate_with_progress((), names, 1).failures
+    done = populate_with_progress((), names, 1)
+    failures = [*done.failures, *done.given_back]
     return [_report(outcome, failures, set(names)) for outcome in outcomes]
 
 
@@ -198,8 +215,19 @@ def report_lines(report: FileReport) -> Iterator[str]:
     yield f"made      {sum(report.made.values())} entries of {len(report.made)} tables"
 
 
+def _end_with(parent: int, home: Path) -> None:
+    """End this process, and all that it made, as soon as its parent has died."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    _remove(home)
+    os._exit(1)
+
+
 def _main() -> None:
-    places, catalogue, import_only, answer = json.loads(sys.argv[1])
+    places, catalogue, import_only = json.loads(sys.argv[1])
+    home = home_folder()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it, too, and ends this process
+    threading.Thread(target=_end_with, args=(os.getppid(), home), daemon=True).start()
     found: list[dict[str, Any]] | str
     try:
         connect(create=True)
@@ -210,7 +238,7 @@ def _main() -> None:
         found = [asdict(report) for report in reports]
     except VbnError as error:
         found = str(error)
-    Path(answer).write_text(json.dumps(found))
+    write_whole(home / ANSWER, json.dumps(found).encode())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -172,11 +172,6 @@ def retry(table_names: list[str], session_ids: list[int]) -> int:
             errors = errors & keys
         forgotten += errors.delete_quick(get_count=True)
     return forgotten
-
-
-def as_dicts(items: list[Any]) -> list[dict[str, Any]]:
-    """Return dataclasses as dictionaries, for JSON."""
-    return [asdict(item) for item in items]
 
 
 def imported_counts() -> dict[int, str]:

@@ -107,6 +107,24 @@ class LabQuery:
         return self.help.partition("\n")[0]
 
 
+TAKEN_NAMES = frozenset(
+    ("changes", "columns", "contrast", "flash_behavior", "flashes", "full_field_flashes", "gabors", "novelty",
+     "omissions", "pairs", "psth", "responses", "sessions", "spikes", "trials", "units")
+)  # fmt: skip
+"""Queries of this package, by the names of their commands."""
+TAKEN_ARGUMENTS = frozenset(
+    ("as_json", "columns", "format", "help", "json", "kind", "limit", "module", "no", "out", "query", "sort",
+     "where")
+)  # fmt: skip
+"""What the command and the page call options of their own."""
+SPELT_ALIKE = (
+    {"session", "sessions", "session_id", "ecephys_session_id"},
+    {"mouse", "mouse_id"},
+    {"experience", "experience_level"},
+    {"structure", "area"},
+)
+"""Arguments of which a query has one at most, since they are one option."""
+
 _known: dict[str, LabQuery] = {}
 
 
@@ -124,8 +142,18 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, Parameter]:
     for name, argument in inspect.signature(function).parameters.items():
         if argument.kind in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL, argument.POSITIONAL_ONLY):
             raise SettingError(f"The query {function.__name__} takes '{name}' without a name.")
+        if name in TAKEN_ARGUMENTS:
+            raise SettingError(
+                f"The query {function.__name__} cannot have an argument '{name}': options of commands and of "
+                "the page have that name."
+            )
         kind, several, choices = _type_of(hints.get(name), f"{function.__name__}({name}=...)")
         found[name] = Parameter(name, kind, several, argument.default, choices, meanings.get(name, ""))
+    for alike in SPELT_ALIKE:
+        if len(both := sorted(alike & found.keys())) > 1:
+            raise SettingError(
+                f"The query {function.__name__} has {' and '.join(both)}, which are one option."
+            )
     return found
 
 

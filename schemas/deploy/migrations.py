@@ -369,6 +369,8 @@ def measure_from_the_pia(database: Database) -> None:
     }
     channels = StoredTable(database, "ecephys", "__channel_layer__channel")
     channels.add_all(FLOAT, comments, after="cortical_depth")
+    comment = "(1) 0 at the pia, 1 at the white matter, NULL in no layer or snapped"
+    channels.describe("cortical_depth", FLOAT, comment)
 
 
 def tell_peaks_of_published_responses_apart(database: Database) -> None:

@@ -138,11 +138,12 @@ def aligned_unit(
 def _suiting(
     train: np.ndarray, groups: Sequence[np.ndarray], window_s: tuple[float, float], bin_s: float
 ) -> float:
-    """Return the smoothing that suits the groups on average, or 0 where it would be less than a bin."""
+    """Return the smoothing that suits the groups on average, at least a bin; 0 where bins are too long."""
     most_s = min(MOST_SMOOTHING_S, (window_s[1] - window_s[0]) / LEAST_PART)
     if most_s <= bin_s:
         return 0.0
-    spikes = [spikes_around(train, onsets, *window_s)[0] for onsets in groups if len(onsets)]
+    wide = window_s[0] - REACH_SD * most_s, window_s[1] + REACH_SD * most_s
+    spikes = [spikes_around(train, onsets, *wide)[0] for onsets in groups if len(onsets)]
     widths = [best_smoothing(times, window_s, bin_s, most_s) for times in spikes]
     return float(np.exp(np.mean(np.log(widths)))) if widths else 0.0
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from schemas import behavior, ecephys, psth, stimulus
-from schemas.figures.aligned import EVENT_NAMES, RateView
+from schemas.figures.aligned import EVENT_NAMES, FLASH_PERIOD_S, FLASH_STEPS, RateView
 from schemas.figures.groups import grouped_events
 from schemas.figures.require_entries import require_entries
 from schemas.queries.located_units import located_units, no_units, session_key
@@ -38,7 +38,7 @@ def change_response(
     session_id, structure
         Id of the session, and acronym of the structure of the units' peak channels.
     alignment
-        Name of the alignment, which must be to image changes.
+        Name of the alignment.
     criteria
         Name of a quality filter (`selection.UnitCriteria`): ``quickstart`` is that of AllenSDK's quick-start
         notebook, ``all`` takes all units.
@@ -73,6 +73,8 @@ def change_response(
         pupil_x=aligned["pupil_x_mean"],
         pupil_area=aligned["pupil_area_mean"],
         **{name: aligned[name] for name in ERRORS},
+        event_name=EVENT_NAMES[settings.event],
+        flash_onsets_s=_flash_onsets_s(settings.event),
         unit_id=[unit["unit_id"] for unit in table],
     )
 
@@ -138,9 +140,14 @@ def grouped_change_response(
             n_events=len(times),
             **{trace: getattr(aligned, trace) for trace in (*TRACES, *ERRORS)},
             event_name=name,
+            flash_onsets_s=_flash_onsets_s(settings.event),
             unit_id=rows["unit_id"].tolist(),
         )
     return found
+
+
+def _flash_onsets_s(event: str) -> tuple[float, ...]:
+    return tuple(step * FLASH_PERIOD_S for step in FLASH_STEPS.get(event, ()))
 
 
 def _units(key: dict[str, Any], structure: str, criteria: str) -> Any:

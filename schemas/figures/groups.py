@@ -60,6 +60,8 @@ def grouped_events(events: SessionEvents, chosen: EventSelection, group_by: str)
     single = getattr(chosen, group_by)
     if group_by != "block" and single is not None:
         raise SettingError(f"These events are of one {group_by} only, '{single}'. Choose another alignment.")
+    if group_by == "block" and chosen.engagement is not None:
+        raise SettingError("These events are of engaged or disengaged mice, and so of the task only.")
     if group_by == "engagement" and chosen.block == "passive":
         raise SettingError("There is no engagement in the passive block: the mouse has no task there.")
     found = {

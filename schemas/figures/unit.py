@@ -70,8 +70,8 @@ def unit_card(
     Notes
     -----
     All rates are computed from the spikes, so that the alignments need not be populated; without smoothing
-    and in the bins of the alignment they are those of `psth.Psth`. Those around laser pulses are not
-    smoothed.
+    and in the bins of the alignment they are those of `psth.Psth`, if its window begins with a bin. Those
+    around laser pulses are not smoothed.
     """
     settings = psth.Alignment.get(alignment)
     view = RateView(bin_s, smoothing_s, group_by)

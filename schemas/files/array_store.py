@@ -118,11 +118,12 @@ def discard_leftovers(table: Any, key: Key) -> None:
         *(part() if isinstance(part, type) else part for part in table.parts(as_objects=True)),
     ):
         folder = store_folder(store, part, key)
-        if folder.is_dir():
-            try:
-                shutil.rmtree(folder)
-            except OSError as error:
-                logger.warning("What a failed job left in %s stays for vbn gc: %s", folder, error)
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:  # it has left nothing there
+            continue
+        except OSError as error:
+            logger.warning("What a failed job left in %s stays for vbn gc: %s", folder, error)
 
 
 def store_folder(store: Path, table: Any, key: Key) -> Path:

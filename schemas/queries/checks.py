@@ -101,7 +101,10 @@ def restrict(query: Any, *conditions: Condition) -> Any:
 def in_our_words(condition: Condition, known: Collection[str]) -> Condition:
     """Return a condition with the names here for the field's words in it; see `schemas.queries.words`."""
     if not isinstance(condition, str):
-        return {our_name(word, known) or word: value for word, value in condition.items()}
+        ours = {word: our_name(word, known) or word for word in condition}
+        if len(set(ours.values())) < len(ours):
+            raise SettingError(f"Two of these mean the same: {', '.join(ours)}. Give each condition once.")
+        return {ours[word]: value for word, value in condition.items()}
     tokens = [
         ((our_name(token, known) or token) if kind == "name" and token.lower() not in KEYWORDS else token)
         for kind, token in _tokens(condition)

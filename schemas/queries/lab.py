@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 
-from schemas.bases.lab_queries import LabQuery, parameters_of, register_query
+from schemas.bases.lab_queries import TAKEN_NAMES, LabQuery, parameters_of, register_query
 from schemas.queries.checks import Condition, knowing_arguments, restrict
 from schemas.rows.fetch import fetch_frame
 from vbn.errors import SettingError
@@ -50,6 +50,8 @@ def lab_query(*, columns: str = "") -> Callable[[Callable[Given, Result]], Calla
             raise SettingError(
                 f"'{name}' cannot be the name of a query: use lower-case letters, digits and _."
             )
+        if name in TAKEN_NAMES:
+            raise SettingError(f"The query {name} of {function.__module__} has the name of vbn query {name}.")
         if not (function.__doc__ or "").strip():
             raise SettingError(
                 f"The query {name} of {function.__module__} needs a docstring: what is one row?"

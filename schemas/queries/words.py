@@ -107,7 +107,7 @@ def hint(word: str, known: Collection[str]) -> str:
 
 
 def our_names(kind: str, words: Iterable[str], known: Collection[str]) -> list[str]:
-    """Return the names that words mean; one with ``-`` before it, to sort by, keeps that.
+    """Return the names that words mean, each once; one with ``-`` before it, to sort by, keeps that.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def our_names(kind: str, words: Iterable[str], known: Collection[str]) -> list[s
             plain = word.removeprefix("-")
             raise SettingError(f"There is no {kind} '{plain}'.{hint(plain, known)}")
         found.append(f"-{name}" if word.startswith("-") else name)
-    return found
+    return list(dict.fromkeys(found))
 
 
 def our_argument(word: str, known: Collection[str]) -> str | None:

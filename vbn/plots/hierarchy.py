@@ -252,13 +252,15 @@ def _draw_medians(
 ) -> None:
     """Draw means over mice at x, and the medians of sessions beside them."""
     points_x = x[measure.point_structure] + shift
+    placed = np.isfinite(points_x)  # structures without a score have no place
     label = f"{name} medians of sessions".strip()
-    (line,) = axes.plot(points_x, measure.point_median * scale, color=colour, label=label, **POINT_STYLE)
-    name_rows(line, [structures[at] for at in measure.point_structure])
+    medians = measure.point_median[placed] * scale
+    (line,) = axes.plot(points_x[placed], medians, color=colour, label=label, **POINT_STYLE)
+    name_rows(line, [structures[at] for at in np.asarray(measure.point_structure)[placed]])
     shown = np.flatnonzero(np.isfinite(measure.median) & np.isfinite(x))
     median = measure.median[shown] * scale
     limits = np.array([measure.low[shown], measure.high[shown]]) * scale
-    lengths = np.where(np.isfinite(limits), np.abs(limits - median), 0.0)
+    lengths = np.abs(limits - median)  # NaN, and no bar, of a single mouse
     style: dict[str, Any] = {"markersize": 5, "linewidth": 1.3, "color": colour}
     drawn = axes.errorbar(x[shown], median, yerr=lengths, fmt="o", **style)
     for mark in drawn.get_children():

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from vbn.analysis.contrasts import FEWEST_MICE
 from vbn.plots.panels import counted, say, set_titles
+from vbn.plots.source_data import name_rows
 from vbn.plots.style import BLACK, GREEN, ORANGE, PURPLE, QUIET_GREY, drawing_style, points
 
 FLASHES = {
@@ -132,19 +133,24 @@ def _draw(axes: Axes, points: pd.DataFrame, structures: Sequence[str], classes: 
         x = of_class["structure_acronym"].map(list(structures).index).to_numpy(float) + shift
         estimate = of_class["estimate"].to_numpy(float)
         limits = of_class[["low", "high"]].to_numpy(float).T
-        lengths = np.where(np.isfinite(limits), np.abs(limits - estimate), 0.0)
+        lengths = np.abs(limits - estimate)  # NaN, and no bar, of few mice
         style: dict[str, Any] = {"color": CLASS_COLOURS[name], "linewidth": 1.2}
-        axes.errorbar(x, estimate, yerr=lengths, fmt="none", **style)
+        names = of_class["structure_acronym"].to_numpy(object)
+        for mark in axes.errorbar(x, estimate, yerr=lengths, fmt="none", **style).get_children():
+            mark.set_label(name)
+            name_rows(mark, list(names))
         filled = (of_class["q_value"] <= SIGNIFICANT).to_numpy()
-        for chosen, face in ((filled, CLASS_COLOURS[name]), (~filled, "white")):
-            axes.plot(
+        for chosen, face, sign in ((filled, CLASS_COLOURS[name], "<="), (~filled, "white", ">")):
+            (line,) = axes.plot(
                 x[chosen],
                 estimate[chosen],
                 "o",
                 color=CLASS_COLOURS[name],
                 markerfacecolor=face,
                 markersize=4.5,
+                label=f"{name}, q {sign} {SIGNIFICANT:g}",
             )
+            name_rows(line, list(names[chosen]))
 
 
 def _add_legend(figure: Figure, classes: Sequence[str]) -> None:

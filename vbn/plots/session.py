@@ -13,7 +13,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from vbn.analysis.spikes.binning import z_scores
-from vbn.plots.bands import draw_bands, size_inches, spread, structure_bands
+from vbn.plots.bands import GUIDE, draw_bands, size_inches, spread, structure_bands
 from vbn.plots.panels import (
     SECONDS_PER_MINUTE,
     counted,
@@ -184,7 +184,7 @@ def draw_population(axes: Axes, data: SessionOverview) -> AxesImage:
 def draw_lick_rate(axes: Axes, data: SessionOverview) -> None:
     """Draw the lick rate, and a tick for each reward."""
     times = data.bin_time_s / SECONDS_PER_MINUTE
-    axes.fill_between(times, data.lick_rate_hz, color=BLUE, alpha=0.35, linewidth=0)
+    axes.fill_between(times, data.lick_rate_hz, color=BLUE, alpha=0.35, linewidth=0, gid=GUIDE)
     draw_trace(axes, data.bin_time_s, data.lick_rate_hz, "Licks\n(1/s)", BLUE, "no licks")
     highest = float(data.lick_rate_hz.max(initial=0.0)) or 1.0
     axes.set_ylim(0, 1.25 * highest)

@@ -2,7 +2,7 @@
 
 They are taken from the marks themselves, so that table and picture cannot differ, and stand in the units of
 the figure's axes. Marks without numbers (shades of flashes, strips of structures, lines at an axis's zero)
-are left out.
+are left out, as are fitted ellipses, whose numbers the figure writes.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ def source_data(figure: Figure) -> pd.DataFrame:
     -------
     One row per point, bin or interval, with the columns `COLUMNS`: ``panel``, its number in ``figure.axes``
     from 1, and its ``title`` and labels; ``series``, the name of the curve; ``mark``, which is ``line``,
-    ``band``, ``interval``, ``bar`` or ``image``; ``row``, the name of an image's row or of a place on the x
-    axis; ``x``, ``y`` in the units of the axes; ``low`` and ``high`` of bands, intervals and bars along the
-    axis that they have no single value on; ``value`` of an image at x and y. What a mark has not is missing.
+    ``level`` (a line at one y), ``band``, ``interval``, ``bar`` or ``image``; ``row``, the name of an image's
+    row or of a place on the x axis; ``x``, ``y`` in the units of the axes; ``low`` and ``high`` of bands,
+    intervals and bars along the axis that they have no single value on; ``value`` of an image at x and y.
+    What a mark has not is missing.
     """
     parts = []
     for number, axes in enumerate(figure.axes, 1):
@@ -82,8 +83,12 @@ def _marks(axes: Axes) -> Iterator[pd.DataFrame]:
     for image in axes.images:
         yield _of_image(image)
     for line in axes.lines:
-        if line.get_transform() == axes.transData and line.get_gid() != GUIDE:  # others mark places
+        if line.get_gid() == GUIDE:
+            continue
+        if line.get_transform() == axes.transData:
             yield _of_line(axes, line)
+        elif line.get_transform() == axes.get_yaxis_transform(which="grid") and _has_name(line):
+            yield _named(line, "level", y=np.asarray(line.get_ydata(), dtype=np.float64)[:1])
     for collection in axes.collections:
         if collection.get_gid() == GUIDE:
             continue
@@ -98,9 +103,13 @@ def _marks(axes: Axes) -> Iterator[pd.DataFrame]:
         yield _of_bars(axes)
 
 
+def _has_name(mark: Any) -> bool:
+    return not str(mark.get_label()).startswith("_")
+
+
 def _named(mark: Any, kind: str, **columns: Any) -> pd.DataFrame:
-    label = str(mark.get_label())
-    return pd.DataFrame({"series": "" if label.startswith("_") else label, "mark": kind, **columns})
+    series = str(mark.get_label()) if _has_name(mark) else ""
+    return pd.DataFrame({"series": series, "mark": kind, **columns})
 
 
 def _of_image(image: AxesImage) -> pd.DataFrame:
@@ -136,20 +145,26 @@ def _of_band(band: FillBetweenPolyCollection) -> pd.DataFrame:
     """Return the band between two curves, at each of their points."""
     parts = []
     for path in band.get_paths():
+        # A corner, one curve, a corner, the other curve backwards, and the first corner again.
         vertices = np.asarray(path.vertices, dtype=np.float64)
-        edges = pd.DataFrame({"x": vertices[:, 0], "y": vertices[:, 1]}).groupby("x")["y"]
-        parts.append(pd.DataFrame({"low": edges.min(), "high": edges.max()}).reset_index())
+        n_points = (len(vertices) - 3) // 2
+        curve, other = vertices[1 : n_points + 1], vertices[n_points + 2 : 2 * n_points + 2][::-1]
+        low, high = np.sort([curve[:, 1], other[:, 1]], axis=0)
+        parts.append(pd.DataFrame({"x": curve[:, 0], "low": low, "high": high}))
     limits = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["x", "low", "high"])
     return _named(band, "band", **{name: limits[name].to_numpy() for name in ("x", "low", "high")})
 
 
 def _of_intervals(lines: LineCollection) -> pd.DataFrame:
     segments = [np.asarray(segment, dtype=np.float64) for segment in lines.get_segments()]
-    ends = np.array([segment for segment in segments if len(segment) == 2]).reshape(-1, 2, 2)
+    drawn = [at for at, segment in enumerate(segments) if len(segment) == 2]  # those without limits are empty
+    ends = np.array([segments[at] for at in drawn]).reshape(-1, 2, 2)
     (x, y), (last_x, last_y) = ends[:, 0].T, ends[:, 1].T
+    names = _rows_of.get(lines)
+    row = None if names is None else [names[at] for at in drawn]
     if np.array_equal(x, last_x):
-        return _named(lines, "interval", row=_rows_of.get(lines), x=x, low=y, high=last_y)
-    return _named(lines, "interval", row=_rows_of.get(lines), y=y, low=x, high=last_x)
+        return _named(lines, "interval", row=row, x=x, low=y, high=last_y)
+    return _named(lines, "interval", row=row, y=y, low=x, high=last_x)
 
 
 def _of_steps(steps: StepPatch) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from vbn.plots.aligned import AlignedUnit, draw_aligned, draw_raster, draw_rates, name_spans, write_kinds
-from vbn.plots.bands import GUIDE, channel_bands, draw_bands, size_inches, spread
+from vbn.plots.bands import GUIDE, POINTS_PER_INCH, channel_bands, draw_bands, size_inches, spread
 from vbn.plots.field import Field, draw_field
 from vbn.plots.panels import SECONDS_PER_MINUTE, say, set_titles, time_limits_min
 from vbn.plots.session import BLOCK_COLOURS
@@ -27,7 +27,6 @@ WAVEFORM_RATE_HZ = 30_000.0
 REFRACTORY_S = 0.0015
 """Shorter intervals count as violations in the release (isi_violations)."""
 BLOCK_POINTS, BLOCK_LETTER = 7.5, 0.62
-POINTS_PER_INCH = 72
 
 
 @dataclass(frozen=True)

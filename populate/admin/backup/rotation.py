@@ -33,6 +33,8 @@ from schemas.server.connection import Database
 from vbn.errors import ConflictError, VbnError
 
 UNFINISHED = "unfinished"
+FEWEST = 3
+"""So many stay where only their age is limited: the newest may hold a mistake, or a clock that was wrong."""
 REMOVED = re.compile(rf"{GENERATION_NAME.pattern}\.removed")
 
 
@@ -64,7 +66,7 @@ def back_up_and_rotate(
     ----------
     database : the database to save.
     folder : a new or empty folder, or one that this function has used.
-    keep : how many complete backups stay, with the new one, which always stays.
+    keep : how many complete backups stay, with the new one, which always stays; 0 for `FEWEST`.
     within : how much older than the new one a backup may be, to stay although it is not among these.
     mysqldump, with_arrays : see `back_up`.
 
@@ -105,7 +107,7 @@ def _remove_oldest(
         path for path in problems.keys() - spared.keys() if read_manifest(path).has_arrays == has_arrays
     ]
     removed = []
-    for path in sorted(others)[: max(len(others) + 1 - max(keep, 1), 0)]:
+    for path in sorted(others)[: max(len(others) + 1 - (keep or FEWEST), 0)]:
         if within is not None and _made_at_s(made) - _made_at_s(path) <= within.total_seconds():
             continue
         if why := _remove(path):

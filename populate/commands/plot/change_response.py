@@ -19,7 +19,7 @@ from populate.commands.plot.options import GROUP_BY, Picture, picture_options, r
 @click.option("--alignment", default="change_active", show_default=True, help="Alignment of the changes.")
 @criteria_option("quickstart")
 @click.option("--all-units", is_flag=True, hidden=True, help="An earlier spelling of --criteria all.")
-@rate_options
+@rate_options("not")
 @GROUP_BY
 def command(
     session_id: int,

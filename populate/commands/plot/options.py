@@ -191,9 +191,18 @@ def _command(context: click.Context) -> str:
     return shlex.join(words)
 
 
-def rate_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command ``--bin`` and ``--smooth``, of which it receives seconds."""
-    smooth = "Smooth the rates with a Gaussian of this SD; 0: not.  [default: what suits the spikes]"
-    length = "Length of the bins in ms.  [default: that of the alignment]"
-    decorated = click.option("--smooth", "smoothing_s", type=Milliseconds(0), help=smooth)(command)
-    return click.option("--bin", "bin_s", type=Milliseconds(0.1), help=length)(decorated)
+def rate_options(smoothing: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what gives a command ``--bin`` and ``--smooth``, of which it receives seconds.
+
+    Parameters
+    ----------
+    smoothing : what is done without ``--smooth``.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        smooth = f"Smooth the rates with a Gaussian of this SD; 0: not.  [default: {smoothing}]"
+        length = "Length of the bins in ms.  [default: that of the alignment]"
+        decorated = click.option("--smooth", "smoothing_s", type=Milliseconds(0), help=smooth)(command)
+        return click.option("--bin", "bin_s", type=Milliseconds(0.1), help=length)(decorated)
+
+    return decorate

@@ -9,7 +9,7 @@ from populate.commands.plot.options import GROUP_BY, Picture, picture_options, r
 @click.option("--unit", "unit_id", type=int, required=True, help="The unit's id.")
 @picture_options
 @click.option("--alignment", default="change_active", show_default=True, help="Alignment of the raster.")
-@rate_options
+@rate_options("what suits the spikes")
 @GROUP_BY
 def command(
     unit_id: int,

@@ -15,9 +15,13 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+import click
 import pandas as pd
 import pytest
 
+from populate.commands.answer import OUTPUT
+from populate.commands.options import WHERE
+from populate.commands.query import command
 from schemas import queries
 from schemas.bases import lab_queries
 from tests.fixtures.page import start, stop
@@ -60,6 +64,12 @@ def trial_counts(*, outcome: Literal["hit", "miss"], engaged: bool = False) -> p
 @queries.lab_query()
 def nothing() -> Any:
     """No rows at all."""
+
+
+@queries.lab_query()
+def broken() -> Any:
+    """Rows of code with a fault."""
+    return {}["rows"]
 '''
 
 
@@ -70,7 +80,7 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         yield folder
-    lab_queries.forget_queries(["loud_units", "trial_counts", "nothing"])
+    lab_queries.forget_queries(["loud_units", "trial_counts", "nothing", "broken"])
 
 
 @pytest.fixture
@@ -163,12 +173,32 @@ def test_help_and_completion_know_the_queries_of_the_lab(lab: Any, module: Path)
         ("def odd(*, a): 'A row.'", r"odd\(a=...\) needs a type"),
         ("def odd(**more: int): 'A row.'", "takes 'more' without a name"),
         ("def Odd(*, a: int): 'A row.'", "'Odd' cannot"),
+        ("def odd(*, where: str): 'A row.'", "cannot have an argument 'where'"),
+        ("def odd(*, query: str): 'A row.'", "cannot have an argument 'query'"),
+        (
+            "def odd(*, session: int, session_id: int): 'A row.'",
+            "session and session_id, which are one option",
+        ),
+        ("def full_field_flashes(*, a: int): 'A row.'", "has the name of vbn query full_field_flashes"),
     ],
 )
 def test_what_cannot_be_a_query_is_refused_when_it_is_made(text: str, said: str) -> None:
     with pytest.raises(SettingError, match=said):
         exec(f"@lab_query()\n{text}", {"lab_query": queries.lab_query, "Literal": Literal})
     assert "odd" not in queries.lab_queries()
+
+
+def test_what_is_refused_is_all_that_would_collide() -> None:
+    named = {name.replace("-", "_") for name in command.commands}
+    assert named == lab_queries.TAKEN_NAMES
+
+    @click.command()
+    @WHERE
+    @OUTPUT
+    def bare(**_options: Any) -> None: ...
+
+    taken = {name.lstrip("-") for each in bare.params for name in (*each.opts, each.name or "")}
+    assert taken <= lab_queries.TAKEN_ARGUMENTS
 
 
 def test_two_modules_cannot_have_a_query_of_one_name(lab: Any, tmp_path: Path, monkeypatch: Any) -> None:
@@ -203,13 +233,14 @@ def test_the_page_asks_the_queries_of_the_lab(lab: Any, module: Path) -> None:
         assert found
         words = shlex.split(unescape(found[1]))
         assert words[-2:] == ["--out", "loud_units.csv"]
-        done = lab.call(*words[1:-2], "--json", env={"VBN_MODULES": "ask_lab"})
+        done = lab.call(*words[1:-2], "--json")
         assert [row["unit_id"] for row in json.loads(done.stdout)] == rows["unit_id"].tolist()
         for wrong, said in {
             "query=loud_unit": "Near to it: loud_units",
             "query=loud_units&least_snr=much": "&#39;least_snr&#39; is a number, not &#39;much&#39;",
             "query=loud_units&snr=2": "There is no parameter",
             "query=loud_units&structure=VISpp": "Near to it: VISp",
+            "query=broken": "KeyError",
             "query=trial_counts&outcome=<script>": "has no value &#39;&lt;script&gt;",
         }.items():
             with pytest.raises(HTTPError) as refused:

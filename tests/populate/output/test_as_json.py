@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,14 @@ def test_what_is_missing_is_null() -> None:
     missing = [None, math.nan, math.inf, -math.inf, pd.NA, pd.NaT, np.float32("nan")]
     assert plain_value(missing) == [None] * len(missing)
     assert plain_value({"of arrays": np.array([1.5, np.nan])}) == {"of arrays": [1.5, None]}
+
+
+def test_what_servers_return_in_forms_of_their_own_is_plain() -> None:
+    assert plain_value([Decimal("12"), Decimal("1.5"), Decimal("NaN")]) == [12, 1.5, None]
+    times = np.array(["2026-11-29T12:00:00.5", "NaT"], dtype="datetime64[ns]")
+    assert plain_value(times) == ["2026-11-29T12:00:00.500000", None]
+    with pytest.raises(TypeError, match="no bytes"):
+        plain_value(b"x")
 
 
 def test_times_paths_and_rows_have_their_usual_forms() -> None:

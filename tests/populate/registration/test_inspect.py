@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,26 @@ def test_computed_tables_that_are_lost_are_said_too(database: Any, files: dict[s
     lost = reports[path.name]["lost"]
     assert lost["Psth"] == ["Recording"]
     assert "Licks" not in lost
+
+
+def test_nothing_stays_of_a_trial_that_was_killed(
+    database: Any, files: dict[str, Path], open_folder: Path
+) -> None:
+    place = open_folder / "trials"
+    place.mkdir()
+    place.chmod(0o711)
+    with database.start("inspect", files["nothing"], env={"TMPDIR": str(place)}) as trial:
+        wait_until(lambda: list(place.glob("vbn-inspect-*/postgres/postmaster.pid")), "the server to start")
+        trial.kill()
+        trial.communicate()
+    wait_until(lambda: not list(place.glob("vbn-inspect-*")), "the trial to end")
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
 
 
 def test_a_file_that_does_not_exist_is_told_at_once(database: Any, files: dict[str, Path]) -> None:

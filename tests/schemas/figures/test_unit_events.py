@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from schemas import ecephys, psth, queries
+from schemas.figures.aligned import RateView
+from schemas.figures.change import change_response, grouped_change_response
+from schemas.figures.groups import grouped_events
 from schemas.figures.unit_events import EVENTS, GROUPINGS, events_of_unit, groupings, unit_in_session
 from vbn.analysis.spikes.psth import TimeAxis
 from vbn.analysis.task.events import EventSelection, find_events
@@ -60,6 +63,23 @@ def test_behavior_around_changes_is_that_of_its_table(unit: Any) -> None:
     columns = {"running": "running_speed_mean", "licks": "lick_rate", "pupil": "pupil_area_mean"}
     for name, column in columns.items():
         np.testing.assert_allclose(found["active"].behavior[name], row[column], rtol=1e-5, atol=1e-4)
+
+
+def test_events_of_engaged_mice_are_not_divided_by_block(unit: Any) -> None:
+    engaged = EventSelection("change", block="active", engagement="engaged")
+    with pytest.raises(SettingError, match="of the task only"):
+        grouped_events(unit.events, engaged, "block")
+
+
+def test_no_flash_is_drawn_where_none_was(unit: Any) -> None:
+    key = (ecephys.Recording.Unit & {"unit_id": unit.unit_id}).fetch1("KEY")
+    structure = queries.units(where={"unit_id": unit.unit_id}).fetch1("structure_acronym")
+    where = {"session_id": key["session_id"], "structure": structure, "criteria": "all"}
+    (of_omissions,) = grouped_change_response(view=RateView(), alignment="omission_active", **where).values()
+    assert of_omissions.flash_onsets_s == (-1.5, -0.75, 0.75, 1.5)
+    assert of_omissions.event_name == "omitted flash"
+    assert change_response(alignment="omission_active", **where).flash_onsets_s == of_omissions.flash_onsets_s
+    assert 0.0 in change_response(alignment="change_active", **where).flash_onsets_s
 
 
 def test_what_is_not_there_is_said(unit: Any) -> None:

@@ -56,6 +56,13 @@ def test_a_text_that_is_such_a_word_stays_as_it_is() -> None:
     assert in_our_words({"area": "layer"}, {"structure_acronym"}) == {"structure_acronym": "layer"}
 
 
+def test_two_words_for_one_name_are_one_column_and_no_two_conditions() -> None:
+    known = ["structure_acronym", "snr"]
+    assert words.our_names("column", ["area", "structure_acronym", "SNR"], known) == known
+    with pytest.raises(SettingError, match="mean the same: area, structure_acronym"):
+        in_our_words({"area": "VISp", "structure_acronym": "VISl"}, known)
+
+
 def test_arguments_have_their_words_too(tables: Any) -> None:
     key = queries.units(criteria="quickstart").to_dicts(limit=1)[0]
     area, session = key["structure_acronym"], key["session_id"]

@@ -44,6 +44,34 @@ def test_curves_bands_and_intervals_have_their_numbers(figure):
     assert interval["series"].tolist() == ["spikes", "spikes", ""]
 
 
+def test_bands_with_steps_have_the_limits_of_each_side(figure):
+    (axes,) = figure.axes
+    axes.fill_between([0, 1, 2], [0.9, 4.9, 0.9], [1.1, 5.1, 1.1], step="mid")
+    band = source_data(figure)[["x", "low", "high"]]
+    expected = [
+        [0, 0.9, 1.1],
+        [0.5, 0.9, 1.1],
+        [0.5, 4.9, 5.1],
+        [1.5, 4.9, 5.1],
+        [1.5, 0.9, 1.1],
+        [2, 0.9, 1.1],
+    ]
+    np.testing.assert_allclose(band.drop_duplicates(), expected)
+
+
+def test_a_named_level_is_a_number_and_an_unknown_interval_none(figure):
+    (axes,) = figure.axes
+    axes.axhline(3.5, label="baseline")
+    axes.axvline(1, label="change")
+    drawn = axes.errorbar([0, 1], [5, 6], yerr=[[np.nan, 1], [np.nan, 2]], fmt="none")
+    for mark in drawn.get_children():
+        name_rows(mark, ["VISl", "VISp"])
+    table = source_data(figure)
+    level, interval = (table[table["mark"] == mark] for mark in ("level", "interval"))
+    assert level[["series", "y"]].to_numpy().tolist() == [["baseline", 3.5]]
+    assert interval[["row", "low", "high"]].to_numpy().tolist() == [["VISp", 5, 8]]
+
+
 @pytest.mark.parametrize("origin", ["upper", "lower"])
 def test_cells_of_an_image_stand_where_they_are_seen(figure, origin):
     (axes,) = figure.axes

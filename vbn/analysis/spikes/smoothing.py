@@ -43,7 +43,8 @@ def smoothed_rate(
     ([-0.05, 0.05, 0.15], [0.0, 10.0, 5.0])
     """
     edges, inside = _edges(window_s, bin_s, smoothing_s)
-    counts, _ = np.histogram(np.asarray(time_s, dtype=np.float64), edges)
+    times = np.asarray(time_s, dtype=np.float64)
+    counts, _ = np.histogram(times[times < edges[-1]], edges)  # NumPy's last bin has its end, too
     with np.errstate(invalid="ignore"):
         rate_hz = counts / np.float64(n_events * bin_s)
     if n_events:
@@ -73,8 +74,10 @@ def rate_and_error(
         smoothed rates (ddof 1), NaN with fewer than two events.
     """
     edges, inside = _edges(window_s, bin_s, smoothing_s)
+    times = np.asarray(time_s, dtype=np.float64)
+    is_within = times < edges[-1]  # NumPy's last bin has its end, too
     counts, _, _ = np.histogram2d(
-        np.asarray(event, dtype=np.float64), np.asarray(time_s, dtype=np.float64),
+        np.asarray(event, dtype=np.float64)[is_within], times[is_within],
         bins=(np.arange(n_events + 1) - 0.5, edges) if n_events else (1, edges),
     )  # fmt: skip
     rates = _smoothed(counts[:n_events] / bin_s, bin_s, smoothing_s)[:, inside]
@@ -118,16 +121,18 @@ def best_smoothing(time_s: ArrayLike, window_s: tuple[float, float], least_s: fl
 
     Parameters
     ----------
-    time_s : (n_spikes,) seconds from the event to each spike, of all events together.
-    window_s : start and stop; spikes outside are not looked at.
+    time_s : (n_spikes,) seconds from the event to each spike, of all events together; also those up to
+        `REACH_SD` times `most_s` before and after the window, or its edges are taken for responses.
+    window_s : start and stop of what is to be shown.
     least_s, most_s : limits of what is returned. Few spikes need the greatest, sharp responses of many the
         least.
 
     Notes
     -----
-    The width that minimises the estimated integrated squared error of the rate of Poisson spikes (Shimazaki
-    and Shinomoto 2010, J Comput Neurosci 29:171, algorithm 1), of 30 widths spaced by ratios, with spikes by
-    the millisecond.
+    The width that minimises the estimated integrated squared error of the rate of Poisson spikes, of 30
+    widths spaced by ratios, with spikes by the millisecond: the integral of the squared rate over the window,
+    less twice the rate at each spike in it as the other spikes have it (Shimazaki and Shinomoto 2010, J
+    Comput Neurosci 29:171, algorithm 1, there over the whole line).
 
     Examples
     --------
@@ -135,17 +140,17 @@ def best_smoothing(time_s: ArrayLike, window_s: tuple[float, float], least_s: fl
     0.05
     """
     n_bins = max(round((window_s[1] - window_s[0]) / LAG_BIN_S), 1)
-    counts, _ = np.histogram(np.asarray(time_s, dtype=np.float64), n_bins, window_s)
-    spectrum = np.fft.rfft(counts, 2 * n_bins)
-    pairs = np.fft.irfft(np.abs(spectrum) ** 2, 2 * n_bins)[:n_bins]  # by lag, each pair once
-    n_spikes = counts.sum()
-    pairs[0] = (pairs[0] - n_spikes) / 2
-    lags = np.arange(n_bins) * LAG_BIN_S
+    reach = math.ceil(REACH_SD * most_s / LAG_BIN_S)
+    edges = window_s[0] + np.arange(-reach, n_bins + reach + 1) * LAG_BIN_S
+    counts = np.histogram(np.asarray(time_s, dtype=np.float64), edges)[0].astype(np.float64)
+    inside = slice(reach, reach + n_bins)
     widths = np.geomspace(most_s, least_s, N_WIDTHS)  # of equal costs the first, the greatest
-    costs = [
-        (n_spikes + 2 * pairs @ (np.exp(-squares / 4) - math.sqrt(8) * np.exp(-squares / 2))) / width
-        for width, squares in ((width, (lags / width) ** 2) for width in widths)
-    ]
+    costs = []
+    for width in widths:
+        rate = _smoothed(counts, LAG_BIN_S, width)[inside]
+        steps = np.arange(math.ceil(REACH_SD * width / LAG_BIN_S) + 1) * LAG_BIN_S / width
+        own = 1 / (2 * np.exp(-(steps**2) / 2).sum() - 1)  # what a spike adds to its own bin
+        costs.append(rate @ rate - 2 * counts[inside] @ (rate - own))
     return float(widths[int(np.argmin(costs))])
 
 

@@ -1,4 +1,4 @@
-"""What every file of the release holds, and a file lacks: columns, and groups that tables are made from."""
+"""What files of the release hold, and a file lacks: columns, and groups that tables are made from."""
 
 from __future__ import annotations
 
@@ -31,10 +31,13 @@ OF_ALL_FILES = (
     "processing/stimulus/timestamps/data",
     "session_start_time",
     "stimulus/templates",
+)
+OF_RECORDINGS = (
     "acquisition/EyeTracking",
     "processing/eye_tracking_rig_metadata",
+    "processing/optotagging/optogenetic_stimulation",
 )
-OF_RECORDINGS = ("processing/optotagging/optogenetic_stimulation",)
+"""Most recordings of the release have these, not all."""
 
 NOT_IN_ALL = {
     ELECTRODES: ("filtering", "imp", "location"),  # no table has them
