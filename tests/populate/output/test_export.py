@@ -159,7 +159,7 @@ def test_arrays_of_the_store_are_written_where_they_are_asked_for(
     [
         (("Psth.Units", "--out", "a.csv"), "There is no table 'Psth.Units'. Near to it: Psth.Unit"),
         (("Recording.Unit", "--out", "a.csv", "--where", "snrr > 1"), "no attribute 'snrr' here. Near to it"),
-        (("Recording.Unit", "--out", "a.csv", "--columns", "snrr"), "no attribute 'snrr' here. Near to it"),
+        (("Recording.Unit", "--out", "a.csv", "--columns", "snrr"), "no attribute 'snrr'. Near to it: snr"),
         (
             ("Psth.Unit", "--out", "a.csv", "--where", "alignment = 'change_activ'"),
             "Nothing has alignment 'change_activ'. Near to it: change_active",

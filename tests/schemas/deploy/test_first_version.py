@@ -35,6 +35,8 @@ RENAMED_COLUMNS = {
     "change_response": ("change_(modulation|first_spike)", r"change_siegle_2021_\g<1>"),
 }
 OF_SETS = ("_content", "_hash", "_version")  # adapted to the present methods
+# Python 3.11 has filters since its fourth release; the archive is our own.
+EXTRACTION: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 FILLED_BY_DEPLOY = ("administration.migration", "ecephys.#structure")
 
 
@@ -44,7 +46,7 @@ class Site:
     def __init__(self, database: Database) -> None:
         self.database = database
         with tarfile.open(LAYOUTS / "first_version.tar.xz") as tar:
-            tar.extractall(database.folder / "first", filter="data")
+            tar.extractall(database.folder / "first", **EXTRACTION)
         self.data = database.folder / "first" / "data"
 
     def vbn(self, *arguments: object) -> str:

@@ -265,7 +265,10 @@ def test_flashes_come_with_their_behavior_session_and_mouse(populated_synthetic:
         (lambda: queries.units(group="visual cortx"), "Near to it: visual cortex"),
         (lambda: queries.units(group="Visual Cortex"), "Near to it: visual cortex"),
         (lambda: queries.units(cell_class="sst"), "Near to it: Sst"),
-        (lambda: queries.units(genotype="sst-ires-cre/wt;ai32(rcl-chr2(h134r)_eyfp)/wt"), "There "),
+        (
+            lambda: queries.units(genotype="sst-ires-cre/wt;ai32(rcl-chr2(h134r)_eyfp)/wt"),
+            "Nothing has genotype 'sst-ires-cre/wt;",
+        ),
         (lambda: queries.units(experience_level="novel"), "Near to it: Novel"),
         (lambda: queries.units(image_set="g"), "Near to it: G"),
         (lambda: queries.units(genotype="wt"), "Nothing has genotype 'wt'. There "),
