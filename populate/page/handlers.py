@@ -57,7 +57,7 @@ class DatabaseHandler(RequestHandler):
         """Say in plain text why there is no file."""
         self.set_status(status)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        await self.finish(f"{error}\n")
+        await self.finish(f"{said(error)}\n")
 
     async def refuse(self, error: Exception, title: str, path: str) -> None:
         """Say in a page why there is no answer."""
