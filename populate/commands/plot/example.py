@@ -3,11 +3,12 @@
 import click
 
 from populate.commands.completion import completing, known_structures
+from populate.commands.options import AREA, ONE_SESSION, criteria_option, listed_option
 from populate.commands.plot.options import Picture, picture_options
 
 
 @click.command("example")
-@click.option("--session", "session_id", type=int, required=True, help="The session's id.")
+@ONE_SESSION
 @picture_options
 @click.option(
     "--start",
@@ -16,13 +17,13 @@ from populate.commands.plot.options import Picture, picture_options
     help="Seconds on the session clock.  [default: 5 s before the first change]",
 )
 @click.option("--duration", "duration_s", type=float, default=30.0, show_default=True, help="Seconds.")
-@click.option(
+@listed_option(
     "--structure",
-    multiple=True,
-    help="Only units of a structure; may be repeated.",
+    aliases=AREA,
+    help="Only units of a structure",
     shell_complete=completing(known_structures),
 )
-@click.option("--criteria", default="quickstart", show_default=True, help="Quality filter of the units.")
+@criteria_option("quickstart")
 def command(
     session_id: int,
     picture: Picture,

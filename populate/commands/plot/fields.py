@@ -3,19 +3,22 @@
 import click
 
 from populate.commands.completion import completing, known_structures
+from populate.commands.options import AREA, ONE_SESSION, AliasedOption, criteria_option
 from populate.commands.plot.options import Picture, picture_options
 
 
 @click.command("fields")
-@click.option("--session", "session_id", type=int, required=True, help="The session's id.")
+@ONE_SESSION
 @click.option(
     "--structure",
+    cls=AliasedOption,
+    aliases=AREA,
     required=True,
     help="Acronym of the brain structure, such as VISp.",
     shell_complete=completing(known_structures),
 )
 @picture_options
-@click.option("--criteria", default="all", show_default=True, help="Quality filter of the units.")
+@criteria_option("all")
 @click.option(
     "--at-most",
     type=click.IntRange(min=1, max=1000),

@@ -198,7 +198,7 @@ def test_the_report_is_for_people_too() -> None:
         "severity": "info",
         "issue_table": "units",
         "issue_code": "nan_metrics",
-        "issue_detail": "units 6",
+        "issue_detail": "6",
     }
     report = FileReport(
         "a.nwb", 1, absent=["/units/snr"], issues=[issue], made={"Licks": 1, "Optotagging": 1},

@@ -313,7 +313,7 @@ def test_an_installed_module_is_found_and_a_broken_one_stops_nobody(database: An
         shown = database.vbn("status")
     finally:
         shutil.rmtree(installed)
-    assert " Bursts " in shown.stdout
+    assert "\nBursts " in shown.stdout
     assert "vbn: The tables of mylab_gone are left out. There is no module mylab_gone" in shown.stderr
 
 

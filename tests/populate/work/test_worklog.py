@@ -66,8 +66,9 @@ def test_a_worker_that_cannot_begin_says_so_in_the_format_of_the_log(
     option: list[str], format_of_all: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VBN_LOG_FORMAT", format_of_all)
-    command = [sys.executable, "-m", "populate", "worker", "--session", "seven", *option]
+    monkeypatch.setenv("VBN_PREFIX", "Seven")
+    command = [sys.executable, "-m", "populate", "worker", *option]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     (line,) = lines_of(done.stdout)
     assert (done.returncode, done.stderr) == (1, "")
-    assert "not 'seven'" in line["message"]
+    assert "The schema prefix 'Seven' cannot be used" in line["message"]
