@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -215,30 +214,40 @@ def report_lines(report: FileReport) -> Iterator[str]:
     yield f"made      {sum(report.made.values())} entries of {len(report.made)} tables"
 
 
-def _end_with(parent: int, home: Path) -> None:
+def _end_with(parent: int, home: Path, ended: threading.Event) -> None:
     """End this process, and all that it made, as soon as its parent has died."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    _remove(home)
-    os._exit(1)
+    while not ended.wait(0.5):
+        if os.getppid() != parent:
+            _remove(home)
+            os._exit(1)
 
 
 def _main() -> None:
     places, catalogue, import_only = json.loads(sys.argv[1])
-    home = home_folder()
+    home, ended = home_folder(), threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it, too, and ends this process
-    threading.Thread(target=_end_with, args=(os.getppid(), home), daemon=True).start()
-    found: list[dict[str, Any]] | str
+    watcher = threading.Thread(target=_end_with, args=(os.getppid(), home, ended))
+    watcher.start()
+    try:
+        found = _answer(places, Path(catalogue) if catalogue else None, import_only=import_only)
+        write_whole(home / ANSWER, json.dumps(found).encode())
+    finally:
+        ended.set()
+        watcher.join()  # which does not return where the server was stopped under this thread
+
+
+def _answer(
+    places: Sequence[str], catalogue: Path | None, *, import_only: bool
+) -> list[dict[str, Any]] | str:
+    """Return the reports of files, or why there are none."""
     try:
         connect(create=True)
         try:
-            reports = try_out(places, Path(catalogue) if catalogue else None, import_only=import_only)
+            return [asdict(report) for report in try_out(places, catalogue, import_only=import_only)]
         finally:
             disconnect()
-        found = [asdict(report) for report in reports]
     except VbnError as error:
-        found = str(error)
-    write_whole(home / ANSWER, json.dumps(found).encode())
+        return str(error)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,6 @@ def test_a_worker_that_cannot_begin_says_so_in_the_format_of_the_log(
     monkeypatch.setenv("VBN_PREFIX", "Seven")
     command = [sys.executable, "-m", "populate", "worker", *option]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    (line,) = lines_of(done.stdout)
+    line = lines_of(done.stdout)[-1]
     assert (done.returncode, done.stderr) == (1, "")
     assert "The schema prefix 'Seven' cannot be used" in line["message"]
