@@ -62,12 +62,14 @@ def answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown:
     ----------
     query : function that takes `schemas.queries` and returns the rows.
     options : values of the options in `OUTPUT`.
-    shown : names of the columns that a table has by default, with blanks between; all, if there are none.
+    shown : names of the columns that a table has by default, or the field's words for them, with blanks
+        between; all, if there are none.
     """
     import schemas
     from populate.output.rendering import ROWS_SHOWN, format_for, render, save, sorted_by, with_columns
     from populate.output.terminal import data_stream, on_terminal
     from schemas import queries
+    from schemas.queries.words import our_name
 
     kind, out, limit = _chosen_kind(options), options["out"], options["limit"]
     kind = format_for(kind, out)
@@ -76,7 +78,8 @@ def answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown:
     with printing_warnings():
         frame = sorted_by(query(queries), option_names(options["sort"]))
     if not names and kind == "table":
-        names = [name for name in shown.split() if name in frame]
+        known = [our_name(word, [str(name) for name in frame]) for word in shown.split()]
+        names = [name for name in dict.fromkeys(known) if name is not None]
     frame = with_columns(frame, names)
     if out is not None:
         saved = frame.head(limit) if limit else frame

@@ -36,7 +36,6 @@ _TRAJECTORY = listed_option(
     help="Order of the image sets in training and recordings: GGH, HHG or GHG",
     shell_complete=completing(TRAJECTORIES),
 )
-INDEX = "index index_low index_high"
 _WITHIN = "Attribute that divides the units: structure_acronym, cortical_layer, cell_class ..."
 _OF_SESSIONS = options(
     listed_option("--session", of=int, help="Id of a session", aliases=SESSION_ALIASES),
@@ -293,7 +292,7 @@ def query_contrast(
             **{name: options[name] for name in names},
         ),
         options,
-        " ".join((*sets, *_divided(within), "estimate low high p_value q_value n_mice n_sessions n_units")),
+        " ".join((*sets, *within, "estimate low high p_value q_value n_mice n_sessions n_units")),
     )
 
 
@@ -329,7 +328,7 @@ def query_novelty(within: tuple[str, ...], trajectory: tuple[str, ...], **option
             within=divided, trajectory=list(trajectory) or None, **{name: options[name] for name in names}
         ),
         options,
-        " ".join((*_divided(divided), "estimate low high p_value q_value", INDEX, "n_mice n_units")),
+        " ".join((*divided, "estimate low high p_value q_value index index_low index_high n_mice n_units")),
     )
 
 
@@ -565,13 +564,6 @@ def _of_sessions(options: dict[str, Any]) -> dict[str, Any]:
 def _sessions(queries: Any, options: dict[str, Any]) -> Any:
     conditions = _of_sessions(options)
     return queries.sessions(**conditions) if conditions else True
-
-
-def _divided(words: tuple[str, ...]) -> list[str]:
-    """Return the columns that words divide by, as far as they are other names of columns."""
-    from schemas.queries.words import COLUMNS
-
-    return [COLUMNS.get(word.lower(), (word,))[0] for word in words]
 
 
 def _units(queries: Any, options: dict[str, Any]) -> Any:

@@ -56,7 +56,7 @@ class FileReport:
     issues : its irregularities: ``severity``, ``issue_table``, ``issue_code``, ``issue_detail``.
     made : tables that get entries: table -> number of them.
     empty : those of them whose entries have no rows, such as of a laser in sessions without.
-    failed : tables that fail: table -> why.
+    failed : tables that fail, with one of their parameter sets at least: table -> why.
     lost : tables that get no entry because others fail: table -> these.
     not_made : tables that get no entry for another reason; the file has nothing for them.
     """
@@ -105,8 +105,10 @@ def inspect_files(
     try:
         with terminated_by_signal():
             done = subprocess.run(  # ended with this process, see `_main`
-                [sys.executable, "-m", "populate.registration.inspection", asked], env=_environment(home),
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False,  # DataJoint logs there
+                # -P: a folder "populate" of the user's, where this is run, is not ours.
+                [sys.executable, "-P", "-m", "populate.registration.inspection", asked],
+                env=_environment(home), check=False,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,  # DataJoint logs there
             )  # fmt: skip
         if not answer.exists():
             raise ServerError(f"The trial ended without a result (exit status {done.returncode}); see above.")
@@ -135,7 +137,7 @@ def _environment(home: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("DJ_", "VBN_")) or name in KEPT_VARIABLES
     }
-    path = os.pathsep.join(filter(None, [*sys.path, os.environ.get("PYTHONPATH", "")]))
+    path = os.pathsep.join(filter(None, sys.path))
     return {**kept, "VBN_HOME": str(home), "DJ_IGNORE_CONFIG_FILE": "true", "PYTHONPATH": path}
 
 
@@ -143,8 +145,7 @@ def try_out(places: Sequence[str], catalogue: Path | None, *, import_only: bool)
     """Fill the database that this process is connected to with files, and report what came of each."""
     entered = enter(ReleaseTables.read(catalogue)) if catalogue else None
     outcomes = list(register(places, entered))
-    computed = () if import_only else populated_tables()
-    names = [cls.__name__ for cls in populated_tables() if cls in computed or issubclass(cls, dj.Imported)]
+    names = [cls.__name__ for cls in populated_tables() if not import_only or issubclass(cls, dj.Imported)]
     done = populate_with_progress((), names, 1)
     failures = [*done.failures, *done.given_back]
     return [_report(outcome, failures, set(names)) for outcome in outcomes]
@@ -172,25 +173,22 @@ def _report(outcome: FileOutcome, failures: Sequence[JobResult], tried: set[str]
 
 def _add_table(report: FileReport, cls: Any, key: dict[str, Any], tried: set[str]) -> None:
     """Add what became of one table."""
-    if "session_id" not in cls.primary_key or cls.__name__ in report.failed:
+    if "session_id" not in cls.primary_key:
         return
-    number, above = len(cls & key), set(cls().ancestors())
-    if number:
+    if number := len(cls & key):
         report.made[cls.__name__] = number
         parts = part_classes(cls)
         if parts and not any(len(part & key) for part in parts):
             report.empty.append(cls.__name__)
         return
-    causes = [each.__name__ for each in populated_tables() if each.__name__ in report.failed]
-    causes = [name for name in causes if _full_name(name) in above]
-    if causes:
+    if cls.__name__ in report.failed:
+        return
+    above = set(cls().ancestors())
+    failed = [each for each in populated_tables() if each.__name__ in report.failed]
+    if causes := [each.__name__ for each in failed if each().full_table_name in above]:
         report.lost[cls.__name__] = causes
     elif cls.__name__ in tried:
         report.not_made.append(cls.__name__)
-
-
-def _full_name(table: str) -> str:
-    return str(next(cls for cls in populated_tables() if cls.__name__ == table)().full_table_name)
 
 
 def report_lines(report: FileReport) -> Iterator[str]:

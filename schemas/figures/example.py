@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from schemas import behavior, ecephys, session, stimulus
+from schemas.figures.behavior import Samples, pupil_samples, running_samples
 from schemas.figures.require_entries import require_entries
-from schemas.files.array_store import mapped
 from schemas.queries.located_units import names_or_none, no_units, session_key
 from schemas.reading.recordings import session_spikes
 from schemas.reading.session_frames import licks_frame, presentations_frame, rewards_frame
@@ -69,9 +69,7 @@ def session_example(
         if not chosen.any():
             raise no_units(key, " or ".join(structure), criteria, "Choose another --criteria, such as all.")
         units, trains = units[chosen], [train for train, wanted in zip(trains, chosen, strict=True) if wanted]
-    running = _samples(behavior.Running & key, "running_timestamps", "running_speed", start_s, stop_s)
-    tracked = behavior.EyeTracking & key & "has_eye_tracking"
-    pupil = _samples(tracked, "eye_timestamps", "pupil_area", start_s, stop_s)
+    running, pupil = (_part(each(key), start_s, stop_s) for each in (running_samples, pupil_samples))
     return SessionExample(
         session_id=session_id,
         session_type=(session.Session & key).fetch1("session_type"),
@@ -143,13 +141,12 @@ def _within(times_s: Any, start_s: float, stop_s: float) -> np.ndarray:
     return np.array(times[first:last])
 
 
-def _samples(
-    query: Any, times: str, values: str, start_s: float, stop_s: float
+def _part(
+    samples: Samples | None, start_s: float, stop_s: float
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the samples of a trace in the stretch; None where it was not recorded."""
-    rows = query.proj(times, values).to_dicts()
-    if not rows:
+    """Return the times and values of a trace in the stretch; None where it was not recorded."""
+    if samples is None:
         return None, None
-    time_s, value = (np.asarray(mapped(rows[0][name]), dtype=np.float64) for name in (times, values))
+    time_s, value = (np.asarray(each, dtype=np.float64) for each in samples)
     chosen = (time_s >= start_s) & (time_s < stop_s)
     return time_s[chosen], value[chosen]

@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import pytest
 
+from populate.registration.inspection import FileReport, inspect_files, report_lines
 from tests.populate.registration.test_bad_files import losing, write_foreign_nwb
 
 pytestmark = pytest.mark.files
@@ -184,6 +185,16 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.1)
 
 
+def test_a_folder_of_the_users_with_our_name_is_not_taken_for_ours(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "populate").mkdir()
+    (tmp_path / "populate" / "__init__.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    (report,) = inspect_files([str(files["trials"])], import_only=True)
+    assert list(report.failed) == ["ChangeDetection"]
+
+
 def test_a_file_that_does_not_exist_is_told_at_once(database: Any, files: dict[str, Path]) -> None:
     done = database.call("inspect", files["laser"].parent / "nowhere.nwb", check=False)
     assert done.returncode == 1
@@ -192,8 +203,6 @@ def test_a_file_that_does_not_exist_is_told_at_once(database: Any, files: dict[s
 
 
 def test_the_report_is_for_people_too() -> None:
-    from populate.registration.inspection import FileReport, report_lines
-
     issue = {
         "severity": "info",
         "issue_table": "units",

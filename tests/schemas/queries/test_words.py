@@ -63,6 +63,15 @@ def test_two_words_for_one_name_are_one_column_and_no_two_conditions() -> None:
         in_our_words({"area": "VISp", "structure_acronym": "VISl"}, known)
 
 
+def test_rows_that_are_divided_by_a_word_say_which_they_are(tables: Any) -> None:
+    words_of = ("query", "contrast", "unit_firing_rate", "--criteria", "all")
+    by_word, by_name = (
+        tables.call(*words_of, "--within", within).stdout for within in ("area", "structure_acronym")
+    )
+    assert by_word == by_name
+    assert by_word.split()[0] == "structure_acronym"
+
+
 def test_arguments_have_their_words_too(tables: Any) -> None:
     key = queries.units(criteria="quickstart").to_dicts(limit=1)[0]
     area, session = key["structure_acronym"], key["session_id"]
