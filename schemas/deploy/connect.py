@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 
 from schemas import administration
@@ -12,8 +13,8 @@ from schemas.bases.unique_ids import shared_ids
 from schemas.deploy import migrations
 from schemas.deploy.lab_modules import bind_lab_tables
 from schemas.deploy.seeds import seed_defaults
-from schemas.files.store_identity import identify_store
-from schemas.server import access, connection, settings
+from schemas.files.store_identity import identify_store, require_own_store
+from schemas.server import access, connection, settings, stores
 from schemas.server.connection import Database, open_database, quiet_datajoint, server_lock
 from schemas.server.datajoint import dj, foreign_keys_read_once
 from schemas.server.datajoint.binding import Schema, table_names, tables_known_to_exist
@@ -66,6 +67,7 @@ def connect(
             access.require_admin(database, "create tables")
         _activate(database, create=create, report=report)
         connection.set_active(database)
+        stores.check_before_writing(functools.partial(require_own_store, database))
     bind_lab_tables(database, modules, create=create)
     return database
 

@@ -7,7 +7,7 @@ all rows; only reading an array raises an error.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,13 @@ from schemas.server.settings import NOT_CONFIGURED, Store
 from vbn.errors import AbsentArrayError, StoreError, VbnError, shortened
 
 ABSENT = (FileNotFoundError, dj.errors.MissingExternalFile)
+
+_checks: list[Callable[[], None]] = []
+
+
+def check_before_writing(check: Callable[[], None]) -> None:
+    """Call ``check`` before each array is written: also where ``Table.populate()`` does, without a worker."""
+    _checks[:] = [check]
 
 
 class LazyStore:
@@ -34,6 +41,18 @@ class LazyStore:
         with explaining_reads(self._backend, path):
             content: bytes = self._backend.get_buffer(path)
             return content
+
+    def put_buffer(self, content: bytes, path: str) -> None:
+        """Write a file.
+
+        Raises
+        ------
+        WrongStoreError
+            If this is not the store that the database's rows refer to.
+        """
+        for check in _checks:
+            check()
+        self._backend.put_buffer(content, path)
 
     def __getattr__(self, name: str) -> Any:
         """Return what else the opened store has."""

@@ -75,6 +75,24 @@ def test_nothing_is_done_on_a_machine_with_another_store(
     assert str(folder) in doctor["store"]["finding"]
 
 
+@pytest.mark.parametrize("state", ["unmounted", "other"])
+def test_datajoints_own_populate_writes_nothing_into_another_store(
+    registered: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    from schemas import behavior
+
+    folder = another_store(state, registered, tmp_path / "shared")
+    before = sorted(folder.rglob("*"))
+    with monkeypatch.context() as patch:
+        patch.setattr(registered, "store", folder)
+        registered.connect()
+        with pytest.raises(WrongStoreError, match=f"array store {folder} is not the one of this database"):
+            behavior.Running.populate()
+    registered.connect()
+    assert sorted(folder.rglob("*")) == before
+    assert not behavior.Running()
+
+
 @contextlib.contextmanager
 def unmounted(store: Path) -> Iterator[None]:
     """Leave an empty folder where the store was."""
