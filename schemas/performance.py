@@ -23,7 +23,7 @@ from schemas.rows.insert import insert_rows, plain, rows_from_frame
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
 from vbn.analysis.task.engagement import ENGAGEMENT, EngagementParameters, engaged_trials, engagement_epochs
-from vbn.analysis.task.flash_sets import FLASH_SETS, FlashSet
+from vbn.analysis.task.flash_sets import FLASH_SETS, FlashSet, select_flashes
 from vbn.analysis.task.licking import LICK_GAPS_S, lick_bouts
 from vbn.analysis.task.performance import PerformanceParameters, performance_metrics, rolling_performance
 from vbn.analysis.task.task_statistics import (
@@ -453,6 +453,22 @@ class FlashSets(ParameterTable):
     definition = definition_of(
         "flash_set", "a choice of flashes", "vbn.analysis.task.flash_sets.FlashSet", key="flash_set"
     )
+
+
+class OfFlashes(ParameterTable):
+    """Parameter sets of what is measured on the flashes of a flash set, named in ``flash_set``."""
+
+    @classmethod
+    def _insert_checked(cls, row: Key) -> None:
+        """Insert a set whose flash set exists."""
+        FlashSets.get(cls.content_of(row)["flash_set"])
+        super()._insert_checked(row)
+
+
+def chosen_flashes(key: Key, flash_set: str) -> pd.DataFrame:
+    """Return what `flashes_frame` does of the flashes of a session that a flash set chooses."""
+    flashes = flashes_frame(key)
+    return flashes[select_flashes(flashes, FlashSets.get(flash_set))]
 
 
 @schema

@@ -31,11 +31,13 @@ from vbn.analysis.responses.novelty_response import (
 from vbn.analysis.responses.omission_response import OmissionResponseParameters, omission_response
 from vbn.analysis.responses.published_response import OLDER, PublishedResponseParameters, published_response
 from vbn.analysis.responses.receptive_field import ReceptiveFieldParameters, receptive_field
+from vbn.analysis.responses.reliability import ReliabilityParameters, reliability
 from vbn.analysis.responses.running_modulation import (
     StateModulationParameters,
     pupil_modulation,
     running_modulation,
 )
+from vbn.analysis.responses.variability import VariabilityParameters, variability
 from vbn.analysis.spikes.population import area_summary
 from vbn.analysis.task.flash_sets import select_flashes
 
@@ -290,7 +292,7 @@ class OmissionResponse(CountingMeasurement):
 
 
 @schema
-class ImageSelectivityParams(ParameterTable):
+class ImageSelectivityParams(performance.OfFlashes):
     """One set of windows and thresholds of the image selectivity."""
 
     settings = ImageSelectivityParameters
@@ -301,12 +303,6 @@ class ImageSelectivityParams(ParameterTable):
         "the image selectivity",
         "vbn.analysis.responses.image_selectivity.ImageSelectivityParameters",
     )
-
-    @classmethod
-    def _insert_checked(cls, row: Key) -> None:
-        """Insert a set whose flash set exists."""
-        performance.FlashSets.get(cls.content_of(row)["flash_set"])
-        super()._insert_checked(row)
 
 
 @schema
@@ -366,10 +362,8 @@ class ImageSelectivity(CountingMeasurement):
     @staticmethod
     def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
         """Measure the responses to each image."""
-        behavior_of_flashes = flashes_frame(key)
-        chosen = select_flashes(behavior_of_flashes, performance.FlashSets.get(settings.flash_set))
-        measured, rates = image_selectivity(*spikes, behavior_of_flashes[chosen], settings)
-
+        flashes = performance.chosen_flashes(key, settings.flash_set)
+        measured, rates = image_selectivity(*spikes, flashes, settings)
         names = pd.Series([list(rates.columns)] * len(measured), dtype=object)
         return measured.assign(
             image_rates=pd.Series(list(rates.to_numpy(np.float32)), dtype=object), image_names=names
@@ -381,6 +375,120 @@ class ImageSelectivity(CountingMeasurement):
         tested = measured["selectivity_is_responsive"].notna().any()
         counts = super().session_row(measured) if tested else {"n_selectivity_responsive": None}
         return {**counts, "selectivity_image_names": names}
+
+
+class OfRepeats(CountingMeasurement):
+    """A measurement of how responses repeat, on the flashes of a flash set."""
+
+    @property
+    def key_source(self) -> Any:
+        """Recordings whose licks have been imported."""
+        return super().key_source & behavior.Licks.proj()
+
+    def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
+        """Return no further values."""
+        return {}
+
+
+@schema
+class ReliabilityParams(performance.OfFlashes):
+    """One choice of flashes, bins and halves for the reliability."""
+
+    settings = ReliabilityParameters
+    defaults = {"halves_of_runs": ReliabilityParameters()}
+    definition = definition_of(
+        "reliability", "the reliability", "vbn.analysis.responses.reliability.ReliabilityParameters"
+    )
+
+
+@schema
+class Reliability(OfRepeats):
+    """How well the responses of all units of one session to the images repeat."""
+
+    prefix = "reliability"
+    parameter_table = ReliabilityParams
+    definition = f"""
+    # How well the responses of the units of one session repeat
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> ReliabilityParams
+    ---
+    n_reliability_flashes : int32  # flashes that were measured on
+    n_reliability_images : int32  # images, those with enough flashes in two runs or more
+    n_reliability_runs : int32  # runs of these images
+    {provenance_lines("reliability")}
+    """
+
+    class Unit(dj.Part):
+        """How well the responses of one unit to the images repeat."""
+
+        definition = """
+        # How well the responses of one unit repeat
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        reliability_split_half=null : float64  # (1) correlation of the responses in halves of the runs
+        reliability_spearman_brown=null : float64  # (1) the same for all flashes together, 2 r / (1 + r)
+        reliability_explainable_share=null : float64  # (1) of the variance of flashes in bins, what repeats
+        reliability_stability_halves=null : float64  # (1) correlation of the earlier with the later runs
+        """
+
+    @staticmethod
+    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
+        """Measure how well the responses repeat."""
+        return reliability(
+            *spikes, performance.chosen_flashes(key, settings.flash_set), settings, seed_of(key)
+        )
+
+
+@schema
+class VariabilityParams(performance.OfFlashes):
+    """One set of windows and intervals for the variability."""
+
+    settings = VariabilityParameters
+    defaults = {"flash_and_gray": VariabilityParameters()}
+    definition = definition_of(
+        "variability", "the variability", "vbn.analysis.responses.variability.VariabilityParameters"
+    )
+
+
+@schema
+class Variability(OfRepeats):
+    """How variable all units of one session fire from flash to flash, and from spike to spike."""
+
+    prefix = "variability"
+    parameter_table = VariabilityParams
+    definition = f"""
+    # How variable the units of one session fire
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> VariabilityParams
+    ---
+    n_variability_flashes : int32  # flashes that were measured on
+    {provenance_lines("variability")}
+    """
+
+    class Unit(dj.Part):
+        """How variable one unit fires."""
+
+        definition = """
+        # How variable one unit fires
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        variability_fano_factor=null : float64  # (1) variance over mean of flashes of an image, with drift
+        variability_fano_factor_local=null : float64  # (1) the same between successive flashes
+        variability_baseline_fano_factor=null : float64  # (1) of the gray before the flashes, with drift
+        variability_baseline_fano_factor_local=null : float64  # (1) the same between successive flashes
+        variability_burst_fraction=null : float64  # (1) share of the spikes that are in bursts
+        variability_isi_cv2=null : float64  # (1) local variation of intervals of Holt 1996, 1 if Poisson
+        variability_isi_lv=null : float64  # (1) that of Shinomoto 2003, likewise
+        """
+
+    @staticmethod
+    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
+        """Measure how variable the units fire."""
+        return variability(*spikes, performance.chosen_flashes(key, settings.flash_set), settings)
 
 
 @schema

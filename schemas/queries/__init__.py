@@ -19,6 +19,7 @@ from schemas.queries.layers import layer4_sinks, unit_layers
 from schemas.queries.methods import EarlierMethodWarning
 from schemas.queries.missing import IncompleteWarning
 from schemas.queries.novelty import novelty
+from schemas.queries.pairs import correlations, noise_correlation
 from schemas.queries.presentations import changes, flashes, full_field_flashes, gabors, omissions
 from schemas.queries.results import psth_matrix, responses_table, spike_times, trial_table
 from schemas.queries.sessions import REQUIREMENTS, familiar_novel_pairs, sessions
@@ -44,6 +45,7 @@ __all__ = [
     "changes",
     "columns",
     "contrast",
+    "correlations",
     "count_units",
     "familiar_novel_pairs",
     "flash_table",
@@ -54,6 +56,7 @@ __all__ = [
     "lab_queries",
     "lab_query",
     "layer4_sinks",
+    "noise_correlation",
     "novelty",
     "omissions",
     "open_matrix",

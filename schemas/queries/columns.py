@@ -28,7 +28,7 @@ RESPONSES = {
     cls.__name__: cls
     for cls in (
         responses.ChangeResponse, responses.FirstSpikeLatency, responses.OmissionResponse,
-        responses.ImageSelectivity, responses.NoveltyResponse,
+        responses.ImageSelectivity, responses.Reliability, responses.Variability, responses.NoveltyResponse,
         responses.FullFieldResponse, responses.RunningModulation, responses.PupilModulation,
         responses.ReceptiveField, responses.PublishedResponse, optotagging.OptotagLabel, responses.CellClass,
     )

@@ -18,13 +18,15 @@ from vbn.analysis.responses.omission_response import omission_response
 from vbn.analysis.responses.published_response import DEFAULT as PUBLISHED_DEFAULT
 from vbn.analysis.responses.published_response import published_response
 from vbn.analysis.responses.receptive_field import receptive_field
+from vbn.analysis.responses.reliability import DEFAULT as RELIABILITY_DEFAULT
+from vbn.analysis.responses.reliability import reliability
 from vbn.analysis.responses.running_modulation import pupil_modulation, running_modulation
 from vbn.analysis.spikes.trains import Floats, Integers
 from vbn.analysis.task.flash_behavior import flash_behavior
 from vbn.analysis.task.flash_sets import FLASH_SETS, select_flashes
 from vbn.calibration.events import SimulatedEvents
 
-P, Q, FLAG, INDEX, SIGN, LATENCY = KINDS = ("p", "q", "flag", "index", "sign", "latency")
+P, Q, FLAG, INDEX, SIZE, SIGN, LATENCY = KINDS = ("p", "q", "flag", "index", "size", "sign", "latency")
 Spikes = tuple[Floats, Integers, Integers]
 Function = Callable[[Spikes, SimulatedEvents, int], pd.DataFrame]
 
@@ -37,7 +39,8 @@ class ClaimingColumn:
     ----------
     name : in the results of the function.
     kind : ``p``, ``q``, ``flag``, ``index`` (0 without the effect, else of its sign), ``sign`` (missing
-        without the effect, else its sign) or ``latency``.
+        without the effect, else its sign), ``size`` (0 without the effect, whatever its sign) or
+        ``latency``.
     claim : what is true where p or q is small, the flag set, the index not 0, or a sign or latency given.
     tested_by : of an index, the p-value of its effect: where it is above .05, a wrong sign is chance.
     response : of an index, the claims without any of which it should be missing, since it compares responses.
@@ -94,6 +97,12 @@ def _images(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame
     behavior = flash_behavior(events.presentations, events.trials, events.lick_times_s)
     chosen = select_flashes(behavior, FLASH_SETS[IMAGE_DEFAULT.flash_set])
     return image_selectivity(*spikes, behavior[chosen])[0]
+
+
+def _reliability(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
+    behavior = flash_behavior(events.presentations, events.trials, events.lick_times_s)
+    chosen = select_flashes(behavior, FLASH_SETS[RELIABILITY_DEFAULT.flash_set])
+    return reliability(*spikes, behavior[chosen], seed=seed)
 
 
 def _full_field(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
@@ -198,6 +207,11 @@ MEASURES = (
             ClaimingColumn("lifetime_sparseness", INDEX, "image", response=("flash",)),
             ClaimingColumn("novel_shared_index", INDEX, "image", response=("flash",)),
         ),
+    ),
+    Measure(
+        "Reliability",
+        _reliability,
+        _columns("flash", size="split_half spearman_brown explainable_share stability_halves"),
     ),
     Measure(
         "FullFieldResponse",

@@ -20,6 +20,7 @@ from vbn.calibration.columns import (
     INDEX,
     LATENCY,
     SIGN,
+    SIZE,
     ClaimingColumn,
     Measure,
     P,
@@ -249,8 +250,8 @@ def score_column(column: ClaimingColumn, world: World, values: Floats) -> dict[s
         return {}
     if column.kind == LATENCY:
         return _latency_scores(world, known)
-    if column.kind in (INDEX, SIGN):
-        sign = world.effects.get(column.claim, 0)
+    if column.kind in (INDEX, SIZE, SIGN):
+        sign = 0 if column.kind == SIZE else world.effects.get(column.claim, 0)
         if not truth:
             return {MEAN: Score(float(known.sum()), known.size)}
         return {SIGN_ERROR: _share(np.sign(known) == -sign)} if sign else {}

@@ -85,6 +85,8 @@ TABLES = [
     "FirstSpikeLatency",
     "OmissionResponse",
     "ImageSelectivity",
+    "Reliability",
+    "Variability",
     "FullFieldResponse",
     "RunningModulation",
     "PupilModulation",
@@ -95,6 +97,8 @@ TABLES = [
     "AreaSummary",
     "MouseNovelty",
     "MouseLayerNovelty",
+    "Correlations",
+    "Dimensionality",
 ]
 # There are no LFP files and no atlas, and nobody asked for amplitudes.
 WITHOUT_ENTRIES = (
@@ -120,6 +124,8 @@ N_SETS = {
     "PublishedResponse": 2,
     "CellClass": 7,
     "AreaSummary": 2,
+    "Correlations": 2,
+    "Dimensionality": 2,
 }
 KNOWN_TABLES = f"There are: {', '.join(TABLES)}."
 

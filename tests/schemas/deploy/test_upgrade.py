@@ -62,6 +62,8 @@ FILLED = (
     *("ecephys.#layer4_sink_params", "psth.#presentation_counts_params"),  # tables that came later
     *("responses.#published_response_params", "responses.#novelty_response_params"),
     "responses.#first_spike_latency_params",
+    *("responses.#reliability_params", "responses.#variability_params"),
+    *("interactions.#correlation_params", "interactions.#dimensionality_params"),
 )
 
 

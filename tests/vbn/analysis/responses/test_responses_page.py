@@ -17,7 +17,9 @@ from vbn.analysis.responses.image_selectivity import image_selectivity
 from vbn.analysis.responses.omission_response import omission_response
 from vbn.analysis.responses.published_response import KINDS, published_response
 from vbn.analysis.responses.receptive_field import receptive_field
+from vbn.analysis.responses.reliability import reliability
 from vbn.analysis.responses.running_modulation import running_modulation
+from vbn.analysis.responses.variability import variability
 from vbn.analysis.task.flash_behavior import flash_behavior
 from vbn.calibration.events import simulate_events
 
@@ -51,6 +53,10 @@ def of_no_unit():
     return published_response([], [], [], flashes, events.trials, chosen)[0]
 
 
+def chosen_flashes():
+    return pd.DataFrame({"start_time": [], "image_name": [], "run": []})
+
+
 def first_spikes_of_no_unit():
     events = simulate_events(0, 0, 20.0)
     return first_spike_latency([], [], [], events.presentations, events.trials)
@@ -61,6 +67,8 @@ TABLES = {
     "FirstSpikeLatency": first_spikes_of_no_unit,
     "OmissionResponse": lambda: omission_response([], [], [], presentations(), []),
     "ImageSelectivity": lambda: image_selectivity([], [], [], flashes_of(presentations()))[0],
+    "Reliability": lambda: reliability([], [], [], chosen_flashes()),
+    "Variability": lambda: variability([], [], [], chosen_flashes()),
     "FullFieldResponse": lambda: full_field_response([], [], [], presentations()),
     "RunningModulation, PupilModulation": lambda: running_modulation([], [], [], presentations(), ([], [])),
     "ReceptiveField": lambda: receptive_field([], [], [], presentations(), seed=0)[0],

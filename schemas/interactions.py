@@ -1,0 +1,188 @@
+"""What the units of one session have in common: correlations of pairs, and dimensions of structures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from schemas import behavior, ecephys, performance, psth, selection, session, stimulus  # noqa: F401
+from schemas.bases.parameter_table import definition_of
+from schemas.bases.provenance import provenance_lines, seed_of
+from schemas.reading.recordings import located_frame
+from schemas.rows.fetch import fetch_frame
+from schemas.rows.insert import insert_rows, rows_from_frame
+from schemas.server.datajoint import dj
+from schemas.server.datajoint.binding import Schema
+from vbn.analysis.interactions.correlations import CorrelationParameters, area_pairs, pair_correlations
+from vbn.analysis.interactions.dimensionality import DimensionalityParameters, dimensionality
+
+schema = Schema()
+
+Key = dict[str, Any]
+
+
+class OfPairs(selection.OfPopulations):
+    """A table of what the units of a session have in common, of those that pass a filter."""
+
+    @property
+    def key_source(self) -> Any:
+        """Selections by the filters for populations, of recordings whose licks have been imported."""
+        return super().key_source & self.wanted_filters() & behavior.Licks.proj()
+
+    @staticmethod
+    def population(key: Key) -> tuple[pd.DataFrame, tuple[Any, Any, Any]]:
+        """Return the selected units with structure and height above the tip, and their spikes."""
+        units, times = psth.PresentationCounts.session_spikes(key)
+        selected = fetch_frame((selection.UnitSelection.Unit & key).proj())["unit_id"]
+        where = located_frame(key, (), ("structure_acronym", "probe_vertical_position"))
+        units = units.merge(where, on=["probe_name", "unit_id"], how="left")
+        units = units[units["unit_id"].isin(selected)].reset_index(drop=True)
+        return units, (times, units["spike_offset"], units["n_spikes"])
+
+
+@schema
+class CorrelationParams(performance.OfFlashes):
+    """One choice of flashes, units and pairs for correlations."""
+
+    settings = CorrelationParameters
+    defaults = {"successive_flashes": CorrelationParameters()}
+    definition = definition_of(
+        "correlation", "correlations", "vbn.analysis.interactions.correlations.CorrelationParameters"
+    )
+
+
+@schema
+class Correlations(OfPairs):
+    """The correlations between all pairs of units of one session that pass a quality filter."""
+
+    definition = f"""
+    # Correlations between the units of one session
+    -> selection.UnitSelection
+    -> stimulus.Stimulus
+    -> CorrelationParams
+    ---
+    n_correlated_units : int32  # units that pass the filter and fire enough
+    n_correlation_flashes : int32  # flashes that were measured on
+    n_correlation_differences : int32  # pairs of successive flashes of a run
+    n_correlation_images : int32  # images
+    correlated_unit_ids : <blob>  # (id) int64, unit of each row and column of the arrays
+    noise_correlation : <npy@vbn>  # (1) float32, units by units, of differences between successive flashes
+    plain_noise_correlation : <npy@vbn>  # (1) float32, likewise, of deviations from the image's mean
+    signal_correlation : <npy@vbn>  # (1) float32, units by units, of means of images in halves of the runs
+    {provenance_lines("correlations")}
+    """
+
+    class AreaPair(dj.Part):
+        """The correlations between the units of two structures, or within one."""
+
+        definition = """
+        # Correlations between the units of two structures
+        -> master
+        -> ecephys.Structure.proj(first_structure="structure_acronym")
+        -> ecephys.Structure.proj(second_structure="structure_acronym")
+        ---
+        n_unit_pairs : int32  # pairs of units, without neighbours on a probe
+        noise_correlation_mean : float64  # (1) mean over these pairs
+        noise_correlation_sd=null : float64  # (1) standard deviation over them, NULL for a single pair
+        plain_noise_correlation_mean : float64  # (1) with slow drift, which units of a session share
+        signal_correlation_mean=null : float64  # (1) NULL with too few images or runs
+        signal_noise_slope=null : float64  # (1) of noise on signal correlation over the pairs, NULL if few
+        """
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the parameters."""
+        return self.provenance(key), CorrelationParams.get(key)
+
+    def make_compute(self, key: Key, made_with: Key, settings: CorrelationParameters) -> tuple[Any, ...]:
+        """Correlate the counts of the units that pass the filter."""
+        units, spikes = self.population(key)
+        found = pair_correlations(*spikes, performance.chosen_flashes(key, settings.flash_set), settings)
+        structures, probes = units["structure_acronym"], units["probe_name"]
+        pairs = area_pairs(found, structures, probes, units["probe_vertical_position"], settings)
+        return made_with, units.loc[found.is_used, "unit_id"], found, pairs
+
+    def make_insert(self, key: Key, made_with: Key, unit_ids: Any, found: Any, pairs: pd.DataFrame) -> None:
+        """Insert the matrices, and the means over pairs of structures."""
+        row = {
+            "n_correlated_units": len(unit_ids),
+            "n_correlation_flashes": found.n_flashes,
+            "n_correlation_differences": found.n_pairs,
+            "n_correlation_images": found.n_images,
+            "correlated_unit_ids": unit_ids.to_numpy(np.int64),
+            "noise_correlation": found.noise.astype(np.float32),
+            "plain_noise_correlation": found.plain_noise.astype(np.float32),
+            "signal_correlation": found.signal.astype(np.float32),
+        }
+        self.insert1({**key, **made_with, **row})
+        insert_rows(self.AreaPair(), rows_from_frame(pairs, self.AreaPair(), key, PAIR_ATTRIBUTES))
+
+
+PAIR_ATTRIBUTES = {
+    "first_structure": "first",
+    "second_structure": "second",
+    "n_unit_pairs": "n_pairs",
+    "noise_correlation_mean": "noise_mean",
+    "noise_correlation_sd": "noise_sd",
+    "plain_noise_correlation_mean": "plain_noise_mean",
+    "signal_correlation_mean": "signal_mean",
+}
+
+
+@schema
+class DimensionalityParams(performance.OfFlashes):
+    """One choice of flashes and of the numbers of units and flashes that are compared."""
+
+    settings = DimensionalityParameters
+    defaults = {"units_30": DimensionalityParameters()}
+    definition = definition_of(
+        "dimensionality", "dimensions", "vbn.analysis.interactions.dimensionality.DimensionalityParameters"
+    )
+
+
+@schema
+class Dimensionality(OfPairs):
+    """How many dimensions the activity of the structures of one session has, at equal numbers of units."""
+
+    definition = f"""
+    # Dimensions of the activity of the structures of one session
+    -> selection.UnitSelection
+    -> stimulus.Stimulus
+    -> DimensionalityParams
+    ---
+    n_dimensionality_structures : int32  # structures with enough units
+    {provenance_lines("dimensionality")}
+    """
+
+    class Area(dj.Part):
+        """The dimensions of the activity of one structure."""
+
+        definition = """
+        # Dimensions of the activity of one structure
+        -> master
+        -> ecephys.Structure
+        ---
+        n_dimensionality_units : int32  # units that fire enough, of which the draws are taken
+        participation_ratio : float64  # (1) of differences between successive flashes, mean over draws
+        participation_ratio_sd=null : float64  # (1) standard deviation over draws
+        plain_participation_ratio : float64  # (1) the same, which grows with the number of flashes
+        dimensions_80 : float64  # (1) components with four fifths of the variance, mean over draws
+        signal_participation_ratio=null : float64  # (1) of means of images, NULL where they do not differ
+        """
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the parameters."""
+        return self.provenance(key), DimensionalityParams.get(key)
+
+    def make_compute(self, key: Key, made_with: Key, settings: DimensionalityParameters) -> tuple[Any, ...]:
+        """Measure the structures with enough units."""
+        units, spikes = self.population(key)
+        flashes = performance.chosen_flashes(key, settings.flash_set)
+        return made_with, dimensionality(*spikes, units["structure_acronym"], flashes, settings, seed_of(key))
+
+    def make_insert(self, key: Key, made_with: Key, areas: pd.DataFrame) -> None:
+        """Insert the structures."""
+        self.insert1({**key, **made_with, "n_dimensionality_structures": len(areas)})
+        columns = {"structure_acronym": "structure", "n_dimensionality_units": "n_units"}
+        insert_rows(self.Area(), rows_from_frame(areas, self.Area(), key, columns))

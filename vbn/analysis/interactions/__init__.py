@@ -1,0 +1,1 @@
+"""What the units of one session have in common: correlations of pairs, and dimensions of populations."""

@@ -1,0 +1,154 @@
+"""How many dimensions the activity of a population has, at equal numbers of units and flashes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from vbn.analysis.interactions.flash_counts import FlashCounts, flash_counts
+from vbn.analysis.spikes.trains import Floats
+from vbn.analysis.spikes.windows import Window, check_windows
+
+
+@dataclass(frozen=True)
+class DimensionalityParameters:
+    """How many units and flashes are compared, since dimensions grow with both.
+
+    Parameters
+    ----------
+    window_s, flash_set, min_flashes, min_mean_count : as for
+        `vbn.analysis.interactions.correlations.CorrelationParameters`.
+    n_units : units of each draw; structures with fewer are left out.
+    n_pairs : pairs of successive flashes of each draw, an even number.
+    draws : how often units and pairs are drawn.
+    seed : of the draws, together with the session.
+    """
+
+    window_s: Window = (0.0, 0.25)
+    flash_set: str = "lick_free"
+    min_flashes: int = 20
+    min_mean_count: float = 0.5
+    n_units: int = 30
+    n_pairs: int = 400
+    draws: int = 50
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_windows(self, "window_s")
+        if self.min_flashes < 2 or not self.min_mean_count > 0:
+            raise ValueError(
+                "min_flashes must be 2 or more and min_mean_count above 0, got "
+                f"{self.min_flashes} and {self.min_mean_count}."
+            )
+        if self.n_units < 2 or self.n_pairs < 4 or self.n_pairs % 2 or self.draws < 1 or self.seed < 0:
+            raise ValueError(
+                "n_units must be 2 or more, n_pairs 4 or more and even, draws 1 or more and seed 0 or more, "
+                f"got {self.n_units}, {self.n_pairs}, {self.draws} and {self.seed}."
+            )
+
+
+DEFAULT = DimensionalityParameters()
+SHARE = 0.8
+_PARTS = 4
+COLUMNS = [
+    "structure", "n_units", "participation_ratio", "participation_ratio_sd", "plain_participation_ratio",
+    "dimensions_80", "signal_participation_ratio",
+]  # fmt: skip
+
+
+def dimensionality(
+    spike_times: ArrayLike,
+    offsets: ArrayLike,
+    n_spikes: ArrayLike,
+    structures: ArrayLike,
+    flashes: pd.DataFrame,
+    parameters: DimensionalityParameters = DEFAULT,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Measure the dimensions of the activity of each structure with enough units.
+
+    Parameters
+    ----------
+    spike_times, offsets, n_spikes : spikes of the units, see `vbn.analysis.spikes.trains`.
+    structures : (n_units,) name of the structure of each unit; None and NaN belong to none.
+    flashes : start_time (s), image_name and run of the flashes of the flash set.
+    parameters : numbers of units and flashes; the flash set has been applied.
+    seed : of the session.
+
+    Returns
+    -------
+    DataFrame
+        One row per structure, in the order of names, columns `COLUMNS`:
+
+        * n_units: that fire enough;
+        * participation_ratio: mean over draws of tr(A) tr(B) / tr(A B), with A and B the covariances of the
+          differences between successive flashes (`FlashCounts.differences`) in disjoint halves of the pairs:
+          unlike the plain one not biased by the number of pairs. n_units of the draw for independent units, 1
+          where all fire together; participation_ratio_sd: standard deviation over draws;
+        * plain_participation_ratio: (sum l)^2 / sum l^2 of the eigenvalues of the covariance of all pairs;
+        * dimensions_80: mean number of components that hold 80 % of its variance;
+        * signal_participation_ratio: likewise of the mean counts of images, at most their number less one;
+          from the covariances between means of disjoint quarters of the runs, which noise does not enter.
+          NaN where an image has fewer than four runs, or where the means do not differ beyond noise.
+
+        Empty where there are fewer pairs of flashes than are drawn.
+    """
+    window, least = parameters.window_s, parameters.min_flashes
+    counted = flash_counts(spike_times, offsets, n_spikes, flashes, window, least)
+    differences = counted.differences()
+    if differences.shape[1] < parameters.n_pairs:
+        return pd.DataFrame(columns=COLUMNS)
+    structure = np.asarray(structures, dtype=object)
+    is_used = (counted.counts.mean(axis=1) >= parameters.min_mean_count) & pd.notna(structure)
+    rows = []
+    for name in sorted(set(structure[is_used])):
+        units = np.flatnonzero(is_used & (structure == name))
+        if units.size >= parameters.n_units:
+            # A structure's draws do not depend on which others there are.
+            rng = np.random.default_rng([parameters.seed, seed, *name.encode()])
+            found = _of_structure(counted.of_units(units), differences[units], parameters, rng)
+            rows.append((name, units.size, *found))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _of_structure(
+    counted: FlashCounts, differences: Floats, parameters: DimensionalityParameters, rng: np.random.Generator
+) -> tuple[float, ...]:
+    parts = counted.image_means(_PARTS) if counted.n_images >= 2 else None
+    ratios, plain, components, products = [], [], [], []
+    for _ in range(parameters.draws):
+        units = rng.choice(len(differences), parameters.n_units, replace=False)
+        pairs = rng.choice(differences.shape[1], parameters.n_pairs, replace=False)
+        halves = differences[np.ix_(units, pairs)].reshape(units.size, 2, -1)
+        one, other = (halves[:, half] @ halves[:, half].T / halves.shape[2] for half in (0, 1))
+        ratios.append(np.trace(one) * np.trace(other) / np.sum(one * other))
+        values = np.linalg.eigvalsh((one + other) / 2)[::-1].clip(0)
+        plain.append(values.sum() ** 2 / np.sum(values**2))
+        components.append(np.searchsorted(np.cumsum(values), SHARE * values.sum()) + 1)
+        if parts is not None:
+            products.append(_signal_products(parts[:, units]))
+    return (
+        float(np.mean(ratios)),
+        float(np.std(ratios, ddof=1)) if len(ratios) > 1 else np.nan,
+        float(np.mean(plain)),
+        float(np.mean(components)),
+        _signal_ratio(products),
+    )
+
+
+def _signal_products(parts: Floats) -> tuple[float, float, float]:
+    """Return tr(C), tr(D) and tr(C D') of two independent estimates of the covariance over images."""
+    centred = parts - parts.mean(axis=2, keepdims=True)
+    one, other = (centred[i] @ centred[i + 1].T for i in (0, 2))
+    return float(np.trace(one)), float(np.trace(other)), float(np.sum(one * (other + other.T)) / 2)
+
+
+def _signal_ratio(products: list[tuple[float, float, float]]) -> float:
+    """Return the ratio of mean products over draws, which is steadier than the mean of ratios."""
+    if not products:
+        return np.nan
+    one, other, both = np.mean(products, axis=0)
+    return float(one * other / both) if one > 0 and other > 0 and both > 0 else np.nan
