@@ -82,8 +82,8 @@ class ChangeDetection(FileImport):
         auto_rewarded : bool  # rewarded without a lick
         response_time=null : float64  # (s) first lick of the trial, also outside the response window
         reward_time=null : float64  # (s) time of the reward
-        reward_volume : float64  # (mL) volume of the reward, 0 without
-        lick_times : <blob>  # (s) float64, licks of the trial, frame times without the display lag
+        reward_volume=null : float64  # (mL) volume of the reward, 0 without
+        lick_times=null : <blob>  # (s) float64, licks of the trial, frame times without the display lag
         """
 
     class Reward(dj.Part):
@@ -252,20 +252,20 @@ class TaskParameters(FileImport):
     # Parameters of the task of one session
     -> session.NwbFile
     ---
-    task : varchar(64)  # name of the task
-    stimulus : varchar(64)  # images or grating
+    task=null : varchar(64)  # name of the task
+    stimulus=null : varchar(64)  # images or grating
     stimulus_set_name=null : varchar(128)  # name of the images, NULL in older files
     task_image_set=null : varchar(64)  # images_ and the letter of the set, or gratings
-    stimulus_distribution : varchar(64)  # distribution of the times of changes
+    stimulus_distribution=null : varchar(64)  # distribution of the times of changes
     stimulus_duration=null : float64  # (s) duration of a flash, NULL where the stimulus does not flash
-    shortest_blank : float64  # (s) shortest gray between flashes
-    longest_blank : float64  # (s) longest gray between flashes
-    response_window_start : float64  # (s) begin of the response window after the change
-    response_window_stop : float64  # (s) end of the response window after the change
+    shortest_blank=null : float64  # (s) shortest gray between flashes
+    longest_blank=null : float64  # (s) longest gray between flashes
+    response_window_start=null : float64  # (s) begin of the response window after the change
+    response_window_stop=null : float64  # (s) end of the response window after the change
     omitted_flash_fraction=null : float64  # (1) probability of an omission, NULL in training
-    earned_reward_volume : float64  # (mL) water for a hit
-    auto_reward_volume : float64  # (mL) water given free
-    n_stimulus_frames : int32  # frames of the behavior block with a stimulus drawn
+    earned_reward_volume=null : float64  # (mL) water for a hit
+    auto_reward_volume=null : float64  # (mL) water given free
+    n_stimulus_frames=null : int32  # frames of the behavior block with a stimulus drawn
     {provenance_lines("task_parameters")}
     """
 
@@ -276,8 +276,9 @@ class TaskParameters(FileImport):
         del row["session_type"]
         row["stimulus_set_name"], row["task_image_set"] = row.pop("stimulus_name"), row.pop("image_set")
         row["stimulus_duration"] = row.pop("stimulus_duration_sec")
-        row["shortest_blank"], row["longest_blank"] = row.pop("blank_duration_sec")
-        row["response_window_start"], row["response_window_stop"] = row.pop("response_window_sec")
+        absent = (None, None)
+        row["shortest_blank"], row["longest_blank"] = row.pop("blank_duration_sec") or absent
+        row["response_window_start"], row["response_window_stop"] = row.pop("response_window_sec") or absent
         row["earned_reward_volume"] = row.pop("reward_volume")
         return (require_storable(self, row, file.path),)
 

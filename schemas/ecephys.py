@@ -80,7 +80,7 @@ class Recording(FileImport):
         probe_name : varchar(32)  # probeA to probeF, unique within the session
         ---
         probe_id : int64  # id of this insertion, unique over the data set
-        sampling_rate : float64  # (Hz) measured sampling rate of the spike band
+        sampling_rate=null : float64  # (Hz) measured sampling rate of the spike band
         has_lfp_data : bool  # whether the release has an LFP file of this probe
         lfp_sampling_rate=null : float64  # (Hz) sampling rate of the LFP file
         probe_spike_times : <npy@vbn>  # (s) float64, all units one after the other, see Unit.spike_offset
@@ -95,14 +95,14 @@ class Recording(FileImport):
         -> Recording.Probe
         channel_id : int64  # id, unique over the data set
         ---
-        probe_channel_number : int32  # index on the probe, 0 at the tip
-        probe_vertical_position : int32  # (um) distance from the tip
-        probe_horizontal_position : int32  # (um) position across the shank
+        probe_channel_number=null : int32  # index on the probe, 0 at the tip
+        probe_vertical_position=null : int32  # (um) distance from the tip
+        probe_horizontal_position=null : int32  # (um) position across the shank
         anterior_posterior_ccf_coordinate=null : float64  # (um) CCF coordinate, growing to posterior
         dorsal_ventral_ccf_coordinate=null : float64  # (um) CCF coordinate, growing to ventral
         left_right_ccf_coordinate=null : float64  # (um) CCF coordinate, growing to the right
         -> [nullable] Structure
-        valid_data : bool  # whether the site is usable
+        valid_data=null : bool  # whether the site is usable
         filtering=null : varchar(255)  # hardware filters
         unique index (channel_id)
         """

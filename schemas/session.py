@@ -22,7 +22,7 @@ class Mouse(dj.Manual):
     mouse_id : varchar(32)  # LabTracks id of the mouse
     ---
     sex=null : enum('M', 'F')  # sex of the mouse
-    genotype : varchar(255)  # full genotype, wt/wt for a wild type
+    genotype=null : varchar(255)  # full genotype, wt/wt for a wild type, NULL where not stated
     driver_line : json  # driver lines, a list of names, empty for a wild type
     reporter_line=null : varchar(255)  # reporter line, NULL for a wild type
     cre_line=null : varchar(64)  # Cre line by the rule of AllenSDK, NULL for a wild type
@@ -43,8 +43,8 @@ class Session(dj.Manual):
     stage=null : varchar(32)  # first words of the protocol, for example TRAINING_3, HABITUATION_5, EPHYS_1
     date_of_acquisition : datetime(6)  # (UTC) start of the session by wall clock
     age_in_days=null : int32  # (days) age of the mouse
-    equipment_name : varchar(64)  # rig that the session was recorded on
-    stimulus_frame_rate : float64  # (Hz) nominal frame rate of the monitor
+    equipment_name=null : varchar(64)  # rig that the session was recorded on
+    stimulus_frame_rate=null : float64  # (Hz) nominal frame rate of the monitor
     project_code=null : varchar(64)  # project of the Allen Institute as the file names it
     image_set=null : varchar(8)  # letter of the image set in the session type
     experience_level=null : varchar(32)  # Familiar or Novel images, from the catalogue of the release
@@ -55,6 +55,7 @@ class Session(dj.Manual):
     prior_exposures_to_omissions=null : int32  # sessions with omissions before, from the catalogue
     abnormal_histology=null : json  # structures with abnormal histology, a list, from the catalogue
     abnormal_activity=null : json  # (s) times of abnormal activity, a list, from the catalogue
+    project="vbn-release" : varchar(64)  # data set that the session belongs to, such as a rig of the lab
     unique index (session_id)
     """
 
@@ -76,6 +77,31 @@ class NwbFile(dj.Manual):
     registered_at : datetime(6)  # (UTC) when the file was registered
     package_version : varchar(32)  # version of vbn-datajoint that read the metadata
     registered_by=null : varchar(255)  # account that registered it; workers share their time among these
+    """
+
+
+@schema
+class RigMapping(dj.Manual):
+    """One mapping, which says what another rig's files hold under which names."""
+
+    definition = """
+    # One mapping of the names in files of another rig to ours
+    mapping_hash : char(64)  # sha256 of the text
+    ---
+    mapping_text : json  # the text of the TOML file under toml, by which every worker reads the files
+    """
+
+
+@schema
+class MappedFile(dj.Manual):
+    """A registered file that is read by a mapping."""
+
+    definition = """
+    # A file that is read by a mapping
+    -> NwbFile
+    ---
+    -> RigMapping
+    lab_row : json  # what the lab's own table says of the session, column to value
     """
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from populate.commands.options import json_option
+from populate.commands.options import json_option, rig_options
 
 
 @click.command("inspect")
@@ -14,9 +14,17 @@ from populate.commands.options import json_option
     type=click.Path(path_type=Path),
     help="Folder with the release's CSV tables, which are entered first.",
 )
+@rig_options
 @click.option("--import-only", is_flag=True, help="Leave out what is computed: seconds instead of minutes.")
 @json_option()
-def command(paths: tuple[str, ...], catalogue: Path | None, import_only: bool, as_json: bool) -> None:
+def command(
+    paths: tuple[str, ...],
+    catalogue: Path | None,
+    mapping: Path | None,
+    metadata: Path | None,
+    import_only: bool,
+    as_json: bool,
+) -> None:
     """Say what would become of NWB files, before anything of them is entered.
 
     The files are registered and populated in a private database, which is removed at the end; yours is not
@@ -28,12 +36,13 @@ def command(paths: tuple[str, ...], catalogue: Path | None, import_only: bool, a
     Example:
       vbn inspect /data/rig/session_1.nwb
       vbn inspect /data/rig --import-only --json
+      vbn inspect /data/rig/session_1.nwb --mapping rig.toml
     """
     from populate.output.as_json import print_json
     from populate.registration.inspection import inspect_files, report_lines
     from vbn.visible import visible
 
-    reports = inspect_files(paths, catalogue, import_only=import_only)
+    reports = inspect_files(paths, catalogue, import_only=import_only, mapping=mapping, metadata=metadata)
     if as_json:
         print_json(reports)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -133,3 +134,24 @@ WHERE = click.option(
 def json_option(help: str = "Print JSON.") -> Decorator:  # noqa: A002
     """Return the option by which a command prints JSON; see `populate.output.as_json`."""
     return click.option("--json", "as_json", is_flag=True, help=help)
+
+
+def rig_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how files of another rig are read."""
+    return options(
+        click.option(
+            "--mapping",
+            type=click.Path(path_type=Path),
+            help="TOML file that says which names in files of another rig stand for ours.",
+        ),
+        click.option(
+            "--metadata",
+            type=click.Path(path_type=Path),
+            help="CSV table of the lab's sessions, one row a file: mouse, genotype, experience level ...",
+        ),
+    )(function)
+
+
+PROJECT = listed_option(
+    "--project", help="Data set of the sessions: vbn-release, a rig of the lab, or all to join them"
+)

@@ -21,6 +21,7 @@ from populate.commands.lab_queries import has_lab_modules, lab_command, lab_name
 from populate.commands.module_option import module_option
 from populate.commands.options import (
     AREA,
+    PROJECT,
     SESSION_ALIASES,
     WHERE,
     criteria_option,
@@ -48,6 +49,7 @@ _OF_SESSIONS = options(
     ),
     listed_option("--image-set", help="Letter of the image set", shell_complete=completing(IMAGE_SETS)),
     _TRAJECTORY,
+    PROJECT,
     click.option("--genotype", multiple=True, help="Full genotype; wt/wt is a wild type; may be repeated."),
     listed_option("--cre-line", help="Cre line of the mouse"),
 )
@@ -289,6 +291,7 @@ def query_contrast(
             within=within,
             across=sets,
             pair=None if unpaired else "mouse",
+            project=list(options["project"]) or None,
             **{name: options[name] for name in names},
         ),
         options,
@@ -306,6 +309,7 @@ def query_contrast(
 @listed_option("--within", help=f"{_WITHIN} By default structure_acronym")
 @criteria_option("bennett_2025")
 @_TRAJECTORY
+@PROJECT
 @click.option("--params", "novelty_response_params", help="Set of NoveltyResponseParams.")
 @click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas).")
 @click.option(
@@ -313,7 +317,9 @@ def query_contrast(
 )
 @ALLOW_MIXED
 @OUTPUT
-def query_novelty(within: tuple[str, ...], trajectory: tuple[str, ...], **options: Any) -> None:
+def query_novelty(
+    within: tuple[str, ...], trajectory: tuple[str, ...], project: tuple[str, ...], **options: Any
+) -> None:
     """Novel less familiar sessions, over the mice that have both, with the index of Bennett et al. 2025.
 
     \b
@@ -325,7 +331,10 @@ def query_novelty(within: tuple[str, ...], trajectory: tuple[str, ...], **option
     names = ("flashes", "criteria", "novelty_response_params", "atlas", "min_units", "allow_mixed")
     answer(
         lambda queries: queries.novelty(
-            within=divided, trajectory=list(trajectory) or None, **{name: options[name] for name in names}
+            within=divided,
+            trajectory=list(trajectory) or None,
+            project=list(project) or None,
+            **{name: options[name] for name in names},
         ),
         options,
         " ".join((*divided, "estimate low high p_value q_value index index_low index_high n_mice n_units")),
@@ -556,7 +565,7 @@ def _wanted(options: dict[str, Any]) -> list[str]:
 
 def _of_sessions(options: dict[str, Any]) -> dict[str, Any]:
     names = {"session": "session_id", "mouse": "mouse_id", "experience": "experience_level"}
-    more = ("image_set", "trajectory", "genotype", "cre_line")
+    more = ("image_set", "trajectory", "genotype", "cre_line", "project")
     given = {names.get(name, name): options[name] for name in (*names, *more)}
     return {name: list(values) for name, values in given.items() if values}
 

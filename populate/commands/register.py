@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from populate.commands.options import json_option
+from populate.commands.options import json_option, rig_options
 
 
 @click.command("register")
@@ -14,9 +14,23 @@ from populate.commands.options import json_option
     type=click.Path(path_type=Path),
     help="Folder with the release's CSV tables, which are entered first.",
 )
+@rig_options
+@click.option(
+    "--project",
+    metavar="NAME",
+    help="Data set that the files belong to.  [default: vbn-release, or the mapping's]",
+)
 @click.option("--replace", is_flag=True, help="Replace a registered file by one with different content.")
 @json_option("Print one JSON object per file.")
-def command(paths: tuple[str, ...], catalogue: Path | None, replace: bool, as_json: bool) -> None:
+def command(
+    paths: tuple[str, ...],
+    catalogue: Path | None,
+    mapping: Path | None,
+    metadata: Path | None,
+    project: str | None,
+    replace: bool,
+    as_json: bool,
+) -> None:
     """Register NWB files: paths, folders that contain them, or URLs.
 
     Recordings, behavior-only sessions and LFP files are distinguished by their content. Registering a file
@@ -26,9 +40,13 @@ def command(paths: tuple[str, ...], catalogue: Path | None, replace: bool, as_js
     With --catalogue the release's tables are entered before the files, as by vbn catalogue. Otherwise
     sessions get what tables entered earlier contain about them.
 
+    Files of another rig are read by a mapping of their names, see docs/rig.md. It is stored with the session,
+    so that workers read the file in the same way.
+
     \b
     Example:
       vbn register /data/vbn/behavior_ecephys_sessions --catalogue /data/vbn/project_metadata
+      vbn register /data/rig --mapping rig.toml --metadata sessions.csv
     """
     from collections import Counter
 
@@ -37,13 +55,15 @@ def command(paths: tuple[str, ...], catalogue: Path | None, replace: bool, as_js
     from populate.registration.catalogue import enter
     from populate.registration.catalogue_tables import ReleaseTables
     from populate.registration.register import register
+    from populate.registration.rig import Rig
     from vbn.visible import visible
 
+    rig = Rig.read(mapping, metadata, project)
     schemas.connect()
     counts: Counter[str] = Counter()
     entered = enter(ReleaseTables.read(catalogue)) if catalogue else None
     problems = dict.fromkeys(map(str, entered.problems)) if entered else {}
-    for outcome in register(paths, entered, replace=replace):
+    for outcome in register(paths, entered, replace=replace, rig=rig):
         counts[outcome.status] += 1
         if as_json:
             entry = {"path": str(outcome.path), "status": outcome.status, "session_id": outcome.session_id}

@@ -29,7 +29,7 @@ def command(as_json: bool, watch: float | None) -> None:
     import schemas
     from populate.output.as_json import print_json
     from populate.output.terminal import console
-    from populate.work.status import table_status
+    from populate.work.status import sessions_per_project, table_status
 
     if watch is not None:
         if as_json:
@@ -42,6 +42,8 @@ def command(as_json: bool, watch: float | None) -> None:
         print_json(states)
         return
     console().print(_as_table(str(database), states), soft_wrap=True)
+    if len(counts := sessions_per_project()) > 1:
+        click.echo(f"Sessions: {', '.join(f'{n} of {name}' for name, n in counts.items())}.")
     if any(state.errors for state in states):
         click.echo("See the failures with: vbn errors")
 

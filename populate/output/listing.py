@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from populate.work.runner import session_keys
 from populate.work.status import imported_counts
 from schemas import session
+from schemas.queries.projects import ALL
 from vbn.errors import NotFoundError
+from vbn.nearest import nearest
+from vbn.nwb.mapping.definition import RELEASE_PROJECT
 
 SEVERITIES = ("info", "warning", "error")
 
@@ -26,19 +30,24 @@ def list_issues(session_ids: list[int], least: str = "info") -> list[dict[str, A
     return list(issues.to_dicts(order_by="KEY"))
 
 
-def list_sessions(mice: list[str]) -> list[dict[str, Any]]:
+def list_sessions(mice: list[str], projects: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return one row per session that is registered or in the catalogue, by mouse and date.
 
     Raises
     ------
     NotFoundError
-        If a mouse is unknown.
+        If a mouse or a project is unknown.
     """
     rows = {row["session_id"]: row for row in (*_from_catalogue(), *_registered())}
     unknown = sorted(set(mice) - {row["mouse_id"] for row in rows.values()})
     if unknown:
         raise NotFoundError(f"No such mouse: {', '.join(unknown)}.")
-    chosen = (row for row in rows.values() if not mice or row["mouse_id"] in mice)
+    known = {row["project"] for row in rows.values()}
+    if lacking := sorted(set(projects) - {*known, ALL}):
+        raise NotFoundError(f"There is no project '{lacking[0]}'.{nearest(lacking[0], known)}")
+    named = set() if ALL in projects else set(projects)
+    chosen = [row for row in rows.values() if not named or row["project"] in named]
+    chosen = [row for row in chosen if not mice or row["mouse_id"] in mice]
     return sorted(chosen, key=lambda row: (row["mouse_id"], row["date"], row["session_id"]))
 
 
@@ -47,7 +56,8 @@ def _registered() -> list[dict[str, Any]]:
     lfp_files: dict[int, int] = {}
     for number in session.LfpFile.to_arrays("session_id").tolist():
         lfp_files[number] = lfp_files.get(number, 0) + 1
-    query = session.Session.proj("session_type", "date_of_acquisition") * session.NwbFile.proj("file_kind")
+    described = session.Session.proj("session_type", "date_of_acquisition", "project")
+    query = described * session.NwbFile.proj("file_kind")
     return [
         {
             "session_id": row["session_id"],
@@ -55,6 +65,7 @@ def _registered() -> list[dict[str, Any]]:
             "date": str(row["date_of_acquisition"].date()),
             "session_type": row["session_type"],
             "kind": row["file_kind"],
+            "project": row["project"],
             "has_file": True,
             "lfp_files": lfp_files.get(row["session_id"], 0),
             "imported": counts.get(row["session_id"], "nothing"),
@@ -71,6 +82,7 @@ def _from_catalogue() -> list[dict[str, Any]]:
             "date": str(row["catalogue_row"].get("date_of_acquisition") or "unknown")[:10],
             "session_type": row["catalogue_row"].get("session_type") or "unknown",
             "kind": row["catalogue_kind"],
+            "project": RELEASE_PROJECT,
             "has_file": False,
             "lfp_files": 0,
             "imported": "nothing",

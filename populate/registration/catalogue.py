@@ -24,6 +24,7 @@ from schemas.server.datajoint import dj
 from vbn.errors import ConflictError, VbnError, quoted
 from vbn.nwb import Issue
 from vbn.nwb.issue import issue
+from vbn.nwb.mapping.definition import RELEASE_PROJECT
 
 Key = dict[str, Any]
 
@@ -78,7 +79,8 @@ def enter(tables: ReleaseTables) -> Entered:
     """
     done = Entered(failed=dict(tables.left_out), problems=list(tables.problems), n_unlisted=tables.n_unlisted)
     known = {row["catalogue_session_id"]: row for row in session.CatalogueSession.to_dicts()}
-    registered = {key["session_id"]: key for key in session.NwbFile.keys(order_by="session_id")}
+    of_release = session.Session & {"project": RELEASE_PROJECT}
+    registered = {key["session_id"]: key for key in (session.NwbFile & of_release.proj()).proj().to_dicts()}
     without_parts = []
     for number, listed in sorted(tables.sessions.items()):
         if listed.parts or number in registered or number in known:

@@ -23,6 +23,7 @@ import vbn.nwb
 from populate.registration.catalogue import enter
 from populate.registration.catalogue_tables import ReleaseTables
 from populate.registration.register import FileOutcome, register
+from populate.registration.rig import Rig
 from populate.work.interruption import terminated_by_signal
 from populate.work.progress import populate_with_progress
 from populate.work.runner import JobResult, populated_tables
@@ -79,7 +80,12 @@ class FileReport:
 
 
 def inspect_files(
-    places: Sequence[str], catalogue: Path | None = None, *, import_only: bool = False
+    places: Sequence[str],
+    catalogue: Path | None = None,
+    *,
+    import_only: bool = False,
+    mapping: Path | None = None,
+    metadata: Path | None = None,
 ) -> list[FileReport]:
     """Register and populate files in a database of their own, and report what came of each.
 
@@ -88,6 +94,7 @@ def inspect_files(
     places : NWB files, folders that contain them, or URLs.
     catalogue : folder with the release's tables, entered first.
     import_only : leave out computed tables, of which only those that are lost are reported.
+    mapping, metadata : how files of another rig are read, and the lab's table of sessions.
 
     Raises
     ------
@@ -97,11 +104,14 @@ def inspect_files(
     named = [place if is_url(place) else str(Path(place).absolute()) for place in places]
     if paths := [Path(place) for place in named if not is_url(place)]:
         vbn.nwb.find_nwb_files(paths)  # raises an error before a database is made
-    folder = None if catalogue is None else str(catalogue.absolute())
+    _ = Rig.read(mapping, metadata, None)  # the same
+    folder, *others = [
+        None if each is None else str(each.absolute()) for each in (catalogue, mapping, metadata)
+    ]
     home = Path(tempfile.mkdtemp(prefix="vbn-inspect-"))
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)  # PostgreSQL's user must pass through root's
     answer = home / ANSWER
-    asked = json.dumps([named, folder, import_only])
+    asked = json.dumps([named, folder, import_only, *others])
     try:
         with terminated_by_signal():
             done = subprocess.run(  # ended with this process, see `_main`
@@ -141,21 +151,25 @@ def _environment(home: Path) -> dict[str, str]:
     return {**kept, "VBN_HOME": str(home), "DJ_IGNORE_CONFIG_FILE": "true", "PYTHONPATH": path}
 
 
-def try_out(places: Sequence[str], catalogue: Path | None, *, import_only: bool) -> list[FileReport]:
+def try_out(
+    places: Sequence[str], catalogue: Path | None, *, import_only: bool, rig: Rig
+) -> list[FileReport]:
     """Fill the database that this process is connected to with files, and report what came of each."""
     entered = enter(ReleaseTables.read(catalogue)) if catalogue else None
-    outcomes = list(register(places, entered))
+    outcomes = list(register(places, entered, rig=rig))
     names = [cls.__name__ for cls in populated_tables() if not import_only or issubclass(cls, dj.Imported)]
     done = populate_with_progress((), names, 1)
     failures = [*done.failures, *done.given_back]
-    return [_report(outcome, failures, set(names)) for outcome in outcomes]
+    return [_report(outcome, failures, set(names), rig) for outcome in outcomes]
 
 
-def _report(outcome: FileOutcome, failures: Sequence[JobResult], tried: set[str]) -> FileReport:
+def _report(outcome: FileOutcome, failures: Sequence[JobResult], tried: set[str], rig: Rig) -> FileReport:
     report = FileReport(str(outcome.path), outcome.session_id)
     # As far as it can be opened: what it lacks is of interest where it is refused, too.
-    with contextlib.suppress(VbnError), vbn.nwb.open_session(outcome.path, with_pynwb=False) as file:
-        report.absent = [str(part) for part in find_absent_parts(file)]
+    with contextlib.suppress(VbnError):
+        opened = vbn.nwb.open_session(outcome.path, with_pynwb=False, mapping=rig.reading_of(outcome.path))
+        with opened as file:
+            report.absent = [str(part) for part in find_absent_parts(file)]
     if outcome.status == FAILED:
         report.refusal = outcome.message
         return report
@@ -221,13 +235,15 @@ def _end_with(parent: int, home: Path, ended: threading.Event) -> None:
 
 
 def _main() -> None:
-    places, catalogue, import_only = json.loads(sys.argv[1])
+    places, catalogue, import_only, *others = json.loads(sys.argv[1])
+    mapping, metadata = (Path(each) if each else None for each in others)
     home, ended = home_folder(), threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it, too, and ends this process
     watcher = threading.Thread(target=_end_with, args=(os.getppid(), home, ended))
     watcher.start()
     try:
-        found = _answer(places, Path(catalogue) if catalogue else None, import_only=import_only)
+        rig = Rig.read(mapping, metadata, None)
+        found = _answer(places, Path(catalogue) if catalogue else None, import_only=import_only, rig=rig)
         write_whole(home / ANSWER, json.dumps(found).encode())
     finally:
         ended.set()
@@ -235,13 +251,13 @@ def _main() -> None:
 
 
 def _answer(
-    places: Sequence[str], catalogue: Path | None, *, import_only: bool
+    places: Sequence[str], catalogue: Path | None, *, import_only: bool, rig: Rig
 ) -> list[dict[str, Any]] | str:
     """Return the reports of files, or why there are none."""
     try:
         connect(create=True)
         try:
-            return [asdict(report) for report in try_out(places, catalogue, import_only=import_only)]
+            return [asdict(report) for report in try_out(places, catalogue, import_only=import_only, rig=rig)]
         finally:
             disconnect()
     except VbnError as error:

@@ -14,6 +14,16 @@ from typing import Any
 import vbn
 import vbn.nwb
 from populate.registration.catalogue import Entered, catalogue_attributes, complete_session, note_catalogue
+from populate.registration.rig import (
+    Rig,
+    enter_mapping,
+    has_other_mapping,
+    of_registered,
+    require_one_session,
+    require_own_mouse,
+    require_own_session,
+    require_same_values,
+)
 from schemas import ecephys, session
 from schemas.bases.issues import note_issues
 from schemas.bases.unique_ids import require_own_ids
@@ -42,6 +52,8 @@ from vbn.nwb.readers.session import find_metadata_issues
 from vbn.release.cache import content_hash
 from vbn.web.client import is_url
 
+RELEASE = Rig()
+
 
 @dataclass
 class FileOutcome:
@@ -54,7 +66,7 @@ class FileOutcome:
 
 
 def register(
-    places: Iterable[Place], entered: Entered | None = None, *, replace: bool = False
+    places: Iterable[Place], entered: Entered | None = None, *, replace: bool = False, rig: Rig = RELEASE
 ) -> Iterator[FileOutcome]:
     """Register files, all NWB files below folders, or URLs; yield the outcome of each.
 
@@ -69,6 +81,7 @@ def register(
     entered : the result of entering the tables, if that was just done: sessions that failed there are not
         registered without the tables' data.
     replace : whether a file may replace one with different content.
+    rig : how files of another rig are read, and the project that they belong to.
 
     Raises
     ------
@@ -83,7 +96,7 @@ def register(
     is_own_store = False
     for place in found:
         try:
-            identity = vbn.nwb.identify(place)
+            identity = rig.identify(place)
         except VbnError as error:
             yield FileOutcome(place, "failed", str(error))
             continue
@@ -94,7 +107,7 @@ def register(
             if identity.kind is FileKind.LFP:
                 lfp_files.append((place, identity))  # after the recordings that they belong to
             else:
-                yield _register_once(place, identity, entered or Entered(), replace)
+                yield _register_once(place, identity, entered or Entered(), replace, rig)
         except VbnError as error:
             yield FileOutcome(place, "failed", str(error))
     for place, identity in lfp_files:
@@ -105,34 +118,43 @@ def register(
 
 
 def _register_once(
-    place: Place, identity: vbn.nwb.FileIdentity, entered: Entered, replace: bool
+    place: Place, identity: vbn.nwb.FileIdentity, entered: Entered, replace: bool, rig: Rig
 ) -> FileOutcome:
     """Register a file, even while another process registers the same one."""
     if identity.identifier in entered.failed:
         raise entered.failed[identity.identifier]
     try:
-        outcome = _register_file(place, identity, replace)
+        outcome = _register_file(place, identity, replace, rig)
     except dj.errors.DuplicateError:
-        outcome = _register_file(place, identity, replace)
+        outcome = _register_file(place, identity, replace, rig)
     if outcome.status == "unchanged" and outcome.session_id in entered.completed:
         outcome.status = "updated"
     return outcome
 
 
-def _register_file(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -> FileOutcome:
+def _register_file(place: Place, identity: vbn.nwb.FileIdentity, replace: bool, rig: Rig) -> FileOutcome:
     known = (session.NwbFile & {"session_id": identity.identifier}).to_dicts()
-    if known and replace and not _has_content(place, identity, known[0]):
-        return _replace_file(place, identity, known[0])
     if known:
+        if replace and not _has_content(place, identity, known[0]):
+            return _replace_file(place, identity, known[0], rig)
         _require_same_content(place, identity, known[0])
-        return FileOutcome(place, _complete(known[0]), "", identity.identifier)
-    metadata, issues, row = _read_session(place, identity)
+        if not has_other_mapping(known[0], rig, place):
+            return FileOutcome(place, _complete(known[0]), "", identity.identifier)
+        return _read_anew(place, identity, known[0], rig, "updated")
+    require_own_session(place, identity.identifier, rig.project)
+    metadata, issues, row = _read_session(place, identity, rig)
+    require_one_session(place, row, identity.identifier)
+    require_own_mouse(place, metadata.mouse_id, rig.project)
     key = {"mouse_id": metadata.mouse_id, "session_id": metadata.session_id}
-    described = require_storable(session.Session(), {**key, **_session_row(metadata)}, place)
+    described = require_storable(
+        session.Session(), {**key, **_session_row(metadata), **rig.session_row(place)}, place
+    )
+    of_release = catalogue_attributes(metadata.session_id) if rig.project == RELEASE.project else {}
     with dj.conn().transaction:
         kept = _enter_mouse(place, metadata)
-        session.Session.insert1({**described, **catalogue_attributes(metadata.session_id)})
+        session.Session.insert1({**described, **of_release})
         session.NwbFile.insert1({**key, **row})
+        enter_mapping(key, rig, place)
         note_issues(key, "NwbFile", issues)
         note_issues(key, "Mouse", kept)
         note_catalogue(key)
@@ -149,11 +171,13 @@ def _complete(key: dict[str, Any]) -> str:
 
 
 def _read_session(
-    place: Place, identity: vbn.nwb.FileIdentity
+    place: Place, identity: vbn.nwb.FileIdentity, rig: Rig
 ) -> tuple[vbn.nwb.SessionMetadata, list[vbn.nwb.Issue], dict[str, Any]]:
     """Read a session's metadata, the issues of its file's layout, and its row of NwbFile."""
-    with _hashing(place) as hashed, vbn.nwb.open_session(place) as file:
+    reading_of = rig.reading_of(place)
+    with _hashing(place) as hashed, vbn.nwb.open_session(place, mapping=reading_of) as file:
         metadata = vbn.nwb.read_session(file)
+        require_same_values(place, rig, metadata)
         require_own_ids(metadata.session_id, place, _ids(file))
         with reading(file, "layout"):
             issues = find_unknown_parts(file) + find_release_issues(file) + find_metadata_issues(file)
@@ -193,24 +217,40 @@ def _hashing(place: Place) -> Iterator[Callable[[], tuple[str | None, FileVersio
             ended.set()
 
 
-def _replace_file(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> FileOutcome:
+def _replace_file(
+    place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any], rig: Rig
+) -> FileOutcome:
     """Replace the registered file by another; the imported rows stay, and are stale."""
-    metadata, issues, row = _read_session(place, identity)
+    has_other_mapping(known, rig, place)
+    outcome = _read_anew(place, identity, known, rig, "replaced")
+    outcome.message = "import it again with: vbn recompute"
+    return outcome
+
+
+def _read_anew(
+    place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any], rig: Rig, status: str
+) -> FileOutcome:
+    """Read a registered session anew, from another file or by another mapping."""
+    rig = of_registered(known, rig)
+    metadata, issues, row = _read_session(place, identity, rig)
     if metadata.mouse_id != known["mouse_id"]:
         raise ConflictError(
             f"{place}: session {identity.identifier} is of mouse {known['mouse_id']}, and this file of mouse "
             f"{quoted(metadata.mouse_id)}. It cannot replace the registered one."
         )
     key = {"mouse_id": known["mouse_id"], "session_id": known["session_id"]}
-    described = require_storable(session.Session(), {**key, **_session_row(metadata)}, place)
+    described = require_storable(
+        session.Session(), {**key, **_session_row(metadata), **rig.session_row(place)}, place
+    )
     with dj.conn().transaction:
         kept = _enter_mouse(place, metadata)
         session.Session.update1(described)
         session.NwbFile.update1({**key, **row})
+        enter_mapping(key, rig, place)
         note_issues(key, "NwbFile", issues)
         note_issues(key, "Mouse", kept)
         note_catalogue(key)
-    return FileOutcome(place, "replaced", "import it again with: vbn recompute", identity.identifier)
+    return FileOutcome(place, status, "", identity.identifier)
 
 
 def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -> FileOutcome:
@@ -303,8 +343,9 @@ def _other_content(
 ) -> ConflictError:
     """Return the error for a file with different content than the registered one."""
     kept = f"blake2b {known['blake2b'][:12]}..., " if known["blake2b"] else ""
+    project = (session.Session & {"session_id": known["session_id"]}).fetch1("project")
     return ConflictError(
-        f"{path}: {what} is registered from {known['root']}:{known['relative_path']} "
+        f"{path}: {what} is registered from {known['root']}:{known['relative_path']} (project {project}) "
         f"with different content ({kept}{known['size_bytes']} bytes; this has {identity.size_bytes}). "
         "If this file is the right one, register it with --replace; else restore the registered file."
     )
@@ -362,10 +403,8 @@ def _enter_mouse(path: Place, metadata: vbn.nwb.SessionMetadata) -> list[vbn.nwb
         session.Mouse.insert1(row)
         return []
     different = {name: (known[0][name], value) for name, value in row.items() if known[0][name] != value}
-    # An empty list of lines and a missing sex state nothing; a genotype always does.
-    contradicted = [
-        name for name, (there, here) in different.items() if (there and here) or name == "genotype"
-    ]
+    # An empty list of lines, and a missing sex or genotype, state nothing.
+    contradicted = [name for name, (there, here) in different.items() if there and here]
     if contradicted:
         raise ConflictError(
             f"{path}: mouse {metadata.mouse_id} is known with another "

@@ -75,10 +75,18 @@ def relocate(paths: Iterable[Path], *, dry_run: bool = False) -> Iterator[Reloca
         If a path does not exist or a folder holds no NWB file.
     """
     known = {_identity(key): (table, prefix, key, row) for table, prefix, key, row in registered_files()}
+    mapped = set(session.MappedFile.to_arrays("session_id").tolist())
+    by_content = {
+        row["blake2b"]: entry
+        for entry in known.values()
+        if (row := entry[3]) and entry[2]["session_id"] in mapped
+    }
     for path in vbn.nwb.find_nwb_files(paths):
         try:
-            identity = vbn.nwb.identify(path)
-            entry = known.get((identity.kind is FileKind.LFP, identity.identifier))
+            entry = by_content.get(_hash_if_of_size(path, by_content.values()))
+            if entry is None:
+                identity = vbn.nwb.identify(path)
+                entry = known.get((identity.kind is FileKind.LFP, identity.identifier))
             root, relative_path = locate(path)
             if entry is None or (entry[3]["root"], entry[3]["relative_path"]) == (root, relative_path):
                 continue
@@ -97,6 +105,12 @@ def relocate(paths: Iterable[Path], *, dry_run: bool = False) -> Iterator[Reloca
             yield Relocation(old, new)
         except VbnError as error:
             yield Relocation("", str(path), str(error))
+
+
+def _hash_if_of_size(path: Path, entries: Iterable[Any]) -> str | None:
+    """Return the hash of a file that has the size of a mapped one, which its names do not identify."""
+    sizes = {entry[3]["size_bytes"] for entry in entries}
+    return content_hash(path) if size_of(path) in sizes else None
 
 
 def _identity(key: dict[str, Any]) -> tuple[bool, int]:

@@ -45,6 +45,11 @@ class JobError:
     failed_at: str
 
 
+def sessions_per_project() -> dict[str, int]:
+    """Return the number of registered sessions of each project, by name."""
+    return dict(sorted(Counter(session.Session.to_arrays("project").tolist()).items()))
+
+
 def table_status() -> list[TableStatus]:
     """Return the state of every populated table, in dependency order.
 

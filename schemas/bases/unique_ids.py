@@ -25,7 +25,7 @@ MOST_OWNERS = 5
 ADVICE = (
     "Ids must be unique across the data set, because results are looked up by unit id alone. If this is the "
     "same recording under another session id, keep one of the two (vbn delete --session); otherwise assign "
-    "new ids in the file."
+    "new ids in the file, or read it by a mapping, which numbers them per session (docs/rig.md)."
 )
 
 
@@ -45,7 +45,7 @@ def require_own_ids(session_id: int, place: Any, ids: Mapping[str, Iterable[int]
     """
     found = {name: _owners(name, list(numbers), session_id) for name, numbers in ids.items()}
     conflicts = [
-        f"{first_of(numbers)} ({name}) of session {owner}"
+        f"{first_of(numbers)} ({name}) of session {owner} of the project {_project_of(owner)}"
         for name, owners in found.items()
         for owner, numbers in owners.items()
     ]
@@ -98,6 +98,15 @@ def shared_ids(database: Database) -> list[str]:
         if _is_shared(database, column, table)
         for first, second, number in _sharing(database, column, table)
     ]
+
+
+def _project_of(session_id: int) -> str:
+    """Return the project of a session, which is not a table that this module may know."""
+    database = active()
+    name = database.connection.adapter.make_full_table_name(f"{database.prefix}session", "session")
+    query = f"SELECT project FROM {name} WHERE session_id = %s"  # noqa: S608
+    rows = database.connection.query(query, args=(session_id,)).fetchall()
+    return str(rows[0][0]) if rows else "that is gone"
 
 
 def _owners(column: str, numbers: list[int], session_id: int) -> dict[int, list[int]]:

@@ -25,7 +25,7 @@ from schemas.bases.registry import schema_names
 from schemas.deploy.bounded_modulation import bound_change_modulation
 from schemas.deploy.other_windows import compare_with_what_came_before
 from schemas.deploy.shifts_and_shuffles import correlate_states_within_blocks
-from schemas.deploy.stored_table import BLOB, FLAG, FLOAT, INTEGER, TEXT, StoredTable
+from schemas.deploy.stored_table import BLOB, FLAG, FLOAT, INTEGER, NAME, TEXT, ColumnType, StoredTable
 from schemas.server.connection import Database
 from vbn.errors import ConflictError
 
@@ -385,6 +385,52 @@ def tell_peaks_of_published_responses_apart(database: Database) -> None:
     units.describe("bennett_2025_image_peak_evoked", BLOB, comment, nullable=False)
 
 
+OF_OTHER_RIGS: dict[tuple[str, str], dict[str, tuple[ColumnType, str]]] = {
+    ("session", "mouse"): {"genotype": (TEXT, "full genotype, wt/wt for a wild type, NULL where not stated")},
+    ("session", "session"): {
+        "equipment_name": (NAME, "rig that the session was recorded on"),
+        "stimulus_frame_rate": (FLOAT, "(Hz) nominal frame rate of the monitor"),
+    },
+    ("ecephys", "_recording__probe"): {
+        "sampling_rate": (FLOAT, "(Hz) measured sampling rate of the spike band")
+    },
+    ("ecephys", "_recording__channel"): {
+        "probe_channel_number": (INTEGER, "index on the probe, 0 at the tip"),
+        "probe_vertical_position": (INTEGER, "(um) distance from the tip"),
+        "probe_horizontal_position": (INTEGER, "(um) position across the shank"),
+        "valid_data": (FLAG, "whether the site is usable"),
+    },
+    ("behavior", "_change_detection__trial"): {
+        "reward_volume": (FLOAT, "(mL) volume of the reward, 0 without"),
+        "lick_times": (BLOB, "(s) float64, licks of the trial, frame times without the display lag"),
+    },
+    ("behavior", "_task_parameters"): {
+        "task": (NAME, "name of the task"),
+        "stimulus": (NAME, "images or grating"),
+        "stimulus_distribution": (NAME, "distribution of the times of changes"),
+        "shortest_blank": (FLOAT, "(s) shortest gray between flashes"),
+        "longest_blank": (FLOAT, "(s) longest gray between flashes"),
+        "response_window_start": (FLOAT, "(s) begin of the response window after the change"),
+        "response_window_stop": (FLOAT, "(s) end of the response window after the change"),
+        "earned_reward_volume": (FLOAT, "(mL) water for a hit"),
+        "auto_reward_volume": (FLOAT, "(mL) water given free"),
+        "n_stimulus_frames": (INTEGER, "frames of the behavior block with a stimulus drawn"),
+    },
+}
+"""Table -> columns that are NULL where files of another rig lack them, as change 15 describes them."""
+
+
+def accept_files_of_other_rigs(database: Database) -> None:
+    """Let what files of other rigs lack be NULL, and say of each session which project it belongs to."""
+    for (module, table), columns in OF_OTHER_RIGS.items():
+        stored = StoredTable(database, module, table)
+        for name, (kind, comment) in columns.items():
+            stored.allow_null(name, kind, comment)
+    comment = "data set that the session belongs to, such as a rig of the lab"
+    sessions = StoredTable(database, "session", "session")
+    sessions.add_with_default("project", NAME, comment, "abnormal_activity", "vbn-release")
+
+
 CHANGES = (
     Change(1, "text is compared with case on MySQL too", compare_text_with_case),
     Change(2, "units are found by their id alone", index_units_by_id),
@@ -412,6 +458,7 @@ CHANGES = (
     Change(12, "files have the account that registered them", record_who_registers),
     Change(13, "channels have distances from the pia", measure_from_the_pia),
     Change(14, "the published responsiveness has two variants", tell_peaks_of_published_responses_apart),
+    Change(15, "files of other rigs may lack columns, sessions have a project", accept_files_of_other_rigs),
 )
 
 

@@ -25,6 +25,7 @@ FLOAT = ColumnType("float64", "double", "double precision")
 INTEGER = ColumnType("int32", "int", "integer")
 SMALL_INTEGER = ColumnType("int16", "smallint", "smallint")
 TEXT = ColumnType("varchar(255)", "varchar(255)", "varchar(255)")
+NAME = ColumnType("varchar(64)", "varchar(64)", "varchar(64)")
 FLAG = ColumnType("bool", "tinyint", "boolean")
 BLOB = ColumnType("<blob>", "longblob", "bytea")
 
@@ -107,6 +108,20 @@ class StoredTable:
             place = f" AFTER {self._quoted(after)}" if self._is_mysql else ""
             self._alter(f"ADD COLUMN {self._quoted(name)} {self._type(kind)}{place}")
         self.describe(name, kind, comment)
+
+    def add_with_default(self, name: str, kind: ColumnType, comment: str, after: str, default: str) -> None:
+        """Add a column that is never NULL, with a text as its default, also in the rows that are there."""
+        columns = self.columns()
+        if not columns:
+            return
+        text, declared = f":{kind.name}:{comment}", f"{self._type(kind)} NOT NULL DEFAULT '{default}'"
+        if name not in columns:
+            place = f" AFTER {self._quoted(after)}" if self._is_mysql else ""
+            self._alter(f"ADD COLUMN {self._quoted(name)} {declared}{place}")
+        if self._is_mysql:
+            self._alter(f"MODIFY {self._quoted(name)} {declared} COMMENT %s", text)
+        else:
+            self._query(f"COMMENT ON COLUMN {self._full_name}.{self._quoted(name)} IS %s", text)
 
     def add_all(self, kind: ColumnType, comments: Mapping[str, str], after: str) -> None:
         """Add columns of one type, each after the one before."""

@@ -11,6 +11,7 @@ from schemas import responses
 from schemas.queries import units
 from schemas.queries.methods import require_present_methods
 from schemas.queries.missing import missing_sessions
+from schemas.queries.projects import of_one_project
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.hierarchy import structure_medians, structure_order
 from vbn.errors import NotFoundError
@@ -30,6 +31,7 @@ def change_hierarchy(
     min_units: int = 5,
     cortical_layer: str | Sequence[str] | None = None,
     atlas: str | None = None,
+    project: str | Sequence[str] | None = None,
     allow_mixed: bool = False,
 ) -> ChangeHierarchy:
     """Return the responses to image changes by structure, over all sessions, by the rule of Siegle 2021.
@@ -42,19 +44,21 @@ def change_hierarchy(
     criteria : name of a quality filter (`selection.UnitCriteria`).
     min_units : structures with fewer responsive units are listed, but not shown.
     cortical_layer, atlas : only units of these layers, see `schemas.queries.unit_layers`.
+    project : data sets of the sessions, ``all`` to join them; required if the units are of several.
     allow_mixed : warn instead of raising an error if some responses were computed by an earlier method.
 
     Raises
     ------
     NotFoundError, SettingError
-        For an unknown level or filter, suggesting the nearest; if no change response is computed, or no unit
-        of such sessions responds.
+        For an unknown level or filter, suggesting the nearest; for units of several projects; if no change
+        response is computed, or no unit of such sessions responds.
     ConflictError
         If some responses were computed by an earlier method.
     """
     chosen = units(
         criteria=criteria, experience_level=experience_level, cortical_layer=cortical_layer, atlas=atlas
     )
+    chosen = of_one_project(chosen, project, "The hierarchy")
     key = {"change_response_params": responses.ChangeResponseParams.default_name()}
     require_present_methods({responses.ChangeResponse: key}, chosen.proj(), allow_mixed=allow_mixed)
     measured = (responses.ChangeResponse.Unit & key).proj(RESPONDS, LATENCY, *MODULATIONS)

@@ -24,6 +24,7 @@ def novelty_contrasts(
     *,
     criteria: str = "bennett_2025",
     trajectory: str | Sequence[str] | None = None,
+    project: str | Sequence[str] | None = None,
     atlas: str | None = None,
     min_units: int = 6,
     n_resamples: int = 1000,
@@ -33,7 +34,7 @@ def novelty_contrasts(
 
     Parameters
     ----------
-    criteria, trajectory, min_units, n_resamples, allow_mixed : see `schemas.queries.novelty`.
+    criteria, trajectory, project, min_units, n_resamples, allow_mixed : see `schemas.queries.novelty`.
     atlas : name of the atlas of layers; by default the only one. Without an atlas there are no layers.
 
     Raises
@@ -44,8 +45,8 @@ def novelty_contrasts(
     has_layers = atlas is not None or bool(ecephys.AtlasParams.names())
     named = atlas_name(atlas) if has_layers else None
     options: dict[str, Any] = {
-        "criteria": criteria, "trajectory": trajectory, "atlas": named, "min_units": min_units,
-        "n_resamples": n_resamples, "allow_mixed": allow_mixed,
+        "criteria": criteria, "trajectory": trajectory, "project": project, "atlas": named,
+        "min_units": min_units, "n_resamples": n_resamples, "allow_mixed": allow_mixed,
     }  # fmt: skip
     tables = [novelty(list(FLASHES), within=BY, **options).assign(**{LAYER_GROUP: ALL_LAYERS})]
     if has_layers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from schemas.files.roots import (
 from vbn.errors import InvalidContentError, NotReadableError, SettingError
 from vbn.nwb import RecordingFile, open_lfp, open_session
 from vbn.nwb.hdf5.identify import FileVersion, version_of
+from vbn.nwb.mapping import FileMapping, MappedReading, parse_mapping
 from vbn.release.cache import content_hash
 from vbn.web.client import is_url
 from vbn.web.remote_file import RemoteFile
@@ -34,24 +36,43 @@ class _OpenFile:
 
     def __init__(self) -> None:
         self.place: Place | None = None
+        self.mapping: FileMapping | None = None
         self.file: RecordingFile | None = None
         self.stack = contextlib.ExitStack()
 
     def get(self, place: Place, source: dict[str, Any]) -> RecordingFile:
-        if self.place != place or self.file is None:
+        mapping = mapping_of(source.get("session_id"))
+        if self.place != place or self.mapping != mapping or self.file is None:
             self.close()
-            open_kind = open_lfp if source["file_kind"] == "lfp" else open_session
-            opened = open_kind(place, with_pynwb=not _is_unchanged(place, source))
-            self.file = self.stack.enter_context(opened)
+            self.file = self.stack.enter_context(_opened(place, source, mapping))
             _require_registered(place, self.file, source)
-            self.place = place
+            self.place, self.mapping = place, mapping
         return self.file
 
     def close(self) -> None:
         self.stack.close()
-        self.place = self.file = None
+        self.place = self.file = self.mapping = None
 
 
+def _opened(
+    place: Place, source: dict[str, Any], mapping: FileMapping | None
+) -> contextlib.AbstractContextManager[RecordingFile]:
+    with_pynwb = not _is_unchanged(place, source)
+    if source["file_kind"] == "lfp":
+        return open_lfp(place, with_pynwb=with_pynwb)
+    reading = None if mapping is None else MappedReading(mapping, source["session_id"])
+    return open_session(place, with_pynwb=with_pynwb, mapping=reading)
+
+
+def mapping_of(session_id: int | None) -> FileMapping | None:
+    """Return the mapping by which a session's file is read; None if it has the release's names."""
+    if session_id is None:
+        return None
+    texts = (session.RigMapping & (session.MappedFile & {"session_id": session_id})).to_dicts()
+    return _parsed(texts[0]["mapping_text"]["toml"]) if texts else None
+
+
+_parsed = functools.lru_cache(maxsize=16)(parse_mapping)
 _open_file = _OpenFile()
 # Otherwise HDF5 would close a remote file during the interpreter's shutdown, and crash.
 atexit.register(_open_file.close)

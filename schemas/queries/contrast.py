@@ -11,6 +11,7 @@ import pandas as pd
 
 from schemas.queries.checks import knowing_arguments
 from schemas.queries.layers import unit_layers
+from schemas.queries.projects import ALL, Names, of_one_project
 from schemas.queries.results import OF_SESSION, RESPONSES, responses_table
 from schemas.queries.units import all_units, criteria_condition
 from schemas.queries.words import our_names
@@ -38,6 +39,7 @@ def contrast(
     pair: Pair = "mouse",
     index: Index = "difference",
     across: Mapping[str, Sequence[str]] | None = None,
+    project: Names = None,
     atlas: str | None = None,
     optotag_method: str = DEFAULT_METHOD,
     min_units: int = 6,
@@ -64,6 +66,7 @@ def contrast(
     across : names of parameter sets, or of quality filters, such as
         ``{"criteria": ["all", "bennett_2025"]}``: the contrast by each of them, or each combination of
         several, which says how much it depends on choices (a specification curve).
+    project : data sets of the sessions, ``all`` to join them; required if the units are of several.
     atlas : name of the atlas of layers, if there are several.
     optotag_method : labelling method of labels and cell classes.
     min_units : mice with fewer units in a group are left out.
@@ -82,7 +85,7 @@ def contrast(
     Raises
     ------
     SettingError
-        For an unknown or unfit column, or if ``between`` has not two values.
+        For an unknown or unfit column, if ``between`` has not two values, or for units of several projects.
     NotFoundError, ConflictError
         As `responses_table`.
 
@@ -91,10 +94,12 @@ def contrast(
     vbn.analysis.contrasts : the definitions.
     """
     column, between, *within = our_names("column", [column, between, *within], contrast_columns())
+    units = of_one_project(units, project, "The contrast")
     if across:
         options = {"min_units": min_units, "n_resamples": n_resamples, "seed": seed, "atlas": atlas,
                    "optotag_method": optotag_method, "missing": missing, "allow_mixed": allow_mixed,
-                   "levels": levels, "within": within, "pair": pair, "index": index}  # fmt: skip
+                   "levels": levels, "within": within, "pair": pair, "index": index,
+                   "project": ALL}  # fmt: skip
         return _across(units, column, between, across, dict(parameters or {}), options)
     frame = unit_values(
         units, [column, between, *within], atlas=atlas, optotag_method=optotag_method, parameters=parameters,

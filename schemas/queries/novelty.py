@@ -12,6 +12,7 @@ from schemas import responses, session
 from schemas.queries.checks import knowing_arguments, require_choice
 from schemas.queries.contrast import contrast_columns, contrast_of, unit_values
 from schemas.queries.missing import IncompleteWarning
+from schemas.queries.projects import Names, of_one_project
 from schemas.queries.trajectories import of_trajectories
 from schemas.queries.units import units
 from schemas.queries.words import our_names
@@ -33,6 +34,7 @@ def novelty(
     within: Sequence[str] = ("structure_acronym",),
     criteria: str = "bennett_2025",
     trajectory: str | Sequence[str] | None = None,
+    project: Names = None,
     novelty_response_params: str | None = None,
     atlas: str | None = None,
     min_units: int = 6,
@@ -51,6 +53,7 @@ def novelty(
         ``cell_class``, ``training_trajectory``.
     criteria : quality filter of the units, one of those for populations.
     trajectory : only mice of these training trajectories, such as ``GGH``.
+    project : data sets of the mice, ``all`` to join them; required if they are of several.
     novelty_response_params : name of a row of `responses.NoveltyResponseParams`.
     atlas, min_units, n_resamples, seed, allow_mixed : see `contrast`.
 
@@ -78,6 +81,8 @@ def novelty(
     responses.NoveltyResponseParams.get(params)
     key = {"unit_criteria": criteria, "novelty_response_params": params, "optotag_method": DEFAULT_METHOD}
     among = session.Session if trajectory is None else session.Session & of_trajectories(trajectory)
+    pairs = [{"experience_level": level} for level in ("Familiar", "Novel")]
+    among = of_one_project(among & pairs, project, "Novelty")
     found = fetch_frame((responses.MouseNovelty & key & _mice_of(among, "Novel")).proj())
     _require_mice(found, among)
     numbers = sorted({*found["familiar_session_id"], *found["novel_session_id"]})

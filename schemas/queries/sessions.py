@@ -12,6 +12,7 @@ from schemas.bases.provenance import MadeWith
 from schemas.bases.registry import tables
 from schemas.queries.checks import Condition, knowing_arguments, require_choice, restrict, restrict_all
 from schemas.queries.methods import warn_of_earlier_methods
+from schemas.queries.projects import in_project
 from schemas.queries.trajectories import TRAJECTORY, of_trajectories
 from schemas.queries.units import FLAGS, Names, Numbers, known_flags, warn_of_unknown
 from schemas.server.datajoint import dj
@@ -34,6 +35,7 @@ def sessions(
     session_type: Names = None,
     mouse_id: Names = None,
     session_id: Numbers = None,
+    project: Names = None,
     abnormal: bool | None = None,
     dprime: Range | None = None,
     dprime_metric: str = "mean_dprime_engaged",
@@ -50,6 +52,7 @@ def sessions(
     genotype, cre_line : of the mouse; the genotype of a wild type is ``wt/wt``.
     stage, session_type : of the session, such as ``EPHYS_1`` and ``EPHYS_1_images_G_3uL_reward``.
     mouse_id, session_id : ids of mice and sessions.
+    project : data set that sessions belong to, ``vbn-release`` or a rig of the lab; ``all`` for any.
     abnormal : False for recordings without abnormal histology and activity, as in AllenSDK's session table
         (103 of the release's 153), True for those with either. This is known from the release's
         tables, not from the files: recordings for which it is unknown are excluded in both cases.
@@ -87,6 +90,7 @@ def sessions(
     described = session.Session.proj(..., **TRAJECTORY)
     query = described * session.Mouse.proj(*OF_MOUSE) * session.NwbFile.proj("file_kind")
     query = restrict(query, {name: value for name, value in wanted.items() if value is not None})
+    query = in_project(query, project)
     if trajectory is not None:
         query = query & of_trajectories(trajectory)
     query = restrict_all(query, where)

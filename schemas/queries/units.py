@@ -12,6 +12,7 @@ from schemas.queries.columns import parameter_sets, restrict_units
 from schemas.queries.layers import unit_layers
 from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.missing import IncompleteWarning, listed, warn_of_missing
+from schemas.queries.projects import in_project
 from schemas.queries.trajectories import TRAJECTORY, of_trajectories
 from schemas.server.datajoint import dj
 from vbn.analysis.optotagging import DEFAULT_METHOD
@@ -27,7 +28,7 @@ LOCATION = (
 )  # fmt: skip
 OF_SESSION = (
     "session_type", "date_of_acquisition", "image_set", "experience_level", "session_number",
-    "abnormal_histology", "abnormal_activity",
+    "abnormal_histology", "abnormal_activity", "project",
 )  # fmt: skip
 OF_MOUSE = ("genotype", "cre_line", "sex")
 OF_BOTH = ("mouse_id", "session_id", "experience_level", "image_set")
@@ -52,6 +53,7 @@ def units(
     trajectory: Names = None,
     mouse_id: Names = None,
     session_id: Numbers = None,
+    project: Names = None,
     sessions: Any = True,
     where: Condition | Sequence[Condition] = (),
 ) -> Any:
@@ -69,6 +71,7 @@ def units(
     experience_level, image_set : of the session: ``Familiar`` or ``Novel``; ``G`` or ``H``.
     trajectory : order of the image sets: ``GGH``, ``HHG``, ``GHG`` (trained, first day, second day).
     mouse_id, session_id : ids of mice and sessions.
+    project : data set of the session, ``vbn-release`` or a rig of the lab; ``all`` for any.
     sessions : a query of sessions, as returned by `sessions`, or a key; all by default.
     where : further conditions, see `restrict`, on the attributes and on results: the columns of the tables of
         `RESPONSES`, with their default parameter sets, and layers; all must be met. See `columns`.
@@ -104,6 +107,7 @@ def units(
         "session_id": session_id,
     }
     query = restrict(all_units(), {name: value for name, value in wanted.items() if value is not None})
+    query = in_project(query, project)
     if criteria is not None:
         query = query & criteria_condition(criteria)
     query = of_sessions(query, sessions)
@@ -112,9 +116,8 @@ def units(
     query = restrict_units(query, where, optotag_method, atlas)
     if criteria is not None and requires_normal(criteria):
         among = {name: wanted[name] for name in OF_BOTH if wanted[name] is not None}
-        warn_of_unknown(
-            of_sessions(restrict(session.Session, among), sessions), "They are assumed to be normal."
-        )
+        described = in_project(restrict(session.Session, among), project)
+        warn_of_unknown(of_sessions(described, sessions), "They are assumed to be normal.")
     if cell_class is not None:
         query = query & cell_classes(cell_class, optotag_method, query).proj()
     if cortical_layer is not None:

@@ -13,6 +13,7 @@ from schemas.rows.column_limits import find_refusal
 from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint.by_columns import insert_by_columns, is_plain
 from vbn.errors import InvalidContentError, SettingError, quoted
+from vbn.nwb.hdf5.recording import INCOMPLETE_ADVICE
 
 Row = dict[str, Any]
 
@@ -108,7 +109,7 @@ def _unstorable(
     place: Any, table: Any, name: str, value: Any, where: str, expected: str
 ) -> InvalidContentError:
     problem = f"{_name_of(table)} cannot hold {name} = {quoted(value)}{where}: {expected}."
-    return InvalidContentError(place, problem, "Compare the file with the release's, or download it again.")
+    return InvalidContentError(place, problem, INCOMPLETE_ADVICE)
 
 
 def _name_of(table: Any) -> str:

@@ -77,6 +77,10 @@ _KNOWN: dict[str, tuple[Severity, str]] = {
         "Columns that an older release does not store, derived from trials, images or names.",
     ),
     "missing_column": ("info", "Columns that the file does not store and that cannot be derived."),
+    "missing_table": (
+        "warning",
+        "Tables and series that the release's files hold and this one lacks; what is made of them is empty.",
+    ),
     "no_quality": ("info", "The units have no quality label, which was introduced with release 0.5.0."),
     "missing_waveforms": ("info", "The file has no mean waveforms."),
     "missing_amplitudes": ("info", "The file has no spike amplitudes."),

@@ -165,14 +165,20 @@ class ReleaseTable:
         return _lines_of(self.path, {one.row for one in self.refused})
 
 
-def read_table(path: Path, columns: Iterable[str] | None = None, name: str | None = None) -> ReleaseTable:
-    """Read one of the release's five tables.
+def read_table(
+    path: Path,
+    columns: Iterable[str] | None = None,
+    name: str | None = None,
+    known: dict[str, ReleaseColumn] | None = None,
+) -> ReleaseTable:
+    """Read one of the release's five tables, or another of the same kind.
 
     Parameters
     ----------
     path : the file.
     columns : columns to read, if the table has them; all by default.
     name : name of the table in the release, if the file has a different one.
+    known : the columns of another table than the release's.
 
     Returns
     -------
@@ -185,7 +191,7 @@ def read_table(path: Path, columns: Iterable[str] | None = None, name: str | Non
     NotReadableError
         The file is absent, is not comma-separated text, or lacks a column or has it twice.
     """
-    known = COLUMNS[name or path.name]
+    known = COLUMNS[name or path.name] if known is None else known
     try:
         with _open(path) as file:
             rows = csv.reader(file, strict=True)

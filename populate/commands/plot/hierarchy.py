@@ -3,7 +3,7 @@
 import click
 
 from populate.commands.answer import ALLOW_MIXED, printing_warnings
-from populate.commands.options import criteria_option, listed_option
+from populate.commands.options import PROJECT, criteria_option, listed_option
 from populate.commands.plot.options import Picture, picture_options
 
 
@@ -20,6 +20,7 @@ from populate.commands.plot.options import Picture, picture_options
 )
 @listed_option("--layer", help="Only units of a cortical layer")
 @click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas).")
+@PROJECT
 @ALLOW_MIXED
 def command(
     picture: Picture,
@@ -28,6 +29,7 @@ def command(
     min_units: int,
     layer: tuple[str, ...],
     atlas: str | None,
+    project: tuple[str, ...],
     allow_mixed: bool,
 ) -> None:
     """Latency and modulation of responses to image changes by structure, over all sessions.
@@ -48,6 +50,7 @@ def command(
             min_units=min_units,
             cortical_layer=list(layer) or None,
             atlas=atlas,
+            project=list(project) or None,
             allow_mixed=allow_mixed,
         )
     picture.write(plot_hierarchy, data)

@@ -3,7 +3,7 @@
 import click
 
 from populate.commands.answer import ALLOW_MIXED, printing_warnings
-from populate.commands.options import criteria_option, listed_option
+from populate.commands.options import PROJECT, criteria_option, listed_option
 from populate.commands.plot.options import Picture, picture_options
 
 
@@ -19,6 +19,7 @@ from populate.commands.plot.options import Picture, picture_options
     show_default=True,
     help="Leave out mice with fewer units of a group in either session.",
 )
+@PROJECT
 @ALLOW_MIXED
 def command(
     picture: Picture,
@@ -26,6 +27,7 @@ def command(
     trajectory: tuple[str, ...],
     atlas: str | None,
     min_units: int,
+    project: tuple[str, ...],
     allow_mixed: bool,
 ) -> None:
     """Responses in novel less familiar sessions by structure, layer and cell class, over mice.
@@ -43,7 +45,7 @@ def command(
     with printing_warnings():
         data = novelty_contrasts(
             criteria=criteria, trajectory=list(trajectory) or None, atlas=atlas, min_units=min_units,
-            allow_mixed=allow_mixed,
+            project=list(project) or None, allow_mixed=allow_mixed,
         )  # fmt: skip
     picture.write(plot_novelty, data)
     click.echo(f"{picture}: {len(data.structures)} structures, {data.n_mice} mice.")

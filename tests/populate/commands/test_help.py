@@ -56,6 +56,7 @@ LACKING = {
     "query novelty --within": "no atlas was entered",
     "plot novelty": "No mouse (has|is)",
     "plot hierarchy": "No structure has 5 units that changes excite",
+    "register /data/rig": "The mapping rig.toml cannot be read",  # tests/populate/registration/test_rig.py
     "admin users": "yours alone and has no accounts",  # on MySQL: tests/populate/admin/test_roles.py
 }
 """What may be said instead where the two synthetic sessions have no such mice, atlas or stimuli."""

@@ -14,7 +14,7 @@ import pytest
 
 LAYOUTS = Path(__file__).with_name("layouts")
 OLD_SESSION = 9000000001
-CHANGES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+CHANGES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
 FILTERS, CRITERIA = "selection.#unit_criteria", "selection.#unit_criteria__criterion"
 # In the dump of layout 2 'good_0_1' and 'visual_coding_code' are somebody's own, as are these.
 OWN_FILTERS = ("own_snr", "good_0_1", "inclusive")
@@ -27,6 +27,7 @@ RENAMED_FILTERS = {
 
 IMAGE_PARAMETERS = "responses.#image_selectivity_params"
 CHANGED_COLUMNS = (
+    "session.session",
     "session.nwb_file",
     "responses.__image_selectivity",
     "responses.__image_selectivity__unit",
@@ -103,7 +104,10 @@ def test_an_upgrade_keeps_all_rows_and_gives_the_layout_of_a_new_database(
     files = '"session_id", "relative_path", "size_bytes", "registered_at"'
     place = f'"{old_database.prefix}session"."nwb_file"'
     registered = old_database.server.query(f"SELECT {files} FROM {place}")
-    assert len(before) >= 15
+    sessions = f'"{old_database.prefix}session"."session"'
+    described = '"session_id", "session_type", "equipment_name", "stimulus_frame_rate", "age_in_days"'
+    known = old_database.server.query(f"SELECT {described} FROM {sessions}")
+    assert len(before) >= 14
     if old_database.server.backend == "mysql":  # on the embedded server every command upgrades
         refused = old_database.vbn("status", check=False)
         assert refused.returncode == 1
@@ -126,6 +130,8 @@ def test_an_upgrade_keeps_all_rows_and_gives_the_layout_of_a_new_database(
     assert sorted(row[0] for row in entered) == CHANGES
     assert old_database.server.query(f"SELECT {files} FROM {place}") == registered
     assert old_database.server.query(f"SELECT DISTINCT registered_by FROM {place}") == [(None,)]
+    assert old_database.server.query(f"SELECT {described} FROM {sessions}") == known
+    assert old_database.server.query(f"SELECT DISTINCT project FROM {sessions}") == [("vbn-release",)]
     structures = old_database.server.query(
         f'SELECT count(*) FROM "{old_database.prefix}ecephys"."#structure"'
         " WHERE structure_acronym IN ('cm', 'CM', 'Cm')"

@@ -88,7 +88,7 @@ def find_absent_parts(file: RecordingFile) -> list[AbsentPart]:
     ----------
     file : an open file of a session.
     """
-    unknown = [path for path, _ in unknown_objects(file.file)]
+    unknown = [path for path, _ in unknown_objects(file.root)]
     return [AbsentPart(f"/{path}", _similar(path, unknown)) for path in _absent(file)]
 
 

@@ -45,7 +45,7 @@ def find_channel_issues(channels: pd.DataFrame) -> list[Issue]:
     """
     coordinates = channels[list(CCF_COLUMNS)]
     rows = {
-        "invalid_channels": ~channels["valid_data"],
+        "invalid_channels": _known_invalid(channels),
         "missing_ccf": coordinates.isna().any(axis=1),
         "zero_ccf": (coordinates == 0).all(axis=1),
         "missing_structure": channels["structure_acronym"].isna(),
@@ -67,7 +67,7 @@ def find_unit_issues(units: pd.DataFrame, channels: pd.DataFrame) -> list[Issue]
         ``unit_on_invalid_channel`` and ``nan_metrics``. A metric that is NaN for all units is not counted: it
         counts as a missing column.
     """
-    invalid = channels.loc[~channels["valid_data"], "channel_id"]
+    invalid = channels.loc[_known_invalid(channels), "channel_id"]
     on_invalid = units["peak_channel_id"].isin(invalid)
     found = _marked({"unit_on_invalid_channel": on_invalid}, "units", units["unit_id"])
     missing = units[[name for name in METRICS if name in units]].isna()
@@ -158,7 +158,7 @@ def find_change_issues(trials: pd.DataFrame, presentations: pd.DataFrame) -> lis
     """
     rows = trials[trials["change_frame"].notna()]
     frames = rows["change_frame"].to_numpy(dtype=np.int64)
-    starts = np.unique(presentations.loc[active_images(presentations), "start_frame"].to_numpy(np.int64))
+    starts = presentations.loc[active_images(presentations), "start_frame"].dropna().to_numpy(np.int64)
     exact = np.isin(frames, starts)
     beside = np.isin(frames - 1, starts) | np.isin(frames + 1, starts)
     marked = {
@@ -233,7 +233,9 @@ def find_frame_issues(
         "stimulus_presentations": presentations["start_frame"],
         "licks": licks["frame"],
     }
-    found = []
+    found: list[Issue] = []
+    if not len(stimulus_timestamps):
+        return found  # the file stores none, which is an issue of its own
     for table, numbers in frames.items():
         known = numbers.dropna()
         outside = known[(known < 0) | (known >= len(stimulus_timestamps))]
@@ -342,6 +344,11 @@ def find_missing_laser_table(pulses: pd.DataFrame | None) -> list[Issue]:
     if pulses is None:
         return [issue("missing_laser_table", "optotagging", "there is no table of laser pulses")]
     return []
+
+
+def _known_invalid(channels: pd.DataFrame) -> NDArray[np.bool_]:
+    """Mark the channels that are known to be unusable."""
+    return ~channels["valid_data"].fillna(True).to_numpy(dtype=np.bool_)
 
 
 def _marked(rows: Mapping[str, Any], table: str, ids: pd.Series[Any]) -> list[Issue]:

@@ -215,10 +215,10 @@ def find_unknown_parts(file: RecordingFile) -> list[Issue]:
     """
     groups: list[str] = []
     datasets: list[str] = []
-    for path, is_group in unknown_objects(file.file):
+    for path, is_group in unknown_objects(file.root):
         (groups if is_group else datasets).append(f"/{path}")
     datasets += [f"/{path}" for path in unnameable(file.file)]
-    attributes = [f"/{name}" for name in unknown_attributes(file.file)]
+    attributes = [f"/{name}" for name in unknown_attributes(file.root)]
     found = {"unknown_table": groups, "unknown_column": datasets, "unknown_attribute": attributes}
     return [issue(code, "file", first_of(names)) for code, names in found.items() if names]
 

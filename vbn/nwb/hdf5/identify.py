@@ -117,7 +117,7 @@ def identity_of(path: str | Path, file: h5py.File) -> FileIdentity:
     """Identify an open file; otherwise like `identify`."""
     path = path if is_url(path) else Path(path)
     try:
-        _require_nwb(path, file)
+        require_nwb(path, file)
         _require_vbn(path, file)
         return FileIdentity(path, _kind(file), _identifier(path, file), file.id.get_filesize())
     except (OSError, RuntimeError) as error:  # what h5py raises for a damaged object
@@ -317,7 +317,7 @@ def unreadable(path: str | Path, error: Exception) -> NotReadableError:
     return NotReadableError(path, f"the file cannot be read ({text}).", "Check it, or download it again.")
 
 
-def _require_nwb(path: Path | str, file: Any) -> None:
+def require_nwb(path: Path | str, file: Any) -> None:
     """Raise an error unless the file's root is that of an NWB 2 file."""
     if _text(file.attrs.get("neurodata_type")) != "NWBFile" or "nwb_version" not in file.attrs:
         raise NotNwbError(
@@ -334,7 +334,8 @@ def _require_vbn(path: Path | str, file: Any) -> None:
         raise WrongKindError(
             path,
             f"this NWB file is not of the Visual Behavior Neuropixels data set: {foreign}.",
-            "Name an ecephys_session_<id>.nwb of the release.",
+            "Name an ecephys_session_<id>.nwb of the release, or say by a mapping what this file holds "
+            "(--mapping, see docs/rig.md).",
         )
 
 
@@ -346,8 +347,10 @@ def _foreign_reason(file: Any) -> str:
     if any(group in file for group in OPHYS_GROUPS):
         return "it holds optical physiology"
     electrodes = file.get("general/extracellular_ephys/electrodes")
-    if electrodes is not None and "probe_channel_number" not in electrodes:
-        return "/general/extracellular_ephys/electrodes has no probe_channel_number"
+    if electrodes is not None and not any(
+        name in electrodes for name in ("probe_id", "probe_channel_number")
+    ):
+        return "/general/extracellular_ephys/electrodes has neither probe_id nor probe_channel_number"
     if not any(part in file for part in ("units", "intervals/trials", "general/extracellular_ephys")):
         return "it holds neither units nor electrodes nor trials"
     return ""
@@ -371,7 +374,7 @@ def _identifier(path: Path | str, file: Any) -> int:
         raise WrongKindError(
             path,
             f"the identifier {quoted(text)} of this NWB file is not a whole number, as in VBN files.",
-            "Name an ecephys_session_<id>.nwb of the release.",
+            "Name an ecephys_session_<id>.nwb of the release, or register it by a mapping (--mapping).",
         )
     return int(text)
 

@@ -34,6 +34,7 @@ from vbn.nwb.hdf5.identify import (
     unreadable,
 )
 from vbn.nwb.hdf5.scalars import length_of, texts
+from vbn.nwb.hdf5.view import Reading, View
 from vbn.nwb.hdf5.walk import unnameable, walk, walk_links
 from vbn.nwb.issue import first_of
 
@@ -53,7 +54,11 @@ SPECIFICATIONS_ATTRIBUTE = ".specloc"
 MOST_KNOWN_TYPES = 4
 """Number of type maps kept in memory: some 10 MB each."""
 
-INCOMPLETE_ADVICE = "Compare the file with the release's, or download it again."
+INCOMPLETE_ADVICE = "See vbn inspect for what the file lacks; if it is of the release, download it again."
+
+MAPPED_ADVICE = (
+    "Compare the file with its mapping (docs/rig.md); vbn inspect --mapping says what becomes of it."
+)
 
 KIND_WORDS = {
     FileKind.RECORDING: "a VBN recording",
@@ -99,6 +104,7 @@ class RecordingFile:
     file : h5py's view of the same file, from which columns are read, because pynwb's data frames are slow.
     identity : kind and identifier of the file.
     unchecked : why pynwb cannot read the file although it is valid; empty if it can, or was not used.
+    view : the file under the release's names, if it is read by a mapping; None for files that have them.
     """
 
     path: Path | str
@@ -106,21 +112,30 @@ class RecordingFile:
     file: h5py.File
     identity: FileIdentity
     unchecked: str = ""
+    view: View | None = None
+
+    @property
+    def root(self) -> h5py.File:
+        """The groups under the names that readers use."""
+        return self.file if self.view is None else self.view.skeleton
+
+    def _get(self, hdf5_path: str) -> Any:
+        return self.file.get(hdf5_path) if self.view is None else self.view.get(hdf5_path)
 
     def has(self, hdf5_path: str) -> bool:
         """Return whether a group or data set exists."""
-        return self.file.get(hdf5_path) is not None
+        return self._get(hdf5_path) is not None
 
     def group(self, hdf5_path: str) -> Any:
         """Return a group, or raise `InvalidContentError`."""
-        found = self.file.get(hdf5_path)
+        found = self._get(hdf5_path)
         if not isinstance(found, h5py.Group):
             raise self.missing(hdf5_path)
         return found
 
     def dataset(self, hdf5_path: str) -> Any:
         """Return a data set without reading it, or raise `InvalidContentError`."""
-        found = self.file.get(hdf5_path)
+        found = self._get(hdf5_path)
         if not isinstance(found, h5py.Dataset):
             raise self.missing(hdf5_path)
         return found
@@ -140,7 +155,7 @@ class RecordingFile:
 
     def attribute(self, holder: str, name: str, convert: Callable[[Any], R]) -> R:
         """Read an attribute with a function of `scalars`, or raise `InvalidContentError`."""
-        held = self.file.get(holder)
+        held = self._get(holder)
         if held is None or name not in held.attrs:
             raise self.missing(holder if held is None else f"{holder}@{name}")
         return self._converted(f"{holder}@{name}", lambda: convert(held.attrs[name]))
@@ -158,7 +173,9 @@ class RecordingFile:
 
     def invalid(self, problem: str) -> InvalidContentError:
         """Return the error for content that is contradictory or incomplete."""
-        return InvalidContentError(self.path, problem, INCOMPLETE_ADVICE)
+        if self.view is None:
+            return InvalidContentError(self.path, problem, INCOMPLETE_ADVICE)
+        return InvalidContentError(self.path, self.view.explained(problem), MAPPED_ADVICE)
 
 
 @contextmanager
@@ -186,7 +203,9 @@ def open_recording(path: str | Path) -> Iterator[RecordingFile]:
 
 
 @contextmanager
-def open_session(path: str | Path, *, with_pynwb: bool = True) -> Iterator[RecordingFile]:
+def open_session(
+    path: str | Path, *, with_pynwb: bool = True, mapping: Reading | None = None
+) -> Iterator[RecordingFile]:
     """Open a recording or a behavior-only file; only its structure is read.
 
     Parameters
@@ -194,6 +213,7 @@ def open_session(path: str | Path, *, with_pynwb: bool = True) -> Iterator[Recor
     path : path or URL of the file.
     with_pynwb : whether pynwb reads and checks the structure. This takes a second or two, and is unnecessary
         for a file that it has read before.
+    mapping : how to read a file of another rig; by default it has the release's names.
 
     Yields
     ------
@@ -207,7 +227,7 @@ def open_session(path: str | Path, *, with_pynwb: bool = True) -> Iterator[Recor
     InvalidContentError
         If pynwb cannot read the file.
     """
-    with _open(path, require_session, with_pynwb) as session:
+    with _open(path, require_session, with_pynwb, mapping) as session:
         yield session
 
 
@@ -239,19 +259,24 @@ def open_lfp(path: str | Path, *, with_pynwb: bool = True) -> Iterator[Recording
 
 @contextmanager
 def _open(
-    path: str | Path, require: Callable[[FileIdentity], None], with_pynwb: bool = True
+    path: str | Path,
+    require: Callable[[FileIdentity], None],
+    with_pynwb: bool = True,
+    mapping: Reading | None = None,
 ) -> Iterator[RecordingFile]:
     """Open a file of the required kind."""
-    with open_hdf5(path) as file:
-        identity = identity_of(path, file)
+    with open_hdf5(path) as file, contextlib.ExitStack() as stack:
+        identity = identity_of(path, file) if mapping is None else mapping.identity_of(path, file)
         require(identity)
-        if not with_pynwb:
-            yield RecordingFile(identity.path, None, file, identity)
-            return
-        _require_filters(identity.path, file)
-        with contextlib.ExitStack() as stack:
+        nwbfile, unchecked = None, ""
+        if with_pynwb:
+            _require_filters(identity.path, file)
             nwbfile, unchecked = _structure(identity.path, file, stack)
-            yield RecordingFile(identity.path, nwbfile, file, identity, unchecked)
+        view = None
+        if mapping is not None:
+            with reading(RecordingFile(identity.path, None, file, identity), "parts that the mapping names"):
+                view = stack.enter_context(contextlib.closing(mapping.view_of(identity.path, file, identity)))
+        yield RecordingFile(identity.path, nwbfile, file, identity, unchecked, view)
 
 
 def _require_filters(path: Path | str, file: h5py.File) -> None:

@@ -78,19 +78,26 @@ def read_running(recording: RecordingFile) -> pd.DataFrame:
     -------
     DataFrame
         One row per frame: timestamps (s, without display delay), speed (cm/s, low-pass filtered at
-        10 Hz), raw_speed (cm/s).
+        10 Hz), raw_speed (cm/s; NaN if the file lacks it). No rows if the file has no running speed.
 
     Raises
     ------
     InvalidContentError
-        A trace is missing, or the timestamps of the two differ.
+        The timestamps of the two traces differ.
 
     Notes
     -----
     The sign of each trace is inverted if its mean is below -1 cm/s (AllenSDK,
     ``RunningSpeed._fix_polarity``).
     """
+    if not recording.has(f"{RUNNING}/speed"):
+        return frame({name: np.empty(0) for name in ("timestamps", "speed", "raw_speed")})
     filtered = _series(recording, f"{RUNNING}/speed")
+    if not recording.has(f"{RUNNING}/speed_unfiltered"):
+        speed = with_forward_positive(filtered.floats("data"))
+        return frame(
+            {"timestamps": filtered.times("timestamps"), "speed": speed, "raw_speed": speed * np.nan}
+        )
     raw = _series(recording, f"{RUNNING}/speed_unfiltered")
     times = filtered.times("timestamps")
     if not np.array_equal(times, raw.times("timestamps"), equal_nan=True):

@@ -43,7 +43,8 @@ def match_changes(
     """
     rows = trials[trials["change_frame"].notna()]
     frames = rows["change_frame"].to_numpy(dtype=np.int64)
-    shown = presentations[active_images(presentations)].drop_duplicates("start_frame")
+    shown = presentations[active_images(presentations) & presentations["start_frame"].notna()]
+    shown = shown.drop_duplicates("start_frame")
     found = shown.set_index("start_frame").reindex(frames)
     change_time = rows[change_time_column(trials)].to_numpy(dtype=np.float64)
     start_time = found["start_time"].to_numpy(dtype=np.float64)

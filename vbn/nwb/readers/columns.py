@@ -176,6 +176,13 @@ def booleans(values: NDArray[Any]) -> NDArray[np.bool_]:
     return flags.to_numpy(dtype=np.bool_)
 
 
+def plain_where_complete(values: pd.Series[Any]) -> NDArray[Any] | pd.Series[Any]:
+    """Return a column of a nullable type as int64 or bool, unless a value is missing."""
+    if values.isna().any():
+        return values
+    return values.to_numpy(dtype=np.bool_ if values.dtype == "boolean" else np.int64)
+
+
 def bounds_of(ends: NDArray[np.int64], n_values: int) -> NDArray[np.int64] | None:
     """Return where each row of a ragged column begins and ends.
 
@@ -295,6 +302,22 @@ class Table:
     def times_or_nan(self, name: str) -> NDArray[np.float64]:
         """Read a column of times or durations; all NaN if the file lacks it."""
         return self.times(name) if self.has(name) else np.full(len(self), np.nan)
+
+    def texts_or_missing(self, name: str, missing: Collection[str] = ()) -> NDArray[np.object_]:
+        """Read a column of text; all None if the file lacks it."""
+        return self.texts(name, missing) if self.has(name) else np.full(len(self), None, dtype=object)
+
+    def integers_or_missing(self, name: str) -> pd.Series[Any]:
+        """Read a column of whole numbers as Int64; all NA if the file lacks it."""
+        if self.has(name):
+            return self.column(name, nullable_integers)
+        return pd.Series(pd.array([pd.NA] * len(self), dtype="Int64"))
+
+    def booleans_or_missing(self, name: str) -> pd.Series[Any]:
+        """Read a column of flags as nullable boolean; all NA if the file lacks it."""
+        if self.has(name):
+            return self.column(name, nullable_booleans)
+        return pd.Series(pd.array([pd.NA] * len(self), dtype="boolean"))
 
     def integers(self, name: str) -> NDArray[np.int64]:
         """Read a required column of whole numbers."""

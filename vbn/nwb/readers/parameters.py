@@ -19,7 +19,7 @@ Position = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class TaskParameters:
-    """Parameters of the change detection task; names as in AllenSDK.
+    """Parameters of the change detection task; names as in AllenSDK. None for one that the file lacks.
 
     Parameters
     ----------
@@ -37,19 +37,19 @@ class TaskParameters:
     n_stimulus_frames : number of frames of the behavior block with a stimulus drawn, not of the session.
     """
 
-    session_type: str
-    task: str
-    stimulus: str
+    session_type: str | None
+    task: str | None
+    stimulus: str | None
     stimulus_name: str | None
     image_set: str | None
-    stimulus_distribution: str
+    stimulus_distribution: str | None
     stimulus_duration_sec: float | None
-    blank_duration_sec: tuple[float, ...]
-    response_window_sec: tuple[float, ...]
+    blank_duration_sec: tuple[float, ...] | None
+    response_window_sec: tuple[float, ...] | None
     omitted_flash_fraction: float | None
-    reward_volume: float
-    auto_reward_volume: float
-    n_stimulus_frames: int
+    reward_volume: float | None
+    auto_reward_volume: float | None
+    n_stimulus_frames: int | None
 
 
 @dataclass(frozen=True)
@@ -86,25 +86,24 @@ def read_task_parameters(session: RecordingFile) -> TaskParameters:
     Raises
     ------
     InvalidContentError
-        A parameter other than ``stimulus_name`` is missing, or not a number.
+        A parameter is not a number, or not one.
 
     Notes
     -----
     Files store durations as text; as in AllenSDK, they are returned as numbers (``TaskParameters.from_nwb``).
     """
     session_type = _text(session, "session_type")
-    has_name = "stimulus_name" in session.group(TASK_PARAMETERS).attrs
     return TaskParameters(
         session_type=session_type,
         task=_text(session, "task"),
         stimulus=_text(session, "stimulus"),
-        stimulus_name=_text(session, "stimulus_name") if has_name else None,
-        image_set=stimulus_set(session_type),
+        stimulus_name=_text(session, "stimulus_name"),
+        image_set=None if session_type is None else stimulus_set(session_type),
         stimulus_distribution=_text(session, "stimulus_distribution"),
-        stimulus_duration_sec=_known(_number(session, "stimulus_duration_sec")),
-        blank_duration_sec=_numbers(session, "blank_duration_sec"),
-        response_window_sec=_numbers(session, "response_window_sec"),
-        omitted_flash_fraction=_known(_number(session, "omitted_flash_fraction")),
+        stimulus_duration_sec=_number(session, "stimulus_duration_sec"),
+        blank_duration_sec=_pair(session, "blank_duration_sec"),
+        response_window_sec=_pair(session, "response_window_sec"),
+        omitted_flash_fraction=_number(session, "omitted_flash_fraction"),
         reward_volume=_number(session, "reward_volume"),
         auto_reward_volume=_number(session, "auto_reward_volume"),
         n_stimulus_frames=_whole(session, "n_stimulus_frames"),
@@ -156,35 +155,42 @@ def stimulus_set(session_type: str) -> str | None:
     return match[1] if match else None
 
 
-def _text(session: RecordingFile, name: str) -> str:
-    return session.attribute(TASK_PARAMETERS, name, text)
+def _has(session: RecordingFile, name: str) -> bool:
+    return session.has(TASK_PARAMETERS) and name in session.group(TASK_PARAMETERS).attrs
 
 
-def _numbers(session: RecordingFile, name: str) -> tuple[float, ...]:
-    """Read one or more numbers, which may be stored as text."""
-    return session.attribute(
+def _text(session: RecordingFile, name: str) -> str | None:
+    return session.attribute(TASK_PARAMETERS, name, text) if _has(session, name) else None
+
+
+def _numbers(session: RecordingFile, name: str, n_expected: int) -> tuple[float, ...] | None:
+    """Read numbers, which may be stored as text; None if they are absent."""
+    if not _has(session, name):
+        return None
+    numbers = session.attribute(
         TASK_PARAMETERS, name, lambda stored: tuple(number(value) for value in np.ravel(stored))
     )
+    if len(numbers) != n_expected:
+        expected = "one number is expected" if n_expected == 1 else f"{n_expected} numbers are expected"
+        raise session.invalid(f"/{TASK_PARAMETERS}@{name} is {shortened(list(numbers))}, and {expected}.")
+    return numbers
 
 
-def _number(session: RecordingFile, name: str) -> float:
-    numbers = _numbers(session, name)
-    if len(numbers) != 1:
-        raise session.invalid(
-            f"/{TASK_PARAMETERS}@{name} is {shortened(list(numbers))}, and one number is expected."
-        )
-    return numbers[0]
+def _pair(session: RecordingFile, name: str) -> tuple[float, ...] | None:
+    return _numbers(session, name, 2)
 
 
-def _whole(session: RecordingFile, name: str) -> int:
+def _number(session: RecordingFile, name: str) -> float | None:
+    """Read one number; None if it is absent or NaN."""
+    numbers = _numbers(session, name, 1)
+    return None if numbers is None or np.isnan(numbers[0]) else numbers[0]
+
+
+def _whole(session: RecordingFile, name: str) -> int | None:
     number = _number(session, name)
-    if not number.is_integer():
+    if number is not None and not number.is_integer():
         raise session.invalid(f"/{TASK_PARAMETERS}@{name} is {number}, and a whole number is expected.")
-    return int(number)
-
-
-def _known(number: float) -> float | None:
-    return None if np.isnan(number) else number
+    return None if number is None else int(number)
 
 
 def _position(session: RecordingFile, name: str) -> Position:

@@ -36,16 +36,17 @@ class SessionMetadata:
     mouse_id : LabTracks number, as text.
     sex : ``M`` or ``F``, None if unknown.
     age_in_days : full days, None if unknown or not a number of days.
-    genotype : full genotype.
+    genotype : full genotype; None if not stated.
     driver_line : sorted; empty for a wild type.
     reporter_line : None for a wild type.
     cre_line : genotype up to the first ``;`` without ``/wt``, None without ``;`` (AllenSDK,
         ``FullGenotype.parse_cre_line``).
     species : None if not stated.
-    session_type : such as ``EPHYS_1_images_G_3uL_reward``.
+    session_type : such as ``EPHYS_1_images_G_3uL_reward``; the session's description where not stated, which
+        is the same in the release.
     date_of_acquisition : start of the session, UTC.
-    equipment_name : name of the rig.
-    stimulus_frame_rate : Hz, nominal.
+    equipment_name : name of the rig, None if not stated.
+    stimulus_frame_rate : Hz, nominal; None if not stated.
     project_code : as stored, ``Not Available`` in the release's recordings; None if not stated.
     image_set : the letter after ``images_`` in the session type, None if there is none.
     kind : recording or behavior-only session.
@@ -59,15 +60,15 @@ class SessionMetadata:
     mouse_id: str
     sex: str | None
     age_in_days: int | None
-    genotype: str
+    genotype: str | None
     driver_line: tuple[str, ...]
     reporter_line: str | None
     cre_line: str | None
     species: str | None
     session_type: str
     date_of_acquisition: datetime
-    equipment_name: str
-    stimulus_frame_rate: float
+    equipment_name: str | None
+    stimulus_frame_rate: float | None
     project_code: str | None
     image_set: str | None
     kind: FileKind = FileKind.RECORDING
@@ -92,8 +93,8 @@ def read_session(recording: RecordingFile) -> SessionMetadata:
     InvalidContentError
         A required entry is missing or invalid.
     """
-    session_type = recording.attribute(METADATA, "session_type", text)
-    genotype = recording.scalar(f"{SUBJECT}/genotype", text)
+    session_type = _optional_attribute(recording, METADATA, "session_type") or _description(recording)
+    genotype = _optional_dataset_text(recording, f"{SUBJECT}/genotype")
     sex = _optional_dataset_text(recording, f"{SUBJECT}/sex")
     return SessionMetadata(
         session_id=recording.identity.identifier,
@@ -104,12 +105,12 @@ def read_session(recording: RecordingFile) -> SessionMetadata:
         genotype=genotype,
         driver_line=tuple(sorted(_text_list(recording, SUBJECT, "driver_line"))),
         reporter_line=next(iter(_text_list(recording, SUBJECT, "reporter_line")), None),
-        cre_line=cre_line(genotype),
+        cre_line=cre_line(genotype or ""),
         species=_optional_dataset_text(recording, f"{SUBJECT}/species"),
         session_type=session_type,
         date_of_acquisition=_start_time(recording),
-        equipment_name=recording.attribute(METADATA, "equipment_name", text),
-        stimulus_frame_rate=recording.attribute(METADATA, "stimulus_frame_rate", number),
+        equipment_name=_optional_attribute(recording, METADATA, "equipment_name"),
+        stimulus_frame_rate=_frame_rate(recording),
         project_code=_optional_attribute(recording, METADATA, "project_code"),
         image_set=image_set(session_type),
         kind=recording.identity.kind,
@@ -195,6 +196,16 @@ def _start_time(recording: RecordingFile) -> datetime:
         raise recording.invalid(f"/session_start_time {quoted(stored)} is no ISO date.") from error
 
 
+def _description(recording: RecordingFile) -> str:
+    return recording.scalar("session_description", text)
+
+
+def _frame_rate(recording: RecordingFile) -> float | None:
+    """Read the frame rate; None if it is absent."""
+    has_rate = "stimulus_frame_rate" in recording.group(METADATA).attrs
+    return recording.attribute(METADATA, "stimulus_frame_rate", number) if has_rate else None
+
+
 def _optional_attribute(recording: RecordingFile, group: str, name: str) -> str | None:
     return recording.attribute(group, name, text) if name in recording.group(group).attrs else None
 
@@ -211,6 +222,6 @@ def _known(stored: str | None) -> str | None:
 
 def _text_list(recording: RecordingFile, group: str, name: str) -> list[str]:
     """Return the texts of an attribute, which for a wild type is absent, ``None``, or an empty array."""
-    if name not in recording.group(group).attrs:
+    if not recording.has(group) or name not in recording.group(group).attrs:
         return []
     return [each for each in recording.attribute(group, name, texts) if each not in ("", "None")]

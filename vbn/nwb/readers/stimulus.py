@@ -18,7 +18,7 @@ from vbn.nwb.hdf5.identify import FileKind
 from vbn.nwb.hdf5.recording import RecordingFile, reads
 from vbn.nwb.hdf5.walk import names_in
 from vbn.nwb.readers import derived_columns
-from vbn.nwb.readers.columns import TEXT_MISSING, Table, frame, nullable_booleans, nullable_integers
+from vbn.nwb.readers.columns import TEXT_MISSING, Table, frame, plain_where_complete
 from vbn.nwb.readers.trials import read_trials
 
 INTERVALS = "intervals"
@@ -76,8 +76,8 @@ def read_stimulus_presentations(recording: RecordingFile) -> pd.DataFrame:
     -------
     DataFrame
         One row per presentation, sorted by start_time, always with all `COLUMNS`: presentation_id,
-        stimulus_block, stimulus_name, start_time, end_time, duration (s), start_frame, end_frame (into the
-        stimulus timestamps; end_frame Int64, NA where missing), active, image_name (None for other stimuli),
+        stimulus_block, stimulus_name, start_time, end_time, duration (s), start_frame, end_frame (Int64
+        where one is missing, into the stimulus timestamps), active, image_name (None for other stimuli),
         is_change, is_image_novel, omitted, rewarded (boolean; NA for other stimuli than images),
         flashes_since_change, trials_id, stimulus_index (Int64; NA where missing), is_sham_change, the
         parameters of Gabors, gratings and flashes (NaN where they do not apply; positions and orientation in
@@ -88,7 +88,7 @@ def read_stimulus_presentations(recording: RecordingFile) -> pd.DataFrame:
     Raises
     ------
     InvalidContentError
-        There is no table of images or gratings, or a required column or a start time is missing.
+        A start time is missing.
 
     Notes
     -----
@@ -99,6 +99,8 @@ def read_stimulus_presentations(recording: RecordingFile) -> pd.DataFrame:
     Unlike here, AllenSDK drops ``image_set``, and converts any numeric column with only 0 and 1 to boolean.
     """
     tables = _tables(recording)
+    if not tables:
+        return _no_presentations()
     stored = {name for table in tables for name in recording.group(table.path)}
     rows = pd.concat([_read_table(table) for table in tables], ignore_index=True)
     known = np.isfinite(rows["start_time"])
@@ -108,6 +110,7 @@ def read_stimulus_presentations(recording: RecordingFile) -> pd.DataFrame:
             f"session's start."
         )
     rows = rows.sort_values("start_time", kind="stable", ignore_index=True)
+    rows["start_frame"] = plain_where_complete(rows["start_frame"])
     rows["presentation_id"] = np.arange(len(rows), dtype=np.int64)
     return _with_derived(recording, rows, stored)[list(COLUMNS)]
 
@@ -124,8 +127,10 @@ def read_stimulus_timestamps(recording: RecordingFile) -> NDArray[np.float64]:
     -------
     (n_frames,) float64, s
         Including the constant display delay that the release adds (0.02 s); frame numbers in other tables are
-        indices into this array.
+        indices into this array. Empty if the file has none.
     """
+    if not recording.has(STIMULUS_TIMESTAMPS):
+        return np.empty(0)
     return Table(recording, STIMULUS_TIMESTAMPS.rsplit("/", 1)[0], "timestamps").times("timestamps")
 
 
@@ -152,12 +157,19 @@ def runs_of(names: NDArray[np.object_]) -> NDArray[np.int64]:
 
 
 def _tables(recording: RecordingFile) -> list[Table]:
-    """Return the tables of presentations, of which at least one must be of images or gratings."""
-    names = sorted(name for name in names_in(recording.group(INTERVALS)) if name.endswith(SUFFIX))
-    tables = [Table(recording, f"{INTERVALS}/{name}") for name in names]
-    if not any(table.has("image_name") or _is_grating(table) for table in tables):
-        raise recording.missing(f"{INTERVALS}/<image set>{SUFFIX}/image_name")
-    return tables
+    """Return the tables of presentations."""
+    names = names_in(recording.group(INTERVALS)) if recording.has(INTERVALS) else []
+    return [Table(recording, f"{INTERVALS}/{name}") for name in sorted(names) if name.endswith(SUFFIX)]
+
+
+def _no_presentations() -> pd.DataFrame:
+    """Return the presentations of a file without any."""
+    types: dict[str, Any] = dict.fromkeys(COLUMNS, "float64")
+    types |= dict.fromkeys((*NULLABLE_INTEGERS, "start_frame", "end_frame"), "Int64")
+    types |= dict.fromkeys(("presentation_id", "stimulus_block"), "int64")
+    types |= dict.fromkeys(IMAGE_FLAGS, "boolean") | dict.fromkeys(TASK_FLAGS, "bool")
+    types |= dict.fromkeys(("stimulus_name", "image_name", "image_set"), "object")
+    return pd.DataFrame({name: pd.Series(dtype=types[name]) for name in COLUMNS})
 
 
 def _read_table(table: Table) -> pd.DataFrame:
@@ -166,15 +178,15 @@ def _read_table(table: Table) -> pd.DataFrame:
     columns: dict[str, Any] = {
         "stimulus_name": _stimulus_names(table),
         "start_time": table.times("start_time"),
-        "end_time": table.times("stop_time"),
+        "end_time": table.times_or_nan("stop_time"),
         "duration": table.times_or_nan("duration"),
-        "start_frame": table.integers("start_frame"),
-        "end_frame": table.column("end_frame", nullable_integers),
+        "start_frame": table.integers_or_missing("start_frame"),
+        "end_frame": table.integers_or_missing("end_frame"),
         "image_name": images,
-        "image_set": _optional_texts(table, "image_set"),
+        "image_set": table.texts_or_missing("image_set", TEXT_MISSING),
     }
-    columns |= {name: _optional_integers(table, name) for name in NULLABLE_INTEGERS}
-    columns |= {name: _optional_booleans(table, name) for name in TASK_FLAGS}
+    columns |= {name: table.integers_or_missing(name) for name in NULLABLE_INTEGERS}
+    columns |= {name: table.booleans_or_missing(name) for name in TASK_FLAGS}
     columns |= _image_flags(table, images)
     columns |= {name: table.floats_or_nan(name) for name in PARAMETERS}
     return frame(columns)
@@ -188,7 +200,7 @@ def _image_flags(table: Table, images: NDArray[np.object_]) -> dict[str, Any]:
     """
     if not (images != None).any():  # noqa: E711 -- element by element
         return {name: _missing_booleans(len(table)) for name in IMAGE_FLAGS}
-    flags = {name: _optional_booleans(table, name) for name in IMAGE_FLAGS}
+    flags = {name: table.booleans_or_missing(name) for name in IMAGE_FLAGS}
     omitted = flags["omitted"].fillna(False).to_numpy(dtype=bool) | (images == "omitted")
     flags["is_image_novel"] = flags["is_image_novel"].mask(omitted)
     return flags
@@ -223,7 +235,7 @@ def _with_derived(recording: RecordingFile, rows: pd.DataFrame, stored: set[str]
 def _stimulus_names(table: Table) -> NDArray[np.object_]:
     """Read the stimulus names, or derive missing ones from the table's name."""
     name = table.path.removeprefix(f"{INTERVALS}/").removesuffix(SUFFIX)
-    stored = _optional_texts(table, "stimulus_name")
+    stored = table.texts_or_missing("stimulus_name", TEXT_MISSING)
     return np.where(stored == None, name, stored)  # noqa: E711 -- element by element
 
 
@@ -235,26 +247,10 @@ def _is_grating(table: Table) -> bool:
 def _image_names(table: Table) -> NDArray[np.object_]:
     """Read the image names, or name gratings as AllenSDK does (``Presentations.from_stimulus_file``)."""
     if table.has("image_name") or not _is_grating(table):
-        return _optional_texts(table, "image_name")
+        return table.texts_or_missing("image_name", TEXT_MISSING)
     names = np.empty(len(table), dtype=object)
     names[:] = [f"gratings_{orientation}" for orientation in table.floats("orientation").tolist()]
     return names
-
-
-def _optional_texts(table: Table, name: str) -> NDArray[np.object_]:
-    if table.has(name):
-        return table.texts(name, missing=TEXT_MISSING)
-    return np.full(len(table), None, dtype=object)
-
-
-def _optional_integers(table: Table, name: str) -> pd.Series[Any]:
-    if table.has(name):
-        return table.column(name, nullable_integers)
-    return pd.Series(pd.array([pd.NA] * len(table), dtype="Int64"))
-
-
-def _optional_booleans(table: Table, name: str) -> pd.Series[Any]:
-    return table.column(name, nullable_booleans) if table.has(name) else _missing_booleans(len(table))
 
 
 def _missing_booleans(n_rows: int) -> pd.Series[Any]:

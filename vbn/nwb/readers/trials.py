@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vbn.nwb.hdf5.identify import FileKind
 from vbn.nwb.hdf5.recording import RecordingFile, reads
 from vbn.nwb.hdf5.scalars import flat
-from vbn.nwb.readers.columns import TEXT_MISSING, Table, frame, integers, nullable_integers, times
+from vbn.nwb.readers.columns import TEXT_MISSING, Table, frame, integers, times
 
 TRIALS = "intervals/trials"
 
@@ -58,30 +58,57 @@ def read_trials(recording: RecordingFile) -> pd.DataFrame:
         response_time (first lick), reward_time (s; NaN where there is none), reward_volume (mL), lick_times
         (an array in s per trial). A behavior-only session has change_time instead of
         change_time_no_display_delay, and response_latency (s from the change to the first lick; infinite
-        without a lick, NaN in aborted trials and where the file lacks it).
+        without a lick, NaN in aborted trials and where the file lacks it). A column that the file lacks is
+        missing in all trials, and a lacking trial_length is derived. No rows if there is no table.
 
     Raises
     ------
     InvalidContentError
-        The table or a required column is missing.
+        Start, stop or a flag is missing: without them there is no trial.
     """
+    kind = recording.identity.kind
+    if not recording.has(TRIALS):
+        return _no_trials(kind)
     table = Table(recording, TRIALS)
     columns: dict[str, Any] = {"trial_id": table.identifiers()}
-    for name in ("start_time", "stop_time", "trial_length"):
+    for name in ("start_time", "stop_time"):
         columns[name] = table.times(name)
+    length = table.times_or_nan("trial_length")
+    columns["trial_length"] = (
+        length if table.has("trial_length") else columns["stop_time"] - columns["start_time"]
+    )
     for name in ("initial_image_name", "change_image_name"):
-        columns[name] = table.texts(name, missing=TEXT_MISSING)
+        columns[name] = table.texts_or_missing(name, missing=TEXT_MISSING)
     for name in FLAGS:
         columns[name] = table.booleans(_stored_name(table, name))
-    columns["change_frame"] = table.column("change_frame", nullable_integers)
-    kind = recording.identity.kind
+    columns["change_frame"] = table.integers_or_missing("change_frame")
     for name in (CHANGE_TIME[kind], "response_time", "reward_time"):
-        columns[name] = table.times(name)
-    columns["reward_volume"] = table.floats("reward_volume")
+        columns[name] = table.times_or_nan(name)
+    columns["reward_volume"] = table.floats_or_nan("reward_volume")
     if kind is FileKind.BEHAVIOR_ONLY:
         columns["response_latency"] = table.times_or_nan("response_latency")
     columns["lick_times"] = _lick_times(table, columns["start_time"])
     return frame(columns)
+
+
+def _no_trials(kind: FileKind) -> pd.DataFrame:
+    """Return the trials of a file without any."""
+    columns: dict[str, Any] = {
+        "trial_id": "int64",
+        **dict.fromkeys(("start_time", "stop_time", "trial_length"), "float64"),
+    }
+    columns |= dict.fromkeys(("initial_image_name", "change_image_name"), "object") | dict.fromkeys(
+        FLAGS, "bool"
+    )
+    columns |= {
+        "change_frame": "Int64",
+        **dict.fromkeys((CHANGE_TIME[kind], "response_time", "reward_time"), "float64"),
+    }
+    columns["reward_volume"] = "float64"
+    if kind is FileKind.BEHAVIOR_ONLY:
+        columns["response_latency"] = "float64"
+    columns["lick_times"] = "object"
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
 
 
 def split_by_trial(licks: NDArray[np.float64], starts: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -116,8 +143,8 @@ def _lick_times(table: Table, starts: NDArray[np.float64]) -> NDArray[np.object_
     AllenSDK's writer (``Trials.to_nwb``) stores a ragged column, with two special cases: without any lick the
     column holds a single empty text, and with as many licks as trials the index is missing.
     """
-    if not len(table):
-        return np.empty(0, dtype=object)
+    if not len(table) or not table.has("lick_times"):
+        return np.full(len(table), None, dtype=object)
     stored = table.converted("lick_times", table.recording.dataset(f"{table.path}/lick_times"), flat)
     is_text = stored.dtype.kind in "OSU"
     licks = np.empty(0) if is_text else table.converted("lick_times", stored, times)

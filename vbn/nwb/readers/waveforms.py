@@ -38,7 +38,7 @@ def read_peak_waveforms(recording: RecordingFile, units: pd.DataFrame) -> NDArra
     -------
     (n_units, n_samples) float64, uV
         In the order of `units`; 82 samples at 30 kHz in the release. NaN for a unit without waveforms, and
-        for all if the file has none.
+        for all if the file has none, or no numbers of channels, by which they are found.
 
     Raises
     ------
@@ -47,7 +47,8 @@ def read_peak_waveforms(recording: RecordingFile, units: pd.DataFrame) -> NDArra
     ValueError
         A unit is not in the file.
     """
-    if not recording.has(WAVEFORMS) or not len(Table(recording, UNITS)):
+    has_numbers = Table(recording, ELECTRODES).has("probe_channel_number")
+    if not has_numbers or not recording.has(WAVEFORMS) or not len(Table(recording, UNITS)):
         return np.full((len(units), N_SAMPLES), np.nan)
     stored, bounds = _stored(recording)
     numbers = _channel_numbers(recording)

@@ -226,6 +226,11 @@ def test_a_change_shows_as_its_issue(mutant, usual, change, code, table, severit
         ("units/waveform_mean", "missing_waveforms", "units", "info"),
         ("units/spike_amplitudes", "missing_amplitudes", "units", "info"),
         ("units/snr", "missing_column", "units", "info"),
+        ("general/extracellular_ephys/electrodes/valid_data", "missing_column", "channels", "warning"),
+        ("intervals/trials", "missing_table", "trials", "warning"),
+        ("general/task_parameters", "missing_table", "task_parameters", "warning"),
+        ("processing/running/speed", "missing_table", "running", "warning"),
+        ("processing/stimulus", "missing_table", "stimulus_timestamps", "warning"),
     ],
 )
 def test_a_lost_part_shows_as_its_issue(mutant, lost, code, table, severity):
@@ -237,12 +242,8 @@ def test_a_lost_part_shows_as_its_issue(mutant, lost, code, table, severity):
     ("lost", "read"),
     [
         ("units/spike_times", nwb.read_units),
-        ("intervals/trials", nwb.read_trials),
         ("general/subject", nwb.read_session),
-        ("general/task_parameters", nwb.read_task_parameters),
         ("general/extracellular_ephys", nwb.read_channels),
-        ("processing/running/speed", nwb.read_running),
-        ("processing/stimulus", nwb.read_stimulus_timestamps),
     ],
 )
 def test_a_lost_part_that_is_required_is_refused(mutated, open_plainly, lost, read):

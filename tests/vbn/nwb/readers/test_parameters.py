@@ -61,10 +61,18 @@ def test_numbers_may_be_stored_as_numbers(make_recording, parameters):
     )
 
 
+def test_what_the_file_lacks_is_none(make_recording, parameters):
+    less = {path: value for path, value in parameters.items() if not path.endswith(("volume", "window_sec"))}
+    found = nwb.read_task_parameters(make_recording(less))
+    assert found.reward_volume is found.auto_reward_volume is None
+    assert found.response_window_sec is None
+    assert found.blank_duration_sec == (0.5, 0.5)
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({f"{TASK}@reward_volume": None}, f"/{TASK}@reward_volume is missing"),
+        ({f"{TASK}@response_window_sec": [0.15]}, "2 numbers are expected"),
         ({f"{TASK}@reward_volume": "much"}, "reward_volume: a number is expected, and it is 'much'"),
         ({f"{TASK}@reward_volume": [1.0, 2.0]}, "one number is expected"),
         ({f"{TASK}@n_stimulus_frames": 0.5}, "a whole number is expected"),

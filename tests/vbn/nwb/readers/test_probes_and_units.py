@@ -107,7 +107,7 @@ def test_waveforms_are_never_touched(make_recording, ephys):
         ({"units/snr": ["a", "b", "c", "d"]}, "/units/snr: numbers are expected"),
         ({f"{ELECTRODES}/id": [100, 100, 102, 200, 201, 202]}, "electrodes/id: 1 ids occur more than once"),
         ({f"{ELECTRODES}/probe_id": [7, 7, 7, 8, 8, 9]}, r"no probe of the file has the ids \[9\]"),
-        ({"general/devices/probeA@sampling_rate": None}, "/general/devices/probeA.* is missing"),
+        ({"units/peak_channel_id": None}, "/units/peak_channel_id is missing"),
     ],
 )
 def test_contradictions_are_named(make_recording, ephys, changes, problem):

@@ -68,7 +68,7 @@ def test_text_of_other_kinds_is_read(make_recording, root):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"general/metadata@session_type": None}, "/general/metadata@session_type is missing"),
+        ({"general/subject/subject_id": None}, "/general/subject/subject_id is missing"),
         (
             {"general/metadata@behavior_session_id": "x"},
             "behavior_session_id: a number is expected, and it is 'x'",
@@ -79,13 +79,20 @@ def test_text_of_other_kinds_is_read(make_recording, root):
         ),
         ({"session_start_time": "yesterday"}, "/session_start_time 'yesterday' is no ISO date"),
         ({"session_start_time": None}, "/session_start_time is missing"),
-        ({"general/subject/genotype": None}, "/general/subject/genotype is missing"),
     ],
 )
 def test_a_required_entry_is_named(make_recording, root, change, problem):
     changed = {path: value for path, value in (root | change).items() if value is not None}
     with pytest.raises(InvalidContentError, match=problem):
         nwb.read_session(make_recording(changed))
+
+
+def test_what_the_file_does_not_state_is_none(make_recording, root):
+    lost = ("general/metadata@equipment_name", "general/metadata@session_type", "general/subject/genotype")
+    described = {path: value for path, value in root.items() if path not in lost}
+    found = nwb.read_session(make_recording(described | {"session_description": "our task"}))
+    assert found.equipment_name is found.genotype is found.cre_line is None
+    assert found.session_type == "our task"
 
 
 def test_ages_cre_lines_and_image_sets_are_read_off_text():

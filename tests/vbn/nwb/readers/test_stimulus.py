@@ -120,9 +120,7 @@ def test_what_is_stored_is_not_worked_out(make_recording, stimuli, task):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({f"{IMAGE}/image_name": None}, "/intervals/<image set>_presentations/image_name is missing"),
         ({f"{IMAGE}/start_time": None}, f"/{IMAGE}/start_time is missing"),
-        ({f"{GRAY}/start_frame": None}, f"/{GRAY}/start_frame is missing"),
         ({f"{GRAY}/start_time": [np.nan]}, "1 start times are missing"),
         ({f"{GRAY}/stimulus_block": None}, "some presentations have no stimulus_block"),
         ({f"{IMAGE}/is_change": np.full(10, 3.0)}, f"/{IMAGE}/is_change: 0 and 1 are expected"),
@@ -136,10 +134,21 @@ def test_contradictions_are_named(make_recording, stimuli, changes, problem):
         nwb.read_stimulus_presentations(recording)
 
 
-def test_a_missing_trials_table_matters_only_when_it_is_needed(make_recording, stimuli):
+def test_presentations_need_no_trials_frames_images_or_ends(make_recording, stimuli):
     assert len(nwb.read_stimulus_presentations(make_recording(stimuli))) == 11
-    with pytest.raises(InvalidContentError, match="/intervals/trials is missing"):
-        nwb.read_stimulus_presentations(make_recording(less(stimuli, "trials_id")))
+    alone = nwb.read_stimulus_presentations(make_recording(less(stimuli, "trials_id")))
+    assert alone["trials_id"].isna().all()
+    lost = ("start_frame", "end_frame", "stop_time", "image_name")
+    bare = {path: value for path, value in stimuli.items() if not path.endswith(lost)}
+    found = nwb.read_stimulus_presentations(make_recording(bare))
+    assert len(found) == 11
+    assert found[["start_frame", "end_frame", "end_time", "image_name"]].isna().all(axis=None)
+
+
+def test_a_file_without_presentations_has_none(make_recording, root):
+    found = nwb.read_stimulus_presentations(make_recording(root))
+    assert len(found) == 0
+    assert "start_time" in found
 
 
 def test_stimulus_timestamps_are_those_of_the_frames(make_recording):
