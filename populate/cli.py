@@ -33,6 +33,7 @@ GROUPS = {
         "issues", "atlas", "synthetic",
     ),
     "Ask": ("sessions", "query", "explain", "params", "optotagging"),
+    "Keep: lists and notes of your own": ("lists", "list", "notes", "note"),
     "Look": ("plot", "serve"),
     "Share: hand results on, and say what they are worth": ("export", "checksum", "control", "calibrate"),
     "Administer": (
@@ -111,7 +112,7 @@ def _shown(others: Callable[..., None]) -> Callable[..., None]:
 def _run(arguments: list[str], *, debug: bool) -> None:
     """Run a command and exit with its code; print what went wrong."""
     try:
-        code = vbn_command.main(arguments, prog_name="vbn", standalone_mode=False)
+        code = vbn_command.main(arguments, prog_name="vbn", standalone_mode=False, obj=tuple(arguments))
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         _with_nearest_command(error).show()

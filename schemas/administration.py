@@ -39,6 +39,22 @@ class ArrayStore(dj.Manual):
 
 
 @schema
+class Space(dj.Manual):
+    """One personal schema: a place for tables of its owner's own."""
+
+    definition = """
+    # One personal schema
+    space_name : varchar(64)  # name of the schema, without the prefix
+    ---
+    space_owner : varchar(255)  # user of the database whose tables are in it
+    space_course=null : varchar(32)  # course that it was made for, NULL for none
+    space_quota_bytes=null : int64  # (bytes) how large it may become, NULL for any size
+    space_made_at : datetime(6)  # (UTC) when it was made
+    space_made_by : varchar(255)  # user of the database who made it
+    """
+
+
+@schema
 class Deletion(dj.Manual):
     """One deletion: who deleted what, when and why."""
 

@@ -4,7 +4,7 @@ Roles are roles on the server, one set for each prefix (``vbn_reader``, ``vbn_wo
 ``vbn deploy`` creates them and grants the privileges that they need on the existing tables.
 
 =======  ==================================================================================
-reader   selects from everything, changes nothing
+reader   selects from everything, enters and withdraws lists and notes, changes nothing else
 worker   reader, and inserts into and deletes from imported and computed tables, their jobs,
          and the few other tables that imports write
 admin    everything in the schemas of the prefix; creates new ones, and manages accounts
@@ -26,7 +26,7 @@ from typing import Any
 import psycopg2.extensions
 import pymysql
 
-from schemas import administration, ecephys, session, stimulus
+from schemas import administration, curation, ecephys, session, stimulus
 from schemas.bases.lab import AdoptedSchema, LabSchema, lab_schemas
 from schemas.bases.registry import part_classes, schema_names, tables
 from schemas.deploy.lab_modules import LabModuleWarning
@@ -58,6 +58,22 @@ WRITTEN_BY_IMPORTS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (administration.Deletion, ("INSERT",)),
     (administration.Deletion.Count, ("INSERT",)),
 )
+# Tables in which people keep lists and notes, readers too. No row of them is ever changed.
+WRITTEN_BY_PEOPLE: tuple[Any, ...] = (
+    curation.NamedList, curation.ListUnit, curation.ListSession, curation.UnitNote, curation.SessionNote,
+)  # fmt: skip
+OF_OWN_LIST = (
+    "EXISTS (SELECT 1 FROM {lists} named WHERE named.list_name = {table}.list_name "
+    "AND named.list_author = session_user)"
+)
+OWN_ROWS: tuple[tuple[Any, str], ...] = (
+    (curation.NamedList, "list_author = session_user"),
+    (curation.UnitNote, "unit_note_author = session_user"),
+    (curation.SessionNote, "session_note_author = session_user"),
+    (curation.ListUnit, OF_OWN_LIST),
+    (curation.ListSession, OF_OWN_LIST),
+)  # fmt: skip
+"""Of these tables, what makes a row one's own, to a PostgreSQL."""
 
 # Names of PostgreSQL's schemas, tables and enumerations, by owner.
 OWNED = {
@@ -107,7 +123,7 @@ def refresh(database: Database) -> tuple[str, ...]:
     """
     if database.embedded:
         return ()
-    server = _server(database)
+    server = account_server(database)
     with server_lock("roles", database):
         server.make_roles()
         server.grant()
@@ -151,7 +167,7 @@ def create_account(
         If the connected account may not do this.
     """
     require_admin(database, "make accounts")
-    server = _server(database)
+    server = account_server(database)
     host = server.usable_host(host)
     require_usable_name(name, LONGEST_NAME[database.backend], server.roles)
     if database.role is None:  # an admin's account implies that the roles exist
@@ -187,24 +203,33 @@ def require_usable_name(name: str, longest: int, roles: Collection[str] = ()) ->
         )
 
 
-def drop_account(database: Database, name: str) -> int:
+def drop_account(database: Database, name: str, *, with_space: bool = False) -> int:
     """Remove the accounts of a name (on MySQL there may be one for each host); return how many.
+
+    Parameters
+    ----------
+    with_space : whether its space is being removed, too.
 
     Raises
     ------
     NotFoundError
         If no account of this package has the name.
     ConflictError
-        If it is the connected account.
+        If it is the connected account, or has a space (`populate.admin.spaces`).
     """
     require_admin(database, "remove accounts")
-    server = _server(database)
+    server = account_server(database)
     found = [account for account in server.accounts() if account.name == name]
     if not found:
         names = ", ".join(sorted({account.name for account in server.accounts()})) or "none"
         raise NotFoundError(f"There is no account '{name}' with a role of this database. There are: {names}.")
     if name == database.connection.conn_info["user"]:
         raise ConflictError(f"'{name}' is the account that you are connected with. Use another to remove it.")
+    if not with_space and (administration.Space & {"space_owner": name}):
+        raise ConflictError(
+            f"'{name}' has a space with tables. Give it to somebody else (vbn admin hand-over-space {name} "
+            f"--to NAME) or drop it (vbn admin drop-space {name}) first."
+        )
     for account in found:
         server.drop(account)
     return len(found)
@@ -213,7 +238,7 @@ def drop_account(database: Database, name: str) -> int:
 def list_accounts(database: Database) -> list[Account]:
     """Return the accounts with one of the roles, by name."""
     require_admin(database, "list accounts")
-    return sorted(_server(database).accounts(), key=lambda account: (account.name, account.host))
+    return sorted(account_server(database).accounts(), key=lambda account: (account.name, account.host))
 
 
 def new_password() -> str:
@@ -279,6 +304,9 @@ class _Server:
         masters = [*tables(), *(cls for each in bound if each not in self.adopted for cls in each.masters)]
         self.written = {(cls.database, cls.table_name): needed for cls, needed in WRITTEN_BY_IMPORTS}
         self.written |= worker_privileges(_populated(masters))
+        self.kept: Privileges = {
+            (cls.database, cls.table_name): ("INSERT", "DELETE") for cls in WRITTEN_BY_PEOPLE
+        }
         longest = LONGEST_NAME[database.backend]
         if len(self.worker) > longest:
             raise RefusedError(
@@ -306,13 +334,14 @@ class _MySQL(_Server):
         # With the mark of a restore, which whoever may read finds when it stands.
         for name in (*self.schemas, schema_of_mark(self.database.prefix)):
             self.grant_reading(name)
-            self.query(f"GRANT ALL ON `{self._pattern(name)}`.* TO {_name(self.admin)} WITH GRANT OPTION")
-        pattern = self._pattern(self.database.prefix)
+            self.query(f"GRANT ALL ON `{self.pattern(name)}`.* TO {_name(self.admin)} WITH GRANT OPTION")
+        pattern = self.pattern(self.database.prefix)
         if (
             pattern != self.database.prefix
         ):  # schemas of later versions, and prefixes that begin with this one
             self.query(f"GRANT ALL ON `{pattern}%%`.* TO {_name(self.admin)} WITH GRANT OPTION")
         self.grant_working(self.written)
+        self.grant_working(self.kept, self.reader, self.worker)
         # To see all connections, which distinguishes reservations of dead workers from others.
         self.query(f"GRANT PROCESS ON *.* TO {_name(self.worker)}")
         self.query(
@@ -322,13 +351,14 @@ class _MySQL(_Server):
 
     def grant_reading(self, schema: str) -> None:
         roles = f"{_name(self.reader)}, {_name(self.worker)}"
-        self.query(f"GRANT SELECT, SHOW VIEW ON `{self._pattern(schema)}`.* TO {roles}")
+        self.query(f"GRANT SELECT, SHOW VIEW ON `{self.pattern(schema)}`.* TO {roles}")
 
-    def grant_working(self, written: Privileges) -> None:
+    def grant_working(self, written: Privileges, *roles: str) -> None:
+        names = ", ".join(map(_name, roles or (self.worker,)))
         for (schema, table), privileges in written.items():
-            self.query(f"GRANT {', '.join(privileges)} ON `{schema}`.`{table}` TO {_name(self.worker)}")
+            self.query(f"GRANT {', '.join(privileges)} ON `{schema}`.`{table}` TO {names}")
 
-    def _pattern(self, schema: str) -> str:
+    def pattern(self, schema: str) -> str:
         """Return a schema's name as a grant takes it."""
         literal = self.query("SELECT @@partial_revokes").fetchone()[0]  # then names are not patterns
         return schema if literal else schema.replace("_", r"\_")
@@ -400,6 +430,8 @@ class _PostgreSQL(_Server):
             f"GRANT SELECT, REFERENCES ON TABLES TO {reader}, {worker}"
         )
         self.grant_working(self.written)
+        self.grant_working(self.kept, self.reader, self.worker)
+        self._keep_authors_apart()
         here = _id(self._scalar("SELECT current_database()"))
         may_create = "SELECT has_database_privilege(%s, current_database(), 'CREATE')"
         self._grant(f"GRANT CREATE ON DATABASE {here} TO {admin}", may_create, self.admin)
@@ -414,12 +446,28 @@ class _PostgreSQL(_Server):
         # select. REFERENCES is harmless for an account that may not create tables.
         self.query(f"GRANT SELECT, REFERENCES ON ALL TABLES IN SCHEMA {schemas} TO {roles}")
 
-    def grant_working(self, written: Privileges) -> None:
+    def grant_working(self, written: Privileges, *roles: str) -> None:
+        grantees = ", ".join(map(_id, roles or (self.worker,)))
         named: dict[tuple[str, ...], list[str]] = {}
         for (schema, table), privileges in written.items():
             named.setdefault(privileges, []).append(f"{_id(schema)}.{_id(table)}")
         for privileges, names in named.items():
-            self.query(f"GRANT {', '.join(privileges)} ON {', '.join(names)} TO {_id(self.worker)}")
+            self.query(f"GRANT {', '.join(privileges)} ON {', '.join(names)} TO {grantees}")
+
+    def _keep_authors_apart(self) -> None:
+        """Let accounts enter and delete their own lists and notes only; the owner, whom admins are, any."""
+        lists = f"{_id(curation.NamedList.database)}.{_id(curation.NamedList.table_name)}"
+        present = "SELECT count(*) FROM pg_policies WHERE schemaname = %s AND tablename = %s"
+        for cls, is_own in OWN_ROWS:
+            if self._scalar(present, cls.database, cls.table_name):
+                continue  # changing them would wait for whoever reads the table, such as a backup
+            table = f"{_id(cls.database)}.{_id(cls.table_name)}"
+            own = is_own.format(lists=lists, table=table)
+            with self.database.connection.transaction:
+                self.query(f"CREATE POLICY all_read ON {table} FOR SELECT USING (TRUE)")
+                self.query(f"CREATE POLICY authors_enter ON {table} FOR INSERT WITH CHECK ({own})")
+                self.query(f"CREATE POLICY authors_withdraw ON {table} FOR DELETE USING ({own})")
+                self.query(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
 
     def accounts(self) -> list[Account]:
         query = (
@@ -431,7 +479,7 @@ class _PostgreSQL(_Server):
 
     def create(self, name: str, _host: str, role: str, password: str) -> None:
         options = "LOGIN CREATEROLE" if role == "admin" else "LOGIN"
-        with self._acting_as_owner_of(role), _explaining_accounts(name):
+        with self.acting_as_owner_of(role), _explaining_accounts(name):
             self.query(f"CREATE ROLE {_id(name)} {options} PASSWORD %s", self._hashed(name, password))
             option = " WITH ADMIN OPTION" if role == "admin" else ""
             self.query(f"GRANT {_id(role_name(self.database.prefix, role))} TO {_id(name)}{option}")
@@ -443,12 +491,12 @@ class _PostgreSQL(_Server):
             self.drop(account)
             self.create(account.name, account.host, role, password)
             return
-        with self._acting_as_owner_of(role), _explaining_accounts(account.name):
+        with self.acting_as_owner_of(role), _explaining_accounts(account.name):
             statement = f"ALTER ROLE {_id(account.name)} LOGIN PASSWORD %s"
             self.query(statement, self._hashed(account.name, password))
 
     def drop(self, account: Account) -> None:
-        with self._acting_as_owner_of(account.role), _explaining_accounts(account.name):
+        with self.acting_as_owner_of(account.role), _explaining_accounts(account.name):
             self.query(f"DROP ROLE {_id(account.name)}")
 
     def _take_ownership(self) -> None:
@@ -466,7 +514,7 @@ class _PostgreSQL(_Server):
             self.query(statement)
 
     @contextlib.contextmanager
-    def _acting_as_owner_of(self, role: str) -> Iterator[None]:
+    def acting_as_owner_of(self, role: str) -> Iterator[None]:
         """Act as the owner of the accounts of a role, in a transaction.
 
         The creator of an account becomes a member of it, and memberships must not form a cycle: so the admin
@@ -491,7 +539,14 @@ def _populated(masters: Sequence[Any]) -> list[Any]:
     return [cls for cls in masters if issubclass(cls, dj.Imported | dj.Computed)]
 
 
-def _server(database: Database) -> Any:
+def account_server(database: Database) -> Any:
+    """Return what sends a server the statements about roles and accounts.
+
+    Raises
+    ------
+    SettingError
+        If it is the embedded one, which has no accounts.
+    """
     if database.embedded:
         raise SettingError(
             f"The {database} is yours alone and has no accounts. They are for a lab's server: set DJ_HOST."

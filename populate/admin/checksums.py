@@ -28,9 +28,10 @@ LONGEST_PLAIN = 64  # bytes; longer binary values count by their hash
 COMPRESSED = b"ZL123\0"  # begins a <blob> that DataJoint has compressed; the length follows, 8 bytes
 RANGE_OF_SUMS = 2**256
 
-# What differs between two undisturbed runs of the same work: times, and the history of administration.
+# What differs between two undisturbed runs of the same work: times, the history of administration, and what
+# people have written beside it.
 MOMENTS = ("registered_at", "lfp_registered_at", "noticed_at")
-HISTORY = "administration"
+HISTORY = ("administration", "curation")
 
 HashFile = Callable[[str], str]
 """From an array's path below the store to the SHA-256 of its file, in hexadecimal."""
@@ -48,7 +49,7 @@ def table_checksums(
     ----------
     with_arrays : read the arrays in the store; else only their shape and type count.
     volatile : include what differs between two runs of the same work: times at which rows were entered,
-        hidden columns, and the tables of ``administration``. Job tables never count.
+        hidden columns, and the tables of ``administration`` and ``curation``. Job tables never count.
     database : the database, by default the connected one.
 
     Returns
@@ -68,7 +69,8 @@ def table_checksums(
 
 def checksums_of(snapshot: Snapshot, *, hash_file: HashFile | None, volatile: bool = True) -> dict[str, str]:
     """Return the checksums of a snapshot; without ``hash_file`` arrays count by shape and type."""
-    counted = [table for table in snapshot.tables() if volatile or table.schema != snapshot.prefix + HISTORY]
+    history = [snapshot.prefix + name for name in HISTORY]
+    counted = [table for table in snapshot.tables() if volatile or table.schema not in history]
     return {
         table.full_name.removeprefix(snapshot.prefix): _checksum(snapshot, table, hash_file, volatile)
         for table in counted

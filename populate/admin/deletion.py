@@ -13,7 +13,7 @@ import platform
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ import psycopg2
 import pymysql
 
 import schemas
+from populate.admin.spaces import owners
 from schemas import administration
 from schemas.bases.lab import all_tables, with_parts
 from schemas.bases.registry import part_classes
@@ -270,14 +271,22 @@ def _require_values(cls: Any, name: str, wanted: Sequence[Any]) -> None:
 
 def _foreign(rows: dict[str, int]) -> str:
     own = {_plain_name(table().full_table_name) for table in with_parts(all_tables())}
-    foreign = [f"{name} ({number} rows)" for name, number in rows.items() if name not in own]
+    foreign = {name: number for name, number in rows.items() if name not in own}
     if not foreign:
         return ""
+    whose = owners(schemas.connect())
+    of_others = [_described(name, number, whose) for name, number in foreign.items()]
     return (
-        f"Tables of others are made from these entries and would lose theirs: {', '.join(foreign)}. "
+        f"Tables of others are made from these entries and would lose theirs: {', '.join(of_others)}. "
         "Ask their owners, and delete those rows first; or name the module that defines them, to have it "
         "done: --module, VBN_MODULES."
     )
+
+
+def _described(table: str, n_rows: int, owners_of_spaces: Mapping[str, str]) -> str:
+    """Return a table of others in words."""
+    owner = owners_of_spaces.get(table.partition(".")[0])
+    return f"{table} ({n_rows} rows" + (f", in the space of {shortened(owner)})" if owner else ")")
 
 
 def _require_whole(rows: dict[str, int]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import schemas
 import vbn
+from populate.admin.spaces import described_size, spaces
 from populate.work import reservations, runner, status
 from schemas import session
 from schemas.bases.lab import lab_schemas
@@ -27,7 +28,7 @@ from schemas.server import settings
 from schemas.server.connection import Database
 from schemas.server.datajoint import configuration_source, dj
 from schemas.server.ownership import network_file_system
-from vbn.errors import VbnError
+from vbn.errors import VbnError, shortened
 from vbn_datajoint import HOME, NAMES, in_front_of
 
 LIBRARIES = ("datajoint", "numpy", "h5py", "pynwb", "hdf5plugin")
@@ -67,11 +68,26 @@ def examine() -> list[Check]:
         _check_clock(database),
         privileges := _check_privileges(database),
         _check_tables(database),
+        *_check_spaces(database),
         _check_store(database, is_writer=privileges.values["may_write"]),
         _check_roots(),
         _check_files(),
         _check_jobs(),
     ]
+
+
+def _check_spaces(database: Database) -> list[Check]:
+    """Check whether personal schemas have become larger than they may, if there are any."""
+    found = spaces(database)
+    large = [
+        f"{each.name} of {shortened(each.owner)} has {described_size(each.size_bytes)}, more than its "
+        f"{described_size(each.quota_bytes or 0)}"
+        for each in found
+        if each.is_too_large
+    ]
+    if large:
+        return [Check("spaces", False, "; ".join(large), "Ask the owners to drop what they do not need.")]
+    return [Check("spaces", True, f"{len(found)}, none of them too large")] if found else []
 
 
 def _check_tables(database: Database) -> Check:

@@ -190,7 +190,7 @@ def schemas_of(connection: Any, prefix: str) -> list[str]:
     known = all_schemas(connection)
     ours = [name for name in schema_names(prefix) if name in known]
     found = set(ours) | _named_after(prefix, known)
-    parents: list[tuple[str, str]] = _references(connection)
+    parents: list[tuple[str, str]] = references(connection)
     while more := {child for child, parent in parents if parent in found} - found:
         found |= more
     return [*ours, *sorted(found - set(ours) - SYSTEM)]
@@ -226,7 +226,7 @@ def _is_database(prefix: str, known: set[str]) -> bool:
     return {prefix + name for name in MODULES[:3]} <= known or prefix + RESTORING in known
 
 
-def _references(connection: Any) -> list[tuple[str, str]]:
+def references(connection: Any) -> list[tuple[str, str]]:
     """Return the pairs of schemas of which the first one's tables refer to the second one's."""
     query = (
         "SELECT DISTINCT constraint_schema, unique_constraint_schema "

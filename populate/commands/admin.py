@@ -1,6 +1,9 @@
 """``vbn admin``."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -94,6 +97,8 @@ def create_user(
 def drop_user(name: str) -> None:
     """Remove the account NAME. What it created stays, and its open connections stay open.
 
+    An account with a space of its own is refused, until the space is handed over or dropped.
+
     \b
     Example:
       vbn admin drop-user ann
@@ -126,3 +131,166 @@ def users(as_json: bool) -> None:
         click.echo(f"{account.name:<32} {account.role:<7} {account.host}".rstrip())
     if not accounts:
         click.echo("No accounts yet. Create one with: vbn admin create-user NAME --role reader")
+
+
+_QUOTA = click.option(
+    "--quota",
+    metavar="SIZE",
+    help="How large each may become, such as 5GB; more is reported.  [default: any size]",
+)
+_YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@command.command("create-space")
+@click.argument("account")
+@_QUOTA
+def make_space(account: str, quota: str | None) -> None:
+    """Make a schema for tables of ACCOUNT's own, such as vbn_space_ada, which everybody may read.
+
+    Its tables may refer to the lab's. Run again, it grants everything anew, and changes the quota.
+
+    \b
+    Example:
+      vbn admin create-space ada --quota 5GB
+    """
+    import schemas
+    from populate.admin import spaces
+
+    size = spaces.quota_bytes(quota) if quota else None
+    name = spaces.create_space(schemas.connect(), account, quota=size)
+    click.echo(f'{name}: the space of {account}. In Python: schemas.connect(); dj.Schema("{name}")')
+
+
+@command.command("hand-over-space")
+@click.argument("name")
+@click.option("--to", required=True, help="The account that gets it.")
+def give_space(name: str, to: str) -> None:
+    """Give the space NAME, or that of the account NAME, to another account, with all its tables.
+
+    \b
+    Example:
+      vbn admin hand-over-space ada --to bob
+    """
+    import schemas
+    from populate.admin import spaces
+
+    click.echo(f"{spaces.hand_over_space(schemas.connect(), name, to)}: the space of {to} now.")
+
+
+@command.command("drop-space")
+@click.argument("name")
+@_YES
+def remove_space(name: str, yes: bool) -> None:
+    """Drop the space NAME, or that of the account NAME, with all its tables and rows.
+
+    \b
+    Example:
+      vbn admin drop-space ada
+    """
+    import schemas
+    from populate.admin import spaces
+
+    database = schemas.connect()
+    state = spaces.space_named(database, name)
+    _confirm(_line(state), yes=yes)
+    click.echo(f"{spaces.drop_space(database, state.name)}: dropped.")
+
+
+@command.command("spaces")
+@json_option()
+def list_spaces(as_json: bool) -> None:
+    """List the spaces: owner, tables, size and quota.
+
+    \b
+    Example:
+      vbn admin spaces
+    """
+    import schemas
+    from populate.admin import spaces
+    from populate.output.as_json import print_json
+
+    found = spaces.spaces(schemas.connect())
+    if as_json:
+        print_json(found)
+        return
+    for state in found:
+        click.echo(_line(state))
+    if not found:
+        click.echo("No spaces yet. Make one with: vbn admin create-space ACCOUNT")
+
+
+@command.command("create-course")
+@click.argument("name")
+@click.option(
+    "--people", required=True, metavar="NUMBER|FILE", help="How many, or a file of names, one a line."
+)
+@click.option(
+    "--write-passwords",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Write names, passwords and spaces as CSV to this new file, which only you may read.",
+)
+@_QUOTA
+def make_course(name: str, people: str, write_passwords: Path, quota: str | None) -> None:
+    """Make a reader account with a space for each person of the course NAME.
+
+    With a number, they are NAME-01, NAME-02 ... After an interruption, run it again with another file: it
+    makes those that are missing, and gives all a new password.
+
+    \b
+    Example:
+      vbn admin create-course summer-26 --people 20 --write-passwords summer-26.csv --quota 2GB
+    """
+    import schemas
+    from populate.admin import spaces
+
+    size = spaces.quota_bytes(quota) if quota else None
+    names = spaces.people_of(people, name)
+    made = spaces.create_course(schemas.connect(), name, names, quota=size)
+    written = spaces.write_passwords(write_passwords, made)
+    click.echo(f"{name}: {len(written)} accounts with spaces. Their passwords are in {write_passwords}.")
+
+
+@command.command("drop-course")
+@click.argument("name")
+@_YES
+def remove_course(name: str, yes: bool) -> None:
+    """Drop the accounts of the course NAME, and their spaces with all tables and rows.
+
+    \b
+    Example:
+      vbn admin drop-course summer-26
+    """
+    import schemas
+    from populate.admin import spaces
+
+    database = schemas.connect()
+    people = spaces.course_people(name)
+    _confirm(f"{name}: {len(people)} accounts with their spaces: {', '.join(people)}", yes=yes)
+    gone = list(spaces.drop_course(database, name))
+    click.echo(f"{name}: {len(gone)} accounts and spaces dropped.")
+
+
+def _line(state: Any) -> str:
+    """Return a space in a line."""
+    from populate.admin.spaces import described_size
+
+    size = described_size(state.size_bytes)
+    if state.quota_bytes is not None:
+        size += f" of {described_size(state.quota_bytes)}" + (", TOO LARGE" if state.is_too_large else "")
+    course = f", course {state.course}" if state.course else ""
+    tables = f"{state.n_tables} table{'s' * (state.n_tables != 1)}"
+    return f"{state.name}  {state.owner}{course}: {tables}, {size}"
+
+
+def _confirm(what: str, *, yes: bool) -> None:
+    """Raise SettingError unless dropping is confirmed."""
+    from vbn.errors import SettingError
+
+    click.echo(what, err=True)
+    try:
+        confirmed = yes or click.confirm("Drop all of this for good?", err=True)
+    except click.Abort:
+        confirmed = False
+    if not confirmed:
+        raise SettingError("Nothing was dropped.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,11 @@ OUTPUT = options(
     ),
     json_option("Print JSON, as --format json does."),
     click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write."),
+)
+SAVE_LIST = options(
+    click.option("--save-list", metavar="NAME", help="Save the answer as a named list (vbn lists), too."),
+    click.option("--description", default="", help="What the list is for."),
+    click.option("--replace", is_flag=True, help="Put it in the place of your list of this name."),
 )
 ALLOW_MIXED = click.option(
     "--allow-mixed", is_flag=True, help="Include results of earlier methods, which vbn recompute replaces."
@@ -77,6 +83,8 @@ def answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown:
     schemas.connect()
     with printing_warnings():
         frame = sorted_by(query(queries), option_names(options["sort"]))
+    if options.get("save_list"):
+        _save_list(frame.head(limit) if limit else frame, options)
     if not names and kind == "table":
         known = [our_name(word, [str(name) for name in frame]) for word in shown.split()]
         names = [name for name in dict.fromkeys(known) if name is not None]
@@ -90,6 +98,26 @@ def answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown:
         render(frame, kind, sys.stdout, (default if limit is None else limit) or None)
     else:
         render(frame.head(limit) if limit else frame, kind, data_stream())
+
+
+def command_line() -> str:
+    """Return the command that is run, for the record."""
+    words = click.get_current_context().find_root().obj or ()
+    return shlex.join(["vbn", *words])
+
+
+def say_saved(saved: Any) -> None:
+    """Say what became of a list."""
+    repeated = f", {saved.n_repeated:,} of them given twice or more" if saved.n_repeated else ""
+    missing = f", {len(saved.missing):,} left out that are not here" if saved.missing else ""
+    click.echo(f"{saved.name}: a list of {saved.n_listed:,} {saved.kind}{repeated}{missing}.", err=True)
+
+
+def _save_list(frame: pd.DataFrame, options: dict[str, Any]) -> None:
+    from schemas import queries
+
+    about = {"description": options["description"], "replace": options["replace"]}
+    say_saved(queries.save_list(options["save_list"], frame, made_from=command_line(), **about))
 
 
 def _chosen_kind(options: dict[str, Any]) -> str | None:

@@ -106,6 +106,11 @@ def sessions_option(help: str = "Only this session", aliases: Sequence[str] = SE
     return listed_option("--session", "sessions", of=int, help=help, aliases=aliases)
 
 
+def lists_option(help: str = "Only units or sessions in this named list") -> Decorator:  # noqa: A002
+    """Return the option ``--list``."""
+    return listed_option("--list", "lists", help=f"{help} (vbn lists)")
+
+
 ONE_SESSION = click.option(
     "--session", "session_id", cls=AliasedOption, aliases=SESSION_ALIASES, type=Listed(int), multiple=True,
     required=True, callback=_only, metavar="ID", help="The session's id.",

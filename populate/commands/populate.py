@@ -3,11 +3,12 @@
 import click
 
 from populate.commands.module_option import module_option
-from populate.commands.options import TABLES, json_option, sessions_option
+from populate.commands.options import TABLES, json_option, lists_option, sessions_option
 
 
 @click.command("populate")
 @sessions_option()
+@lists_option("Only the sessions of this named list")
 @TABLES
 @click.option(
     "--processes",
@@ -18,7 +19,9 @@ from populate.commands.options import TABLES, json_option, sessions_option
 )
 @json_option("Print a JSON summary instead of text.")
 @module_option
-def command(sessions: tuple[int, ...], tables: tuple[str, ...], processes: int, as_json: bool) -> None:
+def command(
+    sessions: tuple[int, ...], lists: tuple[str, ...], tables: tuple[str, ...], processes: int, as_json: bool
+) -> None:
     """Import the registered files and compute everything that is missing.
 
     It can be interrupted and started again at any time, and run on several machines at once.
@@ -33,6 +36,10 @@ def command(sessions: tuple[int, ...], tables: tuple[str, ...], processes: int, 
     from populate.work.progress import populate_with_progress
 
     schemas.connect()
+    if lists:
+        from schemas.queries.named_lists import sessions_in_lists
+
+        sessions = tuple({*sessions, *sessions_in_lists(lists)})
     summary = populate_with_progress(list(sessions), list(tables), processes)
     if as_json:
         print_json(summary.as_dict())

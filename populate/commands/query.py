@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from populate.commands.answer import ALLOW_MIXED, MISSING, OUTPUT, answer, fetched, option_names
+from populate.commands.answer import (
+    ALLOW_MIXED,
+    MISSING,
+    OUTPUT,
+    SAVE_LIST,
+    answer,
+    fetched,
+    option_names,
+)
 from populate.commands.completion import (
     CELL_CLASSES,
     EXPERIENCE,
@@ -26,6 +34,7 @@ from populate.commands.options import (
     WHERE,
     criteria_option,
     listed_option,
+    lists_option,
     options,
 )
 
@@ -52,6 +61,10 @@ _OF_SESSIONS = options(
     PROJECT,
     click.option("--genotype", multiple=True, help="Full genotype; wt/wt is a wild type; may be repeated."),
     listed_option("--cre-line", help="Cre line of the mouse"),
+    lists_option(),
+    listed_option("--not-list", help="Only units or sessions that are not in this list"),
+    listed_option("--label", help="Only what somebody has labelled so (vbn notes)"),
+    listed_option("--not-label", help="Only what nobody has labelled so"),
 )
 _OF_UNITS = options(
     criteria_option(None),
@@ -136,6 +149,7 @@ def command() -> None:
 @click.option("--dprime-max", type=float, help="Highest mean d' of engaged trials.")
 @listed_option("--requires", help="What a session must have: recording, laser, eye_tracking, computed ...")
 @WHERE
+@SAVE_LIST
 @OUTPUT
 def query_sessions(dprime_min: float | None, dprime_max: float | None, **options: Any) -> None:
     """Sessions by experience, images, mouse, behavior and completeness.
@@ -143,12 +157,18 @@ def query_sessions(dprime_min: float | None, dprime_max: float | None, **options
     \b
     Example:
       vbn query sessions --experience Novel --requires laser --dprime-min 1
-      vbn query sessions --normal
+      vbn query sessions --normal --save-list normal-sessions
     """
     dprime = None if dprime_min is None and dprime_max is None else (dprime_min, dprime_max)
     more = {"dprime": dprime, **{name: options[name] for name in ("abnormal", "requires", "where")}}
+
+    def query(queries: Any) -> pd.DataFrame:
+        from schemas.queries.written_notes import labelled_sessions
+
+        return labelled_sessions(fetched(queries.sessions(**_of_sessions(options), **more)))
+
     answer(
-        lambda queries: fetched(queries.sessions(**_of_sessions(options), **more)),
+        query,
         options,
         "session_id mouse_id date_of_acquisition session_type experience_level image_set cre_line file_kind",
     )
@@ -172,6 +192,7 @@ def query_pairs(**options: Any) -> None:
 
 @command.command("units")
 @_OF_UNITS
+@SAVE_LIST
 @OUTPUT
 def query_units(**options: Any) -> None:
     """Units with their metrics, location, mouse and session.
@@ -179,11 +200,15 @@ def query_units(**options: Any) -> None:
     \b
     Example:
       vbn query units --structure VISp --criteria bennett_2025 --cell-class Sst
+      vbn query units --structure VISp --sort -snr --limit 50 --save-list best-of-v1
+      vbn query units --list best-of-v1 --not-label noise
     """
 
     def query(queries: Any) -> pd.DataFrame:
         more = {name: options[name] for name in ("optotag_method", "atlas")}
         columns, sort = option_names(options["columns"]) or None, option_names(options["sort"])
+        if columns and options["save_list"]:
+            columns = [*columns, "unit_id"]
         shown: pd.DataFrame = queries.unit_table(_units(queries, options), columns, sort=sort, **more)
         return shown
 
@@ -207,6 +232,7 @@ def query_units(**options: Any) -> None:
     help="Adjust q-values over the chosen units of a session, or over all of them.",
 )
 @ALLOW_MIXED
+@SAVE_LIST
 @OUTPUT
 def query_responses(
     table: tuple[str, ...], missing: str, q_over: str, allow_mixed: bool, **options: Any
@@ -565,7 +591,8 @@ def _wanted(options: dict[str, Any]) -> list[str]:
 
 def _of_sessions(options: dict[str, Any]) -> dict[str, Any]:
     names = {"session": "session_id", "mouse": "mouse_id", "experience": "experience_level"}
-    more = ("image_set", "trajectory", "genotype", "cre_line", "project")
+    names |= {"lists": "in_list", "not_list": "not_in_list", "not_label": "without_label"}
+    more = ("image_set", "trajectory", "genotype", "cre_line", "label", "project")
     given = {names.get(name, name): options[name] for name in (*names, *more)}
     return {name: list(values) for name, values in given.items() if values}
 

@@ -46,6 +46,19 @@ def command(as_json: bool, watch: float | None) -> None:
         click.echo(f"Sessions: {', '.join(f'{n} of {name}' for name, n in counts.items())}.")
     if any(state.errors for state in states):
         click.echo("See the failures with: vbn errors")
+    _say_spaces(database)
+
+
+def _say_spaces(database: Any) -> None:
+    """Say whose personal schemas there are, with how many tables of which size."""
+    from populate.admin.spaces import described_size, spaces
+    from vbn.errors import shortened
+
+    for state in spaces(database):
+        size = described_size(state.size_bytes)
+        over = f", more than its {described_size(state.quota_bytes or 0)}" if state.is_too_large else ""
+        tables = f"{state.n_tables} table{'s' * (state.n_tables != 1)}"
+        click.echo(f"space {state.name} of {shortened(state.owner)}: {tables}, {size}{over}")
 
 
 def _as_table(title: str, states: list[Any]) -> Any:

@@ -169,6 +169,23 @@ def described_unit(unit_id: int) -> dict[str, Any]:
     return row
 
 
+def notes_on(unit_id: int | None = None, session_id: int | None = None) -> list[dict[str, Any]]:
+    """Return the notes on a unit and its session, or on a session alone, as text."""
+    if unit_id is None:
+        frame = queries.notes(session_id=session_id)
+        frame = frame[frame["unit_id"].isna()]
+    else:
+        frame = pd.concat([queries.notes(unit_id=unit_id), _of_session_of(unit_id)], ignore_index=True)
+    days = pd.to_datetime(frame["noted_at"]).dt.strftime("%Y-%m-%d")
+    about = frame["unit_id"].isna().map({True: "session", False: "unit"})
+    return records(frame.assign(day=days, about=about)[["day", "author", "label", "note", "about"]])
+
+
+def _of_session_of(unit_id: int) -> pd.DataFrame:
+    frame = queries.notes(session_id=int(unit_key(unit_id)["session_id"]))
+    return frame[frame["unit_id"].isna()]
+
+
 def optotagging_control() -> list[dict[str, Any]]:
     """Return how many units pass the default labeling method, by Cre line."""
     return records(shares_by_line([DEFAULT_METHOD], allow_mixed=True))

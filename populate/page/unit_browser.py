@@ -65,7 +65,9 @@ class UnitBrowser(DatabaseHandler):
         await self.flush()
         try:
             numbers = await self._numbers(question)
-            self.write(rendered("units_question.html", **question_shown(question, columns, *numbers)))
+            named = {"lists": await self.ask(unit_facts.lists_of_units, question)}
+            shown_question = question_shown(question, columns, *numbers)
+            self.write(rendered("units_question.html", **named, **shown_question))
         except VbnError as error:
             self.write(rendered("message.html", text=said(error)))
         await self.end()
@@ -234,6 +236,8 @@ def question_shown(
         "address": replace(question, page=1).address(),
         "python": question.in_python(),
         "shell": question.in_shell(),
+        "saved_in_python": question.saved_in_python(),
+        "saved_in_shell": question.saved_in_shell(),
     }
 
 

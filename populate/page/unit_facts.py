@@ -191,6 +191,13 @@ def choices_of_column(question: UnitQuestion, name: str) -> list[Choice]:
     return [Choice(str(value), int(number)) for value, number in sorted(pairs, key=lambda pair: -pair[1])]
 
 
+def lists_of_units(question: UnitQuestion) -> dict[str, int]:
+    """Return the named lists that are not chosen, each with how many units or sessions it has."""
+    frame, chosen = queries.lists(), question.selected.get("list", ())
+    numbers = zip(frame["list_name"], frame["n_left"], strict=True)
+    return {str(name): int(number) for name, number in numbers if name not in chosen}
+
+
 def all_rows(question: UnitQuestion) -> pd.DataFrame:
     """Return all rows, for a file."""
     return queries.unit_table(question.units(), question.columns, sort=question.sort, **question.methods())

@@ -32,12 +32,17 @@ SELECTORS = {
     "trajectory": "trajectory",
     "mouse": "mouse_id",
     "session": "session_id",
+    "list": "in_list",
+    "not_list": "not_in_list",
+    "label": "label",
+    "not_label": "without_label",
 }
 """Name in the address -> argument of `queries.units` that takes several values."""
 DEFAULT_COLUMNS = (
     "unit_id", "session_id", "structure_acronym", "cell_class", "experience_level", "cre_line", "quality",
     "unit_firing_rate", "snr", "isi_violations", "presence_ratio",
 )  # fmt: skip
+LIST_NAME = "my-list"
 ROWS_PER_PAGE = 50
 LAST_PAGE = 10**9  # far beyond any, and still an offset that a server can count
 COMPARISONS = {"<": "<", "<=": "≤", "=": "=", ">=": "≥", ">": ">", "between": "between"}
@@ -141,16 +146,28 @@ class UnitQuestion:
 
     def in_shell(self) -> str:
         """Return the command that gives the same rows."""
-        words = ["vbn", "query", "units"]
+        words = [*self._command(), "--columns", ",".join(self.columns)]
+        # With a space, -snr would be read as an option.
+        words += [f"--sort={','.join(self.sort)}"] if self.sort else []
+        return shlex.join([*words, "--out", "units.csv"])
+
+    def saved_in_shell(self) -> str:
+        """Return the command that saves the same units as a named list."""
+        return shlex.join([*self._command(), "--save-list", LIST_NAME])
+
+    def saved_in_python(self) -> str:
+        """Return the line of Python that saves the same units as a named list."""
+        chosen = ", ".join(f"{name}={value!r}" for name, value in self.arguments().items())
+        return f"queries.save_list({LIST_NAME!r}, queries.units({chosen}))"
+
+    def _command(self) -> list[str]:
+        """Return the words of the command that selects the same units."""
         single = {"criteria": self.criteria, **self.methods()}
         pairs = [(name, value) for name, value in single.items() if value]
         pairs += [(name, value) for name, values in self.selected.items() for value in values]
         pairs += [("where", condition) for condition in self.where]
-        pairs += [("columns", ",".join(self.columns))]
-        words += [word for name, value in pairs for word in (f"--{name.replace('_', '-')}", value)]
-        # With a space, -snr would be read as an option.
-        words += [f"--sort={','.join(self.sort)}"] if self.sort else []
-        return shlex.join([*words, "--out", "units.csv"])
+        words = [word for name, value in pairs for word in (f"--{name.replace('_', '-')}", value)]
+        return ["vbn", "query", "units", *words]
 
 
 def condition(column: str, kind: str, comparison: str, values: Sequence[str]) -> str:

@@ -206,6 +206,7 @@ async def session(browser: BrowserView, query: Query) -> list[Any]:
         passing=DEFAULT_CRITERIA,
         codes=content.issue_codes(issues),
         days=await browser.run(content.training_days, mouse_id),
+        notes=await browser.run(content.notes_on, None, session_id),
         **described,
     )
     left, right = [figure(browser, "behavior", selected)], [figure(browser, "training", selected)]
@@ -310,7 +311,8 @@ async def unit(browser: BrowserView, query: Query) -> list[Any]:
     layer = {column.name: value for column, value in results.get("ChannelLayer", [])}.get(
         "cortical_layer", ""
     )
-    head = html("unit.html", layer=layer, **described)
+    notes = await browser.run(content.notes_on, unit_id)
+    head = html("unit.html", layer=layer, notes=notes, **described)
     return [head, _side_by_side((left, 760), (html("unit_results.html", tables=results), 400))]
 
 

@@ -16,6 +16,7 @@ from schemas.figures.require_entries import require_entries
 from schemas.queries.located_units import names_or_none
 from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.units import all_units, criteria_condition
+from schemas.queries.written_notes import notes
 from schemas.reading.recordings import spike_times
 from schemas.reading.session_frames import session_events
 from schemas.rows.insert import key_of_session
@@ -24,7 +25,7 @@ from vbn.analysis.spikes.autocorrelogram import autocorrelogram
 from vbn.analysis.spikes.binning import equal_bins, rates_in_bins
 from vbn.analysis.task.events import SessionEvents
 from vbn.anatomy.layers import LAYERS
-from vbn.errors import NotFoundError
+from vbn.errors import NotFoundError, shortened
 from vbn.plots.aligned import AlignedUnit
 from vbn.plots.field import Field
 from vbn.plots.unit import ImageRates, Place, SessionRate, UnitCard
@@ -32,6 +33,7 @@ from vbn.plots.unit import ImageRates, Place, SessionRate, UnitCard
 Key = dict[str, Any]
 
 FILTER = "bennett_2025"
+NOTES_SHOWN = 2
 LAG_BIN_S = 0.001
 SHORTEST_BIN_S, SESSION_BINS = 10.0, 200
 METRICS = {
@@ -137,8 +139,18 @@ def _description(unit: dict[str, Any], key: Key) -> list[str]:
         [f"{_number(unit['unit_firing_rate'])} Hz", *metrics],
         [f"quality {unit['quality'] or 'unknown'}, {passes} {FILTER}", *session],
         [f"mouse {unit['mouse_id']}", unit["genotype"], unit["experience_level"]],
+        _notes(key["unit_id"]),
     ]
-    return [" · ".join(str(part) for part in line if part) for line in lines]
+    return [" · ".join(str(part) for part in line if part) for line in lines if line]
+
+
+def _notes(unit_id: int) -> list[str]:
+    """Return the labels that people gave the unit, and their latest notes, in words."""
+    frame = notes(unit_id=unit_id)
+    labels = sorted(set(frame["label"].dropna()))
+    texts = frame.dropna(subset="note").head(NOTES_SHOWN)
+    written = [f"{row.author}: {shortened(row.note)}" for row in texts.itertuples()]
+    return [*([f"labelled {', '.join(labels)}"] if labels else []), *written]
 
 
 def _number(value: float | None) -> str:

@@ -18,6 +18,7 @@ from schemas.queries.lab import lab_query
 from schemas.queries.layers import layer4_sinks, unit_layers
 from schemas.queries.methods import EarlierMethodWarning
 from schemas.queries.missing import IncompleteWarning
+from schemas.queries.named_lists import list_kind, list_members, lists, remove_list, rename_list, save_list
 from schemas.queries.novelty import novelty
 from schemas.queries.pairs import correlations, noise_correlation
 from schemas.queries.presentations import changes, flashes, full_field_flashes, gabors, omissions
@@ -34,6 +35,7 @@ from schemas.queries.tools import (
 from schemas.queries.trajectories import images
 from schemas.queries.unit_table import count_units, unit_table
 from schemas.queries.units import cell_classes, units
+from schemas.queries.written_notes import add_notes, notes, withdraw_note
 from vbn.interop.matrices import open_matrix, save_matrix
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "RESPONSES",
     "EarlierMethodWarning",
     "IncompleteWarning",
+    "add_notes",
     "cell_classes",
     "changes",
     "columns",
@@ -56,14 +59,21 @@ __all__ = [
     "lab_queries",
     "lab_query",
     "layer4_sinks",
+    "list_kind",
+    "list_members",
+    "lists",
     "noise_correlation",
+    "notes",
     "novelty",
     "omissions",
     "open_matrix",
     "presentation_counts",
     "psth_matrix",
+    "remove_list",
+    "rename_list",
     "responses_table",
     "restrict",
+    "save_list",
     "save_matrix",
     "session_intervals",
     "sessions",
@@ -79,4 +89,5 @@ __all__ = [
     "unit_table",
     "units",
     "with_results",
+    "withdraw_note",
 ]

@@ -14,6 +14,7 @@ from schemas.queries.columns import RESPONSES, result_names, result_queries, tab
 from schemas.queries.layers import OF_LAYER, unit_layers
 from schemas.queries.units import all_units
 from schemas.queries.words import COLUMNS, NOTES, RELATED, our_names
+from schemas.queries.written_notes import LABELS
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.errors import NotFoundError
@@ -50,6 +51,7 @@ def columns(word: str = "") -> pd.DataFrame:
     for name, table in RESPONSES.items():
         rows += _described(name, table.Unit(), result_names(table), {})
     rows += _described("ChannelLayer", of_layers(), OF_LAYER, {})
+    rows.append((LABELS, "UnitNote", "", "text", "labels that people gave it, by name, with commas between"))
     frame = pd.DataFrame(rows, columns=["column", "table", "unit", "type", "meaning"])
     text = frame.astype(str).agg(" ".join, axis=1).str.lower()
     looked_for = (word.lower(), *COLUMNS.get(word.lower(), ()), *RELATED.get(word.lower(), ()))

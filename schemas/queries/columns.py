@@ -20,6 +20,7 @@ from schemas.queries.layers import OF_LAYER, unit_layers
 from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.missing import warn_of_missing
 from schemas.queries.words import hint
+from schemas.queries.written_notes import LABELS, labelled_units
 from schemas.server.datajoint import dj
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.errors import SettingError
@@ -42,8 +43,9 @@ def result_names(table: Any) -> list[str]:
 
 
 def table_of_results() -> dict[str, str]:
-    """Return column -> name of the table of `RESPONSES` that has it."""
-    return {column: name for name, table in RESPONSES.items() for column in result_names(table)}
+    """Return column -> name of the table of `RESPONSES` that has it, or of the notes."""
+    found = {column: name for name, table in RESPONSES.items() for column in result_names(table)}
+    return {**found, LABELS: "UnitNote"}
 
 
 def parameter_sets(
@@ -77,6 +79,8 @@ def result_queries(
             warn_of_missing(table, key, units, consequence)
             warn_of_earlier_methods({table: key}, units.proj())
             yield key, (table.Unit & key).proj(*wanted)
+    if LABELS in names:
+        yield {}, labelled_units()
 
 
 def restrict_units(

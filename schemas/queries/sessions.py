@@ -12,9 +12,11 @@ from schemas.bases.provenance import MadeWith
 from schemas.bases.registry import tables
 from schemas.queries.checks import Condition, knowing_arguments, require_choice, restrict, restrict_all
 from schemas.queries.methods import warn_of_earlier_methods
+from schemas.queries.named_lists import in_lists
 from schemas.queries.projects import in_project
 from schemas.queries.trajectories import TRAJECTORY, of_trajectories
 from schemas.queries.units import FLAGS, Names, Numbers, known_flags, warn_of_unknown
+from schemas.queries.written_notes import with_labels
 from schemas.server.datajoint import dj
 from vbn.errors import SettingError
 
@@ -36,6 +38,10 @@ def sessions(
     mouse_id: Names = None,
     session_id: Numbers = None,
     project: Names = None,
+    in_list: Names = None,
+    not_in_list: Names = None,
+    label: Names = None,
+    without_label: Names = None,
     abnormal: bool | None = None,
     dprime: Range | None = None,
     dprime_metric: str = "mean_dprime_engaged",
@@ -53,6 +59,10 @@ def sessions(
     stage, session_type : of the session, such as ``EPHYS_1`` and ``EPHYS_1_images_G_3uL_reward``.
     mouse_id, session_id : ids of mice and sessions.
     project : data set that sessions belong to, ``vbn-release`` or a rig of the lab; ``all`` for any.
+    in_list, not_in_list : named lists (`lists`): only sessions in one of them, or in none. A list of units
+        stands for their sessions.
+    label, without_label : labels of people's notes (`notes`) on the session: only sessions with one of
+        them, or with none.
     abnormal : False for recordings without abnormal histology and activity, as in AllenSDK's session table
         (103 of the release's 153), True for those with either. This is known from the release's
         tables, not from the files: recordings for which it is unknown are excluded in both cases.
@@ -93,6 +103,8 @@ def sessions(
     query = in_project(query, project)
     if trajectory is not None:
         query = query & of_trajectories(trajectory)
+    query = in_lists(in_lists(query, in_list), not_in_list, without=True)
+    query = with_labels(with_labels(query, label), without_label, without=True)
     query = restrict_all(query, where)
     if dprime is not None:
         query = query & sensitivity(dprime, dprime_metric).proj()

@@ -12,8 +12,10 @@ from schemas.queries.columns import parameter_sets, restrict_units
 from schemas.queries.layers import unit_layers
 from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.missing import IncompleteWarning, listed, warn_of_missing
+from schemas.queries.named_lists import in_lists
 from schemas.queries.projects import in_project
 from schemas.queries.trajectories import TRAJECTORY, of_trajectories
+from schemas.queries.written_notes import with_labels
 from schemas.server.datajoint import dj
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.analysis.selection import Criterion
@@ -54,6 +56,10 @@ def units(
     mouse_id: Names = None,
     session_id: Numbers = None,
     project: Names = None,
+    in_list: Names = None,
+    not_in_list: Names = None,
+    label: Names = None,
+    without_label: Names = None,
     sessions: Any = True,
     where: Condition | Sequence[Condition] = (),
 ) -> Any:
@@ -72,6 +78,10 @@ def units(
     trajectory : order of the image sets: ``GGH``, ``HHG``, ``GHG`` (trained, first day, second day).
     mouse_id, session_id : ids of mice and sessions.
     project : data set of the session, ``vbn-release`` or a rig of the lab; ``all`` for any.
+    in_list, not_in_list : named lists (`lists`): only units in one of them, or in none. A list of sessions
+        stands for their units.
+    label, without_label : labels of people's notes (`notes`) on the unit or its session: only units with one
+        of them, or with none.
     sessions : a query of sessions, as returned by `sessions`, or a key; all by default.
     where : further conditions, see `restrict`, on the attributes and on results: the columns of the tables of
         `RESPONSES`, with their default parameter sets, and layers; all must be met. See `columns`.
@@ -111,6 +121,8 @@ def units(
     if criteria is not None:
         query = query & criteria_condition(criteria)
     query = of_sessions(query, sessions)
+    query = in_lists(in_lists(query, in_list), not_in_list, without=True)
+    query = with_labels(with_labels(query, label), without_label, without=True)
     if trajectory is not None:
         query = query & of_trajectories(trajectory)
     query = restrict_units(query, where, optotag_method, atlas)

@@ -50,6 +50,9 @@ ARGUMENTS = {
     "full_genotype": "genotype",
     "filter": "criteria",
     "unit_criteria": "criteria",
+    "list": "in_list",
+    "not_list": "not_in_list",
+    "not_label": "without_label",
 }
 """Word -> the argument of queries that it means."""
 DEPTH = (

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from psycopg2.extras import execute_values
 
 from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint import decode_attribute, driver_of, settings_of, takes_rows
 
+ROWS_AT_A_TIME = 10_000
 ESCAPED_BY_COPY = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -47,7 +50,9 @@ def insert_by_columns(table: Any, rows: list[dict[str, Any]]) -> None:
     columns = [_encoded(attributes[name], [row[name] for row in rows]) for name in rows[0]]
     names = ",".join(map(connection.adapter.quote_identifier, rows[0]))
     into = f"{table.full_table_name} ({names})"
-    if connection.adapter.backend == "postgresql":
+    if connection.adapter.backend == "postgresql" and getattr(table, "has_authors", False):
+        _insert_values(connection, into, zip(*columns, strict=True))
+    elif connection.adapter.backend == "postgresql":
         lines = "\n".join(map("\t".join, zip(*map(_copy_texts, columns), strict=True)))
         _copy(connection, f"COPY {into} FROM STDIN", lines)
     else:
@@ -87,6 +92,16 @@ def _copy(connection: Any, statement: str, lines: str) -> None:
     with connection.adapter.get_cursor(driver_of(connection)) as cursor:
         try:
             cursor.copy_expert(statement, io.BytesIO(lines.encode()))
+        except DRIVER_ERRORS as error:
+            raise connection.adapter.translate_error(error, statement) from error
+
+
+def _insert_values(connection: Any, into: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Insert with INSERT statements: PostgreSQL copies into no table with rules about rows."""
+    statement = f"INSERT INTO {into} VALUES %s"  # noqa: S608
+    with connection.adapter.get_cursor(driver_of(connection)) as cursor:
+        try:
+            execute_values(cursor, statement, rows, page_size=ROWS_AT_A_TIME)
         except DRIVER_ERRORS as error:
             raise connection.adapter.translate_error(error, statement) from error
 

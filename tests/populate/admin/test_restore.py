@@ -67,6 +67,8 @@ def lab(make_database: Callable[..., Any], synthetic_files: list[Path]) -> Itera
     database = make_database()
     database.call("register", synthetic_files[0])
     database.call("populate", "--table", "Running")
+    database.call("query", "sessions", "--save-list", "kept")
+    database.call("note", "add", "asleep", "--list", "kept", "--label", "sleepy")
     is_mysql = database.server.backend == "mysql"
     query, own = database.server.query, f"ann_{database.prefix}"
     query(f'CREATE SCHEMA "{own}"' + (" COLLATE utf8mb4_0900_bin" if is_mysql else ""))
@@ -127,6 +129,14 @@ def saved(lab: Any) -> tuple[Path, Any]:
     return lab.folder / "backup", lab.json("checksum")
 
 
+def kept_by_people(database: Any, prefix: str) -> list[Any]:
+    """Return the lists, the notes, and what a list has."""
+    vbn = ("--prefix", prefix)
+    reports = [json.loads(database.vbn(*vbn, *words, "--json").stdout) for words in (("lists",), ("notes",))]
+    shown = json.loads(database.vbn(*vbn, "list", "show", "kept", "--json").stdout)
+    return [*reports, shown]
+
+
 def notes(database: Any, schema: str) -> list[tuple[Any, ...]]:
     return database.server.query(f'SELECT * FROM "{schema}"."note"')
 
@@ -155,6 +165,9 @@ def test_a_drill_beside_production_is_equal_and_touches_nothing_of_it(
         )
         assert lineage == f"{drill}session.session.session_id"
         assert notes(lab, f"{drill}ann_{lab.prefix}") == notes(lab, f"ann_{lab.prefix}")
+        kept = kept_by_people(lab, drill)
+        assert kept == kept_by_people(lab, lab.prefix)
+        assert all(len(report) == 1 for report in kept)
         lab.vbn("--prefix", drill, "gc")
     finally:
         drop_schemas(lab, drill)

@@ -20,9 +20,9 @@ pytestmark = pytest.mark.files
 ROOT = Path(__file__).parents[3]
 
 READ = (
-    "admin users", "checksum", "deletions", "deploy", "doctor", "errors", "explain", "export", "gc", "issues",
-    "metrics", "optotagging report", "params list", "params show", "plot", "query", "recompute", "retry",
-    "sessions", "stale", "status", "up", "verify",
+    "admin spaces", "admin users", "checksum", "deletions", "deploy", "doctor", "errors", "explain", "export",
+    "gc", "issues", "lists", "metrics", "notes", "optotagging report", "params list", "params show", "plot",
+    "query", "recompute", "retry", "sessions", "stale", "status", "up", "verify",
 )  # fmt: skip
 """Commands whose examples change nothing in a database in which all is made."""
 CHANGE = ("admin init", "catalogue", "delete", "params add", "register", "relocate", "roots")
@@ -30,6 +30,16 @@ CHANGE = ("admin init", "catalogue", "delete", "params add", "register", "reloca
 ELSEWHERE = {
     "vbn admin create-user": "tests/populate/admin/test_roles.py",  # on MySQL: the embedded server has none
     "vbn admin drop-user": "tests/populate/admin/test_roles.py",
+    "vbn admin create-space": "tests/populate/admin/test_spaces.py",
+    "vbn admin hand-over-space": "tests/populate/admin/test_spaces.py",
+    "vbn admin drop-space": "tests/populate/admin/test_spaces.py",
+    "vbn admin create-course": "tests/populate/admin/test_spaces.py",
+    "vbn admin drop-course": "tests/populate/admin/test_spaces.py",
+    "vbn list ": "tests/populate/commands/test_lists.py",  # of files and lists that people have
+    "vbn note ": "tests/populate/commands/test_lists.py",
+    "vbn query units --structure VISp --sort": "tests/populate/commands/test_lists.py",
+    "vbn query units --list": "tests/populate/commands/test_lists.py",
+    "vbn query sessions --normal": "tests/populate/commands/test_lists.py",
     "vbn atlas add": "tests/schemas/test_channel_layers.py",
     "vbn atlas fetch": "tests/populate/registration/test_atlas_files.py",
     "vbn populate --table ChannelLayer": "tests/schemas/test_channel_layers.py",

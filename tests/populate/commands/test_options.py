@@ -14,9 +14,11 @@ from populate.commands.options import AliasedOption, Listed
 
 # Commands that do something, and say in text that they have done it, or print a format of their own.
 ACTING = {
-    "admin create-user", "admin drop-user", "admin init", "atlas add", "atlas fetch", "demo", "down",
-    "export TABLE", "export nwb", "metrics", "params add", "release get", "roots remove", "roots set",
-    "serve", "synthetic", "up", "worker",
+    "admin create-course", "admin create-space", "admin create-user", "admin drop-course", "admin drop-space",
+    "admin drop-user", "admin hand-over-space", "admin init", "atlas add", "atlas fetch", "demo", "down",
+    "export TABLE", "export nwb", "list add", "list remove", "list rename", "metrics", "note add",
+    "note remove", "params add", "release get", "roots remove", "roots set", "serve", "synthetic", "up",
+    "worker",
 }  # fmt: skip
 OPTION = re.compile(r"^  (?:-\w, )?(--[\w-]+)", re.MULTILINE)
 

@@ -30,6 +30,7 @@ ROOM = 9  # characters
 SHOWN = re.compile(
     "mouse_id|genotype|(session|cre|reporter)_(type|line)|stage|image_set|experience_level|structure_(acronym|name)"
     "|probe_name|issue_(table|code|detail)|error_message|host|cell_class"
+    "|(unit|session)_(label|note|note_author)|list_(name|description|author|made_from)"
 )
 KEYS = {"postgresql": ("SET session_replication_role = {}", "replica", "origin"),
         "mysql": ("SET FOREIGN_KEY_CHECKS = {}", "0", "1")}  # fmt: skip
@@ -59,6 +60,7 @@ def _fill(database: Any, source: Any) -> None:
         )
         values = (f'"{column}"' + (f'::text::"{schema}"."{kind}"' if kind else "") for column, kind in listed)
         query(f'INSERT INTO "{schema}"."{name}" SELECT {", ".join(values)} FROM {table}')
+    _fill_by_people(database)
     columns = query(
         "SELECT table_schema, table_name, column_name, character_maximum_length "
         "FROM information_schema.columns "
@@ -75,6 +77,29 @@ def _fill(database: Any, source: Any) -> None:
             f"WHERE \"{name}\" <> ''",
             text,
         )
+
+
+def _fill_by_people(database: Any) -> None:
+    """Enter a list and notes, as people might without our commands."""
+    query, curation = database.server.query, f'"{database.prefix}curation"'
+    of_session = f'FROM "{database.prefix}session"."session"'
+    of_unit = f'FROM "{database.prefix}ecephys"."_recording__unit"'
+    moment = "'2026-01-01 00:00:00'"
+    query(
+        f"INSERT INTO {curation}.named_list (list_name, list_kind, n_listed, list_description, list_author, "
+        f"list_made_at, list_made_from) VALUES ('mine', 'sessions', 2, 'mine', 'ann', {moment}, 'vbn')"
+    )
+    query(
+        f"INSERT INTO {curation}.list_session (list_name, mouse_id, session_id) "
+        f"SELECT 'mine', mouse_id, session_id {of_session}"
+    )
+    shared = f"'label', 'note', 'ann', {moment}"
+    for table, name, key, source in (
+        ("unit_note", "unit", "mouse_id, session_id, unit_id", of_unit),
+        ("session_note", "session", "mouse_id, session_id", of_session),
+    ):
+        names = f"{name}_note_id, {name}_label, {name}_note, {name}_note_author, {name}_noted_at"
+        query(f"INSERT INTO {curation}.{table} ({key}, {names}) SELECT {key}, 'id', {shared} {source}")
 
 
 @pytest.fixture(scope="module")
