@@ -43,6 +43,7 @@ BENCHMARKS = (
     Benchmark("inserts", [], ["--rows", "100000"], 1, 1, 0.5),
     Benchmark("fetching", [], ["--rows", "100000"], 1, 1, 0.5),
     Benchmark("release", [*FEW_UNITS, "--sessions", "6", "--minutes", "8"], [], 2, 9, 10),
+    Benchmark("models", ["--units", "100"], [], 1, 5, 1.5),
     Benchmark("page", ["--units", "100", "--rate", "6", "--sessions", "4"], [], 2, 10, 4),
     Benchmark("growth", [*FEW_UNITS, "--thin", "--sessions", "4", "8"], ["--thin"], 2, 9, 10),
 )

@@ -395,6 +395,47 @@ def query_psth(alignment: str, missing: str, allow_mixed: bool, **options: Any) 
     answer(query, options, "unit_id session_id structure_acronym cell_class experience_level n_events")
 
 
+@command.command("encoding")
+@click.option(
+    "--params", "encoding_params", help="Set of parameters (vbn params list EncodingParams).  [default: ours]"
+)
+@click.option("--dropouts", is_flag=True, help="A row for each kernel and group of kernels that is left out.")
+@_OF_UNITS
+@MISSING
+@ALLOW_MIXED
+@OUTPUT
+def query_encoding(
+    encoding_params: str | None, dropouts: bool, missing: str, allow_mixed: bool, **options: Any
+) -> None:
+    """Variance explained by encoding models of units, and what is lost of it without some kernels.
+
+    \b
+    Example:
+      vbn query encoding --structure VISp --where "glm_running_score < -.2" --out running.csv
+      vbn query encoding --dropouts --session 1064644573 --out dropouts.parquet
+    """
+    chosen: dict[str, Any] = {"missing": missing, "allow_mixed": allow_mixed}
+    more = {name: options[name] for name in ("optotag_method", "atlas")}
+
+    def query(queries: Any) -> pd.DataFrame:
+        units = _units(queries, options)
+        table = queries.encoding_dropouts if dropouts else queries.encoding_table
+        frame = table(units, encoding_params, **chosen)
+        shown: pd.DataFrame = (
+            frame if dropouts else queries.with_results(frame, units, _wanted(options), **more)
+        )
+        return shown
+
+    of_unit = (
+        "unit_id session_id structure_acronym glm_variance_explained glm_is_explained glm_images_change "
+        "glm_omissions_change glm_task_change glm_running_change glm_pupil_change glm_licks_change"
+    )
+    of_dropout = (
+        "unit_id structure_acronym dropout variance_explained change score adjusted_score single_score"
+    )
+    answer(query, options, of_dropout if dropouts else of_unit)
+
+
 @command.command("spikes")
 @_OF_UNITS
 @OUTPUT

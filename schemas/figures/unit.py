@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from schemas import ecephys, optotagging, psth, responses, stimulus
+from schemas import ecephys, encoding, optotagging, psth, responses, stimulus
 from schemas.figures.aligned import RateView, aligned_unit
+from schemas.figures.encoding import encoding_unit
 from schemas.figures.overview import session_blocks
 from schemas.figures.probes import channels_of
 from schemas.figures.require_entries import require_entries
@@ -27,6 +28,7 @@ from vbn.analysis.task.events import SessionEvents
 from vbn.anatomy.layers import LAYERS
 from vbn.errors import NotFoundError, shortened
 from vbn.plots.aligned import AlignedUnit
+from vbn.plots.encoding import EncodingUnit
 from vbn.plots.field import Field
 from vbn.plots.unit import ImageRates, Place, SessionRate, UnitCard
 
@@ -99,6 +101,7 @@ def unit_card(
         along_session=_along_session(train, session_key),
         images=_images(key),
         place=_place(unit, key),
+        encoding=_encoding(key),
     )
 
 
@@ -207,6 +210,17 @@ def _images(key: Key) -> ImageRates | str:
         sparseness=_or_nan(unit["selectivity_lifetime_sparseness"]),
         is_selective=None if is_selective is None else bool(is_selective),
     )
+
+
+def _encoding(key: Key) -> EncodingUnit | str:
+    """Return the unit's encoding model, or why there is none."""
+    of_set = {"encoding_params": encoding.EncodingParams.default_name()}
+    if not (encoding.EncodingModel & key_of_session(key) & of_set):
+        return "not computed: vbn populate"
+    try:
+        return encoding_unit(key)
+    except NotFoundError as error:  # not fitted, or nothing to fit
+        return str(error)
 
 
 def _or_nan(value: float | None) -> float:

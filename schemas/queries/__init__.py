@@ -1,10 +1,11 @@
 """Common queries: selecting units, sessions and presentations, and fetching their data for figures.
 
 `units`, `sessions`, `changes`, `omissions` ... return DataJoint expressions that can be restricted and joined
-further. `psth_matrix`, `responses_table`, `spike_times`, `spike_tensor`, `presentation_counts`, `trial_table`
-and `flash_table` fetch data; `to_pynapple`, `to_intervals`, `to_spikeinterface`, `to_arrow`, `to_polars` and
-`save_matrix` hand it on. A misspelled name or value raises an error that suggests the nearest valid ones;
-results that are not computed yet, or were computed by an earlier method, raise an error, too.
+further. `psth_matrix`, `responses_table`, `spike_times`, `spike_tensor`, `presentation_counts`,
+`trial_table`, `flash_table`, `encoding_table` and `encoding_dropouts` fetch data; `to_pynapple`,
+`to_intervals`, `to_spikeinterface`, `to_arrow`, `to_polars` and `save_matrix` hand it on. A misspelled name
+or value raises an error that suggests the nearest valid ones; results that are not computed yet, or were
+computed by an earlier method, raise an error, too.
 """
 
 from schemas.bases.lab_queries import lab_queries
@@ -13,6 +14,7 @@ from schemas.queries.column_list import columns, with_results
 from schemas.queries.columns import RESPONSES
 from schemas.queries.contrast import contrast
 from schemas.queries.counts import presentation_counts, spike_tensor
+from schemas.queries.encoding import encoding_dropouts, encoding_kernels, encoding_table
 from schemas.queries.flashes import flash_table
 from schemas.queries.lab import lab_query
 from schemas.queries.layers import layer4_sinks, unit_layers
@@ -50,6 +52,9 @@ __all__ = [
     "contrast",
     "correlations",
     "count_units",
+    "encoding_dropouts",
+    "encoding_kernels",
+    "encoding_table",
     "familiar_novel_pairs",
     "flash_table",
     "flashes",

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
-from schemas import optotagging, responses
+from schemas import encoding, optotagging, responses
 from schemas.queries.checks import (
     Condition,
     in_our_words,
@@ -32,6 +32,7 @@ RESPONSES = {
         responses.ImageSelectivity, responses.Reliability, responses.Variability, responses.NoveltyResponse,
         responses.FullFieldResponse, responses.RunningModulation, responses.PupilModulation,
         responses.ReceptiveField, responses.PublishedResponse, optotagging.OptotagLabel, responses.CellClass,
+        encoding.EncodingModel,
     )
 }  # fmt: skip
 

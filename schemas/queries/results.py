@@ -291,11 +291,18 @@ def _with_rows(frame: pd.DataFrame, rows: pd.DataFrame, table: Any, key: Any, mi
     """Return the units with the rows of a table, and handle units without a row as ``missing`` says."""
     require_choice("option for missing results", missing, ["error", "drop", "nan"])
     lacking = ~frame["unit_id"].isin(rows["unit_id"])
+    if getattr(table, "of_some_units", False):  # the others have no value, also where it is computed
+        lacking = ~frame["session_id"].isin(_computed_sessions(table, key))
+    if missing == "drop":
+        frame = frame[~lacking]
     if missing == "error" and lacking.any():
         sessions = frame.loc[lacking, "session_id"].unique().tolist()
         raise NotFoundError(f"{not_computed(table, key, sessions)} Use missing='drop' to omit their units.")
-    how: Any = "inner" if missing == "drop" else "left"
-    return frame.merge(rows, on="unit_id", how=how, validate="one_to_one")
+    return frame.merge(rows, on="unit_id", how="left", validate="one_to_one")
+
+
+def _computed_sessions(table: Any, key: Any) -> list[int]:
+    return [int(number) for number in (table & key).to_arrays("session_id")]
 
 
 def _classes(units: Any, optotag_method: str) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vbn.plots.aligned import AlignedUnit, draw_aligned, draw_raster, draw_rates, name_spans, write_kinds
 from vbn.plots.bands import GUIDE, POINTS_PER_INCH, channel_bands, draw_bands, size_inches, spread
+from vbn.plots.encoding import EncodingUnit, draw_dropouts, draw_predicted
 from vbn.plots.field import Field, draw_field
 from vbn.plots.panels import SECONDS_PER_MINUTE, say, set_titles, time_limits_min
 from vbn.plots.session import BLOCK_COLOURS
@@ -22,7 +23,7 @@ from vbn.plots.style import BLACK, ORANGE, QUIET_GREY, drawing_style, points
 
 Floats = NDArray[np.float64]
 
-FIGURE_SIZE_INCHES = (8.0, 10.2)
+FIGURE_SIZE_INCHES = (8.0, 11.6)
 WAVEFORM_RATE_HZ = 30_000.0
 REFRACTORY_S = 0.0015
 """Shorter intervals count as violations in the release (isi_violations)."""
@@ -109,6 +110,7 @@ class UnitCard:
     along_session : rate over the session.
     images : rates by image.
     place : where the unit lies.
+    encoding : its encoding model.
     """
 
     unit_id: int
@@ -123,6 +125,7 @@ class UnitCard:
     along_session: SessionRate
     images: ImageRates | str
     place: Place
+    encoding: EncodingUnit | str = "not computed"
 
 
 def plot_unit(data: UnitCard, figure: Figure | None = None) -> Figure:
@@ -131,18 +134,19 @@ def plot_unit(data: UnitCard, figure: Figure | None = None) -> Figure:
     Parameters
     ----------
     data : what to draw.
-    figure : empty figure to draw into; by default a new one of 8 x 10.2 inches.
+    figure : empty figure to draw into; by default a new one of 8 x 11.6 inches.
 
     Returns
     -------
     The figure. ``figure.axes`` are: on the left raster, rates, rates around omissions, rates by image; on the
     right waveform, receptive field, autocorrelogram, raster and rates around laser pulses; at the bottom the
-    rate over the session; on the far right the place along the probe. The colour bar is a child of the
+    rate over the session; on the far right the place along the probe; above the rate over the session what
+    drives the unit: dropouts, and predicted rates of up to two conditions. The colour bar is a child of the
     receptive field's panel.
     """
     with drawing_style():
         figure = figure or Figure(figsize=FIGURE_SIZE_INCHES)
-        outer = figure.add_gridspec(2, 1, height_ratios=(7.2, 1))
+        outer = figure.add_gridspec(3, 1, height_ratios=(7.2, 1.25, 1))
         columns = outer[0].subgridspec(1, 3, width_ratios=(1.6, 1, 0.3))
         left = columns[0].subgridspec(4, 1, height_ratios=(2.7, 1.6, 1.4, 1.0))
         right = columns[1].subgridspec(5, 1, height_ratios=(1.2, 1.9, 1.1, 0.9, 1.0))
@@ -150,7 +154,9 @@ def plot_unit(data: UnitCard, figure: Figure | None = None) -> Figure:
         rates = figure.add_subplot(left[1], sharex=raster)
         omissions, images = figure.add_subplot(left[2]), figure.add_subplot(left[3])
         others = [figure.add_subplot(right[row]) for row in range(5)]
-        along, place = figure.add_subplot(outer[1]), figure.add_subplot(columns[2])
+        along, place = figure.add_subplot(outer[2]), figure.add_subplot(columns[2])
+        of_model = outer[1].subgridspec(1, 3, width_ratios=(1.3, 1, 1))
+        drives = [figure.add_subplot(of_model[column]) for column in range(3)]
         set_titles(figure, f"Unit {data.unit_id}", data.description)
         draw_aligned((raster, rates), data.responses)
         _draw_omissions(omissions, data.omissions)
@@ -161,6 +167,7 @@ def plot_unit(data: UnitCard, figure: Figure | None = None) -> Figure:
         _draw_laser(others[3], others[4], data.laser)
         draw_session_rate(along, data.along_session)
         draw_place(place, data.place)
+        _draw_encoding(drives, data.encoding)
         figure.align_ylabels([raster, rates, omissions, images, along])
     return figure
 
@@ -268,6 +275,27 @@ def _name_blocks(axes: Axes, names: Sequence[str], centres: Floats) -> None:
     }
     for block, x in zip(order, spread(centres[order], sizes, low, high), strict=True):
         axes.text(x, 1.04, names[block], transform=axes.get_xaxis_transform(), **style)
+
+
+def _draw_encoding(panels: Sequence[Axes], data: EncodingUnit | str) -> None:
+    """Draw what is lost without the kernels that add most, and predicted over measured rates."""
+    if isinstance(data, str):
+        panels[0].set_title("What drives the unit", loc="left", fontsize=points(9))
+        say(panels[0], data)
+        panels[0].set_xticks([])
+        for axes in panels[1:]:
+            axes.set_axis_off()
+        return
+    draw_dropouts(panels[0], data, most=5)
+    below = "" if data.is_explained else ", below threshold"
+    panels[0].set_title(
+        f"What drives it: {data.variance_explained:.3f} explained{below}", loc="left", fontsize=points(9)
+    )
+    shown = [name for name in ("repeats", "hits", "omissions", "misses") if name in data.measured_hz][:2]
+    for axes, name in zip(panels[1:], shown, strict=False):
+        draw_predicted(axes, data, name, is_first=name == shown[0])
+    for axes in panels[1 + len(shown) :]:
+        axes.set_axis_off()
 
 
 def _draw_omissions(axes: Axes, data: AlignedUnit | str) -> None:

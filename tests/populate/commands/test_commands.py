@@ -97,6 +97,8 @@ TABLES = [
     "AreaSummary",
     "MouseNovelty",
     "MouseLayerNovelty",
+    "EncodingModel",
+    "EncodingNull",
     "Correlations",
     "Dimensionality",
 ]
@@ -109,6 +111,7 @@ WITHOUT_ENTRIES = (
     "Layer4Sink",
     "ChannelLayer",
     "MouseLayerNovelty",
+    "EncodingNull",
 )
 # Parameter sets that come with the tables; populations are averaged with two of the five filters.
 N_SETS = {
