@@ -24,7 +24,7 @@ import click
 
 import vbn
 from populate.output.terminal import visible_output
-from vbn.errors import VbnError
+from vbn.errors import SettingError, VbnError
 from vbn.nearest import nearest
 
 GROUPS = {
@@ -35,12 +35,46 @@ GROUPS = {
     "Ask": ("sessions", "query", "explain", "params", "optotagging"),
     "Keep: lists and notes of your own": ("lists", "list", "notes", "note"),
     "Look": ("plot", "serve"),
-    "Share: hand results on, and say what they are worth": ("export", "checksum", "control", "calibrate"),
+    "Share: hand results on, and say what they are worth": (
+        "export", "publish", "checksum", "control", "calibrate",
+    ),
     "Administer": (
         "admin", "deploy", "worker", "doctor", "metrics", "up", "down", "roots", "relocate", "verify",
         "stale", "recompute", "delete", "deletions", "gc", "backup", "restore",
     ),
 }  # fmt: skip
+NEED_A_DATABASE = frozenset(
+    {
+        "admin",
+        "atlas",
+        "backup",
+        "catalogue",
+        "delete",
+        "deletions",
+        "demo",
+        "deploy",
+        "doctor",
+        "errors",
+        "gc",
+    }
+    | {
+        "list",
+        "lists",
+        "note",
+        "notes",
+        "metrics",
+        "populate",
+        "recompute",
+        "register",
+        "relocate",
+        "restore",
+        "retry",
+        "roots",
+        "verify",
+    }
+    | {"worker"}
+)
+"""Commands that write, or look after a database: not on a published folder, which can only be read."""
 COMMANDS = tuple(sorted(name for names in GROUPS.values() for name in names))
 
 
@@ -70,8 +104,15 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(vbn.__version__, prog_name="vbn")
 @click.option("--prefix", envvar="VBN_PREFIX", help="Beginning of the schemas' names.  [default: vbn_]")
+@click.option(
+    "--published",
+    envvar="VBN_PUBLISHED",
+    metavar="DIR",
+    help="Read a folder of vbn publish in place of a database.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of any failure, and DataJoint's log.")
-def vbn_command(prefix: str | None, debug: bool) -> None:
+@click.pass_context
+def vbn_command(ctx: click.Context, prefix: str | None, published: str | None, debug: bool) -> None:
     """Visual Behavior Neuropixels in a relational database.
 
     The database is the one that DataJoint's settings name (DJ_HOST ... or datajoint.json);
@@ -79,6 +120,13 @@ def vbn_command(prefix: str | None, debug: bool) -> None:
     """
     if prefix is not None:
         os.environ["VBN_PREFIX"] = prefix
+    if published:
+        os.environ["VBN_PUBLISHED"] = published
+        if ctx.invoked_subcommand in NEED_A_DATABASE:
+            raise SettingError(
+                f"{published} is a published folder, which can only be read: there is nothing to "
+                f"{ctx.invoked_subcommand}. Leave out --published, or unset VBN_PUBLISHED."
+            )
     logging.basicConfig(format="vbn: %(message)s", level=logging.INFO if debug else logging.WARNING)
     if not debug:
         # The commands report why a job failed, once and for people.

@@ -22,22 +22,23 @@ with holding_interruptions():
 if TYPE_CHECKING:
     from schemas.bases.lab import lab_schema
     from schemas.deploy.connect import connect
+    from schemas.deploy.connect import open_published as open  # noqa: A004
 
-__all__ = ["Database", "connect", "disconnect", "lab_schema"]
+__all__ = ["Database", "connect", "disconnect", "lab_schema", "open"]
 
 
 def __getattr__(name: str) -> Any:
     """Import a function on first use: they import tables and readers, which the settings do not need."""
-    if name not in ("connect", "lab_schema"):
+    if name not in ("connect", "lab_schema", "open"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with holding_interruptions():
         if name == "lab_schema":
             from schemas.bases.lab import lab_schema
 
             return lab_schema
-        from schemas.deploy.connect import connect
+        from schemas.deploy.connect import connect, open_published
 
-    return connect
+    return open_published if name == "open" else connect
 
 
 def __dir__() -> list[str]:

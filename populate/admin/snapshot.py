@@ -68,6 +68,10 @@ class Snapshot:
     @contextlib.contextmanager
     def taken(cls, database: Database) -> Iterator[Snapshot]:
         """Yield a snapshot of a database, on a connection of its own."""
+        if database.published is not None:
+            from schemas.deploy.published import load_everything
+
+            load_everything()
         with contextlib.closing(open_another(database)) as connection:
             if database.backend == "mysql":
                 connection.query("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from schemas import administration
 from schemas.bases.provenance import SOURCE, MadeWith
@@ -15,10 +16,12 @@ from schemas.deploy.lab_modules import bind_lab_tables
 from schemas.deploy.seeds import seed_defaults
 from schemas.files.store_identity import identify_store, require_own_store
 from schemas.server import access, connection, settings, stores
+from schemas.server import published as published_folder
 from schemas.server.connection import Database, open_database, quiet_datajoint, server_lock
 from schemas.server.datajoint import dj, foreign_keys_read_once
 from schemas.server.datajoint.binding import Schema, table_names, tables_known_to_exist
 from schemas.server.datajoint.headings import read_at_once
+from schemas.server.published import PublishedFolder
 from vbn.errors import ConflictError, NotFoundError
 
 
@@ -57,8 +60,12 @@ def connect(
     SettingError, StoreError
         If the settings cannot be used, or a new database's array store cannot be created.
     """
+    if create:
+        published_folder.require_database("create tables in it")
     prefix = settings.schema_prefix(prefix)
     database = None if create else connection.bound_to(prefix)
+    if database is None and (folder := published_folder.configured()) is not None:
+        database = _open_published(folder)
     if database is None:
         if create:
             settings.resolve_store().require_configured()
@@ -69,6 +76,51 @@ def connect(
         connection.set_active(database)
         stores.check_before_writing(functools.partial(require_own_store, database))
     bind_lab_tables(database, modules, create=create)
+    return database
+
+
+def open_published(folder: Path | str) -> Database:
+    """Open a folder that `vbn publish` has written, in place of a database, to be read with the same queries.
+
+    Its tables are loaded into the embedded server: small ones now, large ones when a query first names them,
+    and all of them only once. `disconnect` ends it; so does another call, with another folder.
+
+    Parameters
+    ----------
+    folder : the folder.
+
+    Returns
+    -------
+    The database, which can only be read.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such folder, or it is not complete.
+    InvalidContentError, ConflictError
+        If its files are damaged, are not what their tables hold, or are of another version.
+    """
+    published_folder.use(folder)
+    try:
+        return connect()
+    except BaseException:
+        published_folder.use(None)
+        raise
+
+
+def _open_published(folder: PublishedFolder) -> Database:
+    from schemas.deploy.published import attach, prepare_tables  # Arrow takes a while to import
+
+    def create_tables() -> None:
+        owner = open_database(folder.prefix)
+        owner.connection.query("SET synchronous_commit = off")  # what is lost is loaded again
+        _activate(owner, create=True, report=lambda _line: None)
+
+    prepare_tables(folder, create_tables)
+    database = open_database(folder.prefix)
+    _activate(database, create=False, report=lambda _line: None)
+    attach(folder, database)
+    connection.set_active(database)
     return database
 
 
@@ -89,6 +141,8 @@ def _activate(database: Database, *, create: bool, report: Callable[[str], None]
                 if create:
                     read_at_once(database.connection, schema_names(database.prefix))
                     _create_job_tables(database)
+            if published_folder.is_loading():
+                return  # all rows are those of the folder
             if create or database.embedded:
                 seed_defaults()
             if create:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from schemas.server import settings
+from schemas.server import published, settings
 from schemas.server.datajoint import dj, explain_errors
 from schemas.server.error_codes import DISK_FULL, READ_ONLY, REFUSED, code_of
 from vbn.errors import ServerError, SettingError
@@ -70,6 +70,11 @@ def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
     backend, info = connection.adapter.backend, connection.conn_info
 
     def explain(error: Exception, translated: Exception, query: str) -> Exception:
+        if (folder := published.configured()) is not None and code_of(error) in {*REFUSED, *READ_ONLY}:
+            return RefusedError(
+                f"{folder.folder} is a published folder, which can only be read ({_first_line(error)}). "
+                f"Leave out --published, or unset {published.VARIABLE}, to work on a database."
+            )
         if _is_read_only(error):
             refused = RefusedError(
                 f"The {backend} server {info['host']}:{info['port']} is read-only, like a replica. "

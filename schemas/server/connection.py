@@ -14,7 +14,7 @@ import psycopg2
 import pymysql
 from psycopg2.errorcodes import IN_FAILED_SQL_TRANSACTION
 
-from schemas.server import access, restoring, settings, stores
+from schemas.server import access, published, restoring, settings, stores
 from schemas.server.datajoint import current_connection, dj, leave_to_parent, use_stores
 from schemas.server.embedded import PORT, START_TIMEOUT_S, EmbeddedServer
 from schemas.server.error_codes import code_of
@@ -34,6 +34,7 @@ class Database:
     store: settings.Store
     embedded: EmbeddedServer | None
     role: str | None = None  # of the account: reader, worker or admin; None if it has none of these
+    published: published.PublishedFolder | None = None
 
     @property
     def backend(self) -> str:
@@ -42,6 +43,8 @@ class Database:
 
     def __str__(self) -> str:
         """Return the location in readable form."""
+        if self.published:
+            return f"published folder {self.published.folder}"
         if self.embedded:
             return f"embedded PostgreSQL in {self.embedded.data_folder}"
         info = self.connection.conn_info
@@ -107,10 +110,18 @@ def open_database(prefix: str | None = None, *, to_restore: bool = False) -> Dat
     ConflictError
         If the database is being restored, or a restore of it was interrupted.
     """
+    if published.configured() is not None:
+        settings.set_aside_database()
+    else:
+        settings.return_to_database()
     prefix = settings.schema_prefix(prefix)
+    folder = published.configured() if not published.is_loading() else None
     embedded = _use_embedded_server()
     store = _use_store()
     connection = _open_connection(embedded)
+    if folder is not None:
+        access.explain_refusals(connection, prefix, "reader")
+        return Database(connection, prefix, store, None, "reader", folder)
     role = None if embedded else access.role_of(connection, prefix)
     access.explain_refusals(connection, prefix, role)
     if not to_restore:
@@ -119,8 +130,9 @@ def open_database(prefix: str | None = None, *, to_restore: bool = False) -> Dat
 
 
 def disconnect() -> None:
-    """Close the connection; the next `connect` opens a new one."""
+    """Close the connection; the next `connect` opens a new one, to a database, not to what `open` opened."""
     global _active
+    published.use(None)
     if _active is not None:
         _active.connection.close()
     _active = None
@@ -132,7 +144,8 @@ def _use_embedded_server() -> EmbeddedServer | None:
         return None
     server = EmbeddedServer(settings.home_folder())
     server.start()
-    settings.use_embedded(server.socket_folder, PORT, server.user)
+    only_reads = published.configured() is not None and not published.is_loading()
+    settings.use_embedded(server.socket_folder, PORT, published.ACCOUNT if only_reads else server.user)
     return server
 
 

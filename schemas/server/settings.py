@@ -9,6 +9,7 @@ PostgreSQL under ``VBN_HOME`` is used. Nothing here opens a connection.
 ``VBN_PREFIX``      prefix of the database schemas' names; default ``vbn_``
 ``VBN_MODULES``     modules with tables of the lab's own, separated by commas
 ``VBN_LOST_AFTER``  seconds without a sign of life after which a worker is lost; default 90
+``VBN_PUBLISHED``   published folder that is read in place of a database (`schemas.server.published`)
 ``VBN_TLS_CA``      file with the certificates by which the server's is verified; see `certificates`
 ==================  ========================================================================
 """
@@ -22,6 +23,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from schemas.server import published
 from schemas.server.datajoint import dj, find_config_file
 from vbn.errors import SettingError
 from vbn.home import home_folder
@@ -34,13 +36,15 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 def schema_prefix(prefix: str | None = None) -> str:
-    """Return the prefix to use: the argument, else ``VBN_PREFIX``, else ``vbn_``.
+    """Return the prefix to use: that of a published folder, else the argument, ``VBN_PREFIX``, or ``vbn_``.
 
     Raises
     ------
     SettingError
         If it is not a plain lower-case identifier of at most 40 characters.
     """
+    if (folder := published.configured()) is not None:
+        return folder.prefix
     chosen = prefix if prefix is not None else os.environ.get("VBN_PREFIX", DEFAULT_PREFIX)
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", chosen):
         raise SettingError(
@@ -109,6 +113,8 @@ def is_local_host(host: str) -> bool:
 
 def server_is_configured() -> bool:
     """Return whether DataJoint's settings name a database server (otherwise the embedded one is used)."""
+    if published.configured() is not None:
+        return False
     # The file comes first: an unreadable one is an error even with DJ_HOST, since it may configure the store.
     return _names_host(_configuration_file()) or bool(os.environ.get("DJ_HOST")) or _is_set_in_code()
 
@@ -121,6 +127,39 @@ def _is_set_in_code() -> bool:
 
 # Set by `use_embedded`, to distinguish the embedded server's host from one set by a program.
 _embedded_host: str | None = None
+
+
+_OF_SERVER = ("backend", "host", "port", "user", "password", "name")
+_set_aside: tuple[dict[str, object], object] | None = None
+"""DataJoint's settings of the server and the store, while a published folder is read."""
+
+
+def set_aside_database() -> None:
+    """Remember DataJoint's settings of the database, in whose place a published folder is read."""
+    global _set_aside
+    if _set_aside is None:
+        database = dj.config.database
+        server = {name: getattr(database, name) for name in _OF_SERVER if name in database.model_fields_set}
+        _set_aside = (server, dj.config.stores.get(STORE_NAME))
+
+
+def return_to_database() -> None:
+    """Give DataJoint the settings back that were set aside."""
+    global _set_aside
+    if _set_aside is None or published.configured() is not None:
+        return
+    server, store = _set_aside
+    _set_aside = None
+    database = dj.config.database
+    for name in _OF_SERVER:
+        if name in server:
+            setattr(database, name, server[name])
+        else:
+            setattr(database, name, type(database).model_fields[name].get_default())
+            database.model_fields_set.discard(name)
+    dj.config.stores.pop(STORE_NAME, None)
+    if store is not None:
+        dj.config.stores[STORE_NAME] = store
 
 
 def use_embedded(socket_folder: Path, port: int, user: str) -> None:
@@ -209,6 +248,8 @@ def resolve_store() -> Store:
     arrays written to a folder of this machine.
     """
     global _default
+    if (folder := published.configured()) is not None:
+        return Store(folder.store_spec, is_default=False)
     configured = dj.config.stores.get(STORE_NAME)
     if configured and configured is not _default:
         _require_usable(configured)

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from schemas.server import published
 from schemas.server.datajoint import dj, get_store_backend
 from schemas.server.settings import NOT_CONFIGURED, Store
 from vbn.errors import AbsentArrayError, StoreError, VbnError, shortened
@@ -70,6 +71,11 @@ def opened_store(name: str, config: Any = None) -> Any:
     try:
         return get_store_backend(name, config)
     except ABSENT as error:
+        if (folder := published.configured()) is not None:
+            raise AbsentArrayError(
+                f"{folder.folder} was published without its arrays (spike times, running ...), of which "
+                "rows hold shape and type only. Ask for it with arrays: vbn publish --arrays"
+            ) from error
         place = dj.config.stores[name]["location"]
         raise StoreError(f"The array store {place} does not exist. {is_mounted(Path(place))}") from error
     except ImportError as error:

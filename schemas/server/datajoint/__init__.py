@@ -29,7 +29,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="Failed to load config")  # `settings` raises an error
     try:
         import datajoint as dj
-        from datajoint import instance
+        from datajoint import blob, instance
         from datajoint.adapters.postgres import PostgreSQLAdapter
         from datajoint.codecs import decode_attribute, get_codec
         from datajoint.condition import make_condition
@@ -175,6 +175,30 @@ def takes_rows(table: Any) -> bool:
 def decode_array(stored: Any, connection: Any) -> Any:
     """Return the stored value of a ``<npy@vbn>`` column as a reference to the array in the store."""
     return get_codec("npy").decode(stored, context={"config": settings_of(connection)})
+
+
+def packed_array(array: Any) -> bytes:
+    """Return an array as ``<blob>`` stores it, uncompressed, which it reads as well."""
+    return bytes(blob.pack(array, compress=False))
+
+
+_query = dj.Connection.query
+_prepare: Callable[[str], None] | None = None
+
+
+def before_queries(prepare: Callable[[str], None] | None) -> None:
+    """Call a function with each statement before DataJoint sends it, on any connection; None ends that."""
+    global _prepare
+    _prepare = prepare
+
+
+def _prepared_query(connection: Any, query: str, *arguments: Any, **options: Any) -> Any:
+    if _prepare is not None:
+        _prepare(query)
+    return _query(connection, query, *arguments, **options)
+
+
+dj.Connection.query = _prepared_query
 
 
 def use_stores(make: Callable[[str, Any], Any]) -> None:

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 READ = (
     "admin spaces", "admin users", "checksum", "deletions", "deploy", "doctor", "errors", "explain", "export",
     "gc", "issues", "lists", "metrics", "notes", "optotagging report", "params list", "params show", "plot",
-    "query", "recompute", "retry", "sessions", "stale", "status", "up", "verify",
+    "publish", "query", "recompute", "retry", "sessions", "stale", "status", "up", "verify",
 )  # fmt: skip
 """Commands whose examples change nothing in a database in which all is made."""
 CHANGE = ("admin init", "catalogue", "delete", "params add", "register", "relocate", "roots")
@@ -54,6 +54,7 @@ ELSEWHERE = {
     "vbn populate --processes": "tests/populate/work/test_resilience.py",
     "vbn register /data/allen": "tests/populate/commands/test_release_command.py",
     "vbn register synthetic": "tests/populate/commands/test_commands.py",
+    "vbn publish release-tables --check": "tests/populate/output/test_publish.py",
     "vbn release": "tests/populate/commands/test_release_command.py",
     "vbn serve": "tests/fixtures/page.py",
     "vbn status --watch": "tests/populate/work/test_worker.py",

@@ -44,6 +44,7 @@ LINES = {"register", "relocate", "verify"}
 """Commands that print an object per line, as they go on."""
 NOT_HERE = {
     "populate": "tests/populate/commands/test_commands.py",
+    "publish": "tests/populate/output/test_publish.py",
     "query novelty": "needs mice with both sessions, tests/schemas/test_mouse_novelty.py",
     "backup": "tests/populate/admin/test_backup.py",
     "restore": "tests/populate/admin/test_restore.py",

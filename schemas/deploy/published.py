@@ -1,0 +1,361 @@
+"""The tables of a published folder, loaded into the embedded server under a prefix of their own.
+
+Small files are loaded when the folder is opened, large ones when a query first names their table. A file is
+compared with its checksum, and its columns with those of the table, before a row of it is used. What was
+loaded stays, so that the folder opens at once the next time, until `forget_loaded`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pyarrow as pa
+from pyarrow import parquet
+from tqdm import tqdm
+
+from schemas.bases.publication import (
+    FORMAT,
+    LEFT_OUT,
+    PublishedTable,
+    is_curve,
+    is_stored_array,
+    plain_type,
+    published_tables,
+)
+from schemas.bases.registry import schema_names
+from schemas.rows.copy_text import array_texts, copy_lines, curve_texts, plain_texts
+from schemas.server.connection import Database
+from schemas.server.datajoint import before_queries
+from schemas.server.embedded import PORT, EmbeddedServer
+from schemas.server.published import ACCOUNT, MANIFEST, REPAIR, PublishedFolder, loading
+from vbn.errors import ConflictError, InvalidContentError, quoted
+from vbn.home import home_folder
+
+LOADED_AT_ONCE = 2000
+"""Tables with as many rows wait until a query names them."""
+
+LARGEST_MANIFEST = 64 * 2**20
+LARGEST_GROUP = 2**29
+"""(bytes) What a row group may claim to be without compression; ours are about 16 MiB."""
+
+ROWS_AT_A_TIME = 20_000
+FILLED_IN = {"root": "published", "lfp_root": "published"}
+EPOCH = "1970-01-01 00:00:00"
+"""Stands for times that are not published in columns that must have one."""
+
+
+def prepare_tables(published: PublishedFolder, create: Callable[[], None]) -> None:
+    """Create the tables of a published folder on the embedded server, unless they are there.
+
+    Parameters
+    ----------
+    published : the folder.
+    create : creates the tables under the prefix of the folder, as the owner of the server.
+
+    Raises
+    ------
+    InvalidContentError, ConflictError
+        If the folder's manifest cannot be used, or is of another version of the format.
+    """
+    with _owner() as connection:
+        if _is_prepared(connection, published.prefix):
+            return
+        published_rows(published)
+        with _lock(connection, published.prefix):
+            if not _is_prepared(connection, published.prefix):
+                with loading():
+                    create()
+                _grant(connection, published.prefix)
+
+
+def attach(published: PublishedFolder, database: Database) -> None:
+    """Load the small tables, and let queries wait for the large ones that they name.
+
+    To be called when the table classes are bound to the database.
+    """
+    with _owner() as connection:
+        done = _loaded(connection, published.prefix)
+    tables = {
+        f"{published.prefix}{each.module}.{each.table.table_name}": each
+        for each in published_tables(("curation",))
+        if each.file in published.checksums and each.file not in done
+    }
+    waiting = _Waiting(published, tables)
+    rows = published_rows(published) if tables else {}
+    waiting.load([name for name, each in tables.items() if rows.get(each.file, 0) < LOADED_AT_ONCE])
+    before_queries(waiting.prepare if waiting.tables else None)
+    database.connection.query("SELECT 1")
+
+
+def load_everything() -> None:
+    """Load what still waits: whoever reads past `dj.Connection.query` calls this first."""
+    if _Waiting.current is not None:
+        _Waiting.current.load(list(_Waiting.current.tables))
+
+
+def forget_loaded(published: PublishedFolder) -> list[str]:
+    """Remove what was loaded from a published folder; return the names of the schemas."""
+    with _owner() as connection, connection.cursor() as cursor:
+        names = [*schema_names(published.prefix), _marks(published.prefix)]
+        cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s)", (names,))
+        found = sorted(str(name) for (name,) in cursor.fetchall())
+        for name in found:
+            cursor.execute(f'DROP SCHEMA "{name}" CASCADE')
+    return found
+
+
+class _Waiting:
+    """The tables that are not loaded yet.
+
+    Parameters
+    ----------
+    published : the folder.
+    tables : schema.table -> the table.
+    """
+
+    current: _Waiting | None = None
+
+    def __init__(self, published: PublishedFolder, tables: dict[str, PublishedTable]) -> None:
+        self._published, self.tables = published, tables
+        self._name = re.compile(rf'"({re.escape(published.prefix)}\w+)"\."([^"]+)"')
+        _Waiting.current = self
+
+    def prepare(self, statement: str) -> None:
+        """Load the tables that a statement names."""
+        if self.tables and self._published.prefix in statement:
+            named = {f"{schema}.{table}" for schema, table in self._name.findall(statement)}
+            if wanted := sorted(named & self.tables.keys()):
+                self.load(wanted)
+
+    def load(self, names: list[str]) -> None:
+        """Load tables by their names on the server."""
+        if not names:
+            return
+        rows = published_rows(self._published)
+        with _owner() as connection:
+            for name in names:
+                each = self.tables[name]
+                load_table(connection, self._published, each, rows.get(each.file, 0))
+                self.tables.pop(name, None)
+
+
+def load_table(connection: Any, published: PublishedFolder, table: PublishedTable, n_rows: int) -> None:
+    """Load the rows of a table, unless another process has meanwhile: all of them or none.
+
+    Parameters
+    ----------
+    connection : the owner's, of the driver.
+    published, table : the folder, and the table.
+    n_rows : number of rows by the manifest.
+
+    Raises
+    ------
+    InvalidContentError
+        If the file is not what was published, or not what the table can hold.
+    """
+    marks = _marks(published.prefix)
+    with _lock(connection, f"{published.prefix}{table.file}"):
+        if table.file in _loaded(connection, published.prefix):
+            return
+        path = published.checked(table.file)
+        connection.autocommit = False
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL session_replication_role = replica")  # parents may still wait
+                _copy(cursor, published, table, path, n_rows)
+                cursor.execute(f'INSERT INTO "{marks}".file VALUES (%s)', (table.file,))  # noqa: S608
+            connection.commit()
+        except psycopg2.Error as error:
+            connection.rollback()
+            raise InvalidContentError(
+                path, f"The table cannot hold its rows: {str(error).splitlines()[0]}.", REPAIR
+            ) from error
+        except BaseException:
+            connection.rollback()
+            raise
+        finally:
+            connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"ANALYZE {_full_name(published, table)}")
+
+
+def _copy(cursor: Any, published: PublishedFolder, table: PublishedTable, path: Path, n_rows: int) -> None:
+    names, fills = [each.name for each in table.attributes], _fills(table)
+    columns = ", ".join(f'"{name}"' for name in [*names, *fills])
+    statement = f"COPY {_full_name(published, table)} ({columns}) FROM STDIN"
+    with (
+        contextlib.closing(_opened(table, path, n_rows)) as file,
+        tqdm(
+            total=n_rows, desc=table.name, unit="row", unit_scale=True, delay=1,
+            disable=not sys.stderr.isatty(),
+        ) as bar,
+    ):  # fmt: skip
+        for group in range(file.num_row_groups):
+            rows = file.read_row_group(group, use_threads=False)
+            for start in range(0, rows.num_rows, ROWS_AT_A_TIME):
+                piece = rows.slice(start, ROWS_AT_A_TIME).combine_chunks()
+                texts = [_texts(path, each, piece[each.name]) for each in table.attributes]
+                cursor.copy_expert(statement, io.BytesIO(copy_lines(texts, list(fills.values()))))
+                bar.update(piece.num_rows)
+
+
+def _texts(path: Path, attribute: Any, column: pa.ChunkedArray) -> pa.Array:
+    values = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+    try:
+        if is_curve(attribute):
+            return curve_texts(values)
+        return array_texts(values) if is_stored_array(attribute) else plain_texts(values)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidContentError(
+            path, f"{attribute.name} has a value that it cannot: {error}.", REPAIR
+        ) from error
+
+
+def _fills(table: PublishedTable) -> dict[str, str | None]:
+    """Return the values of columns that are not published."""
+    attributes = table.table().heading.attributes.values()
+    return {
+        each.name: None if each.nullable else FILLED_IN.get(each.name, EPOCH)
+        for each in attributes
+        if each.name in LEFT_OUT
+    }
+
+
+def _opened(table: PublishedTable, path: Path, n_rows: int) -> parquet.ParquetFile:
+    """Return a file whose columns are those of the table, and which claims nothing impossible."""
+    try:
+        file = parquet.ParquetFile(path)
+        found = {field.name: field.type for field in file.schema_arrow}
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidContentError(path, f"It cannot be read as Parquet: {error}.", REPAIR) from error
+    wanted = {each.name: each for each in table.attributes}
+    version = "It was published by another version of vbn-datajoint, or changed."
+    if different := sorted(found.keys() ^ wanted.keys()):
+        missing = [name for name in different if name in wanted]
+        problem = f"lacks {', '.join(missing)}" if missing else f"has {quoted(', '.join(different))} too"
+        raise InvalidContentError(path, f"It {problem}, other than the table {table.name}. {version}", REPAIR)
+    for name, attribute in wanted.items():
+        if not _is_of_type(found[name], attribute):
+            raise InvalidContentError(
+                path,
+                f"{name} is of the type {found[name]}, other than in the table {table.name}. {version}",
+                REPAIR,
+            )
+    about = file.metadata
+    if about.num_rows != n_rows:
+        raise InvalidContentError(
+            path, f"It has {about.num_rows} rows, not {n_rows} as {MANIFEST} says.", REPAIR
+        )
+    sizes = [about.row_group(group).total_byte_size for group in range(about.num_row_groups)]
+    if sizes and not 0 <= min(sizes) <= max(sizes) <= LARGEST_GROUP:
+        raise InvalidContentError(path, f"It claims a row group of {max(sizes)} bytes.", REPAIR)
+    return file
+
+
+def _is_of_type(found: pa.DataType, attribute: Any) -> bool:
+    if not is_curve(attribute):
+        return bool(found == (pa.string() if is_stored_array(attribute) else plain_type(attribute)))
+    depth = 0
+    while pa.types.is_list(found) or pa.types.is_fixed_size_list(found):
+        found, depth = found.value_type, depth + 1
+    is_number = pa.types.is_integer(found) or pa.types.is_floating(found) or pa.types.is_boolean(found)
+    return depth in (1, 2) and is_number
+
+
+def published_rows(published: PublishedFolder) -> dict[str, int]:
+    """Return the number of rows of each table's file.
+
+    Raises
+    ------
+    InvalidContentError, ConflictError
+        If the manifest cannot be used, or is of another version of the format.
+    """
+    path = published.checked(MANIFEST)
+    if path.stat().st_size > LARGEST_MANIFEST:
+        raise InvalidContentError(path, "It is far too large for a manifest.", REPAIR)
+    try:
+        content = json.loads(path.read_bytes())
+        found = {str(each["file"]): int(each["rows"]) for each in content["tables"]}
+        number, made_by = int(content["format"]), str(content["package_version"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InvalidContentError(path, f"It is no manifest of vbn publish ({error!r}).", REPAIR) from error
+    if number != FORMAT:
+        raise ConflictError(
+            f"{published.folder} was published in format {number} by vbn-datajoint {quoted(made_by)}, and "
+            f"this version reads format {FORMAT}. Install that version, or publish again with this one."
+        )
+    return found
+
+
+def _full_name(published: PublishedFolder, table: PublishedTable) -> str:
+    return f'"{published.prefix}{table.module}"."{table.table.table_name}"'
+
+
+@contextlib.contextmanager
+def _owner() -> Iterator[Any]:
+    """Yield a connection of the driver to the embedded server, as its owner."""
+    server = EmbeddedServer(home_folder())
+    server.start()
+    connection = psycopg2.connect(
+        host=str(server.socket_folder), port=PORT, user=server.user, dbname="postgres"
+    )
+    connection.autocommit = True
+    with contextlib.closing(connection):
+        with connection.cursor() as cursor:  # commits keep their order: a mark is lost before what it marks
+            cursor.execute("SET synchronous_commit = off")
+        yield connection
+
+
+@contextlib.contextmanager
+def _lock(connection: Any, name: str) -> Iterator[None]:
+    """Let one process at a time into the block."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", (name,))
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", (name,))
+
+
+def _marks(prefix: str) -> str:
+    """Return the schema that records what was loaded."""
+    return f"{prefix}loaded"
+
+
+def _is_prepared(connection: Any, prefix: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM information_schema.tables WHERE (table_schema, table_name) = (%s, 'file')",
+            (_marks(prefix),),
+        )
+        return cursor.fetchone() is not None
+
+
+def _loaded(connection: Any, prefix: str) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(f'SELECT name FROM "{_marks(prefix)}".file')  # noqa: S608
+        return {str(name) for (name,) in cursor.fetchall()}
+
+
+def _grant(connection: Any, prefix: str) -> None:
+    """Let the readers' account read the tables, and record that they are there."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (ACCOUNT,))
+        if cursor.fetchone() is None:
+            with contextlib.suppress(psycopg2.errors.DuplicateObject, psycopg2.errors.UniqueViolation):
+                cursor.execute(f"CREATE ROLE {ACCOUNT} LOGIN")
+        cursor.execute(f"ALTER ROLE {ACCOUNT} SET default_transaction_read_only = on")
+        for name in schema_names(prefix):
+            cursor.execute(f'GRANT USAGE ON SCHEMA "{name}" TO {ACCOUNT}')
+            # DataJoint finds keys in views that show what an account may more than select.
+            cursor.execute(f'GRANT SELECT, REFERENCES ON ALL TABLES IN SCHEMA "{name}" TO {ACCOUNT}')
+        cursor.execute(f'CREATE SCHEMA IF NOT EXISTS "{_marks(prefix)}"')
+        cursor.execute(f'CREATE TABLE IF NOT EXISTS "{_marks(prefix)}".file (name text PRIMARY KEY)')

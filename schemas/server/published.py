@@ -1,0 +1,204 @@
+"""A published folder in place of a database: where it is, and whether its files are what was published.
+
+``schemas.open(DIR)`` or the setting ``VBN_PUBLISHED`` name it. Its tables are loaded into the embedded server
+(`schemas.deploy.published`), under a prefix that follows from its checksums, and are read by an account that
+may do nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+import vbn
+from vbn.errors import InvalidContentError, NotFoundError, SettingError, quoted
+
+VARIABLE = "VBN_PUBLISHED"
+ACCOUNT = "vbn_published"
+"""May read the tables of published folders, on the embedded server."""
+
+CHECKSUMS, MANIFEST = "checksums.sha256", "manifest.json"
+TABLES, ARRAYS = "tables", "arrays"
+LARGEST_LIST = 256 * 2**20
+"""(bytes) of the list of checksums: a million arrays are 150 MB."""
+
+PIECE = 4 * 2**20
+REPAIR = "Copy the folder again, or publish it again (vbn publish)."
+
+
+@dataclass(frozen=True)
+class PublishedFolder:
+    """A published folder whose list of files was read; the files themselves are checked when they are used.
+
+    Attributes
+    ----------
+    folder : its absolute path.
+    checksums : path below the folder -> SHA-256, in hexadecimal.
+    digest : SHA-256 of the list.
+    """
+
+    folder: Path
+    checksums: dict[str, str]
+    digest: str
+
+    @property
+    def prefix(self) -> str:
+        """The prefix under which its tables are loaded; another version of the package loads them anew."""
+        return f"pub_{hashlib.sha256(f'{self.digest} {vbn.__version__}'.encode()).hexdigest()[:16]}_"
+
+    @property
+    def store_spec(self) -> dict[str, object]:
+        """DataJoint's settings of the store with its arrays."""
+        return {"protocol": "file", "location": str(self.folder / ARRAYS)}
+
+    @classmethod
+    def read(cls, folder: Path) -> PublishedFolder:
+        """Return a folder with its list of files.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no folder, or nothing was published into it.
+        InvalidContentError
+            If its list of files cannot be used.
+        """
+        place = folder.absolute()
+        if not place.is_dir():
+            raise NotFoundError(f"There is no folder {place}. Name one that vbn publish has written.")
+        path = place / CHECKSUMS
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise NotFoundError(
+                f"{place} has no {CHECKSUMS}: it was not written by vbn publish, or not to its end. In that "
+                f"case, run again: vbn publish {folder}"
+            ) from error
+        if size > LARGEST_LIST:
+            raise InvalidContentError(path, f"It has {size} bytes, far too many for a list of files.", REPAIR)
+        content = path.read_bytes()
+        return cls(place, _parsed(path, content), hashlib.sha256(content).hexdigest())
+
+    def checked(self, name: str) -> Path:
+        """Return the path of a file whose content is what was published.
+
+        Raises
+        ------
+        InvalidContentError
+            If it is not in the list, not there, a link, or another file by now.
+        """
+        path = self.folder / name
+        if name not in self.checksums:
+            raise InvalidContentError(path, f"It is not listed in {CHECKSUMS}.", REPAIR)
+        if not path.resolve().is_relative_to(self.folder.resolve()) or not path.is_file():
+            raise InvalidContentError(path, "It is missing, or a link to elsewhere.", REPAIR)
+        if hash_of(path) != self.checksums[name]:
+            raise InvalidContentError(
+                path, f"It is not the file that {CHECKSUMS} lists: it was changed.", REPAIR
+            )
+        return path
+
+
+def hash_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _parsed(path: Path, content: bytes) -> dict[str, str]:
+    """Return the paths and checksums of a list as ``sha256sum`` writes it."""
+    found: dict[str, str] = {}
+    try:
+        lines = content.decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise InvalidContentError(path, "It is not a list of checksums.", REPAIR) from error
+    for number, line in enumerate(lines, 1):
+        parts = re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line)
+        if parts is None or not is_plain_path(parts[2]):
+            raise InvalidContentError(
+                path, f"Line {number} is not a checksum and a path in the folder: {quoted(line)}.", REPAIR
+            )
+        found[parts[2]] = parts[1]
+    return found
+
+
+def is_plain_path(name: str) -> bool:
+    """Return whether a relative path stays below its folder.
+
+    Examples
+    --------
+    >>> is_plain_path("tables/a.parquet"), is_plain_path("../a"), is_plain_path("/a"), is_plain_path("a\\\\b")
+    (True, False, False, False)
+    """
+    steps = PurePosixPath(name).parts
+    return (
+        bool(steps) and not name.startswith("/") and ".." not in steps and not re.search(r"[\\\0-\x1f]", name)
+    )
+
+
+_opened: PublishedFolder | None = None
+_is_loading = False
+
+
+def configured() -> PublishedFolder | None:
+    """Return the published folder that is used in place of a database; None if a database is.
+
+    Raises
+    ------
+    NotFoundError, InvalidContentError
+        If the folder cannot be used.
+    """
+    if _opened is not None:
+        return _opened
+    name = os.environ.get(VARIABLE)
+    return _read_once(name, str(Path.cwd())) if name else None
+
+
+@lru_cache(maxsize=4)
+def _read_once(name: str, _working_folder: str) -> PublishedFolder:
+    return PublishedFolder.read(Path(name).expanduser())
+
+
+def use(folder: Path | str | None) -> None:
+    """Use a published folder, here and in processes that are started from here; None: a database again."""
+    global _opened
+    if folder is None:
+        if _opened is not None:
+            os.environ.pop(VARIABLE, None)
+        _opened = None
+        return
+    _opened = PublishedFolder.read(Path(folder).expanduser())
+    os.environ[VARIABLE] = str(_opened.folder)
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Let the block create and fill the tables of the published folder, as the owner of the server."""
+    global _is_loading
+    _is_loading = True
+    try:
+        yield
+    finally:
+        _is_loading = False
+
+
+def is_loading() -> bool:
+    """Return whether the tables of the published folder are being created."""
+    return _is_loading
+
+
+def require_database(action: str) -> None:
+    """Raise SettingError if a published folder is used, where only a database will do."""
+    if (published := configured()) is not None and not _is_loading:
+        raise SettingError(
+            f"{published.folder} is a published folder, which can only be read: there is no way to {action}. "
+            f"Leave out --published, or unset {VARIABLE}, to work on a database."
+        )

@@ -1,0 +1,384 @@
+"""``vbn publish``: files that everybody can open, the same bytes for the same rows, and nothing private."""
+
+from __future__ import annotations
+
+import csv
+import getpass
+import hashlib
+import json
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from tests.fixtures.database import Database
+
+FIRST, SECOND = 9000000001, 9000000002
+TRIALS = "tables/behavior/ChangeDetection.Trial.parquet"
+BEHAVIOR = ("--table", "ChangeDetection", "--table", "Licks", "--table", "Running")
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Return the hash of each file, without what only vbn publish reads."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.relative_to(folder).parts[0].startswith(".")
+    }
+
+
+def read(folder: Path, name: str) -> pa.Table:
+    return parquet.read_table(folder / name, partitioning=None)
+
+
+@pytest.fixture
+def small(empty_database: Database, populated_synthetic: Database) -> Database:
+    """Two sessions with their behavior only, in a database that a test may change."""
+    empty_database.register_as(populated_synthetic)
+    empty_database.vbn("populate", *BEHAVIOR)
+    return empty_database
+
+
+def test_the_same_rows_give_the_same_bytes(
+    populated_synthetic: Database, published_synthetic: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    done = populated_synthetic.json("publish", again, "--arrays")
+    assert len(done["written"]) > 100
+    assert contents(again) == contents(published_synthetic)
+    before = {path: path.stat().st_mtime_ns for path in again.rglob("*") if path.is_file()}
+    done = populated_synthetic.json("publish", again, "--arrays")
+    assert (done["written"], done["n_read"]) == ([], 0)
+    assert {path: path.stat().st_mtime_ns for path in again.rglob("*") if path.is_file()} == before
+    assert populated_synthetic.call("publish", again, "--check").returncode == 0
+
+
+def test_what_was_recomputed_is_read_again_and_nothing_else(small: Database, tmp_path: Path) -> None:
+    folder, table = tmp_path / "tables", f'"{small.prefix}behavior"."_change_detection__trial"'
+    small.call("publish", folder)
+    computed = contents(folder)
+    small.server.query(
+        f"UPDATE {table} SET trial_start_time = trial_start_time - 1 WHERE session_id = {FIRST}"
+    )
+    done = small.json("publish", folder)
+    n_trials = small.server.query(f"SELECT count(*) FROM {table} WHERE session_id = {FIRST}")[0][0]
+    assert (done["written"], done["n_read"]) == (["ChangeDetection.Trial"], n_trials)
+    wrong = contents(folder)
+    assert wrong[TRIALS] != computed[TRIALS]
+    small.call("publish", tmp_path / "fresh")
+    assert contents(tmp_path / "fresh") == wrong
+    _delete_behavior(small)
+    small.vbn("populate", *BEHAVIOR)
+    assert small.json("publish", folder)["written"] == ["ChangeDetection.Trial"]
+    assert contents(folder) == computed
+
+
+def _delete_behavior(small: Database) -> None:
+    from schemas import behavior
+
+    small.connect()
+    (behavior.ChangeDetection & {"session_id": FIRST}).delete(prompt=False)
+
+
+def test_a_session_that_is_gone_or_new_changes_its_rows_only(small: Database, tmp_path: Path) -> None:
+    from schemas import behavior
+
+    folder = tmp_path / "tables"
+    small.call("publish", folder, "--arrays")
+    both = contents(folder)
+    small.connect()
+    (behavior.Running & {"session_id": SECOND}).delete(prompt=False)
+    done = small.json("publish", folder, "--arrays")
+    assert (done["written"], done["n_read"]) == (["Running"], 0)
+    gone = {name for name in both if name.startswith("arrays/behavior/Running") and str(SECOND) in name}
+    assert len(gone) >= 2
+    assert set(contents(folder)) == set(both) - gone
+    small.vbn("populate", *BEHAVIOR)
+    small.call("publish", folder, "--arrays")
+    assert contents(folder) == both
+
+
+def test_after_a_kill_what_is_whole_is_kept_and_the_rest_follows(
+    populated_synthetic: Database, published_synthetic: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    states = folder / ".new" / ".state"
+    with populated_synthetic.start("publish", folder, "--arrays", fork=False) as process:
+        while process.poll() is None and len(list(states.rglob("[A-Z]*.json"))) < 10:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+    noted = list(states.rglob("[A-Z]*.json"))
+    if process.returncode != -signal.SIGKILL:
+        pytest.fail("it was not killed in the middle")
+    assert not (folder / "checksums.sha256").exists()
+    refused = populated_synthetic.call("--published", folder, "sessions", check=False)
+    assert "not to its end" in refused.stderr
+    whole = {
+        path: (folder / ".new" / path).stat().st_ino
+        for path in (file.relative_to(states).with_suffix("") for file in noted)
+    }
+    done = populated_synthetic.json("publish", folder, "--arrays")
+    assert len(done["written"]) == 138 - len(whole) < 129
+    assert {path: (folder / path).stat().st_ino for path in whole} == whole
+    assert contents(folder) == contents(published_synthetic)
+
+
+def test_a_damaged_file_is_found_and_written_again(small: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "tables"
+    small.call("publish", folder)
+    before = contents(folder)
+    (folder / TRIALS).write_bytes(b"damaged")
+    (folder / "tables/behavior/Licks.parquet").unlink()
+    found = small.call("publish", folder, "--check", check=False)
+    assert found.returncode == 1
+    assert f"{TRIALS}: It is not the file" in found.stdout
+    assert "Licks.parquet: It is missing" in found.stdout
+    small.call("publish", folder)
+    assert contents(folder) == before
+
+
+def test_a_folder_with_something_else_is_refused(small: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("mine")
+    refused = small.call("publish", folder, check=False)
+    assert (refused.returncode, (folder / "thesis.txt").read_text()) == (1, "mine")
+    assert "thesis.txt" in refused.stderr
+    (folder / "thesis.txt").unlink()
+    small.call("publish", folder)
+    (folder / "tables" / "notes.txt").write_text("mine")
+    refused = small.call("publish", folder, check=False)
+    assert "tables/notes.txt" in refused.stderr
+    assert small.call("publish", small.store / "x", check=False).returncode == 1
+    assert (
+        "private module" in small.call("publish", tmp_path / "x", "--include", "curatio", check=False).stderr
+    )
+
+
+def test_nothing_private_is_published(
+    populated_synthetic: Database, published_synthetic: Path, synthetic_sessions: Path
+) -> None:
+    private = {platform.node(), str(synthetic_sessions), str(populated_synthetic.store), str(Path.home())}
+    private |= {populated_synthetic.prefix, populated_synthetic.folder.name, "_schema"}
+    if getpass.getuser() != "root":  # which is a word of the field, too
+        private.add(getpass.getuser())
+    texts = {
+        name: (published_synthetic / name).read_text() for name in ("manifest.json", "README.md", "views.sql")
+    }
+    files = list(published_synthetic.rglob("*.parquet"))
+    for path in files:
+        table = parquet.read_table(path, partitioning=None)
+        texts[path.name] = repr(table.to_pydict()) + repr(table.schema)
+        assert not {"root", "registered_by", "registered_at", "modified_ns"} & set(table.column_names)
+    assert len(files) == 140
+    found = {(name, word) for name, text in texts.items() for word in private if word in text}
+    assert found == set()
+    assert read(published_synthetic, "tables/session/NwbFile.parquet")["relative_path"].to_pylist() == [
+        f"ecephys_session_{number}.nwb" for number in (FIRST, SECOND)
+    ]
+    assert not any("administration" in name for name in contents(published_synthetic))
+
+
+def test_columns_have_types_units_and_meanings(published_synthetic: Path) -> None:
+    psth = read(published_synthetic, "tables/psth/Psth.Unit.parquet").schema
+    rate = psth.field("psth_rate")
+    assert pa.types.is_list(rate.type)  # windows differ
+    assert rate.metadata[b"unit"] == b"Hz"
+    waveform = read(published_synthetic, "tables/behavior/RigGeometry.parquet").schema
+    assert waveform.metadata[b"meaning"]
+    image = read(published_synthetic, "tables/responses/ReceptiveField.Unit.parquet").schema.field("rf_map")
+    assert str(image.type).count("list") == 2
+    with (published_synthetic / "dictionary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row for row in rows if not row["meaning"]] == []
+    trial = {row["column"]: row for row in rows if row["table"] == "ChangeDetection.Trial"}
+    assert trial["session_id"]["key"] == "true"
+    assert trial["session_id"]["refers_to"] == "ChangeDetection.session_id"
+
+
+@pytest.mark.parametrize("lengths", [(3, 3), (3, 4), (3, None), (0, 0)])
+def test_curves_of_one_length_are_lists_of_that_length(lengths: tuple[int | None, int | None]) -> None:
+    from populate.output.publish.rows import lists
+    from schemas.bases.publication import list_of
+    from schemas.rows.copy_text import curve_texts
+
+    arrays = [None if n is None else np.arange(n, dtype=np.float32) for n in lengths]
+    found = lists(arrays, list_of(pa.float32()))
+    assert found.to_pylist() == [None if each is None else each.tolist() for each in arrays]
+    texts = curve_texts(found).to_pylist()
+    if lengths == (3, 3):
+        fixed = lists(arrays, list_of(pa.float32(), 3))
+        assert curve_texts(fixed).to_pylist() == texts
+        with pytest.raises(ValueError, match="not of 3"):
+            lists([np.zeros(4, np.float32)], list_of(pa.float32(), 3))
+    from datajoint.blob import unpack
+
+    for array, text in zip(arrays, texts, strict=True):
+        if array is not None:
+            np.testing.assert_array_equal(unpack(bytes.fromhex(text.removeprefix("\\\\x"))), array)
+
+
+def test_row_groups_hold_whole_sessions_or_one_that_is_large(tmp_path: Path) -> None:
+    from populate.output.publish import parquet_files
+
+    layout = pa.schema([("session_id", pa.int64()), ("x", pa.float64())])
+    limit = parquet_files.rows_per_group(layout)
+    sizes = {1: 10, 2: 20, 3: limit - 5, 4: limit + 7, 5: 3}
+    tables = [
+        pa.table({"session_id": pa.array([key] * n), "x": pa.array(np.zeros(n))}, schema=layout)
+        for key, n in sizes.items()
+    ]
+    path = tmp_path / "x.parquet"
+    parquet_files.write_parquet(path, layout, tables)
+    about = parquet.ParquetFile(path).metadata
+    groups = [about.row_group(number).num_rows for number in range(about.num_row_groups)]
+    assert groups == [30, limit - 5, limit, 7, 3]
+    former = parquet_files.FormerRows(path, sizes)
+    for key, table in zip(sizes, tables, strict=True):
+        assert former.of(key).equals(table)
+    former.close()
+
+
+def test_arrays_are_published_on_request_and_named_in_any_case(small: Database, tmp_path: Path) -> None:
+    from schemas import behavior
+
+    plain, full = tmp_path / "plain", tmp_path / "full"
+    small.call("publish", plain)
+    small.call("publish", full, "--arrays")
+    assert not (plain / "arrays").exists()
+    small.connect()
+    row = (behavior.Running & {"session_id": FIRST}).fetch1()
+    name = next(key for key, value in row.items() if hasattr(value, "load"))
+    notes = {
+        folder: json.loads(read(folder, "tables/behavior/Running.parquet")[name][0].as_py())
+        for folder in (plain, full)
+    }
+    assert notes[plain] == {key: value for key, value in notes[full].items() if key != "sha256"}
+    assert notes[full]["shape"] == list(row[name].shape)
+    path = full / "arrays" / notes[full]["path"]
+    np.testing.assert_array_equal(np.load(path), row[name].load())
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == notes[full]["sha256"]
+    with (full / "arrays/manifest.csv").open() as file:
+        listed = {each["path"]: each["sha256"] for each in csv.DictReader(file)}
+    assert listed[notes[full]["path"]] == notes[full]["sha256"]
+    small.call("publish", plain, "--arrays")
+    assert contents(plain) == contents(full)
+
+
+def test_what_begins_like_a_formula_is_data(small: Database, tmp_path: Path) -> None:
+    table = f'"{small.prefix}session"."mouse"'
+    text = '=cmd|"/c calc"!A1\t\\N\n'
+    before = small.server.query(f"SELECT genotype FROM {table}")[0][0]
+    small.server.query(f"UPDATE {table} SET genotype = %s", text)
+    try:
+        small.call("publish", tmp_path / "x")
+        assert read(tmp_path / "x", "tables/session/Mouse.parquet")["genotype"].to_pylist() == [text]
+        found = small.vbn(
+            "--published", tmp_path / "x", "export", "Mouse", "--out", tmp_path / "mouse.parquet"
+        )
+        assert found.returncode == 0
+        assert parquet.read_table(tmp_path / "mouse.parquet")["genotype"].to_pylist() == [text]
+    finally:
+        small.server.query(f"UPDATE {table} SET genotype = %s", before)
+
+
+def test_views_have_all_rows_and_comments(published_synthetic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(published_synthetic)
+    database = duckdb.connect()
+    database.execute(Path("views.sql").read_text())
+    manifest = json.loads(Path("manifest.json").read_text())
+    for table in manifest["tables"]:
+        view = f"{table['module']}.{table['name'].replace('.', '_')}"
+        assert database.sql(f"SELECT count(*) FROM {view}").fetchall() == [(table["rows"],)], view
+    comments = dict(database.sql(
+        "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'Recording_Unit'"
+    ).fetchall())  # fmt: skip
+    assert comments["snr"] == "(1) signal to noise ratio of the waveform"
+    assert database.sql("SELECT count(*) FROM units").fetchall() == [(32,)]
+
+
+def test_parameter_sets_and_provenance_are_tables(published_synthetic: Path) -> None:
+    entries = read(published_synthetic, "tables/provenance/Entry.parquet").to_pylist()
+    psth = [row for row in entries if row["table_name"] == "Psth"]
+    assert {json.loads(row["entry"])["session_id"] for row in psth} == {FIRST, SECOND}
+    assert all(len(row["params_hash"]) == 64 and row["source_hash"] for row in psth)
+    sets = read(published_synthetic, "tables/provenance/ParameterSet.parquet").to_pylist()
+    named = {(row["table_name"], row["set_name"]): row for row in sets}
+    alignment = named["Alignment", "change_active"]
+    assert json.loads(alignment["content"])["event"] == "change"
+    assert ("UnitCriteria", "bennett_2025") in named
+
+
+def test_the_descriptor_is_whole(published_synthetic: Path) -> None:
+    content = json.loads((published_synthetic / "croissant.json").read_text())
+    assert content["conformsTo"] == "http://mlcommons.org/croissant/1.0"
+    for name in ("name", "description", "license", "url", "creator", "version", "citeAs"):
+        assert content[name]
+    files = {each["@id"]: each["sha256"] for each in content["distribution"]}
+    assert {name: contents(published_synthetic)[name] for name in files} == files
+    fields = {field["@id"] for each in content["recordSet"] for field in each["field"]}
+    for each in content["recordSet"]:
+        assert {key["@id"] for key in each["key"]} <= fields
+        for field in each["field"]:
+            assert field["source"]["fileObject"]["@id"] in files
+            if "references" in field:
+                assert field["references"]["field"]["@id"] in fields
+
+
+def snippets(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def run(words: list[str], folder: Path, environment: dict[str, str]) -> str:
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_ten_lines_of_the_readme_run(
+    published_synthetic: Path, populated_synthetic: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (published_synthetic / "README.md").read_text()
+    python = snippets(text, "python")
+    assert len(python) == 4
+    for code in python:
+        assert len(code.strip().splitlines()) <= 12
+        program = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[3])!r})\n{code}"
+        environment = {**populated_synthetic.environment, "DJ_LOG_LEVEL": "CRITICAL"}
+        assert len(run([sys.executable, "-c", program], published_synthetic, environment)) > 100
+    monkeypatch.chdir(published_synthetic)
+    database = duckdb.connect()
+    database.execute(Path("views.sql").read_text())
+    (statement,) = snippets(text, "sql")
+    assert [row[0] for row in database.sql(statement).fetchall()] == [FIRST, SECOND]
+
+
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="there is no R")
+def test_the_lines_in_r_run(published_synthetic: Path, populated_synthetic: Database) -> None:
+    (code,) = snippets((published_synthetic / "README.md").read_text(), "r")
+    run(["Rscript", "-e", code], published_synthetic, populated_synthetic.environment)
+
+
+def test_a_full_disk_is_named(
+    small: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from populate.output.publish import publication
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(publication, "write_parquet", full)
+    refused = small.call("publish", tmp_path / "x", check=False)
+    assert "No space left on device" in refused.stderr
+    assert "run the same command again" in refused.stderr

@@ -1,0 +1,372 @@
+"""A published folder in place of a database: the same answers, nothing written, damage refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import xarray as xr
+from pyarrow import parquet
+
+import schemas
+from schemas import behavior, ecephys, figures, queries, session
+from schemas.rows.fetch import fetch_frame
+from schemas.server import published
+from schemas.server.access import RefusedError
+from tests.fixtures.database import Database
+from vbn.errors import AbsentArrayError, ConflictError, InvalidContentError, NotFoundError, SettingError
+
+FIRST, SECOND = 9000000001, 9000000002
+
+
+def rows(query: Any) -> pd.DataFrame:
+    return fetch_frame(query)
+
+
+def good() -> Any:
+    return queries.units(where="snr > 1")
+
+
+SHARED: dict[str, Callable[[], Any]] = {
+    "cell_classes": lambda: rows(queries.cell_classes()),
+    "changes": lambda: rows(queries.changes()),
+    "columns": lambda: queries.columns("snr"),
+    "contrast": lambda: queries.contrast(queries.units(), "snr", min_units=1, n_resamples=100),
+    "correlations": queries.correlations,
+    "count_units": lambda: queries.count_units(good(), ["structure_acronym"]),
+    "encoding_dropouts": lambda: queries.encoding_dropouts(good()),
+    "encoding_kernels": lambda: queries.encoding_kernels(good().keys(order_by="unit_id", limit=1)[0]),
+    "encoding_table": lambda: queries.encoding_table(good()),
+    "familiar_novel_pairs": lambda: rows(queries.familiar_novel_pairs()),
+    "flash_table": lambda: queries.flash_table(FIRST),
+    "flashes": lambda: rows(queries.flashes(SECOND)),
+    "full_field_flashes": lambda: rows(queries.full_field_flashes()),
+    "gabors": lambda: rows(queries.gabors()),
+    "images": lambda: rows(queries.images()),
+    "layer4_sinks": queries.layer4_sinks,
+    "noise_correlation": lambda: queries.noise_correlation(FIRST, criteria="quickstart"),
+    "novelty": lambda: queries.novelty(criteria="all", min_units=1, n_resamples=100),
+    "omissions": lambda: rows(queries.omissions()),
+    "presentation_counts": lambda: queries.presentation_counts(FIRST),
+    "psth_matrix": lambda: queries.psth_matrix(good()),
+    "psth_matrix of flashes": lambda: queries.psth_matrix(queries.units(), "omission_active"),
+    "responses_table": lambda: queries.responses_table(good()),
+    "session_intervals": lambda: queries.session_intervals(FIRST),
+    "sessions": lambda: rows(queries.sessions()),
+    "spike_tensor": lambda: queries.spike_tensor(good() & {"session_id": FIRST}, queries.changes(FIRST)),
+    "spike_times": lambda: queries.spike_times(good()),
+    "to_arrow": lambda: queries.to_arrow(good()).to_pandas(),
+    "to_intervals": lambda: queries.to_intervals(queries.flashes(FIRST)).as_dataframe(),
+    "to_polars": lambda: queries.to_polars(good()).to_pandas(),
+    "to_pynapple": lambda: {
+        key: each.t for key, each in queries.to_pynapple(good() & {"session_id": FIRST}).items()
+    },
+    "trial_table": queries.trial_table,
+    "unit_layers": lambda: queries.unit_layers(good()),
+    "unit_table": lambda: queries.unit_table(good()),
+    "units": lambda: rows(queries.units(criteria="quickstart")),
+    "with_results": lambda: queries.with_results(rows(good()), good(), ["change_rate_active"]),
+    "figure change_hierarchy": figures.change_hierarchy,
+    "figure change_response": lambda: figures.change_response(FIRST, "VISpm"),
+    "figure laser_evidence": lambda: figures.laser_evidence(FIRST),
+    "figure session_behavior": lambda: figures.session_behavior(FIRST),
+    "figure session_overview": lambda: figures.session_overview(FIRST),
+    "figure session_probes": lambda: figures.session_probes(FIRST),
+    "figure training_history": lambda: figures.training_history("990001"),
+    "figure unit_card": lambda: figures.unit_card(int(min(ecephys.Recording.Unit.to_arrays("unit_id")))),
+}
+NO_TABLES = {  # what asks no table, or takes other arguments than a question
+    "REQUIREMENTS", "RESPONSES", "EarlierMethodWarning", "IncompleteWarning", "lab_queries", "lab_query",
+    "add_notes", "list_kind", "list_members", "lists", "notes", "open_matrix", "remove_list", "rename_list",
+    "restrict", "save_list", "save_matrix", "to_spikeinterface", "withdraw_note",
+}  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """Return an answer in a form that ``==`` compares, NaN with NaN."""
+    if isinstance(value, pd.DataFrame):
+        return {str(name): plain(column.to_list()) for name, column in value.items()} | {
+            "": plain(value.index.to_list())
+        }
+    if isinstance(value, xr.DataArray):
+        return {name: plain(each.values) for name, each in value.coords.items()} | {"": plain(value.values)}
+    if isinstance(value, pd.Series):
+        return plain(value.to_frame("series"))
+    if isinstance(value, np.ndarray):
+        return (value.shape, str(value.dtype), plain(value.ravel().tolist()))
+    if dataclasses.is_dataclass(value):
+        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return repr(value)
+
+
+def answer(ask: Callable[[], Any]) -> Any:
+    """Return an answer, or what is said where there is none: that must be the same, too."""
+    try:
+        return plain(ask())
+    except Exception as error:  # noqa: BLE001 - compared
+        return f"{type(error).__name__}: {error}"
+
+
+@pytest.fixture
+def opened(published_synthetic: Path, populated_synthetic: Database) -> Iterator[Any]:
+    populated_synthetic.connect()
+    yield schemas.open(published_synthetic)
+    schemas.disconnect()
+
+
+@pytest.fixture
+def copy(
+    published_synthetic: Path, populated_synthetic: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A copy of the folder for a test to damage; its tables are created once, and emptied for each test."""
+    from schemas.deploy import published
+    from schemas.server.published import PublishedFolder
+
+    populated_synthetic.connect()
+    monkeypatch.setattr(PublishedFolder, "prefix", "pub_copy_")
+    with published._owner() as connection, connection.cursor() as cursor:
+        if published._is_prepared(connection, "pub_copy_"):
+            cursor.execute(
+                "SELECT string_agg(quote_ident(table_schema) || '.' || quote_ident(table_name), ', ') FROM "
+                "information_schema.tables WHERE table_schema LIKE 'pub_copy_%' AND table_schema NOT LIKE "
+                "'%administration'"
+            )
+            cursor.execute(f"TRUNCATE {cursor.fetchone()[0]} CASCADE")
+    yield Path(shutil.copytree(published_synthetic, tmp_path / "copy"))
+    schemas.disconnect()
+
+
+def test_every_shared_query_and_figure_has_the_same_answer(
+    published_synthetic: Path, populated_synthetic: Database
+) -> None:
+    names = {name.split(" ")[0] for name in SHARED}
+    assert set(queries.__all__) - names == NO_TABLES
+    populated_synthetic.connect()
+    expected = {name: answer(ask) for name, ask in SHARED.items()}
+    schemas.open(published_synthetic)
+    found = {name: answer(ask) for name, ask in SHARED.items()}
+    schemas.disconnect()
+    assert [name for name in SHARED if found[name] != expected[name]] == []
+    refused = {name: text for name, text in expected.items() if isinstance(text, str)}
+    assert len(refused) <= 4, refused  # of a small world without layers
+    assert not any(text.startswith(("TypeError", "AttributeError")) for text in refused.values()), refused
+
+
+def test_every_row_and_array_is_as_it_was(published_synthetic: Path, populated_synthetic: Database) -> None:
+    from populate.admin.checksums import table_checksums
+
+    expected = table_checksums(volatile=False, database=populated_synthetic.connect())
+    found = table_checksums(volatile=False, database=schemas.open(published_synthetic))
+    schemas.disconnect()
+    assert len(found) > 100
+    assert {name for name in found if found[name] != expected[name]} == {"session.nwb_file"}  # its place
+
+
+def test_the_command_line_answers_as_from_the_database(
+    published_synthetic: Path, populated_synthetic: Database
+) -> None:
+    words = ("query", "units", "--criteria", "quickstart", "--json")
+    expected = populated_synthetic.vbn(*words).stdout
+    assert len(expected) > 100
+    assert populated_synthetic.vbn("--published", published_synthetic, *words).stdout == expected
+    environment = {"VBN_PUBLISHED": str(published_synthetic)}
+    assert populated_synthetic.vbn(*words, env=environment).stdout == expected
+
+
+def test_nothing_can_be_written(opened: Any, populated_synthetic: Database) -> None:
+    with pytest.raises(RefusedError, match="published folder, which can only be read"):
+        session.Mouse.insert1({"mouse_id": "1", "genotype": "wt/wt", "driver_line": []})
+    with pytest.raises(RefusedError, match="published folder"):
+        opened.connection.query(f'TRUNCATE "{opened.prefix}session"."session" CASCADE')
+    with pytest.raises(SettingError, match="published folder"):
+        schemas.connect(create=True)
+    for words in (("register", "."), ("populate",), ("delete", "--session", FIRST, "--go"), ("deploy",)):
+        ended = populated_synthetic.vbn("--published", opened.published.folder, *words, check=False)
+        assert ended.returncode == 1, words
+        assert "published folder" in ended.stderr, words
+        assert "bug" not in ended.stderr, words
+    assert len(session.Session()) == 2
+
+
+def test_the_database_is_there_again_afterwards(
+    published_synthetic: Path, populated_synthetic: Database
+) -> None:
+    before = populated_synthetic.connect()
+    opened = schemas.open(published_synthetic)
+    assert opened.prefix != before.prefix
+    assert str(published_synthetic) in str(opened)
+    schemas.disconnect()
+    after = populated_synthetic.connect()
+    assert (after.prefix, after.backend, after.published) == (before.prefix, before.backend, None)
+    assert after.store.folder == populated_synthetic.store
+
+
+def test_a_large_table_is_loaded_when_it_is_asked_for(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from schemas.deploy import published
+    from schemas.server.published import PublishedFolder
+
+    monkeypatch.setattr(published, "LOADED_AT_ONCE", 0)
+    database = schemas.open(copy)
+    loaded = f'SELECT name FROM "{database.prefix}loaded".file'
+
+    def names() -> set[str]:
+        with published._owner() as connection, connection.cursor() as cursor:
+            cursor.execute(loaded)
+            return {name for (name,) in cursor.fetchall()}
+
+    assert names() == set()
+    assert len(session.Mouse()) == 1
+    assert names() == {"tables/session/Mouse.parquet"}
+    trials = fetch_frame(behavior.ChangeDetection.Trial())
+    assert len(trials) == 4
+    assert "tables/behavior/ChangeDetection.Trial.parquet" in names()
+    removed = published.forget_loaded(PublishedFolder.read(copy))
+    assert f"{database.prefix}session" in removed
+
+
+def relist(folder: Path, *names: str) -> Path:
+    """Write the list of checksums as who damages a folder on purpose would."""
+    path = folder / "checksums.sha256"
+    lines = dict(line.split("  ")[::-1] for line in path.read_text().splitlines())
+    lines |= {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    path.write_text("".join(f"{digest}  {name}\n" for name, digest in lines.items()))
+    return path
+
+
+def relink(path: Path) -> Path:
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+    return path
+
+
+def append(folder: Path, line: str) -> None:
+    with (folder / "checksums.sha256").open("a") as file:
+        file.write(line)
+
+
+def rewrite(folder: Path, name: str, change: Callable[[pa.Table], pa.Table]) -> None:
+    parquet.write_table(change(parquet.read_table(folder / name, partitioning=None)), folder / name)
+    relist(folder, name)
+
+
+TRIALS, PROBES = "tables/behavior/ChangeDetection.Trial.parquet", "tables/ecephys/Recording.Probe.parquet"
+
+
+def with_note(**changes: Any) -> Callable[[pa.Table], pa.Table]:
+    def change(table: pa.Table) -> pa.Table:
+        notes = [json.dumps(json.loads(note) | changes) for note in table["probe_spike_times"].to_pylist()]
+        place = table.column_names.index("probe_spike_times")
+        return table.set_column(place, "probe_spike_times", pa.array(notes, pa.string()))
+
+    return change
+
+
+def renamed(table: pa.Table) -> pa.Table:
+    return table.rename_columns(["other", *table.column_names[1:]])
+
+
+def retyped(table: pa.Table) -> pa.Table:
+    place = table.column_names.index("session_id")
+    return table.set_column(place, "session_id", table["session_id"].cast(pa.string()))
+
+
+def twice(table: pa.Table) -> pa.Table:
+    return pa.concat_tables([table.slice(0, 1), table.slice(0, table.num_rows - 1)])
+
+
+HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "a file that was changed": (lambda folder: (folder / TRIALS).write_bytes(b"PAR1"), "it was changed"),
+    "a file that is gone": (lambda folder: (folder / TRIALS).unlink(), "It is missing"),
+    "a manifest that was changed": (
+        lambda folder: (folder / "manifest.json").write_text("{}"),
+        "was changed",
+    ),
+    "no manifest": (
+        lambda folder: ((folder / "manifest.json").write_text("[]"), relist(folder, "manifest.json")),
+        "no manifest of vbn publish",
+    ),
+    "deep nesting": (
+        lambda folder: (
+            (folder / "manifest.json").write_text("[" * 200_000),
+            relist(folder, "manifest.json"),
+        ),
+        "no manifest of vbn publish",
+    ),
+    "no Parquet": (
+        lambda folder: ((folder / TRIALS).write_bytes(b"PAR1 no PAR1"), relist(folder, TRIALS)),
+        "cannot be read as Parquet",
+    ),
+    "another column": (lambda folder: rewrite(folder, TRIALS, renamed), "lacks mouse_id"),
+    "another type": (lambda folder: rewrite(folder, TRIALS, retyped), "session_id is of the type string"),
+    "fewer rows": (lambda folder: rewrite(folder, TRIALS, lambda table: table.slice(1)), "rows, not"),
+    "a row twice": (lambda folder: rewrite(folder, TRIALS, twice), "cannot hold its rows"),
+    "an array elsewhere": (
+        lambda folder: rewrite(folder, PROBES, with_note(path="../../etc/passwd.npy")),
+        "no place below",
+    ),
+    "an array of objects": (lambda folder: rewrite(folder, PROBES, with_note(dtype="O")), "of numbers"),
+    "a negative shape": (lambda folder: rewrite(folder, PROBES, with_note(shape=[-1])), "of numbers"),
+    "a path out of the folder": (
+        lambda folder: append(folder, f"{'0' * 64}  ../../secret\n"),
+        "is not a checksum and a path in the folder",
+    ),
+    "no list": (lambda folder: (folder / "checksums.sha256").write_bytes(b"\xff\xfe"), "not a list"),
+    "a link": (
+        lambda folder: relink(folder / TRIALS),
+        "a link to elsewhere",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_is_damaged_or_hostile_is_refused_in_words(what: str, copy: Path) -> None:
+    damage, words = HOSTILE[what]
+    damage(copy)
+    with pytest.raises(InvalidContentError, match=words):
+        schemas.open(copy)
+    assert published.configured() is None
+
+
+def test_what_is_no_publication_or_of_another_version_is_refused(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="There is no folder"):
+        schemas.open(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NotFoundError, match="not to its end"):
+        schemas.open(tmp_path / "empty")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    relist(copy, "manifest.json")
+    with pytest.raises(ConflictError, match="reads format 1"):
+        schemas.open(copy)
+
+
+def test_arrays_that_were_not_published_are_named_as_such(
+    populated_synthetic: Database, tmp_path: Path
+) -> None:
+    populated_synthetic.call("publish", tmp_path / "tables only")
+    schemas.open(tmp_path / "tables only")
+    assert len(queries.psth_matrix(good())) > 1
+    with pytest.raises(AbsentArrayError, match=r"published without its arrays.*vbn publish --arrays"):
+        queries.spike_times(good())
+    schemas.disconnect()
+
+
+def test_opening_asks_nobody_else(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    connected: list[Any] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _self, place: connected.append(place))
+    assert len(ecephys.Recording.Unit()) == 32
+    assert connected == []
