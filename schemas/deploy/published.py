@@ -65,6 +65,7 @@ def prepare_tables(published: PublishedFolder, create: Callable[[], None]) -> No
     InvalidContentError, ConflictError
         If the folder's manifest cannot be used, or is of another version of the format.
     """
+    wait_no_more()  # what was opened before may be the same folder, whose tables have been dropped since
     with _owner() as connection:
         if _is_prepared(connection, published.prefix):
             return
@@ -101,8 +102,15 @@ def load_everything() -> None:
         _Waiting.current.load(list(_Waiting.current.tables))
 
 
+def wait_no_more() -> None:
+    """Let queries load nothing more of the folder that was opened last."""
+    _Waiting.current = None
+    before_queries(None)
+
+
 def forget_loaded(published: PublishedFolder) -> list[str]:
     """Remove what was loaded from a published folder; return the names of the schemas."""
+    wait_no_more()
     with _owner() as connection, connection.cursor() as cursor:
         names = [*schema_names(published.prefix), _marks(published.prefix)]
         cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s)", (names,))
