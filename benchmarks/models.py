@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from benchmarks.measure import Results, at_most, parser
 
@@ -105,10 +106,33 @@ def fit(n_units: int, params: str, folder: Path) -> dict[str, float]:
     times = np.load(folder / "t.npy", mmap_mode="r")
     session = traces()
     start, used = time.perf_counter(), time.process_time()
-    result = encoding_model(times, np.cumsum(sizes) - sizes, sizes, session, ENCODING[params])
+    with Memory() as memory:
+        result = encoding_model(times, np.cumsum(sizes) - sizes, sizes, session, ENCODING[params])
     assert len(result.explained_raw) == n_units
     wall, cpu = time.perf_counter() - start, time.process_time() - used
-    return {"wall": wall, "cpu": cpu, "gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
+    return {"wall": wall, "cpu": cpu, "gb": memory.gb}
+
+
+class Memory(threading.Thread):
+    """The greatest memory of this process, without mapped files such as that of the spikes."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.gb, self._done = 0.0, threading.Event()
+
+    def run(self) -> None:
+        process = psutil.Process()
+        while not self._done.wait(0.02):
+            used = process.memory_info()
+            self.gb = max(self.gb, (used.rss - used.shared) / 1e9)
+
+    def __enter__(self) -> Memory:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self.join()
 
 
 def peer() -> float:

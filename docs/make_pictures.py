@@ -66,6 +66,7 @@ def figures() -> dict[str, tuple[str, ...]]:
         "example": ("--session", SESSION),
         "fields": ("--session", SESSION, "--structure", STRUCTURE, "--at-most", "24"),
         "probe": ("--session", SESSION),
+        "encoding": (),
     }
 
 

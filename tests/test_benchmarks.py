@@ -76,3 +76,32 @@ def test_shares_of_roles_leave_out_units_that_were_not_tested():
         (running, "untuned", False, 2, 0.5),
     ]
     assert as_table(shares).splitlines()[2:] == [f"| `{running}` | 1.00 | 1 | 0.50 | 2 | untuned 0.50 of 2 |"]
+
+
+def test_what_models_attribute_is_scored_in_worlds_that_are_known_and_a_run_goes_on_where_it_was(tmp_path):
+    kept = tmp_path / "kept.jsonl"
+    words = ("-m", "benchmarks.attribution", "--sessions", 1, "--units", 4, "--minutes", 24, "--keep", kept)
+    done = run(*words, "--worlds", "poisson", "image_tuned")
+    assert done.returncode == 0, done.stderr
+    rows = {
+        cells[0]: cells[1:]
+        for line in done.stdout.splitlines()
+        if len(cells := [cell.strip() for cell in line.strip("|").split("|")]) > 1
+    }
+    ours, published = rows["image_tuned"][:7], rows["image_tuned"][7:]
+    assert rows["world"][:3] == rows["world"][7:10] == ["explained", "images", "omissions"]
+    assert float(ours[0]) >= 0.5 <= float(published[0])
+    assert float(ours[1]) >= 0.5
+    assert ours[2:] == [""] * 5
+    assert rows["poisson"][1:7] == [""] * 6
+    assert float(rows["poisson"][0]) <= 0.25
+    lines = kept.read_text().splitlines()
+    assert len(lines) == 2
+    marked = json.loads(lines[0])
+    marked["shares"]["poisson"]["pupil"] = [1.0, 4]
+    kept.write_text(json.dumps(marked) + "\n" + lines[1][:40])  # killed while it wrote
+    again = run(*words, "--worlds", "poisson", "image_tuned")
+    assert again.returncode == 0, again.stderr
+    assert "| poisson | " in again.stdout
+    assert " 0.25 |" in next(line for line in again.stdout.splitlines() if line.startswith("| poisson"))
+    assert json.loads(kept.read_text().splitlines()[-1]) == json.loads(lines[1])

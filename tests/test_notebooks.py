@@ -41,4 +41,4 @@ def test_a_notebook_is_stored_with_its_outputs_and_without_places_of_a_machine(p
 
 
 def test_there_are_notebooks() -> None:
-    assert len(NOTEBOOKS) == 7
+    assert len(NOTEBOOKS) == 8

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from schemas import ecephys, encoding, queries, selection
+from schemas import ecephys, encoding, queries
 from schemas.bases.provenance import seed_of
 from vbn.analysis.encoding.model import encoding_model
 from vbn.analysis.encoding.parameters import ENCODING, Kernel
@@ -28,13 +28,34 @@ QUICK = replace(
 )
 
 
+NEEDED = (
+    "Recording", "Stimulus", "ChangeDetection", "Licks", "Running", "EyeTracking", "UnitSelection",
+    "EncodingModel",
+)  # fmt: skip
+"""What models need: a whole database takes a minute."""
+
+
+def populate(database: Any) -> str:
+    """Make the models and what they need; return what the command prints."""
+    return database.call("populate", "--tables", ",".join(NEEDED)).stdout
+
+
 def add(name: str, **changes: Any) -> None:
     encoding.EncodingParams.add(name, asdict(replace(QUICK, **changes)))
 
 
+def fit_quickly(database: Any) -> str:
+    """Add and fit the small set, unless an earlier test has; return what the command prints."""
+    database.connect()
+    if encoding.EncodingModel & {"encoding_params": "quick"}:
+        return ""
+    add("quick")
+    return str(database.call("populate", "--tables", "EncodingModel").stdout)
+
+
 @pytest.fixture(scope="module")
 def planted(make_lasting_database: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A session of 24 minutes in which the role of each unit is known."""
+    """A session in which the role of each unit is known."""
     from vbn.synthetic import SyntheticSettings, write_sessions
 
     folder = tmp_path_factory.mktemp("planted")
@@ -42,7 +63,9 @@ def planted(make_lasting_database: Any, tmp_path_factory: pytest.TempPathFactory
         sessions=1, probes=1, seed=5, minutes=16, units_per_probe=40, waveforms=False
     )
     write_sessions(folder, settings)
-    database = make_lasting_database().fill(folder)
+    database = make_lasting_database()
+    database.call("register", folder, "--catalogue", folder / "project_metadata")
+    populate(database)
     database.truth = json.loads((folder / "ground_truth.json").read_text())
     return database
 
@@ -76,18 +99,12 @@ def test_the_role_of_each_unit_is_what_its_model_loses_most_by(planted: Any) -> 
 
 
 def test_rows_are_those_of_the_function_and_arrays_are_in_the_order_of_the_units(planted: Any) -> None:
-    planted.connect()
-    (row,) = (encoding.EncodingModel & {"encoding_params": "calibrated_active"}).to_dicts()
+    fit_quickly(planted)
+    (row,) = (encoding.EncodingModel & {"encoding_params": "quick"}).to_dicts()
     key = {name: row[name] for name in encoding.EncodingModel.primary_key}
-    units, spikes = encoding.selected_spikes(key, "bennett_2025")
-    expected = encoding_model(
-        *spikes, encoding.session_traces(key), ENCODING["calibrated_active"], seed_of(key)
-    )
-    assert (
-        row["n_glm_units"]
-        == len(units)
-        == len(selection.UnitSelection.Unit & key & {"unit_criteria": "bennett_2025"})
-    )
+    units, spikes = encoding.selected_spikes(key, "all")
+    expected = encoding_model(*spikes, encoding.session_traces(key), QUICK, seed_of(key))
+    assert row["n_glm_units"] == len(units) == len(ecephys.Recording.Unit())
     assert row["glm_unit_ids"].tolist() == units["unit_id"].tolist()
     assert row["n_glm_bins"] == expected.n_bins > 10_000
     assert row["glm_column_names"] == expected.column_names
@@ -97,11 +114,11 @@ def test_rows_are_those_of_the_function_and_arrays_are_in_the_order_of_the_units
         stored = row[f"glm_{name}"].load()
         assert stored.dtype == np.float32
         np.testing.assert_array_equal(stored, values.astype(np.float32))
-    table = queries.encoding_table(queries.units()).set_index("unit_id").loc[units["unit_id"]]
+    table = queries.encoding_table(queries.units(), "quick").set_index("unit_id").loc[units["unit_id"]]
     np.testing.assert_allclose(table["glm_variance_explained_raw"], expected.explained_raw, rtol=1e-12)
-    np.testing.assert_allclose(table["glm_task_change"], expected.measure("task", "change"), rtol=1e-12)
+    np.testing.assert_allclose(table["glm_images_change"], expected.measure("all_images", "change"))
     kernels = queries.encoding_kernels(
-        (ecephys.Recording.Unit & {"unit_id": int(units["unit_id"][3])}).fetch1("KEY")
+        (ecephys.Recording.Unit & {"unit_id": int(units["unit_id"][3])}).fetch1("KEY"), "quick"
     )
     np.testing.assert_array_equal(kernels["weight"], expected.weights[3].astype(np.float32))
     assert kernels.iloc[0].tolist()[:2] == ["intercept", 0]
@@ -125,12 +142,12 @@ def test_conditions_on_models_choose_units_as_the_command_does(planted: Any) -> 
     expected = table.loc[(table["glm_running_score"] < -0.2) & table["glm_is_explained"], "unit_id"]
     assert sorted(chosen.to_arrays("unit_id")) == sorted(expected)
     assert len(expected)
-    shown = planted.vbn("query", "encoding", "--where", "glm_running_score < -.2", "--format", "csv").stdout
+    shown = planted.call("query", "encoding", "--where", "glm_running_score < -.2", "--format", "csv").stdout
     assert shown.count("\n") == 1 + (table["glm_running_score"] < -0.2).sum()
-    long = planted.vbn("query", "encoding", "--dropouts", "--format", "csv", "--limit", "0").stdout
+    long = planted.call("query", "encoding", "--dropouts", "--format", "csv", "--limit", "0").stdout
     assert "structure_group,dropout,variance_explained,change,score,adjusted_score" in long.splitlines()[0]
-    assert "glm_running_score" in planted.vbn("query", "columns", "glm_running").stdout
-    wrong = planted.vbn("query", "encoding", "--params", "mine", check=False)
+    assert "glm_running_score" in planted.call("query", "columns", "glm_running").stdout
+    wrong = planted.call("query", "encoding", "--params", "mine", check=False)
     assert wrong.returncode == 1
     assert "no parameter set 'mine'" in wrong.stderr
 
@@ -149,12 +166,12 @@ def test_units_without_a_model_are_missing_and_no_error_where_the_session_is_com
 
 
 def test_sets_are_fitted_if_they_say_so_and_their_filter_has_a_selection(planted: Any) -> None:
-    planted.connect()
-    assert set(encoding.EncodingModel().to_arrays("encoding_params")) == {"calibrated_active"}
-    add("quick")
+    fit_quickly(planted)
+    add("quick_without", unit_criteria="quickstart", kernels=(Kernel("omissions", 3),), penalty="fixed")
     add("quick_later", computed=False, seed=1)
-    made = planted.vbn("populate", "--tables", "EncodingModel")
-    assert "1 entries made" in made.stdout
+    assert "1 entries made" in planted.call("populate", "--tables", "EncodingModel").stdout
+    made = set(encoding.EncodingModel().to_arrays("encoding_params"))
+    assert made == {"calibrated_active", "quick", "quick_without"}
     row = (encoding.EncodingModel & {"encoding_params": "quick"}).fetch1()
     assert row["unit_criteria"] == "all"
     assert row["n_glm_units"] == len(ecephys.Recording.Unit())
@@ -162,8 +179,8 @@ def test_sets_are_fitted_if_they_say_so_and_their_filter_has_a_selection(planted
     silent = [unit for unit in units if not unit["glm_variance_explained_train"]]
     assert all(unit["glm_is_explained"] in (False, 0) for unit in silent)
     assert {unit["glm_licks_score"] for unit in units} == {None}
-    assert "2" in next(
-        line for line in planted.vbn("status").stdout.splitlines() if line.startswith("EncodingModel")
+    assert "3" in next(
+        line for line in planted.call("status").stdout.splitlines() if line.startswith("EncodingModel")
     )
 
 
@@ -177,7 +194,7 @@ def test_a_set_with_an_unknown_filter_or_engagement_is_refused(planted: Any) -> 
         encoding.EncodingParams.add(
             "wrong", {**asdict(QUICK), "kernels": [{"events": "x", "n_weights": 1, "offset_s": 0.0}]}
         )
-    failed = planted.vbn(
+    failed = planted.call(
         "params",
         "add",
         "EncodingParams",
@@ -194,11 +211,7 @@ def test_a_set_with_an_unknown_filter_or_engagement_is_refused(planted: Any) -> 
 
 def test_the_null_is_computed_if_asked_for(planted: Any) -> None:
     """After the small set of an earlier test, with three shifts, so that it takes seconds."""
-    planted.connect()
-    if not encoding.EncodingModel & {"encoding_params": "quick"}:
-        add("quick")
-        planted.vbn("populate", "--tables", "EncodingModel")
-    assert "0 entries made" in planted.vbn("populate").stdout
+    fit_quickly(planted)
     before = queries.encoding_table(queries.units(), "quick")
     assert before["glm_p_explained"].isna().all()
     encoding.EncodingNullParams.add("few", {"n_shifts": 3, "least_shift_s": 30.0, "seed": 0})
@@ -231,8 +244,8 @@ def test_sessions_that_lack_something_have_their_row(
             file["units/amplitude_cutoff"][...] = 0.5
     database = make_database()
     try:
-        database.vbn("register", tmp_path)
-        database.vbn("populate")
+        database.call("register", tmp_path)
+        populate(database)
         database.connect()
         row = encoding.EncodingModel.fetch1()
         assert row["glm_missing_kernels"]["pupil"] == "no values"
@@ -249,6 +262,6 @@ def test_sessions_that_lack_something_have_their_row(
             assert pd.isna(
                 queries.responses_table(queries.units(), ["EncodingModel"])["glm_is_explained"]
             ).all()
-        assert "0 entries made" in database.vbn("populate").stdout
+        assert "0 entries made" in populate(database)
     finally:
         database.drop()

@@ -48,7 +48,9 @@ TASK_EVENTS = ("hits", "misses", "changes", "omissions")
 STATES = {"running": "running (per SD)", "pupil": "pupil (per SD)", "licks": "licks", "lick_bouts": "licks"}
 CONDITION_LABELS = {"repeats": "Repeated", "hits": "Hits", "misses": "Misses", "omissions": "Omissions"}
 FLASH_S, PERIOD_S = 0.25, 0.75
+ROOM_FOR_LEGEND = 1.35
 MOST_DOTS = 2000
+LEAST_LOSS = 0.004
 LEAST_INCHES, INCHES_PER_GROUP, MARGIN_INCHES = 6.4, 0.34, 1.2
 
 
@@ -154,7 +156,7 @@ def draw_dropouts(axes: Axes, data: EncodingUnit, *, most: int = 20) -> None:
     axes.barh(rows, loss, color=[_dropout_colour(name) for name in order], height=0.7)
     axes.set_yticks(rows, [_words(name) for name in order], fontsize=points(8))
     axes.set_ylim(loss.size - 0.4, -0.6)
-    axes.set_xlim(0, max(float(loss.max(initial=0.0)) * 1.05, 0.001))
+    axes.set_xlim(0, max(float(loss.max(initial=0.0)) * 1.05, LEAST_LOSS))
     axes.axvline(data.variance_explained, color=BLACK, linewidth=0.9, linestyle="--")
     if data.variance_explained > axes.get_xlim()[1]:
         axes.set_xlim(0, data.variance_explained * 1.05)
@@ -212,12 +214,15 @@ def draw_predicted(axes: Axes, data: EncodingUnit, condition: str, *, is_first: 
     axes.set_xlim(0, 2 * PERIOD_S)
     every = [*data.measured_hz.values(), *data.predicted_hz.values()]
     low, high = (float(of(np.concatenate(every))) for of in (np.min, np.max))
-    axes.set_ylim(min(low, 0.0), 1.05 * high if high > 0 else 1.0)
+    axes.set_ylim(min(low, 0.0), ROOM_FOR_LEGEND * high if high > 0 else 1.0)
     axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.set_xlabel("Time (s)")
     if is_first:
         axes.set_ylabel("Rate (Hz)")
-        axes.legend(fontsize=points(7), frameon=False, loc="upper center", handlelength=1.0)
+        axes.legend(
+            fontsize=points(7), frameon=False, loc="upper left", ncols=2, handlelength=0.8, columnspacing=0.8,
+            borderaxespad=0.1, handletextpad=0.4,
+        )  # fmt: skip
     else:
         axes.tick_params(labelleft=False)
 
@@ -250,7 +255,7 @@ def plot_encoding(data: EncodingPopulation, figure: Figure | None = None) -> Fig
     Notes
     -----
     Each dot is a unit, grey where its model is not above the threshold; bars are means over the explained
-    units. With more than `MOST_DOTS` units, dots are left out evenly.
+    units. With more than `MOST_DOTS` units, dots are left out, in each group by the same share.
     """
     with drawing_style():
         kinds = [name for name in COLUMN_LABELS if np.isfinite(data.change[name]).any()]
@@ -275,7 +280,7 @@ def _draw_groups(axes: Axes, data: EncodingPopulation, values: Floats, colour: s
     rng = np.random.default_rng(0)
     known = np.isfinite(values)
     step = max(1, -(-len(x) // MOST_DOTS))
-    shown = known & (np.arange(len(x)) % step == 0)
+    shown = known & (_places_within(x) % step == 0)
     spread = x + rng.uniform(-0.3, 0.3, size=x.size)
     style: dict[str, Any] = {
         "linestyle": "none", "marker": "o", "markeredgewidth": 0,
@@ -297,8 +302,20 @@ def _draw_groups(axes: Axes, data: EncodingPopulation, values: Floats, colour: s
     top = float(np.nanpercentile(values[known], 99.5)) if known.any() else 0.0
     greatest = float(values[known].max()) if known.any() else 0.0
     # A single unit far above all others would press them into a line.
-    axes.set_ylim(-0.04 * max(top, 0.005), 1.12 * max(top if greatest > 3 * top > 0 else greatest, 0.005))
+    lowest = float(values[known].min()) if known.any() else 0.0
+    below = max(1.1 * lowest, -0.3 * max(top, 0.005))  # a refit without useless kernels is a little better
+    axes.set_ylim(
+        min(below, -0.04 * max(top, 0.005)), 1.12 * max(top if greatest > 3 * top > 0 else greatest, 0.005)
+    )
     axes.yaxis.set_major_locator(MaxNLocator(3))
+
+
+def _places_within(groups: Floats) -> NDArray[np.int64]:
+    """Return how many units of its group are before each: of no group all dots are left out."""
+    found = np.zeros(groups.size, np.int64)
+    for group in np.unique(groups):
+        found[groups == group] = np.arange(np.sum(groups == group))
+    return found
 
 
 def _name_groups(axes: Axes, data: EncodingPopulation) -> None:

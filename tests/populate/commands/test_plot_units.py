@@ -54,6 +54,56 @@ def test_a_card_is_written_with_what_is_known_of_the_unit(tables: Any, unit_id: 
         assert words in picture
 
 
+def test_encoding_models_are_drawn_of_one_unit_and_of_the_units_of_structures(
+    tables: Any, session_id: int, tmp_path: Path
+) -> None:
+    import pandas as pd
+
+    from schemas import encoding, queries
+
+    table = queries.encoding_table(queries.units())
+    out, data = tmp_path / "units.svg", tmp_path / "units.csv"
+    done = tables.call("plot", "encoding", "--session", session_id, "--out", out, "--data", data)
+    of_session = table[table["session_id"] == session_id]
+    explained = of_session["glm_is_explained"].sum()
+    assert done.stdout == f"{out}, {data}: {len(of_session)} units, {explained} explained.\n"
+    drawn = pd.read_csv(data).query("panel == 1 and series in ('explained', 'not explained')")
+    np.testing.assert_allclose(np.sort(drawn["y"]), np.sort(of_session["glm_variance_explained"]), rtol=1e-5)
+    unit_id = int(table.loc[table["glm_variance_explained_raw"].idxmax(), "unit_id"])
+    unit = (encoding.EncodingModel.Unit & {"unit_id": unit_id}).fetch1()
+    out = tmp_path / "unit.svg"
+    done = tables.call("plot", "encoding", "--unit", unit_id, "--out", out)
+    assert done.stdout == (
+        f"{out}: unit {unit_id}, variance explained {unit['glm_variance_explained']:.4f}.\n"
+    )
+    picture = out.read_text(encoding="utf-8")
+    assert f"Unit {unit_id}: encoding model" in picture
+    card = tmp_path / "card.svg"
+    tables.call("plot", "unit", "--unit", unit_id, "--out", card)
+    assert f"What drives it: {unit['glm_variance_explained']:.3f} explained" in card.read_text(
+        encoding="utf-8"
+    )
+
+
+def test_what_has_no_encoding_model_is_answered_with_why(tables: Any, tmp_path: Path) -> None:
+    from schemas import queries
+
+    every = queries.unit_table(queries.units(), ["unit_id"])["unit_id"]
+    failing = set(every) - set(queries.encoding_table(queries.units())["unit_id"])
+    out = tmp_path / "none.svg"
+    words = {
+        ("--unit", min(failing)): "does not pass bennett_2025",
+        ("--params", "mine"): "no parameter set 'mine'",
+        ("--by", "colour"): "colour",
+        ("--unit", 1): "1",
+    }
+    for arguments, expected in words.items():
+        done = tables.call("plot", "encoding", *arguments, "--out", out, check=False)
+        assert done.returncode == 1
+        assert expected in done.stderr
+        assert not out.exists()
+
+
 @pytest.mark.parametrize("alignment", ["change_active", "omission_active", "laser_pulse_high"])
 def test_the_rates_of_a_card_are_the_computed_ones(tables: Any, unit_id: int, alignment: str) -> None:
     """The card counts them from the spikes."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +31,8 @@ from vbn.analysis.task.licking import bout_onsets
 INTERCEPT, DRIFT = "intercept", "drift"
 LONGEST_REST_S = 0.1
 """A last bin takes events up to this long after it, so that a pause of the stimulus is not in it."""
+_UNITS_COUNTED = 32
+"""Units that are counted before they are put into their columns, in which their counts are not adjacent."""
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "all_images": (IMAGES,),
     "task": ("hits", "misses", "changes"),
@@ -66,7 +70,7 @@ class Columns:
     events : what it follows.
     first : index of its first column.
     first_lag : in bins.
-    signal : (n_bins of the block,) float32 whether there is an event, or the standardised trace.
+    signal : (n_bins of the block,) whether there is an event, or the standardised trace.
     n : number of columns.
     """
 
@@ -74,7 +78,7 @@ class Columns:
     events: str
     first: int
     first_lag: int
-    signal: NDArray[np.floating]
+    signal: Floats
     n: int
 
     @property
@@ -82,7 +86,7 @@ class Columns:
         """Indices of the columns."""
         return np.arange(self.first, self.first + self.n)
 
-    def rows(self, bins: Integers, out: NDArray[np.floating]) -> None:
+    def rows(self, bins: Integers, out: Floats) -> None:
         """Write the values in some bins: row t and column j hold the signal at t - j - first lag.
 
         Parameters
@@ -157,29 +161,39 @@ class Design:
         lags = [f"{each.name}:{each.first_lag + lag}" for each in self.columns for lag in range(each.n)]
         return [f"{INTERCEPT}:0", *lags, *slow]
 
+    @cached_property
+    def events(self) -> Any:
+        """The columns of 0 and 1, (n_fitted, n_counts), as a sparse array: a row holds a few ones only."""
+        from scipy.sparse import csr_array
+
+        size = int(self.bins[-1]) + 1 if self.bins.size else 0
+        row_of_bin = np.full(size, -1)
+        row_of_bin[self.bins] = np.arange(self.bins.size)
+        rows, columns = [np.arange(self.bins.size)], [np.zeros(self.bins.size, np.int64)]
+        for each in self.columns:
+            if each.events in CONTINUOUS:
+                continue
+            place = np.flatnonzero(each.signal)[:, None] + each.first_lag + np.arange(each.n)
+            row = np.where((place >= 0) & (place < size), row_of_bin[np.clip(place, 0, size - 1)], -1)
+            rows.append(row[row >= 0])
+            columns.append(np.broadcast_to(each.index, row.shape)[row >= 0])
+        places = np.concatenate(rows), np.concatenate(columns)
+        return csr_array((np.ones(places[0].size), places), shape=(self.n_rows, self.n_counts))
+
     def rows(self, chosen: slice | Integers) -> Floats:
         """Return rows of the design, (n_chosen, n_columns)."""
-        counts, traces = self.split_rows(chosen)
-        return np.concatenate([counts, traces], axis=1, dtype=np.float64)
+        return np.concatenate([self.events[chosen].toarray(), self.trace_rows(chosen)], axis=1)
 
-    def split_rows(self, chosen: slice | Integers) -> tuple[NDArray[np.float32], Floats]:
-        """Return rows of the design as the columns that hold 0 and 1, and the others.
-
-        The former are exact in single precision, in which they are multiplied faster.
-        """
+    def trace_rows(self, chosen: slice | Integers) -> Floats:
+        """Return rows of the columns that do not hold 0 and 1, (n_chosen, n_columns - n_counts)."""
         bins = self.bins[chosen]
-        counts, traces = (
-            np.ones((bins.size, self.n_counts), np.float32),
-            np.empty((bins.size, self._n_traces)),
-        )
+        found = np.empty((bins.size, self._n_traces))
         for each in self.columns:
-            start = each.first - self.n_counts
-            if start < 0:
-                each.rows(bins, counts[:, each.first : each.first + each.n])
-            else:
-                each.rows(bins, traces[:, start : start + each.n])
-        traces[:, self._n_traces - self.drift.shape[1] :] = self.drift[chosen]
-        return counts, traces
+            if each.events in CONTINUOUS:
+                start = each.first - self.n_counts
+                each.rows(bins, found[:, start : start + each.n])
+        found[:, self._n_traces - self.drift.shape[1] :] = self.drift[chosen]
+        return found
 
     def groups(self) -> dict[str, list[Columns]]:
         """Return the kernels of each dropout: every kernel, and the groups that have some."""
@@ -195,12 +209,8 @@ class Design:
         """Return the rows in which any column of some kernels is not 0, (n_fitted,)."""
         if any(each.events in CONTINUOUS for each in members):
             return np.ones(self.n_rows, np.bool_)
-        found = np.zeros(self.n_rows, np.bool_)
-        for each in members:
-            values = np.empty((self.n_rows, each.n), np.float32)
-            each.rows(self.bins, values)
-            found |= values.any(axis=1)
-        return found
+        index = np.concatenate([each.index for each in members])
+        return np.asarray(np.diff(self.events[:, index].indptr) > 0)
 
 
 def make_design(traces: SessionTraces, parameters: EncodingParameters) -> Design:
@@ -232,8 +242,7 @@ def make_design(traces: SessionTraces, parameters: EncodingParameters) -> Design
     first = 1
     for name, (kernel, signal) in sorted(signals.items(), key=lambda item: item[1][0].events in CONTINUOUS):
         lag = round(kernel.offset_s / BIN_S)
-        exact = signal if kernel.events in CONTINUOUS else signal.astype(np.float32)
-        columns.append(Columns(name, kernel.events, first, lag, exact, kernel.n_weights))
+        columns.append(Columns(name, kernel.events, first, lag, signal, kernel.n_weights))
         first += kernel.n_weights
     shown = np.searchsorted(names, table["image_name"].to_numpy(str)) if names else np.zeros(len(table), int)
     classes = np.where(table["omitted"].to_numpy(np.bool_), len(names), shown)
@@ -265,19 +274,23 @@ def spike_counts(
     -------
     (n_bins, n_units) of the smallest unsigned type that holds them.
     """
-    n_bins = bin_starts.size
-    counts = np.zeros((np.size(n_spikes), n_bins), np.uint8)
+    n_bins, n_units = bin_starts.size, int(np.size(n_spikes))
+    counts: NDArray[np.unsignedinteger] = np.zeros((n_bins, n_units), np.uint8)
+    if not n_bins:
+        return counts
+    some = np.zeros((_UNITS_COUNTED, n_bins), np.uint32)
     for unit, train in enumerate(unit_trains(spike_times, offsets, n_spikes)):
-        if not n_bins:
-            break
         first, last = np.searchsorted(train, (bin_starts[0], bin_starts[-1] + BIN_S))
         row = np.searchsorted(bin_starts, train[first:last], side="right") - 1
         row = row[train[first:last] < bin_starts[row] + BIN_S]
-        found = np.bincount(row, minlength=n_bins)
-        if found.max() > np.iinfo(counts.dtype).max:
-            counts = counts.astype(np.uint32)
-        counts[unit] = found
-    return np.ascontiguousarray(counts.T)
+        some[unit % _UNITS_COUNTED] = np.bincount(row, minlength=n_bins)
+        if unit % _UNITS_COUNTED == _UNITS_COUNTED - 1 or unit == n_units - 1:
+            done = slice(unit - unit % _UNITS_COUNTED, unit + 1)
+            found = some[: done.stop - done.start]
+            if found.max() > np.iinfo(counts.dtype).max:
+                counts = counts.astype(np.uint32)
+            counts[:, done] = found.T
+    return counts
 
 
 def events_in_bins(times_s: ArrayLike, bin_starts: Floats) -> Floats:

@@ -36,7 +36,7 @@ from vbn.analysis.encoding.sums import (
 )
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers
 
-UNITS_AT_ONCE = 540
+UNITS_AT_ONCE = 320
 """Units whose sums are held together: they take the memory, and a product of their size is fast enough."""
 
 
@@ -226,9 +226,11 @@ def _solutions(
         for penalty in np.unique(penalties[units]).tolist():
             if penalty not in solvers:
                 solvers = {penalty: prepared.solver(penalty, threshold)}
-            chosen = np.flatnonzero(penalties[units] == penalty)
-            of_units = [[part.of_units(chosen) for part in of_fold] for of_fold in sums]
-            yield units[chosen], solvers[penalty].solve(of_units, prepared.parts.n_classes)
+            first, last = (
+                int(np.searchsorted(penalties[units], penalty, side)) for side in ("left", "right")
+            )
+            of_units = [[part.of_units(slice(first, last)) for part in of_fold] for of_fold in sums]
+            yield units[first:last], solvers[penalty].solve(of_units, prepared.parts.n_classes)
 
 
 def _empty_arrays(design: Design, prepared: SharedSums, means: MeanRows, n_units: int) -> dict[str, Floats]:

@@ -9,12 +9,13 @@ of means over the others is the mean of all. Predictions are compared with measu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from vbn.analysis.encoding.design import Design
 from vbn.analysis.encoding.parameters import BIN_S, BINS_PER_FLASH
-from vbn.analysis.encoding.sums import Counts, Folds
+from vbn.analysis.encoding.sums import ROWS_AT_ONCE, Counts, Folds
 from vbn.analysis.spikes.trains import Floats, Integers
 
 PSTH_BINS = 2 * BINS_PER_FLASH
@@ -30,14 +31,13 @@ class MeanRows:
     names : (n_conditions,) conditions with flashes.
     n_flashes : (n_conditions,) flashes of each.
     rows : (n_folds, n_conditions, `PSTH_BINS`, n_columns) sums over the rows of the fold.
-    bins, folds : for each condition (n_flashes, `PSTH_BINS`) rows of the design, and their folds.
+    summed : (n_folds * n_conditions * `PSTH_BINS`, n_rows) sparse; a product with it sums rows of the design.
     """
 
     names: list[str]
     n_flashes: list[int]
     rows: Floats
-    bins: list[Integers]
-    folds: list[Integers]
+    summed: Any
 
     @property
     def n(self) -> Integers:
@@ -58,15 +58,10 @@ class MeanRows:
 
     def measured(self, counts: Counts) -> Floats:
         """Return the sums of counts in the same rows, given (n_rows, n_units)."""
-        n_folds, n_units = len(self.rows), counts.shape[1]
-        found = np.zeros((n_units, n_folds, len(self.bins), PSTH_BINS))
-        for number, (rows, folds) in enumerate(zip(self.bins, self.folds, strict=True)):
-            for column in range(PSTH_BINS):
-                values = counts[rows[:, column]]
-                for fold in range(n_folds):
-                    of_fold = folds[:, column] == fold
-                    found[:, fold, number, column] = values[of_fold].sum(axis=0, dtype=np.float64)
-        return found
+        found = np.zeros((self.summed.shape[0], counts.shape[1]))
+        for rows in _slices(counts.shape[0]):
+            found += self.summed[:, rows] @ counts[rows].astype(np.float64)
+        return np.moveaxis(found.reshape(*self.rows.shape[:3], counts.shape[1]), -1, 0)
 
     def rates_hz(self, sums: Floats) -> Floats:
         """Return mean rates over all folds, (n_units, n_conditions, `PSTH_BINS`), given sums."""
@@ -82,31 +77,40 @@ def mean_rows(design: Design, folds: Folds) -> MeanRows:
     n_flashes = int(design.flash.max()) + 1 if design.n_rows else 0
     first_row = np.full(n_flashes + 1, -1)
     first_row[design.flash[::BINS_PER_FLASH]] = np.arange(0, design.n_rows, BINS_PER_FLASH)
-    names, sizes, sums, bins, of_bins = [], [], [], [], []
+    names, sizes, bins = [], [], []
     for name, belongs in design.conditions.items():
         flash = np.flatnonzero(belongs[:n_flashes])
         flash = flash[(first_row[flash] >= 0) & (first_row[flash + 1] >= 0)]
-        if not flash.size:
-            continue
-        rows = first_row[flash][:, None] + np.arange(PSTH_BINS)
-        names.append(name)
-        sizes.append(int(flash.size))
-        bins.append(rows)
-        of_bins.append(fold_of_row[rows])
-        sums.append(_by_fold(design, rows, fold_of_row, folds.n))
-    shape = (folds.n, len(names), PSTH_BINS, design.n_columns)
-    stacked = np.stack(sums, axis=1) if sums else np.empty(shape)
-    return MeanRows(names, sizes, stacked, bins, of_bins)
+        if flash.size:
+            names.append(name)
+            sizes.append(int(flash.size))
+            bins.append(first_row[flash][:, None] + np.arange(PSTH_BINS))
+    summed = _summed(bins, fold_of_row, folds.n)
+    shape = folds.n, len(names), PSTH_BINS, design.n_columns
+    rows = np.zeros((summed.shape[0], design.n_columns))
+    for some in _slices(design.n_rows):
+        rows[:, : design.n_counts] += (summed[:, some] @ design.events[some]).toarray()
+        rows[:, design.n_counts :] += summed[:, some] @ design.trace_rows(some)
+    return MeanRows(names, sizes, rows.reshape(shape), summed)
 
 
-def _by_fold(design: Design, rows: Integers, fold_of_row: Integers, n_folds: int) -> Floats:
-    """Return the sums of rows by fold, (n_folds, n_bins, n_columns)."""
-    found = np.zeros((n_folds, rows.shape[1], design.n_columns))
-    for column in range(rows.shape[1]):
-        values, fold = design.rows(rows[:, column]), fold_of_row[rows[:, column]]
-        for number in range(n_folds):
-            found[number, column] = values[fold == number].sum(axis=0)
-    return found
+def _summed(bins: list[Integers], fold_of_row: Integers, n_folds: int) -> Any:
+    """Return which rows are summed, see `MeanRows`, given those of the bins of each condition."""
+    from scipy.sparse import csc_array
+
+    sums, rows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for condition, of_condition in enumerate(bins):
+        sums.append(
+            ((fold_of_row[of_condition] * len(bins) + condition) * PSTH_BINS + np.arange(PSTH_BINS)).ravel()
+        )
+        rows.append(of_condition.ravel())
+    places = np.concatenate(sums), np.concatenate(rows)
+    shape = (n_folds * len(bins) * PSTH_BINS, fold_of_row.size)
+    return csc_array((np.ones(places[0].size), places), shape=shape)
+
+
+def _slices(n_rows: int) -> list[slice]:
+    return [slice(first, first + ROWS_AT_ONCE) for first in range(0, n_rows, ROWS_AT_ONCE)]
 
 
 def psth_correlation(predicted: Floats, measured: Floats, n: Integers) -> Floats:

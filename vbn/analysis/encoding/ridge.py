@@ -180,6 +180,7 @@ class Solver:
         self._total = cho_factor(total + penalty * identity)
         self._folds = [cho_factor(total - gram + penalty * identity) for gram in grams]
         self._inverses = [cho_solve(factor, identity) for factor in self._folds]
+        self._spreads = [gram @ inverse for gram, inverse in zip(grams, self._inverses, strict=True)]
 
     def solve(self, parts: Sequence[Sequence[Sums]], n_classes: int) -> Solution:
         """Fit and score the models of some units.
@@ -243,10 +244,11 @@ class _FoldScores:
         from scipy.linalg import cho_solve
 
         self._solver, self._parts, self._test, self._train = solver, parts, test, train
-        self._inverse = solver._inverses[number]
+        self._inverse, self._spread = solver._inverses[number], solver._spreads[number]
         self.weights = cho_solve(solver._folds[number], train.xy)
         self._base = _solved(train, solver.base, solver.penalty)
         self._of_full: dict[tuple[int, ...] | str, tuple[Sums, Floats]] = {}
+        self._of_removed: dict[str, Floats] = {}
         self._base_mean = test.residuals(self._base, solver.base)[0] / max(test.n, 1)
         self._variance = _of_base(test, _variance(*test.residuals(self._base, solver.base), test.n))
         self._full = self._residuals_of_full(ALL)
@@ -313,14 +315,22 @@ class _FoldScores:
         With M the inverse of X'X + lambda, the refit's weights are w - M[:, R] b, where b = M[R, R]^-1 w[R]:
         neither a new factorisation nor a product of the size of the full model is needed.
         """
-        removed, sums = dropout.removed, self._rows(parts)[0]
-        across = self._inverse[:, removed]
-        b = np.linalg.solve(self._inverse[np.ix_(removed, removed)], self.weights[removed])
-        product = self._rows(parts)[1]
+        removed = dropout.removed
+        sums, product = self._rows(parts)
+        across, b = self._inverse[:, removed], self._b(dropout)
+        spread = self._spread[:, removed] if isinstance(parts, str) else sums.xx @ across
         total, squares = self._residuals_of_full(parts)
         change = across.T @ (product - sums.xy)
-        squares = squares + ((across.T @ (sums.xx @ across) @ b - 2 * change) * b).sum(axis=0)
+        squares = squares + ((across.T @ spread @ b - 2 * change) * b).sum(axis=0)
         return total + (sums.x @ across) @ b, squares
+
+    def _b(self, dropout: Dropout) -> Floats:
+        """Return b of `_without`, (n_removed, n_units)."""
+        if dropout.name not in self._of_removed:
+            removed = dropout.removed
+            block = self._inverse[np.ix_(removed, removed)]
+            self._of_removed[dropout.name] = np.asarray(np.linalg.solve(block, self.weights[removed]))
+        return self._of_removed[dropout.name]
 
 
 def _solved(sums: Sums, index: Integers, penalty: float) -> Floats:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,6 @@ from vbn.analysis.encoding.parameters import BINS_PER_FLASH, IMAGES
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers
 
 Counts = NDArray[np.unsignedinteger]
-EXACT_BELOW = 2**24
-"""Whole numbers up to this are exact in single precision, and so are their sums."""
 ALL = "all"
 ROWS_AT_ONCE = 4096
 
@@ -56,7 +53,7 @@ class Sums:
         pairs = zip(self._values(), other._values(), strict=True)
         return Sums(self.n - other.n, *(mine - theirs for mine, theirs in pairs))
 
-    def of_units(self, units: Integers) -> Sums:
+    def of_units(self, units: slice) -> Sums:
         """Return the sums of some units."""
         return Sums(self.n, self.xx, self.x, self.xy[:, units], self.y[units], self.yy[units])
 
@@ -240,21 +237,21 @@ def _few(rows: Integers) -> list[Integers]:
 
 
 def _add_gram(gram: Gram, place: tuple[int, ...], design: Design, rows: Integers) -> None:
-    """Add X'X of some rows; between columns of 0 and 1 in single precision, which is exact and faster."""
-    counts, traces = design.split_rows(rows)
-    n = counts.shape[1]
-    cross = counts.astype(np.float64).T @ traces
-    gram.xx[place][:n, :n] += counts.T @ counts
+    """Add X'X of some rows; what events are in is sparse, and its products take next to no time."""
+    events, traces = design.events[rows], design.trace_rows(rows)
+    n = events.shape[1]
+    cross = events.T @ traces
+    gram.xx[place][:n, :n] += (events.T @ events).toarray()
     gram.xx[place][:n, n:] += cross
     gram.xx[place][n:, :n] += cross.T
     gram.xx[place][n:, n:] += traces.T @ traces
-    gram.x[place][:n] += counts.sum(axis=0, dtype=np.float64)
+    gram.x[place][:n] += events.sum(axis=0)
     gram.x[place][n:] += traces.sum(axis=0)
     gram.n[place] += rows.size
 
 
-def add_products(xy: Floats, design: Design, rows: Integers, counts: Counts) -> None:
-    """Add X'Y of some rows; of columns of 0 and 1 in single precision where that is exact.
+def add_products(xy: Floats, design: Design, rows: Integers, counts: Floats) -> None:
+    """Add X'Y of some rows.
 
     Parameters
     ----------
@@ -263,11 +260,8 @@ def add_products(xy: Floats, design: Design, rows: Integers, counts: Counts) -> 
     rows : which.
     counts : (n_rows, n_units) of these rows.
     """
-    events, traces = design.split_rows(rows)
-    is_exact = int(counts.max(initial=0)) * rows.size < EXACT_BELOW
-    exact: Any = np.float32 if is_exact else np.float64
-    xy[: events.shape[1]] += events.astype(exact, copy=False).T @ counts.astype(exact)
-    xy[events.shape[1] :] += traces.T @ counts.astype(np.float64)
+    xy[: design.n_counts] += design.events[rows].T @ counts
+    xy[design.n_counts :] += design.trace_rows(rows).T @ counts
 
 
 def fold_sums(design: Design, folds: Folds, of_block: Integers, gram: Gram, counts: Counts) -> list[Sums]:
@@ -282,8 +276,9 @@ def fold_sums(design: Design, folds: Folds, of_block: Integers, gram: Gram, coun
     """
     xy, moments = _empty_products(gram, counts)
     for fold, rows in _rows_of_folds(folds, of_block):
-        add_products(xy[fold], design, rows, counts[rows])
-        moments[fold] += _moments(counts[rows])
+        of_rows = counts[rows].astype(np.float64)
+        add_products(xy[fold], design, rows, of_rows)
+        moments[fold] += _moments(of_rows)
     return [
         Sums(int(gram.n[fold]), gram.xx[fold], gram.x[fold], xy[fold], *moments[fold])
         for fold in range(folds.n)
@@ -301,7 +296,7 @@ def part_sums(design: Design, folds: Folds, parts: Parts, gram: Gram, counts: Co
     """
     xy, moments = _empty_products(gram, counts)
     for place, rows in _rows_of_parts(folds, parts):
-        of_rows = counts[rows]
+        of_rows = counts[rows].astype(np.float64)
         add_products(xy[place], design, rows, of_rows)
         moments[place] += _moments(of_rows)
     return [
@@ -318,7 +313,6 @@ def _empty_products(gram: Gram, counts: Counts) -> tuple[Floats, Floats]:
     return np.zeros((*gram.x.shape, n_units)), np.zeros((*gram.n.shape, 2, n_units))
 
 
-def _moments(counts: Counts) -> Floats:
+def _moments(values: Floats) -> Floats:
     """Return the sums of counts, and of their squares, over rows, (2, n_units)."""
-    values = counts.astype(np.float64)
     return np.stack([values.sum(axis=0), np.einsum("ij,ij->j", values, values)])

@@ -9,10 +9,11 @@ import pytest
 
 from tests.vbn.analysis.encoding import sessions
 from vbn.analysis.encoding import sums
-from vbn.analysis.encoding.design import make_design
+from vbn.analysis.encoding.design import make_design, spike_counts
 from vbn.analysis.encoding.model import encoding_model
 from vbn.analysis.encoding.parameters import ENCODING, EncodingParameters, Kernel, published_kernels
 from vbn.analysis.encoding.ridge import MEASURES
+from vbn.calibration.columns import as_spikes
 
 PUBLISHED = ENCODING["allen_v110_active"]
 SHORT = replace(
@@ -167,13 +168,27 @@ def test_the_order_of_units_changes_nothing_else(traces):
     np.testing.assert_allclose(turned.weights, whole.weights[order], atol=1e-10)
 
 
-def test_counts_that_single_precision_cannot_hold_are_exact(traces):
+def test_counts_of_many_units_are_those_of_plain_loops_also_of_units_with_hundreds_of_spikes_in_a_bin():
+    starts = 3.0 + np.concatenate([0.025 * np.arange(29), 0.75 + 0.025 * np.arange(29)])
+    rng = np.random.default_rng(0)
+    trains = [np.sort(rng.uniform(2.5, 5.0, rng.integers(0, 60))) for _ in range(70)]
+    trains[40] = np.sort(np.append(trains[40], np.full(300, 3.26)))
+    counts = spike_counts(*as_spikes(trains), starts)
+    expected = [[((train >= start) & (train < start + 0.025)).sum() for train in trains] for start in starts]
+    np.testing.assert_array_equal(counts, expected)
+    assert counts.dtype == np.uint32
+    assert counts.max() >= 300
+    assert spike_counts(*as_spikes(trains[:40]), starts).dtype == np.uint8
+
+
+def test_sums_of_large_counts_are_exact(traces):
+    """Sums of events are whole numbers, above what single precision holds."""
     design = make_design(traces, SHORT)
     rows = np.arange(design.n_rows)
     large = np.random.default_rng(0).integers(0, 9000, size=(design.n_rows, 2)).astype(np.uint32)
     for counts in (large, (large % 7).astype(np.uint8)):
         found = np.zeros((design.n_columns, 2))
-        sums.add_products(found, design, rows, counts)
+        sums.add_products(found, design, rows, counts.astype(float))
         expected = design.rows(rows).T @ counts.astype(float)
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-9)
         events = slice(0, design.n_counts)
