@@ -32,7 +32,7 @@ GROUPS = {
         "demo", "release", "catalogue", "inspect", "register", "populate", "status", "errors", "retry",
         "issues", "atlas", "synthetic",
     ),
-    "Ask": ("sessions", "query", "explain", "params", "optotagging"),
+    "Ask": ("sessions", "project", "query", "explain", "params", "optotagging"),
     "Keep: lists and notes of your own": ("lists", "list", "notes", "note"),
     "Look": ("plot", "serve"),
     "Share: hand results on, and say what they are worth": (

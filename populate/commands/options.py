@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +160,19 @@ def rig_options(function: Callable[..., Any]) -> Callable[..., Any]:
 PROJECT = listed_option(
     "--project", help="Data set of the sessions: vbn-release, a rig of the lab, or all to join them"
 )
+LISTS_AND_LABELS = options(
+    lists_option(),
+    listed_option("--not-list", help="Only units or sessions that are not in this list"),
+    listed_option("--label", help="Only what somebody has labelled so (vbn notes)"),
+    listed_option("--not-label", help="Only what nobody has labelled so"),
+)
+PEOPLES = {
+    "project": "project", "lists": "in_list", "not_list": "not_in_list", "label": "label",
+    "not_label": "without_label",
+}  # fmt: skip
+"""Value of ``PROJECT`` and ``LISTS_AND_LABELS`` -> argument of `schemas.queries.units` and its like."""
+
+
+def of_people(options: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return what a user gave of ``PROJECT`` and ``LISTS_AND_LABELS``, as arguments of queries."""
+    return {argument: list(options[name]) for name, argument in PEOPLES.items() if options.get(name)}

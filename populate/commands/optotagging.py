@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from populate.commands.answer import ALLOW_MIXED, printing_warnings
-from populate.commands.options import json_option, listed_option
+from populate.commands.options import PROJECT, json_option, listed_option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,9 +21,10 @@ def command() -> None:
 
 @command.command("report")
 @listed_option("--method", "methods", help="Only this method")
+@PROJECT
 @ALLOW_MIXED
 @json_option()
-def report(methods: tuple[str, ...], allow_mixed: bool, as_json: bool) -> None:
+def report(methods: tuple[str, ...], project: tuple[str, ...], allow_mixed: bool, as_json: bool) -> None:
     """Show the share of tagged units by Cre line and method; in wild types it is the false-positive rate.
 
     \b
@@ -40,7 +41,7 @@ def report(methods: tuple[str, ...], allow_mixed: bool, as_json: bool) -> None:
 
     schemas.connect()
     with printing_warnings():
-        shares = shares_by_line(methods, allow_mixed=allow_mixed)
+        shares = shares_by_line(methods, project=list(project) or None, allow_mixed=allow_mixed)
     if as_json:
         print_json(shares)
         return

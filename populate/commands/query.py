@@ -29,12 +29,13 @@ from populate.commands.lab_queries import has_lab_modules, lab_command, lab_name
 from populate.commands.module_option import module_option
 from populate.commands.options import (
     AREA,
+    LISTS_AND_LABELS,
     PROJECT,
     SESSION_ALIASES,
     WHERE,
     criteria_option,
     listed_option,
-    lists_option,
+    of_people,
     options,
 )
 
@@ -61,10 +62,7 @@ _OF_SESSIONS = options(
     PROJECT,
     click.option("--genotype", multiple=True, help="Full genotype; wt/wt is a wild type; may be repeated."),
     listed_option("--cre-line", help="Cre line of the mouse"),
-    lists_option(),
-    listed_option("--not-list", help="Only units or sessions that are not in this list"),
-    listed_option("--label", help="Only what somebody has labelled so (vbn notes)"),
-    listed_option("--not-label", help="Only what nobody has labelled so"),
+    LISTS_AND_LABELS,
 )
 _OF_UNITS = options(
     criteria_option(None),
@@ -336,6 +334,7 @@ def query_contrast(
 @criteria_option("bennett_2025")
 @_TRAJECTORY
 @PROJECT
+@LISTS_AND_LABELS
 @click.option("--params", "novelty_response_params", help="Set of NoveltyResponseParams.")
 @click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas).")
 @click.option(
@@ -343,15 +342,14 @@ def query_contrast(
 )
 @ALLOW_MIXED
 @OUTPUT
-def query_novelty(
-    within: tuple[str, ...], trajectory: tuple[str, ...], project: tuple[str, ...], **options: Any
-) -> None:
+def query_novelty(within: tuple[str, ...], trajectory: tuple[str, ...], **options: Any) -> None:
     """Novel less familiar sessions, over the mice that have both, with the index of Bennett et al. 2025.
 
     \b
     Example:
       vbn query novelty --within structure_acronym --within cortical_layer --within cell_class
       vbn query novelty --flashes repeat_shared_active --trajectory GGH
+      vbn query novelty --list best-of-v1 --not-label noise
     """
     divided = within or ("structure_acronym",)
     names = ("flashes", "criteria", "novelty_response_params", "atlas", "min_units", "allow_mixed")
@@ -359,7 +357,7 @@ def query_novelty(
         lambda queries: queries.novelty(
             within=divided,
             trajectory=list(trajectory) or None,
-            project=list(project) or None,
+            **of_people(options),
             **{name: options[name] for name in names},
         ),
         options,
@@ -632,10 +630,9 @@ def _wanted(options: dict[str, Any]) -> list[str]:
 
 def _of_sessions(options: dict[str, Any]) -> dict[str, Any]:
     names = {"session": "session_id", "mouse": "mouse_id", "experience": "experience_level"}
-    names |= {"lists": "in_list", "not_list": "not_in_list", "not_label": "without_label"}
-    more = ("image_set", "trajectory", "genotype", "cre_line", "label", "project")
+    more = ("image_set", "trajectory", "genotype", "cre_line")
     given = {names.get(name, name): options[name] for name in (*names, *more)}
-    return {name: list(values) for name, values in given.items() if values}
+    return {name: list(values) for name, values in given.items() if values} | of_people(options)
 
 
 def _sessions(queries: Any, options: dict[str, Any]) -> Any:

@@ -35,7 +35,7 @@ EVERY_UNIT = "all"
 
 SESSION_COLUMNS = [
     "session_id", "mouse_id", "date_of_acquisition", "file_kind", "session_type", "stage", "experience_level",
-    "image_set", "genotype", "abnormal_histology", "abnormal_activity",
+    "image_set", "genotype", "abnormal_histology", "abnormal_activity", "project",
 ]  # fmt: skip
 
 

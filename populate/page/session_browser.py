@@ -21,6 +21,7 @@ from vbn.errors import VbnError
 
 TITLE, PATH = "Sessions", "sessions"
 FACETS = {
+    "project": ("Project", "project"),
     "kind": ("Kind", "file_kind"),
     "experience": ("Experience", "experience_level"),
     "images": ("Images", "image_set"),
@@ -45,11 +46,12 @@ COLUMNS = (
     UnitColumn("n_selected", kind="number", meaning=f"units that pass {DEFAULT_CRITERIA}"),
     UnitColumn("n_issues", kind="number", meaning="irregularities in its file"),
     UnitColumn("abnormal", meaning="what is abnormal by the release's tables"),
+    UnitColumn("project", meaning="data set that it belongs to"),
     UnitColumn("imported", meaning="all, part or nothing of its file"),
 )
 SEARCHED = (
     "session_id", "mouse_id", "date", "file_kind", "session_type", "stage", "experience_level", "image_set",
-    "genotype",
+    "genotype", "project",
 )  # fmt: skip
 
 
@@ -119,6 +121,7 @@ def sessions_shown(question: SessionQuestion, frame: pd.DataFrame) -> dict[str, 
     first = (question.page - 1) * ROWS_PER_PAGE
     shown = rows.iloc[first : first + ROWS_PER_PAGE]
     of_page = rows_shown(COLUMNS, shown, (question.sort,) if question.sort else (), question.page)
+    has_projects = len(set(frame["project"])) > 1
     return {
         **of_page,
         "has_more": first + ROWS_PER_PAGE < len(rows),
@@ -127,7 +130,7 @@ def sessions_shown(question: SessionQuestion, frame: pd.DataFrame) -> dict[str, 
         "n_all": len(frame),
         "find": question.find,
         "sort": question.sort,
-        "facets": [_facet(found, question, name) for name in FACETS],
+        "facets": [_facet(found, question, name) for name in FACETS if name != "project" or has_projects],
     }
 
 

@@ -38,6 +38,7 @@ FACET_TITLES = {
     "cell_class": "Cell class",
     "genotype": "Genotype",
     "experience": "Experience",
+    "project": "Project",
 }
 IDS = {"unit_id": "./unit?unit=", "session_id": "./session?session="}
 """UnitColumn whose values lead to a page -> the beginning of its address."""
@@ -265,6 +266,7 @@ def _facets(counts: UnitNumbers) -> list[dict[str, Any]]:
             "is_single": False,
         }
         for name, choices in counts.facets.items()
+        if name != "project" or len(choices) > 1
     ]
 
 

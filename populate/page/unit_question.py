@@ -22,6 +22,7 @@ FACETS = {
     "cell_class": ("cell_class", "cell_class"),
     "genotype": ("genotype", "genotype"),
     "experience": ("experience_level", "experience_level"),
+    "project": ("project", "project"),
 }
 """Name in the address, as the option of ``vbn query units`` -> argument of `queries.units`, and column."""
 SELECTORS = {

@@ -10,6 +10,7 @@ from schemas import encoding
 from schemas.files.array_store import mapped
 from schemas.queries import encoding_table, with_results
 from schemas.queries.encoding import model_of
+from schemas.queries.projects import Names, of_one_project, sessions_by_project
 from vbn.analysis.encoding.parameters import BIN_S
 from vbn.analysis.encoding.ridge import MEASURES
 from vbn.analysis.hierarchy import structure_order
@@ -70,6 +71,7 @@ def encoding_population(
     encoding_params: str | None = None,
     *,
     by: str = "structure_acronym",
+    project: Names = None,
     allow_mixed: bool = False,
 ) -> EncodingPopulation:
     """Return what is lost without the kernels of each kind, of units in groups.
@@ -79,6 +81,7 @@ def encoding_population(
     units : query of units, as returned by `schemas.queries.units`.
     encoding_params : name of the set of parameters; by default the first of the package.
     by : column that divides the units, such as ``structure_acronym`` or ``cell_class``.
+    project : data sets of the sessions, ``all`` to join them; required if the units are of several.
     allow_mixed : warn instead of raising an error if some results were computed by an earlier method.
 
     Raises
@@ -86,9 +89,11 @@ def encoding_population(
     NotFoundError
         If there are no such units, or none was fitted.
     SettingError
-        If there is no such column.
+        If there is no such column, or the units are of several projects.
     """
     name = encoding_params or encoding.EncodingParams.default_name()
+    if by != "project":  # which keeps them apart
+        units = of_one_project(units, project, "The figure")
     table = encoding_table(units, name, allow_mixed=allow_mixed)
     table = with_results(table, units, [by])
     groups = table[by].astype(object).where(table[by].notna(), "none").astype(str)
@@ -107,6 +112,7 @@ def encoding_population(
         is_explained=table["glm_is_explained"].to_numpy(bool),
         variance_explained=table["glm_variance_explained"].to_numpy(float),
         change={each: table[f"glm_{each}_change"].to_numpy(float) for each in COLUMN_LABELS},
+        projects=sessions_by_project(table["session_id"]),
         n_sessions=table["session_id"].nunique(),
         n_mice=table["mouse_id"].nunique(),
         parameters=name,

@@ -11,7 +11,7 @@ from schemas import responses
 from schemas.queries import units
 from schemas.queries.methods import require_present_methods
 from schemas.queries.missing import missing_sessions
-from schemas.queries.projects import of_one_project
+from schemas.queries.projects import Names, of_one_project, sessions_by_project
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.hierarchy import structure_medians, structure_order
 from vbn.errors import NotFoundError
@@ -31,7 +31,11 @@ def change_hierarchy(
     min_units: int = 5,
     cortical_layer: str | Sequence[str] | None = None,
     atlas: str | None = None,
-    project: str | Sequence[str] | None = None,
+    project: Names = None,
+    in_list: Names = None,
+    not_in_list: Names = None,
+    label: Names = None,
+    without_label: Names = None,
     allow_mixed: bool = False,
 ) -> ChangeHierarchy:
     """Return the responses to image changes by structure, over all sessions, by the rule of Siegle 2021.
@@ -45,6 +49,7 @@ def change_hierarchy(
     min_units : structures with fewer responsive units are listed, but not shown.
     cortical_layer, atlas : only units of these layers, see `schemas.queries.unit_layers`.
     project : data sets of the sessions, ``all`` to join them; required if the units are of several.
+    in_list, not_in_list, label, without_label : only these units, as in `schemas.queries.units`.
     allow_mixed : warn instead of raising an error if some responses were computed by an earlier method.
 
     Raises
@@ -56,8 +61,9 @@ def change_hierarchy(
         If some responses were computed by an earlier method.
     """
     chosen = units(
-        criteria=criteria, experience_level=experience_level, cortical_layer=cortical_layer, atlas=atlas
-    )
+        criteria=criteria, experience_level=experience_level, cortical_layer=cortical_layer, atlas=atlas,
+        in_list=in_list, not_in_list=not_in_list, label=label, without_label=without_label,
+    )  # fmt: skip
     chosen = of_one_project(chosen, project, "The hierarchy")
     key = {"change_response_params": responses.ChangeResponseParams.default_name()}
     require_present_methods({responses.ChangeResponse: key}, chosen.proj(), allow_mixed=allow_mixed)
@@ -100,6 +106,7 @@ def change_hierarchy(
         n_sessions_missing=len(missing),
         experience_level=experience_level,
         criteria=criteria,
+        projects=sessions_by_project(frame["session_id"]),
         layers=[cortical_layer] if isinstance(cortical_layer, str) else list(cortical_layer or ()),
     )
 

@@ -11,6 +11,7 @@ from schemas import ecephys
 from schemas.queries import novelty
 from schemas.queries.contrast import LAYER_GROUP
 from schemas.queries.layers import atlas_name
+from schemas.queries.projects import Names, mice_by_project
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.hierarchy import structure_order
 from vbn.errors import NotFoundError
@@ -24,7 +25,11 @@ def novelty_contrasts(
     *,
     criteria: str = "bennett_2025",
     trajectory: str | Sequence[str] | None = None,
-    project: str | Sequence[str] | None = None,
+    project: Names = None,
+    in_list: Names = None,
+    not_in_list: Names = None,
+    label: Names = None,
+    without_label: Names = None,
     atlas: str | None = None,
     min_units: int = 6,
     n_resamples: int = 1000,
@@ -35,6 +40,7 @@ def novelty_contrasts(
     Parameters
     ----------
     criteria, trajectory, project, min_units, n_resamples, allow_mixed : see `schemas.queries.novelty`.
+    in_list, not_in_list, label, without_label : see there.
     atlas : name of the atlas of layers; by default the only one. Without an atlas there are no layers.
 
     Raises
@@ -47,6 +53,7 @@ def novelty_contrasts(
     options: dict[str, Any] = {
         "criteria": criteria, "trajectory": trajectory, "project": project, "atlas": named,
         "min_units": min_units, "n_resamples": n_resamples, "allow_mixed": allow_mixed,
+        "in_list": in_list, "not_in_list": not_in_list, "label": label, "without_label": without_label,
     }  # fmt: skip
     tables = [novelty(list(FLASHES), within=BY, **options).assign(**{LAYER_GROUP: ALL_LAYERS})]
     if has_layers:
@@ -74,6 +81,7 @@ def novelty_contrasts(
         atlas=named,
         trajectories=[trajectory] if isinstance(trajectory, str) else list(trajectory or ()),
         min_units=min_units,
+        projects=mice_by_project(mice),
     )
 
 

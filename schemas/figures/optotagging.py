@@ -12,6 +12,7 @@ from schemas.figures.aligned import laser_spans, spans
 from schemas.figures.require_entries import require_entries
 from schemas.queries.located_units import session_key
 from schemas.queries.methods import require_present_methods
+from schemas.queries.projects import Names, in_project, sessions_by_project
 from schemas.reading.recordings import session_spikes
 from schemas.reading.session_frames import session_events
 from schemas.rows.fetch import fetch_frame
@@ -30,7 +31,7 @@ LONG, LONG_AXIS = "raised_cosine", TimeAxis(-0.25, 1.25, 0.01)
 
 
 def laser_evidence(
-    session_id: int, *, method: str = DEFAULT_METHOD, allow_mixed: bool = False
+    session_id: int, *, method: str = DEFAULT_METHOD, project: Names = None, allow_mixed: bool = False
 ) -> LaserEvidence:
     """Return the laser responses of a session's units, and the numbers of passing units in all sessions.
 
@@ -38,6 +39,7 @@ def laser_evidence(
     ----------
     session_id : id of the session.
     method : name of a row of `optotagging.OptotagMethod`.
+    project : data sets of the numbers of passing units, ``all`` to join them; by default that of the session.
     allow_mixed : warn instead of raising an error if some labels were computed by an earlier method.
 
     Raises
@@ -63,6 +65,8 @@ def laser_evidence(
         raise NotFoundError(f"Session {session_id} has no {kind}. {_with_laser()}")
     units = _units({**key, **sets}, strongest[0])
     events = session_events(key)
+    of_lines = in_project(session.Session, project or (session.Session & key).fetch1("project")).proj()
+    lines = _passing_units(sets, of_lines)
     return LaserEvidence(
         session_id=session_id,
         genotype=(session.Mouse & key).fetch1("genotype"),
@@ -75,9 +79,10 @@ def laser_evidence(
         latency_s=units["first_spike_latency"].to_numpy(float),
         reliability=units["laser_reliability"].to_numpy(float),
         spans=laser_spans(strongest[0]["laser_duration"]),
-        lines=_passing_units(sets),
+        lines=lines,
         unit_id=units["unit_id"].tolist(),
         long_pulses=_long_pulses(key, units["unit_id"], events),
+        projects=sessions_by_project(number for line in lines for number in line.session_id),
     )
 
 
@@ -133,10 +138,10 @@ def rates_of_units(
     return _counted_rates(key, unit_ids, find_events(session_events(key), settings.events), settings.axis)
 
 
-def _passing_units(sets: Key) -> list[PassingUnits]:
+def _passing_units(sets: Key, sessions: Any) -> list[PassingUnits]:
     """Return how many units pass in each session with a laser, by mouse line."""
     measured = optotagging.Optotagging & {"optotag_outcome": "measured"}
-    labels = optotagging.OptotagLabel & sets & measured & "n_passing IS NOT NULL"
+    labels = optotagging.OptotagLabel & sets & measured & sessions & "n_passing IS NOT NULL"
     counts = labels.proj("n_passing") * ecephys.Recording.proj("n_units")
     rows = fetch_frame(counts * session.Mouse.proj("genotype"))
     names = [line_of(name) if is_cre_positive(name) else WILD_TYPE for name in rows["genotype"]]

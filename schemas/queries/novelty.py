@@ -12,6 +12,7 @@ from schemas import responses, session
 from schemas.queries.checks import knowing_arguments, require_choice
 from schemas.queries.contrast import contrast_columns, contrast_of, unit_values
 from schemas.queries.missing import IncompleteWarning
+from schemas.queries.named_lists import in_lists
 from schemas.queries.projects import Names, of_one_project
 from schemas.queries.trajectories import of_trajectories
 from schemas.queries.units import units
@@ -35,6 +36,10 @@ def novelty(
     criteria: str = "bennett_2025",
     trajectory: str | Sequence[str] | None = None,
     project: Names = None,
+    in_list: Names = None,
+    not_in_list: Names = None,
+    label: Names = None,
+    without_label: Names = None,
     novelty_response_params: str | None = None,
     atlas: str | None = None,
     min_units: int = 6,
@@ -54,6 +59,8 @@ def novelty(
     criteria : quality filter of the units, one of those for populations.
     trajectory : only mice of these training trajectories, such as ``GGH``.
     project : data sets of the mice, ``all`` to join them; required if they are of several.
+    in_list, not_in_list, label, without_label : only these units, as in `units`. Mice are compared that have
+        such units in both sessions.
     novelty_response_params : name of a row of `responses.NoveltyResponseParams`.
     atlas, min_units, n_resamples, seed, allow_mixed : see `contrast`.
 
@@ -82,14 +89,18 @@ def novelty(
     key = {"unit_criteria": criteria, "novelty_response_params": params, "optotag_method": DEFAULT_METHOD}
     among = session.Session if trajectory is None else session.Session & of_trajectories(trajectory)
     pairs = [{"experience_level": level} for level in ("Familiar", "Novel")]
-    among = of_one_project(among & pairs, project, "Novelty")
+    among = of_one_project(in_lists(among & pairs, in_list), project, "Novelty")
     found = fetch_frame((responses.MouseNovelty & key & _mice_of(among, "Novel")).proj())
     _require_mice(found, among)
     numbers = sorted({*found["familiar_session_id"], *found["novel_session_id"]})
     sessions = session.Session.proj() & [{"session_id": int(number)} for number in numbers]
     columns = [f"novelty_{kind}" for kind in kinds]
+    chosen = units(
+        criteria=criteria, sessions=sessions, in_list=in_list, not_in_list=not_in_list, label=label,
+        without_label=without_label,
+    )  # fmt: skip
     frame = unit_values(
-        units(criteria=criteria, sessions=sessions), [*columns, "experience_level", *within], atlas=atlas,
+        chosen, [*columns, "experience_level", *within], atlas=atlas,
         parameters={"novelty_response_params": params}, allow_mixed=allow_mixed,
     )  # fmt: skip
     tables = []

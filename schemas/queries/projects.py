@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from schemas import session
@@ -56,6 +57,18 @@ def of_one_project(query: Any, project: Names, what: str) -> Any:
 def projects() -> list[str]:
     """Return the names of the projects that have sessions, sorted."""
     return sorted((dj.U("project") & session.Session).to_arrays("project").tolist())
+
+
+def sessions_by_project(session_ids: Iterable[int]) -> dict[str, int]:
+    """Return the number of some sessions in each project, by name."""
+    project_of = dict(zip(*session.Session.to_arrays("session_id", "project"), strict=True))
+    return dict(sorted(Counter(str(project_of[number]) for number in set(session_ids)).items()))
+
+
+def mice_by_project(mouse_ids: Iterable[str]) -> dict[str, int]:
+    """Return the number of some mice in each project, by name; a mouse belongs to one."""
+    project_of = dict(zip(*session.Session.to_arrays("mouse_id", "project"), strict=True))
+    return dict(sorted(Counter(str(project_of[mouse]) for mouse in set(mouse_ids)).items()))
 
 
 def _listed(project: str | Sequence[str]) -> list[str]:

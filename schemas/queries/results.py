@@ -32,11 +32,12 @@ UNIT_KEY = ["mouse_id", "session_id", "probe_name", "unit_id"]
 TRIAL_KEY = ["mouse_id", "session_id", "trial_id"]
 COORDINATES = (
     "structure_acronym", "structure_group", "probe_vertical_position", "genotype", "cre_line",
-    "experience_level", "image_set", "training_trajectory",
+    "experience_level", "image_set", "training_trajectory", "project",
 )  # fmt: skip
 NO_UNITS = "There are no such units. See: vbn sessions, vbn status."
 OF_SESSION = (
     "session_type", "date_of_acquisition", "experience_level", "image_set", "session_number", "age_in_days",
+    "project",
 )  # fmt: skip
 
 
@@ -67,8 +68,8 @@ def psth_matrix(
     of ``time`` the center of each bin in seconds after the event. Coordinates along ``unit``: ``unit_id``,
     ``session_id``, ``mouse_id``, ``probe_name``, the structure and its group,
     ``probe_vertical_position`` (um above the tip), ``genotype``, ``cre_line``, ``experience_level``,
-    ``image_set``, ``training_trajectory``, ``cell_class``, ``cortical_layer``, ``cortical_depth``,
-    ``pia_distance``, ``streamline_distance`` and ``streamline_length`` (um; missing
+    ``image_set``, ``training_trajectory``, ``project``, ``cell_class``, ``cortical_layer``,
+    ``cortical_depth``, ``pia_distance``, ``streamline_distance`` and ``streamline_length`` (um; missing
     where they are not computed, and without an atlas) and ``n_events``. Units are sorted by key. Units of
     sessions without such events are NaN.
 

@@ -13,7 +13,17 @@ import pytest
 from populate.work.progress import _rotate
 from populate.work.runner import NO_SESSION
 from schemas import responses
-from schemas.queries import novelty, responses_table, sessions, units
+from schemas.queries import (
+    add_notes,
+    notes,
+    novelty,
+    remove_list,
+    responses_table,
+    save_list,
+    sessions,
+    units,
+    withdraw_note,
+)  # fmt: skip
 from schemas.queries.missing import IncompleteWarning
 from schemas.queries.results import with_layers
 from schemas.rows.fetch import fetch_frame
@@ -117,6 +127,37 @@ def test_groups_have_the_means_of_their_units_and_a_contrast_takes_the_same(mice
         sessions(trajectory="GGG")
     with pytest.raises(SettingError, match=r"kind of flashes 'omission'"):
         novelty("omission")
+
+
+def test_only_listed_units_are_contrasted_in_the_shell_and_in_python(
+    mice: tuple[Any, Path],
+) -> None:
+    database, _folder = mice
+    database.connect()
+    few = [
+        number
+        for level in ("Familiar", "Novel")
+        for number in units(mouse_id=GGH, experience_level=level, criteria="quickstart").to_arrays(
+            "unit_id", limit=3, order_by="unit_id"
+        )
+    ]
+    save_list("few", few)
+    add_notes(few[:1], label="noise", of="units")
+    try:
+        plain = {"criteria": "quickstart", "within": [], "min_units": 1, "n_resamples": 20}
+        assert novelty(OWN, **plain)["n_units"].item() > 6
+        assert novelty(OWN, in_list="few", **plain)[["n_units", "mice"]].to_numpy().tolist() == [[6, GGH]]
+        assert novelty(OWN, in_list="few", without_label="noise", **plain)["n_units"].item() == 5
+        others = novelty(OWN, not_in_list="few", **plain)["n_units"].item()
+        assert others == novelty(OWN, **plain)["n_units"].item() - 6
+        words = ("query", "novelty", "--flashes", OWN, "--criteria", "quickstart", "--min-units", 1)
+        shown = database.json(
+            *words, "--within", "training_trajectory", "--list", "few", "--not-label", "noise"
+        )
+        assert [row["n_units"] for row in shown if row["n_mice"]] == [5]
+    finally:
+        withdraw_note(notes()["note_id"].item())
+        remove_list("few")
 
 
 def test_layers_are_those_of_the_truth(mice: tuple[Any, Path], tmp_path: Path) -> None:

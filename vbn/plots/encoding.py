@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vbn.analysis.encoding.parameters import BIN_S
 from vbn.plots.bands import GUIDE
-from vbn.plots.panels import counted, say, set_titles
+from vbn.plots.panels import counted, of_projects, say, set_titles
 from vbn.plots.source_data import name_rows
 from vbn.plots.style import (
     AMBER,
@@ -96,6 +96,7 @@ class EncodingPopulation:
         NaN where the model has none.
     n_sessions, n_mice : numbers that it rests on.
     parameters, criteria, block : set of parameters, filter of the units, active or passive.
+    projects : data set -> its number of sessions; none if it is not known.
     """
 
     groups: Sequence[str]
@@ -110,6 +111,7 @@ class EncodingPopulation:
     parameters: str
     criteria: str
     block: str
+    projects: Mapping[str, int] = field(default_factory=dict)
 
 
 def plot_encoding_unit(data: EncodingUnit, figure: Figure | None = None) -> Figure:
@@ -332,7 +334,8 @@ def _notes(data: EncodingPopulation) -> list[str]:
     explained = int(data.is_explained.sum())
     mice = counted(data.n_mice, "mouse").replace("mouses", "mice")
     of_units = f"{counted(n, 'unit')} that pass {data.criteria}, {explained:,} of them explained"
-    of_set = f"{counted(data.n_sessions, 'session')}, {mice}; {data.block} block, {data.parameters}"
+    sessions = f"{counted(data.n_sessions, 'session')}{of_projects(data.projects)}"
+    of_set = f"{sessions}, {mice}; {data.block} block, {data.parameters}"
     marks = "Dots: units, grey where not explained; bars: means over explained units. Numbers below: units"
     lost = "Variance explained, and what is lost of it without the kernels of a kind"
     return [f"{of_units}; {of_set}", f"{lost}. {marks}"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vbn.analysis.hierarchy import HIERARCHY_SCORES, StructureMedians
 from vbn.plots.bands import size_inches, spread
-from vbn.plots.panels import counted, say, set_titles
+from vbn.plots.panels import counted, of_projects, say, set_titles
 from vbn.plots.source_data import name_rows
 from vbn.plots.style import BLACK, ORANGE, QUIET_GREY, drawing_style, points
 
@@ -69,6 +69,7 @@ class ChangeHierarchy:
     experience_level : experience level of the sessions; None for all.
     criteria : name of the quality filter.
     layers : cortical layers of the units, none for all.
+    projects : data set -> its number of sessions; none if it is not known.
     """
 
     structures: Sequence[str]
@@ -85,6 +86,7 @@ class ChangeHierarchy:
     experience_level: str | None
     criteria: str
     layers: Sequence[str] = ()
+    projects: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def sections(self) -> list[str]:
@@ -344,7 +346,7 @@ def _title(data: ChangeHierarchy) -> str:
 def _notes(data: ChangeHierarchy) -> list[str]:
     missing = f" ({data.n_sessions_missing} more not computed)" if data.n_sessions_missing else ""
     passing = "all units that" if data.criteria == NO_FILTER else f"units that pass {data.criteria} and"
-    sessions = f"{counted(data.n_sessions, 'session')}{missing}"
+    sessions = f"{counted(data.n_sessions, 'session')}{of_projects(data.projects)}{missing}"
     marks = "means over mice of session medians (small), 95 % intervals over mice and units"
     rule = (
         "Units, trials and index as in Siegle 2021: in the 250 ms after changes spike density rises by "

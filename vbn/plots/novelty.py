@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from vbn.analysis.contrasts import FEWEST_MICE
-from vbn.plots.panels import counted, say, set_titles
+from vbn.plots.panels import counted, of_projects, say, set_titles
 from vbn.plots.source_data import name_rows
 from vbn.plots.style import BLACK, GREEN, ORANGE, PURPLE, QUIET_GREY, drawing_style, points
 
@@ -45,6 +45,7 @@ class NoveltyContrasts:
     criteria, atlas, trajectories : filter of the units, atlas of the layers (None without), and training
         trajectories of the mice (none for all).
     min_units : mice with fewer units in either session are left out of a point.
+    projects : data set -> its number of mice; none if it is not known.
     """
 
     table: pd.DataFrame
@@ -55,6 +56,7 @@ class NoveltyContrasts:
     atlas: str | None
     trajectories: Sequence[str]
     min_units: int
+    projects: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, flashes: str, layer: str) -> pd.DataFrame:
         """Return the points of one panel."""
@@ -169,7 +171,7 @@ def _notes(data: NoveltyContrasts) -> list[str]:
     of_point = "" if counts.empty else f", {_range(counts)} in a point"
     trained = f" trained as {', '.join(data.trajectories)}" if data.trajectories else ""
     mice = counted(data.n_mice, "mouse").replace("mouses", "mice")
-    sessions = f"{mice}{trained}, {counted(data.n_sessions, 'session')}{of_point}"
+    sessions = f"{mice}{of_projects(data.projects)}{trained}, {counted(data.n_sessions, 'session')}{of_point}"
     few = "" if (counts >= FEWEST_MICE).any() else f" (no p with fewer than {FEWEST_MICE} mice)"
     marks = (
         "Means over mice with 95 % intervals over mice and units, none of one mouse; filled: q of at most .05"

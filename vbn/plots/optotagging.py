@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -86,9 +86,10 @@ class LaserEvidence:
     latency_s : (n_units,) median first spike latency; NaN without a response.
     reliability : (n_units,) fraction of pulses with a spike; NaN where not measured.
     spans : (start, stop, name) in seconds from onset: the light, and possible artefacts.
-    lines : numbers of passing units in all sessions, by mouse line.
+    lines : numbers of passing units in all sessions, of `projects`, by mouse line.
     unit_id : (n_units,) ids of the units, for the table of the drawn numbers; None if unknown.
     long_pulses : responses to the other waveform; None if the session has none.
+    projects : data set of ``lines`` -> its number of sessions; none if it is not known.
     """
 
     session_id: int
@@ -105,6 +106,7 @@ class LaserEvidence:
     lines: Sequence[PassingUnits]
     unit_id: Sequence[int] | None = None
     long_pulses: LongPulses | None = None
+    projects: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def kind(self) -> list[str]:
@@ -158,8 +160,9 @@ def plot_optotagging(data: LaserEvidence, figure: Figure | None = None) -> Figur
         long_others = figure.add_subplot(maps[1, 1], sharex=long_passing)
         _draw_long(figure, (long_passing, long_others), data)
         figure.align_ylabels([passing, others])
+        of_lines = " and ".join(f"{number} of {name}" for name, number in data.projects.items())
         notes = [
-            data.genotype,
+            f"{data.genotype}; lines: sessions, {of_lines}" if of_lines else data.genotype,
             f"Labels by {data.method}; rows: units by label (bar on the left, colours as below) and latency",
         ]
         set_titles(figure, f"Optotagging, session {data.session_id}", notes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -26,6 +26,18 @@ CHARACTERS_PER_INCH = 14
 LEAST_PANELS = 0.1
 """Part of a figure's height that is left to panels, however small it is."""
 PADS: dict[str, Any] = {"h_pad": 0.05, "hspace": 0.03, "wspace": 0.02}
+
+
+def of_projects(counts: Mapping[str, int]) -> str:
+    """Return what says how many sessions or mice are of which data set; nothing for those of one.
+
+    Examples
+    --------
+    >>> of_projects({"our-rig": 1, "vbn-release": 102})
+    ' (1 of our-rig, 102 of vbn-release)'
+    """
+    named = ", ".join(f"{number} of {name}" for name, number in counts.items())
+    return f" ({named})" if len(counts) > 1 else ""
 
 
 def given_or_new(

@@ -9,11 +9,14 @@ import click
 from populate.commands.answer import ALLOW_MIXED, printing_warnings
 from populate.commands.options import (
     AREA,
+    LISTS_AND_LABELS,
+    PROJECT,
     SESSION_ALIASES,
     WHERE,
     AliasedOption,
     criteria_option,
     listed_option,
+    of_people,
 )
 from populate.commands.plot.options import Picture, picture_options
 
@@ -30,6 +33,8 @@ from populate.commands.plot.options import Picture, picture_options
 @listed_option("--structure", help="Only of these structures", aliases=AREA)
 @criteria_option(None)
 @WHERE
+@PROJECT
+@LISTS_AND_LABELS
 @ALLOW_MIXED
 def command(
     unit_id: int | None,
@@ -41,6 +46,7 @@ def command(
     criteria: str | None,
     where: Any,
     allow_mixed: bool,
+    **people: tuple[str, ...],
 ) -> None:
     """Variance explained by encoding models, and lost without some kernels, of structures or of one unit.
 
@@ -62,13 +68,17 @@ def command(
         picture.write(plot_encoding_unit, of_unit)
         click.echo(f"{picture}: unit {unit_id}, variance explained {of_unit.variance_explained:.4f}.")
         return
+    named: dict[str, Any] = of_people(people)
     with printing_warnings():
         chosen = units(
             session_id=list(session) or None,
             structure=list(structure) or None,
             criteria=criteria,
             where=where,
+            **named,
         )
-        data = encoding_population(chosen, encoding_params, by=by, allow_mixed=allow_mixed)
+        data = encoding_population(
+            chosen, encoding_params, by=by, project=named.get("project"), allow_mixed=allow_mixed
+        )
     picture.write(plot_encoding, data)
     click.echo(f"{picture}: {len(data.groups)} units, {data.is_explained.sum()} explained.")

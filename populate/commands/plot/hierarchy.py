@@ -3,7 +3,7 @@
 import click
 
 from populate.commands.answer import ALLOW_MIXED, printing_warnings
-from populate.commands.options import PROJECT, criteria_option, listed_option
+from populate.commands.options import LISTS_AND_LABELS, PROJECT, criteria_option, listed_option, of_people
 from populate.commands.plot.options import Picture, picture_options
 
 
@@ -21,6 +21,7 @@ from populate.commands.plot.options import Picture, picture_options
 @listed_option("--layer", help="Only units of a cortical layer")
 @click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas).")
 @PROJECT
+@LISTS_AND_LABELS
 @ALLOW_MIXED
 def command(
     picture: Picture,
@@ -29,8 +30,8 @@ def command(
     min_units: int,
     layer: tuple[str, ...],
     atlas: str | None,
-    project: tuple[str, ...],
     allow_mixed: bool,
+    **people: tuple[str, ...],
 ) -> None:
     """Latency and modulation of responses to image changes by structure, over all sessions.
 
@@ -50,8 +51,8 @@ def command(
             min_units=min_units,
             cortical_layer=list(layer) or None,
             atlas=atlas,
-            project=list(project) or None,
             allow_mixed=allow_mixed,
+            **of_people(people),
         )
     picture.write(plot_hierarchy, data)
     click.echo(f"{picture}: {len(data.structures)} structures, {data.n_sessions} sessions.")

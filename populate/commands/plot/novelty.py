@@ -1,9 +1,11 @@
 """``vbn plot novelty``."""
 
+from typing import Any
+
 import click
 
 from populate.commands.answer import ALLOW_MIXED, printing_warnings
-from populate.commands.options import PROJECT, criteria_option, listed_option
+from populate.commands.options import LISTS_AND_LABELS, PROJECT, criteria_option, listed_option, of_people
 from populate.commands.plot.options import Picture, picture_options
 
 
@@ -20,6 +22,7 @@ from populate.commands.plot.options import Picture, picture_options
     help="Leave out mice with fewer units of a group in either session.",
 )
 @PROJECT
+@LISTS_AND_LABELS
 @ALLOW_MIXED
 def command(
     picture: Picture,
@@ -27,8 +30,8 @@ def command(
     trajectory: tuple[str, ...],
     atlas: str | None,
     min_units: int,
-    project: tuple[str, ...],
     allow_mixed: bool,
+    **people: tuple[str, ...],
 ) -> None:
     """Responses in novel less familiar sessions by structure, layer and cell class, over mice.
 
@@ -42,10 +45,11 @@ def command(
     from vbn.plots.novelty import plot_novelty
 
     schemas.connect()
+    named: dict[str, Any] = of_people(people)
     with printing_warnings():
         data = novelty_contrasts(
             criteria=criteria, trajectory=list(trajectory) or None, atlas=atlas, min_units=min_units,
-            project=list(project) or None, allow_mixed=allow_mixed,
+            allow_mixed=allow_mixed, **named,
         )  # fmt: skip
     picture.write(plot_novelty, data)
     click.echo(f"{picture}: {len(data.structures)} structures, {data.n_mice} mice.")

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 READ = (
     "admin spaces", "admin users", "checksum", "deletions", "deploy", "doctor", "errors", "explain", "export",
     "gc", "issues", "lists", "metrics", "notes", "optotagging report", "params list", "params show", "plot",
-    "publish", "query", "recompute", "retry", "sessions", "stale", "status", "up", "verify",
+    "project list", "publish", "query", "recompute", "retry", "sessions", "stale", "status", "up", "verify",
 )  # fmt: skip
 """Commands whose examples change nothing in a database in which all is made."""
 CHANGE = ("admin init", "catalogue", "delete", "params add", "register", "relocate", "roots")
@@ -39,6 +39,8 @@ ELSEWHERE = {
     "vbn note ": "tests/populate/commands/test_lists.py",
     "vbn query units --structure VISp --sort": "tests/populate/commands/test_lists.py",
     "vbn query units --list": "tests/populate/commands/test_lists.py",
+    "vbn project set": "tests/populate/registration/test_projects.py",
+    "vbn query novelty --list": "tests/schemas/test_mouse_novelty.py",
     "vbn query sessions --normal": "tests/populate/commands/test_lists.py",
     "vbn atlas add": "tests/schemas/test_channel_layers.py",
     "vbn atlas fetch": "tests/populate/registration/test_atlas_files.py",
