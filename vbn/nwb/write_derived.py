@@ -10,6 +10,7 @@ NWB has no missing values: numbers and flags with missing values are float64 wit
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -260,7 +261,9 @@ class _Pieces(AbstractDataChunkIterator):  # type: ignore[misc] # hdmf has no ty
 
 
 def _columns(name: str, description: str, values: pd.Series[Any]) -> list[VectorData]:
-    """Return the column, with its index if its rows are lists of different lengths."""
+    """Return the column, with its index if rows are lists of different lengths; what is nested as JSON."""
+    if any(map(_is_nested, values)):
+        values = values.map(lambda value: json.dumps(value) if isinstance(value, dict | list) else value)
     lists = [value for value in values if isinstance(value, np.ndarray | list)]
     if not lists:
         return [VectorData(name=name, description=description, data=_stored(_plain(values)))]
@@ -275,6 +278,14 @@ def _columns(name: str, description: str, values: pd.Series[Any]) -> list[Vector
     data = VectorData(name=name, description=description, data=_stored(np.concatenate(rows)))
     index = np.cumsum([len(row) for row in rows])
     return [VectorIndex(name=f"{name}_index", data=index, target=data), data]
+
+
+def _is_nested(value: object) -> bool:
+    """Return whether a value is more than a list or a matrix of numbers, or a list of text."""
+    if isinstance(value, list) and any(isinstance(each, list | dict) for each in value):
+        kinds = {type(each) for row in value for each in (row if isinstance(row, list) else [row])}
+        return not kinds <= {int, float, bool}
+    return isinstance(value, dict)
 
 
 def _plain(values: pd.Series[Any]) -> Any:

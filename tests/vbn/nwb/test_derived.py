@@ -113,6 +113,14 @@ def test_lists_of_several_lengths_are_ragged(written: Callable[..., pd.DataFrame
     assert as_lists(frame["names"]) == [["a"], [], [], ["b", "c"]]
 
 
+def test_what_is_nested_is_json(written: Callable[..., pd.DataFrame]) -> None:
+    pairs, counts = [[["hits", 3], ["misses", 4]], [], None], [{"pupil": 0}, {}, None]
+    frame = written(pairs=pairs, counts=counts, matrix=[[[1, 2], [3, 4]]] * 3)
+    assert frame["pairs"].tolist() == ['[["hits", 3], ["misses", 4]]', "[]", ""]
+    assert frame["counts"].tolist() == ['{"pupil": 0}', "{}", ""]
+    assert as_lists(frame["matrix"]) == [[[1, 2], [3, 4]]] * 3
+
+
 def test_matrices_of_several_shapes_are_refused(written: Callable[..., pd.DataFrame]) -> None:
     with pytest.raises(ValueError, match=r"The matrices of map differ in shape: \[\(1, 2\), \(2, 2\)\]"):
         written(map=[np.zeros((1, 2)), np.zeros((2, 2))])
