@@ -211,7 +211,7 @@ MEASURES = (
     Measure(
         "Reliability",
         _reliability,
-        _columns("flash", size="split_half spearman_brown explainable_share stability_halves"),
+        _columns("flash", size="split_half explainable_share stability_halves"),
     ),
     Measure(
         "FullFieldResponse",
@@ -261,6 +261,7 @@ LEFT_OUT = {
     "FirstSpikeLatency.response_latency_high_s": "limit of the interval of a latency that is tested",
     "OmissionResponse.flash_index": "compares two responses: not 0 with either",
     "FullFieldResponse.on_off_ratio": "1 means nothing: `on_off_index` is the same, and tested",
+    "Reliability.spearman_brown": "of `split_half`, which is tested, where that is above 0",
     "PublishedResponse.image_p": "one for each image: `responds_to_image` is of all, and tested",
     "PublishedResponse.state_index": "of task and replay, which differ in licks, running and pupil",
     "ReceptiveField.p_is_upper_bound": "says how to read a p-value, nothing of the unit",

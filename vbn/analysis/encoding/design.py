@@ -29,6 +29,8 @@ from vbn.analysis.task.flash_behavior import SHARED_IMAGES
 from vbn.analysis.task.licking import bout_onsets
 
 INTERCEPT, DRIFT = "intercept", "drift"
+LONGEST_GAP_S = 1.0
+"""Blinks take a fifth of a second."""
 LONGEST_REST_S = 0.1
 """A last bin takes events up to this long after it, so that a pause of the stimulus is not in it."""
 _UNITS_COUNTED = 32
@@ -310,21 +312,27 @@ def events_in_bins(times_s: ArrayLike, bin_starts: Floats) -> Floats:
 
 
 def trace_in_bins(times_s: ArrayLike, values: ArrayLike, bin_starts: Floats) -> Floats:
-    """Return a trace at the centres of bins, interpolated linearly; NaN outside of it.
+    """Return a trace at the centres of bins, interpolated linearly; NaN outside of it, and in long gaps.
 
     Parameters
     ----------
     times_s, values : (n_samples,) each; samples that are not finite are left out.
     bin_starts : (n_bins,) seconds.
+
+    Notes
+    -----
+    A gap of more than `LONGEST_GAP_S` is not filled: what a lost eye did is not known.
     """
     times, samples = np.asarray(times_s, np.float64), np.asarray(values, np.float64)
     known = np.isfinite(times) & np.isfinite(samples)
     if not known.any():
         return np.full(bin_starts.shape, np.nan)
     order = np.argsort(times[known], kind="stable")
-    found = np.interp(
-        bin_starts + BIN_S / 2, times[known][order], samples[known][order], left=np.nan, right=np.nan
-    )
+    at, centres = times[known][order], bin_starts + BIN_S / 2
+    found = np.interp(centres, at, samples[known][order], left=np.nan, right=np.nan)
+    after = np.searchsorted(at, centres).clip(1, max(at.size - 1, 1))
+    if at.size > 1:
+        found[at[after] - at[after - 1] > LONGEST_GAP_S] = np.nan
     return np.asarray(found, dtype=np.float64)
 
 

@@ -17,6 +17,10 @@ CONDITIONS = ("all", "engaged", "disengaged")
 _NON_NEGATIVE = ("drift_s", "min_events", "seed")
 
 
+SMALLEST_LAMBDA = 1e-6
+"""Of less, the solution is that of rounding errors."""
+
+
 @dataclass(frozen=True)
 class Kernel:
     """One kernel, for each image one if it is of images.
@@ -126,10 +130,11 @@ class EncodingParameters:
         followed = [kernel.events for kernel in kernels]
         if twice := {name for name in followed if followed.count(name) > 1}:
             raise ValueError(f"Only one kernel can follow {', '.join(sorted(twice))}.")
-        if not 0 < self.lambda_min <= self.lambda_max < math.inf or self.n_lambdas < 1:
+        if not SMALLEST_LAMBDA <= self.lambda_min <= self.lambda_max < math.inf or self.n_lambdas < 1:
             raise ValueError(
-                "The grid of lambdas must be above 0 (images, omissions and intercept depend on each other) "
-                f"and ascend, got {self.n_lambdas} from {self.lambda_min} to {self.lambda_max}."
+                f"The grid of lambdas must begin at {SMALLEST_LAMBDA:g} or more (images, omissions and "
+                f"intercept depend on each other) and ascend, got {self.n_lambdas} from {self.lambda_min} to "
+                f"{self.lambda_max}."
             )
         if self.folds < 2 or self.blocks_per_fold < 1:
             raise ValueError(

@@ -155,7 +155,7 @@ def area_pairs(
     structure, probe = (np.asarray(names, dtype=object)[found.is_used] for names in (structures, probes))
     position = np.asarray(positions_um, dtype=np.float64)[found.is_used]
     one, other = np.triu_indices(structure.size, k=1)
-    is_near = np.abs(position[one] - position[other]) < parameters.min_distance_um
+    is_near = ~(np.abs(position[one] - position[other]) >= parameters.min_distance_um)  # or not known
     is_known = pd.notna(structure)
     is_pair = is_known[one] & is_known[other] & ~(is_near & (probe[one] == probe[other]))
     is_pair &= np.isfinite(found.noise[one, other])

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from vbn.analysis.interactions.flash_counts import FlashCounts, flash_counts
-from vbn.analysis.spikes.trains import Floats
+from vbn.analysis.spikes.trains import Floats, Integers
 from vbn.analysis.spikes.windows import Window, check_windows
 
 
@@ -22,7 +22,8 @@ class DimensionalityParameters:
     window_s, flash_set, min_flashes, min_mean_count : as for
         `vbn.analysis.interactions.correlations.CorrelationParameters`.
     n_units : units of each draw; structures with fewer are left out.
-    n_pairs : pairs of successive flashes of each draw, an even number.
+    n_pairs : pairs of successive flashes of each draw, an even number; a few less where halves of the runs
+        have fewer.
     draws : how often units and pairs are drawn.
     seed : of the draws, together with the session.
     """
@@ -85,21 +86,21 @@ def dimensionality(
 
         * n_units: that fire enough;
         * participation_ratio: mean over draws of tr(A) tr(B) / tr(A B), with A and B the covariances of the
-          differences between successive flashes (`FlashCounts.differences`) in disjoint halves of the pairs:
-          unlike the plain one not biased by the number of pairs. n_units of the draw for independent units, 1
-          where all fire together; participation_ratio_sd: standard deviation over draws;
+          differences between successive flashes (`FlashCounts.differences`) in halves of the pairs that have
+          no run in common: unlike the plain one not biased by the number of pairs. n_units of the draw for
+          independent units, 1 where all fire together; participation_ratio_sd: standard deviation over draws;
         * plain_participation_ratio: (sum l)^2 / sum l^2 of the eigenvalues of the covariance of all pairs;
         * dimensions_80: mean number of components that hold 80 % of its variance;
         * signal_participation_ratio: likewise of the mean counts of images, at most their number less one;
           from the covariances between means of disjoint quarters of the runs, which noise does not enter.
           NaN where an image has fewer than four runs, or where the means do not differ beyond noise.
 
-        Empty where there are fewer pairs of flashes than are drawn.
+        Empty where there are fewer pairs of flashes than are drawn, or all are of one run.
     """
     window, least = parameters.window_s, parameters.min_flashes
     counted = flash_counts(spike_times, offsets, n_spikes, flashes, window, least)
     differences = counted.differences()
-    if differences.shape[1] < parameters.n_pairs:
+    if differences.shape[1] < parameters.n_pairs or np.unique(counted.run[counted.pairs()]).size < 2:
         return pd.DataFrame(columns=COLUMNS)
     structure = np.asarray(structures, dtype=object)
     is_used = (counted.counts.mean(axis=1) >= parameters.min_mean_count) & pd.notna(structure)
@@ -118,12 +119,14 @@ def _of_structure(
     counted: FlashCounts, differences: Floats, parameters: DimensionalityParameters, rng: np.random.Generator
 ) -> tuple[float, ...]:
     parts = counted.image_means(_PARTS) if counted.n_images >= 2 else None
+    run_of_pair = np.unique(counted.run[counted.pairs()], return_inverse=True)[1]
     ratios, plain, components, products = [], [], [], []
     for _ in range(parameters.draws):
         units = rng.choice(len(differences), parameters.n_units, replace=False)
-        pairs = rng.choice(differences.shape[1], parameters.n_pairs, replace=False)
-        halves = differences[np.ix_(units, pairs)].reshape(units.size, 2, -1)
-        one, other = (halves[:, half] @ halves[:, half].T / halves.shape[2] for half in (0, 1))
+        one, other = (
+            differences[np.ix_(units, pairs)] @ differences[np.ix_(units, pairs)].T / pairs.size
+            for pairs in _halves(run_of_pair, parameters.n_pairs, rng)
+        )
         ratios.append(np.trace(one) * np.trace(other) / np.sum(one * other))
         values = np.linalg.eigvalsh((one + other) / 2)[::-1].clip(0)
         plain.append(values.sum() ** 2 / np.sum(values**2))
@@ -137,6 +140,14 @@ def _of_structure(
         float(np.mean(components)),
         _signal_ratio(products),
     )
+
+
+def _halves(run: Integers, n_pairs: int, rng: np.random.Generator) -> tuple[Integers, Integers]:
+    """Draw two equally large sets of pairs without a run in common, of up to so many pairs together."""
+    in_first = (rng.permutation(run.max() + 1) % 2 == 0)[run]
+    first, second = (rng.permutation(np.flatnonzero(of)) for of in (in_first, ~in_first))
+    size = min(n_pairs // 2, first.size, second.size)
+    return first[:size], second[:size]
 
 
 def _signal_products(parts: Floats) -> tuple[float, float, float]:

@@ -50,17 +50,21 @@ class FlashCounts:
         Returns
         -------
         (n_units, n_pairs) spikes, in each image over their root mean square; 0 in images where a unit never
-        differs.
+        differs. Pairs are those of `pairs`.
 
         Notes
         -----
         Of two independent units with slowly drifting rates, deviations from the image's mean correlate by
         chance twice as widely as these do.
         """
-        is_pair = (np.diff(self.run) == 0) & (np.diff(self.image) == 0)
-        later = np.flatnonzero(is_pair) + 1
+        later = self.pairs()
         found = (self.counts[:, later] - self.counts[:, later - 1]).astype(np.float64)
         return _over_rms(found, self.image[later])
+
+    def pairs(self) -> Integers:
+        """Return (n_pairs,) the index of the later flash of each two successive ones of a run."""
+        is_pair = (np.diff(self.run) == 0) & (np.diff(self.image) == 0)
+        return np.flatnonzero(is_pair) + 1
 
     def deviations(self) -> Floats:
         """Return (n_units, n_flashes) the deviations from the image's mean, scaled likewise."""
@@ -75,8 +79,9 @@ class FlashCounts:
 
         Returns
         -------
-        (n_parts, n_units, n_images), images in the order of their index; None if an image has fewer runs than
-        parts.
+        (n_parts, n_units, n_images) in standard deviations of the unit's counts over all flashes, so that
+        units of high rates do not outweigh the others; images in the order of their index. None if an image
+        has fewer runs than parts.
         """
         means = np.empty((n_parts, len(self.counts), self.n_images))
         for column, image in enumerate(np.unique(self.image)):
@@ -86,7 +91,8 @@ class FlashCounts:
                 return None
             for part in range(n_parts):
                 means[part, :, column] = self.counts[:, of[number % n_parts == part]].mean(axis=1)
-        return means
+        spread = self.counts.std(axis=1)
+        return means / np.where(spread > 0, spread, 1.0)[:, np.newaxis]
 
 
 def _over_rms(values: Floats, image: Integers) -> Floats:

@@ -114,7 +114,8 @@ def reliability(
           more, in two runs or more;
         * split_half: correlation of the mean responses (bins of all images) between both halves of the runs,
           mean over the splits; about 0 for a unit without a response, whatever its drift;
-        * spearman_brown: 2 r / (1 + r) of it, the reliability of all flashes together;
+        * spearman_brown: 2 r / (1 + r) of it, the reliability of all flashes together; missing where r is not
+          above 0, of which it makes no sense;
         * explainable_share: covariance of both halves over the variance of single flashes in single bins: the
           share of the variance that any function of image and time could explain;
         * stability_halves: correlation of the mean responses between the earlier and the later runs of each
@@ -219,7 +220,7 @@ def _of_unit(
     split_half, shared = float(r.mean()), float(_covariances(first, second).mean())
     return _Values(
         split_half=split_half,
-        spearman_brown=2 * split_half / (1 + split_half) if split_half > -1 else np.nan,
+        spearman_brown=2 * split_half / (1 + split_half) if split_half > 0 else np.nan,
         explainable_share=shared / _variance(counts, runs),
         stability_halves=float(_correlations(*_mean_responses(of_runs, in_time))[0]),
     )

@@ -9,7 +9,7 @@ import pytest
 
 from tests.vbn.analysis.encoding import sessions
 from vbn.analysis.encoding import sums
-from vbn.analysis.encoding.design import make_design, spike_counts
+from vbn.analysis.encoding.design import make_design, spike_counts, trace_in_bins
 from vbn.analysis.encoding.model import encoding_model
 from vbn.analysis.encoding.parameters import ENCODING, EncodingParameters, Kernel, published_kernels
 from vbn.analysis.encoding.ridge import MEASURES
@@ -363,8 +363,8 @@ def test_kernels_are_recovered_within_their_standard_errors_though_licks_rewards
     [
         ({"block": "gray"}, "block is one of"),
         ({"flashes": "none"}, "flashes is one of"),
-        ({"lambda_min": 0.0}, "must be above 0"),
-        ({"lambda_min": 600.0}, "must be above 0"),
+        ({"lambda_min": 0.0}, "must begin at 1e-06"),
+        ({"lambda_min": 600.0}, "must begin at 1e-06"),
         ({"folds": 1}, "two folds or more"),
         ({"seed": -1}, "seed must be 0 or more"),
         ({"drift_s": float("nan")}, "drift_s must be"),
@@ -383,3 +383,14 @@ def test_kernels_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="one weight or more"):
         Kernel("hits", 0)
     assert published_kernels(licks="licks")[-1] == Kernel("licks", 80, -1.0)
+
+
+def test_what_a_lost_eye_did_is_not_known() -> None:
+    times = np.arange(0, 600, 1 / 60)
+    seen = times[(times < 60) | (times > 540)]
+    starts = np.arange(0, 600, 0.025)
+    found = trace_in_bins(seen, np.ones(seen.size), starts)
+    assert np.isnan(found).mean() == pytest.approx(0.8, abs=0.01)
+    blinking = times[(times % 5) > 0.3]
+    assert np.isnan(trace_in_bins(blinking, np.ones(blinking.size), starts)).mean() < 0.002
+    assert np.isnan(trace_in_bins([1.0], [1.0], starts)).sum() >= starts.size - 1

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from tests.vbn.analysis.responses.test_reliability import (
+    N_RUNS,
+    PER_RUN,
     Spikes,
     as_spikes,
     drawn,
@@ -108,6 +110,9 @@ def test_means_of_areas_leave_neighbours_out() -> None:
     pairs = area_pairs(found, structures, ["probeA"] * N, positions).set_index(["first", "second"])
     assert pairs["n_pairs"].to_dict() == {("LP", "LP"): 55, ("LP", "VISp"): 132, ("VISp", "VISp"): 65}
     assert pairs["noise_mean"].abs().max() < 0.1
+    unknown = np.where(np.arange(N) == 1, np.nan, positions)
+    n_of = area_pairs(found, structures, ["probeA"] * N, unknown)["n_pairs"].sum()
+    assert n_of == pairs["n_pairs"].sum() - 21  # what is not known may be near
     apart = area_pairs(found, structures, [f"probe{unit}" for unit in range(N)], positions)
     assert apart["n_pairs"].sum() == pairs["n_pairs"].sum() + 1
     one, other = np.triu_indices(11, 1)
@@ -125,6 +130,25 @@ def test_independent_units_have_as_many_dimensions_as_there_are() -> None:
     assert list(found.index) == ["LP", "VISp"]
     assert found["participation_ratio"].to_numpy() == pytest.approx(10, abs=0.5)
     assert (found["plain_participation_ratio"] < found["participation_ratio"]).all()
+
+
+def test_the_halves_have_no_flash_in_common() -> None:
+    """Else of all pairs there are, 30 independent units have 29.1 dimensions."""
+    counts = gaussian(0.0, np.random.default_rng(12), n=40)
+    every = DimensionalityParameters(n_units=30, n_pairs=2 * (N_RUNS * (PER_RUN - 1) // 2), draws=40)
+    found = dimensionality(*of_counts(counts), ["VISp"] * 40, flashes(), every)
+    assert found["participation_ratio"][0] == pytest.approx(30, abs=0.6)
+
+
+def test_a_fast_unit_does_not_outweigh_the_others() -> None:
+    shown, rng = flashes(n_images=6), np.random.default_rng(13)
+    image = shown["image_name"].str[2:].astype(int).to_numpy()
+    rate = 20 + 5 * rng.standard_normal((N, 6))
+    few = dimensionality(*of_counts(rng.poisson(rate[:, image])), STRUCTURES, shown, FEW)
+    rate[0] *= 20
+    one = dimensionality(*of_counts(rng.poisson(rate[:, image])), STRUCTURES, shown, FEW)
+    pairs = zip(few["signal_participation_ratio"], one["signal_participation_ratio"], strict=True)
+    assert all(after > 0.6 * before for before, after in pairs)
 
 
 def test_a_common_input_has_one() -> None:
