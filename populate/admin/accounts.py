@@ -160,7 +160,7 @@ def create_account(
     Raises
     ------
     ConflictError
-        If the account exists, and may not be replaced or is not ours.
+        If the account exists, and may not be replaced, is not ours, or has a space and another role.
     SettingError
         If name, host or password cannot be used.
     ServerError
@@ -179,7 +179,20 @@ def create_account(
                 f"The account '{name}' exists ({known[0].role}). Give it another password or role with "
                 "--replace, or choose another name."
             )
+        if known and known[0].role != role:
+            _require_no_space(known[0], role)
         server.replace(known[0], role, password) if known else server.create(name, host, role, password)
+
+
+def _require_no_space(account: Account, role: str) -> None:
+    """Raise ConflictError if an account that is made anew, for another role, would lose its space."""
+    if administration.Space & {"space_owner": account.name}:
+        raise ConflictError(
+            f"'{account.name}' is a {account.role} with a space, and cannot become a {role} while it has "
+            "one: nothing was changed. Give the space to somebody else (vbn admin hand-over-space "
+            f"{account.name} --to NAME) or drop it (vbn admin drop-space {account.name}), or make another "
+            "account."
+        )
 
 
 def require_usable_name(name: str, longest: int, roles: Collection[str] = ()) -> None:

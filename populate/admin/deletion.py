@@ -22,7 +22,8 @@ import psycopg2
 import pymysql
 
 import schemas
-from populate.admin.spaces import owners
+from populate.admin.spaces import BEGINNING, owners
+from populate.admin.untrusted_tables import require_no_code, tables_of_spaces
 from schemas import administration
 from schemas.bases.lab import all_tables, with_parts
 from schemas.bases.registry import part_classes
@@ -98,10 +99,34 @@ def plan(table_name: str, conditions: Sequence[str], session_ids: Sequence[int] 
 
 
 def _plan_for(table_name: str, restriction: str, target: Any) -> DeletionPlan:
-    diagram = dj.Diagram.cascade(target)
-    rows = {_plain_name(name): number for name, number in diagram.counts().items() if number}
-    _require_whole(rows)
-    return DeletionPlan(table_name, restriction, rows, _sessions(diagram), diagram, _foreign(rows))
+    connection = dj.conn()
+    of_spaces = tables_of_spaces(connection, _spaces())
+    try:
+        with _transaction(connection):
+            _wait_for_locks(connection)
+            require_no_code(connection, _spaces(), of_spaces, "ACCESS SHARE")
+            diagram = dj.Diagram.cascade(target)
+            rows = {_plain_name(name): number for name, number in diagram.counts().items() if number}
+            _require_whole(rows)
+            return DeletionPlan(table_name, restriction, rows, _sessions(diagram), diagram, _foreign(rows))
+    except DRIVER_ERRORS as error:
+        if code_of(error) in LOCKED:
+            raise ConflictError(
+                "Somebody else is changing tables that depend on these. Try again."
+            ) from error
+        raise
+
+
+def _spaces() -> str:
+    """Return what the names of spaces begin with."""
+    return schemas.connect().prefix + BEGINNING
+
+
+def _wait_for_locks(connection: Any) -> None:
+    """Let the transaction wait for others for a limited time."""
+    is_mysql = connection.adapter.backend == "mysql"
+    wait = "SESSION innodb_lock_wait_timeout = {}" if is_mysql else "LOCAL lock_timeout = '{}s'"
+    connection.query(f"SET {wait.format(LOCK_TIMEOUT_S)}")
 
 
 def _sessions(cascade: Any) -> tuple[int, ...]:
@@ -133,11 +158,11 @@ def delete(planned: DeletionPlan, reason: str) -> str:
     if planned.foreign:
         raise ConflictError(planned.foreign)
     connection = dj.conn()
+    of_spaces = tables_of_spaces(connection, _spaces())
     try:
         with _transaction(connection):
-            is_mysql = connection.adapter.backend == "mysql"
-            wait = "SESSION innodb_lock_wait_timeout = {}" if is_mysql else "LOCAL lock_timeout = '{}s'"
-            connection.query(f"SET {wait.format(LOCK_TIMEOUT_S)}")
+            _wait_for_locks(connection)
+            require_no_code(connection, _spaces(), of_spaces, "ROW EXCLUSIVE")
             _withdraw_jobs(planned)
             if extra := set(_sessions(planned.cascade)) - set(planned.sessions):
                 names = ", ".join(map(str, sorted(extra)))

@@ -81,13 +81,12 @@ def quota_bytes(text: str) -> int:
     SettingError
         If it is none.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B?)", text.strip().upper())
-    if not found or not float(found[1]) or found[2] not in UNITS:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?B?)", text.strip().upper())
+    if not found or found[2] not in UNITS or (size := float(found[1]) * UNITS[found[2]]) < 1:
         raise SettingError(f"'{shortened(text)}' is no size. Write it as 500MB, 5GB or 1.5TB.")
-    size = int(float(found[1]) * UNITS[found[2]])
     if size >= 2**63:
         raise SettingError(f"'{shortened(text)}' is more than any disk has.")
-    return size
+    return int(size)
 
 
 def space_of(account: str) -> str:

@@ -17,7 +17,7 @@ from populate.commands.options import json_option, listed_option
     metavar="MODULE[,MODULE...]",
     help="Publish these private modules, too: curation (lists and notes of people), administration",
 )
-@click.option("--check", is_flag=True, help="Write nothing: compare all files with their checksums.")
+@click.option("--check", is_flag=True, help="Publish nothing: compare all files with their checksums.")
 @json_option()
 def command(folder: Path, arrays: bool, include: tuple[str, ...], check: bool, as_json: bool) -> None:
     """Write all tables into the folder DIR, for everybody: Parquet, with meanings, parameters and checksums.

@@ -29,6 +29,12 @@ LEFT_OUT = (
 )  # fmt: skip
 FILE_PATHS = ("relative_path", "lfp_relative_path")
 
+ROW_GROUP_BYTES = 16 * 2**20
+"""Estimated size of a row group, before compression: a reader loads one at a time."""
+
+TEXT_BYTES, LIST_BYTES, NESTED_BYTES = 24, 2048, 4096
+"""What a value of columns without a fixed width counts: an estimate that no row's content changes."""
+
 
 @dataclass(frozen=True)
 class PublishedTable:
@@ -108,6 +114,27 @@ def plain_type(attribute: Any) -> pa.DataType:
 def list_of(kind: pa.DataType, length: int = -1) -> pa.DataType:
     """Return a type of lists as it comes back from a Parquet file."""
     return pa.list_(pa.field("element", kind), length)
+
+
+def rows_per_group(layout: pa.Schema) -> int:
+    """Return how many rows a row group holds; it follows from the columns alone.
+
+    Examples
+    --------
+    >>> rows_per_group(pa.schema([("a", pa.int64()), ("b", pa.float64())]))
+    1048576
+    """
+    return max(1, ROW_GROUP_BYTES // max(1, sum(_width(field.type) for field in layout)))
+
+
+def _width(kind: pa.DataType) -> int:
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size) * _width(kind.value_type)
+    if pa.types.is_list(kind):
+        return NESTED_BYTES if pa.types.is_list(kind.value_type) else LIST_BYTES
+    if pa.types.is_string(kind):
+        return TEXT_BYTES
+    return max(1, int(kind.bit_width) // 8)
 
 
 def array_path(module: str, name: str, key: dict[str, Any], attribute: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 import psycopg2
 import pyarrow as pa
-from pyarrow import parquet
+from pyarrow import compute, parquet
 from tqdm import tqdm
 
 from schemas.bases.publication import (
@@ -29,6 +29,7 @@ from schemas.bases.publication import (
     is_stored_array,
     plain_type,
     published_tables,
+    rows_per_group,
 )
 from schemas.bases.registry import schema_names
 from schemas.rows.copy_text import array_texts, copy_lines, curve_texts, plain_texts
@@ -36,7 +37,7 @@ from schemas.server.connection import Database
 from schemas.server.datajoint import before_queries
 from schemas.server.embedded import PORT, EmbeddedServer
 from schemas.server.published import ACCOUNT, MANIFEST, REPAIR, PublishedFolder, loading
-from vbn.errors import ConflictError, InvalidContentError, quoted
+from vbn.errors import ConflictError, InvalidContentError, quoted, shortened
 from vbn.home import home_folder
 
 LOADED_AT_ONCE = 2000
@@ -44,7 +45,18 @@ LOADED_AT_ONCE = 2000
 
 LARGEST_MANIFEST = 64 * 2**20
 LARGEST_GROUP = 2**29
-"""(bytes) What a row group may claim to be without compression; ours are about 16 MiB."""
+"""(bytes) What a row group may claim to be without compression, or a column of it as numbers; ours are about
+16 MiB."""
+
+LONGEST_TEXT, LARGEST_TEXTS = 2**20, 2**28
+"""(bytes) What a text, and those of a column that are loaded at once, may have: a file of kilobytes can hold
+gigabytes of equal ones."""
+
+UNUSABLE = (
+    pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, SyntaxError,
+    MemoryError,
+)  # fmt: skip
+"""What the readers of Parquet, JSON and NumPy's types raise for what no publication holds."""
 
 ROWS_AT_A_TIME = 20_000
 FILLED_IN = {"root": "published", "lfp_root": "published"}
@@ -186,6 +198,11 @@ def load_table(connection: Any, published: PublishedFolder, table: PublishedTabl
             raise InvalidContentError(
                 path, f"The table cannot hold its rows: {str(error).splitlines()[0]}.", REPAIR
             ) from error
+        except UNUSABLE as error:
+            connection.rollback()
+            raise InvalidContentError(
+                path, f"Its rows cannot be read: {shortened(error, 200)}.", REPAIR
+            ) from error
         except BaseException:
             connection.rollback()
             raise
@@ -206,25 +223,32 @@ def _copy(cursor: Any, published: PublishedFolder, table: PublishedTable, path: 
             disable=not sys.stderr.isatty(),
         ) as bar,
     ):  # fmt: skip
-        for group in range(file.num_row_groups):
-            rows = file.read_row_group(group, use_threads=False)
-            for start in range(0, rows.num_rows, ROWS_AT_A_TIME):
-                piece = rows.slice(start, ROWS_AT_A_TIME).combine_chunks()
-                texts = [_texts(path, each, piece[each.name]) for each in table.attributes]
-                cursor.copy_expert(statement, io.BytesIO(copy_lines(texts, list(fills.values()))))
-                bar.update(piece.num_rows)
+        for piece in file.iter_batches(ROWS_AT_A_TIME, use_threads=False):
+            texts = [_texts(path, each, piece[each.name]) for each in table.attributes]
+            cursor.copy_expert(statement, io.BytesIO(copy_lines(texts, list(fills.values()))))
+            bar.update(piece.num_rows)
 
 
-def _texts(path: Path, attribute: Any, column: pa.ChunkedArray) -> pa.Array:
-    values = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+def _texts(path: Path, attribute: Any, values: pa.Array) -> pa.Array:
     try:
+        if pa.types.is_dictionary(values.type):
+            values = _expanded(values)
         if is_curve(attribute):
             return curve_texts(values)
         return array_texts(values) if is_stored_array(attribute) else plain_texts(values)
-    except (ValueError, KeyError, TypeError) as error:
+    except UNUSABLE as error:
         raise InvalidContentError(
-            path, f"{attribute.name} has a value that it cannot: {error}.", REPAIR
+            path, f"{attribute.name} has a value that it cannot: {shortened(error, 200)}.", REPAIR
         ) from error
+
+
+def _expanded(values: pa.DictionaryArray) -> pa.Array:
+    """Return texts that were read as numbers of a list of different ones, unless they are far too many."""
+    lengths = compute.binary_length(values.dictionary).take(values.indices)
+    longest, total = compute.max(lengths).as_py() or 0, compute.sum(lengths).as_py() or 0
+    if longest > LONGEST_TEXT or total > LARGEST_TEXTS:
+        raise ValueError(f"{len(values)} texts of {total} bytes, the longest of {longest}")
+    return values.dictionary_decode()
 
 
 def _fills(table: PublishedTable) -> dict[str, str | None]:
@@ -262,20 +286,33 @@ def _opened(table: PublishedTable, path: Path, n_rows: int) -> parquet.ParquetFi
         raise InvalidContentError(
             path, f"It has {about.num_rows} rows, not {n_rows} as {MANIFEST} says.", REPAIR
         )
-    sizes = [about.row_group(group).total_byte_size for group in range(about.num_row_groups)]
-    if sizes and not 0 <= min(sizes) <= max(sizes) <= LARGEST_GROUP:
-        raise InvalidContentError(path, f"It claims a row group of {max(sizes)} bytes.", REPAIR)
-    return file
+    for number in range(about.num_row_groups):
+        _require_plain_group(path, about.row_group(number), rows_per_group(file.schema_arrow))
+    file.close()
+    texts = [name for name, kind in found.items() if pa.types.is_string(kind)]
+    return parquet.ParquetFile(path, read_dictionary=texts)
+
+
+def _require_plain_group(path: Path, group: Any, most_rows: int) -> None:
+    """Refuse a row group that claims more than is ever published: how much it is, its bytes do not say."""
+    columns = [group.column(number) for number in range(group.num_columns)]
+    size = max(group.total_byte_size, *(8 * each.num_values for each in columns))
+    if not 0 <= group.num_rows <= most_rows:
+        raise InvalidContentError(path, f"It claims a row group of {group.num_rows} rows.", REPAIR)
+    if not 0 <= size <= LARGEST_GROUP:
+        raise InvalidContentError(path, f"It claims a row group of {size} bytes.", REPAIR)
 
 
 def _is_of_type(found: pa.DataType, attribute: Any) -> bool:
     if not is_curve(attribute):
         return bool(found == (pa.string() if is_stored_array(attribute) else plain_type(attribute)))
-    depth = 0
-    while pa.types.is_list(found) or pa.types.is_fixed_size_list(found):
-        found, depth = found.value_type, depth + 1
-    is_number = pa.types.is_integer(found) or pa.types.is_floating(found) or pa.types.is_boolean(found)
-    return depth in (1, 2) and is_number
+    is_list = pa.types.is_list(found) or pa.types.is_fixed_size_list(found)
+    if not is_list:
+        return False
+    if pa.types.is_list(found) and pa.types.is_list(found.value_type):  # a matrix has no fixed sizes
+        found = found.value_type
+    number = found.value_type
+    return bool(pa.types.is_integer(number) or pa.types.is_floating(number) or pa.types.is_boolean(number))
 
 
 def published_rows(published: PublishedFolder) -> dict[str, int]:
@@ -293,8 +330,9 @@ def published_rows(published: PublishedFolder) -> dict[str, int]:
         content = json.loads(path.read_bytes())
         found = {str(each["file"]): int(each["rows"]) for each in content["tables"]}
         number, made_by = int(content["format"]), str(content["package_version"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InvalidContentError(path, f"It is no manifest of vbn publish ({error!r}).", REPAIR) from error
+    except UNUSABLE as error:
+        problem = f"It is no manifest of vbn publish ({shortened(repr(error), 200)})."
+        raise InvalidContentError(path, problem, REPAIR) from error
     if number != FORMAT:
         raise ConflictError(
             f"{published.folder} was published in format {number} by vbn-datajoint {quoted(made_by)}, and "
@@ -356,11 +394,11 @@ def _loaded(connection: Any, prefix: str) -> set[str]:
 def _grant(connection: Any, prefix: str) -> None:
     """Let the readers' account read the tables, and record that they are there."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (ACCOUNT,))
-        if cursor.fetchone() is None:
-            with contextlib.suppress(psycopg2.errors.DuplicateObject, psycopg2.errors.UniqueViolation):
+        with _lock(connection, ACCOUNT):  # folders are opened under locks of their own
+            cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (ACCOUNT,))
+            if cursor.fetchone() is None:
                 cursor.execute(f"CREATE ROLE {ACCOUNT} LOGIN")
-        cursor.execute(f"ALTER ROLE {ACCOUNT} SET default_transaction_read_only = on")
+            cursor.execute(f"ALTER ROLE {ACCOUNT} SET default_transaction_read_only = on")
         for name in schema_names(prefix):
             cursor.execute(f'GRANT USAGE ON SCHEMA "{name}" TO {ACCOUNT}')
             # DataJoint finds keys in views that show what an account may more than select.

@@ -56,7 +56,7 @@ def array_texts(notes: pa.Array) -> pa.Array:
 
     Raises
     ------
-    ValueError, KeyError, TypeError
+    ValueError, KeyError, TypeError, SyntaxError, RecursionError
         If a note is not one, or names a file elsewhere.
     """
     return plain_texts(
@@ -69,7 +69,8 @@ def _reference(note: str) -> str:
     path, dtype, shape = str(found["path"]), np.dtype(str(found["dtype"])), found["shape"]
     if not is_plain_path(path) or len(path) > LONGEST_PATH or not path.endswith(".npy"):
         raise ValueError(f"'{path[:100]}' is no place below the folder of arrays")
-    if dtype.kind not in "biuf" or not all(isinstance(size, int) and size >= 0 for size in shape):
+    is_shape = isinstance(shape, list) and all(isinstance(size, int) and size >= 0 for size in shape)
+    if dtype.kind not in "biuf" or not is_shape:
         raise ValueError(f"{dtype} and {shape} are not a type and shape of numbers")
     return json.dumps({"path": path, "store": STORE_NAME, "dtype": str(dtype), "shape": shape})
 
@@ -115,6 +116,8 @@ def _numbers(values: pa.Array) -> np.ndarray:
 
 
 def _packed(array: np.ndarray) -> bytes:
+    if array.dtype.kind not in "biuf":  # the bytes of objects are addresses in this process
+        raise ValueError(f"an array is of {array.dtype}, not of numbers")
     return _head(array.dtype.str, array.shape) + array.tobytes(order="F")
 
 

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -73,15 +74,12 @@ class PublishedFolder:
             raise NotFoundError(f"There is no folder {place}. Name one that vbn publish has written.")
         path = place / CHECKSUMS
         try:
-            size = path.stat().st_size
+            content = read_regular(path, LARGEST_LIST)
         except OSError as error:
             raise NotFoundError(
                 f"{place} has no {CHECKSUMS}: it was not written by vbn publish, or not to its end. In that "
                 f"case, run again: vbn publish {folder}"
             ) from error
-        if size > LARGEST_LIST:
-            raise InvalidContentError(path, f"It has {size} bytes, far too many for a list of files.", REPAIR)
-        content = path.read_bytes()
         return cls(place, _parsed(path, content), hashlib.sha256(content).hexdigest())
 
     def checked(self, name: str) -> Path:
@@ -102,6 +100,27 @@ class PublishedFolder:
                 path, f"It is not the file that {CHECKSUMS} lists: it was changed.", REPAIR
             )
         return path
+
+
+def read_regular(path: Path, longest: int) -> bytes:
+    """Return the content of a file that may be anything: a device has no end, and a pipe waits forever.
+
+    Raises
+    ------
+    InvalidContentError
+        If it is no regular file, such as a link, or longer.
+    OSError
+        If it cannot be opened.
+    """
+    if path.is_symlink():
+        raise InvalidContentError(path, "It is a link, which vbn publish does not make.", REPAIR)
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise InvalidContentError(path, "It is no regular file.", REPAIR)
+        content = file.read(longest + 1)
+    if len(content) > longest:
+        raise InvalidContentError(path, f"It has more than {longest} bytes, far too many.", REPAIR)
+    return content
 
 
 def hash_of(path: Path) -> str:

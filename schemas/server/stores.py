@@ -15,7 +15,7 @@ from typing import Any
 from schemas.server import published
 from schemas.server.datajoint import dj, get_store_backend
 from schemas.server.settings import NOT_CONFIGURED, Store
-from vbn.errors import AbsentArrayError, StoreError, VbnError, shortened
+from vbn.errors import AbsentArrayError, InvalidContentError, StoreError, VbnError, shortened
 
 ABSENT = (FileNotFoundError, dj.errors.MissingExternalFile)
 
@@ -39,9 +39,25 @@ class LazyStore:
 
     def get_buffer(self, path: str) -> bytes:
         """Return the content of a file."""
+        self._full_path(path)
         with explaining_reads(self._backend, path):
             content: bytes = self._backend.get_buffer(path)
             return content
+
+    def _full_path(self, path: str) -> str:
+        """Return where a file is.
+
+        Raises
+        ------
+        InvalidContentError
+            If it is of a published folder, and a link leads out of the folder's arrays.
+        """
+        full = str(self._backend._full_path(path))
+        if published.configured() is not None and self._backend.protocol == "file":
+            arrays = Path(self._backend.spec["location"]).resolve()
+            if not Path(full).resolve().is_relative_to(arrays):
+                raise InvalidContentError(full, "It is a link to elsewhere.", published.REPAIR)
+        return full
 
     def put_buffer(self, content: bytes, path: str) -> None:
         """Write a file.

@@ -9,32 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-ROW_GROUP_BYTES = 16 * 2**20
-"""Estimated size of a row group, before compression: a reader loads one at a time."""
-
-TEXT_BYTES, LIST_BYTES, NESTED_BYTES = 24, 2048, 4096
-"""What a value of columns without a fixed width counts: an estimate that no row's content changes."""
-
-
-def rows_per_group(layout: pa.Schema) -> int:
-    """Return how many rows a row group holds; it follows from the columns alone.
-
-    Examples
-    --------
-    >>> rows_per_group(pa.schema([("a", pa.int64()), ("b", pa.float64())]))
-    1048576
-    """
-    return max(1, ROW_GROUP_BYTES // max(1, sum(_width(field.type) for field in layout)))
-
-
-def _width(kind: pa.DataType) -> int:
-    if pa.types.is_fixed_size_list(kind):
-        return int(kind.list_size) * _width(kind.value_type)
-    if pa.types.is_list(kind):
-        return NESTED_BYTES if pa.types.is_list(kind.value_type) else LIST_BYTES
-    if pa.types.is_string(kind):
-        return TEXT_BYTES
-    return max(1, int(kind.bit_width) // 8)
+from schemas.bases.publication import rows_per_group
 
 
 def write_parquet(path: Any, layout: pa.Schema, sessions: Iterable[pa.Table]) -> None:

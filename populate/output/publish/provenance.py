@@ -59,6 +59,7 @@ def _written(target: PublishFolder, published: PublishedTable, rows: pa.Table) -
     write_parquet(content, rows.schema, [rows])
     path = target.path / published.file
     if not path.is_file() or path.read_bytes() != content.getvalue():
+        target.claim([published.file])
         target.open_for_change()
         write_whole(path, content.getvalue())
     return TableFile(published, rows.schema, rows.num_rows, path)

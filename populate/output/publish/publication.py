@@ -107,7 +107,7 @@ def publish(folder: Path, *, arrays: bool = False, include: Collection[str] = ()
     Raises
     ------
     SettingError, ConflictError
-        If the folder cannot be used, or a module does not exist.
+        If the folder cannot be used, has arrays that would be removed, or a module does not exist.
     StoreError
         If an array cannot be read, or the disk is full.
     """
@@ -118,6 +118,8 @@ def publish(folder: Path, *, arrays: bool = False, include: Collection[str] = ()
     database = schemas.connect()
     target = PublishFolder(folder)
     target.require_usable(database)
+    if not arrays:
+        target.require_no_arrays()
     with target.used():
         copies = ArrayFiles(target, wanted=arrays)
         with Snapshot.taken(database) as snapshot:
@@ -163,7 +165,9 @@ def _write(
     snapshot: Snapshot, tasks: list[_Task], target: PublishFolder, copies: ArrayFiles
 ) -> tuple[list[str], int]:
     """Write the files that are not as they should be; return their tables, and how many rows were read."""
-    formers = {task.published.file: target.former(task.published.file) for task in tasks}
+    damaged = copies.tables_to_write()
+    files = [task.published.file for task in tasks]
+    formers = {name: None if name in damaged else target.former(name) for name in files}
     open_tasks = [
         task for task in tasks if not ((found := formers[task.published.file]) and task.is_done(found[1]))
     ]

@@ -19,6 +19,7 @@ import pytest
 
 from populate.admin import spaces
 from tests.populate.admin.test_roles import Lab, configured, lab  # noqa: F401 - a fixture
+from vbn.errors import SettingError
 
 TABLES = """
 import datajoint as dj
@@ -174,6 +175,66 @@ def test_a_space_is_handed_over_before_its_owner_goes(
     )
 
 
+CODE = {
+    "row-level policies": (
+        'ALTER TABLE "{s}".score ENABLE ROW LEVEL SECURITY',
+        'ALTER TABLE "{s}".score FORCE ROW LEVEL SECURITY',
+        'CREATE POLICY p ON "{s}".score USING ("{s}".run())',
+    ),
+    "rules": ('CREATE RULE r AS ON DELETE TO "{s}".score DO ALSO SELECT "{s}".run()',),
+    "triggers": (
+        "CREATE FUNCTION \"{s}\".t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'",
+        'CREATE TRIGGER t BEFORE DELETE ON "{s}".score EXECUTE FUNCTION "{s}".t()',
+    ),
+    "functions of its owner": ('CREATE INDEX ON "{s}".score (session_id) WHERE "{s}".run()',),
+    "tables that inherit from it": ('CREATE TABLE "{s}".child () INHERITS ("{s}".score)',),
+}
+
+
+@pytest.mark.parametrize("what", CODE)
+def test_code_in_a_space_does_not_run_as_an_admin(
+    two: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The owner of a space attaches a function to a table that a deletion reads, to drop an admin's table."""
+    if two.database.server.backend == "mysql":
+        pytest.skip("owners of spaces may make no functions on MySQL")
+    ada, space = two.name("reader"), space_of(two, "reader")
+    prey = f'"{two.database.prefix}session".prey'
+    two.vbn("admin", "admin", "create-space", ada)
+    key = make_tables(two, "reader", tmp_path, monkeypatch)
+    deletion = ("delete", "--session", key["session_id"], "--reason", "a test", "--yes")
+    with contextlib.closing(two.connection("admin")) as admin, admin.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {prey} (i int)")
+    try:
+        body = f"BEGIN DROP TABLE {prey}; RETURN true; EXCEPTION WHEN OTHERS THEN RETURN true; END"
+        run = f'CREATE FUNCTION "{space}".run() RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $${body}$$'
+        for statement in (run, *CODE[what]):
+            assert is_allowed(two, "reader", statement.format(s=space))
+        for words in (deletion, (*deletion[:3], "--dry-run")):
+            refused = two.refusal("admin", *words)
+            assert (
+                f"code of the owners of spaces would run with your rights ({space}.score of {ada}" in refused
+            )
+            assert f"has {what})" in refused
+        assert two.database.server.query(f"SELECT count(*) FROM {prey}") == [(0,)]
+    finally:
+        two.database.server.query(f"DROP TABLE IF EXISTS {prey}")
+
+
+def test_who_has_a_space_keeps_the_role(two: Lab) -> None:
+    bob, space = name_of(two, "bob"), space_of(two, "bob")
+    two.vbn("admin", "admin", "create-space", bob)
+    replace = ("admin", "create-user", bob, "--replace", "--role")
+    refused = two.refusal("admin", *replace, "worker")
+    assert (
+        f"'{bob}' is a reader with a space, and cannot become a worker while it has one: nothing" in refused
+    )
+    assert is_allowed(two, "bob", f'CREATE TABLE "{space}".mine (i int)')
+    two.vbn("admin", *replace, "reader")
+    two.vbn("admin", "admin", "drop-space", bob, "--yes")
+    two.vbn("admin", *replace, "worker")
+
+
 def test_a_space_that_others_need_is_not_dropped(
     two: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +367,12 @@ def test_a_course_takes_no_account_that_exists(two: Lab, tmp_path: Path) -> None
 )
 def test_sizes_are_read(text: str, size: int) -> None:
     assert spaces.quota_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 400 + "TB", "0.0000001", "0.9", "0.0KB", "\u0665GB", ""])
+def test_what_is_no_size_is_refused_in_words(text: str) -> None:
+    with pytest.raises(SettingError, match=r"is no size|more than any disk"):
+        spaces.quota_bytes(text)
 
 
 def test_sizes_are_said() -> None:

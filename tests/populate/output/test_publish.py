@@ -166,6 +166,101 @@ def test_a_folder_with_something_else_is_refused(small: Database, tmp_path: Path
     )
 
 
+def test_what_others_keep_in_the_folder_is_never_removed(
+    small: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupted publication has no list of files; what lies there is refused, and left where it is."""
+    from populate.output.publish.folder import PublishFolder
+
+    folder = tmp_path / "tables"
+    small.call("publish", folder)
+    PublishFolder(folder).open_for_change()  # as a kill in the middle leaves it
+    mine = {"notes.txt", ".git/HEAD", "movie.part", "tables/.own.part", ".cache.part.json"}
+    for name in mine:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("mine")
+    (folder / ".git/refs").mkdir()
+    (folder / "link").symlink_to(tmp_path)
+    for _ in range(2):
+        refused = small.call("publish", folder, check=False)
+        assert "holds files that vbn publish has not written (.cache.part.json, .git/HEAD, link, ...)" in (
+            refused.stderr
+        )
+        with PublishFolder(folder).used():
+            PublishFolder(folder).keep_only(set())
+        assert mine == {name for name in mine if (folder / name).read_text() == "mine"}
+        assert (folder / ".git/refs").is_dir()
+    assert set(contents(folder)) <= mine
+
+
+def test_what_others_put_there_meanwhile_is_neither_replaced_nor_removed(
+    small: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from populate.output.publish import publication
+
+    folder, write = tmp_path / "tables", publication.write_parquet
+
+    def and_others(*arguments: Any) -> None:
+        write(*arguments)
+        (folder / "README.md").write_text("mine")
+        (folder / "tables").mkdir(exist_ok=True)
+        (folder / "tables/notes.txt").write_text("mine")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publication, "write_parquet", and_others)
+        refused = small.call("publish", folder, check=False)
+    assert "holds files that vbn publish has not written (README.md)" in refused.stderr
+    (folder / "README.md").unlink()
+    assert "(tables/notes.txt)" in small.call("publish", folder, check=False).stderr
+    assert (folder / "tables/notes.txt").read_text() == "mine"
+    (folder / "tables/notes.txt").unlink()
+    small.call("publish", folder)
+    small.call("publish", tmp_path / "fresh")
+    assert contents(folder) == contents(tmp_path / "fresh")
+
+
+def test_parts_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+    from populate.output.publish.folder import PublishFolder
+
+    folder = PublishFolder(tmp_path)
+    with folder.used():
+        folder.put("README.md", "text")
+    part = tmp_path / f".README.{'0' * 32}.part.md"
+    other = tmp_path / f".thesis.{'0' * 32}.part.md"
+    for path in (part, other):
+        path.write_text("half")
+    assert folder.others() == {other.name}
+    with folder.used():
+        assert (part.exists(), other.exists()) == (False, True)
+
+
+def test_damaged_arrays_are_copied_again_and_never_dropped_in_silence(
+    small: Database, tmp_path: Path
+) -> None:
+    import os
+
+    folder = tmp_path / "tables"
+    small.call("publish", folder, "--arrays")
+    before = contents(folder)
+    names = sorted(name for name in before if name.startswith("arrays/") and name.endswith(".npy"))
+    changed, rotten, gone = (folder / name for name in names[:3])
+    for path in (changed, rotten):
+        times = path.stat().st_mtime_ns
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        os.utime(path, ns=(times, times + (path == changed)))
+    gone.unlink()
+    found = small.call("publish", folder, "--check", check=False).stdout
+    assert all(path.relative_to(folder).as_posix() in found for path in (changed, rotten, gone))
+    small.call("publish", folder, "--arrays")
+    assert contents(folder) == before
+    assert small.json("publish", folder, "--arrays")["written"] == []
+    refused = small.call("publish", folder, check=False)
+    assert "published with its arrays, which publishing without them would remove" in refused.stderr
+    assert contents(folder) == before
+
+
 def test_nothing_private_is_published(
     populated_synthetic: Database, published_synthetic: Path, synthetic_sessions: Path
 ) -> None:
@@ -231,9 +326,10 @@ def test_curves_of_one_length_are_lists_of_that_length(lengths: tuple[int | None
 
 def test_row_groups_hold_whole_sessions_or_one_that_is_large(tmp_path: Path) -> None:
     from populate.output.publish import parquet_files
+    from schemas.bases.publication import rows_per_group
 
     layout = pa.schema([("session_id", pa.int64()), ("x", pa.float64())])
-    limit = parquet_files.rows_per_group(layout)
+    limit = rows_per_group(layout)
     sizes = {1: 10, 2: 20, 3: limit - 5, 4: limit + 7, 5: 3}
     tables = [
         pa.table({"session_id": pa.array([key] * n), "x": pa.array(np.zeros(n))}, schema=layout)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -275,6 +277,62 @@ def with_note(**changes: Any) -> Callable[[pa.Table], pa.Table]:
     return change
 
 
+def with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, values)
+
+
+def with_broken_note(note: str) -> Callable[[pa.Table], pa.Table]:
+    return lambda table: with_column(
+        table, "probe_spike_times", pa.array([note] * table.num_rows, pa.string())
+    )
+
+
+def with_no_text(table: pa.Table) -> pa.Table:
+    broken = pa.array([b"\xff\xfe"] * table.num_rows, pa.binary())
+    return with_column(table, "probe_name", pa.Array.from_buffers(
+        pa.string(), len(broken), broken.buffers()
+    ))  # fmt: skip
+
+
+def retyped_curves(kind: pa.DataType, value: Any) -> Callable[[pa.Table], pa.Table]:
+    return lambda table: with_column(table, "psth_rate", pa.array([value] * table.num_rows, kind))
+
+
+def with_many_rows(folder: Path) -> None:
+    """A file of kilobytes with a row group of many rows, as the manifest says, too."""
+    table = parquet.read_table(folder / TRIALS, partitioning=None)
+    rows = pa.concat_tables([table.slice(0, 1)] * 200_000).combine_chunks()
+    parquet.write_table(rows, folder / TRIALS, row_group_size=len(rows), compression="zstd")
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for each in manifest["tables"]:
+        each["rows"] = len(rows) if each["file"] == TRIALS else each["rows"]
+    path.write_text(json.dumps(manifest))
+    relist(folder, TRIALS, "manifest.json")
+
+
+def with_rows(folder: Path, number: str) -> None:
+    path = folder / "manifest.json"
+    path.write_text(re.sub(r'"rows": \d+', f'"rows": {number}', path.read_text()))
+    relist(folder, "manifest.json")
+
+
+def with_broken_page(folder: Path) -> None:
+    content = bytearray((folder / TRIALS).read_bytes())
+    content[4:200] = b"\0" * 196
+    (folder / TRIALS).write_bytes(content)
+    relist(folder, TRIALS)
+
+
+def long_text(table: pa.Table) -> pa.Table:
+    return with_column(table, "probe_name", pa.array(["x" * 2**21] * table.num_rows))
+
+
+def put_in_place_of_the_list(folder: Path, make: Callable[[Path], Any]) -> None:
+    (folder / "checksums.sha256").unlink()
+    make(folder / "checksums.sha256")
+
+
 def renamed(table: pa.Table) -> pa.Table:
     return table.rename_columns(["other", *table.column_names[1:]])
 
@@ -325,6 +383,27 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
         "is not a checksum and a path in the folder",
     ),
     "no list": (lambda folder: (folder / "checksums.sha256").write_bytes(b"\xff\xfe"), "not a list"),
+    "a list without an end": (
+        lambda folder: put_in_place_of_the_list(folder, lambda path: path.symlink_to("/dev/zero")),
+        "It is a link",
+    ),
+    "a list that never comes": (
+        lambda folder: put_in_place_of_the_list(folder, os.mkfifo),
+        "no regular file",
+    ),
+    "infinitely many rows": (lambda folder: with_rows(folder, "1e999"), "no manifest of vbn publish"),
+    "a broken page": (with_broken_page, "Its rows cannot be read|cannot be read as Parquet"),
+    "no text": (lambda folder: rewrite(folder, PROBES, with_no_text), "Its rows cannot be read"),
+    "a long text": (lambda folder: rewrite(folder, PROBES, long_text), "the longest of 2097152"),
+    "a nested note": (
+        lambda folder: rewrite(folder, PROBES, with_broken_note("[" * 200_000)),
+        "has a value that it cannot",
+    ),
+    "a type that is code": (
+        lambda folder: rewrite(folder, PROBES, with_note(dtype="f8,(")),
+        "that it cannot",
+    ),
+    "a shape that is none": (lambda folder: rewrite(folder, PROBES, with_note(shape={})), "of numbers"),
     "a link": (
         lambda folder: relink(folder / TRIALS),
         "a link to elsewhere",
@@ -339,6 +418,51 @@ def test_what_is_damaged_or_hostile_is_refused_in_words(what: str, copy: Path) -
     with pytest.raises(InvalidContentError, match=words):
         schemas.open(copy)
     assert published.configured() is None
+
+
+def test_a_row_group_of_far_too_many_rows_is_not_read(copy: Path) -> None:
+    with_many_rows(copy)
+    schemas.open(copy)  # a large table waits for its first query
+    with pytest.raises(InvalidContentError, match="It claims a row group of 200000 rows"):
+        len(behavior.ChangeDetection.Trial())
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (pa.list_(pa.list_(pa.float32()), 1), [[1.0, 2.0]]),
+        (pa.list_(pa.list_(pa.float32(), 2)), [[1.0, 2.0]]),
+        (pa.list_(pa.list_(pa.float32(), 2), 1), [[1.0, 2.0]]),
+        (pa.list_(pa.string()), ["a"]),
+        (pa.large_list(pa.float32()), [1.0]),
+    ],
+)
+def test_only_plain_lists_of_numbers_are_curves(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType, value: Any
+) -> None:
+    """NumPy makes objects of others, whose bytes are addresses of this process."""
+    from schemas.rows.copy_text import _packed
+
+    rewrite(copy, "tables/psth/Psth.Unit.parquet", retyped_curves(kind, value))
+    with pytest.raises(InvalidContentError, match="psth_rate is of the type"):
+        schemas.open(copy)
+    with pytest.raises(ValueError, match="not of numbers"):
+        _packed(np.array([[1.0]], object))
+
+
+def test_an_array_that_is_a_link_to_elsewhere_is_not_read(copy: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "secret.npy", np.arange(3.0))
+    schemas.open(copy)
+    probe = ecephys.Recording.Probe() & ecephys.Recording.Probe.keys()[0]
+    reference = probe.fetch1("probe_spike_times")
+    assert len(reference.load())
+    path = copy / "arrays" / reference.path
+    path.unlink()
+    path.symlink_to(tmp_path / "secret.npy")
+    for options in ({}, {"mmap_mode": "r"}):
+        reference = probe.fetch1("probe_spike_times")
+        with pytest.raises(InvalidContentError, match="a link to elsewhere"):
+            reference.load(**options)
 
 
 def test_what_is_no_publication_or_of_another_version_is_refused(copy: Path, tmp_path: Path) -> None:
