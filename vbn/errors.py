@@ -45,7 +45,10 @@ def shortened(text: object, longest: int = LONGEST_QUOTE) -> str:
     >>> shortened("a long text\\nof two lines", 11)
     'a long text... (24 characters)'
     """
-    line = visible(" ".join(str(text).split()))
+    try:
+        line = visible(" ".join(str(text).split()))
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
     return line if len(line) <= longest else f"{line[:longest]}... ({len(line)} characters)"
 
 

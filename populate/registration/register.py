@@ -18,12 +18,15 @@ from populate.registration.rig import (
     Rig,
     enter_mapping,
     has_other_mapping,
+    has_other_row,
     of_registered,
     require_one_session,
     require_own_mouse,
     require_own_session,
     require_same_values,
+    withdrawn,
 )
+from populate.work.staleness import withdraw_novelty, withdraw_selections
 from schemas import ecephys, session
 from schemas.bases.issues import note_issues
 from schemas.bases.unique_ids import require_own_ids
@@ -50,6 +53,7 @@ from vbn.nwb.hdf5.recording import reading
 from vbn.nwb.issue import issue
 from vbn.nwb.readers.session import find_metadata_issues
 from vbn.release.cache import content_hash
+from vbn.release.lab_table import OF_SESSIONS
 from vbn.web.client import is_url
 
 RELEASE = Rig()
@@ -93,9 +97,12 @@ def register(
     paths = [Path(place) for place in named if not is_url(place)]
     found += vbn.nwb.find_nwb_files(paths) if paths else []
     lfp_files = []
+    ambiguous = rig.ambiguous(found)
     is_own_store = False
     for place in found:
         try:
+            if place in ambiguous:
+                raise ambiguous[place]
             identity = rig.identify(place)
         except VbnError as error:
             yield FileOutcome(place, "failed", str(error))
@@ -138,13 +145,14 @@ def _register_file(place: Place, identity: vbn.nwb.FileIdentity, replace: bool, 
         if replace and not _has_content(place, identity, known[0]):
             return _replace_file(place, identity, known[0], rig)
         _require_same_content(place, identity, known[0])
-        if not has_other_mapping(known[0], rig, place):
+        is_other = has_other_mapping(known[0], rig, place) or has_other_row(known[0], rig, place)
+        if not is_other:
             return FileOutcome(place, _complete(known[0]), "", identity.identifier)
         return _read_anew(place, identity, known[0], rig, "updated")
     require_own_session(place, identity.identifier, rig.project)
     metadata, issues, row = _read_session(place, identity, rig)
     require_one_session(place, row, identity.identifier)
-    require_own_mouse(place, metadata.mouse_id, rig.project)
+    require_own_mouse(place, metadata.mouse_id, rig.project, identity.identifier)
     key = {"mouse_id": metadata.mouse_id, "session_id": metadata.session_id}
     described = require_storable(
         session.Session(), {**key, **_session_row(metadata), **rig.session_row(place)}, place
@@ -223,7 +231,7 @@ def _replace_file(
     """Replace the registered file by another; the imported rows stay, and are stale."""
     has_other_mapping(known, rig, place)
     outcome = _read_anew(place, identity, known, rig, "replaced")
-    outcome.message = "import it again with: vbn recompute"
+    outcome.message = "; ".join(filter(None, ["import it again with: vbn recompute", outcome.message]))
     return outcome
 
 
@@ -239,18 +247,33 @@ def _read_anew(
             f"{quoted(metadata.mouse_id)}. It cannot replace the registered one."
         )
     key = {"mouse_id": known["mouse_id"], "session_id": known["session_id"]}
-    described = require_storable(
-        session.Session(), {**key, **_session_row(metadata), **rig.session_row(place)}, place
-    )
+    if rig.project != (session.Session & key).fetch1("project"):
+        require_own_session(place, identity.identifier, rig.project)
+        require_own_mouse(place, metadata.mouse_id, rig.project, identity.identifier)
+    values = {**withdrawn(known, rig, place), **_session_row(metadata), **rig.session_row(place)}
+    of_release = catalogue_attributes(key["session_id"]) if rig.project == RELEASE.project else {}
+    described = {**require_storable(session.Session(), {**key, **values}, place), **of_release}
     with dj.conn().transaction:
         kept = _enter_mouse(place, metadata)
+        before = (session.Session & key).fetch1()
         session.Session.update1(described)
+        n_withdrawn = _withdraw_results(key, before)
         session.NwbFile.update1({**key, **row})
         enter_mapping(key, rig, place)
         note_issues(key, "NwbFile", issues)
         note_issues(key, "Mouse", kept)
         note_catalogue(key)
-    return FileOutcome(place, status, "", identity.identifier)
+    gone = f"{n_withdrawn} results of its former values are removed, and vbn populate makes them again"
+    return FileOutcome(place, status, gone if n_withdrawn else "", identity.identifier)
+
+
+def _withdraw_results(key: dict[str, Any], before: dict[str, Any]) -> int:
+    """Delete what was chosen by values of a session that have changed; return the number of results."""
+    now = (session.Session & key).fetch1()
+    if all(now[name] == before[name] for name in OF_SESSIONS):
+        return 0
+    is_other_experience = now["experience_level"] != before["experience_level"]
+    return withdraw_selections(key) + (withdraw_novelty(key) if is_other_experience else 0)
 
 
 def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -> FileOutcome:

@@ -79,7 +79,7 @@ def relocate(paths: Iterable[Path], *, dry_run: bool = False) -> Iterator[Reloca
     by_content = {
         row["blake2b"]: entry
         for entry in known.values()
-        if (row := entry[3]) and entry[2]["session_id"] in mapped
+        if (row := entry[3])["blake2b"] is not None and entry[2]["session_id"] in mapped
     }
     for path in vbn.nwb.find_nwb_files(paths):
         try:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import vbn.nwb
+from populate.registration.catalogue import catalogue_attributes
 from schemas import session
 from schemas.bases.registry import tables
 from schemas.files.open_file import mapping_of
@@ -17,9 +20,10 @@ from schemas.rows.insert import key_of_session
 from schemas.server.datajoint import dj
 from vbn.errors import ConflictError, SettingError, quoted
 from vbn.nwb.hdf5.identify import open_hdf5
+from vbn.nwb.issue import first_of
 from vbn.nwb.mapping import FileMapping, MappedReading, read_mapping
 from vbn.nwb.mapping.definition import RELEASE_PROJECT, check_project
-from vbn.release.lab_table import OF_FILES, OF_SESSIONS, LabTable, read_lab_table
+from vbn.release.lab_table import FILE, OF_FILES, OF_SESSIONS, LabTable, read_lab_table
 
 Key = dict[str, Any]
 
@@ -62,7 +66,20 @@ class Rig:
 
     def row_of(self, place: Place) -> Mapping[str, Any]:
         """Return what the lab's table says of a file; nothing without a table."""
-        return {} if self.table is None else self.table.row_of(_name_of(place))
+        return {} if self.table is None else self.table.row_of(place)
+
+    def ambiguous(self, places: Sequence[Place]) -> dict[Place, ConflictError]:
+        """Return an error for each file whose row of the lab's table is that of another file, too."""
+        if self.table is None:
+            return {}
+        found: dict[Place, ConflictError] = {}
+        for name, files in self.table.shared_rows(places).items():
+            problem = (
+                f"the row {quoted(name)} of {self.table.path} is that of {len(files)} files, "
+                f"{first_of(files)}. Write their folders into its column 'file', one row for each."
+            )
+            found |= {place: ConflictError(f"{place}: {problem}") for place in places if str(place) in files}
+        return found
 
     def reading_of(self, place: Place) -> MappedReading | None:
         """Return how a file is read; None for the release's layout."""
@@ -81,10 +98,6 @@ class Rig:
         row = self.row_of(place)
         stated = {name: row[name] for name in OF_SESSIONS if row.get(name) is not None}
         return {**stated, "project": self.project}
-
-
-def _name_of(place: Place) -> str:
-    return str(place).replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def require_same_values(place: Place, rig: Rig, metadata: vbn.nwb.SessionMetadata) -> None:
@@ -110,15 +123,16 @@ def require_same_values(place: Place, rig: Rig, metadata: vbn.nwb.SessionMetadat
         )
 
 
-def require_own_mouse(place: Place, mouse_id: str, project: str) -> None:
-    """Refuse a mouse of another project: two labs may give one name to two mice.
+def require_own_mouse(place: Place, mouse_id: str, project: str, session_id: int) -> None:
+    """Refuse a mouse of which another session is in another project: two labs may give one name to two mice.
 
     Raises
     ------
     ConflictError
         It names both projects.
     """
-    others = dj.U("project") & (session.Session & {"mouse_id": mouse_id} & f"project <> '{project}'")
+    besides = session.Session & {"mouse_id": mouse_id} & f"session_id <> {session_id:d}"
+    others = dj.U("project") & (besides & f"project <> '{project}'")
     if names := sorted(others.to_arrays("project").tolist()):
         raise ConflictError(
             f"{place}: mouse {quoted(mouse_id)} is one of the project {names[0]!r}, and this file is of "
@@ -175,12 +189,72 @@ def enter_mapping(key: Key, rig: Rig, place: Place) -> None:
     session.RigMapping.insert1(
         {"mapping_hash": digest, "mapping_text": {"toml": rig.mapping.text}}, skip_duplicates=True
     )
-    row = {name: value for name, value in rig.row_of(place).items() if value is not None}
-    entry = {**key_of_session(key), "mapping_hash": digest, "lab_row": row}
+    entry = {**key_of_session(key), "mapping_hash": digest, "lab_row": stated_row(rig, place)}
     if session.MappedFile & key_of_session(key):
         session.MappedFile.update1(entry)
     else:
         session.MappedFile.insert1(entry)
+
+
+def stated_row(rig: Rig, place: Place) -> dict[str, Any]:
+    """Return what the lab's table states of a file, as the database keeps it."""
+    row = {name: value for name, value in rig.row_of(place).items() if value is not None}
+    stored: dict[str, Any] = json.loads(json.dumps(row))
+    return stored
+
+
+def has_other_row(key: Key, rig: Rig, place: Place) -> bool:
+    """Return whether the lab's table says something else of a registered session than it did.
+
+    Raises
+    ------
+    ConflictError
+        It does, of a value that is taken instead of the file's, and something of the file is imported.
+    """
+    if rig.table is None:
+        return False  # whoever names none means no other
+    now = stated_row(rig, place)
+    if lab_row := (session.MappedFile & key_of_session(key)).to_arrays("lab_row").tolist():
+        before = lab_row[0]
+        different = {name for name in {*now, *before} if now.get(name) != before.get(name)} - {FILE}
+        of_files = sorted(different & {*OF_FILES})
+    else:  # the file says the same, or registering is refused
+        before, of_files = _known_values(key), []
+        if stated := now.get("date_of_acquisition"):
+            now["date_of_acquisition"] = datetime.fromisoformat(stated).astimezone(UTC).isoformat(" ")
+        different = {name for name in {*now} & {*before} if now[name] != before[name]}
+    if of_files and (imported := _imported(key)):
+        raise ConflictError(
+            f"{place}: session {key['session_id']} is imported already ({', '.join(imported[:3])}), and the "
+            f"table now says otherwise of {', '.join(of_files)} ({_said(before, of_files)}; now "
+            f"{_said(now, of_files)}). To take it, remove the session first: "
+            f"vbn delete --session {key['session_id']}"
+        )
+    return bool(different)
+
+
+def _said(row: Mapping[str, Any], names: Sequence[str]) -> str:
+    return ", ".join(quoted(row.get(name)) for name in names)
+
+
+def _known_values(key: Key) -> dict[str, Any]:
+    """Return what the database has of a session's values that a lab's table may state."""
+    found = (session.Session * session.Mouse & key_of_session(key)).fetch1()
+    values = {name: found[name] for name in (*OF_FILES, *OF_SESSIONS)}
+    if found["project"] == RELEASE_PROJECT:  # whose tables are taken before a lab's
+        values = {
+            name: values[name] for name in values if name not in catalogue_attributes(key["session_id"])
+        }
+    values["date_of_acquisition"] = found["date_of_acquisition"].replace(tzinfo=UTC).isoformat(" ")
+    return values
+
+
+def withdrawn(key: Key, rig: Rig, place: Place) -> dict[str, None]:
+    """Return the attributes of Session that the lab's table stated when last read, and no longer does."""
+    held = (session.MappedFile & key_of_session(key)).to_arrays("lab_row").tolist()
+    if rig.table is None or not held:
+        return {}
+    return dict.fromkeys((set(held[0]) & {*OF_SESSIONS}) - {*stated_row(rig, place)})
 
 
 def has_other_mapping(key: Key, rig: Rig, place: Place) -> bool:
@@ -196,14 +270,18 @@ def has_other_mapping(key: Key, rig: Rig, place: Place) -> bool:
     held = (session.MappedFile & key_of_session(key)).to_dicts()
     if held and held[0]["mapping_hash"] == mapping_hash(rig.mapping):
         return False
-    imported = [table.__name__ for table in tables(dj.Imported) if _has_rows(table, key)]
-    if imported:
+    if imported := _imported(key):
         now = "by another mapping" if held else "without a mapping"
         raise ConflictError(
             f"{place}: session {key['session_id']} is imported already, {now} ({', '.join(imported[:3])}). "
             f"To read it by this one, remove it first: vbn delete --session {key['session_id']}"
         )
     return True
+
+
+def _imported(key: Key) -> list[str]:
+    """Return the tables that have been imported of a session."""
+    return [table.__name__ for table in tables(dj.Imported) if _has_rows(table, key)]
 
 
 def _has_rows(table: Any, key: Key) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 from populate.work import runner
 from populate.work.jobs import NO_SESSION_ID
 from populate.work.runner import JobResult, Summary
-from schemas import selection, session
+from schemas import responses, selection, session
 from schemas.bases.lab import all_tables, lab_tables
 from schemas.bases.provenance import MadeWith
 from schemas.files.open_file import reachable_place
@@ -130,6 +130,20 @@ def withdraw_selections(key: Key) -> int:
         return 0
     (selection.UnitSelection & stale).delete(prompt=False, transaction=False)
     return len(stale)
+
+
+def withdraw_novelty(key: Key) -> int:
+    """Delete what compares a session, as a familiar or a novel one, with another; return how many.
+
+    Call it in a transaction, when the session's experience level has changed, which chose the pair.
+    """
+    names = ("familiar_session_id", "novel_session_id")
+    pairs = responses.MouseNovelty & [{name: key["session_id"]} for name in names]
+    number = len(pairs)
+    if not number or _foreign_tables([responses.MouseNovelty]):
+        return 0
+    pairs.delete(prompt=False, transaction=False)
+    return number
 
 
 def _foreign_tables(above: list[Any]) -> list[str]:

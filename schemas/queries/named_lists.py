@@ -7,6 +7,7 @@ units where units are.
 from __future__ import annotations
 
 import contextlib
+import numbers
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -288,9 +289,12 @@ def _ids(members: Any, of: str | None) -> tuple[str, np.ndarray]:
 def _whole(values: Any) -> np.ndarray:
     """Return ids as integers; raise SettingError for one that is no whole number."""
     found = []
-    for value in values:
+    several: Any = [values] if isinstance(values, str | numbers.Real) else values
+    for value in several:
         try:
             number = int(value)
+            if isinstance(value, str) and "_" in value:  # a digit separator of Python only
+                raise ValueError
             is_whole = isinstance(value, int | np.integer | str) or number == float(value)
             if not is_whole or abs(number) >= 2**63 or isinstance(value, bool | np.bool_):
                 raise ValueError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -209,7 +210,7 @@ def _require_labels(labels: Names) -> None:
 
 
 def _several(values: Any) -> Any:
-    return [values] if isinstance(values, str | int) else values
+    return [values] if isinstance(values, str | numbers.Integral) else values
 
 
 def _now() -> datetime:

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from populate.registration.register import _withdraw_results
 from populate.work.progress import _rotate
 from populate.work.runner import NO_SESSION
-from schemas import responses
+from schemas import responses, session
 from schemas.queries import (
     add_notes,
     notes,
@@ -27,6 +28,7 @@ from schemas.queries import (
 from schemas.queries.missing import IncompleteWarning
 from schemas.queries.results import with_layers
 from schemas.rows.fetch import fetch_frame
+from schemas.server.datajoint import dj
 from vbn.errors import NotFoundError, SettingError
 from vbn.synthetic import SyntheticSettings, session_path, write_sessions
 
@@ -127,6 +129,23 @@ def test_groups_have_the_means_of_their_units_and_a_contrast_takes_the_same(mice
         sessions(trajectory="GGG")
     with pytest.raises(SettingError, match=r"kind of flashes 'omission'"):
         novelty("omission")
+
+
+def test_a_session_whose_experience_level_is_corrected_loses_the_rows_that_it_chose(
+    mice: tuple[Any, Path],
+) -> None:
+    database, _ = mice
+    database.connect()
+    before, (row,) = rows(), (session.Session & {"session_id": 9_000_000_005}).to_dicts()
+    key = {name: row[name] for name in ("mouse_id", "session_id")}
+    assert _withdraw_results(key, row) == 0
+    with dj.conn().transaction:
+        assert _withdraw_results(key, {**row, "experience_level": "Familiar"}) >= 1
+    left = before[before["mouse_id"] != row["mouse_id"]].reset_index(drop=True)
+    assert rows()["mouse_id"].tolist() == left["mouse_id"].tolist() != before["mouse_id"].tolist()
+    database.json(*POPULATE)
+    database.connect()
+    assert rows()["mouse_id"].tolist() == before["mouse_id"].tolist()
 
 
 def test_only_listed_units_are_contrasted_in_the_shell_and_in_python(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,25 +63,50 @@ class LabTable:
     Parameters
     ----------
     path : its file.
-    rows : name of a session's file, with or without its ending -> its row, None where a cell is empty.
+    rows : name of a session's file, with or without its ending and the folders above it -> its row, None
+        where a cell is empty.
     """
 
     path: Path
     rows: Mapping[str, Mapping[str, Any]]
 
-    def row_of(self, file_name: str) -> Mapping[str, Any]:
-        """Return the row of a file.
+    def row_of(self, place: Path | str) -> Mapping[str, Any]:
+        """Return the row of a file, given its path or URL.
 
         Raises
         ------
         NotFoundError
             The table does not list it.
         """
-        for name in (file_name, file_name.rpartition(".")[0]):
-            if name in self.rows:
-                return self.rows[name]
+        name = self.name_of(place)
+        if name is not None:
+            return self.rows[name]
+        file_name = _plain(place).rpartition("/")[2]
         near = nearest(file_name, self.rows)
         raise NotFoundError(f"{self.path} has no row whose column '{FILE}' is {quoted(file_name)}.{near}")
+
+    def name_of(self, place: Path | str) -> str | None:
+        """Return the name by which the table lists a file, the one with most folders; None if it does not."""
+        parts = _plain(place).split("/")
+        for first in range(len(parts)):
+            name = "/".join(parts[first:])
+            for each in (name, name[: -len(suffix)] if (suffix := Path(name).suffix) else name):
+                if each in self.rows:
+                    return each
+        return None
+
+    def shared_rows(self, places: Iterable[Path | str]) -> dict[str, list[str]]:
+        """Return the rows that are those of several files: name in the table -> paths of the files."""
+        found: dict[str, set[str]] = {}
+        for place in places:
+            if (name := self.name_of(place)) is not None:
+                found.setdefault(name, set()).add(str(place))
+        return {name: sorted(files) for name, files in found.items() if len(files) > 1}
+
+
+def _plain(name: Path | str) -> str:
+    """Return a path with ``/`` between its parts, and without ``./`` before it."""
+    return str(name).replace("\\", "/").rstrip("/").removeprefix("./")
 
 
 def read_lab_table(path: Path) -> LabTable:
@@ -99,4 +124,8 @@ def read_lab_table(path: Path) -> LabTable:
             raise NotReadableError(
                 path, f"the column {quoted(name)} is not known.", f"Is it {near[0]}? Then rename it."
             )
-    return LabTable(path, {row[FILE]: row for row in table.records()})
+    records = list(table.records())
+    rows = {_plain(row[FILE]): row for row in records}
+    if len(rows) < len(records):
+        raise NotReadableError(path, "a file is listed twice, written in two ways.", "Keep one of its rows.")
+    return LabTable(path, rows)

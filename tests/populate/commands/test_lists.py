@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -190,6 +191,8 @@ def test_what_is_no_unit_or_session_makes_no_list(lab: Any) -> None:
     wrong: list[tuple[Any, str]] = [
         (["x"], "'x' is no id"),
         ([1.5], "'1.5' is no id"),
+        (["1_000"], "'1_000' is no id"),
+        (1.5, "'1.5' is no id"),
         ([float("nan")], "'nan' is no id"),
         ([True], "'True' is no id"),
         (pd.DataFrame({"snr": [1.0]}), "Neither unit_id nor session_id is among these columns: snr"),
@@ -411,6 +414,18 @@ def test_many_units_are_saved_in_few_statements(lab: Any, monkeypatch: pytest.Mo
 def _some_units(database: Any, number: int) -> list[int]:
     database.connect()
     return ids(queries.units(session_id=FIRST))[:number]
+
+
+def test_one_id_may_be_a_number_of_numpy(lab: Any) -> None:
+    unit_id = np.asarray(_some_units(lab, 1))[0]
+    assert isinstance(unit_id, np.int64)
+    assert queries.save_list("one", unit_id).n_listed == 1
+    assert queries.save_list("again", int(unit_id)).n_listed == 1
+    queries.add_notes(unit_id, "two cells?")
+    assert queries.notes(unit_id=unit_id)["note"].tolist() == ["two cells?"]
+    session_id = np.uint64(FIRST)
+    queries.add_notes(session_id, "dim light", of="sessions")
+    assert len(queries.notes(session_id=session_id)) == 2
 
 
 def test_python_has_the_same_functions(lab: Any) -> None:

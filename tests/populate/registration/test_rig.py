@@ -289,3 +289,156 @@ def test_projects_are_said_and_not_mixed_unasked(
             "plot", "hierarchy", "--criteria", "all", "--out", database.folder / "x.png", check=False
         ).stderr
     )
+
+
+def lab_table(path: Path, *rows: str, columns: str = "file,session_id,experience_level") -> Path:
+    path.write_text("\n".join([columns, *rows, ""]))
+    return path
+
+
+def test_a_corrected_table_of_sessions_is_taken_also_after_the_import(
+    database: Any, rig_file: Path, mapping: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "sessions.csv"
+    columns = "file,session_id,session_type,experience_level,image_set,abnormal_activity,weight"
+    again = (rig_file, "--mapping", mapping, "--metadata", table)
+    lab_table(table, "our_1,7001,gratings_1,Novel,H,,21.5", columns=columns)
+    assert [each["status"] for each in register(database, *again)] == ["registered"]
+    lab_table(table, "our_1,7001,gratings_2,Familiar,H,,21.5", columns=columns)
+    assert [each["status"] for each in register(database, *again)] == ["updated"]
+    assert [each["status"] for each in register(database, *again)] == ["unchanged"]
+    database.connect()
+    from schemas import ecephys, selection, session
+
+    row = session.Session.fetch1()
+    assert (row["session_type"], row["experience_level"]) == ("gratings_2", "Familiar")
+    database.call("populate", "--table", "Recording", "--table", "UnitSelection")
+    n_selections = len(selection.UnitSelection())
+    assert n_selections
+    lab_table(table, "our_1,7001,gratings_2,Novel,,[212],23", columns=columns)
+    (outcome,) = register(database, *again, "--replace")
+    assert outcome["status"] == "updated", outcome
+    row = session.Session.fetch1()
+    assert (row["experience_level"], row["image_set"]) == ("Novel", None)
+    assert session.MappedFile.fetch1()["lab_row"]["weight"] == "23"
+    assert len(ecephys.Recording())
+    assert selection.UnitSelection.stale_rows({"session_id": 7001}).empty
+    n_gone = n_selections - len(selection.UnitSelection())
+    assert n_gone
+    assert f"{n_gone} results of its former values are removed" in outcome["message"]
+    lab_table(table, "our_1,7001,gratings_3,Novel,,[212],23", columns=columns)
+    (refused,) = register(database, *again)
+    assert refused["status"] == "failed"
+    assert "otherwise of session_type ('gratings_2'; now 'gratings_3')" in refused["message"]
+    assert "vbn delete --session 7001" in refused["message"]
+    assert session.Session.fetch1()["session_type"] == "gratings_2"
+
+
+def test_a_table_corrected_for_a_file_in_the_layout_of_the_release_is_taken_or_refused(
+    database: Any, damaged_copy: Callable[..., Path], tmp_path: Path
+) -> None:
+    def as_it_is(file: h5py.File) -> None:
+        assert file
+
+    path = damaged_copy(as_it_is)
+    columns = "file,experience_level"
+    table = lab_table(tmp_path / "sessions.csv", f"{path.name},Novel", columns=columns)
+    again = (path, "--project", "our-rig", "--metadata", table)
+    assert [each["status"] for each in register(database, *again)] == ["registered"]
+    assert [each["status"] for each in register(database, *again)] == ["unchanged"]
+    lab_table(table, f"{path.name},Familiar", columns=columns)
+    assert [each["status"] for each in register(database, *again)] == ["updated"]
+    database.connect()
+    from schemas import session
+
+    assert session.Session.fetch1()["experience_level"] == "Familiar"
+    lab_table(table, f"{path.name},F", columns="file,sex")
+    (refused,) = register(database, *again)
+    assert "sex is 'F' in the table, 'M' in the file" in refused["message"]
+
+
+def test_another_mapping_takes_no_mouse_into_two_projects_and_no_session_out_of_the_release(
+    database: Any, mapping: Path, tmp_path: Path, damaged_copy: Callable[..., Path]
+) -> None:
+    def as_it_is(file: h5py.File) -> None:
+        assert file
+
+    files = [RigFile(identifier=str(n), seed=n).write(tmp_path / f"s{n}.nwb") for n in (11, 12)]
+    assert [each["status"] for each in register(database, *files, "--mapping", mapping)] == ["registered"] * 2
+    other = tmp_path / "other.toml"
+    other.write_text(MAPPING.replace('"our-rig"', '"their-rig"'))
+    (refused,) = register(database, files[0], "--mapping", other)
+    assert "mouse 'mouse 7' is one of the project 'our-rig'" in refused["message"], refused
+    database.call("delete", "--session", 12, "--yes", "--reason", "alone then")
+    assert [each["status"] for each in register(database, files[0], "--mapping", other)] == ["updated"]
+    database.connect()
+    from schemas import session
+
+    assert set(session.Session.to_arrays("project")) == {"their-rig"}
+    plain = tmp_path / "plain.toml"
+    plain.write_text('project = "their-rig"\nids = "stored"\n')
+    of_release = damaged_copy(as_it_is)
+    (first,) = register(database, of_release)
+    number = first["session_id"]
+    session.CatalogueSession.insert1(
+        {
+            "catalogue_session_id": number,
+            "catalogue_kind": "recording",
+            "catalogue_mouse_id": "1",
+            "catalogue_row": {},
+        }
+    )
+    (refused,) = register(database, of_release, "--mapping", plain)
+    assert f"{number} is the id of a session of 'vbn-release' in its tables" in refused["message"]
+    (project,) = set((session.Session & {"session_id": number}).to_arrays("project"))
+    assert project == "vbn-release"
+
+
+def test_a_row_of_the_table_is_that_of_one_file(database: Any, mapping: Path, tmp_path: Path) -> None:
+    files = []
+    for number in (3, 4):
+        folder = tmp_path / "data" / f"s{number}"
+        folder.mkdir(parents=True)
+        files.append(RigFile(identifier=str(number), seed=number).write(folder / "recording.nwb"))
+    table = lab_table(tmp_path / "sessions.csv", "recording.nwb,Novel", columns="file,experience_level")
+    again = (tmp_path / "data", "--mapping", mapping, "--metadata", table)
+    outcomes = register(database, *again)
+    assert [each["status"] for each in outcomes] == ["failed"] * 2
+    assert all("the row 'recording.nwb' of" in each["message"] for each in outcomes)
+    assert all("Write their folders into its column 'file'" in each["message"] for each in outcomes)
+    assert [each["status"] for each in register(database, files[0], *again[1:])] == ["registered"]
+    lab_table(table, "s3/recording.nwb,Novel", ".\\s4\\recording,Familiar", columns="file,experience_level")
+    assert [each["status"] for each in register(database, *again)] == ["unchanged", "registered"]
+    database.connect()
+    from schemas import session
+
+    assert session.Session.to_arrays("experience_level", order_by="session_id").tolist() == [
+        "Novel", "Familiar",
+    ]  # fmt: skip
+    lab_table(table, "s4/recording,Novel", "./s4/recording,Novel", columns="file,experience_level")
+    twice = database.call("register", *again, check=False)
+    assert "a file is listed twice, written in two ways" in twice.stderr
+
+
+def test_a_mapped_file_without_a_hash_hides_no_other_that_has_moved(
+    database: Any,
+    rig_file: Path,
+    mapping: Path,
+    open_folder: Path,
+    synthetic_files: list[Path],
+    tmp_path: Path,
+) -> None:
+    source, moved = open_folder / "s" / synthetic_files[0].name, tmp_path / synthetic_files[0].name
+    source.parent.mkdir()
+    shutil.copy2(synthetic_files[0], source)
+    register(database, source)
+    (outcome,) = register(database, rig_file, "--mapping", mapping)
+    database.connect()
+    from schemas import session
+
+    (mapped,) = (session.NwbFile & {"session_id": outcome["session_id"]}).keys()
+    session.NwbFile.update1({**mapped, "blake2b": None, "modified_ns": None})  # as of a URL
+    shutil.move(source, moved)
+    done = database.call("relocate", tmp_path, check=False)
+    assert "1 relocated" in done.stdout, done.stderr
+    assert "is not the registered file" not in done.stderr

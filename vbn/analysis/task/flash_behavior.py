@@ -65,6 +65,7 @@ BOUT_PAUSE_S = 2.0
 """A flash's bout counts as a new one if it begins more than this after the last that did."""
 SHARED_IMAGES = ("im083_r", "im111_r")
 """Images of both image sets, familiar in every session."""
+SWITCH = "switch"
 ELIGIBLE_FROM = 4
 """Position in its trial from which on a flash may be a change."""
 
@@ -114,7 +115,7 @@ def flash_behavior(
     ]
     empty = shown.iloc[:0]
     table = pd.concat(described or [_of_images(empty).join(_of_licks(empty, licks[:0], gap_s))]).loc[image]
-    table["run"] = np.cumsum(table["is_change"] | ~table["active"].duplicated()) - 1
+    table["run"] = np.cumsum(table.pop(SWITCH) | ~table["active"].duplicated()) - 1
     table["rewarded"] = rewarded_flashes(presentations, trials)[image]
     for name, definition in ENGAGEMENT.items():
         table[f"engaged_{name}"] = engaged_flashes(presentations, trials, definition)[image]
@@ -125,9 +126,11 @@ def flash_behavior(
 def _of_images(block: pd.DataFrame) -> pd.DataFrame:
     """Describe what the rows of one block show, in order of time."""
     omitted, change = is_omission(block), is_change(block)
+    # Without a task no image is a change, but another image ends the run of the one before.
+    switch = change | (block["is_change"].isna().to_numpy(np.bool_) & _is_other_image(block, ~omitted))
     first = np.arange(len(block)) == 0
     shown = np.cumsum(~omitted)
-    last = np.maximum.accumulate(np.where(change | first, np.arange(len(block)), 0))
+    last = np.maximum.accumulate(np.where(switch | first, np.arange(len(block)), 0))
     novel = block["is_image_novel"] if "is_image_novel" in block else pd.Series(pd.NA, index=block.index)
     columns = {
         "start_time": start_times(block),
@@ -136,13 +139,22 @@ def _of_images(block: pd.DataFrame) -> pd.DataFrame:
         "omitted": omitted,
         "is_change": change,
         "is_image_novel": novel.astype("boolean"),
-        "is_repeat": ~omitted & ~change & ~first,
+        "is_repeat": ~omitted & ~switch & ~first,
         "is_shared": block["image_name"].isin(SHARED_IMAGES).to_numpy(np.bool_),
         "previous_omitted": np.append(False, omitted[:-1])[: len(block)],
         "is_prechange": np.append(change[1:], False)[: len(block)],
         "flashes_since_change": np.maximum(shown - shown[last], 0) if len(block) else shown,
+        SWITCH: switch,
     }
     return pd.DataFrame(columns, index=block.index)
+
+
+def _is_other_image(block: pd.DataFrame, shown: Booleans) -> Booleans:
+    """Return (n,) whether a flash shows another image than the one before; omissions show none."""
+    names = pd.Series(image_names(block))[shown]
+    found = np.zeros(len(block), dtype=np.bool_)
+    found[shown] = (names.shift().notna() & (names != names.shift())).to_numpy(np.bool_)
+    return found
 
 
 def _of_licks(block: pd.DataFrame, licks: Floats, gap_s: float) -> pd.DataFrame:

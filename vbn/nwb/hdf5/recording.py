@@ -105,6 +105,7 @@ class RecordingFile:
     identity : kind and identifier of the file.
     unchecked : why pynwb cannot read the file although it is valid; empty if it can, or was not used.
     view : the file under the release's names, if it is read by a mapping; None for files that have them.
+    is_mapped : whether it is read by a mapping, also before there is a view.
     """
 
     path: Path | str
@@ -113,6 +114,7 @@ class RecordingFile:
     identity: FileIdentity
     unchecked: str = ""
     view: View | None = None
+    is_mapped: bool = False
 
     @property
     def root(self) -> h5py.File:
@@ -174,7 +176,8 @@ class RecordingFile:
     def invalid(self, problem: str) -> InvalidContentError:
         """Return the error for content that is contradictory or incomplete."""
         if self.view is None:
-            return InvalidContentError(self.path, problem, INCOMPLETE_ADVICE)
+            advice = MAPPED_ADVICE if self.is_mapped else INCOMPLETE_ADVICE
+            return InvalidContentError(self.path, problem, advice)
         return InvalidContentError(self.path, self.view.explained(problem), MAPPED_ADVICE)
 
 

@@ -7,6 +7,7 @@ the file and its value the name in the database. docs/rig.md describes each sect
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -28,6 +29,9 @@ PER_SESSION, STORED = "per session", "stored"
 LONGEST_PROJECT = 64
 LONGEST_TEXT = 2**16
 LARGEST_BLOCK = 2**15 - 1
+
+PLACE_HOLDER = re.compile(r"\{(\w+)\}")
+"""A column whose value stands in the name of an image."""
 
 STORED_NAMES = {"structure_acronym": "location", **CCF_COLUMNS, "end_time": "stop_time"}
 """Name of a column in the database -> its name in the release's files; a mapping may use either."""
@@ -170,9 +174,16 @@ def parse_mapping(text: str, place: str = "mapping") -> FileMapping:
         twice. The message names the key, and the nearest known one.
     """
     try:
+        return _parsed(text, place)
+    except RecursionError as error:
+        raise SettingError(f"{place} is nested too deeply for a mapping. See docs/rig.md.") from error
+
+
+def _parsed(text: str, place: str) -> FileMapping:
+    try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingError(f"{place} is no TOML: {error}. Correct that line.") from error
+    except ValueError as error:  # TOMLDecodeError, or a number of more digits than Python reads
+        raise SettingError(f"{place} is no TOML: {shortened(error, 200)}. Correct that line.") from error
     top = _Section(place, "", content)
     top.require_known((*_SECTIONS, "project", "ids"))
     trials = top.section("trials")
@@ -340,6 +351,11 @@ def _stimulus(section: _Section) -> StimulusTable:
     image = section.optional_text("image")
     if image is not None and "image_name" in columns:
         raise section.error("image and columns.image_name both say what is shown. Keep one.")
+    if image is not None and set("{}") & set(PLACE_HOLDER.sub("", image)):
+        raise section.error(
+            f"image is {quoted(image)}, and braces must hold the name of a column, of letters, digits and "
+            "'_' only, such as {orientation}. Numbers are written as they are stored, and take no format."
+        )
     if "block" in section.content and "stimulus_block" in columns:
         raise section.error("block and columns.stimulus_block both say which block it is. Keep one.")
     table = section.text("table").strip("/")
@@ -357,6 +373,6 @@ def _epochs(section: _Section) -> Epochs | None:
     blocks = section.section("blocks")
     numbers = {name: blocks.whole(name) for name in blocks.content}
     active = section.content.get("active", [])
-    if not isinstance(active, list) or not all(name in numbers for name in active):
+    if not isinstance(active, list) or not all(isinstance(name, str) and name in numbers for name in active):
         raise section.error(f"active must be a list of names in [epochs.blocks], and is {shortened(active)}.")
     return Epochs(section.text("table").strip("/"), section.text("label"), numbers, tuple(active))

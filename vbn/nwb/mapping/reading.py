@@ -29,7 +29,7 @@ from vbn.nwb.hdf5.view import View
 from vbn.nwb.hdf5.walk import names_in, walk_links
 from vbn.nwb.mapping.definition import FileMapping, StimulusTable
 from vbn.nwb.mapping.sites import show_sites
-from vbn.nwb.mapping.tables import show_stimulus, show_table
+from vbn.nwb.mapping.tables import block_numbers, show_stimulus, show_table
 from vbn.nwb.readers.parameters import RIG, TASK_PARAMETERS
 from vbn.nwb.readers.probes import DEVICES, ELECTRODES, EPHYS
 from vbn.nwb.readers.session import METADATA, SUBJECT
@@ -101,7 +101,7 @@ class MappedReading:
         InvalidContentError
             The file lacks what the mapping names, or what that holds is of the wrong type.
         """
-        raw, view = RecordingFile(path, None, file, identity), View.empty()
+        raw, view = RecordingFile(path, None, file, identity, is_mapped=True), View.empty()
         try:
             self._show(raw, view)
         except BaseException:
@@ -118,7 +118,7 @@ class MappedReading:
             show_sites(raw, view, self.mapping)
         if trials:
             show_table(raw, view, trials, TRIALS, self.mapping.trials)
-        for number, stimulus in enumerate(stimuli):
+        for number, stimulus in zip(block_numbers(stimuli), stimuli, strict=True):
             show_stimulus(raw, view, stimulus, self.mapping, number)
         self._show_session(raw, view)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vbn.errors import quoted
-from vbn.nwb.hdf5.recording import RecordingFile
+from vbn.nwb.hdf5.recording import RAGGED, RecordingFile
 from vbn.nwb.hdf5.scalars import flat, texts, whole
 from vbn.nwb.hdf5.view import View
 from vbn.nwb.hdf5.walk import names_in
@@ -65,7 +65,7 @@ def show_sites(raw: RecordingFile, view: View, mapping: FileMapping) -> None:
             "electrodes",
             "electrodes_index",
             "electrode_group",
-            *(() if raw.has(f"{UNITS}/waveform_mean_index") else ("waveform_mean",)),
+            *_without_index(raw, mapping),
         )
         columns = {ours: theirs for ours, theirs in mapping.units.items() if ours != "peak_channel_id"}
         show_table(raw, view, UNITS, UNITS, columns, left_out)
@@ -74,13 +74,33 @@ def show_sites(raw: RecordingFile, view: View, mapping: FileMapping) -> None:
     own = _Numbering(raw, mapping)
     view.write(f"{UNITS}/id", own.ids(ids, f"/{UNITS}/id"))
     view.write(f"{UNITS}/peak_channel_id", own.ids(sites, "the electrodes of units"))
-    if not raw.has(f"{UNITS}/spike_times"):
+    if view.get(f"{UNITS}/spike_times") is None:
         view.write(f"{UNITS}/spike_times", np.empty(0))
     probe_ids = _show_probes(raw, view, electrodes, own)
     columns_of = {"id": own.ids(electrodes.ids, f"/{ELECTRODES}/id"), **electrodes.columns}
     columns_of["probe_id"] = np.array([probe_ids[name] for name in electrodes.probes], dtype=np.int64)
     for name, values in columns_of.items():
         view.write(f"{ELECTRODES}/{name}", values)
+
+
+def _without_index(raw: RecordingFile, mapping: FileMapping) -> tuple[str, ...]:
+    """Return the columns of units that cannot be told apart by unit, as NWB's own mean waveform may be.
+
+    Raises
+    ------
+    InvalidContentError
+        The mapping names such a column.
+    """
+    for ours in sorted(RAGGED & set(mapping.units)):
+        theirs = mapping.units[ours]
+        require_column(raw, UNITS, theirs, ours)
+        if not raw.has(f"{UNITS}/{theirs}_index"):
+            raise raw.invalid(
+                f"/{UNITS}/{theirs} has no {theirs}_index, which says where the values of each unit end, and "
+                f"the mapping reads it as {ours}. Take it out of the mapping."
+            )
+    is_usable = "waveform_mean" in mapping.units or raw.has(f"{UNITS}/waveform_mean_index")
+    return () if is_usable else ("waveform_mean",)
 
 
 @dataclass(frozen=True)
@@ -202,7 +222,7 @@ def _electrode_ids(
     """Read the first electrode of each unit, by id, or by row as NWB's own column has it."""
     path = f"{UNITS}/{column}"
     dataset = raw.dataset(path)
-    values = units.converted(column, flat(dataset), integers)
+    values = units.converted(column, dataset, lambda stored: integers(flat(stored)))
     if units.has(f"{column}_index"):
         bounds = bounds_of(units.integers(f"{column}_index"), len(values))
         if bounds is None:
@@ -213,7 +233,7 @@ def _electrode_ids(
         values = np.where(np.diff(bounds) > 0, padded[bounds[:-1]], UNKNOWN)
     elif len(values) != len(units):
         raise raw.invalid(f"/{path} has {len(values)} values for {len(units)} units.")
-    is_region = "DynamicTableRegion" in _texts_of(dataset)
+    is_region = "DynamicTableRegion" in _types_of(raw, path)
     known = np.arange(len(electrodes.ids)) if is_region else electrodes.ids
     unknown = values[(values != UNKNOWN) & ~np.isin(values, known)].tolist()
     if unknown:
@@ -223,9 +243,9 @@ def _electrode_ids(
     )
 
 
-def _texts_of(dataset: h5py.Dataset) -> list[str]:
-    kind = dataset.attrs.get("neurodata_type")
-    return [] if kind is None else texts(kind)
+def _types_of(raw: RecordingFile, path: str) -> list[str]:
+    name = "neurodata_type"
+    return raw.attribute(path, name, texts) if name in raw.dataset(path).attrs else []
 
 
 def _probes_of_units(raw: RecordingFile, units: Table) -> NDArray[np.object_]:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
+import itertools
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from vbn.errors import quoted
+from vbn.errors import quoted, shortened
 from vbn.nearest import nearest
 from vbn.nwb.hdf5.recording import RecordingFile
 from vbn.nwb.hdf5.view import View
 from vbn.nwb.hdf5.walk import names_in
 from vbn.nwb.issue import first_of
-from vbn.nwb.mapping.definition import Epochs, FileMapping, StimulusTable
+from vbn.nwb.mapping.definition import PLACE_HOLDER, Epochs, FileMapping, StimulusTable
 from vbn.nwb.readers.columns import NAME_MISSING, Table
 from vbn.nwb.readers.stimulus import INTERVALS, SUFFIX
+from vbn.nwb.readers.trials import TRIALS
 
-PLACE_HOLDER = re.compile(r"\{(\w+)\}")
+LARGEST_EXACT = 2**53
+"""Floats below it hold each whole number."""
 
 
 def require_column(raw: RecordingFile, table: str, name: str, ours: str) -> h5py.Dataset:
@@ -48,6 +50,8 @@ def require_table(raw: RecordingFile, path: str) -> h5py.Group:
         The file lacks it; the message names the nearest beside it.
     """
     found = raw.file.get(path)
+    if isinstance(found, h5py.Dataset):
+        raise raw.invalid(f"/{path} is one data set, and a table is a group with a data set for each column.")
     if not isinstance(found, h5py.Group):
         above, _, name = path.rpartition("/")
         beside = raw.file.get(above or "/")
@@ -99,17 +103,36 @@ def show_table(
 def show_stimulus(
     raw: RecordingFile, view: View, stimulus: StimulusTable, mapping: FileMapping, number: int
 ) -> None:
-    """Show a table of intervals as the presentations of a stimulus."""
+    """Show a table of intervals as the presentations of a stimulus.
+
+    Parameters
+    ----------
+    raw, view : the file and what is seen of it.
+    number : of the stimulus block, if nothing else says it.
+
+    Raises
+    ------
+    InvalidContentError
+        The file lacks what the mapping names, two tables would be one stimulus, or two images would have one
+        name.
+    """
     shown = f"{INTERVALS}/{stimulus.name}{SUFFIX}"
+    if shown in view.skeleton:
+        raise raw.invalid(
+            f"/{stimulus.table} would be the stimulus {quoted(stimulus.name)}, which another table of the "
+            "file is already. Give one of them another name in [[stimuli]]."
+        )
     show_table(raw, view, stimulus.table, shown, stimulus.columns)
     table = Table(RecordingFile(raw.path, None, raw.file, raw.identity, view=view), shown)
     n_rows = len(table)
     names = _images(table, stimulus, mapping)
     if names is not None:
         view.write(f"{shown}/image_name", as_texts(names))
-    if stimulus.is_own:
+    if TRIALS not in view.skeleton and not table.has("is_change"):
+        # Without a task, that an image differs from the last is no change that an animal could report.
+        view.write(f"{shown}/is_change", np.full(n_rows, np.nan))
+    if stimulus.is_own and (table.has("stimulus_block") or not mapping.stimuli):
         return
-    view.write(f"{shown}/stimulus_name", as_texts([stimulus.name] * n_rows))
     blocks, active = np.full(n_rows, number), np.full(n_rows, stimulus.active)
     if mapping.epochs is not None:
         blocks, in_task = _of_epochs(raw, table, mapping.epochs)
@@ -118,7 +141,17 @@ def show_stimulus(
         blocks = np.full(n_rows, stimulus.block)
     if "stimulus_block" not in stimulus.columns:
         view.write(f"{shown}/stimulus_block", blocks)
-    view.write(f"{shown}/active", active)
+    if not stimulus.is_own:
+        view.write(f"{shown}/stimulus_name", as_texts([stimulus.name] * n_rows))
+    if not (stimulus.is_own and table.has("active")):
+        view.write(f"{shown}/active", active)
+
+
+def block_numbers(stimuli: Sequence[StimulusTable]) -> list[int]:
+    """Return the blocks of stimuli if nothing else says them: their places, or later ones if taken."""
+    taken = {each.block for each in stimuli}
+    beyond = (number for number in itertools.count(len(stimuli)) if number not in taken)
+    return [next(beyond) if place in taken else place for place in range(len(stimuli))]
 
 
 def _images(table: Table, stimulus: StimulusTable, mapping: FileMapping) -> list[str | None] | None:
@@ -128,25 +161,52 @@ def _images(table: Table, stimulus: StimulusTable, mapping: FileMapping) -> list
     if not table.has("image_name"):
         return None
     stored = table.texts("image_name", NAME_MISSING).tolist()
-    return [mapping.images.get(name, name) for name in stored]
+    names = [mapping.images.get(name, name) for name in stored]
+    _require_told_apart(table, stored, names, "Give one of them another name in [images].")
+    return names
+
+
+def _require_told_apart(
+    table: Table, stored: Sequence[Hashable], names: Sequence[str | None], advice: str
+) -> None:
+    """Refuse two images under one name: they would be averaged as one."""
+    held: dict[str | None, Hashable] = {}
+    for value, name in zip(stored, names, strict=True):
+        if held.setdefault(name, value) != value:
+            both = " and ".join(sorted(shortened(each) for each in (value, held[name])))
+            raise table.recording.invalid(
+                f"two images of /{table.path} would have one name, {quoted(name)}: {both}. {advice}"
+            )
 
 
 def _filled(template: str, table: Table) -> list[str | None]:
     """Return a text for each row, with the row's values in it."""
     parts = PLACE_HOLDER.split(template)  # text, name, text, name, ... text
     columns = [_words(table, part) if at % 2 else [part] * len(table) for at, part in enumerate(parts)]
-    return ["".join(row) for row in zip(*columns, strict=True)]
+    rows = list(zip(*columns, strict=True))
+    names: list[str | None] = ["".join(row) for row in rows]
+    _require_told_apart(table, rows, names, "Put a sign between the columns in image.")
+    return names
 
 
 def _words(table: Table, name: str) -> list[str]:
-    """Return a column as words: texts as they are, numbers without trailing zeros."""
+    """Return a column as words: texts as they are, numbers at full precision."""
     if not table.has(name):
         near = nearest(name, names_in(table.recording.group(table.path)))
         raise table.recording.invalid(f"/{table.path} has no column {quoted(name)}, which image names.{near}")
     values = table.values(name)
     if values.dtype.kind in "OSU":
         return [each or "none" for each in table.texts(name)]
-    return [f"{each:g}" for each in table.floats(name)]
+    if values.dtype.kind in "iub":
+        return [str(int(each)) for each in values]
+    table.floats(name)  # refuses what is no number
+    return [_number_word(each) for each in values]
+
+
+def _number_word(value: np.floating[Any]) -> str:
+    """Return the shortest text that is read as this number in its own precision; 45 for 45.0."""
+    is_whole = abs(value) < LARGEST_EXACT and value == np.trunc(value)
+    return str(int(value)) if is_whole else str(value)
 
 
 def _of_epochs(raw: RecordingFile, table: Table, epochs: Epochs) -> tuple[NDArray[Any], NDArray[np.bool_]]:

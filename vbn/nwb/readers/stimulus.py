@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vbn.errors import shortened
 from vbn.nwb.hdf5.identify import FileKind
 from vbn.nwb.hdf5.recording import RecordingFile, reads
 from vbn.nwb.hdf5.walk import names_in
 from vbn.nwb.readers import derived_columns
 from vbn.nwb.readers.columns import TEXT_MISSING, Table, frame, plain_where_complete
-from vbn.nwb.readers.trials import read_trials
+from vbn.nwb.readers.trials import TRIALS, read_trials
 
 INTERVALS = "intervals"
 SUFFIX = "_presentations"
@@ -211,10 +212,16 @@ def _with_derived(recording: RecordingFile, rows: pd.DataFrame, stored: set[str]
     if "stimulus_block" not in stored:
         rows["stimulus_block"] = runs_of(rows["stimulus_name"].to_numpy(dtype=object))
     elif rows["stimulus_block"].isna().any():
-        raise recording.invalid(f"/{INTERVALS}: some presentations have no stimulus_block.")
+        lacking = rows.loc[rows["stimulus_block"].isna(), "stimulus_name"].unique().tolist()
+        names = shortened(", ".join(map(str, lacking)), 200)
+        raise recording.invalid(
+            f"/{INTERVALS}: some presentations have no stimulus_block, those of {names}, and others have one."
+        )
     rows["stimulus_block"] = rows["stimulus_block"].astype(np.int64)
-    # AllenSDK recomputes both for behavior-only sessions, but not for recordings.
-    recompute = recording.identity.kind is FileKind.BEHAVIOR_ONLY
+    # AllenSDK recomputes both for behavior-only sessions, but not for recordings; files of other rigs may
+    # have no task, and what they say of changes is kept.
+    has_task = recording.view is None or recording.has(TRIALS)
+    recompute = recording.identity.kind is FileKind.BEHAVIOR_ONLY and has_task
     if recompute or "is_change" not in stored:
         rows["is_change"] = derived_columns.image_changes(rows)
     if recompute or "flashes_since_change" not in stored:

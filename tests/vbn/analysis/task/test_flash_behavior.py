@@ -247,6 +247,27 @@ def test_runs_go_from_a_change_to_the_next_and_not_beyond_their_block() -> None:
     assert found.index.tolist() == [3, 4, 5, 6, 7, 8, 9, 0, 1]
 
 
+@pytest.mark.parametrize("unknown", [None, np.nan, pd.NA])
+def test_without_a_task_runs_go_from_an_image_to_the_next_and_nothing_is_a_change(unknown: Any) -> None:
+    images = ["a", "a", "omitted", "a", "b", "b", "a"]
+    presentations = pd.DataFrame(
+        {
+            "start_time": np.arange(7.0),
+            "active": False,
+            "image_name": images,
+            "is_change": pd.Series([unknown] * 7, dtype=object),
+            "omitted": [name == "omitted" for name in images],
+        }
+    )
+    found = flash_behavior(presentations, NO_TRIALS, [])
+    assert not found["is_change"].any()
+    assert not found["is_prechange"].any()
+    assert found["run"].tolist() == [0, 0, 0, 0, 1, 1, 2]
+    assert found["is_repeat"].tolist() == [False, True, False, True, False, True, False]
+    assert found["flashes_since_change"].tolist() == [0, 1, 1, 2, 0, 1, 0]
+    assert "switch" not in found
+
+
 def test_a_session_without_flashes_has_no_rows(make_session: Any) -> None:
     session = make_session([])
     table = flash_behavior(session.presentations, session.trials, [1.0, 2.0])

@@ -48,6 +48,16 @@ INVALID = {
     "stimuli": ('project = "our-rig"\n[stimuli]\ntable = "intervals/x"\n', r"written as \[\[stimuli\]\]"),
     "same name": (with_line('"intervals/pictures"', '"intervals/gratings"'), "'gratings' is named twice"),
     "ids": (with_line("[session]", 'ids = "mine"\n[session]'), "ids must be 'per session' or 'stored'"),
+    "a format": (with_line("{orientation}", "{orientation:.1f}"), r"\[stimuli #1\]: image .*take no format"),
+    "one brace": (with_line("{orientation}", "{orientation"), "braces must hold the name of a column"),
+    "a list in a list": (
+        MAPPING + '\n[epochs]\ntable = "x"\nlabel = "y"\nactive = [[1]]\n', "active must be a list of names"
+    ),
+    "deep": ('project = "our-rig"\nids = ' + "[" * 20_000, "is nested too deeply"),
+    "many digits": ('project = "our-rig"\nids = ' + "9" * 5000, "is no TOML: .*digits"),
+    "many hexadecimal digits": (
+        with_line("active = true", "block = 0x" + "f" * 9000), "and is a number of thousands of digits"
+    ),
     "frame rate": (
         with_line("genotype =", 'stimulus_frame_rate = "fast"\ngenotype ='), "must be a number of Hz"
     ),
@@ -188,6 +198,18 @@ def taking_all_memory(file: h5py.File) -> None:
     )
 
 
+def replaced(path: str, values: Any) -> Callable[[h5py.File], None]:
+    """Put values in the place of a table or column."""
+
+    def change(file: h5py.File) -> None:
+        attributes = dict(file[path].attrs)
+        del file[path]
+        file[path] = values
+        file[path].attrs.update({name: each for name, each in attributes.items() if name != "colnames"})
+
+    return change
+
+
 REFUSED = {
     "a column is not there": (
         renamed("units/label", "lable"),
@@ -209,6 +231,19 @@ REFUSED = {
     "negative spikes": (set_values("units/spike_times", -1.0), "are negative in 1 units"),
     "NaN starts": (set_values("intervals/gratings/start_time", np.nan), "1 start times are missing"),
     "unit ids": (set_values("units/id", 100_000), "must be from 0 to 99999.*ids = 'stored'"),
+    "a table is a data set": (
+        replaced("intervals/gratings", np.arange(3)),
+        "/intervals/gratings is one data set, and a table is a group .* Compare the file with its mapping",
+    ),
+    "units are a data set": (replaced("units", np.arange(3)), "/units is one data set"),
+    "electrodes of two dimensions": (
+        replaced("units/electrodes", np.zeros((5, 2), int)),
+        r"one value a row is expected.*\(5, 2\)",
+    ),
+    "two images of one name": (
+        set_values("intervals/pictures/picture", "im_tree"),
+        "two images of /intervals/pictures_presentations would have one name, 'im_tree': im_tree and tree",
+    ),
     "an electrode": (set_values("units/electrodes", 99), "names electrodes that are not in"),
     "external link": (pointing_outside, "passwd|other file|external"),
     "an allocation": (taking_all_memory, "unpack|bytes|claims"),
@@ -270,3 +305,130 @@ def test_no_units_at_all_is_an_empty_recording(written: Callable[..., Path]) -> 
     found = everything(written(empty))
     assert len(found["units"]) == 0
     assert len(found["channels"]) == 8
+
+
+def images_of(path: Path, image: str) -> list[str]:
+    mapping = parse_mapping(with_line("grating_{orientation}", image))
+    rows = everything(path, mapping)["presentations"].query("stimulus_name == 'gratings'")
+    return rows["image_name"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"),
+    [
+        (np.arange(10_000_001, 10_000_007), [str(each) for each in range(10_000_001, 10_000_007)]),
+        (np.array([10_000_001.0, 10_000_002.0, 45.0]), ["10000001", "10000002", "45"]),
+        (np.array([0.1, 0.10000001, 22.5]), ["0.1", "0.10000001", "22.5"]),
+        (np.array([0.1, 22.5, -0.0], dtype=np.float32), ["0.1", "22.5", "0"]),
+        (
+            np.array([2**63 + 1, 2**63 + 2, 3], dtype=np.uint64),
+            ["9223372036854775809", "9223372036854775810", "3"],
+        ),
+        (np.array([1e300, np.nan, np.inf]), ["1e+300", "nan", "inf"]),
+    ],
+)
+def test_images_that_differ_have_names_that_differ(
+    stored: np.ndarray, words: list[str], written: Callable[..., Path]
+) -> None:
+    starts = [(5.0 + number, 0.0) for number in range(len(stored))]
+    path = written(replaced("intervals/gratings/angle", stored), gratings=starts)
+    assert images_of(path, "g_{orientation}") == [f"g_{word}" for word in words]
+
+
+def test_columns_without_a_sign_between_them_are_refused_where_two_images_would_be_one(
+    written: Callable[..., Path],
+) -> None:
+    def add(file: h5py.File) -> None:
+        added("intervals/gratings/contrast", "angle")(file)
+        file["intervals/gratings/contrast"][:] = [1.0, 11.0]
+
+    path = written(add, gratings=[(5.0, 11.0), (6.0, 1.0)])
+    with pytest.raises(InvalidContentError, match="Put a sign between the columns"):
+        images_of(path, "{orientation}{contrast}")
+    assert images_of(path, "{orientation}_{contrast}") == ["11_1", "1_11"]
+
+
+def presentations_of(name: str) -> Callable[[h5py.File], None]:
+    """Add a table under the release's name for presentations, without blocks."""
+
+    def add(file: h5py.File) -> None:
+        table = file.create_group(f"intervals/{name}_presentations")
+        for column, values in (("id", [0, 1]), ("start_time", [100.0, 101.0]), ("stop_time", [100.5, 101.5])):
+            table[column] = values
+        table["image_name"] = np.array(["a", "b"], dtype=h5py.string_dtype())
+
+    return add
+
+
+def test_no_table_takes_the_place_of_a_mapped_stimulus(written: Callable[..., Path]) -> None:
+    path = written(presentations_of("gratings"))
+    with pytest.raises(InvalidContentError, match="would be the stimulus 'gratings', which another table"):
+        everything(path)
+    found = everything(written(presentations_of("other")))["presentations"]
+    assert found.groupby("stimulus_name").size().to_dict() == {"gratings": 30, "other": 2, "pictures": 30}
+    blocks = found.groupby("stimulus_name")["stimulus_block"].unique()
+    assert {name: each.tolist() for name, each in blocks.items()} == {
+        "gratings": [0], "pictures": [1], "other": [2],
+    }  # fmt: skip
+
+
+def test_a_block_that_is_named_is_no_other_stimulus_s_by_default(written: Callable[..., Path]) -> None:
+    mapping = parse_mapping(with_line('image = "grating_', 'block = 1\nimage = "grating_'))
+    found = everything(written(), mapping)["presentations"]
+    blocks = found.groupby("stimulus_name")["stimulus_block"].unique()
+    assert [each.tolist() for each in blocks] == [[1], [2]]
+
+
+def test_without_a_task_there_are_no_changes_but_those_that_the_file_says(
+    written: Callable[..., Path],
+) -> None:
+    found = everything(written())["presentations"]
+    assert found["is_change"].isna().all()
+
+    def say(file: h5py.File) -> None:
+        added("intervals/pictures/changed", "start_time")(file)
+        file["intervals/pictures/changed"][:] = [1.0, *[0.0] * 29]
+
+    line = 'columns = { image_name = "picture"'
+    mapping = parse_mapping(with_line(line, f'{line}, is_change = "changed"'))
+    found = everything(written(say), mapping)["presentations"].set_index("stimulus_name")
+    assert found.loc["pictures", "is_change"].tolist() == [True] + [False] * 29
+    assert found.loc["gratings", "is_change"].isna().all()
+
+
+def test_mapped_spike_times_and_waveforms_are_read_or_refused(written: Callable[..., Path]) -> None:
+    def rename(file: h5py.File) -> None:
+        for each in ("spike_times", "spike_times_index"):
+            file.move(f"units/{each}", f"units/{each.replace('spike_times', 'st')}")
+        file["units/st_index"].attrs["target"] = file["units/st"].ref
+        file["units"].attrs["colnames"] = [
+            "st" if each == "spike_times" else each for each in file["units"].attrs["colnames"]
+        ]
+
+    path = written(rename)
+    mapping = replace(PARSED, units={**PARSED.units, "spike_times": "st"})
+    assert {name: len(times) for name, times in everything(path, mapping)["spikes"].items()} == {
+        name: len(times) for name, times in everything(written())["spikes"].items()
+    }
+
+    def add(file: h5py.File) -> None:
+        file["units/wf"] = np.tile(np.arange(5.0), (8, 1))
+
+    with_waveforms = replace(PARSED, units={**PARSED.units, "waveform_mean": "wf"})
+    with pytest.raises(InvalidContentError, match="/units/wf has no wf_index"):
+        everything(written(add), with_waveforms)
+
+    def add_index(file: h5py.File) -> None:
+        add(file)
+        file["units/wf_index"] = [2, 4, 6, 8]
+
+    reading = MappedReading(with_waveforms)
+    with vbn.nwb.open_session(written(add_index), mapping=reading) as file:
+        assert file.dataset("units/waveform_mean").shape == (8, 5)
+        assert file.dataset("units/waveform_mean_index").shape == (4,)
+
+
+def test_a_mapped_file_that_lacks_a_table_is_compared_with_its_mapping(written: Callable[..., Path]) -> None:
+    with pytest.raises(InvalidContentError, match="Compare the file with its mapping") as refused:
+        everything(written(lambda file: file.move("intervals/gratings", "intervals/grating")))
+    assert "release" not in str(refused.value)

@@ -122,7 +122,7 @@ def test_what_is_stored_is_not_worked_out(make_recording, stimuli, task):
     [
         ({f"{IMAGE}/start_time": None}, f"/{IMAGE}/start_time is missing"),
         ({f"{GRAY}/start_time": [np.nan]}, "1 start times are missing"),
-        ({f"{GRAY}/stimulus_block": None}, "some presentations have no stimulus_block"),
+        ({f"{GRAY}/stimulus_block": None}, "some presentations have no stimulus_block, those of spontaneous"),
         ({f"{IMAGE}/is_change": np.full(10, 3.0)}, f"/{IMAGE}/is_change: 0 and 1 are expected"),
         ({f"{IMAGE}/trials_id": np.full(10, 0.5)}, f"/{IMAGE}/trials_id: whole numbers are expected"),
     ],
