@@ -119,10 +119,6 @@ def image_table(file: h5py.File) -> str:
     return next(f"intervals/{name}" for name in file["intervals"] if name.startswith("Natural"))
 
 
-def without_images(file: h5py.File) -> None:
-    del file[image_table(file)]
-
-
 def mixed_block(file: h5py.File) -> None:
     file["intervals/spontaneous_presentations/stimulus_block"][0] = 0
 
@@ -143,8 +139,6 @@ def spikes(change: Callable[[np.ndarray], np.ndarray], name: str, problem: str) 
 FILES: tuple[tuple[Damage, ...], ...] = (
     (
         without("units", "Recording", "/units"),
-        without("intervals/trials", "ChangeDetection"),
-        without("processing/running", "Running"),
         Damage(
             "eye times too few",
             short_eye_timestamps,
@@ -155,11 +149,7 @@ FILES: tuple[tuple[Damage, ...], ...] = (
             f"{LASER}/level", set_first(np.nan), "a level not a number", "OptoStimulation", f"/{LASER}/level"
         ),
     ),
-    (
-        without(ELECTRODES, "Recording"),
-        Damage("without images", without_images, "Stimulus", "presentations"),
-        without("processing/running/speed", "Running"),
-    ),
+    (without(ELECTRODES, "Recording"),),
     (
         spikes(
             swap_first_two, "spikes go back", "not ascending in 1 units, first in unit [0-9]+ at its spike 1 "

@@ -210,12 +210,7 @@ def long_identifier(file: h5py.File) -> None:
     replace_text(file, "identifier", "9" * 30)
 
 
-def endless_frame_rate(file: h5py.File) -> None:
-    file["general/metadata"].attrs["stimulus_frame_rate"] = np.inf
-
-
 UNREGISTERED = {
-    endless_frame_rate: "Session cannot hold stimulus_frame_rate = inf: a value is required",
     long_genotype: r"Mouse cannot hold genotype = '(wt/wt;){10}\.\.\. \(600 characters\)'",
     long_equipment: r"Session cannot hold equipment_name = '(NP\.0){15}\.\.\. \(400 characters\)'",
     early_date: r"/session_start_time '0001-01-01T00:00:00\+14:00' is no ISO date",

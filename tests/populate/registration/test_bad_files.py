@@ -174,7 +174,7 @@ def test_a_bad_file_is_named_with_its_problem_and_what_to_do(run: Run, name: str
     assert not any(words in ours for words in TRACES_OF_A_CRASH), message
     assert len(message.splitlines()) == 1
     advice = message.rstrip(".").rsplit(". ", maxsplit=1)[-1]
-    assert re.match("(Check|Name|Download|Register|Compare|Give)", advice), f"no advice: {advice}"
+    assert re.match("(Check|Name|Download|Register|Compare|Give|See)", advice), f"no advice: {advice}"
 
 
 def test_the_good_file_beside_bad_ones_is_registered_and_the_exit_code_is_one(

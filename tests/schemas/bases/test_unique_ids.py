@@ -100,8 +100,9 @@ def test_known_ids_are_refused_at_registering_when_they_are_known(
     (line,) = database.json_lines("register", path, check=False)
     assert line["status"] == "failed"
     assert "3: 930" in line["message"]
-    assert "(unit_id) of session 9000000001. " in line["message"]
-    assert "(channel_id) of session 9000000001; " in line["message"]
+    of_session = "of session 9000000001 of the project vbn-release"
+    assert f"(unit_id) {of_session}. " in line["message"]
+    assert f"(channel_id) {of_session}; " in line["message"]
     assert len(database.json("sessions")) == 1
     # the session itself is no stranger to its own ids
     assert database.json_lines("register", synthetic_files[0])[0]["status"] == "unchanged"
@@ -207,6 +208,7 @@ def test_a_message_names_a_few_of_many_sessions(monkeypatch: pytest.MonkeyPatch)
     from schemas.bases import unique_ids
 
     monkeypatch.setattr(unique_ids, "_owners", lambda *_: {owner: [1, 2, 3] for owner in range(500)})
+    monkeypatch.setattr(unique_ids, "_project_of", lambda _session_id: "vbn-release")
     with pytest.raises(ConflictError, match="; and 495 more") as refusal:
         unique_ids.require_own_ids(7, "a.nwb", {"unit_id": [1, 2, 3]})
     assert len(str(refusal.value)) < 1000
