@@ -37,8 +37,9 @@ class OfPairs(selection.OfPopulations):
         units, times = psth.PresentationCounts.session_spikes(key)
         selected = fetch_frame((selection.UnitSelection.Unit & key).proj())["unit_id"]
         where = located_frame(key, (), ("structure_acronym", "probe_vertical_position"))
-        units = units.merge(where, on=["probe_name", "unit_id"], how="left")
         units = units[units["unit_id"].isin(selected)].reset_index(drop=True)
+        for name in ("structure_acronym", "probe_vertical_position"):  # a merge fails where both are empty
+            units[name] = units["unit_id"].map(where.set_index("unit_id")[name])
         return units, (times, units["spike_offset"], units["n_spikes"])
 
 
