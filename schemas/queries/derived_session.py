@@ -103,12 +103,15 @@ def derived_session(
 def missing_entries(session_id: int, names: Sequence[str] = ()) -> dict[str, int]:
     """Return the numbers of entries of a session that computed tables still lack, for incomplete tables.
 
+    A table that is made only when asked for by name is not incomplete.
+
     Parameters
     ----------
     session_id, names : as in `derived_session`.
     """
     key = session_key(session_id)
-    due = {cls: len((cls().key_source & key) - cls().proj()) for cls in _chosen(names)}
+    wanted = [cls for cls in _chosen(names) if not getattr(cls, "is_optional", False)]
+    due = {cls: len((cls().key_source & key) - cls().proj()) for cls in wanted}
     return {cls.__name__: count for cls, count in due.items() if count}
 
 

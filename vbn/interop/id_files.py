@@ -64,6 +64,10 @@ def read_id_file(path: Path) -> IdFile:
     return ids_in(content, path)
 
 
+LONGEST_ID = 40
+"""Characters; those of any id are half as many, and Python does not convert thousands of digits."""
+
+
 def ids_in(content: bytes, path: Path | str) -> IdFile:
     """Return the ids in the content of a file, whose name is for the messages; see `read_id_file`."""
     found = _of_parquet(content, path) if content.startswith(PARQUET) else _of_text(content, path)
@@ -116,7 +120,7 @@ def _in_column(lines: list[tuple[int, str]], separator: str, column: int, path: 
 
 
 def _number(word: str, line: int, path: Path | str) -> int:
-    if WHOLE.fullmatch(word):
+    if WHOLE.fullmatch(word) and len(word) <= LONGEST_ID:
         return int(word.partition(".")[0])
     if ROUNDED.fullmatch(word):
         raise InvalidContentError(

@@ -263,7 +263,7 @@ class _Pieces(AbstractDataChunkIterator):  # type: ignore[misc] # hdmf has no ty
 def _columns(name: str, description: str, values: pd.Series[Any]) -> list[VectorData]:
     """Return the column, with its index if rows are lists of different lengths; what is nested as JSON."""
     if any(map(_is_nested, values)):
-        values = values.map(lambda value: json.dumps(value) if isinstance(value, dict | list) else value)
+        values = values.map(_as_json)
     lists = [value for value in values if isinstance(value, np.ndarray | list)]
     if not lists:
         return [VectorData(name=name, description=description, data=_stored(_plain(values)))]
@@ -278,6 +278,13 @@ def _columns(name: str, description: str, values: pd.Series[Any]) -> list[Vector
     data = VectorData(name=name, description=description, data=_stored(np.concatenate(rows)))
     index = np.cumsum([len(row) for row in rows])
     return [VectorIndex(name=f"{name}_index", data=index, target=data), data]
+
+
+def _as_json(value: Any) -> Any:
+    """Return what is nested as JSON, a dictionary as pairs: NWB's inspector takes one in text for a mistake."""
+    if isinstance(value, dict):
+        value = list(value.items())
+    return json.dumps(value) if isinstance(value, list) else value
 
 
 def _is_nested(value: object) -> bool:

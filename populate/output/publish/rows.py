@@ -65,7 +65,7 @@ class RowReader:
                 elif is_stored_array(attribute):
                     array = pa.array(self._notes(attribute, keys, values[field.name]), pa.string())
                 else:
-                    array = lists(
+                    array = list_array(
                         [_decoded(attribute, each, query) for each in values[field.name]], field.type
                     )
                 arrays.append(array)
@@ -165,7 +165,7 @@ def _type_of_curves(published: PublishedTable, attribute: Any, spans: list[tuple
     return kind
 
 
-def lists(arrays: Sequence[np.ndarray | None], kind: pa.DataType) -> pa.Array:
+def list_array(arrays: Sequence[np.ndarray | None], kind: pa.DataType) -> pa.Array:
     """Return arrays as an Arrow array of lists, nested for matrices; None is null.
 
     Raises
@@ -175,7 +175,7 @@ def lists(arrays: Sequence[np.ndarray | None], kind: pa.DataType) -> pa.Array:
     """
     inner = kind.value_type
     if pa.types.is_list(inner):
-        rows = lists([row for array in arrays if array is not None for row in array], inner)
+        rows = list_array([row for array in arrays if array is not None for row in array], inner)
         return _listed(arrays, rows, kind)
     dtype = inner.to_pandas_dtype()
     if pa.types.is_fixed_size_list(kind):

@@ -68,7 +68,8 @@ def test_ids_are_found_in_parquet(tmp_path: Path, type_name: str) -> None:
         (b"\x00\x01\x02", "it is neither text nor Parquet"),
         (b"\xff\x81\n", "it is neither text nor Parquet"),
         (b"PAR1 but no more", "it is no Parquet file with ids"),
-        (b"unit_id,a\n" + b'"' + b"1" * 200_000, "it is no table"),
+        (b"unit_id,a\n" + b"1" * 5_000, "which is no id"),
+        (b"1" * 5_000, "which is no id"),
     ],
 )
 def test_what_is_no_list_of_ids_is_said_with_its_line(tmp_path: Path, content: bytes, message: str) -> None:

@@ -117,7 +117,7 @@ def test_what_is_nested_is_json(written: Callable[..., pd.DataFrame]) -> None:
     pairs, counts = [[["hits", 3], ["misses", 4]], [], None], [{"pupil": 0}, {}, None]
     frame = written(pairs=pairs, counts=counts, matrix=[[[1, 2], [3, 4]]] * 3)
     assert frame["pairs"].tolist() == ['[["hits", 3], ["misses", 4]]', "[]", ""]
-    assert frame["counts"].tolist() == ['{"pupil": 0}', "{}", ""]
+    assert frame["counts"].tolist() == ['[["pupil", 0]]', "[]", ""]
     assert as_lists(frame["matrix"]) == [[[1, 2], [3, 4]]] * 3
 
 

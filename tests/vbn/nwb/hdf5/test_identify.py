@@ -61,7 +61,6 @@ def test_a_recording_that_lost_a_part_is_still_a_recording(write_hdf5, contents,
     [
         ({"general/metadata@behavior_session_id": None}, "has no behavior_session_id"),
         ({"processing/ophys@x": 1}, "optical physiology"),
-        ({"general/extracellular_ephys/electrodes/probe_channel_number": None}, "no probe_channel_number"),
         ({"identifier": "sub-01_ses-02"}, "identifier 'sub-01_ses-02' .* is not a whole number"),
         ({"identifier": "-5"}, "identifier '-5' .* is not a whole number"),
         ({"identifier": None}, "identifier '' .* is not a whole number"),
