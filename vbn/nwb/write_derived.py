@@ -281,7 +281,7 @@ def _columns(name: str, description: str, values: pd.Series[Any]) -> list[Vector
 
 
 def _as_json(value: Any) -> Any:
-    """Return what is nested as JSON, a dictionary as pairs: NWB's inspector takes one in text for a mistake."""
+    """Return what is nested as JSON, a dictionary as pairs: the inspector takes one in text for a mistake."""
     if isinstance(value, dict):
         value = list(value.items())
     return json.dumps(value) if isinstance(value, list) else value
