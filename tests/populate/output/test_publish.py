@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+import schemas
 from tests.fixtures.database import Database
 
 FIRST, SECOND = 9000000001, 9000000002
@@ -40,6 +42,13 @@ def contents(folder: Path) -> dict[str, str]:
 
 def read(folder: Path, name: str) -> pa.Table:
     return parquet.read_table(folder / name, partitioning=None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _back_to_databases() -> Iterator[None]:
+    """Let the next module's databases not be looked for in the published folder."""
+    yield
+    schemas.disconnect()
 
 
 @pytest.fixture

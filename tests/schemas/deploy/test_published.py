@@ -123,6 +123,13 @@ def answer(ask: Callable[[], Any]) -> Any:
         return f"{type(error).__name__}: {error}"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _back_to_databases() -> Iterator[None]:
+    """Let the next module's databases not be looked for in the published folder."""
+    yield
+    schemas.disconnect()
+
+
 @pytest.fixture
 def opened(published_synthetic: Path, populated_synthetic: Database) -> Iterator[Any]:
     populated_synthetic.connect()
