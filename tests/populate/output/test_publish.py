@@ -313,19 +313,19 @@ def test_columns_have_types_units_and_meanings(published_synthetic: Path) -> Non
 
 @pytest.mark.parametrize("lengths", [(3, 3), (3, 4), (3, None), (0, 0)])
 def test_curves_of_one_length_are_lists_of_that_length(lengths: tuple[int | None, int | None]) -> None:
-    from populate.output.publish.rows import lists
+    from populate.output.publish.rows import list_array
     from schemas.bases.publication import list_of
     from schemas.rows.copy_text import curve_texts
 
     arrays = [None if n is None else np.arange(n, dtype=np.float32) for n in lengths]
-    found = lists(arrays, list_of(pa.float32()))
+    found = list_array(arrays, list_of(pa.float32()))
     assert found.to_pylist() == [None if each is None else each.tolist() for each in arrays]
     texts = curve_texts(found).to_pylist()
     if lengths == (3, 3):
-        fixed = lists(arrays, list_of(pa.float32(), 3))
+        fixed = list_array(arrays, list_of(pa.float32(), 3))
         assert curve_texts(fixed).to_pylist() == texts
         with pytest.raises(ValueError, match="not of 3"):
-            lists([np.zeros(4, np.float32)], list_of(pa.float32(), 3))
+            list_array([np.zeros(4, np.float32)], list_of(pa.float32(), 3))
     from datajoint.blob import unpack
 
     for array, text in zip(arrays, texts, strict=True):
