@@ -10,9 +10,7 @@ import pandas as pd
 from schemas import behavior, ecephys, selection, stimulus  # noqa: F401 - definitions refer to them
 from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import Computation, provenance_lines, seed_of
-from schemas.reading.recordings import session_spikes
 from schemas.reading.session_frames import flashes_frame, licks_frame
-from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, key_of_session, plain, rows_from_frame
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
@@ -27,7 +25,6 @@ from vbn.nearest import nearest
 schema = Schema()
 
 Key = dict[str, Any]
-Spikes = tuple[Any, Any, Any]
 
 DROPOUTS = {
     "images": ("all_images",),
@@ -84,12 +81,21 @@ class EncodingParams(ParameterTable):
     @classmethod
     def computed(cls) -> dict[str, EncodingParameters]:
         """Return the sets that ``vbn populate`` fits, by name."""
-        sets = {row["encoding_params"]: cls.checked(cls.content_of(row)) for row in cls.to_dicts()}
+        sets = {name: cls.checked(content) for name, content in cls.contents_by_name().items()}
         return {name: settings for name, settings in sets.items() if settings.computed}
 
 
+class OfComputedSets(Computation):
+    """A table of the sets that ``vbn populate`` fits, not of those that are only there to be named."""
+
+    @classmethod
+    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
+        """Return the sets that are computed."""
+        return list(EncodingParams.computed()) if table is EncodingParams else super().wanted_sets(table)
+
+
 @schema
-class EncodingModel(Computation):
+class EncodingModel(OfComputedSets):
     """The encoding models of the units of one session that pass the set's filter."""
 
     of_some_units = True
@@ -142,11 +148,6 @@ class EncodingModel(Computation):
         {_lines("glm_{name}_score=null : float64  # (1) share lost without {words}, -1 (all) to 0")}
         """
 
-    @classmethod
-    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
-        """Return the sets that are computed."""
-        return list(EncodingParams.computed()) if table is EncodingParams else super().wanted_sets(table)
-
     @property
     def key_source(self) -> Any:
         """Recordings with a selection by the filter of the set."""
@@ -164,7 +165,7 @@ class EncodingModel(Computation):
 
     def make_compute(self, key: Key, made_with: Key, settings: EncodingParameters) -> tuple[Any, ...]:
         """Fit all units that pass."""
-        units, spikes = selected_spikes(key, settings.unit_criteria)
+        units, spikes = selection.selected_spikes(key, settings.unit_criteria)
         traces = session_traces(key)
         return made_with, settings, units, encoding_model(*spikes, traces, settings, seed_of(key))
 
@@ -181,21 +182,6 @@ class EncodingModel(Computation):
         self.insert1(row)
         rows = units[["probe_name", "unit_id"]].join(_unit_columns(result))
         insert_rows(self.Unit(), rows_from_frame(rows, self.Unit(), key))
-
-
-def selected_spikes(key: Key, criteria: str) -> tuple[pd.DataFrame, Spikes]:
-    """Return the units of a session that pass a filter, by probe and unit id, and their spikes.
-
-    Parameters
-    ----------
-    key : contains the key of the session.
-    criteria : name of the filter.
-    """
-    units, times = session_spikes(key)
-    chosen = selection.UnitSelection.Unit & key_of_session(key) & {"unit_criteria": criteria}
-    passing = units["unit_id"].isin(fetch_frame(chosen.proj())["unit_id"])
-    units = units[passing].reset_index(drop=True)
-    return units, (times, units["spike_offset"], units["n_spikes"])
 
 
 def session_traces(key: Key) -> SessionTraces:
@@ -274,7 +260,7 @@ class EncodingNullParams(ParameterTable):
 
 
 @schema
-class EncodingNull(Computation):
+class EncodingNull(OfComputedSets):
     """What the encoding models of one session would explain by chance; computed only if requested by name."""
 
     is_optional = True
@@ -299,11 +285,6 @@ class EncodingNull(Computation):
         {_lines("glm_p_{name}=null : float64  # (1) the same of what is lost without {words}")}
         """
 
-    @classmethod
-    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
-        """Return the sets of which there are models."""
-        return EncodingModel.wanted_sets(table)
-
     def make_fetch(self, key: Key) -> tuple[Any, ...]:
         """Fetch the parameters, the penalties of the units, and the key of the model."""
         of_model = {name: key[name] for name in EncodingModel.primary_key}
@@ -322,7 +303,7 @@ class EncodingNull(Computation):
         of_model: Key,
     ) -> tuple[Any, ...]:
         """Shift and fit."""
-        units, spikes = selected_spikes(key, settings.unit_criteria)
+        units, spikes = selection.selected_spikes(key, settings.unit_criteria)
         names = [name for names in DROPOUTS.values() for name in names]
         of_units = units["unit_id"].map(penalties).astype(float).fillna(settings.lambda_min)
         known: Any = of_units.to_numpy(np.float64)

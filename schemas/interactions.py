@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from schemas import behavior, ecephys, performance, psth, selection, session, stimulus  # noqa: F401
-from schemas.bases.parameter_table import definition_of
+from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import provenance_lines, seed_of
 from schemas.reading.recordings import located_frame
-from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, rows_from_frame
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
@@ -21,10 +20,18 @@ from vbn.analysis.interactions.dimensionality import DimensionalityParameters, d
 schema = Schema()
 
 Key = dict[str, Any]
+PLACE = ("structure_acronym", "probe_vertical_position")
 
 
 class OfPairs(selection.OfPopulations):
-    """A table of what the units of a session have in common, of those that pass a filter."""
+    """A table of what the units of a session have in common, of those that pass a filter.
+
+    Attributes
+    ----------
+    parameter_table : the table of the parameter sets.
+    """
+
+    parameter_table: ClassVar[type[ParameterTable]]
 
     @property
     def key_source(self) -> Any:
@@ -34,13 +41,16 @@ class OfPairs(selection.OfPopulations):
     @staticmethod
     def population(key: Key) -> tuple[pd.DataFrame, tuple[Any, Any, Any]]:
         """Return the selected units with structure and height above the tip, and their spikes."""
-        units, times = psth.PresentationCounts.session_spikes(key)
-        selected = fetch_frame((selection.UnitSelection.Unit & key).proj())["unit_id"]
-        where = located_frame(key, (), ("structure_acronym", "probe_vertical_position"))
-        units = units[units["unit_id"].isin(selected)].reset_index(drop=True)
-        for name in ("structure_acronym", "probe_vertical_position"):  # a merge fails where both are empty
-            units[name] = units["unit_id"].map(where.set_index("unit_id")[name])
-        return units, (times, units["spike_offset"], units["n_spikes"])
+        read = psth.PresentationCounts.session_spikes
+        units, spikes = selection.selected_spikes(key, key["unit_criteria"], read)
+        where = located_frame(key, (), PLACE).set_index("unit_id")
+        for name in PLACE:  # a merge fails where both are empty
+            units[name] = units["unit_id"].map(where[name])
+        return units, spikes
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the parameters."""
+        return self.provenance(key), self.parameter_table.get(key)
 
 
 @schema
@@ -58,6 +68,7 @@ class CorrelationParams(performance.OfFlashes):
 class Correlations(OfPairs):
     """The correlations between all pairs of units of one session that pass a quality filter."""
 
+    parameter_table = CorrelationParams
     definition = f"""
     # Correlations between the units of one session
     -> selection.UnitSelection
@@ -91,10 +102,6 @@ class Correlations(OfPairs):
         signal_correlation_mean=null : float64  # (1) NULL with too few images or runs
         signal_noise_slope=null : float64  # (1) of noise on signal correlation over the pairs, NULL if few
         """
-
-    def make_fetch(self, key: Key) -> tuple[Any, ...]:
-        """Fetch the parameters."""
-        return self.provenance(key), CorrelationParams.get(key)
 
     def make_compute(self, key: Key, made_with: Key, settings: CorrelationParameters) -> tuple[Any, ...]:
         """Correlate the counts of the units that pass the filter."""
@@ -146,6 +153,7 @@ class DimensionalityParams(performance.OfFlashes):
 class Dimensionality(OfPairs):
     """How many dimensions the activity of the structures of one session has, at equal numbers of units."""
 
+    parameter_table = DimensionalityParams
     definition = f"""
     # Dimensions of the activity of the structures of one session
     -> selection.UnitSelection
@@ -171,10 +179,6 @@ class Dimensionality(OfPairs):
         dimensions_80 : float64  # (1) components with four fifths of the variance, mean over draws
         signal_participation_ratio=null : float64  # (1) of means of images, NULL where they do not differ
         """
-
-    def make_fetch(self, key: Key) -> tuple[Any, ...]:
-        """Fetch the parameters."""
-        return self.provenance(key), DimensionalityParams.get(key)
 
     def make_compute(self, key: Key, made_with: Key, settings: DimensionalityParameters) -> tuple[Any, ...]:
         """Measure the structures with enough units."""

@@ -946,8 +946,17 @@ class CellClass(Computation):
         insert_rows(self.Unit(), rows_from_frame(units, self.Unit(), key))
 
 
+class WithDefaultLabels(selection.OfPopulations):
+    """A table of averages over units, computed with the default labels."""
+
+    @classmethod
+    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
+        """Return the filters for populations, the default labels, and all sets of other tables."""
+        return [DEFAULT_METHOD] if table is optotagging.OptotagMethod else super().wanted_sets(table)
+
+
 @schema
-class AreaSummary(selection.OfPopulations):
+class AreaSummary(WithDefaultLabels):
     """Counts of responsive units and cell classes, by structure, among the units that pass a filter."""
 
     method_version = 2  # shares among the units of which it is known
@@ -977,11 +986,6 @@ class AreaSummary(selection.OfPopulations):
         n_structure_rs : int32  # units with a wide waveform, untagged
         n_structure_fs : int32  # units with a narrow waveform, untagged
         """
-
-    @classmethod
-    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
-        """Return the filters for populations, the default labels, and all sets of other tables."""
-        return [DEFAULT_METHOD] if table is optotagging.OptotagMethod else super().wanted_sets(table)
 
     @property
     def key_source(self) -> Any:
@@ -1019,7 +1023,7 @@ class AreaSummary(selection.OfPopulations):
         insert_rows(self.Structure(), rows_from_frame(areas, self.Structure(), key, columns))
 
 
-class OfMice(selection.OfPopulations):
+class OfMice(WithDefaultLabels):
     """A table with one row for each familiar and novel recording of a mouse, and groups of their units.
 
     Attributes
@@ -1029,11 +1033,6 @@ class OfMice(selection.OfPopulations):
 
     session_columns = tuple(EXPERIENCE.values())
     prefix: ClassVar[str]
-
-    @classmethod
-    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
-        """Return the filters for populations, the default labels, and all sets of other tables."""
-        return [DEFAULT_METHOD] if table is optotagging.OptotagMethod else super().wanted_sets(table)
 
     def located(self, units: pd.DataFrame, _key: Key) -> pd.DataFrame:
         """Return the units of a session with what divides them further."""

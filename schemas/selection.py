@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -11,17 +12,20 @@ import pandas as pd
 from schemas import ecephys, session
 from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import Computation, provenance_lines
-from schemas.reading.recordings import located_frame
+from schemas.reading.recordings import located_frame, session_spikes
+from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, key_of_session, rows_from_frame
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
 from vbn.analysis.selection import COMPARISONS, Criterion, passing_units
 from vbn.analysis.selection import UnitCriteria as Filters
+from vbn.analysis.spikes.trains import SpikePieces
 from vbn.errors import SettingError
 
 schema = Schema()
 
 Key = dict[str, Any]
+SessionSpikes = Callable[[Key], tuple[pd.DataFrame, SpikePieces]]
 
 UNIT_METRICS = (
     "quality", "unit_firing_rate", "presence_ratio", "isi_violations", "amplitude_cutoff", "snr",
@@ -127,8 +131,7 @@ class UnitCriteria(ParameterTable):
     @classmethod
     def for_populations(cls) -> list[str]:
         """Return the names of the filters used for population averages."""
-        rows = cls.to_dicts(order_by="unit_criteria")
-        return [str(row["unit_criteria"]) for row in rows if cls.content_of(row)["for_populations"]]
+        return [name for name, content in cls.contents_by_name().items() if content["for_populations"]]
 
     @classmethod
     def _insert_checked(cls, row: Key) -> None:
@@ -224,6 +227,24 @@ def described_units(key: Key) -> pd.DataFrame:
     group_of = {structure["structure_acronym"]: structure["structure_group"] for structure in groups}
     frame["structure_group"] = frame["structure_acronym"].map(group_of)
     return frame.assign(**{name: [row[name]] * len(frame) for name in SESSION_COLUMNS})
+
+
+def selected_spikes(
+    key: Key, criteria: str, read: SessionSpikes = session_spikes
+) -> tuple[pd.DataFrame, tuple[Any, Any, Any]]:
+    """Return the units of a session that pass a filter, by probe and unit id, and their spikes.
+
+    Parameters
+    ----------
+    key : contains the key of the session.
+    criteria : name of the filter.
+    read : what reads the spikes of all units, as `schemas.reading.recordings.session_spikes` does.
+    """
+    units, times = read(key)
+    chosen = UnitSelection.Unit & key_of_session(key) & {"unit_criteria": criteria}
+    passing = units["unit_id"].isin(fetch_frame(chosen.proj())["unit_id"])
+    units = units[passing].reset_index(drop=True)
+    return units, (times, units["spike_offset"], units["n_spikes"])
 
 
 class OfPopulations(Computation):

@@ -67,12 +67,12 @@ def table_status() -> list[TableStatus]:
         name = table.full_table_name
         n_keys = n_files["recording"] if name in of_recordings else n_files.total()
         # By the class: the key is a heading's, which takes questions.
-        if type(table) in of_lab or "session_id" not in table.session_columns:
+        if getattr(table, "is_optional", False):
+            total = rows[number] + sum(states.values())
+        elif type(table) in of_lab or "session_id" not in table.session_columns:
             total = len(table.key_source)
         else:
             total = (n_lfp_files if name in of_lfp else n_keys) * prod(_n_sets(type(table), n_sets))
-        if getattr(table, "is_optional", False):
-            total = rows[number] + sum(states.values())
         found.append(
             TableStatus(type(table).__name__, rows[number], total, states["reserved"], states["error"])
         )

@@ -81,6 +81,21 @@ class ParameterTable(dj.Lookup):
         return [str(name) for (name,) in cls.connection.query(query).fetchall()]
 
     @classmethod
+    def contents_by_name(cls) -> dict[str, Content]:
+        """Return the contents of all sets by name, sorted, of a table that keeps them as JSON.
+
+        By one question, as `names`: a heading takes several.
+        """
+        quote = cls.connection.adapter.quote_identifier
+        columns = ", ".join(map(quote, (cls.key_name(), f"{cls.prefix()}_content")))
+        query = f"SELECT {columns} FROM {cls().full_table_name} ORDER BY 1"  # noqa: S608
+        rows = cls.connection.query(query).fetchall()
+        return {
+            str(name): dict(content) if isinstance(content, Mapping) else json.loads(content)
+            for name, content in rows
+        }
+
+    @classmethod
     def prefix(cls) -> str:
         """Return the prefix of the attribute names."""
         return cls.key_name().removesuffix("_params")

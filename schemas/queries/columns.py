@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
-from schemas import encoding, optotagging, responses
+from schemas import ecephys, encoding, optotagging, responses
 from schemas.queries.checks import (
     Condition,
     in_our_words,
@@ -63,11 +63,12 @@ def parameter_sets(
 
 
 def result_queries(
-    units: Any, names: Collection[str], optotag_method: str, consequence: str
+    units: Any, names: Collection[str], optotag_method: str, consequence: str, *, of_all: bool = False
 ) -> Iterator[tuple[dict[str, str], Any]]:
     """Yield for each table of results that has some of the columns its parameter sets, and a query of these.
 
-    A warning says which are missing, and the consequence.
+    A warning says which are missing, and the consequence. With ``of_all``, units without a row in a session
+    that the table is computed of (it is of some units only) have NULL.
 
     Warns
     -----
@@ -79,9 +80,19 @@ def result_queries(
             key = parameter_sets(table, optotag_method)
             warn_of_missing(table, key, units, consequence)
             warn_of_earlier_methods({table: key}, units.proj())
-            yield key, (table.Unit & key).proj(*wanted)
+            rows = (table.Unit & key).proj(*wanted)
+            if of_all and getattr(table, "of_some_units", False):
+                rows = left_joined(ecephys.Recording.Unit.proj() & (table & key).proj(), rows, key)
+            yield key, rows
     if LABELS in names:
         yield {}, labelled_units()
+
+
+def left_joined(units: Any, rows: Any, key: dict[str, str]) -> Any:
+    """Return all units with the columns of rows of one parameter set, which `key` names."""
+    # DataJoint joins what lacks rows only with rows that the left side determines.
+    constants = {name: f"'{value}'" for name, value in key.items() if name not in units.heading.names}
+    return units.proj(..., **constants).join(rows, left=True, semantic_check=False)
 
 
 def restrict_units(
@@ -167,7 +178,8 @@ def _joined_results(units: Any, names: Collection[str], optotag_method: str, atl
     for name in sorted(names):
         if name not in known:
             raise SettingError(f"There is no attribute '{name}' here.{hint(name, known)}")
-    queries = result_queries(units, names, optotag_method, "Their units meet no condition on it.")
+    missing = "Their units meet no condition on it."
+    queries = result_queries(units, names, optotag_method, missing, of_all=True)
     found = [rows for _key, rows in queries]
     if layers := [each for each in OF_LAYER if each in names]:
         found.append(unit_layers(atlas=atlas, of=units).proj(*layers))

@@ -14,7 +14,7 @@ import pandas as pd
 from schemas import ecephys
 from schemas.queries.checks import knowing_arguments
 from schemas.queries.column_list import with_results
-from schemas.queries.columns import result_queries, table_of_results
+from schemas.queries.columns import left_joined, result_queries, table_of_results
 from schemas.queries.layers import OF_LAYER, atlas_name, unit_layers
 from schemas.queries.words import our_names
 from schemas.rows.fetch import fetch_frame
@@ -124,18 +124,11 @@ def with_result_columns(
     """
     lacking = [name for name in names if name not in units.heading.names]
     for key, rows in result_queries(units, lacking, optotag_method, "Their units have no value."):
-        units = _left_joined(units, rows, key)
+        units = left_joined(units, rows, key)
     if layers := [name for name in OF_LAYER if name in lacking]:
         rows = unit_layers(atlas=atlas, of=units).proj(*layers)
-        units = _left_joined(units, rows, {"atlas": atlas_name(atlas)})
+        units = left_joined(units, rows, {"atlas": atlas_name(atlas)})
     return units
-
-
-def _left_joined(units: Any, rows: Any, key: dict[str, str]) -> Any:
-    """Return all units with the columns of rows of one parameter set, which `key` names."""
-    # DataJoint joins what lacks rows only with rows that the left side determines.
-    constants = {name: f"'{value}'" for name, value in key.items() if name not in units.heading.names}
-    return units.proj(..., **constants).join(rows, left=True, semantic_check=False)
 
 
 def _require_ordered(query: Any, names: Collection[str]) -> None:

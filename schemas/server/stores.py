@@ -7,6 +7,7 @@ all rows; only reading an array raises an error.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +20,20 @@ from vbn.errors import AbsentArrayError, InvalidContentError, StoreError, VbnErr
 
 ABSENT = (FileNotFoundError, dj.errors.MissingExternalFile)
 
-_checks: list[Callable[[], None]] = []
+CHECKED_FOR_S = 5.0
+"""A session's arrays, some sixty, are written within seconds of one another."""
+
+
+class _Check:
+    """What is called before an array is written, and when it last found nothing."""
+
+    call: Callable[[], None] | None = None
+    passed_at_s = -CHECKED_FOR_S
 
 
 def check_before_writing(check: Callable[[], None]) -> None:
-    """Call ``check`` before each array is written: also where ``Table.populate()`` does, without a worker."""
-    _checks[:] = [check]
+    """Call ``check`` before arrays are written: also where ``Table.populate()`` does, without a worker."""
+    _Check.call, _Check.passed_at_s = check, -CHECKED_FOR_S
 
 
 class LazyStore:
@@ -67,8 +76,9 @@ class LazyStore:
         WrongStoreError
             If this is not the store that the database's rows refer to.
         """
-        for check in _checks:
-            check()
+        if _Check.call is not None and time.monotonic() - _Check.passed_at_s >= CHECKED_FOR_S:
+            _Check.call()
+            _Check.passed_at_s = time.monotonic()
         self._backend.put_buffer(content, path)
 
     def __getattr__(self, name: str) -> Any:

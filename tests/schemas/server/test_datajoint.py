@@ -148,6 +148,25 @@ def test_what_the_driver_raises_is_said_by_us(connection: Any, monkeypatch: pyte
     assert isinstance(translated, Exception)
 
 
+def test_whatever_is_asked_of_a_table_is_told_before(connection: Any) -> None:
+    told: list[str] = []
+    fence.before_queries(told.append)
+    try:
+        len(session.Mouse())
+        session.Mouse().to_dicts()
+        (ecephys.Recording.Unit & "snr > 2").to_arrays("snr")
+        session.Session.proj().aggr(session.NwbFile, n="count(*)").to_dicts()
+    finally:
+        fence.before_queries(None)
+    n_told = len(told)
+    session.Mouse().to_dicts()
+    named = all(any(name in each for each in told) for name in ("mouse", "__unit", "nwb_file", "count("))
+    require(
+        named and len(told) == n_told,
+        "what a published folder holds is loaded when a statement of dj.Connection.query names it",
+    )
+
+
 def test_a_restriction_is_a_condition_in_sql(connection: Any) -> None:
     row = session.NwbFile.proj().to_dicts()[0]
     condition = fence.condition_of(session.NwbFile(), row)
