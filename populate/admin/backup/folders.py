@@ -26,15 +26,20 @@ def require_usable(folder: Path, database: Database) -> None:
     ConflictError
         If it holds something else.
     """
-    store = database.store.folder
-    if store is not None and folder.resolve().is_relative_to(store.resolve()):
-        raise SettingError(f"{folder} is in the store itself. Name a folder elsewhere, best on another disk.")
+    require_outside_store(folder, database)
     with explaining_errors(folder):
         is_usable = not folder.is_dir() or not any(folder.iterdir()) or _is_ours(folder)
     if not is_usable:
         raise ConflictError(
             f"{folder} holds files that are not a backup of ours. Name a new or empty folder."
         )
+
+
+def require_outside_store(folder: Path, database: Database) -> None:
+    """Raise SettingError if a folder that is written into lies in the array store."""
+    store = database.store.folder
+    if store is not None and folder.resolve().is_relative_to(store.resolve()):
+        raise SettingError(f"{folder} is in the store itself. Name a folder elsewhere, best on another disk.")
 
 
 def _is_ours(folder: Path) -> bool:

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from populate.admin.backup.folders import require_outside_store
 from populate.output.publish.fingerprints import Fingerprint
 from schemas.server.connection import Database
 from schemas.server.published import ARRAYS, CHECKSUMS, LARGEST_LIST, hash_of, read_regular
@@ -87,9 +88,7 @@ class PublishFolder:
         ConflictError
             If it holds something else.
         """
-        store = database.store.folder
-        if store is not None and self.path.resolve().is_relative_to(store.resolve()):
-            raise SettingError(f"{self.path} is in the array store. Name a folder elsewhere.")
+        require_outside_store(self.path, database)
         if not self.path.exists():
             return
         if not self.path.is_dir():
