@@ -45,8 +45,8 @@ GROUPS = {
 }  # fmt: skip
 NEED_A_DATABASE = frozenset(
     ("admin", "atlas", "backup", "catalogue", "delete", "deletions", "demo", "deploy", "doctor", "errors",
-     "gc", "list", "lists", "metrics", "note", "notes", "populate", "recompute", "register", "relocate", "restore",
-     "retry", "roots", "verify", "worker")
+     "gc", "list", "lists", "metrics", "note", "notes", "populate", "recompute", "register", "relocate",
+     "restore", "retry", "roots", "verify", "worker")
 )  # fmt: skip
 """Commands that write, or look after a database: not on a published folder, which can only be read."""
 COMMANDS = tuple(sorted(name for names in GROUPS.values() for name in names))
