@@ -136,6 +136,7 @@ def disconnect() -> None:
     if _active is not None:
         _active.connection.close()
     _active = None
+    settings.return_to_database()  # at once: what is set from here on, is meant for the next database
 
 
 def _use_embedded_server() -> EmbeddedServer | None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from schemas import ecephys, encoding, queries
+from schemas import ecephys, encoding, queries, selection
 from schemas.bases.provenance import seed_of
 from vbn.analysis.encoding.model import encoding_model
 from vbn.analysis.encoding.parameters import ENCODING, Kernel
@@ -102,8 +102,8 @@ def test_rows_are_those_of_the_function_and_arrays_are_in_the_order_of_the_units
     fit_quickly(planted)
     (row,) = (encoding.EncodingModel & {"encoding_params": "quick"}).to_dicts()
     key = {name: row[name] for name in encoding.EncodingModel.primary_key}
-    units, spikes = encoding.selected_spikes(key, "all")
-    expected = encoding_model(*spikes, encoding.session_traces(key), QUICK, seed_of(key))
+    units, (times, offsets, n_spikes) = selection.selected_spikes(key, "all")
+    expected = encoding_model(times, offsets, n_spikes, encoding.session_traces(key), QUICK, seed_of(key))
     assert row["n_glm_units"] == len(units) == len(ecephys.Recording.Unit())
     assert row["glm_unit_ids"].tolist() == units["unit_id"].tolist()
     assert row["n_glm_bins"] == expected.n_bins > 10_000

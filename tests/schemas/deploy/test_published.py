@@ -25,6 +25,7 @@ from schemas import behavior, ecephys, figures, queries, session
 from schemas.rows.fetch import fetch_frame
 from schemas.server import published
 from schemas.server.access import RefusedError
+from schemas.server.datajoint import dj
 from tests.fixtures.database import Database
 from vbn.errors import AbsentArrayError, ConflictError, InvalidContentError, NotFoundError, SettingError
 
@@ -222,6 +223,17 @@ def test_the_database_is_there_again_afterwards(
     after = populated_synthetic.connect()
     assert (after.prefix, after.backend, after.published) == (before.prefix, before.backend, None)
     assert after.store.folder == populated_synthetic.store
+
+
+def test_a_setting_made_after_disconnecting_is_that_of_the_next_database(
+    opened: Any, populated_synthetic: Database, tmp_path: Path
+) -> None:
+    schemas.disconnect()
+    other = {"protocol": "file", "location": str(tmp_path / "other")}
+    dj.config.stores["vbn"] = other
+    connected = schemas.connect(populated_synthetic.prefix)
+    assert connected.store.folder == tmp_path / "other"
+    assert dj.config.stores["vbn"]["location"] == other["location"]
 
 
 def test_a_large_table_is_loaded_when_it_is_asked_for(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
