@@ -248,16 +248,20 @@ class OfLfpFile(MadeWith):
     """A table whose rows come from LFP files."""
 
     @classmethod
-    def sources(cls, key: dict[str, Any] | None = None) -> pd.DataFrame:
+    def source(cls, key: dict[str, Any]) -> str:
+        """Return an identifier of the current content of a probe's LFP file."""
+        probe = {**key_of_session(key), "probe_name": key["probe_name"]}
+        file_key = {**key_of_session(key), "lfp_probe_id": (Recording.Probe & probe).fetch1("probe_id")}
+        file = (session.LfpFile & file_key).proj("lfp_blake2b", "lfp_size_bytes").fetch1()
+        return source_hash(file["lfp_blake2b"], file["lfp_size_bytes"])
+
+    @classmethod
+    def sources(cls) -> pd.DataFrame:
         """Return an identifier of the current content of each LFP file: the probe's key, and ``present``."""
-        probes = fetch_frame(
-            (Recording.Probe & key_of_session(key) if key else Recording.Probe).proj("probe_id")
-        )
+        probes = fetch_frame(Recording.Probe.proj("probe_id"))
         files = fetch_frame(session.LfpFile.proj("lfp_blake2b", "lfp_size_bytes"))
         keys = ["mouse_id", "session_id", "lfp_probe_id"]
         rows = probes.rename(columns={"probe_id": "lfp_probe_id"}).merge(files, on=keys)
-        if key:
-            rows = rows[rows["probe_name"] == key["probe_name"]]
         contents = zip(rows["lfp_blake2b"], rows["lfp_size_bytes"], strict=True)
         return rows[list(Recording.Probe.primary_key)].assign(
             present=[source_hash(*each) for each in contents]

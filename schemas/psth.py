@@ -432,9 +432,7 @@ class PresentationCounts(Computation):
     @classmethod
     def _present(cls, key: Key) -> list[Key]:
         """Return the rows of a session that are not stale."""
-        stale = set(cls.stale_rows(key_of_session(key))["presentation_counts_params"])
-        rows = (cls & key_of_session(key)).to_dicts()
-        return [row for row in rows if row["presentation_counts_params"] not in stale]
+        return [row for row in (cls & key_of_session(key)).to_dicts() if not cls.is_stale(row)]
 
 
 def _is_of(row: Key, units: pd.DataFrame) -> bool:

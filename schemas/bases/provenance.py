@@ -18,6 +18,7 @@ from schemas import session
 from schemas.bases.parameter_table import ParameterTable, parameter_tables
 from schemas.rows.insert import key_of_session
 from schemas.server.datajoint import dj
+from vbn.threads import in_one_thread
 
 Key = dict[str, Any]
 
@@ -53,6 +54,12 @@ class MadeWith:
     method_version: ClassVar[int] = 1
     source_change: ClassVar[str] = "the file has changed"
 
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Let what a table computes be the same on each machine, whoever calls its ``make``."""
+        super().__init_subclass__(**named)
+        if "make_compute" in cls.__dict__:
+            cls.make_compute = in_one_thread(cls.__dict__["make_compute"])
+
     @classmethod
     def provenance_prefix(cls) -> str:
         """Return the prefix of the names of the four attributes."""
@@ -76,10 +83,7 @@ class MadeWith:
     def provenance(cls, key: Key) -> Key:
         """Return the four values for a row that is computed now."""
         hashes = [(table & key).fetch1(f"{table.prefix()}_hash") for table in cls.parameters()]
-        sources = [
-            cls.sources({**key, "session_id": key[column]})["present"].item()
-            for column in cls.session_columns
-        ]
+        sources = [cls.source({**key, "session_id": key[column]}) for column in cls.session_columns]
         values = {
             PACKAGE: vbn.__version__,
             METHOD: cls.method_version,
@@ -87,6 +91,12 @@ class MadeWith:
             SOURCE: joint_hash(sources),
         }
         return {f"{cls.provenance_prefix()}_{name}": value for name, value in values.items()}
+
+    @classmethod
+    def is_stale(cls, row: Key) -> bool:
+        """Return whether one row, all of its attributes, is stale, as `stale_rows` finds of all rows."""
+        present = cls.provenance(row)
+        return any(row[name] != value for name, value in present.items() if not name.endswith(PACKAGE))
 
     @classmethod
     def stale_rows(cls, key: Key | None = None) -> pd.DataFrame:
@@ -115,10 +125,15 @@ class MadeWith:
         return frame[reasons.any(axis=1)][[*cls.primary_key, "reason"]]
 
     @classmethod
-    def sources(cls, key: Key | None = None) -> pd.DataFrame:
+    def source(cls, key: Key) -> str:
+        """Return an identifier of the current content of the file that an entry is made from."""
+        file = (session.NwbFile & key_of_session(key)).proj("blake2b", "size_bytes").fetch1()
+        return source_hash(file["blake2b"], file["size_bytes"])
+
+    @classmethod
+    def sources(cls) -> pd.DataFrame:
         """Return an identifier of the current content of each file: the file's key, and ``present``."""
-        files = session.NwbFile & key_of_session(key) if key else session.NwbFile
-        rows = files.proj("blake2b", "size_bytes").to_dicts()
+        rows = session.NwbFile.proj("blake2b", "size_bytes").to_dicts()
         present = [source_hash(row["blake2b"], row["size_bytes"]) for row in rows]
         return pd.DataFrame(rows, columns=session.NwbFile.primary_key).assign(present=present)
 

@@ -250,3 +250,9 @@ def test_make_does_no_arithmetic_of_its_own_on_files() -> None:
     """The path of a file is known to NwbFile and schemas.files.open_file alone."""
     for cls in tables(dj.Imported, dj.Computed):
         assert not re.search(r"\bopen\(|Path\(|h5py|print\(", inspect.getsource(cls))
+
+
+def test_what_tables_compute_is_computed_in_one_thread() -> None:
+    computing = [table for table in tables() if hasattr(table, "make_compute")]
+    assert len(computing) > 30
+    assert [table.__name__ for table in computing if not hasattr(table.make_compute, "__wrapped__")] == []
