@@ -91,8 +91,7 @@ def test_counts_of_another_method_file_or_unit_are_not_used(
         changed.setattr(psth.PresentationCounts, "method_version", 99)
         assert not uses_counts()
     with monkeypatch.context() as changed:
-        of_other_file = MadeWith.sources().assign(present="new")
-        changed.setattr(MadeWith, "sources", lambda *_key: of_other_file)
+        changed.setattr(MadeWith, "source", lambda _key: "of another file")
         assert not uses_counts()
     with monkeypatch.context() as changed:
         units, times = session_spikes(key)
