@@ -269,13 +269,14 @@ class AlignedBehavior(Computation):
         """Average the traces of a session around any times, in seconds."""
         running = (behavior.Running & key).fetch1()
         eye = (behavior.EyeTracking & key).fetch1()
-        pupil = ("eye_timestamps", "pupil_area", "pupil_center_x", "likely_blink")
+        traces = ("eye_timestamps", "pupil_area", "pupil_center_x", "likely_blink")
+        pupil: Any = tuple(None if eye[name] is None else eye[name].load() for name in traces)
         return align_behavior(
             event_times,
             axis,
             running=(running["running_timestamps"].load(), running["running_speed"].load()),
             lick_times=licks_frame(key)["timestamps"],
-            pupil=tuple(eye[name].load() for name in pupil) if eye["has_eye_tracking"] else None,
+            pupil=pupil if eye["has_eye_tracking"] else None,
         )
 
     def make_insert(self, key: Key, made_with: Key, aligned: Aligned) -> None:

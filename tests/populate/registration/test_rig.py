@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.fixtures.rig import MAPPING, RigFile
+from tests.fixtures.rig import MAPPING, SERIES_MAPPING, RigFile, with_series
 
 FLASHES = (
     '--set=event="flash"', "--set=window_start=-0.2", "--set=window_stop=0.4", "--set=bin_width=0.1",
@@ -117,6 +117,33 @@ def test_a_rig_is_inspected_as_it_is_imported(database: Any, rig_file: Path, map
     assert report["failed"] == {}
     assert report["made"]["Recording"] == 1
     assert report["session_id"] == register(database, rig_file, "--mapping", mapping)[0]["session_id"]
+
+
+@pytest.mark.files
+def test_licks_rewards_running_and_pupil_are_those_that_the_mapping_names(
+    database: Any, tmp_path: Path
+) -> None:
+    path, mapping = RigFile(add=with_series).write(tmp_path / "our_2.nwb"), tmp_path / "rig.toml"
+    mapping.write_text(MAPPING + SERIES_MAPPING)
+    done = database.call("inspect", path, "--mapping", mapping, "--import-only", "--json", check=False)
+    (report,) = json.loads(done.stdout)
+    (outcome,) = register(database, path, "--mapping", mapping)
+    assert (report["failed"], outcome["status"]) == ({}, "registered")
+    done = database.call("populate", "--session", outcome["session_id"])
+    assert "0 failed" in done.stdout + done.stderr
+    from schemas import behavior, session
+
+    licks, running = behavior.Licks.fetch1(), behavior.Running.fetch1()
+    assert licks["lick_timestamps"].tolist() == [6.0, 6.2, 41.1, 50.0]
+    assert len(behavior.ChangeDetection.Reward()) == 2
+    assert (len(running["running_speed"].load()), running["running_speed"].load().max() > 150) == (4200, True)
+    eye = behavior.EyeTracking.fetch1()
+    assert (eye["has_eye_tracking"], eye["eye_area"]) == (True, None)
+    assert np.nanmax(eye["pupil_area"].load()) == pytest.approx(np.pi * 10.5**2, rel=1e-3)
+    about = {
+        row["issue_table"] for row in session.ImportIssue.to_dicts() if row["issue_code"] == "missing_table"
+    }
+    assert not about & {"licks", "running", "rewards"}
 
 
 def test_registering_again_changes_nothing_and_another_mapping_is_refused_once_it_is_imported(

@@ -28,7 +28,7 @@ class AlignedBehavior:
     """Running, licks and pupil around events: means over events and their standard errors (``_sem``).
 
     Every array is (n_bins,). A mean is NaN where no event has a value, a standard error (ddof 1) where fewer
-    than two have one. The pupil arrays are None without eye tracking.
+    than two have one. The pupil arrays are None without eye tracking, or without that part of it.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ def align_behavior(
     *,
     running: tuple[ArrayLike, ArrayLike],
     lick_times: ArrayLike,
-    pupil: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike] | None,
+    pupil: tuple[ArrayLike, ArrayLike, ArrayLike | None, ArrayLike] | None,
 ) -> AlignedBehavior:
     """Average running speed, lick rate and pupil around events.
 
@@ -69,8 +69,9 @@ def align_behavior(
     running : times (n_samples,) in seconds, ascending, and speed (n_samples,) in cm/s.
     lick_times : (n_licks,) seconds, in any order; may be empty.
     pupil : times (n_frames,) in seconds, ascending, area (n_frames,) in pixels squared, horizontal centre
-        (n_frames,) in pixels, and likely_blink (n_frames,); None without eye tracking. Frames with a likely
-        blink or NaN are dropped, and gaps of up to `MAX_GAP_S` interpolated.
+        (n_frames,) in pixels or None where only the area is known, and likely_blink (n_frames,); None without
+        eye tracking. Frames with a likely blink or NaN are dropped, and gaps of up to `MAX_GAP_S`
+        interpolated.
 
     Returns
     -------
@@ -153,15 +154,17 @@ def _lick_rate(events: Floats, axis: TimeAxis, lick_times: ArrayLike) -> tuple[F
 
 
 def _align_pupil(
-    events: Floats, axis: TimeAxis, pupil: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike] | None
+    events: Floats, axis: TimeAxis, pupil: tuple[ArrayLike, ArrayLike, ArrayLike | None, ArrayLike] | None
 ) -> tuple[Floats | None, Floats | None, Floats | None, Floats | None]:
     if pupil is None:
         return None, None, None, None
-    times, area, center_x, likely_blink = (np.asarray(part) for part in pupil)
+    times, area, likely_blink = (np.asarray(pupil[part]) for part in (0, 1, 3))
     blink = likely_blink.astype(np.bool_)
     if blink.shape != times.shape:
         raise ValueError(f"likely_blink must be as long as the times, got {blink.shape} and {times.shape}.")
     valid = ~blink
     mean_area, sem_area = align_trace(events, axis, times[valid], area[valid])
-    mean_x, sem_x = align_trace(events, axis, times[valid], center_x[valid])
+    if pupil[2] is None:
+        return mean_area, sem_area, None, None
+    mean_x, sem_x = align_trace(events, axis, times[valid], np.asarray(pupil[2])[valid])
     return mean_area, sem_area, mean_x, sem_x

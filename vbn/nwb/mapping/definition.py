@@ -29,6 +29,7 @@ PER_SESSION, STORED = "per session", "stored"
 LONGEST_PROJECT = 64
 LONGEST_TEXT = 2**16
 LARGEST_BLOCK = 2**15 - 1
+LARGEST_VOLUME_ML = 1.0
 
 PLACE_HOLDER = re.compile(r"\{(\w+)\}")
 """A column whose value stands in the name of an image."""
@@ -58,6 +59,11 @@ STIMULUS_COLUMNS = (*(name for name in PRESENTATION_COLUMNS if name not in NOT_M
 SESSION_VALUES = (
     "mouse_id", "genotype", "sex", "age", "species", "session_type", "equipment_name", "stimulus_frame_rate",
 )  # fmt: skip
+
+SERIES = ("licks", "rewards", "running", "pupil")
+UNITS_OF_SPEED = {"cm/s": 1.0, "m/s": 100.0, "mm/s": 0.1}
+"""Unit of a running speed -> what makes it cm/s."""
+MEASURES = ("area", "diameter", "radius")
 
 Value = str | int | float | bool
 
@@ -106,6 +112,30 @@ class Epochs:
 
 
 @dataclass(frozen=True)
+class MappedSeries:
+    """A time series, or a table of events, that is read as the release's.
+
+    Parameters
+    ----------
+    path : HDF5 path of the group.
+    times : its data set with the times (s); None for NWB's ``timestamps`` or ``starting_time``.
+    data : its data set with the values.
+    unit : of a running speed; None for what the file says.
+    measure : what the values of a pupil are, ``area``, ``diameter`` or ``radius``.
+    volume : of rewards, mL, or the name of the data set that holds it.
+    auto_rewarded : whether rewards came without a lick, or the name of the data set that says so.
+    """
+
+    path: str
+    times: str | None = None
+    data: str = "data"
+    unit: str | None = None
+    measure: str = MEASURES[0]
+    volume: str | float = 0.0
+    auto_rewarded: str | bool = False
+
+
+@dataclass(frozen=True)
 class FileMapping:
     """How the files of one rig are read.
 
@@ -121,6 +151,7 @@ class FileMapping:
     trials : the same for its columns.
     stimuli : tables of intervals.
     epochs : which block a presentation belongs to.
+    series : ``licks``, ``rewards``, ``running``, ``pupil`` -> where the file has them.
     images, structures : name in the file -> name in the database.
     """
 
@@ -134,6 +165,7 @@ class FileMapping:
     trials: Mapping[str, str] = field(default_factory=dict)
     stimuli: tuple[StimulusTable, ...] = ()
     epochs: Epochs | None = None
+    series: Mapping[str, MappedSeries] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     structures: Mapping[str, str] = field(default_factory=dict)
 
@@ -202,12 +234,21 @@ def _parsed(text: str, place: str) -> FileMapping:
         trials=trials.section("columns").columns(TRIAL_COLUMNS),
         stimuli=stimuli,
         epochs=_epochs(top.section("epochs")),
+        series={name: _series(top.section(name)) for name in SERIES if name in content},
         images=_images(top.section("images")),
         structures=top.section("structures").texts(),
     )
 
 
-_SECTIONS = ("session", "electrodes", "units", "trials", "stimuli", "epochs", "images", "structures")
+_SECTIONS = (
+    "session", "electrodes", "units", "trials", "stimuli", "epochs", *SERIES, "images", "structures",
+)  # fmt: skip
+_KEYS_OF_SERIES = {
+    "licks": (),
+    "rewards": ("volume", "auto_rewarded"),
+    "running": ("data", "unit"),
+    "pupil": ("data", "measure"),
+}
 
 
 @dataclass(frozen=True)
@@ -376,3 +417,44 @@ def _epochs(section: _Section) -> Epochs | None:
     if not isinstance(active, list) or not all(isinstance(name, str) and name in numbers for name in active):
         raise section.error(f"active must be a list of names in [epochs.blocks], and is {shortened(active)}.")
     return Epochs(section.text("table").strip("/"), section.text("label"), numbers, tuple(active))
+
+
+def _series(section: _Section) -> MappedSeries:
+    section.require_known(("series", "times", *_KEYS_OF_SERIES[section.name]))
+    names = {key: section.optional_text(key) for key in ("times", "data")}
+    for name in names.values():
+        if name is not None and "/" in name:
+            raise section.error(f"{quoted(name)} must be the name of a data set of the series, not a path.")
+    is_of_rewards = section.name == "rewards"
+    return MappedSeries(
+        path=section.text("series").strip("/"),
+        times=names["times"],
+        data=names["data"] or "data",
+        unit=section.one_of("unit", tuple(UNITS_OF_SPEED)) if "unit" in section.content else None,
+        measure=section.one_of("measure", MEASURES),
+        volume=_volume(section) if is_of_rewards else 0.0,
+        auto_rewarded=_auto_rewarded(section) if is_of_rewards else False,
+    )
+
+
+def _volume(section: _Section) -> str | float:
+    """Return the name of a data set, or a volume; there is no default, as it would be taken for measured."""
+    value = section.content.get("volume")
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST_VOLUME_ML:
+        return float(value)
+    return _data_set(section, "volume", f"a volume of 0 to {LARGEST_VOLUME_ML:g} mL")
+
+
+def _auto_rewarded(section: _Section) -> str | bool:
+    value = section.content.get("auto_rewarded")
+    return value if isinstance(value, bool) else _data_set(section, "auto_rewarded", "true, false")
+
+
+def _data_set(section: _Section, key: str, otherwise: str) -> str:
+    value = section.content.get(key)
+    if not isinstance(value, str) or not value.isprintable() or not value.strip() or "/" in value:
+        said = f"is {shortened(value)}" if key in section.content else "is missing"
+        raise section.error(
+            f"{key} {said}; it must be {otherwise}, or the name of the data set that says it."
+        )
+    return value

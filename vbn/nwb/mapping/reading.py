@@ -28,6 +28,7 @@ from vbn.nwb.hdf5.scalars import text, whole
 from vbn.nwb.hdf5.view import View
 from vbn.nwb.hdf5.walk import names_in, walk_links
 from vbn.nwb.mapping.definition import FileMapping, StimulusTable
+from vbn.nwb.mapping.series import mapped_groups, show_series
 from vbn.nwb.mapping.sites import show_sites
 from vbn.nwb.mapping.tables import block_numbers, show_stimulus, show_table
 from vbn.nwb.readers.parameters import RIG, TASK_PARAMETERS
@@ -113,11 +114,13 @@ class MappedReading:
         trials = self._trials(raw)
         stimuli = [*self.mapping.stimuli, *_own_stimuli(raw, self.mapping)]
         rebuilt = {"specifications", UNITS, ELECTRODES, TRIALS, trials, *(each.table for each in stimuli)}
+        rebuilt |= mapped_groups(self.mapping)
         _mirror(raw.file, view, {path for path in rebuilt if path})
         if raw.identity.kind is FileKind.RECORDING:
             show_sites(raw, view, self.mapping)
         if trials:
             show_table(raw, view, trials, TRIALS, self.mapping.trials)
+        show_series(raw, view, self.mapping)
         for number, stimulus in zip(block_numbers(stimuli), stimuli, strict=True):
             show_stimulus(raw, view, stimulus, self.mapping, number)
         self._show_session(raw, view)

@@ -51,9 +51,12 @@ def read_eye_tracking(
     Notes
     -----
     Follows AllenSDK's ``EyeTrackingTable.from_nwb``, which does not use the stored blinks and areas either.
+    A file of another rig may have the area of the pupil only; the other columns are absent then.
     """
     if not recording.has(EYE_TRACKING):
         return None
+    if recording.view is not None and not recording.has(f"{EYE_TRACKING}/{ELLIPSES['eye']}"):
+        return _pupil_alone(recording, z_threshold, dilation_frames)
     tables = _ellipses(recording)
     if len(tables["eye"]) == 0:
         return None
@@ -131,6 +134,23 @@ def is_outlier(values: NDArray[np.float64], z_threshold: float) -> NDArray[np.bo
         return np.isinf(values)
     outlying: NDArray[np.bool_] = np.abs((values - known.mean()) / known.std()) > z_threshold
     return outlying
+
+
+def _pupil_alone(recording: RecordingFile, z_threshold: float, dilation_frames: int) -> pd.DataFrame | None:
+    """Read the area of a pupil without an eye around it; blinks are where it is an outlier."""
+    pupil = Table(recording, f"{EYE_TRACKING}/{ELLIPSES['pupil']}", length_column="timestamps")
+    if len(pupil) == 0:
+        return None
+    area = pupil.floats("area_raw")
+    blinks = likely_blinks(area, area, z_threshold, dilation_frames)
+    return frame(
+        {
+            "timestamps": pupil.times("timestamps"),
+            "pupil_area": np.where(blinks, np.nan, area),
+            "likely_blink": blinks,
+            "pupil_area_raw": area,
+        }
+    )
 
 
 def _ellipses(recording: RecordingFile) -> dict[str, Table]:
