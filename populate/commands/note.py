@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 from populate.commands.options import listed_option, lists_option, sessions_option
+
+MOST_CHARACTERS = 50_000_000
 
 
 @click.group("note")
@@ -49,17 +52,22 @@ def add_note(
 
 
 @command.command("remove")
-@click.argument("note_id")
-def remove_note(note_id: str) -> None:
-    """Withdraw the note NOTE_ID, if it is yours; admins withdraw any. vbn notes shows the ids.
+@click.argument("note_ids", metavar="NOTE_ID...", nargs=-1, required=True)
+def remove_note(note_ids: tuple[str, ...]) -> None:
+    """Withdraw notes, if they are yours; admins withdraw any. vbn notes shows the ids.
+
+    All of them are withdrawn, or none. With - the ids are read from standard input, one a line.
 
     \b
-    Example:
+    Examples:
       vbn note remove 0f3a9c52d8e1b647
+      vbn notes --label checked --columns note_id --format csv | vbn note remove -
     """
     import schemas
     from schemas import queries
 
+    wanted = sys.stdin.read(MOST_CHARACTERS).split() if note_ids == ("-",) else list(note_ids)
+    wanted = [each for each in wanted if each != "note_id"]  # the heading of a CSV
     schemas.connect()
-    queries.withdraw_note(note_id)
-    click.echo(f"{note_id}: withdrawn.")
+    n_notes = queries.withdraw_note(wanted)
+    click.echo(f"{n_notes:,} note{'s' * (n_notes != 1)} withdrawn.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from vbn.nearest import nearest
 
 LABELS = "labels"
 LONGEST_LABEL, LONGEST_NOTE = 32, 2000
+MOST_AT_ONCE = 1000
 NOTES: dict[str, Any] = {UNITS: UnitNote, SESSIONS: SessionNote}
 NAMES = {
     kind: {
@@ -125,23 +126,50 @@ def add_notes(ids: Any, text: str = "", *, label: str = "", of: str = "units") -
     return note_ids
 
 
-def withdraw_note(note_id: str) -> None:
-    """Withdraw a note.
+def withdraw_note(note_id: str | Sequence[str]) -> int:
+    """Withdraw a note, or several: all of them or none.
+
+    Parameters
+    ----------
+    note_id : the ids, as in `notes`.
+
+    Returns
+    -------
+    The number of notes withdrawn.
 
     Raises
     ------
     NotFoundError
-        If there is none of this id.
+        If there is none of one of the ids.
     RefusedError
-        If it is somebody else's.
+        If one is somebody else's.
     """
+    wanted = list(dict.fromkeys([note_id] if isinstance(note_id, str) else note_id))
+    found: dict[str, Any] = {}
+    for part in _batched(wanted):
+        for query, theirs in _notes_of(part):
+            for row in query.proj(theirs["author"]).to_dicts():
+                require_author(row[theirs["author"]], f"The note {row[theirs['note_id']]}")
+                found[row[theirs["note_id"]]] = row
+    if absent := [each for each in wanted if each not in found]:
+        raise NotFoundError(f"There is no note '{shortened(absent[0])}'. See: vbn notes")
+    with dj.conn().transaction:
+        for part in _batched(wanted):
+            for query, _theirs in _notes_of(part):
+                query.delete_quick()
+    return len(found)
+
+
+def _batched(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield ids in parts, each for one statement."""
+    return (ids[start : start + MOST_AT_ONCE] for start in range(0, len(ids), MOST_AT_ONCE))
+
+
+def _notes_of(note_ids: Sequence[str]) -> Iterator[tuple[Any, dict[str, str]]]:
+    """Yield the notes of each kind that have one of some ids, and how the table names its columns."""
     for kind, table in NOTES.items():
         theirs = {ours: name for name, ours in NAMES[kind].items()}
-        for row in (table & {theirs["note_id"]: note_id}).to_dicts():
-            require_author(row[theirs["author"]], f"The note {note_id}")
-            (table & {name: row[name] for name in table.primary_key}).delete_quick()
-            return
-    raise NotFoundError(f"There is no note '{shortened(note_id)}'. See: vbn notes")
+        yield table & [{theirs["note_id"]: each} for each in note_ids], theirs
 
 
 def with_labels(query: Any, labels: Names, *, without: bool = False) -> Any:

@@ -28,7 +28,7 @@ DUMP = (
     "--default-character-set=utf8mb4", "--max-allowed-packet=1G", "--databases",
 )  # fmt: skip
 LOAD = ("--binary-mode", "--default-character-set=utf8mb4", "--max-allowed-packet=1G")
-HOLD_LOCK = b"SELECT IF(GET_LOCK('%s', 60) = 1, 1, (SELECT 1 UNION SELECT 2));\n"  # else an error
+HOLD_LOCK = b"SET @vbn_lock = IF(GET_LOCK('%s', 60) = 1, 1, (SELECT 1 UNION SELECT 2));\n"  # else an error
 IN_SCHEMA = re.compile(rb"^(USE |CREATE DATABASE (?:/\*.*?\*/ )?)`([^`]+)`")
 REFERENCE = re.compile(rb"^(  CONSTRAINT `[^`]+` FOREIGN KEY \([^)]+\) REFERENCES )`[^`]+`\.")
 QUALIFIER = re.compile(rb"`([^`]+)`\.")

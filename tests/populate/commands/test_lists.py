@@ -305,6 +305,21 @@ def test_what_is_no_note_is_not_written(lab: Any, words: tuple[str, ...], messag
     assert queries.notes().empty
 
 
+def test_many_notes_are_withdrawn_at_once_all_or_none(lab: Any) -> None:
+    units = _some_units(lab, 8)
+    lab.call("note", "add", "--unit", ",".join(map(str, units)), "--label", "wrong")
+    lab.call("note", "add", "kept", "--session", FIRST)
+    note_ids = [row["note_id"] for row in lab.json("notes", "--label", "wrong")]
+    done = lab.call("note", "remove", *note_ids, "0f3a9c52d8e1b647", check=False)
+    assert (done.returncode, "There is no note '0f3a9c52d8e1b647'" in done.stderr) == (1, True)
+    assert len(lab.json("notes")) == 9
+    listed = lab.folder / "notes.csv"
+    lab.call("notes", "--label", "wrong", "--columns", "note_id", "--format", "csv", "--out", listed)
+    with listed.open() as ids:
+        assert lab.vbn("note", "remove", "-", stdin=ids).stdout == "8 notes withdrawn.\n"
+    assert [row["note"] for row in lab.json("notes")] == ["kept"]
+
+
 def test_hostile_texts_stay_text(lab: Any, tmp_path: Path) -> None:
     (unit_id,) = _some_units(lab, 1)
     text = "=cmd|' /C calc'!A1 <script>alert(1)</script> 100% {x} \\x $a$ 'quoted\" ; DROP TABLE x; --"
