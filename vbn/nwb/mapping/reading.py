@@ -30,7 +30,7 @@ from vbn.nwb.hdf5.walk import names_in, walk_links
 from vbn.nwb.mapping.definition import FileMapping, StimulusTable
 from vbn.nwb.mapping.series import mapped_groups, show_series
 from vbn.nwb.mapping.sites import show_sites
-from vbn.nwb.mapping.tables import block_numbers, show_stimulus, show_table
+from vbn.nwb.mapping.tables import block_numbers, require_own_blocks, show_stimulus, show_table
 from vbn.nwb.readers.parameters import RIG, TASK_PARAMETERS
 from vbn.nwb.readers.probes import DEVICES, ELECTRODES, EPHYS
 from vbn.nwb.readers.session import METADATA, SUBJECT
@@ -123,6 +123,7 @@ class MappedReading:
         show_series(raw, view, self.mapping)
         for number, stimulus in zip(block_numbers(stimuli), stimuli, strict=True):
             show_stimulus(raw, view, stimulus, self.mapping, number)
+        require_own_blocks(raw, view, stimuli)
         self._show_session(raw, view)
 
     def _trials(self, raw: RecordingFile) -> str | None:

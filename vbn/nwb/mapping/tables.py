@@ -147,6 +147,29 @@ def show_stimulus(
         view.write(f"{shown}/active", active)
 
 
+def require_own_blocks(raw: RecordingFile, view: View, stimuli: Sequence[StimulusTable]) -> None:
+    """Refuse stimuli that share a block, by the mapping's numbers or by epochs.
+
+    Raises
+    ------
+    InvalidContentError
+        Two do; the message says which key gives one of them a block of its own.
+    """
+    known: dict[int, StimulusTable] = {}
+    for stimulus in stimuli:
+        column = view.skeleton.get(f"{INTERVALS}/{stimulus.name}{SUFFIX}/stimulus_block")
+        if column is None or column.shape == ():  # the file's own
+            continue
+        for block in np.unique(column[:]).tolist():
+            other = known.setdefault(block, stimulus)
+            if other is not stimulus:
+                raise raw.invalid(
+                    f"the stimuli {quoted(other.name)} and {quoted(stimulus.name)} are both in block {block}, "
+                    "and a block holds one stimulus. Shown in turns, each needs a block of its own: "
+                    f"block = ... in the [[stimuli]] of /{stimulus.table}."
+                )
+
+
 def block_numbers(stimuli: Sequence[StimulusTable]) -> list[int]:
     """Return the blocks of stimuli if nothing else says them: their places, or later ones if taken."""
     taken = {each.block for each in stimuli}

@@ -432,3 +432,13 @@ def test_a_mapped_file_that_lacks_a_table_is_compared_with_its_mapping(written: 
     with pytest.raises(InvalidContentError, match="Compare the file with its mapping") as refused:
         everything(written(lambda file: file.move("intervals/gratings", "intervals/grating")))
     assert "release" not in str(refused.value)
+
+
+def test_stimuli_in_turns_are_refused_with_the_key_that_parts_them(written: Callable[..., Path]) -> None:
+    one, other = PARSED.stimuli
+    shared = replace(PARSED, stimuli=(replace(one, block=3), replace(other, block=3)))
+    with pytest.raises(InvalidContentError, match="'gratings' and 'pictures' are both in block 3") as refused:
+        everything(written(), shared)
+    assert "block = ... in the [[stimuli]] of /intervals/pictures" in str(refused.value)
+    apart = replace(PARSED, stimuli=(replace(one, block=3), replace(other, block=4)))
+    assert set(everything(written(), apart)["presentations"]["stimulus_block"]) == {3, 4}
