@@ -164,8 +164,8 @@ def require_own_blocks(raw: RecordingFile, view: View, stimuli: Sequence[Stimulu
             other = known.setdefault(block, stimulus)
             if other is not stimulus:
                 raise raw.invalid(
-                    f"the stimuli {quoted(other.name)} and {quoted(stimulus.name)} are both in block {block}, "
-                    "and a block holds one stimulus. Shown in turns, each needs a block of its own: "
+                    f"the stimuli {quoted(other.name)} and {quoted(stimulus.name)} are both in block {block}"
+                    ", and a block holds one stimulus. Shown in turns, each needs a block of its own: "
                     f"block = ... in the [[stimuli]] of /{stimulus.table}."
                 )
 
