@@ -50,6 +50,9 @@ def command(
         for lack in summary.lacks():
             click.echo(f"vbn: {lack}", err=True)
         click.echo(f"{summary.done} entries made, {len(summary.failures)} failed.")
+        if summary.traffic.requests:
+            moved = f"{summary.traffic.bytes / 1e6:,.1f} MB in {summary.traffic.requests:,} requests"
+            click.echo(f"Read from the web: {moved}. No file was kept.")
     if summary.failures:
         click.echo("vbn: after fixing the cause: vbn retry && vbn populate", err=True)
     if summary.failures or summary.given_back:

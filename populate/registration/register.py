@@ -119,7 +119,7 @@ def register(
             yield FileOutcome(place, "failed", str(error))
     for place, identity in lfp_files:
         try:
-            yield _register_lfp(place, identity, replace)
+            yield _register_lfp(place, identity, replace, rig)
         except VbnError as error:
             yield FileOutcome(place, "failed", str(error))
 
@@ -142,9 +142,10 @@ def _register_once(
 def _register_file(place: Place, identity: vbn.nwb.FileIdentity, replace: bool, rig: Rig) -> FileOutcome:
     known = (session.NwbFile & {"session_id": identity.identifier}).to_dicts()
     if known:
-        if replace and not _has_content(place, identity, known[0]):
+        if replace and not _has_content(place, identity, known[0], rig):
             return _replace_file(place, identity, known[0], rig)
-        _require_same_content(place, identity, known[0])
+        if not _has_content(place, identity, known[0], rig):
+            raise _other_content(place, f"session {identity.identifier}", identity, known[0])
         is_other = has_other_mapping(known[0], rig, place) or has_other_row(known[0], rig, place)
         if not is_other:
             return FileOutcome(place, _complete(known[0]), "", identity.identifier)
@@ -190,7 +191,8 @@ def _read_session(
         with reading(file, "layout"):
             issues = find_unknown_parts(file) + find_release_issues(file) + find_metadata_issues(file)
             issues += [issue("not_checked", "file", file.unchecked)] if file.unchecked else []
-        row = _file_row(file, identity, *hashed())
+        blake2b, hashed_version = hashed()
+        row = _file_row(file, identity, blake2b or rig.hashes.get(str(place)), hashed_version)
         return metadata, issues, row
 
 
@@ -276,20 +278,20 @@ def _withdraw_results(key: dict[str, Any], before: dict[str, Any]) -> int:
     return withdraw_selections(key) + (withdraw_novelty(key) if is_other_experience else 0)
 
 
-def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity, replace: bool) -> FileOutcome:
+def _register_lfp(place: Place, identity: vbn.nwb.FileIdentity, replace: bool, rig: Rig) -> FileOutcome:
     with vbn.nwb.open_lfp(place) as file:
-        return _enter_lfp(place, file, identity, replace)
+        return _enter_lfp(place, file, identity, replace, rig)
 
 
 def _enter_lfp(
-    place: Place, file: vbn.nwb.RecordingFile, identity: vbn.nwb.FileIdentity, replace: bool
+    place: Place, file: vbn.nwb.RecordingFile, identity: vbn.nwb.FileIdentity, replace: bool, rig: Rig
 ) -> FileOutcome:
     lfp = vbn.nwb.read_lfp_probe(file)
     key = _session_of(place, lfp)
     known = (session.LfpFile & key & {"lfp_probe_id": lfp.probe_id}).to_dicts()
     if known:
         registered = {name.removeprefix("lfp_"): value for name, value in known[0].items()}
-        is_same = _has_content(place, identity, registered) and (
+        is_same = _has_content(place, identity, registered, rig) and (
             registered["blake2b"] is not None or _agrees_with_import(key, lfp)
         )
         if not is_same and not replace:
@@ -298,7 +300,8 @@ def _enter_lfp(
         if is_same:
             return FileOutcome(place, "unchanged", f"LFP of {lfp.probe_name}", key["session_id"])
     _require_probe(place, key, lfp)
-    row = _file_row(file, identity, *((None, None) if is_url(place) else hash_and_version(Path(place))))
+    of_web = (rig.hashes.get(str(place)), None)
+    row = _file_row(file, identity, *(of_web if is_url(place) else hash_and_version(Path(place))))
     kept = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns", "registered_at")
     entry = {**key, "lfp_probe_id": lfp.probe_id, **{f"lfp_{name}": row[name] for name in kept}}
     if known:
@@ -356,11 +359,6 @@ def _session_of(place: Place, lfp: vbn.nwb.LfpMetadata) -> dict[str, Any]:
     return {name: found[0][name] for name in ("mouse_id", "session_id")}
 
 
-def _require_same_content(path: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> None:
-    if not _has_content(path, identity, known):
-        raise _other_content(path, f"session {identity.identifier}", identity, known)
-
-
 def _other_content(
     path: Place, what: str, identity: vbn.nwb.FileIdentity, known: dict[str, Any]
 ) -> ConflictError:
@@ -374,7 +372,12 @@ def _other_content(
     )
 
 
-def _has_content(place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any]) -> bool:
+def _has_content(
+    place: Place, identity: vbn.nwb.FileIdentity, known: dict[str, Any], rig: Rig = RELEASE
+) -> bool:
+    stated = rig.hashes.get(str(place))
+    if stated and known["blake2b"] and stated != known["blake2b"]:
+        return False
     return bool(identity.size_bytes == known["size_bytes"] and _is_same(place, known))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,13 @@ class Rig:
     mapping : which of their names stand for ours; None for files laid out as the release's.
     table : the lab's table of sessions.
     project : data set that the sessions belong to.
+    hashes : place -> blake2b of its content, of files on the web of which a manifest says it.
     """
 
     mapping: FileMapping | None = None
     table: LabTable | None = None
     project: str = RELEASE_PROJECT
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, mapping: Path | None, metadata: Path | None, project: str | None) -> Rig:

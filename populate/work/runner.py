@@ -41,6 +41,7 @@ from vbn.errors import (
     shortened,
 )
 from vbn.interruption import holding_interruptions
+from vbn.web.client import TRAFFIC, Traffic
 
 Key = dict[str, Any]
 
@@ -82,6 +83,7 @@ class JobResult:
     wait_s: float = 0.0
     duration_s: float = 0.0
     lack: str | None = None  # what this machine lacks, if the job was given back
+    traffic: Traffic = field(default_factory=Traffic)  # with web servers
 
 
 @dataclass
@@ -91,9 +93,12 @@ class Summary:
     done: int = 0
     failures: list[JobResult] = field(default_factory=list)
     given_back: list[JobResult] = field(default_factory=list)
+    traffic: Traffic = field(default_factory=Traffic)
 
     def add(self, result: JobResult) -> None:
         """Add the result of a job."""
+        self.traffic.requests += result.traffic.requests
+        self.traffic.bytes += result.traffic.bytes
         if result.outcome is Outcome.DONE:
             self.done += 1
         elif result.outcome is Outcome.GIVEN_BACK:
@@ -123,7 +128,8 @@ class Summary:
             for label, results in lists.items()
             if results or label == "failures"
         }
-        return {"done": self.done, **listed}
+        moved = {"traffic": asdict(self.traffic)} if self.traffic.requests else {}
+        return {"done": self.done, **listed, **moved}
 
 
 def _counted(number: int, thing: str) -> str:
@@ -304,7 +310,7 @@ def work_on(
 
 def _make(table: Any, key: Key, patience: JobPatience) -> JobResult | None:
     """Make one entry; return None if another worker has it."""
-    started = time.monotonic()
+    started, before = time.monotonic(), replace(TRAFFIC)
     try:
         outcome = table.populate(
             key, reserve_jobs=True, suppress_errors=True, return_exception_objects=True, refresh=False
@@ -321,11 +327,13 @@ def _make(table: Any, key: Key, patience: JobPatience) -> JobResult | None:
         reconnect(table.connection)  # it may be in the middle of an answer
         error = timeout
     name, duration_s = type(table).__name__, time.monotonic() - started
+    traffic = TRAFFIC.since(before)
     if isinstance(error, Exception) and not isinstance(error, jobs.ReservationLostError):
         with holding_interruptions():
             failed = _settle(table, key, _lack_behind(error) or error, patience)
-        return replace(failed, duration_s=duration_s)
-    return JobResult(name, key, duration_s=duration_s) if outcome["success_count"] else None
+        return replace(failed, duration_s=duration_s, traffic=traffic)
+    made = JobResult(name, key, duration_s=duration_s, traffic=traffic)
+    return made if outcome["success_count"] else None
 
 
 def _led_to(error: BaseException | None, *kinds: type[BaseException]) -> BaseException | None:

@@ -336,6 +336,8 @@ class _WorkOnConnection:
             cause=result.cause and str(result.cause),
             attempt=result.tries if result.error else None,
             wait_s=round(result.wait_s, 1) or None,
+            web_requests=result.traffic.requests or None,
+            web_bytes=result.traffic.bytes or None,
         )
 
 

@@ -196,6 +196,23 @@ class Release:
         sizes = self._sizes(unique)
         return [self._download(file, size) for file, size in zip(unique, sizes, strict=True)]
 
+    def locations(self, selection: Selection | None = None, *, lfp: bool = False) -> dict[str, str]:
+        """Return where the files of sessions are, for reading them there: location -> hash (blake2b).
+
+        Parameters
+        ----------
+        selection : selects the sessions; all recordings by default.
+        lfp : whether to include LFP files.
+
+        Raises
+        ------
+        NotFoundError
+            Unknown values in the selection, or a selected session without a file.
+        """
+        chosen = self.choose(selection or Selection())
+        wanted = self._session_files(chosen) + (self._lfp_files(chosen) if lfp else [])
+        return {self.place.file_location(self.manifest, file): file.blake2b for file in wanted}
+
     def download(
         self,
         downloads: list[Download],

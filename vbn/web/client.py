@@ -65,6 +65,21 @@ class Patience:
         return min(self.longest_wait_s, own if asked_s is None else max(asked_s, own))
 
 
+@dataclass
+class Traffic:
+    """What this process has requested of web servers, and received."""
+
+    requests: int = 0
+    bytes: int = 0
+
+    def since(self, before: Traffic) -> Traffic:
+        """Return what was added to an earlier state."""
+        return Traffic(self.requests - before.requests, self.bytes - before.bytes)
+
+
+TRAFFIC = Traffic()
+
+
 def is_url(text: object) -> bool:
     """Return whether something names a file on the web (``http://``, ``https://`` or ``s3://``)."""
     return str(text).lower().startswith(("http://", "https://", "s3://"))

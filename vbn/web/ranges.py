@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vbn.errors import NotReadableError
-from vbn.web.client import Patience, Transient, http_url, refused, with_retries
+from vbn.web.client import TRAFFIC, Patience, Transient, http_url, refused, with_retries
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -130,6 +130,7 @@ class RangeReader:
         if self.version is not None and start >= min(stop, self.version.size_bytes):
             return
         self.requests += 1
+        TRAFFIC.requests += 1
         with self._client.get(self._address, {"Range": f"bytes={start}-{stop - 1}"}) as response:
             first, size_bytes = self._range_of(response, start, stop)
             headers = response.headers
@@ -143,6 +144,7 @@ class RangeReader:
             return
         for chunk in self._client.chunks(response):
             self.bytes_received += len(chunk)
+            TRAFFIC.bytes += len(chunk)
             useful = chunk[skipped : skipped + wanted]
             skipped = max(skipped - len(chunk), 0)
             wanted -= len(useful)
