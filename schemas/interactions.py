@@ -1,4 +1,4 @@
-"""What the units of one session have in common: correlations of pairs, and dimensions of structures."""
+"""What the units of one session have in common: correlations and coincidences of pairs, and dimensions."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ from schemas.reading.recordings import located_frame
 from schemas.rows.insert import insert_rows, rows_from_frame
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
+from vbn.analysis.interactions.connectivity import (
+    Connectivity,
+    ConnectivityParameters,
+    area_peaks,
+    functional_connectivity,
+    pair_distances,
+)
 from vbn.analysis.interactions.correlations import CorrelationParameters, area_pairs, pair_correlations
 from vbn.analysis.interactions.dimensionality import DimensionalityParameters, dimensionality
 
@@ -191,3 +198,124 @@ class Dimensionality(OfPairs):
         self.insert1({**key, **made_with, "n_dimensionality_structures": len(areas)})
         columns = {"structure_acronym": "structure", "n_dimensionality_units": "n_units"}
         insert_rows(self.Area(), rows_from_frame(areas, self.Area(), key, columns))
+
+
+@schema
+class ConnectivityParams(performance.OfFlashes):
+    """One choice of flashes, units, jitter and bounds for functional connectivity."""
+
+    settings = ConnectivityParameters
+    defaults = {"jitter_25": ConnectivityParameters()}
+    definition = definition_of(
+        "connectivity",
+        "functional connectivity",
+        "vbn.analysis.interactions.connectivity.ConnectivityParameters",
+    )
+
+
+@schema
+class FunctionalConnectivity(OfPairs):
+    """The pairs of units of one session that fire within milliseconds; computed only if requested."""
+
+    is_optional = True
+    parameter_table = ConnectivityParams
+    definition = f"""
+    # Pairs of units of one session that fire together within milliseconds
+    -> selection.UnitSelection
+    -> stimulus.Stimulus
+    -> ConnectivityParams
+    ---
+    n_connectivity_units : int32  # units that pass the filter and fire enough
+    n_connectivity_flashes : int32  # flashes that were measured on
+    n_connectivity_pairs : int32  # pairs of these that were tested, with enough coincidences expected
+    n_connectivity_peaks : int32  # pairs with a peak
+    ccg_surrogate_fraction=null : float64  # (1) share of the tested pairs with a peak after jitter
+    ccg_counts=null : <npy@vbn>  # (1) float32 peaks by lags, coincidences in bins of 1 ms, around lag 0
+    ccg_expected=null : <npy@vbn>  # (1) float32 likewise, those that jitter leaves
+    {provenance_lines("functional_connectivity")}
+    """
+
+    class Pair(dj.Part):
+        """One pair of units whose cross-correlogram has a peak."""
+
+        definition = """
+        # Pair of units whose cross-correlogram has a peak
+        -> master
+        -> ecephys.Recording.Unit.proj(first_probe_name="probe_name", first_unit_id="unit_id")
+        -> ecephys.Recording.Unit.proj(second_probe_name="probe_name", second_unit_id="unit_id")
+        ---
+        ccg_row : int32  # row of the pair in the arrays
+        ccg_peak : float64  # (1) coincidences beyond those expected, per spike, geometric mean of both units
+        ccg_peak_lag : float64  # (s) positive where the first unit fires before the second
+        ccg_peak_z : float64  # (1) height in standard deviations of flanks or chance, whichever is more
+        n_ccg_coincidences : int32  # coincidences at this lag
+        ccg_peak_expected : float64  # (1) coincidences that jitter leaves at this lag
+        pair_distance=null : float64  # (um) between the peak channels along the probe, NULL for two probes
+        """
+
+    class AreaPair(dj.Part):
+        """The peaks between the units of two structures, in this order, or within one."""
+
+        definition = """
+        # Peaks between the units of two structures, without neighbours on a probe
+        -> master
+        -> ecephys.Structure.proj(first_structure="structure_acronym")
+        -> ecephys.Structure.proj(second_structure="structure_acronym")
+        ---
+        n_ccg_pairs : int32  # pairs of units that were tested
+        n_ccg_peaks : int32  # of which have a peak
+        n_ccg_leading : int32  # peaks at which the unit of the first structure fires first
+        n_ccg_following : int32  # peaks at which it fires second
+        ccg_lead_score=null : float64  # (1) their difference over their sum, NULL without any, or within one
+        """
+
+    def make_compute(self, key: Key, made_with: Key, settings: ConnectivityParameters) -> tuple[Any, ...]:
+        """Compare the spikes of the units that pass the filter."""
+        units, spikes = self.population(key)
+        flashes = performance.chosen_flashes(key, settings.flash_set)
+        place = units["probe_name"], units["probe_vertical_position"]
+        found = functional_connectivity(*spikes, flashes, *place, settings, seed_of(key))
+        areas = area_peaks(found, units["structure_acronym"], *place, settings)
+        return made_with, units, found, areas
+
+    def make_insert(
+        self, key: Key, made_with: Key, units: pd.DataFrame, found: Connectivity, areas: pd.DataFrame
+    ) -> None:
+        """Insert the correlograms with a peak, their pairs, and the numbers of pairs of structures."""
+        n_pairs, n_peaks = int(found.is_tested.sum()), len(found.peaks)
+        row = {
+            "n_connectivity_units": int(found.is_used.sum()),
+            "n_connectivity_flashes": found.n_flashes,
+            "n_connectivity_pairs": n_pairs,
+            "n_connectivity_peaks": n_peaks,
+            "ccg_surrogate_fraction": found.n_surrogate_peaks / n_pairs if n_pairs else None,
+            "ccg_counts": found.counts.astype(np.float32) if n_peaks else None,
+            "ccg_expected": found.expected.astype(np.float32) if n_peaks else None,
+        }
+        self.insert1({**key, **made_with, **row})
+        insert_rows(self.Pair(), rows_from_frame(_pair_rows(units, found.peaks), self.Pair(), key))
+        names = {"first_structure": "first", "second_structure": "second", "ccg_lead_score": "lead_score"}
+        names |= {f"n_ccg_{name}": f"n_{name}" for name in ("pairs", "peaks", "leading", "following")}
+        insert_rows(self.AreaPair(), rows_from_frame(areas, self.AreaPair(), key, names))
+
+
+def _pair_rows(units: pd.DataFrame, peaks: pd.DataFrame) -> pd.DataFrame:
+    """Return the attributes of the pairs with a peak."""
+    first, second = (peaks[name].to_numpy(np.int64) for name in ("first", "second"))
+    distance = pair_distances(units["probe_name"], units["probe_vertical_position"])
+    return pd.DataFrame(
+        {
+            **{
+                f"{name}_{column}": units[column].to_numpy()[of]
+                for name, of in (("first", first), ("second", second))
+                for column in ("probe_name", "unit_id")
+            },
+            "ccg_row": np.arange(first.size),
+            "ccg_peak": peaks["peak"],
+            "ccg_peak_lag": peaks["lag_s"],
+            "ccg_peak_z": peaks["z"],
+            "n_ccg_coincidences": peaks["n_coincidences"],
+            "ccg_peak_expected": peaks["n_expected"],
+            "pair_distance": distance[first, second],
+        }
+    )

@@ -22,6 +22,7 @@ from vbn.analysis.responses.change_response import ChangeResponseParameters, cha
 from vbn.analysis.responses.first_spike import FirstSpikeParameters, first_spike_latency
 from vbn.analysis.responses.full_field_response import FullFieldResponseParameters, full_field_response
 from vbn.analysis.responses.image_selectivity import ImageSelectivityParameters, image_selectivity
+from vbn.analysis.responses.intrinsic_timescale import TIMESCALES, TimescaleParameters, intrinsic_timescale
 from vbn.analysis.responses.novelty_response import (
     KINDS,
     NoveltyResponseParameters,
@@ -551,6 +552,70 @@ class FullFieldResponse(CountingMeasurement):
     def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
         """Measure the responses to white and black flashes."""
         return full_field_response(*spikes, presentations_frame(key), settings)
+
+
+@schema
+class IntrinsicTimescaleParams(ParameterTable):
+    """One set of windows, bins and bounds of the timescales.
+
+    ``siegle_2021``: the fits that the paper keeps; ``calibrated``: those of them that explain more than noise
+    does (docs/responses.md).
+    """
+
+    settings = TimescaleParameters
+    defaults = dict(TIMESCALES)
+    definition = definition_of(
+        "intrinsic_timescale",
+        "the timescales",
+        "vbn.analysis.responses.intrinsic_timescale.TimescaleParameters",
+    )
+
+
+@schema
+class IntrinsicTimescale(CountingMeasurement):
+    """How fast the autocorrelations of all units of one session decay, at rest and in a response."""
+
+    prefix = "timescale"
+    parameter_table = IntrinsicTimescaleParams
+    definition = f"""
+    # How fast the autocorrelations of the units of one session decay
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> IntrinsicTimescaleParams
+    ---
+    n_timescale_flashes : int32  # full-field flashes that were measured on
+    n_timescale_valid : int32  # units with a valid intrinsic timescale
+    {provenance_lines("intrinsic_timescale")}
+    """
+
+    class Unit(dj.Part):
+        """How fast the autocorrelation of one unit decays."""
+
+        definition = """
+        # How fast the autocorrelation of one unit decays
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        timescale_intrinsic=null : float64  # (s) of the gray after full-field flashes, NULL without a decay
+        timescale_error_intrinsic=null : float64  # (s) its standard error
+        timescale_explained_intrinsic=null : float64  # (1) share of the variance over lags that it explains
+        timescale_spikes_intrinsic : int32  # spikes that it rests on
+        timescale_is_valid_intrinsic=null : bool  # whether all bounds are met, NULL where nothing was fitted
+        timescale_decay=null : float64  # (s) of the response to full-field flashes, NULL without a decay
+        timescale_error_decay=null : float64  # (s) its standard error
+        timescale_explained_decay=null : float64  # (1) share of the variance over lags that it explains
+        timescale_spikes_decay : int32  # spikes that it rests on
+        timescale_is_valid_decay=null : bool  # whether all bounds are met, NULL where nothing was fitted
+        """
+
+    @staticmethod
+    def measure(key: Key, spikes: tuple[Any, Any, Any], settings: Any) -> pd.DataFrame:
+        """Fit the decays."""
+        return intrinsic_timescale(*spikes, presentations_frame(key), settings)
+
+    def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
+        """Return the number of units with a valid intrinsic timescale."""
+        return {"n_timescale_valid": int(measured["timescale_is_valid_intrinsic"].sum())}
 
 
 @schema

@@ -434,6 +434,64 @@ def query_encoding(
     answer(query, options, of_dropout if dropouts else of_unit)
 
 
+@command.command("connectivity")
+@click.option(
+    "--params", "connectivity_params", default="jitter_25", show_default=True,
+    help="Set of parameters (vbn params list ConnectivityParams).",
+)  # fmt: skip
+@click.option("--areas", is_flag=True, help="Numbers of peaks by structures, instead of pairs of units.")
+@criteria_option("bennett_2025")
+@listed_option(
+    "--structure",
+    help="Only pairs with both units in one of these structures",
+    aliases=AREA,
+    shell_complete=completing(known_structures),
+)
+@click.option(
+    "--optotag-method", default="bennett_2025", show_default=True, help="Method of the cell classes."
+)
+@click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas).")
+@_OF_SESSIONS
+@OUTPUT
+def query_connectivity(
+    connectivity_params: str,
+    areas: bool,
+    criteria: str,
+    structure: Any,
+    optotag_method: str,
+    atlas: str | None,
+    **options: Any,
+) -> None:
+    """Pairs of units that fire within milliseconds of each other; lags are positive where the first leads.
+
+    Computed only if asked for: vbn populate --table FunctionalConnectivity
+
+    \b
+    Example:
+      vbn query connectivity --structure VISp,VISl --sort -ccg_peak_z
+      vbn query connectivity --areas --out areas.csv
+    """
+
+    def query(queries: Any) -> pd.DataFrame:
+        chosen = {"sessions": _sessions(queries, options), "connectivity_params": connectivity_params}
+        if areas:
+            by_area: pd.DataFrame = queries.area_connectivity(structure or None, criteria, **chosen)
+            return by_area
+        of_units = {"optotag_method": optotag_method, "atlas": atlas}
+        pairs: pd.DataFrame = queries.connectivity(structure or None, criteria, **chosen, **of_units)
+        return pairs
+
+    of_areas = (
+        "session_id first_structure second_structure n_ccg_pairs n_ccg_peaks n_ccg_leading n_ccg_following "
+        "ccg_lead_score"
+    )
+    of_pairs = (
+        "session_id first_unit_id first_structure first_cell_class second_unit_id second_structure "
+        "second_cell_class ccg_peak ccg_peak_lag ccg_peak_z pair_distance"
+    )
+    answer(query, options, of_areas if areas else of_pairs)
+
+
 @command.command("spikes")
 @_OF_UNITS
 @OUTPUT

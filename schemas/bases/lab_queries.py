@@ -108,8 +108,9 @@ class LabQuery:
 
 
 TAKEN_NAMES = frozenset(
-    ("changes", "columns", "contrast", "encoding", "flash_behavior", "flashes", "full_field_flashes",
-     "gabors", "novelty", "omissions", "pairs", "psth", "responses", "sessions", "spikes", "trials", "units")
+    ("changes", "columns", "connectivity", "contrast", "encoding", "flash_behavior", "flashes",
+     "full_field_flashes", "gabors", "novelty", "omissions", "pairs", "psth", "responses", "sessions",
+     "spikes", "trials", "units")
 )  # fmt: skip
 """Queries of this package, by the names of their commands."""
 TAKEN_ARGUMENTS = frozenset(

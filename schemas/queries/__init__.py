@@ -12,6 +12,7 @@ from schemas.bases.lab_queries import lab_queries
 from schemas.queries.checks import restrict
 from schemas.queries.column_list import columns, with_results
 from schemas.queries.columns import RESPONSES
+from schemas.queries.connectivity import area_connectivity, connectivity
 from schemas.queries.contrast import contrast
 from schemas.queries.counts import presentation_counts, spike_tensor
 from schemas.queries.encoding import encoding_dropouts, encoding_kernels, encoding_table
@@ -46,9 +47,11 @@ __all__ = [
     "EarlierMethodWarning",
     "IncompleteWarning",
     "add_notes",
+    "area_connectivity",
     "cell_classes",
     "changes",
     "columns",
+    "connectivity",
     "contrast",
     "correlations",
     "count_units",

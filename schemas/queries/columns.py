@@ -30,8 +30,9 @@ RESPONSES = {
     for cls in (
         responses.ChangeResponse, responses.FirstSpikeLatency, responses.OmissionResponse,
         responses.ImageSelectivity, responses.Reliability, responses.Variability, responses.NoveltyResponse,
-        responses.FullFieldResponse, responses.RunningModulation, responses.PupilModulation,
-        responses.ReceptiveField, responses.PublishedResponse, optotagging.OptotagLabel, responses.CellClass,
+        responses.FullFieldResponse, responses.IntrinsicTimescale, responses.RunningModulation,
+        responses.PupilModulation, responses.ReceptiveField, responses.PublishedResponse,
+        optotagging.OptotagLabel, responses.CellClass,
         encoding.EncodingModel,
     )
 }  # fmt: skip

@@ -7,8 +7,8 @@ from importlib import import_module
 import click
 
 FIGURES = (
-    "behavior", "change-response", "encoding", "example", "fields", "hierarchy", "novelty", "optotagging",
-    "probe", "session", "training", "unit",
+    "behavior", "change-response", "connectivity", "encoding", "example", "fields", "hierarchy", "novelty",
+    "optotagging", "probe", "session", "training", "unit",
 )  # fmt: skip
 
 

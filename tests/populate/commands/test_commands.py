@@ -88,6 +88,7 @@ TABLES = [
     "Reliability",
     "Variability",
     "FullFieldResponse",
+    "IntrinsicTimescale",
     "RunningModulation",
     "PupilModulation",
     "ReceptiveField",
@@ -101,6 +102,7 @@ TABLES = [
     "EncodingNull",
     "Correlations",
     "Dimensionality",
+    "FunctionalConnectivity",
 ]
 # There are no LFP files and no atlas, and nobody asked for amplitudes.
 WITHOUT_ENTRIES = (
@@ -112,6 +114,7 @@ WITHOUT_ENTRIES = (
     "ChannelLayer",
     "MouseLayerNovelty",
     "EncodingNull",
+    "FunctionalConnectivity",
 )
 # Parameter sets that come with the tables; populations are averaged with two of the five filters.
 N_SETS = {
@@ -125,6 +128,7 @@ N_SETS = {
     "Engagement": 3,
     "FlashBehavior": 2,
     "PublishedResponse": 2,
+    "IntrinsicTimescale": 2,
     "CellClass": 7,
     "AreaSummary": 2,
     "Correlations": 2,

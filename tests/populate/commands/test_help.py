@@ -40,6 +40,8 @@ ELSEWHERE = {
     "vbn query units --structure VISp --sort": "tests/populate/commands/test_lists.py",
     "vbn query units --list": "tests/populate/commands/test_lists.py",
     "vbn project set": "tests/populate/registration/test_projects.py",
+    "vbn query connectivity": "tests/schemas/test_connectivity.py",  # computed when asked for only
+    "vbn plot connectivity": "tests/schemas/test_connectivity.py",
     "vbn query novelty --list": "tests/schemas/test_mouse_novelty.py",
     "vbn query sessions --normal": "tests/populate/commands/test_lists.py",
     "vbn atlas add": "tests/schemas/test_channel_layers.py",

@@ -45,6 +45,7 @@ LINES = {"register", "relocate", "verify"}
 NOT_HERE = {
     "populate": "tests/populate/commands/test_commands.py",
     "publish": "tests/populate/output/test_publish.py",
+    "query connectivity": "computed when asked for only, tests/schemas/test_connectivity.py",
     "query novelty": "needs mice with both sessions, tests/schemas/test_mouse_novelty.py",
     "backup": "tests/populate/admin/test_backup.py",
     "restore": "tests/populate/admin/test_restore.py",

@@ -41,9 +41,11 @@ def good() -> Any:
 
 
 SHARED: dict[str, Callable[[], Any]] = {
+    "area_connectivity": queries.area_connectivity,
     "cell_classes": lambda: rows(queries.cell_classes()),
     "changes": lambda: rows(queries.changes()),
     "columns": lambda: queries.columns("snr"),
+    "connectivity": queries.connectivity,
     "contrast": lambda: queries.contrast(queries.units(), "snr", min_units=1, n_resamples=100),
     "correlations": queries.correlations,
     "count_units": lambda: queries.count_units(good(), ["structure_acronym"]),
@@ -172,7 +174,7 @@ def test_every_shared_query_and_figure_has_the_same_answer(
     schemas.disconnect()
     assert [name for name in SHARED if found[name] != expected[name]] == []
     refused = {name: text for name, text in expected.items() if isinstance(text, str)}
-    assert len(refused) <= 4, refused  # of a small world without layers
+    assert len(refused) <= 5, refused  # of a small world without layers and connectivity
     assert not any(text.startswith(("TypeError", "AttributeError")) for text in refused.values()), refused
 
 

@@ -65,6 +65,7 @@ FILLED = (
     "responses.#first_spike_latency_params",
     *("responses.#reliability_params", "responses.#variability_params"),
     *("interactions.#correlation_params", "interactions.#dimensionality_params"),
+    *("interactions.#connectivity_params", "responses.#intrinsic_timescale_params"),
     *("encoding.#encoding_params", "encoding.#encoding_null_params"),
 )
 
