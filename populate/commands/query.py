@@ -492,6 +492,58 @@ def query_connectivity(
     answer(query, options, of_areas if areas else of_pairs)
 
 
+@command.command("decoding")
+@click.option(
+    "--params", "decoding_params", help="Set of parameters (vbn params list DecodingParams).  [default: ours]"
+)
+@click.option("--courses", is_flag=True, help="A row for each window that accuracy is measured in.")
+@listed_option("--decoded", help="What is decoded: image, change, lick_matched_change, hit or omission")
+@listed_option("--structure", help="Acronym of a structure (area), such as VISp", aliases=AREA)
+@click.option("--cell-class", default="all", show_default=True, help="Only units of a class: RS, FS ...")
+@click.option("--n-units", type=click.IntRange(min=1), help="Only draws of so many units.")
+@_OF_SESSIONS
+@ALLOW_MIXED
+@OUTPUT
+def query_decoding(
+    decoding_params: str | None,
+    courses: bool,
+    decoded: Any,
+    structure: Any,
+    cell_class: str,
+    n_units: int | None,
+    allow_mixed: bool,
+    **options: Any,
+) -> None:
+    """Accuracy of decoding images, changes, omissions and hits from structures, with its null and latency.
+
+    \b
+    Example:
+      vbn query decoding --decoded change --structure VISp,VISl --out change.csv
+      vbn query decoding --courses --session 1064644573 --out courses.parquet
+    """
+    chosen: dict[str, Any] = {"cell_class": cell_class, "n_units": n_units, "allow_mixed": allow_mixed}
+
+    def query(queries: Any) -> pd.DataFrame:
+        table = queries.decoding_courses if courses else queries.decoding_table
+        found: pd.DataFrame = table(
+            list(structure) or None,
+            list(decoded) or None,
+            sessions=_sessions(queries, options),
+            decoding_params=decoding_params,
+            **chosen,
+        )
+        return found
+
+    answer(
+        query,
+        options,
+        "session_id structure_acronym decoding_label window_stop accuracy null_accuracy"
+        if courses
+        else "session_id structure_acronym decoding_label decoding_n_units decoding_chance decoding_accuracy "
+        "decoding_fold_leak decoding_null_mean decoding_p decoding_latency",
+    )
+
+
 @command.command("spikes")
 @_OF_UNITS
 @OUTPUT

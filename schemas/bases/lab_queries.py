@@ -108,7 +108,7 @@ class LabQuery:
 
 
 TAKEN_NAMES = frozenset(
-    ("changes", "columns", "connectivity", "contrast", "encoding", "flash_behavior", "flashes",
+    ("changes", "columns", "connectivity", "contrast", "decoding", "encoding", "flash_behavior", "flashes",
      "full_field_flashes", "gabors", "novelty", "omissions", "pairs", "psth", "responses", "sessions",
      "spikes", "trials", "units")
 )  # fmt: skip

@@ -2,10 +2,10 @@
 
 `units`, `sessions`, `changes`, `omissions` ... return DataJoint expressions that can be restricted and joined
 further. `psth_matrix`, `responses_table`, `spike_times`, `spike_tensor`, `presentation_counts`,
-`trial_table`, `flash_table`, `encoding_table` and `encoding_dropouts` fetch data; `to_pynapple`,
-`to_intervals`, `to_spikeinterface`, `to_arrow`, `to_polars` and `save_matrix` hand it on. A misspelled name
-or value raises an error that suggests the nearest valid ones; results that are not computed yet, or were
-computed by an earlier method, raise an error, too.
+`trial_table`, `flash_table`, `encoding_table`, `encoding_dropouts` and `decoding_table` fetch data;
+`to_pynapple`, `to_intervals`, `to_spikeinterface`, `to_arrow`, `to_polars` and `save_matrix` hand it on. A
+misspelled name or value raises an error that suggests the nearest valid ones; results that are not computed
+yet, or were computed by an earlier method, raise an error, too.
 """
 
 from schemas.bases.lab_queries import lab_queries
@@ -15,6 +15,7 @@ from schemas.queries.columns import RESPONSES
 from schemas.queries.connectivity import area_connectivity, connectivity
 from schemas.queries.contrast import contrast
 from schemas.queries.counts import presentation_counts, spike_tensor
+from schemas.queries.decoding import decoding_courses, decoding_table
 from schemas.queries.encoding import encoding_dropouts, encoding_kernels, encoding_table
 from schemas.queries.flashes import flash_table
 from schemas.queries.lab import lab_query
@@ -55,6 +56,8 @@ __all__ = [
     "contrast",
     "correlations",
     "count_units",
+    "decoding_courses",
+    "decoding_table",
     "encoding_dropouts",
     "encoding_kernels",
     "encoding_table",

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
-from schemas import ecephys, encoding, optotagging, responses
+from schemas import decoding, ecephys, encoding, optotagging, responses
 from schemas.queries.checks import (
     Condition,
     in_our_words,
@@ -33,7 +33,7 @@ RESPONSES = {
         responses.FullFieldResponse, responses.IntrinsicTimescale, responses.RunningModulation,
         responses.PupilModulation, responses.ReceptiveField, responses.PublishedResponse,
         optotagging.OptotagLabel, responses.CellClass,
-        encoding.EncodingModel,
+        encoding.EncodingModel, decoding.Decoding,
     )
 }  # fmt: skip
 

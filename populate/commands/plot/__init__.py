@@ -7,7 +7,8 @@ from importlib import import_module
 import click
 
 FIGURES = (
-    "behavior", "change-response", "connectivity", "encoding", "example", "fields", "hierarchy", "novelty",
+    "behavior", "change-response", "connectivity", "decoding", "encoding", "example", "fields", "hierarchy",
+    "novelty",
     "optotagging", "probe", "session", "training", "unit",
 )  # fmt: skip
 

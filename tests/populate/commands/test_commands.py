@@ -103,6 +103,7 @@ TABLES = [
     "Correlations",
     "Dimensionality",
     "FunctionalConnectivity",
+    "Decoding",
 ]
 # There are no LFP files and no atlas, and nobody asked for amplitudes.
 WITHOUT_ENTRIES = (

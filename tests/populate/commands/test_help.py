@@ -68,6 +68,7 @@ ELSEWHERE = {
 """Beginnings of examples that take minutes, a network or a server of their own -> what runs such commands."""
 LACKING = {
     "contrast unit_firing_rate": "No unit has cre_line 'Vip-IRES-Cre'",
+    " decoding ": "Nothing is decoded of what is asked for",
     "query novelty --within": "no atlas was entered",
     "plot novelty": "No mouse (has|is)",
     "plot hierarchy": "No structure has 5 units that changes excite",

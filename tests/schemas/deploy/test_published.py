@@ -49,6 +49,8 @@ SHARED: dict[str, Callable[[], Any]] = {
     "contrast": lambda: queries.contrast(queries.units(), "snr", min_units=1, n_resamples=100),
     "correlations": queries.correlations,
     "count_units": lambda: queries.count_units(good(), ["structure_acronym"]),
+    "decoding_courses": lambda: queries.decoding_courses(["VISp"]),
+    "decoding_table": lambda: queries.decoding_table(["VISp"]),
     "encoding_dropouts": lambda: queries.encoding_dropouts(good()),
     "encoding_kernels": lambda: queries.encoding_kernels(good().keys(order_by="unit_id", limit=1)[0]),
     "encoding_table": lambda: queries.encoding_table(good()),
@@ -174,7 +176,8 @@ def test_every_shared_query_and_figure_has_the_same_answer(
     schemas.disconnect()
     assert [name for name in SHARED if found[name] != expected[name]] == []
     refused = {name: text for name, text in expected.items() if isinstance(text, str)}
-    assert len(refused) <= 5, refused  # of a small world without layers and connectivity
+    # of a small world without layers and connectivity, with too few changes to decode
+    assert len(refused) <= 7, refused
     assert not any(text.startswith(("TypeError", "AttributeError")) for text in refused.values()), refused
 
 

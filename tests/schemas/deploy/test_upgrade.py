@@ -66,7 +66,7 @@ FILLED = (
     *("responses.#reliability_params", "responses.#variability_params"),
     *("interactions.#correlation_params", "interactions.#dimensionality_params"),
     *("interactions.#connectivity_params", "responses.#intrinsic_timescale_params"),
-    *("encoding.#encoding_params", "encoding.#encoding_null_params"),
+    *("encoding.#encoding_params", "encoding.#encoding_null_params", "decoding.#decoding_params"),
 )
 
 

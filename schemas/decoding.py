@@ -1,0 +1,263 @@
+"""Decoding: what can be read from the counts of populations, and choice probabilities of units."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from schemas import (  # noqa: F401 - definitions refer to them
+    behavior,
+    ecephys,
+    optotagging,
+    responses,
+    selection,
+    stimulus,
+)
+from schemas.bases.parameter_table import ParameterTable, definition_of
+from schemas.bases.provenance import Computation, provenance_lines, seed_of
+from schemas.reading.recordings import located_frame
+from schemas.reading.session_frames import flashes_frame, trials_frame
+from schemas.rows.insert import insert_rows, plain, rows_from_frame
+from schemas.server.datajoint import dj
+from schemas.server.datajoint.binding import Schema
+from vbn.analysis.decoding.parameters import ANY, DECODING, LABELS, DecodingParameters
+from vbn.analysis.decoding.populations import ALL_CLASSES, Decoded
+from vbn.analysis.decoding.session import DecodingResult, decode_session
+from vbn.analysis.optotagging import CELL_CLASSES, DEFAULT_METHOD, UNLABELLED
+from vbn.analysis.task.engagement import ENGAGEMENT
+from vbn.errors import SettingError
+from vbn.nearest import nearest
+
+schema = Schema()
+
+Key = dict[str, Any]
+
+CLASSES = (ALL_CLASSES, *(name for name in CELL_CLASSES if name != UNLABELLED))
+
+
+def _default_labels() -> Key:
+    """Return the sets of parameters of the labels that cell classes are of."""
+    return {
+        "optotag_method": DEFAULT_METHOD,
+        "optotag_params": optotagging.OptotagParams.default_name(),
+    }
+
+
+def _enum(names: tuple[str, ...]) -> str:
+    return f"enum({', '.join(map(repr, names))})"
+
+
+@schema
+class DecodingParams(ParameterTable):
+    """One choice of labels, windows, classifier, folds and null of the decoders.
+
+    ``calibrated``: folds of whole pieces of time, and a null. ``bennett_2025``: the published classifier and
+    features; with ``computed`` false it is there to be added under a name of your own (docs/decoding.md).
+    """
+
+    settings = DecodingParameters
+    defaults = DECODING
+    definition = definition_of(
+        "decoding", "the decoders", "vbn.analysis.decoding.parameters.DecodingParameters"
+    )
+
+    @classmethod
+    def _insert_checked(cls, row: Key) -> None:
+        """Insert a set whose filter and definition of engagement exist."""
+        content = cls.content_of(row)
+        selection.UnitCriteria.get(content["unit_criteria"])
+        known = [*ENGAGEMENT, ANY]
+        if content["engagement"] not in known:
+            near = nearest(content["engagement"], known)
+            raise SettingError(f"There is no definition of engagement '{content['engagement']}'.{near}")
+        super()._insert_checked(row)
+
+    @classmethod
+    def computed(cls) -> dict[str, DecodingParameters]:
+        """Return the sets that ``vbn populate`` computes, by name."""
+        sets = {name: cls.checked(content) for name, content in cls.contents_by_name().items()}
+        return {name: settings for name, settings in sets.items() if settings.computed}
+
+
+@schema
+class Decoding(Computation):
+    """What can be decoded from the units of one session that pass the set's filter."""
+
+    of_some_units = True
+    definition = f"""
+    # Decoding from the units of one session
+    -> ecephys.Recording
+    -> stimulus.Stimulus
+    -> behavior.ChangeDetection
+    -> behavior.Licks
+    -> DecodingParams
+    ---
+    -> selection.UnitSelection
+    -> responses.CellClass
+    n_decoding_units : int32  # units that pass the filter
+    n_decoding_populations : int32  # structures and their cell classes with enough units
+    n_choice_hits : int32  # hits that choice probabilities are of
+    n_choice_misses : int32  # misses
+    n_choice_pairs : int32  # pairs of a hit and a miss of one piece of time
+    {provenance_lines("decoding")}
+    """
+
+    class Label(dj.Part):
+        """The flashes of one label."""
+
+        definition = f"""
+        # Flashes of one label
+        -> master
+        decoding_label : {_enum(LABELS)}  # what is decoded
+        ---
+        n_decoding_flashes : int32  # flashes of all classes
+        n_decoding_blocks : int32  # pieces of time that they lie in, of which folds are made
+        decoding_class_flashes : json  # class: its flashes
+        decoding_chance=null : float64  # (1) accuracy without any knowledge, NULL if nothing is decoded
+        decoding_missing=null : varchar(1000)  # why nothing is decoded, else NULL
+        """
+
+    class Population(dj.Part):
+        """The decoding of one label from so many units of one structure, or of a cell class of it."""
+
+        definition = f"""
+        # Decoding of one label from one population
+        -> Decoding.Label
+        -> ecephys.Structure
+        decoding_cell_class : {_enum(CLASSES)}  # units of this class
+        decoding_n_units : int32  # units of each draw
+        ---
+        n_decoding_available : int32  # units that there are
+        n_decoding_draws : int32  # draws of units
+        decoding_accuracy : float64  # (1) balanced accuracy of the longest window, mean over draws
+        decoding_accuracy_sd=null : float64  # (1) standard deviation over draws, which share units
+        decoding_random_accuracy : float64  # (1) the same with flashes dealt to folds at random, as published
+        decoding_fold_leak : float64  # (1) by how much that is greater: what slow changes tell
+        decoding_null_mean=null : float64  # (1) accuracy by permuted labels, NULL without a null
+        decoding_null_sd=null : float64  # (1) its standard deviation
+        decoding_p=null : float64  # (1) (1 + permutations with as much) / (1 + permutations)
+        decoding_latency=null : float64  # (s) window from which on accuracy is above its null
+        decoding_window_stops : <blob>  # (s) float64, ends of the windows after the start of the flash
+        decoding_course : <blob>  # (1) float64, accuracy of each window
+        decoding_null_course=null : <blob>  # (1) float64, quantile .95 of the null of each window
+        decoding_confusion : <blob>  # (1) float64, share of a class (row) that is taken for each, in order
+        """
+
+    class Unit(dj.Part):
+        """Whether one unit fires more to hits than to misses, while the mouse is engaged."""
+
+        definition = """
+        # Choice probability of one unit
+        -> master
+        -> ecephys.Recording.Unit
+        ---
+        choice_probability=null : float64  # (1) share of pairs in which the hit has more spikes, ties half
+        choice_p=null : float64  # (1) two-sided, of hits and misses permuted within pieces of time
+        choice_q=null : float64  # (1) the same, Benjamini-Hochberg over the units of the session
+        """
+
+    @classmethod
+    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
+        """Return the sets that are computed."""
+        return list(DecodingParams.computed()) if table is DecodingParams else super().wanted_sets(table)
+
+    @property
+    def key_source(self) -> Any:
+        """Recordings with a selection by the filter of the set, and cell classes."""
+        sets = [
+            dj.AndList(
+                [{"decoding_params": name}, selection.UnitSelection & {"unit_criteria": each.unit_criteria}]
+            )
+            for name, each in DecodingParams.computed().items()
+        ]
+        return super().key_source & sets & (responses.CellClass & _default_labels())
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the parameters, and the cell classes."""
+        of_classes = (responses.CellClass & key & _default_labels()).fetch1("KEY")
+        classes = (responses.CellClass.Unit & of_classes).to_arrays("unit_id", "cell_class")
+        labels: dict[int, str] = dict(zip(*(each.tolist() for each in classes), strict=True))
+        return self.provenance(key), DecodingParams.get(key), labels, of_classes
+
+    def make_compute(
+        self, key: Key, made_with: Key, settings: DecodingParameters, labels: dict[int, str], of_classes: Key
+    ) -> tuple[Any, ...]:
+        """Decode from the units that pass."""
+        units, spikes = selection.selected_spikes(key, settings.unit_criteria)
+        places = located_frame(key).set_index("unit_id")["structure_acronym"]
+        names = units["unit_id"].map(places), units["unit_id"].map(labels).where(lambda of: of != UNLABELLED)
+        is_auto = trials_frame(key)["auto_rewarded"].to_numpy(np.bool_)
+        result = decode_session(spikes, *names, flashes_frame(key), is_auto, settings, seed_of(key))
+        more = {"unit_criteria": settings.unit_criteria, **of_classes}
+        return {**made_with, **more}, units, result
+
+    def make_insert(self, key: Key, made_with: Key, units: pd.DataFrame, result: DecodingResult) -> None:
+        """Insert the labels, the populations, and the units."""
+        populations = pd.DataFrame(
+            [_population_row(label, each) for label, of in result.decoded.items() for each in of],
+            columns=["decoding_label", *_population_names()],
+        )
+        self.insert1({**key, **made_with, **_session_row(units, populations, result)})
+        labels = pd.DataFrame(_label_rows(result))
+        insert_rows(self.Label(), rows_from_frame(labels, self.Label(), key))
+        insert_rows(self.Population(), rows_from_frame(populations, self.Population(), key))
+        choice = {name: getattr(result.choice, name) for name in ("probability", "p", "q")}
+        rows = units[["probe_name", "unit_id"]].assign(
+            **{f"choice_{name}": of for name, of in choice.items()}
+        )
+        insert_rows(self.Unit(), rows_from_frame(rows, self.Unit(), key))
+
+
+def _session_row(units: pd.DataFrame, populations: pd.DataFrame, result: DecodingResult) -> Key:
+    """Return the attributes of a session's row."""
+    names = ["structure_acronym", "decoding_cell_class"]
+    n_misses, n_hits = np.bincount(result.choice_flashes.classes, minlength=2).tolist()
+    return {
+        "n_decoding_units": len(units),
+        "n_decoding_populations": len(populations[names].drop_duplicates()),
+        "n_choice_hits": n_hits,
+        "n_choice_misses": n_misses,
+        "n_choice_pairs": result.choice.n_pairs,
+    }
+
+
+def _label_rows(result: DecodingResult) -> list[Key]:
+    """Return the attributes of the labels' rows."""
+    return [
+        {
+            "decoding_label": name,
+            "n_decoding_flashes": flashes.classes.size,
+            "n_decoding_blocks": np.unique(flashes.block).size,
+            "decoding_class_flashes": flashes.class_sizes(),
+            "decoding_chance": None if flashes.missing else 1 / flashes.n_classes,
+            "decoding_missing": flashes.missing[:1000] or None,
+        }
+        for name, flashes in result.flashes.items()
+    ]
+
+
+_ATTRIBUTES = {
+    "structure": "structure_acronym",
+    "n_available": "n_decoding_available",
+    "n_draws": "n_decoding_draws",
+    "latency_s": "decoding_latency",
+    "stops_s": "decoding_window_stops",
+}
+"""Field of `Decoded` -> attribute, where it is not the field's name after ``decoding_``."""
+
+
+def _population_names() -> list[str]:
+    names = [_ATTRIBUTES.get(each.name, f"decoding_{each.name}") for each in fields(Decoded)]
+    return [*names, "decoding_fold_leak"]
+
+
+def _population_row(label: str, found: Decoded) -> list[Any]:
+    """Return the attributes of a population's row, in the order of their names."""
+    values = [getattr(found, each.name) for each in fields(Decoded)]
+    kept = [value if isinstance(value, np.ndarray | str) else plain(value) for value in values]
+    if np.isnan(found.null_course).all():
+        kept[[each.name for each in fields(Decoded)].index("null_course")] = None
+    return [label, *kept, found.random_accuracy - found.accuracy]
