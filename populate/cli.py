@@ -23,6 +23,7 @@ from typing import Any
 import click
 
 import vbn
+from populate.commands.options import use_freeze
 from populate.output.terminal import visible_output
 from vbn.errors import SettingError, VbnError
 from vbn.nearest import nearest
@@ -36,7 +37,7 @@ GROUPS = {
     "Keep: lists and notes of your own": ("lists", "list", "notes", "note"),
     "Look": ("plot", "serve"),
     "Share: hand results on, and say what they are worth": (
-        "export", "publish", "checksum", "control", "calibrate",
+        "export", "publish", "freeze", "checksum", "control", "calibrate",
     ),
     "Administer": (
         "admin", "deploy", "worker", "doctor", "metrics", "up", "down", "roots", "relocate", "verify",
@@ -45,8 +46,8 @@ GROUPS = {
 }  # fmt: skip
 NEED_A_DATABASE = frozenset(
     ("admin", "atlas", "backup", "catalogue", "delete", "deletions", "demo", "deploy", "doctor", "errors",
-     "gc", "list", "lists", "metrics", "note", "notes", "populate", "recompute", "register", "relocate",
-     "restore", "retry", "roots", "verify", "worker")
+     "freeze", "gc", "list", "lists", "metrics", "note", "notes", "populate", "recompute", "register",
+     "relocate", "restore", "retry", "roots", "verify", "worker")
 )  # fmt: skip
 """Commands that write, or look after a database: not on a published folder, which can only be read."""
 COMMANDS = tuple(sorted(name for names in GROUPS.values() for name in names))
@@ -84,9 +85,17 @@ class _Commands(click.Group):
     metavar="DIR",
     help="Read a folder of vbn publish in place of a database.",
 )
+@click.option(
+    "--freeze",
+    envvar="VBN_FREEZE",
+    metavar="NAME",
+    help="Read a freeze in place of the present rows (vbn freeze).",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of any failure, and DataJoint's log.")
 @click.pass_context
-def vbn_command(ctx: click.Context, prefix: str | None, published: str | None, debug: bool) -> None:
+def vbn_command(
+    ctx: click.Context, prefix: str | None, published: str | None, freeze: str | None, debug: bool
+) -> None:
     """Visual Behavior Neuropixels in a relational database.
 
     The database is the one that DataJoint's settings name (DJ_HOST ... or datajoint.json);
@@ -101,10 +110,22 @@ def vbn_command(ctx: click.Context, prefix: str | None, published: str | None, d
                 f"{published} is a published folder, which can only be read: there is nothing to "
                 f"{ctx.invoked_subcommand}. Leave out --published, or unset VBN_PUBLISHED."
             )
+    if freeze:
+        _use_freeze(freeze, str(ctx.invoked_subcommand))
     logging.basicConfig(format="vbn: %(message)s", level=logging.INFO if debug else logging.WARNING)
     if not debug:
         # The commands report why a job failed, once and for people.
         os.environ.setdefault("DJ_LOG_LEVEL", "CRITICAL")
+
+
+def _use_freeze(name: str, command: str) -> None:
+    """Let the command read a freeze; raise SettingError if it works on the database itself."""
+    if command in NEED_A_DATABASE:
+        raise SettingError(
+            f"'{name}' is a freeze, which can only be read: there is nothing to {command}. Leave out "
+            "--freeze, or unset VBN_FREEZE."
+        )
+    use_freeze(name)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -23,19 +23,24 @@ if TYPE_CHECKING:
     from schemas.bases.lab import lab_schema
     from schemas.deploy.connect import connect
     from schemas.deploy.connect import open_published as open  # noqa: A004
+    from schemas.deploy.frozen import open_frozen as frozen
 
-__all__ = ["Database", "connect", "disconnect", "lab_schema", "open"]
+__all__ = ["Database", "connect", "disconnect", "frozen", "lab_schema", "open"]
 
 
 def __getattr__(name: str) -> Any:
     """Import a function on first use: they import tables and readers, which the settings do not need."""
-    if name not in ("connect", "lab_schema", "open"):
+    if name not in ("connect", "frozen", "lab_schema", "open"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with holding_interruptions():
         if name == "lab_schema":
             from schemas.bases.lab import lab_schema
 
             return lab_schema
+        if name == "frozen":
+            from schemas.deploy.frozen import open_frozen
+
+            return open_frozen
         from schemas.deploy.connect import connect, open_published
 
     return open_published if name == "open" else connect

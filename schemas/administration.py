@@ -1,4 +1,4 @@
-"""Changes to the database itself: deletions and layout changes."""
+"""What is recorded of the database itself: deletions, layout changes, the store, spaces, and freezes."""
 
 from __future__ import annotations
 
@@ -80,4 +80,52 @@ class Deletion(dj.Manual):
         deleted_from_table : varchar(128)  # name on the server, schema.table
         ---
         n_deleted_rows : int64  # number of rows
+        """
+
+
+@schema
+class Freeze(dj.Manual):
+    """One freeze: what some sessions and tables held at one moment, kept while the tables go on."""
+
+    has_authors = True  # the server may hold rules about its rows
+    definition = """
+    # One freeze: rows and arrays as they were at one moment
+    freeze_name : varchar(64)  # name of the freeze
+    ---
+    freeze_author : varchar(255)  # user of the database who made it
+    frozen_at : datetime(6)  # (UTC) when it was made
+    freeze_made_from : varchar(2000)  # how it was made: a command
+    freeze_description : varchar(1000)  # what it is for, in the words of its author
+    freeze_package_version : varchar(32)  # version of vbn-datajoint that made it, and reads it
+    freeze_digest : varchar(64)  # sha256 of its list of checksums, which lists all files
+    freeze_scope : json  # filters, sessions (null: all), computed tables (null: all), whether notes are kept
+    freeze_counts : json  # number of mice, sessions, units, tables, rows and arrays
+    freeze_size_bytes : int64  # (bytes) size of its tables, without arrays
+    """
+
+    class Piece(dj.Part):
+        """One piece of a freeze's tables: together, in their order, a ZIP file of a published folder."""
+
+        has_authors = True
+        definition = """
+        # One piece of the ZIP file with the tables of a freeze
+        -> master
+        piece : int32  # number of the piece, from 0
+        ---
+        piece_content : <npy@vbn>  # (bytes) the bytes of the piece
+        piece_sha256 : varchar(64)  # sha256 of these bytes
+        """
+
+    class Array(dj.Part):
+        """One array that a freeze keeps in the store, whatever becomes of the row that it was of."""
+
+        has_authors = True
+        definition = """
+        # One array of a freeze, which stays in the store
+        -> master
+        frozen_array : int32  # number of the array, in the order of its paths
+        ---
+        frozen_array_path : varchar(1000)  # where it is in the published folder
+        frozen_array_source : json  # DataJoint's reference to the file in the store
+        frozen_array_sha256 : varchar(64)  # sha256 of the file
         """

@@ -6,7 +6,7 @@ Roles are roles on the server, one set for each prefix (``vbn_reader``, ``vbn_wo
 =======  ==================================================================================
 reader   selects from everything, enters and withdraws lists and notes, changes nothing else
 worker   reader, and inserts into and deletes from imported and computed tables, their jobs,
-         and the few other tables that imports write
+         and the few other tables that imports write; makes freezes, and drops its own
 admin    everything in the schemas of the prefix; creates new ones, and manages accounts
 =======  ==================================================================================
 """
@@ -58,6 +58,10 @@ WRITTEN_BY_IMPORTS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (administration.Deletion, ("INSERT",)),
     (administration.Deletion.Count, ("INSERT",)),
 )
+# Tables of freezes, whose files are in the array store.
+WRITTEN_BY_MAKERS: tuple[Any, ...] = (
+    administration.Freeze, administration.Freeze.Piece, administration.Freeze.Array,
+)  # fmt: skip
 # Tables in which people keep lists and notes, readers too. No row of them is ever changed.
 WRITTEN_BY_PEOPLE: tuple[Any, ...] = (
     curation.NamedList, curation.ListUnit, curation.ListSession, curation.UnitNote, curation.SessionNote,
@@ -66,12 +70,19 @@ OF_OWN_LIST = (
     "EXISTS (SELECT 1 FROM {lists} named WHERE named.list_name = {table}.list_name "
     "AND named.list_author = session_user)"
 )
+OF_OWN_FREEZE = (
+    "EXISTS (SELECT 1 FROM {freezes} frozen WHERE frozen.freeze_name = {table}.freeze_name "
+    "AND frozen.freeze_author = session_user)"
+)
 OWN_ROWS: tuple[tuple[Any, str], ...] = (
     (curation.NamedList, "list_author = session_user"),
     (curation.UnitNote, "unit_note_author = session_user"),
     (curation.SessionNote, "session_note_author = session_user"),
     (curation.ListUnit, OF_OWN_LIST),
     (curation.ListSession, OF_OWN_LIST),
+    (administration.Freeze, "freeze_author = session_user"),
+    (administration.Freeze.Piece, OF_OWN_FREEZE),
+    (administration.Freeze.Array, OF_OWN_FREEZE),
 )  # fmt: skip
 """Of these tables, what makes a row one's own, to a PostgreSQL."""
 
@@ -317,6 +328,7 @@ class _Server:
         masters = [*tables(), *(cls for each in bound if each not in self.adopted for cls in each.masters)]
         self.written = {(cls.database, cls.table_name): needed for cls, needed in WRITTEN_BY_IMPORTS}
         self.written |= worker_privileges(_populated(masters))
+        self.written |= {(cls.database, cls.table_name): ("INSERT", "DELETE") for cls in WRITTEN_BY_MAKERS}
         self.kept: Privileges = {
             (cls.database, cls.table_name): ("INSERT", "DELETE") for cls in WRITTEN_BY_PEOPLE
         }
@@ -468,14 +480,17 @@ class _PostgreSQL(_Server):
             self.query(f"GRANT {', '.join(privileges)} ON {', '.join(names)} TO {grantees}")
 
     def _keep_authors_apart(self) -> None:
-        """Let accounts enter and delete their own lists and notes only; the owner, whom admins are, any."""
-        lists = f"{_id(curation.NamedList.database)}.{_id(curation.NamedList.table_name)}"
+        """Let accounts enter and delete their own lists, notes and freezes only; admins own the tables."""
+        places = {
+            name: f"{_id(cls.database)}.{_id(cls.table_name)}"
+            for name, cls in (("lists", curation.NamedList), ("freezes", administration.Freeze))
+        }
         present = "SELECT count(*) FROM pg_policies WHERE schemaname = %s AND tablename = %s"
         for cls, is_own in OWN_ROWS:
             if self._scalar(present, cls.database, cls.table_name):
                 continue  # changing them would wait for whoever reads the table, such as a backup
             table = f"{_id(cls.database)}.{_id(cls.table_name)}"
-            own = is_own.format(lists=lists, table=table)
+            own = is_own.format(**places, table=table)
             with self.database.connection.transaction:
                 self.query(f"CREATE POLICY all_read ON {table} FOR SELECT USING (TRUE)")
                 self.query(f"CREATE POLICY authors_enter ON {table} FOR INSERT WITH CHECK ({own})")

@@ -382,15 +382,31 @@ def _delete_rows(diagram: Any) -> dict[str, int]:
 
 
 def _insert_record(planned: DeletionPlan, rows: dict[str, int], reason: str) -> str:
+    return record_deletion(planned.table, planned.restriction, rows, reason, len(planned.sessions))
+
+
+def record_deletion(
+    table: str, restriction: str, rows: Mapping[str, int], reason: str, n_sessions: int = 0
+) -> str:
+    """Record a deletion, in the transaction of it; return the record's id.
+
+    Parameters
+    ----------
+    table : the table whose entries were named.
+    restriction : which of them.
+    rows : ``schema.table`` -> number of rows that it lost.
+    reason : why, as `checked_reason` returns it.
+    n_sessions : number of sessions that lost rows.
+    """
     key = {"deletion_id": str(uuid.uuid4())}
     record = {
         "deleted_at": datetime.now(UTC).replace(tzinfo=None),
         "deleted_by": schemas.connect().connection.conn_info["user"],
         "deleted_from": f"{getpass.getuser()} on {platform.node()}"[:255],
         "deletion_reason": reason,
-        "deleted_table": planned.table,
-        "deletion_restriction": shortened(planned.restriction, LONGEST_RESTRICTION - 30),
-        "n_deleted_sessions": len(planned.sessions),
+        "deleted_table": table,
+        "deletion_restriction": shortened(restriction, LONGEST_RESTRICTION - 30),
+        "n_deleted_sessions": n_sessions,
     }
     administration.Deletion.insert1({**key, **record})
     administration.Deletion.Count.insert(

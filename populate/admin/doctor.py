@@ -19,7 +19,7 @@ import schemas
 import vbn
 from populate.admin.spaces import described_size, spaces
 from populate.work import reservations, runner, status
-from schemas import session
+from schemas import administration, session
 from schemas.bases.lab import lab_schemas
 from schemas.bases.registry import tables
 from schemas.files import roots
@@ -69,6 +69,7 @@ def examine() -> list[Check]:
         privileges := _check_privileges(database),
         _check_tables(database),
         *_check_spaces(database),
+        *_check_freezes(database),
         _check_store(database, is_writer=privileges.values["may_write"]),
         _check_roots(),
         _check_files(),
@@ -88,6 +89,32 @@ def _check_spaces(database: Database) -> list[Check]:
     if large:
         return [Check("spaces", False, "; ".join(large), "Ask the owners to drop what they do not need.")]
     return [Check("spaces", True, f"{len(found)}, none of them too large")] if found else []
+
+
+def _check_freezes(database: Database) -> list[Check]:
+    """Check whether the store has the files of the freezes, if there are any; it does not read them."""
+    names = administration.Freeze.to_arrays("freeze_name").tolist()
+    if not names or database.store.folder is None:
+        return [Check("freezes", True, f"{len(names)}, their files not looked for")] if names else []
+    lacking = Counter(
+        str(row["freeze_name"])
+        for table, column in (("Piece", "piece_content"), ("Array", "frozen_array_source"))
+        for row in getattr(administration.Freeze, table).to_dicts()
+        if not (database.store.folder / _path_of(row[column])).is_file()
+    )
+    if not lacking:
+        return [Check("freezes", True, f"{len(names)}, the store has their files")]
+    finding = "; ".join(f"{name} lacks {number} files in the store" for name, number in lacking.items())
+    advice = (
+        "Restore the store's files from a backup; folders made by vbn freeze export are not affected. "
+        f"What is missing: vbn freeze show {min(lacking)} --check"
+    )
+    return [Check("freezes", False, finding, advice, dict(lacking))]
+
+
+def _path_of(reference: Any) -> str:
+    """Return the path in the store of an array, or of what refers to one."""
+    return str(reference["path"] if isinstance(reference, dict) else reference.path)
 
 
 def _check_tables(database: Database) -> Check:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from populate.commands.module_option import module_option
-from populate.commands.options import ONE_SESSION
+from populate.commands.options import ONE_SESSION, takes_freeze
 
 
 class _TableOrNwb(click.Group):
@@ -17,6 +17,9 @@ class _TableOrNwb(click.Group):
         if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
             args = ["TABLE", *args]  # options may come before the name of the table
         return super().parse_args(ctx, args)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return takes_freeze(super().get_command(ctx, cmd_name))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+from vbn.errors import SettingError
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -155,6 +158,37 @@ def rig_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help="CSV table of the lab's sessions, one row a file: mouse, genotype, experience level ...",
         ),
     )(function)
+
+
+def use_freeze(name: str) -> None:
+    """Let the command read a freeze in place of the present rows.
+
+    Raises
+    ------
+    SettingError
+        If it is to read a published folder, too.
+    """
+    if os.environ.get("VBN_PUBLISHED"):
+        raise SettingError(
+            "A freeze and a published folder cannot both be read: leave out --freeze or --published "
+            "(VBN_FREEZE, VBN_PUBLISHED)."
+        )
+    os.environ["VBN_FREEZE"] = name
+
+
+def takes_freeze(command: click.Command | None) -> click.Command | None:
+    """Return a command that takes ``--freeze``, as `vbn` itself does before the name of a command."""
+    if command is not None and all(each.name != "freeze" for each in command.params):
+        command.params.append(
+            click.Option(
+                ["--freeze"],
+                metavar="NAME",
+                expose_value=False,
+                callback=lambda _ctx, _param, value: use_freeze(value) if value else None,
+                help="Read this freeze in place of the present rows (vbn freeze).",
+            )
+        )
+    return command
 
 
 PROJECT = listed_option(

@@ -37,6 +37,7 @@ from populate.commands.options import (
     listed_option,
     of_people,
     options,
+    takes_freeze,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ _OF_SESSIONS = options(
     listed_option("--cre-line", help="Cre line of the mouse"),
     LISTS_AND_LABELS,
 )
-_OF_UNITS = options(
+OF_UNITS = options(
     criteria_option(None),
     listed_option(
         "--structure",
@@ -118,7 +119,7 @@ class _Queries(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         own = super().get_command(ctx, cmd_name)
         is_lab = own is None and has_lab_modules() and cmd_name.replace("-", "_").isidentifier()
-        return lab_command(cmd_name) if is_lab else own
+        return takes_freeze(lab_command(cmd_name) if is_lab else own)
 
 
 @click.group("query", cls=_Queries)
@@ -189,7 +190,7 @@ def query_pairs(**options: Any) -> None:
 
 
 @command.command("units")
-@_OF_UNITS
+@OF_UNITS
 @SAVE_LIST
 @OUTPUT
 def query_units(**options: Any) -> None:
@@ -207,7 +208,7 @@ def query_units(**options: Any) -> None:
         columns, sort = option_names(options["columns"]) or None, option_names(options["sort"])
         if columns and options["save_list"]:
             columns = [*columns, "unit_id"]
-        shown: pd.DataFrame = queries.unit_table(_units(queries, options), columns, sort=sort, **more)
+        shown: pd.DataFrame = queries.unit_table(units_of(queries, options), columns, sort=sort, **more)
         return shown
 
     answer(
@@ -219,7 +220,7 @@ def query_units(**options: Any) -> None:
 
 
 @command.command("responses")
-@_OF_UNITS
+@OF_UNITS
 @listed_option("--table", help="Table of responses, such as ChangeResponse")
 @MISSING
 @click.option(
@@ -244,7 +245,7 @@ def query_responses(
     more = {name: options[name] for name in ("optotag_method", "atlas")}
 
     def query(queries: Any) -> pd.DataFrame:
-        units, names = _units(queries, options), _wanted(options)
+        units, names = units_of(queries, options), _wanted(options)
         frame = queries.responses_table(
             units,
             table or None,
@@ -287,7 +288,7 @@ def query_responses(
     help="Names of sets, as criteria=all,bennett_2025: the contrast by each, or each combination; may be "
     "repeated.",
 )
-@_OF_UNITS
+@OF_UNITS
 @MISSING
 @ALLOW_MIXED
 @OUTPUT
@@ -310,7 +311,7 @@ def query_contrast(
     sets = {name: [each.strip() for each in text.split(",")] for name, text in pairs}
     answer(
         lambda queries: queries.contrast(
-            _units(queries, options),
+            units_of(queries, options),
             column,
             within=within,
             across=sets,
@@ -367,7 +368,7 @@ def query_novelty(within: tuple[str, ...], trajectory: tuple[str, ...], **option
 
 @command.command("psth")
 @click.option("--alignment", default="change_active", show_default=True, help="vbn params list Alignment.")
-@_OF_UNITS
+@OF_UNITS
 @MISSING
 @ALLOW_MIXED
 @OUTPUT
@@ -382,7 +383,7 @@ def query_psth(alignment: str, missing: str, allow_mixed: bool, **options: Any) 
     def query(queries: Any) -> pd.DataFrame:
         method = options["optotag_method"]
         chosen = {"optotag_method": method, "missing": missing, "allow_mixed": allow_mixed}
-        matrix = queries.psth_matrix(_units(queries, options), alignment, **chosen)
+        matrix = queries.psth_matrix(units_of(queries, options), alignment, **chosen)
         import pandas as pd
 
         names = [f"rate_{time:.6g}" for time in matrix["time"].to_numpy()]
@@ -398,7 +399,7 @@ def query_psth(alignment: str, missing: str, allow_mixed: bool, **options: Any) 
     "--params", "encoding_params", help="Set of parameters (vbn params list EncodingParams).  [default: ours]"
 )
 @click.option("--dropouts", is_flag=True, help="A row for each kernel and group of kernels that is left out.")
-@_OF_UNITS
+@OF_UNITS
 @MISSING
 @ALLOW_MIXED
 @OUTPUT
@@ -416,7 +417,7 @@ def query_encoding(
     more = {name: options[name] for name in ("optotag_method", "atlas")}
 
     def query(queries: Any) -> pd.DataFrame:
-        units = _units(queries, options)
+        units = units_of(queries, options)
         table = queries.encoding_dropouts if dropouts else queries.encoding_table
         frame = table(units, encoding_params, **chosen)
         shown: pd.DataFrame = (
@@ -545,7 +546,7 @@ def query_decoding(
 
 
 @command.command("spikes")
-@_OF_UNITS
+@OF_UNITS
 @OUTPUT
 def query_spikes(**options: Any) -> None:
     """Spike times, one row per spike: unit_id and spike_time in seconds on the session's clock.
@@ -559,7 +560,7 @@ def query_spikes(**options: Any) -> None:
         import numpy as np
         import pandas as pd
 
-        times = queries.spike_times(_units(queries, options))
+        times = queries.spike_times(units_of(queries, options))
         unit_ids = np.repeat(list(times), [len(each) for each in times.values()])
         return pd.DataFrame({"unit_id": unit_ids, "spike_time": np.concatenate(list(times.values()))})
 
@@ -750,7 +751,8 @@ def _sessions(queries: Any, options: dict[str, Any]) -> Any:
     return queries.sessions(**conditions) if conditions else True
 
 
-def _units(queries: Any, options: dict[str, Any]) -> Any:
+def units_of(queries: Any, options: dict[str, Any]) -> Any:
+    """Return the units that the options of `OF_UNITS` choose, as a query."""
     several = {name: list(options[name]) or None for name in ("structure", "group", "cell_class")}
     several["cortical_layer"] = list(options["layer"]) or None
     single = {name: options[name] for name in ("criteria", "optotag_method", "atlas", "where")}

@@ -15,7 +15,7 @@ from schemas.deploy import migrations
 from schemas.deploy.lab_modules import bind_lab_tables
 from schemas.deploy.seeds import seed_defaults
 from schemas.files.store_identity import identify_store, require_own_store
-from schemas.server import access, connection, settings, stores
+from schemas.server import access, connection, frozen, settings, stores
 from schemas.server import published as published_folder
 from schemas.server.connection import Database, open_database, quiet_datajoint, server_lock
 from schemas.server.datajoint import dj, foreign_keys_read_once
@@ -62,6 +62,10 @@ def connect(
     """
     if create:
         published_folder.require_database("create tables in it")
+    if published_folder.configured() is None and (name := frozen.wanted()):
+        from schemas.deploy.frozen import open_frozen
+
+        return open_frozen(name, prefix)
     prefix = settings.schema_prefix(prefix)
     database = None if create else connection.bound_to(prefix)
     if database is None and (folder := published_folder.configured()) is not None:

@@ -37,7 +37,7 @@ from schemas.server.connection import Database
 from schemas.server.datajoint import before_queries
 from schemas.server.embedded import PORT, EmbeddedServer
 from schemas.server.published import ACCOUNT, MANIFEST, REPAIR, PublishedFolder, loading
-from vbn.errors import ConflictError, InvalidContentError, quoted, shortened
+from vbn.errors import ConflictError, InvalidContentError, NotFoundError, quoted, shortened
 from vbn.home import home_folder
 
 LOADED_AT_ONCE = 2000
@@ -101,10 +101,16 @@ def attach(published: PublishedFolder, database: Database) -> None:
         for each in published_tables(("curation",))
         if each.file in published.checksums and each.file not in done
     }
-    waiting = _Waiting(published, tables)
+    lacking = left_out(published)
+    absent = {
+        f"{published.prefix}{each.module}.{each.table.table_name}": each.name
+        for each in published_tables()
+        if each.name in lacking
+    }
+    waiting = _Waiting(published, tables, absent)
     rows = published_rows(published) if tables else {}
     waiting.load([name for name, each in tables.items() if rows.get(each.file, 0) < LOADED_AT_ONCE])
-    before_queries(waiting.prepare if waiting.tables else None)
+    before_queries(waiting.prepare if waiting.tables or absent else None)
     database.connection.query("SELECT 1")
 
 
@@ -139,19 +145,33 @@ class _Waiting:
     ----------
     published : the folder.
     tables : schema.table -> the table.
+    absent : schema.table -> name of a table that was left out by choice.
     """
 
     current: _Waiting | None = None
 
-    def __init__(self, published: PublishedFolder, tables: dict[str, PublishedTable]) -> None:
-        self._published, self.tables = published, tables
+    def __init__(
+        self, published: PublishedFolder, tables: dict[str, PublishedTable], absent: dict[str, str]
+    ) -> None:
+        self._published, self.tables, self._absent = published, tables, absent
         self._name = re.compile(rf'"({re.escape(published.prefix)}\w+)"\."([^"]+)"')
         _Waiting.current = self
 
     def prepare(self, statement: str) -> None:
-        """Load the tables that a statement names."""
-        if self.tables and self._published.prefix in statement:
+        """Load the tables that a statement names.
+
+        Raises
+        ------
+        NotFoundError
+            If one was left out by choice: an empty one would be taken for a result.
+        """
+        if (self.tables or self._absent) and self._published.prefix in statement:
             named = {f"{schema}.{table}" for schema, table in self._name.findall(statement)}
+            if lacking := sorted(self._absent[name] for name in named & self._absent.keys()):
+                raise NotFoundError(
+                    f"{self._published}, which was made without {', '.join(lacking)}. Name the tables that "
+                    "it is to have, with these: vbn freeze create NAME --table ..."
+                )
             if wanted := sorted(named & self.tables.keys()):
                 self.load(wanted)
 
@@ -323,9 +343,7 @@ def published_rows(published: PublishedFolder) -> dict[str, int]:
     InvalidContentError, ConflictError
         If the manifest cannot be used, or is of another version of the format.
     """
-    path = published.checked(MANIFEST)
-    if path.stat().st_size > LARGEST_MANIFEST:
-        raise InvalidContentError(path, "It is far too large for a manifest.", REPAIR)
+    path = _usable_manifest(published)
     try:
         content = json.loads(path.read_bytes())
         found = {str(each["file"]): int(each["rows"]) for each in content["tables"]}
@@ -339,6 +357,28 @@ def published_rows(published: PublishedFolder) -> dict[str, int]:
             f"this version reads format {FORMAT}. Install that version, or publish again with this one."
         )
     return found
+
+
+def _usable_manifest(published: PublishedFolder) -> Path:
+    path = published.checked(MANIFEST)
+    if path.stat().st_size > LARGEST_MANIFEST:
+        raise InvalidContentError(path, "It is far too large for a manifest.", REPAIR)
+    return path
+
+
+def left_out(published: PublishedFolder) -> set[str]:
+    """Return the names of the tables that were left out by choice, which a query must not find empty.
+
+    Raises
+    ------
+    InvalidContentError
+        If the manifest cannot be used.
+    """
+    path = _usable_manifest(published)
+    try:
+        return {str(name) for name in json.loads(path.read_bytes()).get("left_out", ())}
+    except (*UNUSABLE, AttributeError) as error:
+        raise InvalidContentError(path, "It is no manifest of vbn publish.", REPAIR) from error
 
 
 def _full_name(published: PublishedFolder, table: PublishedTable) -> str:

@@ -71,10 +71,7 @@ def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
 
     def explain(error: Exception, translated: Exception, query: str) -> Exception:
         if (folder := published.configured()) is not None and code_of(error) in {*REFUSED, *READ_ONLY}:
-            return RefusedError(
-                f"{folder.folder} is a published folder, which can only be read ({_first_line(error)}). "
-                f"Leave out --published, or unset {published.VARIABLE}, to work on a database."
-            )
+            return RefusedError(f"{folder}, which can only be read ({_first_line(error)}). {folder.way_back}")
         if _is_read_only(error):
             refused = RefusedError(
                 f"The {backend} server {info['host']}:{info['port']} is read-only, like a replica. "

@@ -14,7 +14,7 @@ import psycopg2
 import pymysql
 from psycopg2.errorcodes import IN_FAILED_SQL_TRANSACTION
 
-from schemas.server import access, published, restoring, settings, stores
+from schemas.server import access, frozen, published, restoring, settings, stores
 from schemas.server.datajoint import current_connection, dj, leave_to_parent, use_stores
 from schemas.server.embedded import PORT, START_TIMEOUT_S, EmbeddedServer
 from schemas.server.error_codes import code_of
@@ -44,7 +44,8 @@ class Database:
     def __str__(self) -> str:
         """Return the location in readable form."""
         if self.published:
-            return f"published folder {self.published.folder}"
+            name = frozen.freeze_in(self.published.folder)
+            return f"freeze '{name}'" if name else f"published folder {self.published.folder}"
         if self.embedded:
             return f"embedded PostgreSQL in {self.embedded.data_folder}"
         info = self.connection.conn_info

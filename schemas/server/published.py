@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import vbn
+from schemas.server import frozen
 from vbn.errors import InvalidContentError, NotFoundError, SettingError, quoted
 
 VARIABLE = "VBN_PUBLISHED"
@@ -52,6 +53,24 @@ class PublishedFolder:
     def prefix(self) -> str:
         """The prefix under which its tables are loaded; another version of the package loads them anew."""
         return f"pub_{hashlib.sha256(f'{self.digest} {vbn.__version__}'.encode()).hexdigest()[:16]}_"
+
+    def __str__(self) -> str:
+        """Return what it is, in words."""
+        name = frozen.freeze_in(self.folder)
+        return f"{self.folder} is a published folder" if name is None else f"'{name}' is a freeze"
+
+    @property
+    def way_back(self) -> str:
+        """What to do to work on a database again."""
+        if frozen.freeze_in(self.folder) is None:
+            return f"Leave out --published, or unset {VARIABLE}, to work on a database."
+        return f"Leave out --freeze, or unset {frozen.VARIABLE}, to work on the database."
+
+    @property
+    def repair(self) -> str:
+        """What to do about a file that is not as it was published."""
+        is_other = frozen.freeze_in(self.folder) is None
+        return REPAIR if is_other else f"Remove {self.folder}: the next use of the freeze brings it again."
 
     @property
     def store_spec(self) -> dict[str, object]:
@@ -92,12 +111,12 @@ class PublishedFolder:
         """
         path = self.folder / name
         if name not in self.checksums:
-            raise InvalidContentError(path, f"It is not listed in {CHECKSUMS}.", REPAIR)
+            raise InvalidContentError(path, f"It is not listed in {CHECKSUMS}.", self.repair)
         if not path.resolve().is_relative_to(self.folder.resolve()) or not path.is_file():
-            raise InvalidContentError(path, "It is missing, or a link to elsewhere.", REPAIR)
+            raise InvalidContentError(path, "It is missing, or a link to elsewhere.", self.repair)
         if hash_of(path) != self.checksums[name]:
             raise InvalidContentError(
-                path, f"It is not the file that {CHECKSUMS} lists: it was changed.", REPAIR
+                path, f"It is not the file that {CHECKSUMS} lists: it was changed.", self.repair
             )
         return path
 
@@ -163,6 +182,17 @@ def is_plain_path(name: str) -> bool:
     )
 
 
+def is_array_file(name: str) -> bool:
+    """Return whether a path in a published folder is that of an array, not of the list of them.
+
+    Examples
+    --------
+    >>> is_array_file("arrays/behavior/Running/speed.npy"), is_array_file("arrays/manifest.csv")
+    (True, False)
+    """
+    return name.startswith(f"{ARRAYS}/") and name.endswith(".npy")
+
+
 _opened: PublishedFolder | None = None
 _is_loading = False
 
@@ -216,8 +246,12 @@ def is_loading() -> bool:
 
 def require_database(action: str) -> None:
     """Raise SettingError if a published folder is used, where only a database will do."""
+    if name := frozen.wanted():
+        raise SettingError(
+            f"'{name}' is a freeze, which can only be read: there is no way to {action}. Leave out --freeze, "
+            f"or unset {frozen.VARIABLE}, to work on the database."
+        )
     if (published := configured()) is not None and not _is_loading:
         raise SettingError(
-            f"{published.folder} is a published folder, which can only be read: there is no way to {action}. "
-            f"Leave out --published, or unset {VARIABLE}, to work on a database."
+            f"{published}, which can only be read: there is no way to {action}. {published.way_back}"
         )

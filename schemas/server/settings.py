@@ -10,6 +10,7 @@ PostgreSQL under ``VBN_HOME`` is used. Nothing here opens a connection.
 ``VBN_MODULES``     modules with tables of the lab's own, separated by commas
 ``VBN_LOST_AFTER``  seconds without a sign of life after which a worker is lost; default 90
 ``VBN_PUBLISHED``   published folder that is read in place of a database (`schemas.server.published`)
+``VBN_FREEZE``      freeze that is read in place of the present rows (`schemas.server.frozen`)
 ``VBN_TLS_CA``      file with the certificates by which the server's is verified; see `certificates`
 ==================  ========================================================================
 """
@@ -162,6 +163,18 @@ def return_to_database() -> None:
         dj.config.stores[STORE_NAME] = store
 
 
+def store_of_database() -> Store:
+    """Return the store of the database, also while a published folder is read in its place."""
+    if _set_aside is None:
+        return resolve_store()
+    server, configured = _set_aside
+    if isinstance(configured, dict):
+        return Store(configured, is_default=False)
+    if not is_local_host(str(server.get("host", LOCAL_HOSTS[0]))):
+        return Store({}, is_default=False)
+    return Store(_default_spec(), is_default=True)
+
+
 def use_embedded(socket_folder: Path, port: int, user: str) -> None:
     """Point DataJoint at the embedded server."""
     global _embedded_host
@@ -192,6 +205,10 @@ def _names_host(path: Path | None) -> bool:
 
 # Set by `resolve_store`, to distinguish the default store from a configured one.
 _default: dict[str, object] | None = None
+
+
+def _default_spec() -> dict[str, object]:
+    return {"protocol": "file", "location": str(home_folder() / "store")}
 
 
 NOT_CONFIGURED = (
@@ -256,5 +273,5 @@ def resolve_store() -> Store:
         return Store(configured, is_default=False)
     if server_is_configured() and not is_local_host(dj.config.database.host):
         return Store({}, is_default=False)
-    _default = {"protocol": "file", "location": str(home_folder() / "store")}
+    _default = _default_spec()
     return Store(_default, is_default=True)

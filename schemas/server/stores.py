@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from schemas.server import published
+from schemas.server import frozen, published
 from schemas.server.datajoint import dj, get_store_backend
-from schemas.server.settings import NOT_CONFIGURED, Store
+from schemas.server.settings import NOT_CONFIGURED, STORE_NAME, Store, store_of_database
 from vbn.errors import AbsentArrayError, InvalidContentError, StoreError, VbnError, shortened
 
 ABSENT = (FileNotFoundError, dj.errors.MissingExternalFile)
@@ -62,7 +62,8 @@ class LazyStore:
             If it is of a published folder, and a link leads out of the folder's arrays.
         """
         full = str(self._backend._full_path(path))
-        if published.configured() is not None and self._backend.protocol == "file":
+        if (folder := published.configured()) is not None and self._backend.protocol == "file":
+            frozen.bring_array(folder.folder, path, opened_in_database)
             arrays = Path(self._backend.spec["location"]).resolve()
             if not Path(full).resolve().is_relative_to(arrays):
                 raise InvalidContentError(full, "It is a link to elsewhere.", published.REPAIR)
@@ -97,7 +98,7 @@ def opened_store(name: str, config: Any = None) -> Any:
     try:
         return get_store_backend(name, config)
     except ABSENT as error:
-        if (folder := published.configured()) is not None:
+        if name == STORE_NAME and (folder := published.configured()) is not None:
             raise AbsentArrayError(
                 f"{folder.folder} was published without its arrays (spike times, running ...), of which "
                 "rows hold shape and type only. Ask for it with arrays: vbn publish --arrays"
@@ -110,6 +111,27 @@ def opened_store(name: str, config: Any = None) -> Any:
         ) from error
     except dj.DataJointError as error:
         raise StoreError(f"{error}. {NOT_CONFIGURED}") from error
+
+
+@contextlib.contextmanager
+def opened_in_database(path: str) -> Iterator[Any]:
+    """Yield an open file of the database's store, while a published folder is read.
+
+    Raises
+    ------
+    StoreError, SettingError
+        If the store or the file is not there.
+    """
+    store = store_of_database()
+    store.require_configured()
+    name = f"{STORE_NAME}_of_database"
+    dj.config.stores[name] = store.spec
+    try:
+        backend = opened_store(name)
+        with explaining_reads(backend, path), backend.open(path) as file:
+            yield file
+    finally:
+        del dj.config.stores[name]
 
 
 def is_mounted(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from schemas.server.settings import STORE_NAME
 from vbn.errors import SettingError
 
 LONGEST_NAME = 63  # of a schema, on either server
+FROZEN_ARRAYS = "freeze__array"
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,10 @@ class Renaming:
         else:
             path, store = (f"{column}->>'{key}'" for key in ("path", "store"))
             changed = f"jsonb_set({column}::jsonb, '{{path}}', to_jsonb(%s || SUBSTRING({path}, %s)))"
-        old = next(each for each, new in self.schemas.items() if new == schema)
-        for section in ("_schema", "_hash"):
-            before, after = f"{section}/{old}/", f"{section}/{schema}/"
+        # Rows have arrays of their own schema, but freezes keep those of all.
+        moved = [pair for pair in self.schemas.items() if pair[1] == schema or table == FROZEN_ARRAYS]
+        for section, (old, new) in itertools.product(("_schema", "_hash"), moved):
+            before, after = f"{section}/{old}/", f"{section}/{new}/"
             connection.query(
                 f"UPDATE {name} SET {column} = {changed} "  # noqa: S608
                 f"WHERE {store} = %s AND SUBSTRING({path}, 1, %s) = %s",

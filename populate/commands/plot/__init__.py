@@ -6,6 +6,8 @@ from importlib import import_module
 
 import click
 
+from populate.commands.options import takes_freeze
+
 FIGURES = (
     "behavior", "change-response", "connectivity", "decoding", "encoding", "example", "fields", "hierarchy",
     "novelty",
@@ -24,7 +26,7 @@ class _Figures(click.Group):
             return None
         module = import_module(f"populate.commands.plot.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
-        return command
+        return takes_freeze(command)
 
 
 @click.group("plot", cls=_Figures)

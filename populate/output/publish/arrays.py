@@ -12,6 +12,7 @@ from populate.output.publish.folder import STATE, PublishFolder
 from schemas.server.published import ARRAYS, TABLES, hash_of
 from schemas.server.settings import STORE_NAME
 from schemas.server.stores import explaining_reads, opened_store
+from vbn.errors import InvalidContentError
 from vbn.whole_files import whole_file
 
 JOURNAL = f"{STATE}/arrays.jsonl"
@@ -27,7 +28,7 @@ class ArrayFiles:
     """
 
     def __init__(self, folder: PublishFolder, *, wanted: bool) -> None:
-        self._folder, self._wanted = folder, wanted
+        self._folder, self.wanted = folder, wanted
         self._known = {**_read(folder.path / JOURNAL), **_read(folder.new / JOURNAL)}
         self._is_changed = False
 
@@ -37,7 +38,7 @@ class ArrayFiles:
         A file of the same size and time is taken for the one that was copied; ``vbn publish --check`` reads
         all, and has those that differ copied again (`have_copied_again`).
         """
-        if not self._wanted:
+        if not self.wanted:
             return set()
         published, found = self._folder.known(), set()
         for path in [path for path, each in self._known.items() if not self._is_there(path, each)]:
@@ -53,7 +54,7 @@ class ArrayFiles:
 
         An array is never changed under its path in the store.
         """
-        if not self._wanted:
+        if not self.wanted:
             return None
         known = self._known.get(path)
         if known and known["source"] == reference.path:
@@ -75,6 +76,13 @@ class ArrayFiles:
         with self._folder.waiting(JOURNAL).open("a") as journal:
             journal.write(json.dumps(self._known[path]) + "\n")
         return digest
+
+    def require(self, path: str) -> None:
+        """Raise InvalidContentError unless an array is in its place in the folder."""
+        place = self._folder.path / ARRAYS / path
+        if not place.is_file():
+            advice = "Remove the folder .state of the publication, and publish again."
+            raise InvalidContentError(place, "It was published, and is gone.", advice)
 
     def _is_there(self, path: str, known: dict[str, Any]) -> bool:
         places = (root / ARRAYS / path for root in (self._folder.new, self._folder.path))

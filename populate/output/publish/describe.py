@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import vbn
 from populate.output.publish import readme
 from schemas.bases.publication import FORMAT, PublishedTable, is_stored_array
 from schemas.server.published import ARRAYS, MANIFEST
-from vbn.errors import InvalidContentError
 
 TITLE = "Visual Behavior Neuropixels: tables of the sessions and of what was computed from them"
 URL = "https://portal.brain-map.org/circuits-behavior/visual-behavior-neuropixels"
@@ -91,9 +90,23 @@ class StoredArray:
 
 
 def describing_texts(
-    files: Sequence[TableFile], arrays: Sequence[StoredArray], version: str, *, with_arrays: bool
+    files: Sequence[TableFile],
+    arrays: Sequence[StoredArray],
+    version: str,
+    *,
+    with_arrays: bool,
+    left_out: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Return the content of all files that describe the others."""
+    """Return the content of all files that describe the others.
+
+    Parameters
+    ----------
+    files : the files of the tables.
+    arrays : the arrays that rows name.
+    version : of what is published.
+    with_arrays : whether they are published, too.
+    left_out : names of tables that were left out by choice.
+    """
     columns = {file.name: column_facts(file, files) for file in files}
     found = {
         "README.md": readme.readme_text(files, version, CITATION, URL, with_arrays=with_arrays),
@@ -102,7 +115,10 @@ def describing_texts(
         "dictionary.csv": _dictionary_table(files, columns),
         "views.sql": _views(files, columns),
         "croissant.json": _as_json(_croissant(files, columns, version)),
-        MANIFEST: _as_json(_manifest(files, columns, version, with_arrays=with_arrays)),
+        MANIFEST: _as_json(
+            _manifest(files, columns, version, with_arrays=with_arrays)
+            | ({"left_out": list(left_out)} if left_out else {})
+        ),
     }
     if with_arrays:
         found[f"{ARRAYS}/manifest.csv"] = _csv(
@@ -153,13 +169,13 @@ def _type_name(kind: pa.DataType) -> str:
     return {"float": "float32", "double": "float64"}.get(str(kind), str(kind))
 
 
-def published_arrays(files: Sequence[TableFile], root: Path) -> list[StoredArray]:
+def published_arrays(files: Sequence[TableFile], require: Callable[[str], None]) -> list[StoredArray]:
     """Return the arrays that rows name, sorted by path.
 
-    Raises
-    ------
-    InvalidContentError
-        If one is not there.
+    Parameters
+    ----------
+    files : the files of the tables, in their places.
+    require : called with the path of each; raises an error if it is not there.
     """
     found = []
     for file in files:
@@ -171,12 +187,7 @@ def published_arrays(files: Sequence[TableFile], root: Path) -> list[StoredArray
         for name in names:
             found += [StoredArray(**json.loads(note)) for note in rows[name].to_pylist() if note is not None]
     for each in found:
-        if not (root / ARRAYS / each.path).is_file():
-            raise InvalidContentError(
-                root / ARRAYS / each.path,
-                "It was published, and is gone.",
-                "Remove the folder .state of the publication, and publish again.",
-            )
+        require(each.path)
     return sorted(found, key=lambda each: each.path)
 
 

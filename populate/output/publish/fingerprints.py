@@ -41,7 +41,7 @@ def is_by_session(primary_key: list[str]) -> bool:
 
 
 def fingerprints(
-    snapshot: Snapshot, full_name: str, columns: dict[str, str], *, by_session: bool
+    snapshot: Snapshot, full_name: str, columns: dict[str, str], *, by_session: bool, where: str = ""
 ) -> dict[Any, Fingerprint]:
     """Return the fingerprint of each session, by mouse and session, or of the whole table by `WHOLE`.
 
@@ -51,6 +51,7 @@ def fingerprints(
     full_name : quoted name of the table.
     columns : column -> type on the server, of the columns that count.
     by_session : whether each session is on its own.
+    where : condition on the rows, in SQL; empty for all.
     """
     quote = snapshot.connection.adapter.quote_identifier
     binary = [name for name, kind in columns.items() if kind in BINARY]
@@ -59,9 +60,10 @@ def fingerprints(
     sums = [f"SUM({number(first)})" for first in (1, 16)]
     sizes = [f"{end}({size(name)})" for name in binary for end in ("MIN", "MAX")]
     group = ", ".join(map(quote, BY_SESSION))
+    chosen = f" WHERE {where}" if where else ""
     statement = (
         f"SELECT {', '.join([*([group] if by_session else []), 'COUNT(*)', *sums, *sizes])} "  # noqa: S608
-        f"FROM (SELECT t.*, {row} AS vbn_hash FROM {full_name} t) AS hashed"
+        f"FROM (SELECT t.*, {row} AS vbn_hash FROM {full_name} t{chosen}) AS hashed"
         + (f" GROUP BY {group}" if by_session else "")
     )
     found: dict[Any, Fingerprint] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ from populate.output.publish.fingerprints import WHOLE, Fingerprint, fingerprint
 from populate.output.publish.folder import FileState, PublishFolder
 from populate.output.publish.parquet_files import FormerRows, write_parquet
 from populate.output.publish.rows import RowReader, layout_of
+from populate.output.publish.scope import Scope
 from schemas.bases.publication import (
     FORMAT,
     PRIVATE_MODULES,
     PublishedTable,
     is_stored_array,
-    published_tables,
 )
 from schemas.queries.column_comments import column_comments
 from schemas.server.connection import Database
@@ -61,6 +61,20 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Additions:
+    """What is published besides what the database has.
+
+    Attributes
+    ----------
+    rows : called with the files of the tables in their places; returns them, some with more rows.
+    texts : called with the same and those of provenance; returns texts, path -> content.
+    """
+
+    rows: Callable[[list[describe.TableFile]], list[describe.TableFile]] = lambda files: files
+    texts: Callable[[list[describe.TableFile]], Mapping[str, str]] = lambda _files: {}
+
+
+@dataclass(frozen=True)
 class _Task:
     """A table, what the database holds of it, and the columns of its file."""
 
@@ -68,6 +82,7 @@ class _Task:
     found: dict[Any, Fingerprint]
     layout: pa.Schema
     with_arrays: bool
+    where: str
 
     @property
     def types(self) -> str:
@@ -121,23 +136,42 @@ def publish(folder: Path, *, arrays: bool = False, include: Collection[str] = ()
     if not arrays:
         target.require_no_arrays()
     with target.used():
-        copies = ArrayFiles(target, wanted=arrays)
-        with Snapshot.taken(database) as snapshot:
-            tasks = list(_tasks(snapshot, database, include, arrays=arrays))
-            written, n_read = _write(snapshot, tasks, target, copies)
-        copies.keep_journal()
-        return _complete(target, tasks, written, n_read, arrays=arrays)
+        return publish_scope(database, target, Scope(tuple(include)), ArrayFiles(target, wanted=arrays))
 
 
-def _tasks(
-    snapshot: Snapshot, database: Database, include: Collection[str], *, arrays: bool
-) -> Iterator[_Task]:
+def publish_scope(
+    database: Database,
+    target: PublishFolder,
+    scope: Scope,
+    copies: ArrayFiles,
+    additions: Additions | None = None,
+) -> Published:
+    """Write what is in a scope to a folder that nobody else publishes into.
+
+    Parameters
+    ----------
+    database : the connected database.
+    target : the folder, which is `PublishFolder.used`.
+    scope : which tables and rows.
+    copies : what publishes the arrays of the store.
+    additions : what is published besides what the database has.
+    """
+    with Snapshot.taken(database) as snapshot:
+        tasks = list(_tasks(snapshot, database, scope, arrays=copies.wanted))
+        written, n_read = _write(snapshot, tasks, target, copies)
+    copies.keep_journal()
+    return _complete(target, tasks, (written, n_read), copies, scope, additions or Additions())
+
+
+def _tasks(snapshot: Snapshot, database: Database, scope: Scope, *, arrays: bool) -> Iterator[_Task]:
     """Yield what is to be published of each table."""
     server = {table.full_name: table for table in snapshot.tables()}
-    published = list(published_tables(include))
+    published = list(scope.published())
     for each in tqdm(published, desc="compare", unit="table", disable=not sys.stderr.isatty()):
         table = each.table()
-        found = _fingerprints(snapshot, each, server[f"{database.prefix}{each.module}.{table.table_name}"])
+        where = scope.condition(each)
+        place = f"{database.prefix}{each.module}.{table.table_name}"
+        found = fingerprints_of(snapshot, each, server[place], where)
         comments = column_comments(table)
         about = {
             "table": each.name,
@@ -147,17 +181,17 @@ def _tasks(
             "format": str(FORMAT),
         }
         has_arrays = any(map(is_stored_array, each.attributes))
-        yield _Task(each, found, layout_of(each, found, comments, about), arrays and has_arrays)
+        yield _Task(each, found, layout_of(each, found, comments, about), arrays and has_arrays, where)
 
 
-def _fingerprints(
-    snapshot: Snapshot, published: PublishedTable, server: ServerTable
+def fingerprints_of(
+    snapshot: Snapshot, published: PublishedTable, server: ServerTable, where: str = ""
 ) -> dict[Any, Fingerprint]:
-    """Return the fingerprints in the order of the sessions."""
+    """Return the fingerprints of a table's published columns, in the order of the sessions."""
     table = published.table()
     columns = {each.name: server.columns[each.name] for each in published.attributes}
     by_session = is_by_session(table.primary_key)
-    found = fingerprints(snapshot, table.full_table_name, columns, by_session=by_session)
+    found = fingerprints(snapshot, table.full_table_name, columns, by_session=by_session, where=where)
     return {session: found[session] for session in sorted(found)}
 
 
@@ -178,7 +212,7 @@ def _write(
     ) as bar:
         for task in open_tasks:
             name = task.published.file
-            reader = RowReader(task.published, task.layout, copies.publish)
+            reader = RowReader(task.published, task.layout, copies.publish, task.where)
             former = formers[name]
             pieces = _Pieces(
                 snapshot, task, reader, former if former and task.may_reuse(former[1]) else None, bar
@@ -237,7 +271,12 @@ class _Pieces:
 
 
 def _complete(
-    target: PublishFolder, tasks: list[_Task], written: list[str], n_read: int, *, arrays: bool
+    target: PublishFolder,
+    tasks: list[_Task],
+    done: tuple[list[str], int],
+    copies: ArrayFiles,
+    scope: Scope,
+    additions: Additions,
 ) -> Published:
     """Put all files in their places, write what describes them, and at last the checksums."""
     target.take_over()
@@ -246,13 +285,17 @@ def _complete(
         describe.TableFile(each.published, each.layout, each.n_rows, root / each.published.file)
         for each in tasks
     ]
+    files = additions.rows(files)
     files += provenance.write_tables(target, files)
-    stored = describe.published_arrays(files, root) if arrays else []
+    stored = describe.published_arrays(files, copies.require) if copies.wanted else []
     checksums = {each.name: hash_of(each.path) for each in files}
     checksums |= {f"{ARRAYS}/{each.path}": each.sha256 for each in stored}
     version = f"{vbn.__version__}+{_digest_of_text(repr(sorted(checksums.items())))[:12]}"
     files = [replace(each, sha256=checksums[each.name]) for each in files]
-    texts = describe.describing_texts(files, stored, version, with_arrays=arrays)
+    texts = describe.describing_texts(
+        files, stored, version, with_arrays=copies.wanted, left_out=scope.left_out()
+    )
+    texts |= additions.texts(files)
     for name, text in texts.items():
         target.put(name, text)
         checksums[name] = _digest_of_text(text)
@@ -263,9 +306,9 @@ def _complete(
         version=version,
         n_tables=len(files),
         n_rows=sum(each.n_rows for each in files),
-        n_bytes=sum((root / name).stat().st_size for name in checksums),
-        written=written,
-        n_read=n_read,
+        n_bytes=sum((root / name).stat().st_size for name in checksums if (root / name).exists()),
+        written=done[0],
+        n_read=done[1],
         n_arrays=len(stored),
     )
 

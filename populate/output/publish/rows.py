@@ -39,11 +39,13 @@ class RowReader:
     published : the table.
     layout : names and types of the columns, with their meanings.
     publish_array : called for each array in the store.
+    where : condition on the rows, in SQL; empty for all.
     """
 
     published: PublishedTable
     layout: pa.Schema
     publish_array: PublishArray
+    where: str = ""
 
     def read(self, snapshot: Snapshot, key: Mapping[str, Any]) -> pa.Table:
         """Return the rows with a key, in the order of the primary key, which is the same on every server."""
@@ -74,7 +76,8 @@ class RowReader:
         return found.sort_by([(name, "ascending") for name in primary]).combine_chunks()
 
     def _query(self) -> Any:
-        return self.published.table().proj(*(each.name for each in self.published.attributes))
+        query = self.published.table() & self.where if self.where else self.published.table()
+        return query.proj(*(each.name for each in self.published.attributes))
 
     def _plain_names(self) -> list[str]:
         return [

@@ -37,6 +37,7 @@ OF_WORKERS = {
     "ecephys.#structure": {"INSERT", "UPDATE"},
     "administration.deletion": {"INSERT"},
     "administration.deletion__count": {"INSERT"},
+    **{f"administration.freeze{part}": {"INSERT", "DELETE"} for part in ("", "__piece", "__array")},
 }
 # What people keep, readers too.
 OF_PEOPLE = {

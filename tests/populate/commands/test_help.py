@@ -58,6 +58,8 @@ ELSEWHERE = {
     "vbn populate --processes": "tests/populate/work/test_resilience.py",
     "vbn register /data/allen": "tests/populate/commands/test_release_command.py",
     "vbn register synthetic": "tests/populate/commands/test_commands.py",
+    "vbn freeze ": "tests/populate/output/test_freeze.py",
+    "vbn --published figure-2-data": "tests/populate/output/test_freeze.py",
     "vbn publish release-tables --check": "tests/populate/output/test_publish.py",
     "vbn release": "tests/populate/commands/test_release_command.py",
     "vbn serve": "tests/fixtures/page.py",

@@ -16,9 +16,9 @@ from populate.commands.options import AliasedOption, Listed
 ACTING = {
     "admin create-course", "admin create-space", "admin create-user", "admin drop-course", "admin drop-space",
     "admin drop-user", "admin hand-over-space", "admin init", "atlas add", "atlas fetch", "demo", "down",
-    "export TABLE", "export nwb", "list add", "list remove", "list rename", "metrics", "note add",
-    "note remove", "params add", "release get", "roots remove", "roots set", "serve", "synthetic", "up",
-    "worker",
+    "export TABLE", "export nwb", "freeze drop", "list add", "list remove", "list rename", "metrics",
+    "note add", "note remove", "params add", "release get", "roots remove", "roots set", "serve",
+    "synthetic", "up", "worker",
 }  # fmt: skip
 OPTION = re.compile(r"^  (?:-\w, )?(--[\w-]+)", re.MULTILINE)
 
