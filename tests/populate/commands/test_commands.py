@@ -174,7 +174,7 @@ def test_help_imports_nothing_heavy_and_ends_with_an_example(command: str, tmp_p
         (("no-such-command",), "No such command 'no-such-command'"),
         (("populate", "--processes", "0"), "Invalid value for '--processes'"),
         (("populate", "--session", "abc"), "'abc' is not a valid integer"),
-        (("register",), "Missing argument 'PATHS...'"),
+        (("register",), "Name files, or --release"),
     ],
 )
 def test_wrong_usage_has_exit_code_two(shared_database: Any, words: tuple[str, ...], message: str) -> None:

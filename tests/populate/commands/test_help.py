@@ -36,6 +36,7 @@ ELSEWHERE = {
     "vbn admin create-course": "tests/populate/admin/test_spaces.py",
     "vbn admin drop-course": "tests/populate/admin/test_spaces.py",
     "vbn list ": "tests/populate/commands/test_lists.py",  # of files and lists that people have
+    "vbn notes --label checked": "tests/populate/commands/test_lists.py",
     "vbn note ": "tests/populate/commands/test_lists.py",
     "vbn query units --structure VISp --sort": "tests/populate/commands/test_lists.py",
     "vbn query units --list": "tests/populate/commands/test_lists.py",
@@ -56,6 +57,7 @@ ELSEWHERE = {
     "vbn down": "tests/schemas/server/test_whose_server.py",
     "vbn inspect": "tests/populate/registration/test_inspect.py",
     "vbn populate --processes": "tests/populate/work/test_resilience.py",
+    "vbn register --release": "tests/populate/registration/test_release_in_place.py",
     "vbn register /data/allen": "tests/populate/commands/test_release_command.py",
     "vbn register synthetic": "tests/populate/commands/test_commands.py",
     "vbn freeze ": "tests/populate/output/test_freeze.py",

@@ -45,6 +45,7 @@ LINES = {"register", "relocate", "verify"}
 NOT_HERE = {
     "populate": "tests/populate/commands/test_commands.py",
     "publish": "tests/populate/output/test_publish.py",
+    "query decoding": "more flashes than this session has, tests/schemas/test_decoding.py",
     "query connectivity": "computed when asked for only, tests/schemas/test_connectivity.py",
     **{
         f"freeze {name}": "tests/populate/output/test_freeze.py"
