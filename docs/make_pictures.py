@@ -67,6 +67,7 @@ def figures() -> dict[str, tuple[str, ...]]:
         "fields": ("--session", SESSION, "--structure", STRUCTURE, "--at-most", "24"),
         "probe": ("--session", SESSION),
         "encoding": (),
+        "strategy": ("--session", SESSION),
     }
 
 

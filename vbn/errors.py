@@ -165,3 +165,26 @@ class AbsentFilterError(NotReadableError, HostError):
     """A file is compressed with an HDF5 filter that is not installed on this machine."""
 
     lack = "an HDF5 filter"
+
+
+class AbsentExtraError(SettingError, HostError):
+    """A package that only some computations need is not installed on this machine.
+
+    Parameters
+    ----------
+    package : its name.
+    extra : name of the extra of ``vbn-datajoint`` that brings it.
+    purpose : what needs it, as the beginning of a sentence.
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        self.arguments = package, extra, purpose
+        self.lack = f"the package {package}"
+        super().__init__(
+            f"{purpose} needs the package {package}. In the environment of vbn, on each machine with "
+            f"workers: pip install 'vbn-datajoint[{extra}]'."
+        )
+
+    def __reduce__(self) -> tuple[type[AbsentExtraError], tuple[str, str, str]]:
+        """Support pickling, so that the error can be returned from a worker process."""
+        return type(self), self.arguments

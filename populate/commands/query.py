@@ -605,6 +605,47 @@ def query_flash_behavior(flash_set: str | None, **options: Any) -> None:
     )
 
 
+@command.command("strategy")
+@click.option(
+    "--params", "strategy_params", help="Set of parameters (vbn params list StrategyParams).  [default: ours]"
+)
+@click.option("--regressors", is_flag=True, help="A row for each regressor, with its weights and dropout.")
+@_OF_SESSIONS
+@click.option(
+    "--missing",
+    type=click.Choice(["error", "drop"]),
+    default="error",
+    show_default=True,
+    help="What to do with sessions that are not computed yet.",
+)
+@ALLOW_MIXED
+@OUTPUT
+def query_strategy(
+    strategy_params: str | None, regressors: bool, missing: Any, allow_mixed: bool, **options: Any
+) -> None:
+    """By what the mouse of each session licks: changes of the image, or the time since the last bout.
+
+    \b
+    Example:
+      vbn query strategy --experience Familiar --sort -strategy_index
+      vbn query strategy --regressors --out regressors.csv
+    """
+    chosen: dict[str, Any] = {"regressors": regressors, "missing": missing, "allow_mixed": allow_mixed}
+    of_session = (
+        "session_id mouse_id experience_level strategy_label visual_index timing_index omission_index "
+        "post_omission_index strategy_index strategy_auc_cv n_strategy_bouts strategy_missing"
+    )
+    of_regressor = (
+        "session_id mouse_id strategy_regressor strategy_dropout strategy_evidence_lost strategy_sigma "
+        "strategy_weight_mean strategy_weight_engaged strategy_weight_disengaged"
+    )
+    answer(
+        lambda queries: queries.strategy_table(_sessions(queries, options), strategy_params, **chosen),
+        options,
+        of_regressor if regressors else of_session,
+    )
+
+
 @command.command("changes")
 @_OF_SESSIONS
 @_BLOCK

@@ -13,7 +13,7 @@ __all__ = ["MODULES", "modules", "part_classes", "schema_module_name", "schema_n
 # In dependency order: a module's tables refer to those of the modules before it.
 MODULES = (
     "session", "ecephys", "behavior", "stimulus", "selection", "psth", "optotagging", "performance",
-    "responses", "encoding", "interactions", "decoding", "curation", "administration",
+    "responses", "encoding", "interactions", "decoding", "strategy", "curation", "administration",
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 `units`, `sessions`, `changes`, `omissions` ... return DataJoint expressions that can be restricted and joined
 further. `psth_matrix`, `responses_table`, `spike_times`, `spike_tensor`, `presentation_counts`,
-`trial_table`, `flash_table`, `encoding_table`, `encoding_dropouts` and `decoding_table` fetch data;
+`trial_table`, `flash_table`, `encoding_table`, `encoding_dropouts`, `decoding_table` and `strategy_table` fetch data;
 `to_pynapple`, `to_intervals`, `to_spikeinterface`, `to_arrow`, `to_polars` and `save_matrix` hand it on. A
 misspelled name or value raises an error that suggests the nearest valid ones; results that are not computed
 yet, or were computed by an earlier method, raise an error, too.
@@ -28,6 +28,7 @@ from schemas.queries.pairs import correlations, noise_correlation
 from schemas.queries.presentations import changes, flashes, full_field_flashes, gabors, omissions
 from schemas.queries.results import psth_matrix, responses_table, spike_times, trial_table
 from schemas.queries.sessions import REQUIREMENTS, familiar_novel_pairs, sessions
+from schemas.queries.strategy import strategy_table, strategy_weights
 from schemas.queries.tools import (
     session_intervals,
     to_arrow,
@@ -90,6 +91,8 @@ __all__ = [
     "sessions",
     "spike_tensor",
     "spike_times",
+    "strategy_table",
+    "strategy_weights",
     "to_arrow",
     "to_intervals",
     "to_polars",

@@ -12,7 +12,9 @@ from schemas.queries.checks import knowing_arguments, of_sessions
 from schemas.queries.missing import not_computed
 from schemas.queries.results import OF_SESSION
 from schemas.queries.trajectories import TRAJECTORY, images
+from schemas.reading.session_frames import flashes_frame
 from schemas.rows.fetch import fetch_frame
+from vbn.analysis.task.engagement import ENGAGEMENT
 from vbn.analysis.task.flash_sets import select_flashes
 from vbn.errors import NotFoundError
 
@@ -45,8 +47,9 @@ def flash_table(
     One row per flash, by session and in order of time: mouse_id, session_id, presentation_id; start_time,
     end_time (s), image_name, image_membership (see `images`), is_image_novel, is_sham_change,
     stimulus_block, trial_id; the columns of
-    `vbn.analysis.task.flash_behavior.flash_behavior`, with ``replay`` a presentation_id; and those of the
-    session and mouse.
+    `vbn.analysis.task.flash_behavior.flash_behavior`, with ``replay`` a presentation_id
+    (``engaged_piet_2024``, which is not stored, only if the flash set is by it); and those of the session and
+    mouse.
 
     Raises
     ------
@@ -71,6 +74,7 @@ def flash_table(
             raise NotFoundError(not_computed(performance.FlashBehavior, key, [row["session_id"]]))
         flashes = _flashes(row, arrays[0])
         if chosen is not None:
+            flashes = _with_engagement(flashes, row, chosen.engaged)
             flashes = flashes[select_flashes(flashes, chosen)]
         frames.append(flashes.reset_index().assign(**row))
     table = pd.concat(frames, ignore_index=True)
@@ -78,6 +82,14 @@ def flash_table(
     table.insert(position, "image_membership", table["image_name"].map(memberships))
     table = table[[*SESSION_KEY, *(name for name in table if name not in SESSION_KEY)]]
     return table.merge(described, on=SESSION_KEY, how="left", validate="many_to_one")
+
+
+def _with_engagement(flashes: pd.DataFrame, key: dict[str, Any], definition: str) -> pd.DataFrame:
+    """Return flashes with the column of a definition of engagement, which may not be stored (piet_2024)."""
+    name = f"engaged_{definition}"
+    if definition not in ENGAGEMENT or name in flashes:
+        return flashes
+    return flashes.join(flashes_frame(key)[name])
 
 
 def _flashes(key: dict[str, Any], arrays: dict[str, Any]) -> pd.DataFrame:

@@ -19,6 +19,8 @@ from schemas.server.datajoint import dj
 
 # What a comment may begin with in brackets; without brackets it begins with words.
 UNITS = [
+    "nats",
+    "percent",
     "s",
     "days",
     "Hz",

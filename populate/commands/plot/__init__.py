@@ -10,8 +10,7 @@ from populate.commands.options import takes_freeze
 
 FIGURES = (
     "behavior", "change-response", "connectivity", "decoding", "encoding", "example", "fields", "hierarchy",
-    "novelty",
-    "optotagging", "probe", "session", "training", "unit",
+    "novelty", "optotagging", "probe", "session", "strategy", "training", "unit",
 )  # fmt: skip
 
 

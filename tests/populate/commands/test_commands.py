@@ -104,6 +104,7 @@ TABLES = [
     "Dimensionality",
     "FunctionalConnectivity",
     "Decoding",
+    "StrategyModel",
 ]
 # There are no LFP files and no atlas, and nobody asked for amplitudes.
 WITHOUT_ENTRIES = (
@@ -126,7 +127,7 @@ N_SETS = {
     "AreaPsth": 6 * 2,
     "OptotagLabel": 7,
     "LickBouts": 2,
-    "Engagement": 3,
+    "Engagement": 4,
     "FlashBehavior": 2,
     "PublishedResponse": 2,
     "IntrinsicTimescale": 2,

@@ -75,6 +75,7 @@ LACKING = {
     " decoding ": "Nothing is decoded of what is asked for",
     "query novelty --within": "no atlas was entered",
     "plot novelty": "No mouse (has|is)",
+    "plot strategy": "2 bouts of licks, fewer than 10",
     "plot hierarchy": "No structure has 5 units that changes excite",
     "register /data/rig": "The mapping rig.toml cannot be read",  # tests/populate/registration/test_rig.py
     "admin users": "yours alone and has no accounts",  # on MySQL: tests/populate/admin/test_roles.py

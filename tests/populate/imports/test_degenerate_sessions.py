@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
-from schemas import behavior, ecephys, optotagging, performance, psth, responses, stimulus
+from schemas import behavior, ecephys, optotagging, performance, psth, responses, stimulus, strategy
 
 pytestmark = pytest.mark.files
 
@@ -228,7 +228,11 @@ def test_a_session_of_aborted_trials_has_no_rates_of_hits(populated: Populated) 
     assert pooled["pooled_trial_count"] == pooled["hit_latency_count"] == 0
     rates = ("pooled_hit_rate", "pooled_dprime", "pooled_criterion", "siegle_2021_dprime")
     assert {pooled[name] for name in (*rates, "hit_latency_median")} == {None}
-    assert set((performance.Engagement & key).to_arrays("n_engaged_trials")) == {0}
+    by_reward = performance.Engagement & key & "engagement_params <> 'piet_2024'"  # which takes licks alone
+    assert set(by_reward.to_arrays("n_engaged_trials")) == {0}
+    found = (strategy.StrategyModel & key).fetch1()
+    assert found["strategy_missing"]
+    assert found["visual_index"] is found["strategy_label"] is None
     latencies = (performance.TaskStatistics.Trial & key).to_dicts()
     assert {row["latency_from_flash"] for row in latencies} == {None}
 

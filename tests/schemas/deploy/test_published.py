@@ -40,6 +40,13 @@ def good() -> Any:
     return queries.units(where="snr > 1")
 
 
+def why_not(question: Callable[[], Any]) -> str:
+    """Return why a question has no answer: mice of these short sessions hardly lick."""
+    with pytest.raises(NotFoundError) as caught:
+        question()
+    return str(caught.value)
+
+
 SHARED: dict[str, Callable[[], Any]] = {
     "area_connectivity": queries.area_connectivity,
     "cell_classes": lambda: rows(queries.cell_classes()),
@@ -72,6 +79,8 @@ SHARED: dict[str, Callable[[], Any]] = {
     "sessions": lambda: rows(queries.sessions()),
     "spike_tensor": lambda: queries.spike_tensor(good() & {"session_id": FIRST}, queries.changes(FIRST)),
     "spike_times": lambda: queries.spike_times(good()),
+    "strategy_table": queries.strategy_table,
+    "strategy_weights": lambda: why_not(lambda: queries.strategy_weights(FIRST)),
     "to_arrow": lambda: queries.to_arrow(good()).to_pandas(),
     "to_intervals": lambda: queries.to_intervals(queries.flashes(FIRST)).as_dataframe(),
     "to_polars": lambda: queries.to_polars(good()).to_pandas(),

@@ -67,6 +67,7 @@ FILLED = (
     *("interactions.#correlation_params", "interactions.#dimensionality_params"),
     *("interactions.#connectivity_params", "responses.#intrinsic_timescale_params"),
     *("encoding.#encoding_params", "encoding.#encoding_null_params", "decoding.#decoding_params"),
+    *("performance.#engagement_params", "strategy.#strategy_params"),
 )
 
 
@@ -109,7 +110,8 @@ def test_an_upgrade_keeps_all_rows_and_gives_the_layout_of_a_new_database(
     sessions = f'"{old_database.prefix}session"."session"'
     described = '"session_id", "session_type", "equipment_name", "stimulus_frame_rate", "age_in_days"'
     known = old_database.server.query(f"SELECT {described} FROM {sessions}")
-    assert len(before) >= 14
+    assert len(before) >= 13
+    engagement = set(old_database.contents()["performance.#engagement_params"])
     if old_database.server.backend == "mysql":  # on the embedded server every command upgrades
         refused = old_database.vbn("status", check=False)
         assert refused.returncode == 1
@@ -125,6 +127,7 @@ def test_an_upgrade_keeps_all_rows_and_gives_the_layout_of_a_new_database(
 
     assert "are up to date" in old_database.vbn("deploy", "--check").stdout
     assert own_contents(old_database) == before
+    assert engagement < set(old_database.contents()["performance.#engagement_params"])  # one was added
     assert layout_of(old_database) == layout_of(shared_database)
     entered = old_database.server.query(
         f'SELECT migration FROM "{old_database.prefix}administration"."migration"'

@@ -1,4 +1,4 @@
-"""When the mouse was engaged in the task, by three published definitions.
+"""When the mouse was engaged in the task, by four published definitions.
 
 Each definition is a named set of parameters in `ENGAGEMENT`:
 
@@ -13,6 +13,12 @@ Each definition is a named set of parameters in `ENGAGEMENT`:
     Times with more than one hit less than 60 s before or after, including a hit at that time (code of Siegle
     et al. 2021, Fig. 4). A trial is judged at its change or sham change; an aborted trial, which the source
     does not cover, at its start.
+``piet_2024``
+    Flashes around which the mouse earned or got more than a reward in 120 s, or began more than a bout of
+    licks in 10 s (Piet et al. 2024, in its form for this data set; the one for two photons asks for rewards
+    only). The rates are means over the 640 flashes around, weighted by a Gaussian with a standard deviation
+    of 60 flashes, over .75 s a flash. Licks are those of the trials, and a trial is engaged if its first
+    flash is.
 
 Where a definition does not apply (the first 10 trials for ``allensdk``), the mouse is not engaged, as in the
 sources. The replay has no task: its flashes are never engaged.
@@ -29,6 +35,7 @@ import numpy as np
 import pandas as pd
 
 from vbn.analysis.spikes.trains import Booleans, Floats
+from vbn.analysis.task.licking import bout_onsets
 from vbn.analysis.task.performance import SECONDS_PER_MINUTE, PerformanceParameters, reward_rate
 from vbn.analysis.task.presentations import (
     NO_ROW,
@@ -41,8 +48,15 @@ from vbn.analysis.task.presentations import (
     trial_rows,
 )
 
-METHODS = ("trial_reward_rate", "flash_rewards", "hits_nearby")
+METHODS = ("trial_reward_rate", "flash_rewards", "hits_nearby", "reward_or_bout_rate")
+OF_FLASHES = ("flash_rewards", "reward_or_bout_rate")
+"""Methods that judge flashes by what happens in a number of flashes around."""
 CHANGE_TIMES = ("change_time_no_display_delay", "change_time")
+RATE_SD_FLASHES = 60.0
+"""Standard deviation of the Gaussian of ``reward_or_bout_rate`` (flashes)."""
+RATE_FLASH_S = 0.75
+BOUTS_PER_MINUTE = 6.0
+"""Rate of bouts above which the mouse is engaged, whatever it earns."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +66,11 @@ class EngagementParameters:
     Parameters
     ----------
     method : ``trial_reward_rate``: rewards per minute around a trial; ``flash_rewards``: rewarded flashes
-        around a flash; ``hits_nearby``: hits around a time.
+        around a flash; ``hits_nearby``: hits around a time; ``reward_or_bout_rate``: rewards per minute
+        around a flash, or more than `BOUTS_PER_MINUTE` bouts.
     threshold : rewards per minute, rewarded flashes, or hits, above which the mouse is engaged.
     threshold_is_engaged : whether the mouse is engaged at the threshold itself.
-    n_flashes : for ``flash_rewards``, number of flashes in the window.
+    n_flashes : for ``flash_rewards`` and ``reward_or_bout_rate``, number of flashes in the window.
     half_window_s : for ``hits_nearby``, seconds to each side, exclusive.
     """
 
@@ -68,10 +83,12 @@ class EngagementParameters:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"Unknown method {self.method!r}. Known: {', '.join(map(repr, METHODS))}.")
-        if (self.method == "flash_rewards") != (self.n_flashes is not None) or (
+        if (self.method in OF_FLASHES) != (self.n_flashes is not None) or (
             self.n_flashes is not None and self.n_flashes < 1
         ):
-            raise ValueError(f"flash_rewards, and no other method, needs n_flashes >= 1, got {self}.")
+            raise ValueError(
+                f"One of {', '.join(OF_FLASHES)}, and no other method, needs n_flashes >= 1, got {self}."
+            )
         if (self.method == "hits_nearby") != (self.half_window_s is not None) or (
             self.half_window_s is not None and not self.half_window_s > 0
         ):
@@ -85,6 +102,7 @@ ENGAGEMENT: Mapping[str, EngagementParameters] = MappingProxyType(
             "flash_rewards", threshold=2.0, threshold_is_engaged=True, n_flashes=80
         ),
         "siegle_2021": EngagementParameters("hits_nearby", threshold=1.0, half_window_s=60.0),
+        "piet_2024": EngagementParameters("reward_or_bout_rate", threshold=0.5, n_flashes=640),
     }
 )
 ALLENSDK = ENGAGEMENT["allensdk"]
@@ -131,6 +149,8 @@ def engaged_flashes(
     active = is_in_block(presentations, "active")
     if parameters.method == "flash_rewards":
         return _many_rewards(presentations, trials, parameters)
+    if parameters.method == "reward_or_bout_rate":
+        return _high_rates(presentations, trials, parameters)
     if parameters.method == "hits_nearby":
         return active & _hits_nearby(start_times(presentations), trials, presentations, parameters)
     row = trial_rows(presentations, trials)
@@ -205,6 +225,46 @@ def _many_rewards(
     engaged = np.zeros(len(presentations), dtype=np.bool_)
     engaged[active] = _above(n_rewards, parameters)
     return engaged
+
+
+def _high_rates(
+    presentations: pd.DataFrame, trials: pd.DataFrame, parameters: EngagementParameters
+) -> Booleans:
+    """Compare the smoothed rates of rewards and of bouts with their thresholds."""
+    assert parameters.n_flashes is not None
+    order = np.argsort(start_times(presentations), kind="stable")
+    active = order[is_in_block(presentations, "active")[order]]
+    engaged = np.zeros(len(presentations), dtype=np.bool_)
+    if not active.size:
+        return engaged
+    starts = start_times(presentations)[active]
+    flash = np.searchsorted(starts, bout_onsets(_lick_times(trials)), side="left") - 1
+    began = np.bincount(flash[flash >= 0], minlength=active.size) > 0
+    rewarded = rewarded_flashes(presentations, trials)[active]
+    rewards, bouts = (_per_minute(each, parameters.n_flashes) for each in (rewarded, began))
+    engaged[active] = _above(rewards, parameters) | (bouts > BOUTS_PER_MINUTE)
+    return engaged
+
+
+def _lick_times(trials: pd.DataFrame) -> Floats:
+    """Return the licks of all trials (s)."""
+    licks = [np.asarray(each, dtype=np.float64).ravel() for each in trials["lick_times"] if each is not None]
+    times = np.concatenate(licks) if licks else np.empty(0)
+    return np.asarray(times[np.isfinite(times)])
+
+
+def _per_minute(happened: Booleans, n_flashes: int) -> Floats:
+    """Return the rate around each flash, weighted by a Gaussian, of the flashes that there are.
+
+    That is ``pandas.Series.rolling(n, center=True, min_periods=1, win_type="gaussian").mean(std=...)``.
+    """
+    lag = np.arange(n_flashes) - (n_flashes - 1) / 2
+    weight = np.exp(-0.5 * (lag / RATE_SD_FLASHES) ** 2)
+    first = (n_flashes - 1) // 2
+    own = slice(first, first + happened.size)
+    total = np.convolve(happened.astype(np.float64), weight)[own]
+    mean = total / np.convolve(np.ones(happened.size), weight)[own]
+    return np.asarray(mean * SECONDS_PER_MINUTE / RATE_FLASH_S)
 
 
 def _at_first_flash(engaged: Booleans, presentations: pd.DataFrame, trials: pd.DataFrame) -> Booleans:

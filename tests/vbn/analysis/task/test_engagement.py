@@ -39,12 +39,30 @@ def bennett_by_pandas(session, n: int, threshold: float) -> list[bool]:
     return (sums >= threshold).tolist()
 
 
+def piet_by_pandas(session, n: int) -> list[bool]:
+    """As in the source: Gaussian rolling means over .75 s, above a reward in 120 s or a bout in 10 s."""
+    flashes = active_flashes(session)
+    starts = np.array([flash["time"] for flash in flashes])
+    rewarded = [f["change"] and f["trial"] in rewarded_trials(session) for f in flashes]
+    cells = [np.asarray(each, float) for each in session.trials["lick_times"] if each is not None]
+    licks = np.sort(np.concatenate([*cells, np.empty(0)]))
+    first = licks[np.append(True, np.diff(licks) > 0.7)[: licks.size]]
+    stops = np.append(starts, np.inf)[1:]
+    began = [((first > start) & (first <= stop)).any() for start, stop in zip(starts, stops, strict=True)]
+    window: dict[str, Any] = {"window": n, "center": True, "min_periods": 1, "win_type": "gaussian"}
+    rewards, bouts = (
+        pd.Series(np.array(each, dtype=float)).rolling(**window).mean(std=60) / 0.75
+        for each in (rewarded, began)
+    )
+    return ((rewards > 1 / 120) | (bouts > 1 / 10)).tolist()
+
+
 def siegle_by_loop(session, moment: float) -> bool:
     hits = [f["time"] for f in active_flashes(session) if f["change"] and f["outcome"] == "hit"]
     return sum(moment - 60 < hit < moment + 60 for hit in hits) > 1
 
 
-class TestThreeDefinitions:
+class TestDefinitions:
     @given(KINDS, SEEDS)
     @settings(max_examples=40)
     def test_allensdk(self, make_session, kinds, seed):
@@ -74,6 +92,16 @@ class TestThreeDefinitions:
             first.setdefault(flash["trial"], engaged)
         trials = engaged_trials(session.trials, session.presentations, parameters)
         assert trials.tolist() == [first[trial] for trial in range(len(kinds))]
+
+    @given(KINDS, SEEDS, st.sampled_from([640, 41, 8]))
+    @settings(max_examples=40)
+    def test_piet(self, make_session, kinds, seed, n):
+        session = make_session(kinds, seed)
+        parameters = EngagementParameters("reward_or_bout_rate", 0.5, n_flashes=n)
+        flashes = engaged_flashes(session.presentations, session.trials, parameters)
+        active = session.presentations["active"].to_numpy()
+        assert flashes[active].tolist() == piet_by_pandas(session, n)
+        assert not flashes[~active].any()
 
     @given(KINDS, SEEDS)
     @settings(max_examples=40)
@@ -109,11 +137,13 @@ class TestThreeDefinitions:
     )
     def test_little_input_is_not_engaged(self, make_session, name, kinds):
         session = make_session(kinds)
+        licks_often = name == "piet_2024" and "aborted" in kinds  # which is enough, whatever it earns
         assert engaged_trials(session.trials, session.presentations, ENGAGEMENT[name]).tolist() == [
-            False
+            licks_often
         ] * len(kinds)
         flashes = engaged_flashes(session.presentations, session.trials, ENGAGEMENT[name])
-        assert flashes.tolist() == [False] * len(session.presentations)
+        active = session.presentations["active"].to_numpy(bool)
+        assert flashes.tolist() == (active & licks_often).tolist()
 
     @pytest.mark.parametrize("name", ENGAGEMENT)
     def test_order_of_the_presentations_does_not_matter(self, make_session, name):
