@@ -3,9 +3,9 @@
 `units`, `sessions`, `changes`, `omissions` ... return DataJoint expressions that can be restricted and joined
 further. `psth_matrix`, `responses_table`, `spike_times`, `spike_tensor`, `presentation_counts`,
 `trial_table`, `flash_table`, `encoding_table`, `encoding_dropouts`, `decoding_table` and `strategy_table`
-fetch data; `to_pynapple`, `to_intervals`, `to_spikeinterface`, `to_arrow`, `to_polars` and `save_matrix` hand it on. A
-misspelled name or value raises an error that suggests the nearest valid ones; results that are not computed
-yet, or were computed by an earlier method, raise an error, too.
+fetch data; `to_pynapple`, `to_intervals`, `to_spikeinterface`, `to_arrow`, `to_polars` and `save_matrix`
+hand it on. A misspelled name or value raises an error that suggests the nearest valid ones; results that are
+not computed yet, or were computed by an earlier method, raise an error, too.
 """
 
 from schemas.bases.lab_queries import lab_queries
