@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from vbn.analysis.strategy.model import IDENTIFIED_SD
 from vbn.plots.panels import SECONDS_PER_MINUTE, counted, set_titles, time_limits_min
 from vbn.plots.style import BLACK, BLUE, FLASH_GREY, GREEN, ORANGE, PURPLE, QUIET_GREY, drawing_style, points
 
@@ -115,13 +116,17 @@ def plot_strategy(data: SessionStrategy, figure: Figure | None = None) -> Figure
 
 
 def draw_weights(axes: Axes, data: SessionStrategy) -> None:
-    """Draw the weights, with a standard deviation to each side."""
+    """Draw the weights, with a standard deviation to each side; pale where that says nothing."""
     minutes = data.start_time_s / SECONDS_PER_MINUTE
     for name in (each for each in REGRESSORS if each in data.weights):
         words, colour = REGRESSORS[name]
         weight, sd = data.weights[name], data.weight_sd[name]
-        axes.fill_between(minutes, weight - sd, weight + sd, color=colour, alpha=0.2, linewidth=0)
-        axes.plot(minutes, weight, color=colour, label=words, linewidth=1.2)
+        known = sd <= IDENTIFIED_SD
+        axes.fill_between(
+            minutes, weight - sd, weight + sd, where=known, color=colour, alpha=0.2, linewidth=0
+        )
+        axes.plot(minutes, weight, color=colour, linewidth=1, alpha=0.4, linestyle=":")
+        axes.plot(minutes, np.where(known, weight, np.nan), color=colour, label=words, linewidth=1.2)
     axes.axhline(0, color=QUIET_GREY, linewidth=0.6)
     axes.set_ylim(*_limits(data))
     axes.set_ylabel("Weight")
@@ -207,9 +212,10 @@ def _finish(figure: Figure, panels: list[Axes], data: SessionStrategy) -> None:
         else ""
     )
     bouts, rewards = counted(len(data.bout_time_s), "bout"), counted(len(data.reward_time_s), "reward")
-    legend = f"(grey: engaged by {data.engagement}; bands: a standard deviation; set {data.parameters})"
+    bands = f"bands: a standard deviation; dotted where it is above {IDENTIFIED_SD:g}"
     lines = [
         f"{data.label}: {indices}{auc}",
-        f"{len(data.start_time_s):,} flashes, {bouts}, {rewards} {legend}",
+        f"{len(data.start_time_s):,} flashes, {bouts}, {rewards}; set {data.parameters}",
+        f"grey: engaged by {data.engagement}; {bands}",
     ]
     set_titles(figure, f"Strategy in session {data.session_id}", lines)
