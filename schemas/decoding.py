@@ -115,6 +115,7 @@ class Decoding(Computation):
         ---
         n_decoding_flashes : int32  # flashes of all classes
         n_decoding_blocks : int32  # pieces of time that they lie in, of which folds are made
+        decoding_classes : json  # names of the classes, in the order of the confusions
         decoding_class_flashes : json  # class: its flashes
         decoding_chance=null : float64  # (1) accuracy without any knowledge, NULL if nothing is decoded
         decoding_missing=null : varchar(1000)  # why nothing is decoded, else NULL
@@ -135,7 +136,7 @@ class Decoding(Computation):
         decoding_accuracy : float64  # (1) balanced accuracy of the longest window, mean over draws
         decoding_accuracy_sd=null : float64  # (1) standard deviation over draws, which share units
         decoding_random_accuracy : float64  # (1) the same with flashes dealt to folds at random, as published
-        decoding_fold_leak : float64  # (1) by how much that is greater: what slow changes tell
+        decoding_random_excess : float64  # (1) by how much that is greater
         decoding_null_mean=null : float64  # (1) accuracy by permuted labels, NULL without a null
         decoding_null_sd=null : float64  # (1) its standard deviation
         decoding_p=null : float64  # (1) (1 + permutations with as much) / (1 + permutations)
@@ -143,7 +144,7 @@ class Decoding(Computation):
         decoding_window_stops : <blob>  # (s) float64, ends of the windows after the start of the flash
         decoding_course : <blob>  # (1) float64, accuracy of each window
         decoding_null_course=null : <blob>  # (1) float64, quantile .95 of the null of each window
-        decoding_confusion : <blob>  # (1) float64, share of a class (row) that is taken for each, in order
+        decoding_confusion : <blob>  # (1) float64, share of a class (row) taken for each, as decoding_classes
         """
 
     class Unit(dj.Part):
@@ -154,7 +155,7 @@ class Decoding(Computation):
         -> master
         -> ecephys.Recording.Unit
         ---
-        choice_probability=null : float64  # (1) share of pairs in which the hit has more spikes, ties half
+        choice_probability=null : float64  # (1) share of pairs with more spikes at the hit, less the images'
         choice_p=null : float64  # (1) two-sided, of hits and misses permuted within pieces of time
         choice_q=null : float64  # (1) the same, Benjamini-Hochberg over the units of the session
         """
@@ -231,6 +232,7 @@ def _label_rows(result: DecodingResult) -> list[Key]:
             "decoding_label": name,
             "n_decoding_flashes": flashes.classes.size,
             "n_decoding_blocks": np.unique(flashes.block).size,
+            "decoding_classes": list(flashes.class_names),
             "decoding_class_flashes": flashes.class_sizes(),
             "decoding_chance": None if flashes.missing else 1 / flashes.n_classes,
             "decoding_missing": flashes.missing[:1000] or None,
@@ -251,7 +253,7 @@ _ATTRIBUTES = {
 
 def _population_names() -> list[str]:
     names = [_ATTRIBUTES.get(each.name, f"decoding_{each.name}") for each in fields(Decoded)]
-    return [*names, "decoding_fold_leak"]
+    return [*names, "decoding_random_excess"]
 
 
 def _population_row(label: str, found: Decoded) -> list[Any]:

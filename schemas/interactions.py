@@ -264,8 +264,8 @@ class FunctionalConnectivity(OfPairs):
         ---
         n_ccg_pairs : int32  # pairs of units that were tested
         n_ccg_peaks : int32  # of which have a peak
-        n_ccg_leading : int32  # peaks at which the unit of the first structure fires first
-        n_ccg_following : int32  # peaks at which it fires second
+        n_ccg_leading=null : int32  # peaks at which the unit of the first fires first, NULL within one
+        n_ccg_following=null : int32  # peaks at which it fires second, NULL within one
         ccg_lead_score=null : float64  # (1) their difference over their sum, NULL without any, or within one
         """
 

@@ -541,7 +541,7 @@ def query_decoding(
         "session_id structure_acronym decoding_label window_stop accuracy null_accuracy"
         if courses
         else "session_id structure_acronym decoding_label decoding_n_units decoding_chance decoding_accuracy "
-        "decoding_fold_leak decoding_null_mean decoding_p decoding_latency",
+        "decoding_random_excess decoding_null_mean decoding_p decoding_latency",
     )
 
 

@@ -60,6 +60,7 @@ def connectivity_figure(
     matrices = {
         name: areas.pivot_table(name, "first_structure", "second_structure", "sum", fill_value=0)
         .reindex(index=names, columns=names, fill_value=0)
+        .fillna(0)
         .to_numpy(np.int64)
         for name in COUNTS
     }

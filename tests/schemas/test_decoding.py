@@ -85,7 +85,7 @@ def test_rows_are_those_of_the_function(planted: Any) -> None:
             values = [getattr(each, field) for each in populations]
             np.testing.assert_allclose(of[f"decoding_{column}"], values, rtol=1e-12)
         leak = of["decoding_random_accuracy"] - of["decoding_accuracy"]
-        np.testing.assert_allclose(of["decoding_fold_leak"], leak, atol=1e-12)
+        np.testing.assert_allclose(of["decoding_random_excess"], leak, atol=1e-12)
         assert (of["decoding_chance"] == 1 / expected.flashes[label].n_classes).all()
     courses = queries.decoding_courses(decoding_params="quick", labels=["change"], cell_class=None)
     first = courses.sort_values([*keys[1:], "window_stop"]).head(2)

@@ -39,7 +39,7 @@ class ChoiceResult:
 
 
 def choice_probabilities(
-    counts: ArrayLike, flashes: LabelledFlashes, n_permutations: int, seed: list[int]
+    counts: ArrayLike, flashes: LabelledFlashes, n_permutations: int, seed: list[int], least: int = 1
 ) -> ChoiceResult:
     """Compare the responses to hits and misses.
 
@@ -49,6 +49,12 @@ def choice_probabilities(
     flashes : of the label ``hit``.
     n_permutations : label vectors of the null; p is at least 1 / (1 + their number).
     seed : of the permutations.
+    least : with fewer hits, or fewer misses, nothing is tested.
+
+    Notes
+    -----
+    What the images lead to expect is the mean over hits and misses, so that an effect of the choice is
+    underrated where hits depend on the image: compare values within a session.
     """
     is_hit = flashes.classes == 1
     in_block = flashes.block[:, np.newaxis] == flashes.block
@@ -58,7 +64,8 @@ def choice_probabilities(
     for first in range(0, len(values), _UNITS_AT_ONCE):
         units = slice(first, first + _UNITS_AT_ONCE)
         advantage[units] = _advantages(values[units], flashes.image, in_block)
-    is_tested = (advantage != 0).any(axis=1) & (n_pairs > 0) & (not flashes.missing)
+    has_enough = n_pairs > 0 and min(is_hit.sum(), (~is_hit).sum()) >= least
+    is_tested = (advantage != 0).any(axis=1) & has_enough
     null = flashes.permuted(n_permutations, np.random.default_rng([*seed, _NULL])).astype(np.float64)
     found = advantage @ is_hit
     reached = np.abs(advantage @ null.T).round(_DECIMALS) >= np.abs(found).round(_DECIMALS)[:, np.newaxis]

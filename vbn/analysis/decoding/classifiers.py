@@ -232,7 +232,11 @@ PREDICTIONS: dict[str, Prediction] = {DISCRIMINANT: discriminant_classes, SVM: s
 
 
 def balanced_accuracies(
-    features: Floats, prepared: list[Split], classifier: str, strength: float
+    features: Floats,
+    prepared: list[Split],
+    classifier: str,
+    strength: float,
+    projections: list[Floats] | None = None,
 ) -> tuple[Floats, Integers]:
     """Predict every item by classifiers of the other folds.
 
@@ -242,6 +246,7 @@ def balanced_accuracies(
     prepared : from `splits`.
     classifier : one of `PREDICTIONS`.
     strength : shrinkage or cost.
+    projections : (n_items, n_items) of each fold, by which the features are multiplied; None for none.
 
     Returns
     -------
@@ -251,8 +256,9 @@ def balanced_accuracies(
     predict = PREDICTIONS[classifier]
     accuracies = np.zeros(prepared[0].n_vectors)
     predicted = np.empty(len(features), dtype=np.int64)
-    for split in prepared:
-        found = predict(features[~split.test], features[split.test], split, strength)
+    for number, split in enumerate(prepared):
+        items = features if projections is None else projections[number] @ features
+        found = predict(items[~split.test], items[split.test], split, strength)
         accuracies += ((found == split.labels) * split.shares).sum(axis=0)
         predicted[split.test] = found[:, 0]
     return accuracies, predicted

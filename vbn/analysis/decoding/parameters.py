@@ -76,7 +76,7 @@ class DecodingParameters:
     of_cell_classes : whether cell classes are decoded as well as all units of a structure.
     choice_stop_s : end of the window of choice probabilities, which begins with the flash.
     n_choice_permutations : label vectors of their null.
-    seed : of all random steps, with the session's id.
+    seed : of all random steps, with a number made of the entry's key.
     computed : whether ``vbn populate`` computes it.
 
     Raises

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from vbn.analysis.decoding.classifiers import Split, balanced_accuracies, splits
 from vbn.analysis.decoding.labels import LabelledFlashes
 from vbn.analysis.decoding.parameters import HIT, IMAGE, LICK_MATCHED, DecodedLabel, DecodingParameters
-from vbn.analysis.spikes.trains import Floats, Integers
+from vbn.analysis.spikes.trains import Booleans, Floats, Integers
 from vbn.analysis.spikes.windows import count_in_windows
 
 ALL_CLASSES = "all"
@@ -145,8 +145,9 @@ def decode_populations(
     Folds are whole blocks of time. Of all labels but images, each unit's mean over the block is taken off
     its counts, so that what is slow cannot tell hits from misses, which come in turns; an image stays for as
     long as a block, and its runs are permuted instead. Of labels that licks enter, the mean over the image is
-    taken off first, since mice answer to some images more often than to others. The draws of a population do
-    not depend on others.
+    taken off first, since mice answer to some images more often than to others: that of the training flashes,
+    as a flash that is left out would pull it, and with it the others of its image and class, to the other
+    side. The draws of a population do not depend on others.
     """
     base = [parameters.seed, seed, *flashes.label.encode()]
     draws = {
@@ -165,16 +166,11 @@ def decode_populations(
     prepared = splits(np.concatenate([vectors, null]), folds, flashes.n_classes, runs)
     random = splits(vectors, usual, flashes.n_classes)
     measured = {name: _Measured(len(each), label.n_steps, 1 + len(null)) for name, each in draws.items()}
-    slow = [flashes.image] * (flashes.label in (HIT, LICK_MATCHED)) + [flashes.block] * (
-        flashes.label != IMAGE
-    )
+    projections = None if flashes.label == IMAGE else [_projection(flashes, each.test) for each in prepared]
     for step, features in enumerate(_windows(counts, label, parameters)):
-        centred = features
-        for of_flash in slow:
-            centred = _without_means(centred, of_flash)
         for name, of_name in draws.items():
             for number, units in enumerate(of_name):
-                accuracies, predicted = _accuracies(centred, units, prepared, parameters)
+                accuracies, predicted = _accuracies(features, units, prepared, parameters, projections)
                 measured[name].accuracies[number, step] = accuracies
                 if step + 1 == label.n_steps:
                     measured[name].random[number] = _accuracies(features, units, random, parameters)[0][0]
@@ -221,19 +217,29 @@ def _windows(
         yield found
 
 
-def _without_means(features: NDArray[np.float32], of_flash: np.ndarray) -> NDArray[np.float32]:
-    found = features.copy()
-    for each in np.unique(of_flash):
-        of = of_flash == each
-        found[..., of] -= found[..., of].mean(axis=2, keepdims=True)
-    return found
+def _projection(flashes: LabelledFlashes, test: Booleans) -> Floats:
+    """Return (n_flashes, n_flashes) what takes means off features by which licks or drift tell a label."""
+    found = np.eye(test.size)
+    if flashes.label in (HIT, LICK_MATCHED):
+        for image in np.unique(flashes.image):
+            of = flashes.image == image
+            known = of & ~test if (of & ~test).any() else ~test
+            found[np.ix_(of, known)] -= 1 / known.sum()
+    for block in np.unique(flashes.block):
+        of = flashes.block == block
+        found[of] -= found[of].mean(axis=0)
+    return np.asarray(found)
 
 
 def _accuracies(
-    features: NDArray[np.float32], units: Integers, prepared: list[Split], parameters: DecodingParameters
+    features: NDArray[np.float32],
+    units: Integers,
+    prepared: list[Split],
+    parameters: DecodingParameters,
+    projections: list[Floats] | None = None,
 ) -> tuple[Floats, Integers]:
     items = features[units].reshape(-1, features.shape[2]).T.astype(np.float64)
-    return balanced_accuracies(items, prepared, parameters.classifier, parameters.strength)
+    return balanced_accuracies(items, prepared, parameters.classifier, parameters.strength, projections)
 
 
 def _decoded(name: Population, k: int, units: Integers, measured: _Measured, stops_s: Floats) -> Decoded:

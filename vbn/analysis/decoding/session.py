@@ -67,5 +67,7 @@ def decode_session(
             decoded[label.label] = decode_populations(counts, chosen, of, label, parameters, seed)
     hits = labelled_flashes(behavior, auto_rewarded, HIT, parameters)
     responses = count_in_windows(*spikes, hits.start_s, (0.0, parameters.choice_stop_s))
-    choice = choice_probabilities(responses, hits, parameters.n_choice_permutations, [parameters.seed, seed])
+    choice = choice_probabilities(
+        responses, hits, parameters.n_choice_permutations, [parameters.seed, seed], parameters.min_flashes
+    )
     return DecodingResult(flashes, decoded, choice, hits)

@@ -1,9 +1,10 @@
 """Functional connectivity: pairs of units that fire within milliseconds of each other beyond chance.
 
-Cross-correlograms, corrected for everything slower than a window of jitter (Harrison and Geman 2009; Siegle
-et al. 2021, Nature 592:86): in each flash, each window of 25 ms keeps its number of spikes, and these are
-spread as the spikes of that unit in that window of that image are. What is expected then follows in closed
-form. A positive lag means that the first unit of a pair leads.
+Cross-correlograms, corrected by jitter (Harrison and Geman 2009; Siegle et al. 2021, Nature 592:86): in
+each flash, each window of 25 ms keeps its number of spikes, and these are spread as the spikes of that unit
+in that window of that image are. What is expected then follows in closed form. It takes off what is much
+slower than a window; of what two units share for 30 to 100 ms some is left, as a hill around lag 0. So a peak
+must stand out of the lags beside it, too. A positive lag means that the first unit of a pair leads.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class ConnectivityParameters:
     jitter_s : length of the windows of jitter.
     max_lag_s : a peak lies within this of lag 0.
     flank_s : lags of both flanks, which say how much the correlogram varies; ends included.
-    min_z : a peak is higher than this, in standard deviations: of the flanks, or of a Poisson number of the
-        coincidences expected, whichever is more.
+    beside_s : distances from a peak, to both sides, ends included, of the lags that it must stand out of.
+    min_z : a peak is higher than this above the mean of those, if that is above what is expected, in standard
+        deviations: of the flanks, or of a Poisson number of the coincidences expected, whichever is more.
     min_expected : pairs with fewer coincidences expected within max_lag_s are not tested.
     min_distance_um : of pairs of one probe that are nearer, lags of at most ``censored_lag_s`` are left out:
         of two spikes at once on the same sites, sorting finds one.
@@ -54,13 +56,15 @@ class ConnectivityParameters:
     jitter_s: float = 0.025
     max_lag_s: float = 0.01
     flank_s: tuple[float, float] = (0.05, 0.1)
+    beside_s: tuple[float, float] = (0.004, 0.01)
     min_z: float = 7.0
     min_expected: float = 50.0
     min_distance_um: float = 50.0
     censored_lag_s: float = 0.001
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "flank_s", tuple(float(edge) for edge in self.flank_s))
+        for name in ("flank_s", "beside_s"):
+            object.__setattr__(self, name, tuple(float(edge) for edge in getattr(self, name)))
         if (
             self.min_flashes < 2
             or not self.min_rate_hz > 0
@@ -76,6 +80,8 @@ class ConnectivityParameters:
                 "max_lag_s must be above 0 and below flank_s, which ends at .25 s at most, got "
                 f"{self.max_lag_s} and {self.flank_s}."
             )
+        if len(self.beside_s) != 2 or not 0 < self.beside_s[0] <= self.beside_s[1] < self.flank_s[0]:
+            raise ValueError(f"beside_s must be above 0 and below flank_s, got {self.beside_s}.")
         if N_BINS % self.jitter_bins or not self.max_lag_s < self.jitter_s:
             raise ValueError(
                 "jitter_s must be whole milliseconds that divide 750 ms, and more than max_lag_s, got "
@@ -508,6 +514,7 @@ def _peaks(
     expected = expected_of.of_pairs(first, second, longest)
     lags = np.arange(-longest, longest + 1)
     column, z = highest(counts, expected, lags, near[first, second], parameters)
+    z *= _share_above_those_beside(counts - expected, column, parameters)
     kept = np.flatnonzero(z > parameters.min_z)
     first, second, at = first[kept], second[kept], (kept, column[kept])
     table = {
@@ -520,6 +527,16 @@ def _peaks(
         "n_expected": expected[at],
     }
     return pd.DataFrame(table), counts[kept], expected[kept]
+
+
+def _share_above_those_beside(excess: Floats, column: Integers, parameters: ConnectivityParameters) -> Floats:
+    """Return (n_pairs,) what part of the height of peaks is not that of the lags beside them."""
+    first, last = (round(edge / BIN_S) for edge in parameters.beside_s)
+    steps = np.arange(first, last + 1)
+    beside = np.concatenate((-steps, steps)) + column[:, np.newaxis]
+    hill = np.take_along_axis(excess, beside, axis=1).mean(axis=1).clip(0)
+    height = excess[np.arange(column.size), column]
+    return np.asarray(np.divide(height - hill, height, out=np.zeros(column.size), where=height > 0))
 
 
 def correlograms(trains: FlashTrains, first: Integers, second: Integers, longest: int) -> Floats:
@@ -601,6 +618,8 @@ def area_peaks(
     )
     counted = pd.concat([pairs, swapped]).groupby(["first", "second"], sort=True).sum().reset_index()
     within = counted["first"] == counted["second"]
-    n = (counted["n_leading"] + counted["n_following"]).where(~within, 0)
-    score = (counted["n_leading"] - counted["n_following"]) / n.where(n > 0)
-    return counted.assign(lead_score=score.astype(float))[AREA_COLUMNS]
+    for name in ("n_leading", "n_following"):  # within a structure, which unit is the first says nothing
+        counted[name] = counted[name].astype("Int64").mask(within)
+    n = counted["n_leading"] + counted["n_following"]
+    score = ((counted["n_leading"] - counted["n_following"]) / n.where(n > 0)).astype("Float64")
+    return counted.assign(lead_score=score.to_numpy(np.float64, na_value=np.nan))[AREA_COLUMNS]

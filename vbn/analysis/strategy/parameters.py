@@ -30,7 +30,7 @@ class StrategyParameters:
     engagement : definition of engagement, as of `vbn.analysis.task.engagement.ENGAGEMENT`, by which weights
         are averaged.
     min_index : the least visual or timing index of a mouse with a strategy (%).
-    seed : of the folds, with the session's id.
+    seed : of the folds, with a number made of the entry's key.
     computed_for : the sessions that ``vbn populate`` fits: ``recordings``, ``training``, ``all`` or
         ``nothing``.
 

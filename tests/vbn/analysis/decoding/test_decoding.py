@@ -98,6 +98,22 @@ def test_drift_of_untuned_units_is_decoded_by_random_folds_and_not_by_blocks_of_
     assert abs(np.mean([each.null_mean for each in found]) - chance) < 0.01
 
 
+def test_where_hits_depend_on_the_image_nothing_is_found_and_nothing_is_below_chance():
+    """A flash that pulls the mean of its image would push the others of its class to the other side."""
+    found = []
+    for session in range(40):
+        rng = np.random.default_rng([10, session])
+        number = rng.integers(8, size=240)
+        likely = 0.7 + 2 * rng.normal(size=8)
+        is_hit = (likely[number] + rng.logistic(size=240) > 0).astype(int)
+        flashes = replace(hit_flashes(rng), image=np.char.add("im", number.astype(str)), classes=is_hit)
+        counts = rng.poisson(3.0, (1, 20, 240)).astype(np.float32)
+        found.append(decoded(flashes, counts, replace(QUICK, n_units=(20,), n_permutations=19), session))
+    accuracy = np.array([each.accuracy for each in found])
+    assert abs(accuracy.mean() - 0.5) < 0.02  # .46 with means over all flashes
+    assert abs(np.mean([each.null_mean for each in found]) - 0.5) < 0.01
+
+
 def test_choice_probabilities_of_drifting_units_hold_their_level():
     p = []
     for session in range(8):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.signal import lfilter
 
 from vbn.analysis.interactions.connectivity import (
     N_BINS,
@@ -197,6 +198,27 @@ def test_units_without_connections_have_no_peaks(
     assert len(found.peaks) == found.n_surrogate_peaks == 0  # of a thousand pairs: less than .1 %
 
 
+def test_a_hill_that_jitter_leaves_of_what_units_share_for_thirty_milliseconds_is_no_peak() -> None:
+    rng = np.random.default_rng(0)
+    starts = 1 + PERIOD_S * np.arange(1800)
+    step_s, keep = 0.002, np.exp(-0.002 / 0.03)
+    n = round((starts[-1] + 1) / step_s)
+    shared = lfilter([np.sqrt(1 - keep**2)], [1, -keep], rng.standard_normal(n))
+    rate = 40 * np.exp(0.7 * shared - 0.7**2 / 2)
+    trains = []
+    for _ in range(7):
+        number = rng.poisson(rate * step_s)
+        at = np.repeat(np.arange(n), number)
+        trains.append(np.sort((at + rng.random(at.size)) * step_s))
+    flashes = pd.DataFrame({"start_time": starts, "image_name": rng.choice(["a", "b"], starts.size)})
+    apart = (["A"] * 7, 200.0 * np.arange(7))
+    found = functional_connectivity(*as_spikes(trains), flashes, *apart)
+    assert found.is_tested.sum() == 21
+    assert len(found.peaks) == 0  # a third of them stand seven deviations above what is expected
+    at_will = ConnectivityParameters(beside_s=(0.049, 0.049))
+    assert len(functional_connectivity(*as_spikes(trains), flashes, *apart, at_will).peaks) > 3
+
+
 def test_slow_and_rare_units_are_not_tested() -> None:
     rng = np.random.default_rng(1)
     trains = [poisson(rng, 1.5), poisson(rng, 3), poisson(rng, 3), poisson(rng, 20)]
@@ -231,6 +253,7 @@ def test_peaks_are_counted_by_structures_in_both_orders() -> None:
     assert rows.loc[("VISp", "LP")].tolist() == [4, 3, 1, 1, 0.0]
     assert rows.loc[("LP", "VISp")].tolist() == [4, 3, 1, 1, 0.0]
     assert rows.loc[("VISp", "VISp")].tolist()[:2] == [1, 0]
+    assert rows.loc[("VISp", "VISp")].iloc[2:].isna().all()  # which of them is the first says nothing
     assert ("LP", "LP") not in rows.index  # neighbours only
     nowhere = area_peaks(found, [None, "VISp", np.nan, "LP"], *places[1:])
     assert nowhere[["first", "second", "n_pairs", "n_peaks"]].to_numpy().tolist() == [
