@@ -191,8 +191,7 @@ def _read_session(
         with reading(file, "layout"):
             issues = find_unknown_parts(file) + find_release_issues(file) + find_metadata_issues(file)
             issues += [issue("not_checked", "file", file.unchecked)] if file.unchecked else []
-        blake2b, hashed_version = hashed()
-        row = _file_row(file, identity, blake2b or rig.hashes.get(str(place)), hashed_version)
+        row = _file_row(file, identity, *_as_stated(place, rig, *hashed()))
         return metadata, issues, row
 
 
@@ -225,6 +224,24 @@ def _hashing(place: Place) -> Iterator[Callable[[], tuple[str | None, FileVersio
             yield pool.submit(hash_and_version, Path(place), stop_after_block).result
         finally:
             ended.set()
+
+
+def _as_stated(
+    place: Place, rig: Rig, blake2b: str | None, version: FileVersion | None
+) -> tuple[str | None, FileVersion | None]:
+    """Return the hash of a file, the stated one of a file on the web, and its version.
+
+    Raises
+    ------
+    NotReadableError
+        If it has another content than its manifest says.
+    """
+    stated = rig.hashes.get(str(place))
+    if blake2b and stated and blake2b != stated:
+        raise NotReadableError(
+            place, "its content is not what the manifest says (blake2b).", "Copy it again, or name another."
+        )
+    return blake2b or stated, version
 
 
 def _replace_file(
@@ -300,8 +317,8 @@ def _enter_lfp(
         if is_same:
             return FileOutcome(place, "unchanged", f"LFP of {lfp.probe_name}", key["session_id"])
     _require_probe(place, key, lfp)
-    of_web = (rig.hashes.get(str(place)), None)
-    row = _file_row(file, identity, *(of_web if is_url(place) else hash_and_version(Path(place))))
+    hashed = (None, None) if is_url(place) else hash_and_version(Path(place))
+    row = _file_row(file, identity, *_as_stated(place, rig, *hashed))
     kept = ("root", "relative_path", "size_bytes", "blake2b", "modified_ns", "registered_at")
     entry = {**key, "lfp_probe_id": lfp.probe_id, **{f"lfp_{name}": row[name] for name in kept}}
     if known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,9 +32,12 @@ def of_release(
     NotReadableError
         If the source does not answer, or a table is not what the manifest says.
     """
-    release = Release(
-        source or BUCKET_URL, home_folder() / "release", version=None if version == NEWEST else version
-    )
+    place = source or BUCKET_URL
+    of_source = hashlib.blake2b(
+        place.encode(), digest_size=8
+    ).hexdigest()  # mirrors may contradict each other
+    folder = home_folder() / "release" / of_source
+    release = Release(place, folder, version=None if version == NEWEST else version)
     files = release.locations(Selection(sessions=tuple(sessions)), lfp=lfp)
     for name in TABLES:
         if name in release.manifest.metadata_files:

@@ -110,7 +110,8 @@ def test_sessions_are_those_of_the_downloaded_files_and_nothing_is_kept(
     assert not list(database.server.home.rglob("*.nwb"))
     # Downloaded later, the files are the same ones, and nothing is stale.
     again = database.json_lines("register", synthetic_release, check=False)
-    assert {each["status"] for each in again if each["session_id"] in (FIRST, SECOND)} == {"unchanged"}
+    recordings = [each["status"] for each in again if "ecephys_session_" in each["path"]]
+    assert recordings == ["unchanged", "unchanged"]
     assert database.json("stale") == []
 
 
@@ -159,6 +160,24 @@ def test_another_content_than_the_registered_one_is_refused(
     (outcome,) = register(database, site, "--session", SECOND)
     assert outcome["status"] == "failed"
     assert "with different content" in outcome["message"]
+
+
+def test_a_mirror_folder_with_another_content_than_its_manifest_says_is_refused(
+    database: Any, site: Any, bucket: Path
+) -> None:
+    """And a manifest that lied is forgotten with its mirror."""
+
+    def other_hashes(manifest: dict[str, Any]) -> None:
+        for entry in manifest["data_files"].values():
+            entry["file_hash"] = "ab" * 64
+
+    right = json.loads((bucket / PROJECT / MANIFEST).read_text())
+    changed_manifest(bucket, other_hashes)
+    words = ("register", "--release", VERSION, "--session", SECOND, "--json")
+    done = database.call(*words, "--from-url", bucket, check=False)
+    assert "its content is not what the manifest says" in json.loads(done.stdout)["message"]
+    (bucket / PROJECT / MANIFEST).write_text(json.dumps(right))
+    assert json.loads(database.call(*words, "--from-url", site.url).stdout)["status"] == "registered"
 
 
 @pytest.mark.parametrize(

@@ -158,12 +158,15 @@ def regressors(
     x = np.column_stack([values[name] for name in names])
     x[:, 1:] -= x[:, 1:].mean(axis=0) if len(x) else 0.0
     y = licking["bout_start"].to_numpy(np.bool_)[kept]
-    return Regressors(names, x, y, kept, {name: _WHY[name] for name in REGRESSORS if name in same})
+    reasons = {name: _why(name, bool(columns[name].any())) for name in REGRESSORS if name in same}
+    return Regressors(names, x, y, kept, reasons)
 
 
-_WHY = {
-    OMISSION: "no omissions",
-    POST_OMISSION: "no omissions",
-    TASK: "no changes",
-    TIMING: "the time since the last bout never differs",
-}
+def _why(name: str, is_there: bool) -> str:
+    """Return why a regressor is the same in all flashes that are fitted."""
+    if name == TIMING:
+        return "the time since the last bout never differs"
+    if not is_there:
+        return "no changes" if name == TASK else "no omissions"
+    events = {OMISSION: "omissions", POST_OMISSION: "flashes after omissions", TASK: "changes"}[name]
+    return f"all {events} are within bouts of licks"

@@ -6,6 +6,8 @@ of samples at a rate, is bounded, as a file may claim any length.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +68,8 @@ def _show_rewards(raw: RecordingFile, view: View, series: MappedSeries) -> None:
     for shown, value in {"volume": series.volume, "autorewarded": series.auto_rewarded}.items():
         place = f"{REWARDS}/{shown}/data"
         if isinstance(value, str):
-            view.add(place, require_column(raw, series.path, value, shown), f"{series.path}/{value}")
+            require_column(raw, series.path, value, shown)
+            _show_values(raw, view, replace(series, data=value), place, len(times), 1.0)
         else:
             view.write(place, np.full(len(times), value))
 
@@ -74,15 +77,22 @@ def _show_rewards(raw: RecordingFile, view: View, series: MappedSeries) -> None:
 def _show_running(raw: RecordingFile, view: View, series: MappedSeries) -> None:
     place = f"{RUNNING}/speed"
     times = _show_times(raw, view, series, f"{place}/timestamps")
-    unit = series.unit or _stored_unit(raw, series)
+    unit = _unit(raw, series)
     _show_values(raw, view, series, f"{place}/data", len(times), UNITS_OF_SPEED[unit])
 
 
-def _stored_unit(raw: RecordingFile, series: MappedSeries) -> str:
-    """Return the unit that a series says it has."""
+def _unit(raw: RecordingFile, series: MappedSeries) -> str:
+    """Return the unit of a running speed; file and mapping may not contradict each other."""
     data = require_column(raw, series.path, series.data, "the running speed")
     place = f"{series.path}/{series.data}"
     unit = raw.attribute(place, "unit", text).strip() if "unit" in data.attrs else ""
+    if series.unit and unit in UNITS_OF_SPEED and unit != series.unit:
+        raise raw.invalid(
+            f"/{place} is in {unit}, and the mapping's [running] says {series.unit}. Take out unit there, or "
+            "correct the file."
+        )
+    if series.unit:
+        return series.unit
     if unit not in UNITS_OF_SPEED:
         said = f"says {quoted(unit)}" if unit else "says none"
         raise raw.invalid(

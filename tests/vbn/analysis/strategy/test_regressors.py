@@ -144,3 +144,13 @@ def test_hardly_any_flashes(n_flashes: int) -> None:
     assert table["bout_start"].sum() == min(n_flashes, 1)
     flashes = task(3, 1).iloc[:n_flashes]
     assert regressors(flashes, table).x.shape[0] == n_flashes
+
+
+def test_what_happens_within_bouts_only_is_not_said_to_be_absent() -> None:
+    made = mouse(200, 1, {"bias": -1.0})
+    licking = flash_licking(made.flashes["start_time"], made.lick_times, GAP_S)
+    within = np.flatnonzero(licking["in_bout"].to_numpy())
+    assert within.size
+    changes = np.isin(np.arange(len(made.flashes)), within)
+    rows = regressors(made.flashes.assign(is_change=changes), licking)
+    assert rows.missing[TASK] == "all changes are within bouts of licks"

@@ -96,10 +96,20 @@ def test_frames_of_licks_are_the_first_ones_at_or_after_them(changed: Callable[.
     assert licks["frame"].tolist() == [12, 13, 83, 100]
 
 
-def test_a_unit_of_the_mapping_goes_before_that_of_the_file(original: Path) -> None:
+def test_a_unit_of_the_mapping_may_not_contradict_the_file(
+    original: Path, changed: Callable[..., Path]
+) -> None:
     running = '[running]\nseries = "processing/behavior/wheel"\nunit = "cm/s"'
-    speed = behavior(original, running)["running"]["speed"]
+    with pytest.raises(VbnError, match=r"is in m/s, and the mapping's \[running\] says cm/s"):
+        behavior(original, running)
+    unknown = changed(setting(f"{WHEEL}/data", unit="n/a"))
+    speed = behavior(unknown, running)["running"]["speed"]
     np.testing.assert_array_equal(speed, np.sin(np.arange(4200) / 300) + 1.0)
+
+
+def test_volumes_are_multiplied_by_their_conversion(changed: Callable[..., Path]) -> None:
+    microlitres = changed(setting(f"{PLACE}/water/data", conversion=0.001))
+    assert behavior(microlitres)["rewards"]["volume"].tolist() == pytest.approx([4e-6, 5e-6])
 
 
 def claiming(path: str) -> Callable[[h5py.File], None]:
