@@ -18,7 +18,9 @@ OF_THE_FILE = ("session.nwb_file",)
 
 
 def populate(database: Any, *tables: str, **options: Any) -> dict[str, Any]:
-    return database.json("populate", *(word for table in tables for word in ("--table", table)), **options)
+    done = database.json("populate", *(word for table in tables for word in ("--table", table)), **options)
+    done.pop("traffic", None)
+    return done
 
 
 def imported(database: Any) -> dict[str, Any]:

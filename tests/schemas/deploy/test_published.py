@@ -185,8 +185,8 @@ def test_every_shared_query_and_figure_has_the_same_answer(
     schemas.disconnect()
     assert [name for name in SHARED if found[name] != expected[name]] == []
     refused = {name: text for name, text in expected.items() if isinstance(text, str)}
-    # of a small world without layers and connectivity, with too few changes to decode
-    assert len(refused) <= 7, refused
+    # Of a small world without layers and connectivity, with too few changes to decode and bouts for a strategy.
+    assert len(refused) <= 8, refused
     assert not any(text.startswith(("TypeError", "AttributeError")) for text in refused.values()), refused
 
 
