@@ -46,7 +46,7 @@ GROUPS = {
 }  # fmt: skip
 NEED_A_DATABASE = frozenset(
     ("admin", "atlas", "backup", "catalogue", "delete", "deletions", "demo", "deploy", "doctor", "errors",
-     "freeze", "gc", "list", "lists", "metrics", "note", "notes", "populate", "recompute", "register",
+     "freeze", "gc", "metrics", "note", "populate", "recompute", "register",
      "relocate", "restore", "retry", "roots", "verify", "worker")
 )  # fmt: skip
 """Commands that write, or look after a database: not on a published folder, which can only be read."""
@@ -103,14 +103,16 @@ def vbn_command(
     """
     if prefix is not None:
         os.environ["VBN_PREFIX"] = prefix
-    if published:
+    if published is not None:
+        if not published.strip():
+            raise SettingError("--published has no folder. Name one that vbn publish has written.")
         os.environ["VBN_PUBLISHED"] = published
         if ctx.invoked_subcommand in NEED_A_DATABASE:
             raise SettingError(
                 f"{published} is a published folder, which can only be read: there is nothing to "
                 f"{ctx.invoked_subcommand}. Leave out --published, or unset VBN_PUBLISHED."
             )
-    if freeze:
+    if freeze is not None:
         _use_freeze(freeze, str(ctx.invoked_subcommand))
     logging.basicConfig(format="vbn: %(message)s", level=logging.INFO if debug else logging.WARNING)
     if not debug:

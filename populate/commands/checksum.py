@@ -27,7 +27,12 @@ def command(volatile: bool, arrays: bool, as_json: bool) -> None:
     from populate.admin.checksums import table_checksums, total_of
     from populate.output.as_json import print_json
     from schemas.server.connection import open_database
+    from schemas.server.published import require_database
 
+    require_database(
+        "take its checksums (vbn freeze show NAME --check compares its files with theirs, vbn publish DIR "
+        "--check those of a folder)"
+    )
     checksums = table_checksums(with_arrays=arrays, volatile=volatile, database=open_database())
     if as_json:
         print_json({"tables": checksums, "total": total_of(checksums)})

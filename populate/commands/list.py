@@ -46,8 +46,10 @@ def list_of_file(name: str, file: Path, of: Any, skip_missing: bool, description
     """
     import schemas
     from schemas import queries
+    from schemas.server.published import require_database
     from vbn.interop.id_files import ids_in, read_id_file
 
+    require_database("make lists in it")
     is_input = str(file) == "-"
     found = ids_in(sys.stdin.buffer.read(), "standard input") if is_input else read_id_file(file)
     schemas.connect()
@@ -68,6 +70,9 @@ def show_list(name: str, **options: Any) -> None:
     Example:
       vbn list show figure-2 --format csv
     """
+    from schemas.server.published import require_notes
+
+    require_notes()
     answer(lambda queries: queries.list_members(name), options, "unit_id session_id mouse_id is_imported")
 
 
@@ -82,7 +87,9 @@ def drop_list(name: str) -> None:
     """
     import schemas
     from schemas import queries
+    from schemas.server.published import require_database
 
+    require_database("remove its lists")
     schemas.connect()
     queries.remove_list(name)
     click.echo(f"{name}: removed.")
@@ -100,7 +107,9 @@ def new_name(name: str, new: str) -> None:
     """
     import schemas
     from schemas import queries
+    from schemas.server.published import require_database
 
+    require_database("rename its lists")
     schemas.connect()
     queries.rename_list(name, new)
     click.echo(f"{name}: is {new} now.")

@@ -16,6 +16,9 @@ def command(**options: Any) -> None:
     Example:
       vbn lists
     """
+    from schemas.server.published import require_notes
+
+    require_notes()
     answer(
         lambda queries: queries.lists(),
         options,

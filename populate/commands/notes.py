@@ -24,6 +24,9 @@ def command(
     Example:
       vbn notes --session 1064644573
     """
+    from schemas.server.published import require_notes
+
+    require_notes()
     given = {"unit_id": units, "session_id": sessions, "label": labels, "author": authors}
     answer(
         lambda queries: queries.notes(**{name: list(each) for name, each in given.items() if each}),

@@ -166,8 +166,10 @@ def use_freeze(name: str) -> None:
     Raises
     ------
     SettingError
-        If it is to read a published folder, too.
+        If it is to read a published folder, too, or the name is empty.
     """
+    if not name.strip():
+        raise SettingError("--freeze has no name. Name a freeze (vbn freeze list), or leave out --freeze.")
     if os.environ.get("VBN_PUBLISHED"):
         raise SettingError(
             "A freeze and a published folder cannot both be read: leave out --freeze or --published "
@@ -184,7 +186,7 @@ def takes_freeze(command: click.Command | None) -> click.Command | None:
                 ["--freeze"],
                 metavar="NAME",
                 expose_value=False,
-                callback=lambda _ctx, _param, value: use_freeze(value) if value else None,
+                callback=lambda _ctx, _param, value: None if value is None else use_freeze(value),
                 help="Read this freeze in place of the present rows (vbn freeze).",
             )
         )

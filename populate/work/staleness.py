@@ -10,6 +10,7 @@ import pandas as pd
 
 from populate.work import runner
 from populate.work.jobs import NO_SESSION_ID
+from populate.work.present import present_tables
 from populate.work.runner import JobResult, Summary
 from schemas import responses, selection, session
 from schemas.bases.lab import all_tables, lab_tables
@@ -33,7 +34,7 @@ class StaleRow:
 def stale_rows() -> list[StaleRow]:
     """Return all stale rows, in dependency order, including those made from stale rows of other tables."""
     found: dict[str, pd.DataFrame] = {}
-    for cls in (each for each in all_tables(MadeWith) if {*each.session_columns} <= {*each.primary_key}):
+    for cls in (each for each in present_tables(MadeWith) if {*each.session_columns} <= {*each.primary_key}):
         own = cls.stale_rows()
         inherited = [_below(cls, name, frame) for name, frame in found.items() if _is_above(name, cls)]
         everything = pd.concat([own, *inherited]) if inherited else own

@@ -12,8 +12,9 @@ from typing import Any
 import schemas
 from populate.work.causes import Cause, cause_of
 from populate.work.jobs import job_table_name
+from populate.work.present import present_tables
 from schemas import ecephys, session, stimulus
-from schemas.bases.lab import all_tables, lab_tables
+from schemas.bases.lab import lab_tables
 from schemas.bases.registry import tables
 from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint import JobTable, dj
@@ -57,7 +58,7 @@ def table_status() -> list[TableStatus]:
     tables, and those of mice, it is what can be made now.
     """
     n_files, n_lfp_files = _count_files()
-    populated = [cls() for cls in all_tables(dj.Imported, dj.Computed)]
+    populated = [cls() for cls in present_tables(dj.Imported, dj.Computed)]
     rows, jobs = _count_rows_and_jobs(populated)
     of_lfp, of_recordings = _below(ecephys.Lfp), _below(ecephys.Recording, stimulus.OptoStimulation)
     of_lab, found = lab_tables(), []
@@ -145,7 +146,7 @@ def _n_sets(cls: Any, known: dict[tuple[Any, Any], int]) -> list[int]:
 def job_errors() -> list[JobError]:
     """Return all jobs that failed, table by table."""
     found = []
-    for cls in all_tables(dj.Imported, dj.Computed):
+    for cls in present_tables(dj.Imported, dj.Computed):
         jobs = JobTable(cls())
         for row in jobs.errors.proj("error_message", "host", "completed_time").to_dicts(order_by="KEY"):
             key = {name: row[name] for name in jobs.primary_key}

@@ -58,14 +58,17 @@ def connect(
     ConflictError
         If the tables are of another version.
     SettingError, StoreError
-        If the settings cannot be used, or a new database's array store cannot be created.
+        If the settings cannot be used, such as a freeze and a published folder at once, or a new database's
+        array store cannot be created.
     """
     if create:
         published_folder.require_database("create tables in it")
-    if published_folder.configured() is None and (name := frozen.wanted()):
-        from schemas.deploy.frozen import open_frozen
+    if name := frozen.wanted():
+        if published_folder.configured() is None:
+            from schemas.deploy.frozen import open_frozen
 
-        return open_frozen(name, prefix)
+            return open_frozen(name, prefix)
+        published_folder.require_freeze(name)
     prefix = settings.schema_prefix(prefix)
     database = None if create else connection.bound_to(prefix)
     if database is None and (folder := published_folder.configured()) is not None:

@@ -11,6 +11,7 @@ import hashlib
 import shutil
 import uuid
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +67,38 @@ def open_frozen(name: str, prefix: str | None = None) -> Database:
     ConflictError
         If another version of this package has made it, whose tables were others.
     """
-    with frozen.looking_at_database():
-        if published_folder.configured() is not None:
-            connection.disconnect()
-        connect(prefix)
-        folder = brought_folder(name)
-    return open_published(folder)
+    former = published_folder.configured()
+    try:
+        with frozen.looking_at_database():
+            if former is not None:
+                connection.disconnect()
+            connect(prefix)
+            folder = brought_folder(name)
+        return open_published(folder)
+    except Exception:
+        if former is not None:
+            open_published(former.folder)  # whoever asks on must not get the present rows
+        raise
+
+
+def folder_here(row: Mapping[str, Any]) -> Path:
+    """Return where this machine keeps a freeze of the connected database.
+
+    Raises
+    ------
+    StoreError
+        If its row has a name or digest that no freeze has.
+    """
+    database = connection.active()
+    info = database.connection.conn_info
+    place = f"{info['host']}:{info['port']} {database.prefix}"
+    return frozen.folder_of(row["freeze_name"], row["freeze_digest"], place)
 
 
 def brought_folder(name: str) -> Path:
     """Return this machine's folder with the files of a freeze, which are brought unless they are there."""
     row = freeze_row(name)
-    folder = frozen.folder_of(name, row["freeze_digest"])
+    folder = folder_here(row)
     if not _is_whole(folder, row["freeze_digest"]):
         _bring(row, folder)
     sources = (Freeze.Array & {"freeze_name": name}).to_dicts()
@@ -109,7 +130,7 @@ def _is_whole(folder: Path, digest: str, *, reading: bool = False) -> bool:
                 published.checked(each)
     except (NotFoundError, InvalidContentError):
         return False
-    return all((folder / each).is_file() for each in tables)
+    return all((folder / each).is_file() for each in [*tables, frozen.FINGERPRINTS])
 
 
 def _bring(row: dict[str, Any], folder: Path) -> None:
@@ -161,11 +182,19 @@ def join_pieces(name: str, package: Path) -> None:
 
 
 def _unpack(name: str, package: Path, folder: Path) -> None:
+    """Unpack the ZIP file of a freeze, unless it holds what none does: nothing is written then."""
     try:
         with zipfile.ZipFile(package) as archive:
-            for each in archive.infolist():
+            entries = archive.infolist()
+            for each in entries:
                 if not is_plain_path(each.filename):
                     raise zipfile.BadZipFile(each.filename)
-                archive.extract(each, folder)
+                if each.compress_type != zipfile.ZIP_STORED:
+                    raise zipfile.BadZipFile(f"{each.filename} is compressed")
+            if sum(each.file_size for each in entries) > package.stat().st_size:
+                raise zipfile.BadZipFile("its files are larger than itself")
+            archive.extractall(folder, entries)
     except zipfile.BadZipFile as error:
-        raise StoreError(frozen.damaged(name, f"it is no ZIP file ({shortened(error)})")) from error
+        raise StoreError(
+            frozen.damaged(name, f"it is no ZIP file of vbn freeze ({shortened(error)})")
+        ) from error

@@ -11,11 +11,12 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from vbn.errors import StoreError
+from vbn.errors import InvalidContentError, StoreError, shortened
 from vbn.home import home_folder
 from vbn.whole_files import whole_file, write_whole
 
@@ -24,6 +25,8 @@ PLACE = "frozen"
 OURS = ".freeze"
 """Folder within that of a freeze, with what is not part of what is handed on."""
 SOURCES = f"{OURS}/sources.json"
+FINGERPRINTS = f"{OURS}/fingerprints.json"
+"""The server's hashes of the tables when they were frozen."""
 
 _is_looking = False
 
@@ -44,15 +47,39 @@ def looking_at_database() -> Iterator[None]:
         _is_looking = before
 
 
-def folder_of(name: str, digest: str) -> Path:
-    """Return where this machine keeps the files of a freeze."""
-    return home_folder() / PLACE / f"{name}-{digest[:16]}"
+def folder_of(name: str, digest: str, database: str) -> Path:
+    """Return where this machine keeps the files of a freeze.
+
+    Parameters
+    ----------
+    name, digest : of its row, which whoever may write rows could have written.
+    database : server and prefix of the database; copies in two databases may have arrays in two stores.
+
+    Raises
+    ------
+    StoreError
+        If no freeze of ours has such a name or digest: they would lead to somebody's folder.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", name) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise StoreError(
+            f"The freeze {shortened(ascii(name), 80)} has a name or a digest that vbn freeze does not give: "
+            "its row was written by something else. An admin can drop it (vbn freeze drop NAME), which "
+            "removes rows, and no folder."
+        )
+    mark = hashlib.sha256(f"{digest} {database}".encode()).hexdigest()[:16]
+    return home_folder() / PLACE / f"{name}-{mark}"
 
 
 def freeze_in(folder: Path) -> str | None:
     """Return the name of the freeze whose files are in a folder; None if it is another published folder."""
     is_ours = folder.parent.name == PLACE and (folder / OURS).is_dir()
     return folder.name.rpartition("-")[0] if is_ours else None
+
+
+def is_kept_here(folder: Path) -> bool:
+    """Return whether a folder is this machine's of a freeze, and may be removed as one."""
+    place = home_folder() / PLACE
+    return folder.parent.resolve() == place.resolve() and not folder.is_symlink() and (folder / OURS).is_dir()
 
 
 def note_sources(folder: Path, sources: dict[str, dict[str, Any]]) -> None:
@@ -82,8 +109,13 @@ def bring_array(folder: Path, path: str, opened: Callable[[str], Any]) -> None:
     ------
     StoreError
         If the store has it no more, or has another file in its place.
+    InvalidContentError
+        If the path leads out of the folder's arrays.
     """
-    target = folder / "arrays" / path
+    arrays = folder / "arrays"
+    target = arrays / path
+    if not target.resolve().is_relative_to(arrays.resolve()):
+        raise InvalidContentError(target, "It is not below the folder's arrays.")
     if not target.exists() and freeze_in(folder) is not None:
         copy_array(folder, path, target, opened)
 

@@ -27,10 +27,15 @@ ACCOUNT = "vbn_published"
 
 CHECKSUMS, MANIFEST = "checksums.sha256", "manifest.json"
 TABLES, ARRAYS = "tables", "arrays"
+NOTES = f"{TABLES}/curation/"
 LARGEST_LIST = 256 * 2**20
 """(bytes) of the list of checksums: a million arrays are 150 MB."""
 
 PIECE = 4 * 2**20
+BOTH = (
+    "A freeze and a published folder cannot both be read: leave out --freeze or --published (VBN_FREEZE, "
+    "VBN_PUBLISHED)."
+)
 REPAIR = "Copy the folder again, or publish it again (vbn publish)."
 
 
@@ -51,8 +56,12 @@ class PublishedFolder:
 
     @property
     def prefix(self) -> str:
-        """The prefix under which its tables are loaded; another version of the package loads them anew."""
-        return f"pub_{hashlib.sha256(f'{self.digest} {vbn.__version__}'.encode()).hexdigest()[:16]}_"
+        """The prefix under which its tables are loaded; another version of the package loads them anew.
+
+        A freeze has one of its own, so that dropping it takes nothing from readers of an exported folder.
+        """
+        own = "" if frozen.freeze_in(self.folder) is None else f" {self.folder.name}"
+        return f"pub_{hashlib.sha256(f'{self.digest} {vbn.__version__}{own}'.encode()).hexdigest()[:16]}_"
 
     def __str__(self) -> str:
         """Return what it is, in words."""
@@ -228,6 +237,13 @@ def use(folder: Path | str | None) -> None:
     os.environ[VARIABLE] = str(_opened.folder)
 
 
+def require_freeze(name: str) -> None:
+    """Raise SettingError if the environment names a published folder, too, which is not that of a freeze."""
+    folder = configured()
+    if _opened is None and folder is not None and frozen.freeze_in(folder.folder) != name:
+        raise SettingError(BOTH)
+
+
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
     """Let the block create and fill the tables of the published folder, as the owner of the server."""
@@ -242,6 +258,16 @@ def loading() -> Iterator[None]:
 def is_loading() -> bool:
     """Return whether the tables of the published folder are being created."""
     return _is_loading
+
+
+def require_notes() -> None:
+    """Raise SettingError if a folder is read that was published without notes and lists of people."""
+    published = configured()
+    if published is not None and not any(name.startswith(NOTES) for name in published.checksums):
+        raise SettingError(
+            f"{published.folder} was published without notes and lists of people. Ask for it with them "
+            f"(vbn publish --include curation). {published.way_back}"
+        )
 
 
 def require_database(action: str) -> None:

@@ -101,7 +101,8 @@ def opened_store(name: str, config: Any = None) -> Any:
         if name == STORE_NAME and (folder := published.configured()) is not None:
             raise AbsentArrayError(
                 f"{folder.folder} was published without its arrays (spike times, running ...), of which "
-                "rows hold shape and type only. Ask for it with arrays: vbn publish --arrays"
+                "rows hold shape and type only. Ask for it with arrays: vbn publish --arrays, or vbn freeze "
+                "export without --without-arrays"
             ) from error
         place = dj.config.stores[name]["location"]
         raise StoreError(f"The array store {place} does not exist. {is_mounted(Path(place))}") from error
@@ -139,6 +140,11 @@ def is_mounted(folder: Path) -> str:
     return f"Is its disk mounted on this machine at {folder}? Else correct DJ_STORES or datajoint.json."
 
 
+def _is_of(folder: published.PublishedFolder, backend: Any) -> bool:
+    """Return whether an opened store is the arrays of a published folder."""
+    return bool(getattr(backend, "spec", {}).get("location") == folder.store_spec["location"])
+
+
 @contextlib.contextmanager
 def explaining_reads(backend: Any, path: str) -> Iterator[None]:
     """Turn what a store raises when a file is read into a StoreError.
@@ -151,6 +157,10 @@ def explaining_reads(backend: Any, path: str) -> Iterator[None]:
     except VbnError:
         raise
     except ABSENT as error:
+        if (folder := published.configured()) and _is_of(folder, backend):
+            raise AbsentArrayError(
+                f"{folder.folder} lacks the array {path}, which a row refers to. {folder.repair}"
+            ) from error
         raise AbsentArrayError(
             f"The array {path}, which a row refers to, cannot be read from the store {store}: it is not "
             "there. Check that it is the store that the rows were made with (vbn doctor); restore it from a "

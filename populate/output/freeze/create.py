@@ -19,7 +19,7 @@ from pyarrow import parquet
 
 import schemas
 import vbn
-from populate.output.freeze.fingerprints import FINGERPRINTS, fingerprints_text
+from populate.output.freeze.fingerprints import fingerprints_text
 from populate.output.freeze.methods import SOFTWARE, methods_text, software_versions
 from populate.output.freeze.package import KeptArrays, pieces, write_package
 from populate.output.freeze.request import COUNTED, Request
@@ -49,6 +49,10 @@ LONGEST_SOURCE = 1900
 PACKAGE, BEGINNING = ".package.zip", ".new-"
 ABANDONED_S = 3600
 LIST_AUTHOR = "vbn freeze"
+NOBODY = ""
+"""In the place of the author of a list that is kept without what people say of it."""
+
+OF_PEOPLE = ("list_author", "list_made_from", "list_description")
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,9 @@ def create(request: Request) -> Made:
             )
             files = PublishedFolder.read(folder)
             package = folder / PACKAGE
-            write_package(folder, files.checksums, {FINGERPRINTS: _fingerprints(target, files)}, package)
+            write_package(
+                folder, files.checksums, {frozen.FINGERPRINTS: _fingerprints(target, files)}, package
+            )
         counts = {**additions.counts, "tables": done.n_tables, "rows": done.n_rows, "arrays": len(kept.found)}
         row = _row(request, frozen_at, files.digest, counts, done)
         _insert(row, package, kept)
@@ -186,7 +192,16 @@ class _Additions:
         self.counts: dict[str, int] = {}
 
     def rows(self, files: list[TableFile]) -> list[TableFile]:
-        """Add the chosen units as a list of the freeze's name."""
+        """Add the chosen units as a list of the freeze's name; take out what people have said, if asked to.
+
+        Raises
+        ------
+        ConflictError
+            If what was chosen is there no more.
+        """
+        self._require_chosen(files)
+        if self.request.scope.lists is not None:
+            files = [_anonymous(each) if each.published.name == "NamedList" else each for each in files]
         units = self.request.units
         if units is None:
             return files
@@ -210,6 +225,25 @@ class _Additions:
             for each in files
         ]
 
+    def _require_chosen(self, files: list[TableFile]) -> None:
+        """Raise ConflictError unless all that was chosen before the moment of the freeze was there at it."""
+        request, found = self.request, {each.published.name: each for each in files}
+        chosen: list[tuple[str, str, set[Any]]] = [
+            ("Session", "session_id", set(request.scope.sessions or ())),
+            ("NamedList", "list_name", {*(request.scope.lists or ()), *request.scope.named}),
+        ]
+        if request.units is not None:
+            chosen.append(("Recording.Unit", "unit_id", set(request.units["unit_id"].tolist())))
+        for table, column, wanted in chosen:
+            kept = parquet.read_table(found[table].path, columns=[column], partitioning=None)[column]
+            if gone := wanted - set(kept.to_pylist()):
+                raise ConflictError(
+                    f"{len(gone)} of {len(wanted)} that were chosen, such as {column} {min(gone)}, were "
+                    "deleted before the moment of the freeze. Nothing was kept: try again."
+                )
+            if table == "NamedList" and request.units is not None and request.name in kept.to_pylist():
+                raise ConflictError(f"Somebody has made a list '{request.name}' meanwhile. Nothing was kept.")
+
     def texts(self, files: list[TableFile]) -> dict[str, str]:
         """Return the methods paragraph, and the same for programs."""
         rows = {each.published.name: each.n_rows for each in files}
@@ -226,6 +260,18 @@ class _Additions:
         }
         text = json.dumps(about, indent=1, ensure_ascii=False, sort_keys=True, default=str) + "\n"
         return {METHODS: methods_text(about, files), ABOUT: text}
+
+
+def _anonymous(file: TableFile) -> TableFile:
+    """Return the file of the lists without who made them, how and what for."""
+    former = parquet.read_table(file.path, partitioning=None)
+    rows = former
+    for name in OF_PEOPLE:
+        nothing = pa.array([NOBODY] * former.num_rows, pa.string())
+        rows = rows.set_column(former.schema.get_field_index(name), former.schema.field(name), nothing)
+    with whole_file(file.path) as part:
+        write_parquet(part, former.schema, [rows])
+    return file
 
 
 def _with_rows(file: TableFile, more: list[dict[str, Any]]) -> TableFile:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from populate.output.publish.fingerprints import WHOLE
-from schemas.server import frozen
-
-FINGERPRINTS = f"{frozen.OURS}/fingerprints.json"
+from schemas.server.frozen import FINGERPRINTS
+from vbn.errors import InvalidContentError
 
 Hashes = dict[Any, str]
 """Session, by mouse and id, -> hash of its rows."""
@@ -29,8 +28,13 @@ def _key(session: Any) -> Any:
 
 def read_fingerprints(folder: Path) -> dict[str, Hashes]:
     """Return the fingerprints of a freeze from its folder on this machine."""
-    content = json.loads((folder / FINGERPRINTS).read_bytes())
-    return {
-        file: {tuple(at) if at != WHOLE else WHOLE: each for at, each in hashes}
-        for file, hashes in content.items()
-    }
+    path = folder / FINGERPRINTS
+    try:
+        content = json.loads(path.read_bytes())
+        return {
+            file: {tuple(at) if at != WHOLE else WHOLE: each for at, each in hashes}
+            for file, hashes in content.items()
+        }
+    except (ValueError, TypeError, AttributeError) as error:
+        repair = f"Remove {folder}: the next use of the freeze brings it again."
+        raise InvalidContentError(path, "It is not what vbn freeze has written.", repair) from error

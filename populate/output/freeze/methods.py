@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 import vbn
 from populate.output.publish.describe import CITATION, URL, TableFile
+from populate.output.publish.origin import Origin
 
 SOFTWARE = "software"
 LIBRARIES = ("datajoint", "h5py", "numpy", "pandas", "pyarrow", "scipy")
@@ -26,10 +27,7 @@ SOURCES = {
 OF_FILTERS = {"criteria": "UnitCriteria", "optotag_method": "OptotagMethod"}
 """Filter of units -> table of the parameter set that it names."""
 
-ALWAYS = (
-    CITATION,
-    "Yatsenko et al. (2015), DataJoint: managing big scientific data, doi:10.1101/031658",
-)
+ALWAYS = ("Yatsenko et al. (2015), DataJoint: managing big scientific data, doi:10.1101/031658",)
 
 
 def software_versions() -> dict[str, str]:
@@ -52,6 +50,7 @@ def methods_text(about: Mapping[str, Any], files: Sequence[TableFile]) -> str:
     files : the files of its tables, with those of provenance.
     """
     rows = {file.published.name: file for file in files}
+    origin = Origin.of(files)
     entries = _read(rows["Entry"], ["table_name", "package_version", "method_version"])
     sets = _used_sets(files, rows["ParameterSet"], about["scope"]["filters"])
     software = ", ".join(f"{name} {version}" for name, version in about[SOFTWARE].items())
@@ -60,7 +59,7 @@ def methods_text(about: Mapping[str, Any], files: Sequence[TableFile]) -> str:
             f"# Methods of the freeze {about['name']}",
             "",
             *([about["description"], ""] if about["description"] else []),
-            _paragraph(about, rows, entries, sets),
+            _paragraph(about, rows, entries, sets, origin),
             "",
             "## Parameter sets",
             "",
@@ -81,7 +80,7 @@ def methods_text(about: Mapping[str, Any], files: Sequence[TableFile]) -> str:
             "",
             f"Frozen {about['frozen_at']} with {software}, by: `{_cell(about['made_from'])}`",
             "",
-            *(f"- {source}" for source in _sources(sets)),
+            *(f"- {source}" for source in _sources(sets, origin)),
             "",
         ]
     )
@@ -92,6 +91,7 @@ def _paragraph(
     rows: Mapping[str, TableFile],
     entries: list[dict[str, Any]],
     sets: list[tuple[str, str, int, str]],
+    origin: Origin,
 ) -> str:
     counts, scope = about["counts"], about["scope"]
     versions = sorted({str(each["package_version"]) for each in entries}) or [vbn.__version__]
@@ -102,7 +102,7 @@ def _paragraph(
     filters = "; ".join(f"{name} {_value(value)}" for name, value in sorted(scope["filters"].items()))
     return (
         f"We used {_number(counts['sessions'], 'session')} of {_number(counts['mice'], 'mouse', 'mice')} "
-        f"from Visual Behavior Neuropixels of the Allen Institute ({URL}), with {units}. "
+        f"from {origin.whose(f'Visual Behavior Neuropixels of the Allen Institute ({URL})')}, with {units}. "
         + (f"They were selected by: {filters}. " if filters else "They are all that the database had. ")
         + f"Results were computed with vbn-datajoint {' and '.join(versions)} from "
         f"{_number(rows['NwbFile'].n_rows, 'NWB file')}, whose hashes are in "
@@ -172,8 +172,10 @@ def _table_lines(entries: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _sources(sets: list[tuple[str, str, int, str]]) -> list[str]:
+def _sources(sets: list[tuple[str, str, int, str]], origin: Origin) -> list[str]:
     """Return what is to be cited: the data, the database, and the papers whose methods were used."""
+    data = [CITATION] if origin.has_release else []
+    data += [f"The data of {origin.others}, as those who made them ask for"] if origin.others else []
     names = {name for _, name, _, _ in sets}
     papers = {paper for name in names for part, paper in SOURCES.items() if part in name}
-    return [*ALWAYS, *sorted(papers)]
+    return [*data, *ALWAYS, *sorted(papers)]

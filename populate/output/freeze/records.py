@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +17,25 @@ import schemas
 from populate.admin.backup.folders import require_outside_store
 from populate.admin.checksums import hash_in_store
 from populate.admin.deletion import checked_reason, record_deletion
-from populate.output.freeze.create import LIST_AUTHOR, require_maker, withdraw
+from populate.output.freeze.create import LIST_AUTHOR, NOBODY, require_maker, withdraw
+from populate.output.publish.describe import as_json
+from populate.output.publish.readme import WITH_ARRAYS, WITHOUT_ARRAYS
 from schemas.administration import Freeze
-from schemas.deploy.frozen import brought_folder, freeze_row
+from schemas.deploy.frozen import brought_folder, folder_here, freeze_row
 from schemas.deploy.published import forget_loaded
 from schemas.queries.authors import require_author
 from schemas.rows.fetch import fetch_frame
 from schemas.server import frozen
 from schemas.server.embedded import EmbeddedServer
-from schemas.server.published import ARRAYS, CHECKSUMS, PublishedFolder, is_array_file, require_database
+from schemas.server.published import (
+    ARRAYS,
+    CHECKSUMS,
+    MANIFEST,
+    PublishedFolder,
+    hash_of,
+    is_array_file,
+    require_database,
+)
 from schemas.server.stores import opened_in_database
 from vbn.errors import ConflictError, InvalidContentError, NotFoundError, SettingError, StoreError
 from vbn.home import home_folder
@@ -120,13 +132,13 @@ def damage(name: str) -> list[str]:
 def export(name: str, target: Path, *, arrays: bool = True, with_notes: bool = False) -> Exported:
     """Write a freeze to a new folder, which opens without the database, on any machine.
 
-    The files are those of the freeze, byte for byte.
+    The files are those of the freeze, byte for byte, but without arrays those that say what there is.
 
     Parameters
     ----------
     name : the freeze.
     target : a new or empty folder.
-    arrays : copy the arrays, too; without them, the list of checksums has the tables only.
+    arrays : copy the arrays, too; without them, rows hold shape and type only.
     with_notes : allow that the folder has notes and lists of people.
 
     Raises
@@ -139,7 +151,7 @@ def export(name: str, target: Path, *, arrays: bool = True, with_notes: bool = F
     require_database("export its freezes")
     database = schemas.connect()
     freeze_row(name)
-    _require_new(target)
+    target = _require_new(target)
     require_outside_store(target, database)
     source = PublishedFolder.read(brought_folder(name))
     if not with_notes:
@@ -161,11 +173,19 @@ def export(name: str, target: Path, *, arrays: bool = True, with_notes: bool = F
     return Exported(target, *done)
 
 
-def _require_new(target: Path) -> None:
+def _require_new(target: Path) -> Path:
+    """Return the folder's place, with links followed; raise an error unless it is new or empty."""
+    target = target.resolve()
+    if target in (Path.cwd(), *Path.cwd().parents):
+        raise SettingError(
+            f"{target} is the current folder, or above it, which cannot be replaced. Name a new "
+            "folder in it, such as exported."
+        )
     if target.exists() and not target.is_dir():
         raise SettingError(f"{target} is a file. Name a new or empty folder.")
     if target.is_dir() and any(target.iterdir()):
         raise ConflictError(f"{target} is not empty. Name a new or empty folder.")
+    return target
 
 
 def _require_nothing_private(name: str, source: PublishedFolder) -> None:
@@ -173,10 +193,7 @@ def _require_nothing_private(name: str, source: PublishedFolder) -> None:
     found = {}
     for table in NOTES:
         rows = parquet.read_table(source.checked(f"tables/curation/{table}.parquet"), partitioning=None)
-        mine = [each for each in rows.to_pylist() if each.get("list_author") != LIST_AUTHOR]
-        if table == "NamedList":
-            lists = freeze_row(name)["freeze_scope"]["lists"] or []
-            mine = [each for each in mine if each["list_name"] not in lists]
+        mine = [each for each in rows.to_pylist() if each.get("list_author") not in (LIST_AUTHOR, NOBODY)]
         if mine:
             found[table] = len(mine)
     if found:
@@ -190,7 +207,11 @@ def _require_nothing_private(name: str, source: PublishedFolder) -> None:
 def _copy(source: PublishedFolder, target: Path, *, arrays: bool) -> tuple[int, int, int]:
     """Copy the files of a freeze, each compared with its checksum; return how many files, arrays, bytes."""
     n_arrays = n_bytes = 0
-    kept = {name: digest for name, digest in source.checksums.items() if arrays or not is_array_file(name)}
+    kept = {
+        name: digest
+        for name, digest in source.checksums.items()
+        if arrays or not name.startswith(f"{ARRAYS}/")
+    }
     for name in kept:
         place = target / name
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -201,9 +222,20 @@ def _copy(source: PublishedFolder, target: Path, *, arrays: bool) -> tuple[int, 
         else:
             shutil.copyfile(source.checked(name), place)
         n_bytes += place.stat().st_size
+    if not arrays:
+        kept |= _say_without_arrays(target)
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(kept.items()))
     write_whole(target / CHECKSUMS, lines.encode())
     return len(kept) + 1, n_arrays, n_bytes
+
+
+def _say_without_arrays(folder: Path) -> dict[str, str]:
+    """Let a copied folder say that it has no arrays; return the new hashes of what says so."""
+    readme, manifest = folder / README, folder / MANIFEST
+    write_whole(readme, readme.read_text().replace(WITH_ARRAYS, WITHOUT_ARRAYS).encode())
+    content = json.loads(manifest.read_bytes()) | {"has_arrays": False}
+    write_whole(manifest, as_json(content).encode())
+    return {path.name: hash_of(path) for path in (readme, manifest)}
 
 
 def drop(name: str, reason: str) -> str:
@@ -231,12 +263,15 @@ def drop(name: str, reason: str) -> str:
         if not any(rows.values()):
             raise NotFoundError(f"Somebody else has dropped the freeze '{name}' meanwhile.")
         deletion_id = record_deletion("Freeze", f"freeze_name = {name}", rows, reason)
-    _forget(frozen.folder_of(name, row["freeze_digest"]))
+    with contextlib.suppress(StoreError):  # a row that is none of ours has no folder
+        _forget(folder_here(row))
     return deletion_id
 
 
 def _forget(folder: Path) -> None:
     """Remove what this machine has of a freeze: files, and tables that were loaded from them."""
+    if not frozen.is_kept_here(folder):
+        return
     try:
         published = PublishedFolder.read(folder)
     except (NotFoundError, InvalidContentError):

@@ -56,6 +56,7 @@ class Request:
             "sessions": None if scope.sessions is None else list(scope.sessions),
             "tables": None if scope.tables is None else sorted(scope.tables),
             "lists": None if scope.lists is None else list(scope.lists),
+            "named_lists": list(scope.named),
             "n_chosen_units": None if self.units is None else len(self.units),
         }
 
@@ -68,6 +69,7 @@ def scope_of(recorded: Mapping[str, Any]) -> Scope:
         None if sessions is None else tuple(map(int, sessions)),
         None if names is None else frozenset(names),
         None if lists is None else tuple(lists),
+        tuple(recorded.get("named_lists") or ()),
     )
 
 
@@ -117,7 +119,8 @@ def request_for(
         _require_free_list(name)
     else:
         ids = _known_sessions(sessions) if sessions else None
-    scope = Scope(INCLUDED, ids, _with_ancestors(tables), None if with_notes else tuple(dict.fromkeys(lists)))
+    named = tuple(dict.fromkeys(lists))
+    scope = Scope(INCLUDED, ids, _with_ancestors(tables), None if with_notes else named, named)
     return Request(name, description, made_from, scope, dict(filters or {}), chosen)
 
 

@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 import vbn
 from populate.output.publish import readme
+from populate.output.publish.origin import Origin
 from schemas.bases.publication import FORMAT, PublishedTable, is_stored_array
 from schemas.server.published import ARRAYS, MANIFEST
 
@@ -108,15 +109,16 @@ def describing_texts(
     left_out : names of tables that were left out by choice.
     """
     columns = {file.name: column_facts(file, files) for file in files}
+    origin = Origin.of(files)
     found = {
-        "README.md": readme.readme_text(files, version, CITATION, URL, with_arrays=with_arrays),
-        "LICENSE.md": readme.terms(CITATION, LICENCE, TERMS),
+        "README.md": readme.readme_text(files, version, origin, CITATION, URL, with_arrays=with_arrays),
+        "LICENSE.md": readme.terms(origin, CITATION, LICENCE, TERMS),
         "dictionary.md": _dictionary(files, columns),
         "dictionary.csv": _dictionary_table(files, columns),
         "views.sql": _views(files, columns),
-        "croissant.json": _as_json(_croissant(files, columns, version)),
-        MANIFEST: _as_json(
-            _manifest(files, columns, version, with_arrays=with_arrays)
+        "croissant.json": as_json(_croissant(files, columns, version, origin)),
+        MANIFEST: as_json(
+            _manifest(files, columns, version, origin, with_arrays=with_arrays)
             | ({"left_out": list(left_out)} if left_out else {})
         ),
     }
@@ -191,7 +193,8 @@ def published_arrays(files: Sequence[TableFile], require: Callable[[str], None])
     return sorted(found, key=lambda each: each.path)
 
 
-def _as_json(content: Any) -> str:
+def as_json(content: Any) -> str:
+    """Return a content as the files of a publication have it."""
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -297,11 +300,11 @@ def _text(value: str) -> str:
 
 
 def _manifest(
-    files: Sequence[TableFile], columns: Columns, version: str, *, with_arrays: bool
+    files: Sequence[TableFile], columns: Columns, version: str, origin: Origin, *, with_arrays: bool
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "title": TITLE,
+        "title": _title(origin),
         "version": version,
         "package": "vbn-datajoint",
         "package_version": vbn.__version__,
@@ -322,7 +325,37 @@ def _manifest(
     }
 
 
-def _croissant(files: Sequence[TableFile], columns: Columns, version: str) -> dict[str, Any]:
+def _title(origin: Origin) -> str:
+    return TITLE if origin.has_release else f"Tables of {origin.whose('')}, and what was computed from them"
+
+
+def _terms_for_machines(origin: Origin) -> dict[str, Any]:
+    """Return name, licence and creator, of which nothing is known where no session is of the release."""
+    if not origin.has_release:
+        terms = "Not stated: ask whoever gave you this folder."
+        creator = {"@type": "sc:Organization", "name": origin.others or "unknown"}
+        return {
+            "name": "sessions-as-tables",
+            "license": terms,
+            "citeAs": terms,
+            "creator": creator,
+            "url": "",
+        }
+    return {
+        "name": "visual-behavior-neuropixels-tables",
+        "url": URL,
+        "license": LICENCE,
+        "usageInfo": TERMS,
+        "citeAs": CITATION,
+        "creator": {
+            "@type": "sc:Organization",
+            "name": "Allen Institute",
+            "url": "https://alleninstitute.org",
+        },
+    }
+
+
+def _croissant(files: Sequence[TableFile], columns: Columns, version: str, origin: Origin) -> dict[str, Any]:
     """Return the description in Croissant 1.0, a vocabulary of schema.org for data sets."""
     return {
         "@context": {
@@ -355,18 +388,9 @@ def _croissant(files: Sequence[TableFile], columns: Columns, version: str) -> di
             "transform": "cr:transform",
         },
         "@type": "sc:Dataset",
-        "name": "visual-behavior-neuropixels-tables",
-        "description": TITLE,
+        "description": _title(origin),
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "url": URL,
-        "license": LICENCE,
-        "usageInfo": TERMS,
-        "citeAs": CITATION,
-        "creator": {
-            "@type": "sc:Organization",
-            "name": "Allen Institute",
-            "url": "https://alleninstitute.org",
-        },
+        **_terms_for_machines(origin),
         "version": version,
         "isLiveDataset": False,
         "distribution": [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from populate.output.publish.describe import TableFile
+    from populate.output.publish.origin import Origin
 
 OPENINGS = '''\
 In Python, with polars:
@@ -72,24 +73,30 @@ GROUP BY session_id ORDER BY session_id;
 '''
 
 
+WITH_ARRAYS = (
+    "Large arrays (spike times, running, pupil, counts) are NumPy files below `arrays/`, listed in "
+    "`arrays/manifest.csv`; a column of text holds the path, shape, type and SHA-256 of each."
+)
+WITHOUT_ARRAYS = (
+    "Large arrays (spike times, running, pupil, counts) were not published here; where they belong, a "
+    "column of text holds their shape and type."
+)
+
+
 def readme_text(
-    files: Sequence[TableFile], version: str, citation: str, url: str, *, with_arrays: bool
+    files: Sequence[TableFile], version: str, origin: Origin, citation: str, url: str, *, with_arrays: bool
 ) -> str:
-    """Return the readme."""
+    """Return the readme, which names the Allen Institute if sessions of its release are there."""
+    release = f"the Allen Institute's [Visual Behavior Neuropixels]({url})"
+    title = "Visual Behavior Neuropixels, as tables" if origin.has_release else "Sessions as tables"
     n_rows = sum(file.n_rows for file in files)
     rows = {file.published.name: file.n_rows for file in files}
-    arrays = (
-        "Large arrays (spike times, running, pupil, counts) are NumPy files below `arrays/`, listed in "
-        "`arrays/manifest.csv`; a column of text holds the path, shape, type and SHA-256 of each."
-        if with_arrays
-        else "Large arrays (spike times, running, pupil, counts) were not published here; where they belong, a "
-        "column of text holds their shape and type."
-    )
+    arrays = WITH_ARRAYS if with_arrays else WITHOUT_ARRAYS
     return f"""\
-# Visual Behavior Neuropixels, as tables
+# {title}
 
 {rows.get("Session", 0):,} sessions of {rows.get("Mouse", 0):,} mice, {rows.get("Recording.Unit", 0):,} units: the contents \
-of the NWB files of the Allen Institute's [Visual Behavior Neuropixels]({url}), and what was computed \
+of the NWB files of {origin.whose(release)}, and what was computed \
 from them, {n_rows:,} rows in {len(files)} tables. Version {version}; the same rows have the same version, and the same bytes.
 
 | here | what it is |
@@ -126,16 +133,39 @@ or `vbn --published . query units --criteria bennett_2025`.
 
 ## Cite
 
-{citation}
+{_cited(origin, citation)}
 """
 
 
-def terms(citation: str, licence: str, terms_of_use: str) -> str:
-    """Return what can be said of the terms."""
+def _cited(origin: Origin, citation: str) -> str:
+    asked = "as those who gave you this folder ask for."
+    if not origin.has_release:
+        return f"Cite the data {asked}"
+    return f"{citation}\n\nThe sessions of {origin.others}: {asked}" if origin.others else citation
+
+
+def terms(origin: Origin, citation: str, licence: str, terms_of_use: str) -> str:
+    """Return what can be said of the terms; of sessions of others than the Allen Institute, that is little."""
+    if not origin.has_release:
+        return f"""\
+# Terms
+
+The data are of {origin.whose("")}. They are not the Allen Institute's, and nothing here says under which terms they may
+be used, nor how they are to be cited: ask whoever gave you this folder.
+
+Say which version of these tables you used (`README.md`), since computed values change with the methods. The methods are
+of vbn-datajoint (BSD 3-Clause), which is not a product of the Allen Institute.
+"""
+    releases = "The data are the Allen Institute's. It releases"
+    if origin.others:
+        releases = (
+            f"The data are the Allen Institute's, but those of {origin.others}: for these, ask whoever gave you "
+            "this folder.\n\nThe Allen Institute releases"
+        )
     return f"""\
 # Terms
 
-The data are the Allen Institute's. It releases Visual Behavior Neuropixels under CC BY 4.0 ({licence}), subject to
+{releases} Visual Behavior Neuropixels under CC BY 4.0 ({licence}), subject to
 its terms of use and its citation policy, which decide: {terms_of_use}
 
 Who publishes this folder adds tables that were computed from these data, and may add sessions of its own: then its

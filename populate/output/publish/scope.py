@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from schemas import session
+from schemas import curation, session
 from schemas.bases.publication import PublishedTable, published_tables
 from schemas.server.datajoint import dj
 
@@ -25,13 +25,18 @@ class Scope:
     include : private modules that are published, too.
     sessions : ids of the sessions, with their mice and all that was measured in them; None for all.
     tables : computed tables, without the others; None for all. What is imported is always there.
-    lists : names of the lists that are kept, and no note; None for all lists and notes.
+    lists : names of the lists that are kept, and no note; None for all lists and notes, of `sessions` those
+        that have one of them.
+    named : names of lists that are kept in any case.
+    mice : ids of the mice of `sessions`; None to look them up.
     """
 
     include: tuple[str, ...] = ()
     sessions: tuple[int, ...] | None = None
     tables: frozenset[str] | None = None
     lists: tuple[str, ...] | None = None
+    named: tuple[str, ...] = ()
+    mice: tuple[str, ...] | None = None
 
     def published(self) -> Iterator[PublishedTable]:
         """Yield the tables in dependency order."""
@@ -62,10 +67,25 @@ class Scope:
         names = table.heading.names
         if found := [name for name in SESSIONS if name in names]:
             return [_one_of(table, name, self.sessions or ()) for name in found]
+        if isinstance(table, curation.NamedList):
+            return [_one_of(table, "list_name", self._lists_of_sessions())]
         if "mouse_id" not in names:
             return []
-        chosen = session.Session & [{"session_id": number} for number in self.sessions or ()]
-        return [_one_of(table, "mouse_id", sorted(set(chosen.to_arrays("mouse_id").tolist())))]
+        mice = self.mice
+        if mice is None:
+            chosen = session.Session & [{"session_id": number} for number in self.sessions or ()]
+            mice = tuple(sorted(set(chosen.to_arrays("mouse_id").tolist())))
+        return [_one_of(table, "mouse_id", mice)]
+
+    def _lists_of_sessions(self) -> list[str]:
+        """Return the names of the lists that have one of the sessions or of their units, or are named."""
+        chosen = [{"session_id": number} for number in self.sessions or ()]
+        found = {*self.named, *(self.lists or ())}
+        for members in (curation.ListUnit, curation.ListSession):
+            found |= set(
+                dj.U("list_name").aggr(members & chosen, n="count(*)").to_arrays("list_name").tolist()
+            )
+        return sorted(found)
 
 
 def is_computed(published: PublishedTable) -> bool:
@@ -74,7 +94,7 @@ def is_computed(published: PublishedTable) -> bool:
     return issubclass(getattr(table, "_master", None) or table, dj.Computed)
 
 
-def _one_of(table: Any, column: str, values: Collection[str | int]) -> str:
+def _one_of(table: Any, column: str, values: Collection[str] | Collection[int]) -> str:
     """Return the condition that a column has one of some values."""
     is_mysql = table.connection.adapter.backend == "mysql"
     return f"{column} IN ({', '.join(_literal(value, is_mysql) for value in values)})" if values else NOTHING

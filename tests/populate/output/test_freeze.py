@@ -8,14 +8,19 @@ import json
 import shutil
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import schemas
+from schemas.administration import Deletion
 from schemas.server.embedded import EmbeddedServer
 from tests.fixtures.contents import MODULES
 from tests.fixtures.database import Database
@@ -156,6 +161,16 @@ def frozen(populated_synthetic: Database) -> Iterator[Database]:
     for name in [each["freeze_name"] for each in populated_synthetic.json("freeze", "list")]:
         populated_synthetic.call("freeze", "drop", name, "--reason", "tried", "--yes")
     shutil.rmtree(populated_synthetic.server.home / "frozen", ignore_errors=True)
+    forget_deletions(populated_synthetic)
+
+
+def forget_deletions(database: Database) -> None:
+    """Leave no trace of what was dropped, which others compare."""
+    database.connect()
+    Deletion.Count.delete_quick()
+    Deletion.delete_quick()
+    for path in database.stored_files() - database.referenced_files():
+        (database.store / path).unlink()
 
 
 @pytest.fixture
@@ -377,3 +392,330 @@ def test_it_is_dropped_by_who_says_yes_and_why(frozen: Database) -> None:
     latest = frozen.json("deletions")[0]
     assert (latest["deleted_table"], latest["deletion_reason"]) == ("Freeze", "a trial")
     assert list(frozen.server.home.glob("frozen/short-*")) == []
+
+
+def test_a_row_that_is_none_of_ours_leads_to_no_folder(frozen: Database, tmp_path: Path) -> None:
+    """Whoever may write rows could have written a name or a digest that leads to somebody's folder."""
+    from schemas.administration import Freeze
+
+    place = frozen.server.home / "frozen"
+    place.mkdir(exist_ok=True)
+    victim = place.parent / "victim-0123456789abcdef"
+    victim.mkdir()
+    (victim / "thesis.txt").write_text("years of work")
+    frozen.connect()
+    row = (Freeze & {"freeze_name": NAME}).fetch1()
+    for name, digest in (("../victim", "0123456789abcdef" + "0" * 48), ("odd", "../../victim")):
+        Freeze.insert1({**row, "freeze_name": name, "freeze_digest": digest})
+        for words in (("query", "sessions"), ("status",)):
+            refused = frozen.call("--freeze", name, *words, check=False)
+            assert "its row was written by something else" in refused.stderr
+        assert frozen.call("freeze", "export", name, tmp_path / "x", check=False).returncode == 1
+        frozen.call("freeze", "drop", name, "--reason", "hostile", "--yes")
+        assert [each["freeze_name"] for each in frozen.json("freeze", "list")] == [NAME]
+    assert (victim / "thesis.txt").read_text() == "years of work"
+    shutil.rmtree(victim)
+
+
+@pytest.mark.files
+def test_only_folders_of_freezes_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from schemas.server import frozen as places
+
+    monkeypatch.setenv("VBN_HOME", str(tmp_path / "home"))
+    other = tmp_path / "elsewhere" / "frozen" / "a-1"
+    plain, ours, link = (tmp_path / "home" / "frozen" / name for name in ("a-1", "a-2", "a-3"))
+    for folder in (other, ours):
+        (folder / places.OURS).mkdir(parents=True)
+    plain.mkdir()
+    link.symlink_to(ours)
+    assert [places.is_kept_here(each) for each in (other, plain, ours, link)] == [False, False, True, False]
+
+
+@pytest.mark.files
+def test_an_array_is_brought_into_the_folder_only(tmp_path: Path) -> None:
+    from schemas.server import frozen as places
+    from vbn.errors import InvalidContentError
+
+    folder = tmp_path / "frozen" / "a-1"
+    (folder / places.OURS).mkdir(parents=True)
+    places.note_sources(folder, {"../../../x": {"path": "a.npy", "sha256": "0"}})
+    with pytest.raises(InvalidContentError, match="not below the folder's arrays"):
+        places.bring_array(folder, "../../../x", lambda _path: io.BytesIO(b"x"))
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.files
+@pytest.mark.parametrize("kind", ["compressed", "overlapping", "upwards"])
+def test_a_package_that_is_larger_inside_is_refused_before_it_is_written(tmp_path: Path, kind: str) -> None:
+    from schemas.deploy.frozen import _unpack
+    from vbn.errors import StoreError
+
+    package, target = tmp_path / "tables.zip", tmp_path / "new"
+    method = zipfile.ZIP_DEFLATED if kind == "compressed" else zipfile.ZIP_STORED
+    with zipfile.ZipFile(package, "w", method) as archive:
+        archive.writestr("../bomb" if kind == "upwards" else "bomb", bytes(10**6))
+        if kind == "overlapping":
+            archive.filelist += [archive.filelist[0]] * 1000
+    with pytest.raises(StoreError, match="it is no ZIP file of vbn freeze"):
+        _unpack("a", package, target)
+    assert not target.exists()
+
+
+@pytest.mark.files
+def test_what_answers_for_the_present_only_is_refused(frozen: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "lean"
+    frozen.call("freeze", "export", NAME, folder, "--without-arrays")
+    for words, said in (
+        (("--freeze", NAME, "checksum"), "no way to take its checksums"),
+        (("--published", folder, "checksum"), "no way to take its checksums"),
+        (("--freeze", NAME, "list", "remove", "x"), "no way to remove its lists"),
+        (("--freeze", NAME, "list", "rename", "x", "y"), "no way to rename its lists"),
+        (("--freeze", NAME, "note", "remove", "x"), "nothing to note"),
+        (("--freeze", "", "query", "sessions"), "--freeze has no name"),
+        (("query", "sessions", "--freeze", ""), "--freeze has no name"),
+        (("--published", "", "query", "sessions"), "--published has no folder"),
+    ):  # fmt: skip
+        refused = frozen.call(*words, check=False)
+        assert (refused.returncode, said in refused.stderr) == (1, True), (words, refused.stderr)
+        schemas.disconnect()
+    both = {"VBN_FREEZE": NAME, "VBN_PUBLISHED": str(folder)}
+    script = "import schemas; schemas.connect()"
+    refused = frozen.vbn(script, program=("-c",), env=both, check=False)
+    assert "cannot both be read" in refused.stderr
+
+
+@pytest.mark.files
+def test_lists_status_and_what_is_stale_are_read(frozen: Database) -> None:
+    """The freeze was made with --table: what was left out is not asked."""
+    assert NAME in frozen.call("--freeze", NAME, "lists").stdout
+    shown = frozen.call("--freeze", NAME, "list", "show", NAME, "--format", "csv").stdout
+    assert shown.count("\n") > 2
+    assert frozen.call("--freeze", NAME, "notes").returncode == 0
+    states = frozen.json("--freeze", NAME, "status")
+    assert "Psth" not in str(states)
+    assert "ChangeResponse" in str(states)
+    assert frozen.call("--freeze", NAME, "stale", check=False).stderr == ""
+
+
+@pytest.mark.files
+def test_who_asks_for_a_freeze_that_is_not_there_stays_at_the_former(frozen: Database) -> None:
+    frozen.connect()
+    schemas.frozen(NAME, frozen.prefix)
+    with pytest.raises(NotFoundError, match="There is no freeze 'nope'"):
+        schemas.frozen("nope", frozen.prefix)
+    assert str(schemas.connect()) == f"freeze '{NAME}'"
+    schemas.disconnect()
+
+
+@pytest.mark.files
+def test_an_export_without_arrays_says_so(frozen: Database, tmp_path: Path) -> None:
+    from schemas.server import published
+    from schemas.server.datajoint import dj
+    from schemas.server.published import PublishedFolder
+    from schemas.server.stores import explaining_reads, opened_store
+    from vbn.errors import AbsentArrayError
+
+    folder = tmp_path / "lean"
+    frozen.call("freeze", "export", NAME, folder, "--without-arrays")
+    assert not (folder / "arrays").exists()
+    assert json.loads((folder / "manifest.json").read_text())["has_arrays"] is False
+    assert "were not published here" in (folder / "README.md").read_text()
+    assert "arrays/manifest.csv" not in (folder / "README.md").read_text()
+    full = tmp_path / "full"
+    frozen.call("freeze", "export", NAME, full)
+    try:
+        published.use(folder)
+        dj.config.stores["vbn"] = PublishedFolder.read(folder).store_spec
+        with pytest.raises(AbsentArrayError, match="or vbn freeze export without --without-arrays"):
+            opened_store("vbn")
+        published.use(full)
+        dj.config.stores["vbn"] = PublishedFolder.read(full).store_spec
+        backend = opened_store("vbn")
+        with (
+            pytest.raises(AbsentArrayError, match=r"full lacks the array gone.npy.*Copy the folder again"),
+            explaining_reads(backend, "gone.npy"),
+        ):
+            backend.get_buffer("gone.npy")
+    finally:
+        published.use(None)
+        frozen.connect()
+
+
+@pytest.mark.files
+def test_the_current_folder_is_not_replaced(frozen: Database, tmp_path: Path) -> None:
+    refused = frozen.call("freeze", "export", NAME, ".", check=False)
+    assert "is the current folder" in refused.stderr
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    frozen.call("freeze", "export", NAME, empty / ".." / "empty", "--without-arrays")
+    assert (empty / "checksums.sha256").is_file()
+
+
+def test_a_drop_takes_nothing_of_who_reads_an_export(frozen: Database, tmp_path: Path) -> None:
+    """What was loaded from the freeze goes; it has another prefix than what was loaded from the export."""
+    from schemas.server.published import PublishedFolder
+
+    exported = tmp_path / "exported"
+    frozen.call("freeze", "export", NAME, exported)
+    (kept,) = frozen.server.home.glob(f"frozen/{NAME}-*")
+    here, there = PublishedFolder.read(kept), PublishedFolder.read(exported)
+    assert here.digest == there.digest
+    assert here.prefix != there.prefix
+    copied = tmp_path / "copied"
+    shutil.copytree(exported, copied)
+    assert PublishedFolder.read(copied).prefix == there.prefix
+
+
+@pytest.mark.files
+def test_two_databases_keep_their_copies_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from schemas.server.frozen import folder_of
+
+    monkeypatch.setenv("VBN_HOME", str(tmp_path))
+    digest = "a" * 64
+    assert folder_of("a", digest, "host:1 vbn_") != folder_of("a", digest, "host:1 other_")
+    assert folder_of("a", digest, "host:1 vbn_") == folder_of("a", digest, "host:1 vbn_")
+
+
+def test_what_is_deleted_before_the_moment_is_not_frozen_as_nothing(frozen: Database) -> None:
+    from populate.output.freeze.create import _Additions, create
+    from populate.output.freeze.request import request_for
+    from populate.output.publish.describe import TableFile
+    from schemas import queries
+    from schemas.bases.publication import published_tables
+    from schemas.deploy.frozen import brought_folder
+    from vbn.errors import ConflictError
+
+    frozen.connect()
+    asked = request_for("gone", units=queries.units(), tables=["ChangeResponse"], with_notes=False)
+    assert asked.units is not None
+    said = r"were deleted before the moment.*try again"
+    with pytest.raises(ConflictError, match=said):
+        create(replace(asked, scope=replace(asked.scope, sessions=(1,))))
+    assert [each["freeze_name"] for each in frozen.json("freeze", "list")] == [NAME]
+    folder = brought_folder(NAME)
+    files = [
+        TableFile(each, pa.schema([]), 0, folder / each.file)
+        for each in published_tables(("curation",))
+        if each.name in ("Session", "Recording.Unit", "NamedList")
+    ]
+    lacking = asked.units.assign(unit_id=asked.units["unit_id"] + 10**9)
+    for request, words in (
+        (replace(asked, units=lacking), said),
+        (replace(asked, scope=replace(asked.scope, lists=("nobody-has-it",))), said),
+        (replace(asked, name=NAME), "has made a list 'fig2' meanwhile"),
+    ):
+        with pytest.raises(ConflictError, match=words):
+            _Additions(request, datetime.now(UTC), len_arrays=lambda: 0).rows(files)
+
+
+def test_others_lists_are_not_kept_with_a_session_and_no_difference(frozen: Database, tmp_path: Path) -> None:
+    sessions = [each["session_id"] for each in frozen.json("query", "sessions")]
+    other = next(each for each in sessions if each != FIRST)
+    files = {}
+    for name, number in (("mine", FIRST), ("strangers", other), ("named", FIRST)):
+        files[name] = tmp_path / f"{name}.txt"
+        files[name].write_text(f"{number}\n")
+    words = ("--of", "sessions", "--description", "what I think")
+    try:
+        for name in files:
+            frozen.call("list", "add", name, files[name], *words)
+        few = ("--session", FIRST, "--table", "ChangeResponse")
+        frozen.call("freeze", "create", "scoped", *few)
+        plain = ("--list", "named", "--table", "ChangeResponse", "--without-notes")
+        frozen.call("freeze", "create", "plain", *plain)
+        frozen.call("list", "remove", "strangers")
+        assert frozen.json("freeze", "diff", "scoped") == []
+        frozen.call("list", "add", "later", files["strangers"], *words)
+        assert frozen.json("freeze", "diff", "scoped") == frozen.json("freeze", "diff", "plain") == []
+        frozen.call("freeze", "export", "scoped", tmp_path / "scoped", "--with-notes", "--without-arrays")
+        frozen.call("freeze", "export", "plain", tmp_path / "plain", "--without-arrays")
+        place = "tables/curation/NamedList.parquet"
+        lists = pd.read_parquet(tmp_path / "scoped" / place)["list_name"].tolist()
+        assert lists == ["mine", "named"]
+        left = pd.read_parquet(tmp_path / "plain" / place).set_index("list_name")
+        assert left.loc["named", ["list_author", "list_made_from", "list_description"]].tolist() == [""] * 3
+        frozen.call("list", "remove", "mine")
+        gone = {each["table"]: each["n_gone"] for each in frozen.json("freeze", "diff", "scoped")}
+        assert gone == {"NamedList": 1, "ListSession": 1}
+    finally:
+        for name in ("mine", "named", "later"):
+            frozen.call("list", "remove", name, check=False)
+        for name in ("scoped", "plain"):
+            frozen.call("freeze", "drop", name, "--reason", "tried", "--yes", check=False)
+
+
+@pytest.mark.files
+def test_another_layout_is_not_taken_for_a_change(frozen: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    from populate.output.freeze import differences as comparison
+
+    frozen.connect()
+    monkeypatch.setattr(
+        comparison.parquet, "read_schema", lambda _path: pa.schema([("session_id", pa.int64())])
+    )
+    told = frozen.call("freeze", "diff", NAME, check=False)
+    assert told.returncode == 1
+    assert "was made by vbn-datajoint " in told.stderr
+    assert "had other columns" in told.stderr
+
+
+@pytest.mark.files
+def test_lost_fingerprints_are_brought_again(frozen: Database) -> None:
+    assert "Nothing has changed" in frozen.call("freeze", "diff", NAME).stdout
+    (folder,) = frozen.server.home.glob(f"frozen/{NAME}-*")
+    (folder / ".freeze" / "fingerprints.json").unlink()
+    assert "Nothing has changed" in frozen.call("freeze", "diff", NAME).stdout
+    (folder / ".freeze" / "fingerprints.json").write_text("{")
+    told = frozen.call("freeze", "diff", NAME, check=False)
+    assert f"Remove {folder}" in told.stderr
+    shutil.rmtree(folder)
+
+
+@pytest.mark.files
+@pytest.mark.parametrize(
+    ("projects", "words", "absent"),
+    [
+        (("vbn-release",), ("The data are the Allen Institute's. It",), "our-rig"),
+        (("our-rig", "vbn-release"), ("but those of our-rig (1 session)", "The Allen"), "not stated"),
+        (("our-rig",), ("our-rig (1 session)", "not the Allen Institute's"), "CC BY"),
+    ],
+)  # fmt: skip
+def test_only_sessions_of_the_release_are_the_institutes(
+    projects: tuple[str, ...], words: tuple[str, ...], absent: str
+) -> None:
+    from populate.output.freeze.methods import _sources
+    from populate.output.publish import describe, readme
+    from populate.output.publish.origin import Origin
+
+    origin = Origin(dict.fromkeys(projects, 1))
+    terms = readme.terms(origin, describe.CITATION, describe.LICENCE, describe.TERMS)
+    assert all(each in terms for each in words)
+    assert absent not in terms
+    text = readme.readme_text([], "1", origin, describe.CITATION, describe.URL, with_arrays=True)
+    machine = json.dumps(describe._croissant([], {}, "1", origin))
+    cited = "\n".join(_sources([], origin))
+    for each in (text, cited, machine):
+        assert ("Allen Institute" in each) is origin.has_release
+        assert ("our-rig" in each) is ("our-rig" in projects) or each is machine
+
+
+@pytest.mark.files
+def test_a_freeze_of_own_sessions_does_not_name_the_institute(frozen: Database, tmp_path: Path) -> None:
+    """The sessions are the rig's from here to the end of the test."""
+    from schemas import session
+
+    frozen.connect()
+    place = session.Session().full_table_name
+    session.Session.connection.query(f"UPDATE {place} SET project = 'our-rig'")
+    try:
+        frozen.call("freeze", "create", "rig", "--session", FIRST, "--table", "ChangeResponse")
+        frozen.call("freeze", "export", "rig", tmp_path / "rig", "--without-arrays")
+    finally:
+        frozen.connect()
+        session.Session.connection.query(f"UPDATE {place} SET project = 'vbn-release'")
+        frozen.call("freeze", "drop", "rig", "--reason", "tried", "--yes", check=False)
+    for name in ("METHODS.md", "README.md", "LICENSE.md"):
+        text = (tmp_path / "rig" / name).read_text()
+        assert "our-rig (1 session)" in text
+        assert "Allen Institute" not in text.replace("not a product of the Allen Institute", "").replace(
+            "They are not the Allen Institute's", ""
+        )
