@@ -21,6 +21,7 @@ import pyarrow as pa
 from pyarrow import compute, parquet
 from tqdm import tqdm
 
+import vbn
 from schemas.bases.publication import (
     FORMAT,
     LEFT_OUT,
@@ -237,7 +238,7 @@ def _copy(cursor: Any, published: PublishedFolder, table: PublishedTable, path: 
     columns = ", ".join(f'"{name}"' for name in [*names, *fills])
     statement = f"COPY {_full_name(published, table)} ({columns}) FROM STDIN"
     with (
-        contextlib.closing(_opened(table, path, n_rows)) as file,
+        contextlib.closing(_opened(published, table, path, n_rows)) as file,
         tqdm(
             total=n_rows, desc=table.name, unit="row", unit_scale=True, delay=1,
             disable=not sys.stderr.isatty(),
@@ -281,7 +282,9 @@ def _fills(table: PublishedTable) -> dict[str, str | None]:
     }
 
 
-def _opened(table: PublishedTable, path: Path, n_rows: int) -> parquet.ParquetFile:
+def _opened(
+    published: PublishedFolder, table: PublishedTable, path: Path, n_rows: int
+) -> parquet.ParquetFile:
     """Return a file whose columns are those of the table, and which claims nothing impossible."""
     try:
         file = parquet.ParquetFile(path)
@@ -289,18 +292,16 @@ def _opened(table: PublishedTable, path: Path, n_rows: int) -> parquet.ParquetFi
     except (pa.ArrowException, OSError) as error:
         raise InvalidContentError(path, f"It cannot be read as Parquet: {error}.", REPAIR) from error
     wanted = {each.name: each for each in table.attributes}
-    version = "It was published by another version of vbn-datajoint, or changed."
     if different := sorted(found.keys() ^ wanted.keys()):
         missing = [name for name in different if name in wanted]
         problem = f"lacks {', '.join(missing)}" if missing else f"has {quoted(', '.join(different))} too"
-        raise InvalidContentError(path, f"It {problem}, other than the table {table.name}. {version}", REPAIR)
+        raise InvalidContentError(
+            path, f"It {problem}, other than the table {table.name}. {_made_by(published)}", REPAIR
+        )
     for name, attribute in wanted.items():
         if not _is_of_type(found[name], attribute):
-            raise InvalidContentError(
-                path,
-                f"{name} is of the type {found[name]}, other than in the table {table.name}. {version}",
-                REPAIR,
-            )
+            told = f"{name} is of the type {found[name]}, other than in the table {table.name}."
+            raise InvalidContentError(path, f"{told} {_made_by(published)}", REPAIR)
     about = file.metadata
     if about.num_rows != n_rows:
         raise InvalidContentError(
@@ -357,6 +358,12 @@ def published_rows(published: PublishedFolder) -> dict[str, int]:
             f"this version reads format {FORMAT}. Install that version, or publish again with this one."
         )
     return found
+
+
+def _made_by(published: PublishedFolder) -> str:
+    """Return which version of this package made a folder, in words; its manifest was found usable before."""
+    made_by = json.loads(_usable_manifest(published).read_bytes())["package_version"]
+    return f"It was published by vbn-datajoint {quoted(made_by)}, and this is {vbn.__version__}; or changed."
 
 
 def _usable_manifest(published: PublishedFolder) -> Path:

@@ -114,10 +114,11 @@ def bring_array(folder: Path, path: str, opened: Callable[[str], Any]) -> None:
     """
     arrays = folder / "arrays"
     target = arrays / path
+    if target.exists() or freeze_in(folder) is None:
+        return
     if not target.resolve().is_relative_to(arrays.resolve()):
-        raise InvalidContentError(target, "It is a link to elsewhere, or not below the arrays.")
-    if not target.exists() and freeze_in(folder) is not None:
-        copy_array(folder, path, target, opened)
+        raise InvalidContentError(target, "It is not below the folder's arrays.")
+    copy_array(folder, path, target, opened)
 
 
 def copy_array(folder: Path, path: str, target: Path, opened: Callable[[str], Any]) -> None:

@@ -18,7 +18,7 @@ from populate.admin.backup.folders import require_outside_store
 from populate.admin.checksums import hash_in_store
 from populate.admin.deletion import checked_reason, record_deletion
 from populate.output.freeze.create import LIST_AUTHOR, NOBODY, require_maker, withdraw
-from populate.output.publish.describe import as_json
+from populate.output.publish.describe import described_json
 from populate.output.publish.readme import WITH_ARRAYS, WITHOUT_ARRAYS
 from schemas.administration import Freeze
 from schemas.deploy.frozen import brought_folder, folder_here, freeze_row
@@ -234,7 +234,7 @@ def _say_without_arrays(folder: Path) -> dict[str, str]:
     readme, manifest = folder / README, folder / MANIFEST
     write_whole(readme, readme.read_text().replace(WITH_ARRAYS, WITHOUT_ARRAYS).encode())
     content = json.loads(manifest.read_bytes()) | {"has_arrays": False}
-    write_whole(manifest, as_json(content).encode())
+    write_whole(manifest, described_json(content).encode())
     return {path.name: hash_of(path) for path in (readme, manifest)}
 
 

@@ -116,8 +116,8 @@ def describing_texts(
         "dictionary.md": _dictionary(files, columns),
         "dictionary.csv": _dictionary_table(files, columns),
         "views.sql": _views(files, columns),
-        "croissant.json": as_json(_croissant(files, columns, version, origin)),
-        MANIFEST: as_json(
+        "croissant.json": described_json(_croissant(files, columns, version, origin)),
+        MANIFEST: described_json(
             _manifest(files, columns, version, origin, with_arrays=with_arrays)
             | ({"left_out": list(left_out)} if left_out else {})
         ),
@@ -193,7 +193,7 @@ def published_arrays(files: Sequence[TableFile], require: Callable[[str], None])
     return sorted(found, key=lambda each: each.path)
 
 
-def as_json(content: Any) -> str:
+def described_json(content: Any) -> str:
     """Return a content as the files of a publication have it."""
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 

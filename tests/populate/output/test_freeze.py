@@ -93,6 +93,7 @@ def test_a_figure_is_the_same_after_everything_else_has_changed(
     said = small.call("freeze", "create", "paper", "--description", "of 2026").stdout
     assert "paper: 1 session" in said
     assert "Nothing has changed" in small.call("freeze", "diff", "paper").stdout
+    small.call("freeze", "create", "only", "--session", FIRST, "--table", "Performance")
 
     compute = performance.performance_metrics
     with monkeypatch.context() as patch:
@@ -113,7 +114,13 @@ def test_a_figure_is_the_same_after_everything_else_has_changed(
     small.call("delete", "--session", FIRST, "--reason", "gone", "--yes")
     gone = {each["table"]: each["n_gone"] for each in small.json("freeze", "diff", "paper")}
     assert gone["Session"] == gone["Recording"] == 1
+    only = {each["table"]: each["n_gone"] for each in small.json("freeze", "diff", "only")}
+    assert only["Session"] == 1
+    assert {name: only.get(name, 0) for name in ("Mouse", "NamedList")} == {
+        name: gone.get(name, 0) for name in ("Mouse", "NamedList")
+    }
     assert small.json("gc", "--older-than", "0s", "--go", "--max-share", "100")["files"] == {}
+    small.call("freeze", "drop", "only", "--reason", "tried", "--yes")
     assert answers(small, tmp_path / "deleted", env={"VBN_FREEZE": "paper"}) == before
     assert small.call("query", "units", "--format", "csv").stdout.count("\n") <= 1
 
@@ -439,7 +446,7 @@ def test_an_array_is_brought_into_the_folder_only(tmp_path: Path) -> None:
     folder = tmp_path / "frozen" / "a-1"
     (folder / places.OURS).mkdir(parents=True)
     places.note_sources(folder, {"../../../x": {"path": "a.npy", "sha256": "0"}})
-    with pytest.raises(InvalidContentError, match="not below the arrays"):
+    with pytest.raises(InvalidContentError, match="not below the folder's arrays"):
         places.bring_array(folder, "../../../x", lambda _path: io.BytesIO(b"x"))
     assert not (tmp_path / "x").exists()
 

@@ -522,6 +522,15 @@ def test_arrays_that_were_not_published_are_named_as_such(
     schemas.disconnect()
 
 
+def test_lists_and_notes_that_were_not_published_are_not_found_empty(
+    populated_synthetic: Database, published_synthetic: Path
+) -> None:
+    for words in (("lists",), ("notes",), ("list", "show", "x")):
+        refused = populated_synthetic.call("--published", published_synthetic, *words, check=False)
+        assert refused.returncode == 1
+        assert "was published without notes and lists of people" in refused.stderr
+
+
 def test_opening_asks_nobody_else(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     connected: list[Any] = []
     monkeypatch.setattr(socket.socket, "connect", lambda _self, place: connected.append(place))
