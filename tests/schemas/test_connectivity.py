@@ -20,6 +20,8 @@ from vbn.analysis.interactions.connectivity import ConnectivityParameters, funct
 from vbn.analysis.responses.intrinsic_timescale import TIMESCALES, intrinsic_timescale
 from vbn.errors import NotFoundError, SettingError
 
+pytestmark = pytest.mark.files  # all of it is populated on both servers elsewhere
+
 NEEDED = (
     "Recording", "Stimulus", "ChangeDetection", "Licks", "OptoStimulation", "Optotagging", "OptotagLabel",
     "CellClass", "UnitSelection", "IntrinsicTimescale",

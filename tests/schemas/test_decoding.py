@@ -18,6 +18,8 @@ from vbn.analysis.decoding.parameters import DEFAULT, DecodedLabel
 from vbn.analysis.decoding.session import decode_session
 from vbn.errors import NotFoundError, SettingError
 
+pytestmark = pytest.mark.files  # all of it is populated on both servers elsewhere
+
 NEEDED = (
     "Recording", "Stimulus", "ChangeDetection", "Licks", "UnitSelection", "OptoStimulation", "Optotagging",
     "OptotagLabel", "CellClass", "Decoding",

@@ -19,6 +19,8 @@ from vbn.analysis.encoding.parameters import ENCODING, Kernel
 from vbn.analysis.encoding.ridge import MEASURES
 from vbn.errors import NotFoundError, SettingError
 
+pytestmark = pytest.mark.files  # all of it is populated on both servers elsewhere
+
 ROLES = ("change", "visual", "omission", "running", "untuned", "rf", "drift", "opto")
 QUICK = replace(
     ENCODING["calibrated_active"],

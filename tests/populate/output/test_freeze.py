@@ -583,7 +583,9 @@ def test_two_databases_keep_their_copies_apart(tmp_path: Path, monkeypatch: pyte
     assert folder_of("a", digest, "host:1 vbn_") == folder_of("a", digest, "host:1 vbn_")
 
 
-def test_what_is_deleted_before_the_moment_is_not_frozen_as_nothing(frozen: Database) -> None:
+def test_what_is_deleted_before_the_moment_is_not_frozen_as_nothing(
+    frozen: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from populate.output.freeze.create import _Additions, create
     from populate.output.freeze.request import request_for
     from populate.output.publish.describe import TableFile
@@ -592,6 +594,8 @@ def test_what_is_deleted_before_the_moment_is_not_frozen_as_nothing(frozen: Data
     from schemas.deploy.frozen import brought_folder
     from vbn.errors import ConflictError
 
+    for name in ("VBN_HOME", "VBN_PREFIX", "DJ_STORES"):
+        monkeypatch.setenv(name, frozen.environment[name])
     frozen.connect()
     asked = request_for("gone", units=queries.units(), tables=["ChangeResponse"], with_notes=False)
     assert asked.units is not None

@@ -118,6 +118,7 @@ def test_a_session_that_is_gone_or_new_changes_its_rows_only(small: Database, tm
     assert contents(folder) == both
 
 
+@pytest.mark.files
 def test_after_a_kill_what_is_whole_is_kept_and_the_rest_follows(
     populated_synthetic: Database, published_synthetic: Path, tmp_path: Path
 ) -> None:
@@ -143,6 +144,7 @@ def test_after_a_kill_what_is_whole_is_kept_and_the_rest_follows(
     assert contents(folder) == contents(published_synthetic)
 
 
+@pytest.mark.files
 def test_a_damaged_file_is_found_and_written_again(small: Database, tmp_path: Path) -> None:
     folder = tmp_path / "tables"
     small.call("publish", folder)
@@ -157,6 +159,7 @@ def test_a_damaged_file_is_found_and_written_again(small: Database, tmp_path: Pa
     assert contents(folder) == before
 
 
+@pytest.mark.files
 def test_a_folder_with_something_else_is_refused(small: Database, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -175,6 +178,7 @@ def test_a_folder_with_something_else_is_refused(small: Database, tmp_path: Path
     )
 
 
+@pytest.mark.files
 def test_what_others_keep_in_the_folder_is_never_removed(
     small: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +206,7 @@ def test_what_others_keep_in_the_folder_is_never_removed(
     assert set(contents(folder)) <= mine
 
 
+@pytest.mark.files
 def test_what_others_put_there_meanwhile_is_neither_replaced_nor_removed(
     small: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +248,7 @@ def test_parts_of_a_killed_run_are_removed(tmp_path: Path) -> None:
         assert (part.exists(), other.exists()) == (False, True)
 
 
+@pytest.mark.files
 def test_damaged_arrays_are_copied_again_and_never_dropped_in_silence(
     small: Database, tmp_path: Path
 ) -> None:
@@ -357,6 +363,7 @@ def test_row_groups_hold_whole_sessions_or_one_that_is_large(tmp_path: Path) -> 
     former.close()
 
 
+@pytest.mark.files
 def test_arrays_are_published_on_request_and_named_in_any_case(small: Database, tmp_path: Path) -> None:
     from schemas import behavior
 
@@ -383,6 +390,7 @@ def test_arrays_are_published_on_request_and_named_in_any_case(small: Database, 
     assert contents(plain) == contents(full)
 
 
+@pytest.mark.files
 def test_what_begins_like_a_formula_is_data(small: Database, tmp_path: Path) -> None:
     table = f'"{small.prefix}session"."mouse"'
     text = '=cmd|"/c calc"!A1\t\\N\n'
@@ -427,6 +435,7 @@ def test_parameter_sets_and_provenance_are_tables(published_synthetic: Path) -> 
     assert ("UnitCriteria", "bennett_2025") in named
 
 
+@pytest.mark.files
 def test_the_descriptor_is_whole(published_synthetic: Path) -> None:
     content = json.loads((published_synthetic / "croissant.json").read_text())
     assert content["conformsTo"] == "http://mlcommons.org/croissant/1.0"
@@ -453,6 +462,7 @@ def run(words: list[str], folder: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+@pytest.mark.files
 def test_the_ten_lines_of_the_readme_run(
     published_synthetic: Path, populated_synthetic: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -477,6 +487,7 @@ def test_the_lines_in_r_run(published_synthetic: Path, populated_synthetic: Data
     run(["Rscript", "-e", code], published_synthetic, populated_synthetic.environment)
 
 
+@pytest.mark.files
 def test_a_full_disk_is_named(
     small: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
