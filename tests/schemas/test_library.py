@@ -255,6 +255,7 @@ def test_the_same_files_give_the_same_bytes(own_database: Any, populated_synthet
             assert contents[table] == rows, table
 
 
+@pytest.mark.files
 def test_computing_again_gives_the_same_bytes(own_database: Any) -> None:
     """Of the tables with random steps, whose seed is stored, and of what is made from them."""
     own_database.connect()

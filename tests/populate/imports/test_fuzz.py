@@ -22,7 +22,7 @@ from vbn.synthetic import write_sessions
 
 pytestmark = pytest.mark.files
 
-N_MUTANTS = int(os.environ.get("VBN_MUTANTS", "10"))
+N_MUTANTS = int(os.environ.get("VBN_MUTANTS", "7"))
 FIRST = int(os.environ.get("VBN_FIRST_MUTANT", "0"))
 
 

@@ -20,7 +20,7 @@ from benchmarks.fuzz import hostile
 pytestmark = pytest.mark.files
 
 ROOT = Path(__file__).parents[3]
-N_MUTANTS = 5
+N_MUTANTS = 3
 HARMFUL = (
     "external storage, absolute",
     "virtual, absolute",

@@ -187,6 +187,7 @@ def unread(frozen: Database) -> Database:
     return frozen
 
 
+@pytest.mark.files
 def test_what_is_chosen_is_a_list_of_the_freeze(frozen: Database) -> None:
     shown = frozen.json("freeze", "show", NAME)
     assert shown["freeze_scope"]["filters"] == {"criteria": "quickstart", "structure": ["VISpm"]}
@@ -346,6 +347,7 @@ def test_a_kill_leaves_nothing(frozen: Database) -> None:
     frozen.call("freeze", "drop", "killed", "--reason", "tried", "--yes")
 
 
+@pytest.mark.files
 def test_a_file_that_the_store_has_lost_is_said(unread: Database) -> None:
     from schemas.administration import Freeze
 
@@ -558,6 +560,7 @@ def test_the_current_folder_is_not_replaced(frozen: Database, tmp_path: Path) ->
     assert (empty / "checksums.sha256").is_file()
 
 
+@pytest.mark.files
 def test_a_drop_takes_nothing_of_who_reads_an_export(frozen: Database, tmp_path: Path) -> None:
     """What was loaded from the freeze goes; it has another prefix than what was loaded from the export."""
     from schemas.server.published import PublishedFolder
@@ -619,6 +622,7 @@ def test_what_is_deleted_before_the_moment_is_not_frozen_as_nothing(
             _Additions(request, datetime.now(UTC), len_arrays=lambda: 0).rows(files)
 
 
+@pytest.mark.files
 def test_others_lists_are_not_kept_with_a_session_and_no_difference(frozen: Database, tmp_path: Path) -> None:
     sessions = [each["session_id"] for each in frozen.json("query", "sessions")]
     other = next(each for each in sessions if each != FIRST)

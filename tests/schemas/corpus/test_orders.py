@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.corpus
+pytestmark = [pytest.mark.corpus, pytest.mark.files]  # the same on both servers
 # What the flags and the experience reach; the rest is imported from the same files.
 TABLES = ("Recording", "UnitSelection")
 

@@ -11,7 +11,7 @@ from schemas import responses
 from schemas.reading.session_frames import flashes_frame, trials_frame
 from tests.vbn.analysis.responses.test_published_response import compare_with_the_source
 
-pytestmark = pytest.mark.corpus
+pytestmark = [pytest.mark.corpus, pytest.mark.files]  # the same on both servers
 
 
 def test_all_values_are_those_of_the_published_steps(recorded: Any) -> None:

@@ -250,6 +250,7 @@ def test_a_setting_made_after_disconnecting_is_that_of_the_next_database(
     assert dj.config.stores["vbn"]["location"] == other["location"]
 
 
+@pytest.mark.files
 def test_a_large_table_is_loaded_when_it_is_asked_for(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from schemas.deploy import published
     from schemas.server.published import PublishedFolder
@@ -444,6 +445,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
 }
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("what", HOSTILE)
 def test_what_is_damaged_or_hostile_is_refused_in_words(what: str, copy: Path) -> None:
     damage, words = HOSTILE[what]
@@ -453,6 +455,7 @@ def test_what_is_damaged_or_hostile_is_refused_in_words(what: str, copy: Path) -
     assert published.configured() is None
 
 
+@pytest.mark.files
 def test_a_row_group_of_far_too_many_rows_is_not_read(copy: Path) -> None:
     with_many_rows(copy)
     schemas.open(copy)  # a large table waits for its first query
@@ -460,6 +463,7 @@ def test_a_row_group_of_far_too_many_rows_is_not_read(copy: Path) -> None:
         len(behavior.ChangeDetection.Trial())
 
 
+@pytest.mark.files
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
@@ -483,6 +487,7 @@ def test_only_plain_lists_of_numbers_are_curves(
         _packed(np.array([[1.0]], object))
 
 
+@pytest.mark.files
 def test_an_array_that_is_a_link_to_elsewhere_is_not_read(copy: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "secret.npy", np.arange(3.0))
     schemas.open(copy)
@@ -498,6 +503,7 @@ def test_an_array_that_is_a_link_to_elsewhere_is_not_read(copy: Path, tmp_path: 
             reference.load(**options)
 
 
+@pytest.mark.files
 def test_what_is_no_publication_or_of_another_version_is_refused(copy: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="There is no folder"):
         schemas.open(tmp_path / "nowhere")
@@ -511,6 +517,7 @@ def test_what_is_no_publication_or_of_another_version_is_refused(copy: Path, tmp
         schemas.open(copy)
 
 
+@pytest.mark.files
 def test_arrays_that_were_not_published_are_named_as_such(
     populated_synthetic: Database, tmp_path: Path
 ) -> None:

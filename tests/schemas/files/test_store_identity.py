@@ -49,6 +49,7 @@ def another_store(state: str, database: Any, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("state", ["absent", "unmounted", "other", "damaged"])
 def test_nothing_is_done_on_a_machine_with_another_store(
     registered: Any, synthetic_files: list[Path], tmp_path: Path, state: str
@@ -128,6 +129,7 @@ def test_a_store_that_goes_away_during_a_job_ends_the_work_and_no_row_is_left(
     assert set(registered.job_states()) == {"pending"}
 
 
+@pytest.mark.files
 def test_leftovers_of_a_failed_job_that_cannot_be_removed_are_garbage_and_the_failure_is_recorded(
     registered: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +159,7 @@ def test_leftovers_of_a_failed_job_that_cannot_be_removed_are_garbage_and_the_fa
     registered.call("retry")
 
 
+@pytest.mark.files
 def test_what_a_job_without_memory_held_is_free_when_its_failure_is_recorded(
     registered: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +240,7 @@ def test_a_database_of_an_earlier_version_gets_the_store_that_has_its_arrays(
     assert database.vbn("gc", env=elsewhere, check=False).returncode == has_arrays
 
 
+@pytest.mark.files
 def test_a_machine_without_the_store_reads_all_but_arrays(
     populated_synthetic: Any, reader_account: dict[str, str], tmp_path: Path
 ) -> None:
