@@ -6,8 +6,8 @@
 >>> ecephys.Recording.Unit & 'snr > 1'  # doctest: +SKIP
 
 ``session``, ``ecephys``, ``behavior`` and ``stimulus`` contain the data of the files; ``selection``,
-``psth``, ``optotagging``, ``performance``, ``responses``, ``encoding``, ``interactions`` and ``decoding``
-contain what is computed from them.
+``psth``, ``optotagging``, ``performance``, ``responses``, ``encoding``, ``interactions``, ``decoding`` and
+``strategy`` contain what is computed from them.
 """
 
 from __future__ import annotations

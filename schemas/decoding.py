@@ -16,7 +16,7 @@ from schemas import (  # noqa: F401 - definitions refer to them
     selection,
     stimulus,
 )
-from schemas.bases.parameter_table import ParameterTable, definition_of
+from schemas.bases.parameter_table import SetsOnRequest, definition_of
 from schemas.bases.provenance import Computation, provenance_lines, seed_of
 from schemas.reading.recordings import located_frame
 from schemas.reading.session_frames import flashes_frame, trials_frame
@@ -27,9 +27,7 @@ from vbn.analysis.decoding.parameters import ANY, DECODING, LABELS, DecodingPara
 from vbn.analysis.decoding.populations import ALL_CLASSES, Decoded
 from vbn.analysis.decoding.session import DecodingResult, decode_session
 from vbn.analysis.optotagging import CELL_CLASSES, DEFAULT_METHOD, UNLABELLED
-from vbn.analysis.task.engagement import ENGAGEMENT
-from vbn.errors import SettingError
-from vbn.nearest import nearest
+from vbn.analysis.task.engagement import require_engagement
 
 schema = Schema()
 
@@ -51,7 +49,7 @@ def _enum(names: tuple[str, ...]) -> str:
 
 
 @schema
-class DecodingParams(ParameterTable):
+class DecodingParams(SetsOnRequest):
     """One choice of labels, windows, classifier, folds and null of the decoders.
 
     ``calibrated``: folds of whole pieces of time, and a null. ``bennett_2025``: the published classifier and
@@ -69,17 +67,8 @@ class DecodingParams(ParameterTable):
         """Insert a set whose filter and definition of engagement exist."""
         content = cls.content_of(row)
         selection.UnitCriteria.get(content["unit_criteria"])
-        known = [*ENGAGEMENT, ANY]
-        if content["engagement"] not in known:
-            near = nearest(content["engagement"], known)
-            raise SettingError(f"There is no definition of engagement '{content['engagement']}'.{near}")
+        require_engagement(content["engagement"], ANY)
         super()._insert_checked(row)
-
-    @classmethod
-    def computed(cls) -> dict[str, DecodingParameters]:
-        """Return the sets that ``vbn populate`` computes, by name."""
-        sets = {name: cls.checked(content) for name, content in cls.contents_by_name().items()}
-        return {name: settings for name, settings in sets.items() if settings.computed}
 
 
 @schema
@@ -159,11 +148,6 @@ class Decoding(Computation):
         choice_p=null : float64  # (1) two-sided, of hits and misses permuted within pieces of time
         choice_q=null : float64  # (1) the same, Benjamini-Hochberg over the units of the session
         """
-
-    @classmethod
-    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
-        """Return the sets that are computed."""
-        return list(DecodingParams.computed()) if table is DecodingParams else super().wanted_sets(table)
 
     @property
     def key_source(self) -> Any:

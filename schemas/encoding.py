@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from schemas import behavior, ecephys, selection, stimulus  # noqa: F401 - definitions refer to them
-from schemas.bases.parameter_table import ParameterTable, definition_of
+from schemas.bases.parameter_table import ParameterTable, SetsOnRequest, definition_of
 from schemas.bases.provenance import Computation, provenance_lines, seed_of
 from schemas.reading.session_frames import flashes_frame, licks_frame
 from schemas.rows.insert import insert_rows, key_of_session, plain, rows_from_frame
@@ -18,9 +18,7 @@ from vbn.analysis.encoding.design import SessionTraces
 from vbn.analysis.encoding.model import EncodingResult, encoding_model
 from vbn.analysis.encoding.null import NullParameters, NullResult, encoding_null
 from vbn.analysis.encoding.parameters import ENCODING, EncodingParameters
-from vbn.analysis.task.engagement import ENGAGEMENT
-from vbn.errors import SettingError
-from vbn.nearest import nearest
+from vbn.analysis.task.engagement import require_engagement
 
 schema = Schema()
 
@@ -53,7 +51,7 @@ def _lines(line: str) -> str:
 
 
 @schema
-class EncodingParams(ParameterTable):
+class EncodingParams(SetsOnRequest):
     """One set of kernels, penalty and folds of the encoding models.
 
     ``calibrated_...``: the kernels of version 110, with a penalty of each unit's own, and slow columns in
@@ -73,29 +71,12 @@ class EncodingParams(ParameterTable):
         """Insert a set whose filter and definition of engagement exist."""
         content = cls.content_of(row)
         selection.UnitCriteria.get(content["unit_criteria"])
-        if content["engagement"] not in ENGAGEMENT:
-            near = nearest(content["engagement"], list(ENGAGEMENT))
-            raise SettingError(f"There is no definition of engagement '{content['engagement']}'.{near}")
+        require_engagement(content["engagement"])
         super()._insert_checked(row)
-
-    @classmethod
-    def computed(cls) -> dict[str, EncodingParameters]:
-        """Return the sets that ``vbn populate`` fits, by name."""
-        sets = {name: cls.checked(content) for name, content in cls.contents_by_name().items()}
-        return {name: settings for name, settings in sets.items() if settings.computed}
-
-
-class OfComputedSets(Computation):
-    """A table of the sets that ``vbn populate`` fits, not of those that are only there to be named."""
-
-    @classmethod
-    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
-        """Return the sets that are computed."""
-        return list(EncodingParams.computed()) if table is EncodingParams else super().wanted_sets(table)
 
 
 @schema
-class EncodingModel(OfComputedSets):
+class EncodingModel(Computation):
     """The encoding models of the units of one session that pass the set's filter."""
 
     of_some_units = True
@@ -260,7 +241,7 @@ class EncodingNullParams(ParameterTable):
 
 
 @schema
-class EncodingNull(OfComputedSets):
+class EncodingNull(Computation):
     """What the encoding models of one session would explain by chance; computed only if requested by name."""
 
     is_optional = True

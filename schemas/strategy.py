@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from schemas import behavior, session, stimulus  # noqa: F401 - definitions refer to them
-from schemas.bases.parameter_table import ParameterTable, definition_of
+from schemas.bases.parameter_table import SetsOnRequest, definition_of
 from schemas.bases.provenance import Computation, provenance_lines, seed_of
 from schemas.reading.session_frames import flashes_frame, licks_frame
 from schemas.rows.insert import insert_rows, plain, rows_from_frame
@@ -28,7 +28,7 @@ INDICES = ("visual_index", "timing_index", "omission_index", "post_omission_inde
 
 
 @schema
-class StrategyParams(ParameterTable):
+class StrategyParams(SetsOnRequest):
     """One set of parameters of the strategy models.
 
     ``piet_2024``: regressors, prior and dropouts as published, computed for recordings.
@@ -43,10 +43,9 @@ class StrategyParams(ParameterTable):
     )
 
     @classmethod
-    def computed(cls) -> dict[str, StrategyParameters]:
-        """Return the sets that ``vbn populate`` fits to some sessions, by name."""
-        sets = {name: cls.checked(content) for name, content in cls.contents_by_name().items()}
-        return {name: settings for name, settings in sets.items() if settings.computed_for != "nothing"}
+    def is_computed(cls, settings: StrategyParameters) -> bool:
+        """Return whether ``vbn populate`` fits a set to some sessions."""
+        return settings.computed_for != "nothing"
 
 
 @schema
@@ -105,11 +104,6 @@ class StrategyModel(Computation):
         strategy_weight_sd_mean : float64  # (1) mean standard deviation of the weight
         strategy_is_identified : bool  # whether that is ever 2 or less
         """
-
-    @classmethod
-    def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
-        """Return the sets that are computed for some sessions."""
-        return list(StrategyParams.computed()) if table is StrategyParams else super().wanted_sets(table)
 
     @property
     def key_source(self) -> Any:

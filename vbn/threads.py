@@ -24,7 +24,8 @@ def in_one_thread(function: Callable[Arguments, Result]) -> Callable[Arguments, 
     """Decorate a function so that BLAS has one thread while it runs.
 
     How BLAS divides a sum between threads changes its last bits. And where several processes compute at once,
-    threads that wait for each other keep the cores busy: two processes on two cores took three times as long.
+    threads that wait for each other keep the cores busy: on a machine of two cores with other work, small
+    sessions took two and a half times the processor time.
     """
 
     @wraps(function)

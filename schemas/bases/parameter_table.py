@@ -81,6 +81,11 @@ class ParameterTable(dj.Lookup):
         return [str(name) for (name,) in cls.connection.query(query).fetchall()]
 
     @classmethod
+    def wanted(cls) -> list[str]:
+        """Return the names of the sets with which ``vbn populate`` computes; all, but of `SetsOnRequest`."""
+        return cls.names()
+
+    @classmethod
     def contents_by_name(cls) -> dict[str, Content]:
         """Return the contents of all sets by name, sorted, of a table that keeps them as JSON.
 
@@ -336,6 +341,26 @@ def as_json(settings: Any) -> Any:
     if isinstance(settings, tuple | list):
         return [as_json(value) for value in settings]
     return settings
+
+
+class SetsOnRequest(ParameterTable):
+    """Parameter sets of which some are there to be named only: ``vbn populate`` computes the others."""
+
+    @classmethod
+    def is_computed(cls, settings: Any) -> bool:
+        """Return whether ``vbn populate`` computes with a set."""
+        return bool(settings.computed)
+
+    @classmethod
+    def computed(cls) -> dict[str, Any]:
+        """Return the sets that ``vbn populate`` computes with, by name."""
+        sets = {name: cls.checked(content) for name, content in cls.contents_by_name().items()}
+        return {name: settings for name, settings in sets.items() if cls.is_computed(settings)}
+
+    @classmethod
+    def wanted(cls) -> list[str]:
+        """Return the names of those."""
+        return list(cls.computed())
 
 
 def parameter_tables() -> dict[str, type[ParameterTable]]:

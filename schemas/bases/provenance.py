@@ -77,7 +77,7 @@ class MadeWith:
     @classmethod
     def wanted_sets(cls, table: type[ParameterTable]) -> list[str]:
         """Return the names of the sets of a parameter table with which this table is computed."""
-        return table.names()
+        return table.wanted()
 
     @classmethod
     def provenance(cls, key: Key) -> Key:

@@ -170,6 +170,14 @@ def require_choice(what: str, value: str, known: Sequence[str]) -> None:
         raise SettingError(f"There is no {what} '{value}'.{nearest(value, known)}")
 
 
+def require_structures(names: Sequence[str]) -> None:
+    """Raise an error, with the nearest, for a structure that does not exist; nothing is asked for none."""
+    if names:
+        known = ecephys.Structure.to_arrays("structure_acronym").tolist()
+        for name in names:
+            require_choice("structure", name, known)
+
+
 def _restrict_by_value(query: Any, name: str, value: Any) -> Any:
     require_attribute(query, name)
     values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]

@@ -7,16 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from schemas import ecephys, interactions, selection
-from schemas.queries.checks import knowing_arguments, of_sessions, require_choice
+from schemas import ecephys, interactions
+from schemas.queries.checks import knowing_arguments, of_sessions, require_structures
 from schemas.queries.column_list import with_results
 from schemas.queries.layers import atlas_name
 from schemas.queries.located_units import located_units
 from schemas.queries.methods import warn_of_earlier_methods
 from schemas.queries.missing import warn_of_missing
+from schemas.queries.pairs import between, require_population_filter
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD
-from vbn.errors import SettingError
 
 DEFAULT_SET = "jitter_25"
 ASK = "They are left out. Compute it: vbn populate --table FunctionalConnectivity"
@@ -114,28 +114,16 @@ def area_connectivity(
         As `connectivity`.
     """
     key, recordings = _chosen(criteria, connectivity_params, sessions, structures)
-    found = interactions.FunctionalConnectivity.AreaPair & key & recordings
-    if structures is not None:
-        for name in ("first_structure", "second_structure"):
-            found &= [{name: structure} for structure in structures]
-    return fetch_frame(found)
+    return fetch_frame(between(interactions.FunctionalConnectivity.AreaPair & key & recordings, structures))
 
 
 def _chosen(
     criteria: str, connectivity_params: str, sessions: Any, structures: Sequence[str] | None
 ) -> tuple[dict[str, str], Any]:
     """Return the key of the parameter sets, and the recordings; say which are not computed."""
-    selection.UnitCriteria.get(criteria)
-    populations = selection.UnitCriteria.for_populations()
-    if criteria not in populations:
-        raise SettingError(
-            f"Connectivity is computed for the filters for populations only: {', '.join(populations)}."
-        )
+    require_population_filter(criteria, "Connectivity is")
     interactions.ConnectivityParams.get(connectivity_params)
-    if structures is not None:
-        known = ecephys.Structure.to_arrays("structure_acronym").tolist()
-        for name in structures:
-            require_choice("structure", name, known)
+    require_structures(structures or ())
     key = {"unit_criteria": criteria, "connectivity_params": connectivity_params}
     recordings = of_sessions(ecephys.Recording.proj(), sessions)
     warn_of_missing(interactions.FunctionalConnectivity, key, recordings, ASK)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from schemas import decoding, ecephys
-from schemas.queries.checks import knowing_arguments, of_sessions, require_choice
+from schemas.queries.checks import knowing_arguments, of_sessions, require_choice, require_structures
 from schemas.queries.methods import require_present_methods, warn_of_earlier_methods
 from schemas.queries.missing import warn_of_missing
 from schemas.rows.fetch import fetch_frame
@@ -127,8 +127,10 @@ def _populations(
     check = warn_of_earlier_methods if allow_mixed else require_present_methods
     check({decoding.Decoding: key}, recordings)
     found = decoding.Decoding.Population & key & recordings
+    require_structures(structures or ())
+    if structures is not None:
+        found &= [{"structure_acronym": name} for name in structures]
     for attribute, names, known in (
-        ("structure_acronym", structures, ecephys.Structure.to_arrays("structure_acronym").tolist()),
         ("decoding_label", labels, list(LABELS)),
         ("decoding_cell_class", cell_class if cell_class is None else [cell_class], list(decoding.CLASSES)),
     ):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from schemas import ecephys, interactions, selection
 from schemas.files.array_store import mapped
-from schemas.queries.checks import knowing_arguments, of_sessions, require_choice
+from schemas.queries.checks import knowing_arguments, of_sessions, require_choice, require_structures
 from schemas.queries.methods import require_present_methods, warn_of_earlier_methods
 from schemas.queries.missing import not_computed, warn_of_missing
 from schemas.reading.recordings import located_frame
@@ -69,13 +69,7 @@ def correlations(
     warn_of_missing(interactions.Correlations, key, recordings, "They are left out.")
     warn_of_earlier_methods({interactions.Correlations: key}, recordings)
     found = interactions.Correlations.AreaPair & key & recordings
-    if structures is not None:
-        known = ecephys.Structure.to_arrays("structure_acronym").tolist()
-        for name in structures:
-            require_choice("structure", name, known)
-        for name in ("first_structure", "second_structure"):
-            found &= [{name: structure} for structure in structures]
-    return fetch_frame(found)
+    return fetch_frame(between(found, structures))
 
 
 @knowing_arguments
@@ -139,11 +133,28 @@ def noise_correlation(
 
 def _sets(criteria: str, correlation_params: str) -> dict[str, str]:
     """Return the key of the parameter sets, which are there."""
+    require_population_filter(criteria, "Correlations are")
+    interactions.CorrelationParams.get(correlation_params)
+    return {"unit_criteria": criteria, "correlation_params": correlation_params}
+
+
+def require_population_filter(criteria: str, what: str) -> None:
+    """Raise SettingError unless a filter is one of those that populations are measured with."""
     selection.UnitCriteria.get(criteria)
     populations = selection.UnitCriteria.for_populations()
     if criteria not in populations:
-        raise SettingError(
-            f"Correlations are computed for the filters for populations only: {', '.join(populations)}."
-        )
-    interactions.CorrelationParams.get(correlation_params)
-    return {"unit_criteria": criteria, "correlation_params": correlation_params}
+        raise SettingError(f"{what} computed for the filters for populations only: {', '.join(populations)}.")
+
+
+def between(pairs: Any, structures: Sequence[str] | None) -> Any:
+    """Return pairs of structures of which both are among some; all for None.
+
+    Raises
+    ------
+    SettingError
+        If there is no such structure, with the nearest.
+    """
+    require_structures(structures or ())
+    for name in ("first_structure", "second_structure") if structures is not None else ():
+        pairs = pairs & [{name: structure} for structure in structures or ()]
+    return pairs

@@ -47,6 +47,8 @@ from vbn.analysis.task.presentations import (
     start_times,
     trial_rows,
 )
+from vbn.errors import SettingError
+from vbn.nearest import nearest
 
 METHODS = ("trial_reward_rate", "flash_rewards", "hits_nearby", "reward_or_bout_rate")
 OF_FLASHES = ("flash_rewards", "reward_or_bout_rate")
@@ -106,6 +108,13 @@ ENGAGEMENT: Mapping[str, EngagementParameters] = MappingProxyType(
     }
 )
 ALLENSDK = ENGAGEMENT["allensdk"]
+
+
+def require_engagement(name: str, *besides: str) -> None:
+    """Raise SettingError, with the nearest name, unless a definition of engagement or one besides has it."""
+    known = [*ENGAGEMENT, *besides]
+    if name not in known:
+        raise SettingError(f"There is no definition of engagement '{name}'.{nearest(name, known)}")
 
 
 def engaged_trials(

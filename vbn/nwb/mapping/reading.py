@@ -95,7 +95,7 @@ class MappedReading:
         return FIRST_HASHED_ID + int.from_bytes(digest[:8], "big") % N_HASHED_IDS
 
     def view_of(self, path: Path | str, file: h5py.File, identity: FileIdentity) -> View:
-        """Return the file under the release's names; only ids, names and places are read.
+        """Return the file under the release's names; read are ids, names, places, and what must be made anew.
 
         Raises
         ------

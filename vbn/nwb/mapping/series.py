@@ -53,32 +53,32 @@ def show_series(raw: RecordingFile, view: View, mapping: FileMapping) -> None:
 
 
 def _show_licks(raw: RecordingFile, view: View, series: MappedSeries) -> None:
-    times = _show_times(raw, view, series, f"{LICKS}/timestamps")
-    frames = np.full(len(times), UNKNOWN_FRAME)
+    place = f"{LICKS}/timestamps"
+    frames = np.full(_show_times(raw, view, series, place), UNKNOWN_FRAME)
     if raw.has(STIMULUS_TIMESTAMPS):
-        group, _, name = STIMULUS_TIMESTAMPS.rpartition("/")
-        shown = Table(raw, group, length_column=name).times(name)
-        frames = np.searchsorted(shown, times)  # the first frame at or after a lick, as AllenSDK has it
+        shown = _times_of(raw, STIMULUS_TIMESTAMPS)
+        licks = _times_of(RecordingFile(raw.path, None, raw.file, raw.identity, view=view), place)
+        frames = np.searchsorted(shown, licks)  # the first frame at or after a lick, as AllenSDK has it
     view.write(f"{LICKS}/data", frames.astype(np.int64))
 
 
 def _show_rewards(raw: RecordingFile, view: View, series: MappedSeries) -> None:
-    times = _show_times(raw, view, series, f"{REWARDS}/volume/timestamps")
-    view.write(f"{REWARDS}/autorewarded/timestamps", times)
+    n_times = _show_times(raw, view, series, f"{REWARDS}/volume/timestamps")
+    _show_times(raw, view, series, f"{REWARDS}/autorewarded/timestamps")
     for shown, value in {"volume": series.volume, "autorewarded": series.auto_rewarded}.items():
         place = f"{REWARDS}/{shown}/data"
         if isinstance(value, str):
             require_column(raw, series.path, value, shown)
-            _show_values(raw, view, replace(series, data=value), place, len(times), 1.0)
+            _show_values(raw, view, replace(series, data=value), place, n_times, 1.0)
         else:
-            view.write(place, np.full(len(times), value))
+            view.write(place, np.full(n_times, value))
 
 
 def _show_running(raw: RecordingFile, view: View, series: MappedSeries) -> None:
     place = f"{RUNNING}/speed"
-    times = _show_times(raw, view, series, f"{place}/timestamps")
+    n_times = _show_times(raw, view, series, f"{place}/timestamps")
     unit = _unit(raw, series)
-    _show_values(raw, view, series, f"{place}/data", len(times), UNITS_OF_SPEED[unit])
+    _show_values(raw, view, series, f"{place}/data", n_times, UNITS_OF_SPEED[unit])
 
 
 def _unit(raw: RecordingFile, series: MappedSeries) -> str:
@@ -104,26 +104,31 @@ def _unit(raw: RecordingFile, series: MappedSeries) -> str:
 
 def _show_pupil(raw: RecordingFile, view: View, series: MappedSeries) -> None:
     place = f"{EYE_TRACKING}/{ELLIPSES['pupil']}"
-    times = _show_times(raw, view, series, f"{place}/timestamps")
+    n_times = _show_times(raw, view, series, f"{place}/timestamps")
     if series.measure == "area":
-        _show_values(raw, view, series, f"{place}/area_raw", len(times), 1.0)
+        _show_values(raw, view, series, f"{place}/area_raw", n_times, 1.0)
         return
-    length = _values(raw, series, len(times))
+    length = _values(raw, series, n_times)
     radius = length / 2 if series.measure == "diameter" else length
     view.write(f"{place}/area_raw", np.pi * radius**2)
 
 
-def _show_times(raw: RecordingFile, view: View, series: MappedSeries, place: str) -> NDArray[np.float64]:
-    """Show the times of a series, and return them."""
+def _show_times(raw: RecordingFile, view: View, series: MappedSeries, place: str) -> int:
+    """Show the times of a series, and return how many there are; stored ones are not read yet."""
     name = series.times or "timestamps"
     if series.times is None and not raw.has(f"{series.path}/timestamps"):
         times = _times_at_a_rate(raw, series)
         view.write(place, times)
-        return times
+        return times.size
     stored = require_column(raw, series.path, name, "times")
     _require_length(raw, f"{series.path}/{name}", stored)
     view.add(place, stored, f"{series.path}/{name}")
-    return Table(raw, series.path, length_column=name).times(name)
+    return int(stored.shape[0])
+
+
+def _times_of(file: RecordingFile, path: str) -> NDArray[np.float64]:
+    group, _, name = path.rpartition("/")
+    return Table(file, group, length_column=name).times(name)
 
 
 def _times_at_a_rate(raw: RecordingFile, series: MappedSeries) -> NDArray[np.float64]:
