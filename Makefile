@@ -11,7 +11,7 @@ TESTS = $(BIN)/pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadsc
 install = $(BIN)/uv pip install --quiet --python $(BIN)/python --editable $(1) 2>/dev/null || \
 	$(BIN)/python -m pip install --quiet --no-compile --editable $(1)
 
-.PHONY: help demo test test-unit test-corpus test-mysql test-stack lint check docs bench bench-full faults fuzz notebooks screenshots clean clean-demo
+.PHONY: help demo test test-slow test-all test-unit test-corpus test-mysql test-stack lint check docs bench bench-full faults fuzz notebooks screenshots clean clean-demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -19,8 +19,13 @@ help: ## list the targets
 demo: $(VENV)/.installed ## write, register, populate and draw two synthetic sessions
 	$(BIN)/vbn demo --folder demo
 
-test: $(VENV)/.installed-test ## run the tests on the embedded server
-	$(TESTS) $(PYTEST)
+test: $(VENV)/.installed-test ## run the tests on the embedded server, without those that take long
+	$(TESTS) -m "not slow" $(PYTEST)
+
+test-slow: $(VENV)/.installed-test ## run those that take long: kills, hostile files, backups ...
+	$(TESTS) -m "slow $(BUT)" $(PYTEST)
+
+test-all: test test-slow ## run all tests on the embedded server
 
 test-unit: $(VENV)/.installed-test ## run the tests that need no database
 	$(TESTS) -m "not database" $(PYTEST)
@@ -40,7 +45,7 @@ lint: $(VENV)/.installed-dev ## style, types and the import contract
 	$(BIN)/mypy vbn schemas populate vbn_datajoint tests
 	$(BIN)/lint-imports
 
-check: lint test ## what must pass before a commit
+check: lint test-all ## what must pass before a commit
 
 docs: $(VENV)/.installed-docs ## build the documentation into site/; a broken link is an error
 	$(BIN)/zensical build --clean --strict

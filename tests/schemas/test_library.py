@@ -17,6 +17,8 @@ from schemas.server import settings
 from schemas.server.datajoint import dj
 from vbn.errors import NotFoundError
 
+pytestmark = pytest.mark.slow
+
 
 def test_importing_opens_no_connection(tmp_path: Any) -> None:
     import subprocess

@@ -21,6 +21,8 @@ from populate.admin import checksums
 from populate.admin.backup import create, files, mysql, postgres
 from vbn.errors import ServerError, SettingError
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 300
 TABLES = ("Recording", "Licks", "Running", "EyeTracking", "ChangeDetection", "Stimulus", "TrialResponse")
 POPULATE = ("populate", *(word for name in TABLES for word in ("--table", name)))

@@ -19,7 +19,7 @@ from populate.admin.backup.manifest import generations, read_manifest
 from tests.fixtures.bucket import Bucket
 from vbn.errors import ConflictError, InvalidContentError, NotFoundError
 
-pytestmark = pytest.mark.files
+pytestmark = [pytest.mark.files, pytest.mark.slow]
 
 HASH = "0" * 64
 MANIFEST: dict[str, Any] = {

@@ -17,6 +17,7 @@ from tests.populate.admin.test_roles import Lab, configured, lab  # noqa: F401 -
 from tests.populate.admin.test_spaces import MODULE, make_tables, space_of, two  # noqa: F401 - a fixture
 
 
+@pytest.mark.slow
 def test_a_first_week(
     two: Lab,  # noqa: F811
     open_folder: Path,

@@ -80,6 +80,7 @@ def test_files_without_a_row_are_put_aside_and_then_deleted(stored: Any) -> None
     assert stored.stored_files() == stored.referenced_files()
 
 
+@pytest.mark.slow
 def test_young_files_and_those_of_running_jobs_are_spared(stored: Any) -> None:
     from schemas.behavior import RigGeometry
 

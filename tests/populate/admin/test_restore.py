@@ -18,6 +18,8 @@ LAB = """
 import schemas, datajoint as dj
 from schemas import session
 
+pytestmark = pytest.mark.slow
+
 schema = schemas.lab_schema("mylab")
 
 @schema

@@ -410,6 +410,7 @@ def test_what_a_command_may_not_do_is_said_in_words(lab: Lab, synthetic_files: l
         assert f"({role}) may not delete from" in lab.refusal(role, "delete", "Session", *everything)
 
 
+@pytest.mark.slow
 def test_a_worker_replaces_stale_rows(populated: Lab) -> None:
     """As ``vbn recompute`` does: delete rows with all that was made from them, and make them anew."""
     server, prefix = populated.database.server, populated.database.prefix

@@ -184,6 +184,7 @@ def test_wrong_usage_has_exit_code_two(shared_database: Any, words: tuple[str, .
     assert message in done.stderr
 
 
+@pytest.mark.slow
 def test_deploying_again_changes_nothing(make_database: Callable[..., Any]) -> None:
     from schemas.bases.registry import tables as table_classes
 

@@ -355,6 +355,7 @@ def test_another_import_keeps_lists_and_notes_and_says_what_is_not_here(lab: Any
     assert [row["note"] for row in lab.json("notes", "--unit", unit_id)] == ["kept"]
 
 
+@pytest.mark.slow
 def test_deleting_a_session_takes_its_members_and_says_so(
     make_database: Callable[..., Any], synthetic_files: list[Path]
 ) -> None:
@@ -404,6 +405,7 @@ def test_a_list_that_was_changed_meanwhile_is_not_removed(lab: Any, monkeypatch:
     assert len(queries.lists()) == 1
 
 
+@pytest.mark.slow
 def test_many_units_are_saved_in_few_statements(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as the release has: a statement for each would take minutes."""
     lab.connect()

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.files
+pytestmark = [pytest.mark.files, pytest.mark.slow]
 
 EYE = "acquisition/EyeTracking"
 ELECTRODES = "general/extracellular_ephys/electrodes"

@@ -17,7 +17,7 @@ import pytest
 
 from schemas import behavior, ecephys, optotagging, performance, psth, responses, stimulus, strategy
 
-pytestmark = pytest.mark.files
+pytestmark = [pytest.mark.files, pytest.mark.slow]
 
 LASER = "processing/optotagging"
 EYE = "acquisition/EyeTracking"

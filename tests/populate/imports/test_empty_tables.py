@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.files
+pytestmark = [pytest.mark.files, pytest.mark.slow]
 
 ELECTRODES = "general/extracellular_ephys/electrodes"
 UNITS = "units"

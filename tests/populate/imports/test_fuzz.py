@@ -20,7 +20,7 @@ from benchmarks.fuzz.importing import Tally, import_files, partial_rows, without
 from benchmarks.fuzz.mutants import FIRST_ID, SMALL, Sources, make_mutant
 from vbn.synthetic import write_sessions
 
-pytestmark = pytest.mark.files
+pytestmark = [pytest.mark.files, pytest.mark.slow]
 
 N_MUTANTS = int(os.environ.get("VBN_MUTANTS", "7"))
 FIRST = int(os.environ.get("VBN_FIRST_MUTANT", "0"))

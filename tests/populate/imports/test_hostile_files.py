@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks.fuzz import hostile
 
-pytestmark = pytest.mark.files
+pytestmark = [pytest.mark.files, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[3]
 N_MUTANTS = 3

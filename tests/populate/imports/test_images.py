@@ -56,6 +56,7 @@ def pictures(database: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [same_pixels, other_pixels])
 def test_the_picture_that_was_entered_first_stays(
     database: Any, damaged_copy: Callable[..., Path], first: Callable[..., None]

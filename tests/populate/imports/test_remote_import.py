@@ -144,6 +144,7 @@ def test_a_url_without_a_file_is_an_error_in_words(database: Any, site: Any, pat
     assert "unexpected" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_leaves_nothing_and_the_import_goes_on_when_it_is_back(
     database: Any, site: Any, url: str, local: dict[str, Any], fault: Any
 ) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from benchmarks.fuzz.mutants import replace_text, with_own_ids
 
+pytestmark = pytest.mark.slow
+
 VALUES = (1e300, -1e300, float(2**62), -1e9, 1e6, np.inf, -np.inf, np.nan)
 DAY_S = 86_400.0
 IMAGES = "intervals/Natural_Images_Lum_Matched_set_ophys_G_2019_presentations"

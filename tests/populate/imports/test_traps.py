@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.files
+pytestmark = [pytest.mark.files, pytest.mark.slow]
 
 Rows = list[dict[str, Any]]
 ELECTRODES = "general/extracellular_ephys/electrodes"

@@ -14,6 +14,8 @@ import pytest
 
 from schemas import stimulus
 
+pytestmark = pytest.mark.slow
+
 Damage = Callable[[h5py.File], None]
 
 

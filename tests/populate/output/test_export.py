@@ -408,6 +408,7 @@ def test_units_and_trials_are_where_other_tools_look_for_them(
         np.testing.assert_array_equal(found, expected[unit_id])
 
 
+@pytest.mark.slow
 @pytest.mark.files
 def test_pynapple_opens_the_derived_file(
     derived_file: Path, populated_synthetic: Any, session_id: int

@@ -82,6 +82,7 @@ def answers(
     return {name: (folder / name).read_bytes() for name in names}
 
 
+@pytest.mark.slow
 def test_a_figure_is_the_same_after_everything_else_has_changed(
     small: Database, other_machine: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

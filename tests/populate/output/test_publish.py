@@ -73,6 +73,7 @@ def test_the_same_rows_give_the_same_bytes(
     assert populated_synthetic.call("publish", again, "--check").returncode == 0
 
 
+@pytest.mark.slow
 def test_what_was_recomputed_is_read_again_and_nothing_else(small: Database, tmp_path: Path) -> None:
     folder, table = tmp_path / "tables", f'"{small.prefix}behavior"."_change_detection__trial"'
     small.call("publish", folder)
@@ -100,6 +101,7 @@ def _delete_behavior(small: Database) -> None:
     (behavior.ChangeDetection & {"session_id": FIRST}).delete(prompt=False)
 
 
+@pytest.mark.slow
 def test_a_session_that_is_gone_or_new_changes_its_rows_only(small: Database, tmp_path: Path) -> None:
     from schemas import behavior
 
@@ -118,6 +120,7 @@ def test_a_session_that_is_gone_or_new_changes_its_rows_only(small: Database, tm
     assert contents(folder) == both
 
 
+@pytest.mark.slow
 @pytest.mark.files
 def test_after_a_kill_what_is_whole_is_kept_and_the_rest_follows(
     populated_synthetic: Database, published_synthetic: Path, tmp_path: Path
@@ -144,6 +147,7 @@ def test_after_a_kill_what_is_whole_is_kept_and_the_rest_follows(
     assert contents(folder) == contents(published_synthetic)
 
 
+@pytest.mark.slow
 @pytest.mark.files
 def test_a_damaged_file_is_found_and_written_again(small: Database, tmp_path: Path) -> None:
     folder = tmp_path / "tables"
@@ -206,6 +210,7 @@ def test_what_others_keep_in_the_folder_is_never_removed(
     assert set(contents(folder)) <= mine
 
 
+@pytest.mark.slow
 @pytest.mark.files
 def test_what_others_put_there_meanwhile_is_neither_replaced_nor_removed(
     small: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -248,6 +253,7 @@ def test_parts_of_a_killed_run_are_removed(tmp_path: Path) -> None:
         assert (part.exists(), other.exists()) == (False, True)
 
 
+@pytest.mark.slow
 @pytest.mark.files
 def test_damaged_arrays_are_copied_again_and_never_dropped_in_silence(
     small: Database, tmp_path: Path
@@ -390,6 +396,7 @@ def test_arrays_are_published_on_request_and_named_in_any_case(small: Database, 
     assert contents(plain) == contents(full)
 
 
+@pytest.mark.slow
 @pytest.mark.files
 def test_what_begins_like_a_formula_is_data(small: Database, tmp_path: Path) -> None:
     table = f'"{small.prefix}session"."mouse"'
@@ -462,6 +469,7 @@ def run(words: list[str], folder: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.files
 def test_the_ten_lines_of_the_readme_run(
     published_synthetic: Path, populated_synthetic: Database, monkeypatch: pytest.MonkeyPatch

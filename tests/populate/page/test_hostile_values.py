@@ -14,6 +14,7 @@ from tests.fixtures.page import WAIT_MS, Served, start, stop
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(find_spec("panel") is None, reason="vbn serve needs Panel"),
     pytest.mark.files,
 ]

@@ -140,6 +140,7 @@ NAMELESS = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_pages_fit_a_phone_and_name_what_can_be_used(served: Served, visit: Callable[[str], Any]) -> None:
     unit_id = served.database.server.query(
         f'SELECT min(unit_id) FROM "{served.database.prefix}ecephys"."_recording__unit"'

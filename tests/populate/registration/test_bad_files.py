@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.files
+pytestmark = [pytest.mark.files, pytest.mark.slow]
 
 LFP_DESCRIPTION = "LFP data and associated info for one probe"
 CUTS = (1, 7, 100, 2_000, 0.1, 0.5, 0.9, -1)

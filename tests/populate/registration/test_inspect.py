@@ -120,6 +120,7 @@ def said(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_what_is_said_of_mutilated_files_is_what_becomes_of_them(
     database: Any, files: dict[str, Path]
 ) -> None:
@@ -160,6 +161,7 @@ def test_what_is_said_of_mutilated_files_is_what_becomes_of_them(
         assert "warning" in (codes.get("missing_table"), codes.get("missing_column")), name
 
 
+@pytest.mark.slow
 def test_computed_tables_that_are_lost_are_said_too(database: Any, files: dict[str, Path]) -> None:
     path = files["peaks"]
     code, reports = inspected(database, path)
@@ -192,6 +194,7 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_users_with_our_name_is_not_taken_for_ours(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,8 @@ from schemas import queries
 from schemas.rows.fetch import fetch_frame
 from vbn.errors import SettingError
 
+pytestmark = pytest.mark.slow
+
 OWN = 9_450_000_001
 MAPPING = """\
 project = "our-rig"

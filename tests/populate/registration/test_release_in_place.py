@@ -86,6 +86,7 @@ def register(database: Any, site: Any, *words: object) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_sessions_are_those_of_the_downloaded_files_and_nothing_is_kept(
     database: Any, site: Any, synthetic_release: Path
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_foreign_file_becomes_a_session_whose_psths_are_those_of_ten_lines(
     assert issues["trials", "missing_table"]["severity"] == "warning"
 
 
+@pytest.mark.slow
 @pytest.mark.files
 def test_a_rig_is_inspected_as_it_is_imported(database: Any, rig_file: Path, mapping: Path) -> None:
     done = database.call("inspect", rig_file, "--mapping", mapping, "--import-only", "--json", check=False)
@@ -119,6 +120,7 @@ def test_a_rig_is_inspected_as_it_is_imported(database: Any, rig_file: Path, map
     assert report["session_id"] == register(database, rig_file, "--mapping", mapping)[0]["session_id"]
 
 
+@pytest.mark.slow
 @pytest.mark.files
 def test_licks_rewards_running_and_pupil_are_those_that_the_mapping_names(
     database: Any, tmp_path: Path
@@ -176,6 +178,7 @@ def test_one_file_is_not_registered_as_two_sessions(
     assert f"is registered as session {first['session_id']} of the project 'our-rig'" in refused["message"]
 
 
+@pytest.mark.slow
 def test_ids_sessions_and_mice_of_two_projects_do_not_collide(
     database: Any, mapping: Path, tmp_path: Path, synthetic_release: Path, synthetic_files: list[Path]
 ) -> None:
@@ -385,6 +388,7 @@ def test_a_table_corrected_for_a_file_in_the_layout_of_the_release_is_taken_or_r
     assert "sex is 'F' in the table, 'M' in the file" in refused["message"]
 
 
+@pytest.mark.slow
 def test_another_mapping_takes_no_mouse_into_two_projects_and_no_session_out_of_the_release(
     database: Any, mapping: Path, tmp_path: Path, damaged_copy: Callable[..., Path]
 ) -> None:

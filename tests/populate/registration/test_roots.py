@@ -222,6 +222,7 @@ def test_a_machine_without_the_root_is_told_what_to_do(
     assert "vbn roots set data FOLDER" in files["advice"]
 
 
+@pytest.mark.slow
 def test_every_process_sees_the_roots(rooted: Machine, database: Any) -> None:
     """Worker processes and a later command line, not only the process that set them."""
     roots = json.loads((rooted.home / "roots.json").read_text())
@@ -229,6 +230,7 @@ def test_every_process_sees_the_roots(rooted: Machine, database: Any) -> None:
     assert json.loads(done.stdout) == {"done": 4, "failures": []}
 
 
+@pytest.mark.slow
 def test_relocating_finds_moved_files_without_a_root(machine: Machine, data: Path) -> None:
     machine.call("register", data)
     old, moved = places(), data.with_name("moved")

@@ -40,6 +40,7 @@ def test_nothing_is_stale_after_populating(populated_synthetic: Any) -> None:
     assert populated_synthetic.call("recompute").stdout == "Nothing is stale.\n"
 
 
+@pytest.mark.slow
 def test_another_method_makes_rows_stale_and_recompute_replaces_them(
     own_copy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,6 +58,7 @@ def test_another_method_makes_rows_stale_and_recompute_replaces_them(
     assert contents_of_computed(own_copy) == before
 
 
+@pytest.mark.slow
 def test_another_file_is_refused_until_it_replaces_the_old_one(
     own_copy: Any, synthetic_files: Any, tmp_path: Any
 ) -> None:

@@ -18,6 +18,8 @@ import numpy as np
 import psutil
 import pytest
 
+pytestmark = pytest.mark.slow
+
 N_KILLS = 2
 PATIENCE_S = 300
 SEED = 20260

@@ -392,6 +392,7 @@ def return_lost() -> int:
     return reservations.return_dead([jobs.prepared(behavior.Running)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["compute", "before commit"])
 def test_a_lost_host_gives_its_job_back_and_commits_nothing_when_it_wakes(elsewhere: Any, place: str) -> None:
     """A stopped process says nothing, and its connections stay open, as those of a machine without power."""
@@ -640,6 +641,7 @@ class Relay:
             target.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_for_a_while_is_waited_for(one_session: Any) -> None:
     """It goes in the middle of an insert; the worker reconnects, and makes that job again."""
     relay = Relay(one_session)

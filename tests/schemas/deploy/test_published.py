@@ -517,6 +517,7 @@ def test_what_is_no_publication_or_of_another_version_is_refused(copy: Path, tmp
         schemas.open(copy)
 
 
+@pytest.mark.slow
 @pytest.mark.files
 def test_arrays_that_were_not_published_are_named_as_such(
     populated_synthetic: Database, tmp_path: Path

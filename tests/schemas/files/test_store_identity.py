@@ -16,6 +16,8 @@ import pytest
 
 from vbn.errors import WrongStoreError
 
+pytestmark = pytest.mark.slow
+
 WORK: tuple[tuple[str, ...], ...] = (
     ("populate", "--table", "Running"),
     ("worker", "--until-idle", "--tables", "Running"),

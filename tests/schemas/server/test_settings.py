@@ -105,6 +105,7 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
         subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_store_is_named_and_the_work_goes_on_when_there_is_room(
     database: Any, populated_synthetic: Any
 ) -> None:
