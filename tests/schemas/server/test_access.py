@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,3 +111,66 @@ def test_a_ca_that_cannot_be_used_is_refused_in_words(
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingError, match=words):
         wanted(use_tls=False if "use_tls" in settings else None)
+
+
+ENCRYPTION, REFUSAL = (80877103, 80877104), b"SFATAL\0C28000\0Mpast the handshake\0\0"
+
+
+@contextlib.contextmanager
+def encrypted_server(folder: Path, certificate: bytes, key: bytes) -> Iterator[int]:
+    """Speak PostgreSQL's protocol up to the encrypted channel, and refuse the account there."""
+    (folder / "server.pem").write_bytes(certificate + key)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "server.pem")
+
+    def serve(listening: socket.socket) -> None:
+        while True:
+            try:
+                plain, _ = listening.accept()
+            except OSError:
+                return  # closed
+            with contextlib.suppress(OSError), plain:  # who does not trust the certificate hangs up
+                while (code := struct.unpack("!ii", plain.recv(8))[1]) != ENCRYPTION[0]:
+                    assert code in ENCRYPTION
+                    plain.sendall(b"N")  # no Kerberos
+                plain.sendall(b"S")
+                with context.wrap_socket(plain, server_side=True) as channel:
+                    channel.recv(1024)
+                    channel.sendall(b"E" + struct.pack("!i", 4 + len(REFUSAL)) + REFUSAL)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=[listening], daemon=True)
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("ca", "host", "check_host", "words"),
+    [
+        ("own", "127.0.0.1", True, "past the handshake"),
+        ("another", "127.0.0.1", True, "certificate verify failed"),
+        ("another", "127.0.0.1", False, "certificate verify failed"),
+        ("own", "localhost", True, "does not match host name"),
+        ("own", "localhost", False, "past the handshake"),
+        (None, "127.0.0.1", True, "past the handshake"),
+    ],
+)
+def test_postgresql_is_left_before_the_password_unless_its_certificate_is_of_the_named_ca(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca: str | None, host: str, check_host: bool, words: str
+) -> None:
+    own, key = self_signed_certificate()
+    (tmp_path / "ca.pem").write_bytes(own if ca == "own" else self_signed_certificate()[0])
+    monkeypatch.setenv("PGSSLROOTCERT", "none")  # put back afterwards
+    monkeypatch.setenv("VBN_TLS_CHECK_HOST", str(check_host))
+    if ca:
+        monkeypatch.setenv("VBN_TLS_CA", str(tmp_path / "ca.pem"))
+    adapter = dj.adapters.get_adapter("postgresql")
+    with (
+        encrypted_server(tmp_path, own, key) as port,
+        pytest.raises(psycopg2.OperationalError, match=words),
+    ):
+        adapter.connect(host, port, "ann", "word", use_tls=wanted() if ca else True)
