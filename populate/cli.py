@@ -30,8 +30,8 @@ from vbn.nearest import nearest
 
 GROUPS = {
     "Start: get data in, and compute": (
-        "demo", "release", "catalogue", "inspect", "register", "populate", "status", "errors", "retry",
-        "issues", "atlas", "synthetic",
+        "demo", "release", "catalogue", "inspect", "register", "adopt", "populate", "status", "errors",
+        "retry", "issues", "atlas", "synthetic",
     ),
     "Ask": ("sessions", "project", "query", "explain", "params", "optotagging"),
     "Keep: lists and notes of your own": ("lists", "list", "notes", "note"),
@@ -45,8 +45,8 @@ GROUPS = {
     ),
 }  # fmt: skip
 NEED_A_DATABASE = frozenset(
-    ("admin", "atlas", "backup", "catalogue", "delete", "deletions", "demo", "deploy", "doctor", "errors",
-     "freeze", "gc", "metrics", "note", "populate", "recompute", "register",
+    ("admin", "adopt", "atlas", "backup", "catalogue", "delete", "deletions", "demo", "deploy", "doctor",
+     "errors", "freeze", "gc", "metrics", "note", "populate", "recompute", "register",
      "relocate", "restore", "retry", "roots", "verify", "worker")
 )  # fmt: skip
 """Commands that write, or look after a database: not on a published folder, which can only be read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
@@ -137,7 +138,8 @@ class UnitCriteria(ParameterTable):
     def _insert_checked(cls, row: Key) -> None:
         """Insert a filter and its criteria."""
         name = row["unit_criteria"]
-        with cls.connection.transaction:
+        connection = cls.connection
+        with contextlib.nullcontext() if connection.in_transaction else connection.transaction:
             super()._insert_checked(row)
             cls.Criterion.insert(
                 {

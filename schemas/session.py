@@ -81,6 +81,24 @@ class NwbFile(dj.Manual):
 
 
 @schema
+class AdoptedSession(dj.Manual):
+    """One session whose rows were adopted from a published folder."""
+
+    definition = """
+    # One session whose rows come from a published folder
+    -> Session
+    ---
+    adopted_from : varchar(255)  # name of the folder
+    adopted_version : varchar(64)  # version of what was published
+    adopted_digest : char(64)  # sha256 of the folder's list of checksums
+    n_adopted_rows : int64  # number of rows of the session, but those of pairs of sessions
+    n_unpublished_arrays : int32  # number of arrays of which the folder had shape and type only
+    adopted_at : datetime(6)  # (UTC) when the rows were entered
+    adopted_by=null : varchar(255)  # account that entered them
+    """
+
+
+@schema
 class RigMapping(dj.Manual):
     """One mapping, which says what another rig's files hold under which names."""
 

@@ -18,6 +18,7 @@ from schemas.rows.insert import insert_rows, plain, rows_from_frame
 from schemas.server.connection import server_lock
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
+from schemas.server.unpublished import is_unpublished
 from vbn.errors import quoted
 from vbn.nwb.checks.findings import (
     find_change_issues,
@@ -222,9 +223,15 @@ def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | 
             f"the image name {quoted(too_long[0])} is longer than {LONGEST_IMAGE_NAME} characters."
         )
     with server_lock("images"):
-        known = {row["image_name"]: row["image_sha256"] for row in Image.proj("image_sha256").to_dicts()}
+        rows = Image.proj("image_sha256", "warped").to_dicts()
+        known = {row["image_name"]: row["image_sha256"] for row in rows}
+        adopted = {
+            row["image_name"]
+            for row in rows
+            if row["warped"] is not None and is_unpublished(row["warped"].path)
+        }
         missing = (shown | held) - known.keys()
-        wanted = held & (missing | {name for name, sha256 in known.items() if sha256 is None})
+        wanted = held & (missing | adopted | {name for name, sha256 in known.items() if sha256 is None})
         templates = vbn.nwb.read_stimulus_templates(file) if wanted else ()
         pictures: dict[str, vbn.nwb.StimulusTemplate] = {}
         for template in templates:
@@ -235,11 +242,12 @@ def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | 
         for name in sorted(missing):
             with discarding_leftovers(Image(), {"image_name": name}):
                 Image.insert1({"image_name": name, **_picture(pictures.pop(name, None))})
-        for name, template in pictures.items():  # known from a file without pictures
-            Image.update1({"image_name": name, **_picture(template)})
+        for name, template in pictures.items():  # known from a file, or a published folder, without pictures
+            if picture_hash(template.warped) == kept[name]:
+                Image.update1({"image_name": name, **_picture(template)})
         if image_set is not None:
-            rows = [{"image_name": name, "image_set_name": image_set} for name in sorted(held)]
-            Image.Set.insert(rows, skip_duplicates=True)
+            members = [{"image_name": name, "image_set_name": image_set} for name in sorted(held)]
+            Image.Set.insert(members, skip_duplicates=True)
     others = [f"{name} ({of})" for of, name, sha256 in image_hashes(file) if sha256 != kept[name]]
     return [issue("image_differs", "stimulus_templates", first_of(others))] if others else []
 

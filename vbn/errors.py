@@ -134,6 +134,14 @@ class AbsentArrayError(StoreError):
     """The array store has no file under the name that a row refers to."""
 
 
+class UnpublishedArrayError(AbsentArrayError):
+    """An array was not published with the row that says its shape."""
+
+
+class UnpublishedFileError(SettingError):
+    """The NWB file of a session was not published with its rows."""
+
+
 class HostError(VbnError):
     """The machine lacks something that others may have: no fault of the file or of the job."""
 

@@ -22,6 +22,7 @@ from populate.admin.snapshot import ServerTable, Snapshot, is_array
 from schemas.server.connection import Database
 from schemas.server.settings import STORE_NAME
 from schemas.server.stores import explaining_reads, opened_store
+from schemas.server.unpublished import is_unpublished
 
 PIECE = 4 * 2**20
 LONGEST_PLAIN = 64  # bytes; longer binary values count by their hash
@@ -30,7 +31,7 @@ RANGE_OF_SUMS = 2**256
 
 # What differs between two undisturbed runs of the same work: times, the history of administration, and what
 # people have written beside it.
-MOMENTS = ("registered_at", "lfp_registered_at", "noticed_at")
+MOMENTS = ("registered_at", "lfp_registered_at", "noticed_at", "adopted_at")
 HISTORY = ("administration", "curation")
 
 HashFile = Callable[[str], str]
@@ -161,6 +162,6 @@ def _canonical_json(text: str, hash_file: HashFile | None) -> str:
     # The servers write 1.0 as 1 or as 1.0.
     value = json.loads(text, parse_int=float)
     if is_array(value):
-        content = hash_file(value["path"]) if hash_file else ""
+        content = hash_file(value["path"]) if hash_file and not is_unpublished(value["path"]) else ""
         value = {"dtype": value.get("dtype"), "shape": value.get("shape"), "content": content}
     return json.dumps(value, sort_keys=True)

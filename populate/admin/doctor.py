@@ -17,6 +17,7 @@ from typing import Any
 
 import schemas
 import vbn
+from populate.admin.snapshot import Snapshot
 from populate.admin.spaces import described_size, spaces
 from populate.work import reservations, runner, status
 from schemas import administration, session
@@ -28,6 +29,7 @@ from schemas.server import settings
 from schemas.server.connection import Database
 from schemas.server.datajoint import configuration_source, dj
 from schemas.server.ownership import network_file_system
+from schemas.server.unpublished import ROOT
 from vbn.errors import VbnError, shortened
 from vbn_datajoint import HOME, NAMES, in_front_of
 
@@ -70,6 +72,7 @@ def examine() -> list[Check]:
         _check_tables(database),
         *_check_spaces(database),
         *_check_freezes(database),
+        *_check_adopted(database),
         _check_store(database, is_writer=privileges.values["may_write"]),
         _check_roots(),
         _check_files(),
@@ -110,6 +113,18 @@ def _check_freezes(database: Database) -> list[Check]:
         f"What is missing: vbn freeze show {min(lacking)} --check"
     )
     return [Check("freezes", False, finding, advice, dict(lacking))]
+
+
+def _check_adopted(database: Database) -> list[Check]:
+    """Say which sessions were adopted from published folders, and how many arrays these did not have."""
+    folders = Counter(session.AdoptedSession.to_arrays("adopted_from").tolist())
+    if not folders:
+        return []
+    with Snapshot.taken(database) as snapshot:
+        number = snapshot.count_unpublished()
+    found = ", ".join(f"{count} from {shortened(name)}" for name, count in sorted(folders.items()))
+    finding = f"{found}; {number} of their arrays were not published, and cannot be read here"
+    return [Check("adopted", True, finding, values={"sessions": dict(folders), "unpublished_arrays": number})]
 
 
 def _path_of(reference: Any) -> str:
@@ -248,7 +263,7 @@ def _check_store(database: Database, *, is_writer: bool) -> Check:
 
 def _check_roots() -> Check:
     """Check whether this machine has the roots that registered files are below, and those that it names."""
-    needed = {str(name) for name in session.NwbFile.to_arrays("root")} - {roots.LOCAL, roots.WEB}
+    needed = {str(name) for name in session.NwbFile.to_arrays("root")} - {roots.LOCAL, roots.WEB, ROOT}
     try:
         known = roots.roots()
     except VbnError as error:
@@ -268,7 +283,7 @@ def _check_roots() -> Check:
 
 def _check_files() -> Check:
     """Check whether the registered files are in their places."""
-    rows = session.NwbFile.to_dicts()
+    rows = (session.NwbFile - {"root": ROOT}).to_dicts()  # of adopted sessions there is no file here
     try:
         paths = [roots.resolve(row["root"], row["relative_path"]) for row in rows]
     except VbnError as error:

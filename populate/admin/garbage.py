@@ -47,12 +47,14 @@ class Garbage:
     n_stored : number of files in the store for these schemas.
     n_spared : number of unreferenced files that are recent or may belong to a running job.
     folders : empty folders, deepest first.
+    n_unpublished : number of arrays that rows of adopted sessions refer to, and that never were in the store.
     """
 
     files: dict[str, int]
     n_stored: int
     n_spared: int
     folders: list[str]
+    n_unpublished: int = 0
 
     @property
     def share(self) -> float:
@@ -87,12 +89,13 @@ def find_garbage(older_than: timedelta = YOUNG) -> Garbage:
     latest = min(time.time() - older_than.total_seconds(), _start_of_running_jobs(database))
     with Snapshot.taken(database) as snapshot:
         referenced = snapshot.arrays()
+        n_unpublished = snapshot.count_unpublished()
     _require_nothing_missing(store, referenced)
     orphans = sorted(path for path in stored if not _is_used(path, referenced))
     states = ((path, _stat(store / path)) for path in orphans)
     sizes = {path: state.st_size for path, state in states if state and state.st_mtime <= latest}
     folders = list(_empty_folders(store, database.prefix, latest))
-    return Garbage(sizes, len(stored), len(orphans) - len(sizes), folders)
+    return Garbage(sizes, len(stored), len(orphans) - len(sizes), folders, n_unpublished)
 
 
 def put_aside(garbage: Garbage, largest_share: float = LARGEST_SHARE) -> Path | None:

@@ -19,6 +19,7 @@ from schemas.server.connection import Database
 from schemas.server.datajoint import dj, driver_of
 from schemas.server.restoring import NAME as RESTORING
 from schemas.server.settings import STORE_NAME
+from schemas.server.unpublished import SECTION, is_unpublished
 
 ROWS_AT_A_TIME = 500
 SERVER_TIMEOUT_S = 7 * 24 * 3600  # while we process what was read, and copy the arrays it names
@@ -144,15 +145,36 @@ class Snapshot:
         return driver.cursor(name="vbn_rows", scrollable=False)
 
     def array_references(self) -> Iterator[ArrayReference]:
-        """Yield every array that a row refers to."""
+        """Yield every array that a row refers to, but those that were not published with it."""
         for table in self.tables():
             columns = [name for name, kind in table.columns.items() if kind in JSON_TYPES]
             if not columns:
                 continue
             for row in self.rows(table, columns):
                 for text in row:
-                    if text is not None and _is_reference(value := json.loads(text)):
+                    if text is None or not _is_reference(value := json.loads(text)):
+                        continue
+                    if not (is_array(value) and is_unpublished(value["path"])):
                         yield ArrayReference(value["path"], table.full_name, is_array(value))
+
+    def count_unpublished(self) -> int:
+        """Return the number of arrays of which adopted rows have shape and type only."""
+        quote, begins = self.connection.adapter.quote_identifier, f"{SECTION}/"
+        found = 0
+        for table in self.tables():
+            for name in (name for name, kind in table.columns.items() if kind in JSON_TYPES):
+                column = quote(name)
+                path = (
+                    f"JSON_UNQUOTE(JSON_EXTRACT({column}, '$.path'))"
+                    if self.is_mysql
+                    else f"{column}->>'path'"
+                )
+                rows = self.connection.query(
+                    f"SELECT COUNT(*) FROM {quote(table.schema)}.{quote(table.name)} "  # noqa: S608
+                    f"WHERE SUBSTRING({path}, 1, {len(begins)}) = '{begins}'"
+                )
+                found += int(rows.fetchone()[0])
+        return found
 
     def arrays(self) -> set[str]:
         """Return the paths, below the array store, of all arrays that rows refer to."""

@@ -104,6 +104,12 @@ def _report(manifest: BackupManifest, database: str, folder: Path, *, as_json: b
 
 
 def _say_what_it_lacks(manifest: BackupManifest) -> None:
+    if manifest.n_unpublished:
+        click.echo(
+            f"vbn: {manifest.n_unpublished:,} arrays of adopted sessions were never here (vbn adopt): this "
+            "backup has their shapes and types.",
+            err=True,
+        )
     if not manifest.has_arrays:
         click.echo(
             f"vbn: this backup lacks the arrays, which are in {manifest.store}: once it is restored, spike "

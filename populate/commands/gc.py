@@ -54,7 +54,12 @@ def command(
             target = garbage.put_aside(found, max_share / 100)
     if as_json:
         what = {"files": found.files, "size_bytes": found.size_bytes, "stored": found.n_stored}
-        more = {"spared": found.n_spared, "empty_folders": len(found.folders), "done": go}
+        more = {
+            "spared": found.n_spared,
+            "unpublished_arrays": found.n_unpublished,
+            "empty_folders": len(found.folders),
+            "done": go,
+        }
         print_json({**what, **more, "quarantine": target})
         return
     for path in [] if go else found.files:
@@ -66,5 +71,7 @@ def command(
     )
     if not (go or empty_quarantine) and found.share > max_share / 100:
         click.echo(f"vbn: that is more than {max_share:g} % (--max-share): --go would refuse.", err=True)
+    if found.n_unpublished:
+        click.echo(f"{found.n_unpublished:,} arrays of adopted sessions were never here (vbn adopt).")
     if found.n_spared and not empty_quarantine:
         click.echo(f"{found.n_spared} files without a row are spared: recent, or perhaps of a running job.")

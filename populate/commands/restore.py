@@ -87,6 +87,8 @@ def _report(done: Restored, database: str, store: str) -> None:
     click.echo(
         "Accounts and their privileges are not part of a backup: vbn deploy grants the privileges again."
     )
+    if manifest.n_unpublished:
+        click.echo(f"{manifest.n_unpublished:,} arrays of adopted sessions were never there (vbn adopt).")
     if not manifest.has_arrays:
         number = "all" if done.missing is None else done.missing
         click.echo(

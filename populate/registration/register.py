@@ -36,6 +36,7 @@ from schemas.files.store_identity import require_own_store
 from schemas.rows.insert import plain, require_storable
 from schemas.server.connection import active
 from schemas.server.datajoint import dj
+from schemas.server.unpublished import ROOT
 from vbn.errors import (
     ConflictError,
     InvalidContentError,
@@ -146,6 +147,8 @@ def _register_file(place: Place, identity: vbn.nwb.FileIdentity, replace: bool, 
             return _replace_file(place, identity, known[0], rig)
         if not _has_content(place, identity, known[0], rig):
             raise _other_content(place, f"session {identity.identifier}", identity, known[0])
+        if known[0]["root"] == ROOT:
+            return _take_place(place, known[0])
         is_other = has_other_mapping(known[0], rig, place) or has_other_row(known[0], rig, place)
         if not is_other:
             return FileOutcome(place, _complete(known[0]), "", identity.identifier)
@@ -168,6 +171,20 @@ def _register_file(place: Place, identity: vbn.nwb.FileIdentity, replace: bool, 
         note_issues(key, "Mouse", kept)
         note_catalogue(key)
     return FileOutcome(place, "registered", "", identity.identifier)
+
+
+def _take_place(place: Place, known: dict[str, Any]) -> FileOutcome:
+    """Note where the file is of a session that was adopted without it; the session's rows stay."""
+    root, relative_path = locate(place)
+    modified_ns = None if is_url(place) else Path(place).stat().st_mtime_ns
+    key = {"mouse_id": known["mouse_id"], "session_id": known["session_id"]}
+    session.NwbFile.update1({**key, "root": root, "relative_path": relative_path, "modified_ns": modified_ns})
+    (name,) = (session.AdoptedSession & key).to_arrays("adopted_from").tolist() or ["a published folder"]
+    message = (
+        f"its rows were adopted from {name}, and stay. To have arrays that were not published: vbn delete "
+        f"--session {known['session_id']}, then register this file again and populate"
+    )
+    return FileOutcome(place, "updated", message, known["session_id"])
 
 
 def _complete(key: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import vbn.nwb
 from schemas import session
 from schemas.files.open_file import size_of
 from schemas.files.roots import Place, locate, resolve
+from schemas.server.unpublished import ROOT
 from vbn.errors import VbnError
 from vbn.nwb import FileKind
 from vbn.release.cache import content_hash
@@ -44,6 +45,8 @@ def verify(*, quick: bool = False) -> Iterator[dict[str, str]]:
     quick : compare only sizes; else hashes too, if one is known and the file is on this machine.
     """
     for _, _, _, row in registered_files():
+        if row["root"] == ROOT:  # its session was adopted from a published folder, without its file
+            continue
         result = {"file": f"{row['root']}:{row['relative_path']}", "status": "ok", "problem": ""}
         try:
             problem = _problem(resolve(row["root"], row["relative_path"]), row, quick=quick)

@@ -128,6 +128,36 @@ class ParameterTable(dj.Lookup):
         return True
 
     @classmethod
+    def adopt(cls, row: Content) -> bool:
+        """Enter a set as another database has it, unless it is here; return whether a row was added.
+
+        Parameters
+        ----------
+        row : all attributes; version and hash are kept if this version would give them, too, so that results
+            of the other database are not taken for stale.
+
+        Raises
+        ------
+        SettingError
+            For content that is no set of this table.
+        ConflictError
+            If the name exists with other content, or the content under another name.
+        """
+        name, content = str(row[cls.key_name()]), cls.content_of(row)
+        own = cls.row_of(name, content)
+        known = cls._known()
+        if name in known and cls.content_of(known[name]) == cls.content_of(own):
+            return False
+        stamp = next(
+            (each for each in cls.stamps(name, cls.content_of(own)) if each.items() <= row.items()),
+            cls.stamp(cls.content_of(own)),
+        )
+        if not cls._is_known({**own, **stamp}):
+            cls._insert_checked({**own, **stamp})
+            return True
+        return False
+
+    @classmethod
     def _insert_checked(cls, row: Content) -> None:
         """Insert a validated row."""
         dj.Table.insert(cls(), [row])

@@ -23,6 +23,9 @@ FORMAT = 1
 PRIVATE_MODULES = ("administration", "curation")
 """Modules with the history of a database, and with the lists and notes of people: published if asked for."""
 
+PRIVATE_TABLES = ("AdoptedSession",)
+"""Tables about where the rows of a database come from, which are never published."""
+
 LEFT_OUT = (
     "root", "modified_ns", "registered_at", "registered_by", "lfp_root", "lfp_modified_ns",
     "lfp_registered_at", "noticed_at",
@@ -85,6 +88,8 @@ def published_tables(include: Collection[str] = ()) -> Iterator[PublishedTable]:
         if name in PRIVATE_MODULES and name not in include:
             continue
         for cls in module.schema.masters:
+            if cls.__name__ in PRIVATE_TABLES:
+                continue
             for table in with_parts([cls]):
                 is_part = table is not cls
                 yield PublishedTable(

@@ -233,6 +233,17 @@ def load_table(connection: Any, published: PublishedFolder, table: PublishedTabl
             cursor.execute(f"ANALYZE {_full_name(published, table)}")
 
 
+def opened_table(published: PublishedFolder, table: PublishedTable, n_rows: int) -> parquet.ParquetFile:
+    """Return the file of a table that is as it was published; texts are dictionaries of `expanded_texts`.
+
+    Raises
+    ------
+    InvalidContentError
+        If the file is not what was published, or has other columns than the table.
+    """
+    return _opened(published, table, published.checked(table.file), n_rows)
+
+
 def _copy(cursor: Any, published: PublishedFolder, table: PublishedTable, path: Path, n_rows: int) -> None:
     names, fills = [each.name for each in table.attributes], _fills(table)
     columns = ", ".join(f'"{name}"' for name in [*names, *fills])
@@ -253,7 +264,7 @@ def _copy(cursor: Any, published: PublishedFolder, table: PublishedTable, path: 
 def _texts(path: Path, attribute: Any, values: pa.Array) -> pa.Array:
     try:
         if pa.types.is_dictionary(values.type):
-            values = _expanded(values)
+            values = expanded_texts(values)
         if is_curve(attribute):
             return curve_texts(values)
         return array_texts(values) if is_stored_array(attribute) else plain_texts(values)
@@ -263,7 +274,7 @@ def _texts(path: Path, attribute: Any, values: pa.Array) -> pa.Array:
         ) from error
 
 
-def _expanded(values: pa.DictionaryArray) -> pa.Array:
+def expanded_texts(values: pa.DictionaryArray) -> pa.Array:
     """Return texts that were read as numbers of a list of different ones, unless they are far too many."""
     lengths = compute.binary_length(values.dictionary).take(values.indices)
     longest, total = compute.max(lengths).as_py() or 0, compute.sum(lengths).as_py() or 0

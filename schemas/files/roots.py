@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 
 from schemas.server.settings import home_folder
+from schemas.server.unpublished import require_file_here
 from vbn.errors import AbsentFolderError, AbsentRootError, NotFoundError, NotReadableError, SettingError
 from vbn.web.client import is_url
 from vbn.whole_files import write_whole
@@ -109,7 +110,10 @@ def resolve(root: str, relative_path: str) -> Place:
     ------
     AbsentRootError
         If this machine does not know the root.
+    UnpublishedFileError
+        If the session was adopted from a published folder, without its file.
     """
+    require_file_here(root, relative_path)
     if root == WEB:
         return relative_path
     known: dict[str, Place] = {**roots(), LOCAL: Path("/")}

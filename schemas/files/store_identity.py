@@ -21,6 +21,7 @@ from schemas.files.roots import IS_ABSENT, folder_problem
 from schemas.server.connection import Database
 from schemas.server.settings import STORE_NAME
 from schemas.server.stores import ABSENT, is_mounted, opened_store
+from schemas.server.unpublished import is_unpublished
 from vbn.errors import StoreError, WrongStoreError, shortened
 from vbn.whole_files import write_whole
 
@@ -275,5 +276,6 @@ def _some_arrays(database: Database, schema_names: Sequence[str]) -> Iterator[st
             # PostgreSQL's driver decodes JSON, so that a text is a value; MySQL's does not.
             is_encoded = isinstance(value, str) and value.startswith("{")
             parsed: Any = json.loads(value) if is_encoded else value
-            if isinstance(parsed, dict) and {"path", "store"} <= parsed.keys():
+            is_reference = isinstance(parsed, dict) and {"path", "store"} <= parsed.keys()
+            if is_reference and not is_unpublished(parsed["path"]):
                 yield parsed["path"]

@@ -84,12 +84,19 @@ def curve_texts(values: pa.Array) -> pa.Array:
         If a list has missing values, or a matrix rows of different lengths.
     """
     return pa.array(
-        [None if each is None else f"\\\\x{_packed(each).hex()}" for each in _arrays(values)], pa.string()
+        [None if each is None else f"\\\\x{_packed(each).hex()}" for each in curve_arrays(values)],
+        pa.string(),
     )
 
 
-def _arrays(values: pa.Array) -> list[np.ndarray | None]:
-    """Return the arrays of a column of lists, matrices as such."""
+def curve_arrays(values: pa.Array) -> list[np.ndarray | None]:
+    """Return the arrays of a column of lists, matrices as such.
+
+    Raises
+    ------
+    ValueError
+        If a list has missing values, or a matrix rows of different lengths.
+    """
     if pa.types.is_fixed_size_list(values.type):
         size = values.type.list_size
         flat = _numbers(values.values)[values.offset * size : (values.offset + len(values)) * size]
@@ -97,7 +104,7 @@ def _arrays(values: pa.Array) -> list[np.ndarray | None]:
     else:
         inner = values.values
         is_matrix = pa.types.is_list(inner.type)
-        items: Any = _arrays(inner) if is_matrix else _numbers(inner)
+        items: Any = curve_arrays(inner) if is_matrix else _numbers(inner)
         offsets = values.offsets.to_numpy()
         rows = [items[start:stop] for start, stop in pairwise(offsets)]
         if is_matrix:

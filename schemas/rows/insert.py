@@ -168,6 +168,19 @@ def insert_rows(table: Any, rows: Iterable[Row]) -> None:
             ) from error
 
 
+def insert_made_rows(table: Any, rows: Iterable[Row]) -> None:
+    """Insert rows that a ``make`` of another database has made; none has an array to be put into the store.
+
+    Parameters
+    ----------
+    table : the table, which may be an imported or a computed one.
+    rows : all with the same attributes; columns of arrays in the store have `StoredReference` or None.
+    """
+    limit = min(LARGEST_STATEMENT, _allowed_statement(table.connection) // 2)
+    for chunk in _chunks(rows, limit):
+        insert_by_columns(table, chunk)
+
+
 def _allowed_statement(connection: Any) -> int:
     """Return the maximum size of a statement in bytes."""
     if connection.adapter.backend != "mysql":

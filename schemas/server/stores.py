@@ -16,7 +16,15 @@ from typing import Any
 from schemas.server import frozen, published
 from schemas.server.datajoint import dj, get_store_backend
 from schemas.server.settings import NOT_CONFIGURED, STORE_NAME, Store, store_of_database
-from vbn.errors import AbsentArrayError, InvalidContentError, StoreError, VbnError, shortened
+from schemas.server.unpublished import require_published
+from vbn.errors import (
+    AbsentArrayError,
+    InvalidContentError,
+    StoreError,
+    UnpublishedArrayError,
+    VbnError,
+    shortened,
+)
 
 ABSENT = (FileNotFoundError, dj.errors.MissingExternalFile)
 
@@ -60,7 +68,10 @@ class LazyStore:
         ------
         InvalidContentError
             If it is of a published folder, and a link leads out of the folder's arrays.
+        UnpublishedArrayError
+            If its row was adopted from a folder without it.
         """
+        require_published(path)
         full = str(self._backend._full_path(path))
         if (folder := published.configured()) is not None and self._backend.protocol == "file":
             frozen.bring_array(folder.folder, path, opened_in_database)
@@ -151,6 +162,7 @@ def explaining_reads(backend: Any, path: str) -> Iterator[None]:
 
     What a bucket raises depends on the library that reads it; of a folder, other errors are bugs.
     """
+    require_published(path)
     store = Store(backend.spec, is_default=False) if hasattr(backend, "spec") else "bucket"
     try:
         yield
@@ -158,6 +170,11 @@ def explaining_reads(backend: Any, path: str) -> Iterator[None]:
         raise
     except ABSENT as error:
         if (folder := published.configured()) and _is_of(folder, backend):
+            if f"{published.ARRAYS}/{path}" not in folder.checksums:
+                raise UnpublishedArrayError(
+                    f"{folder}, which has shape and type of the array {path} only: whoever made it did not "
+                    "have the array, as the row was adopted (vbn adopt)."
+                ) from error
             raise AbsentArrayError(
                 f"{folder.folder} lacks the array {path}, which a row refers to. {folder.repair}"
             ) from error

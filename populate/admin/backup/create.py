@@ -109,6 +109,7 @@ def _save(
         hash_file = (lambda path: copied[path].sha256) if with_arrays else None
         checksums = checksums_of(snapshot, hash_file=hash_file)
         schemas = snapshot.schemas()
+        n_unpublished = snapshot.count_unpublished()
     return BackupManifest(
         format=FORMAT,
         made_at=now.isoformat(timespec="seconds"),
@@ -124,6 +125,7 @@ def _save(
         files=copied,
         checksums=checksums,
         schemas=schemas,
+        n_unpublished=n_unpublished,
     )
 
 

@@ -49,6 +49,7 @@ class BackupManifest:
     store_id : the store's id (`schemas.files.store_identity`); None of layouts before change 12.
     checksums : `populate.admin.checksums` at that time, including arrays if there are any.
     schemas : names of the saved schemas, with those of the lab (format 2).
+    n_unpublished : number of arrays that no database here ever had, of adopted sessions.
     """
 
     format: int
@@ -65,6 +66,7 @@ class BackupManifest:
     checksums: dict[str, str]
     store_id: str | None = None
     schemas: list[str] = field(default_factory=list)
+    n_unpublished: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -83,7 +85,10 @@ class BackupManifest:
 
     def write(self, folder: Path) -> None:
         """Write it into the folder of a backup, completely or not at all."""
-        write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=1).encode())
+        content = asdict(self)
+        if not self.n_unpublished:
+            del content["n_unpublished"]  # which earlier versions do not know
+        write_whole(folder / MANIFEST, json.dumps(content, indent=1).encode())
 
 
 def read_manifest(folder: Path) -> BackupManifest:
@@ -144,6 +149,8 @@ def _parsed(content: dict[str, Any], path: Path) -> BackupManifest:
         require_inside(name)
     if not isinstance(manifest.has_arrays, bool) or (files and not manifest.has_arrays):
         raise ValueError("has_arrays contradicts the files")
+    if type(manifest.n_unpublished) is not int:
+        raise TypeError("the number of arrays that were not published is none")
     _require_texts(manifest.checksums)
     if manifest.format == 1:
         return BackupManifest(**{**vars(manifest), "schemas": schema_names(manifest.prefix)})

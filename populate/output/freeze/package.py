@@ -15,6 +15,7 @@ from populate.admin.checksums import hash_in_store
 from populate.output.publish.arrays import ArrayFiles
 from populate.output.publish.folder import PublishFolder
 from schemas.server.published import CHECKSUMS, is_array_file
+from schemas.server.unpublished import is_unpublished
 
 PIECE_BYTES = 32 * 2**20
 """A piece is in memory twice when it is written."""
@@ -37,14 +38,16 @@ class KeptArrays(ArrayFiles):
         super().__init__(folder, wanted=True)
         self.found: dict[str, KeptArray] = {}
 
-    def publish(self, path: str, reference: Any) -> str:
-        """Note where an array is; return the SHA-256 of its file.
+    def publish(self, path: str, reference: Any) -> str | None:
+        """Note where an array is; return the SHA-256 of its file, None if its row was adopted without it.
 
         Raises
         ------
         StoreError
             If it cannot be read.
         """
+        if is_unpublished(reference.path):
+            return None
         digest = hash_in_store(reference.path)
         source = {
             "path": reference.path, "store": reference.store, "dtype": str(reference.dtype),

@@ -12,6 +12,7 @@ from populate.output.publish.folder import STATE, PublishFolder
 from schemas.server.published import ARRAYS, TABLES, hash_of
 from schemas.server.settings import STORE_NAME
 from schemas.server.stores import explaining_reads, opened_store
+from schemas.server.unpublished import is_unpublished
 from vbn.errors import InvalidContentError
 from vbn.whole_files import whole_file
 
@@ -50,11 +51,11 @@ class ArrayFiles:
         return found
 
     def publish(self, path: str, reference: Any) -> str | None:
-        """Copy an array, unless it was; return the SHA-256 of its file, None if it is not wanted.
+        """Copy an array, unless it was; return the SHA-256 of its file, None if it is not wanted or not here.
 
         An array is never changed under its path in the store.
         """
-        if not self.wanted:
+        if not self.wanted or is_unpublished(reference.path):
             return None
         known = self._known.get(path)
         if known and known["source"] == reference.path:

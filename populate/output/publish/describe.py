@@ -187,7 +187,8 @@ def published_arrays(files: Sequence[TableFile], require: Callable[[str], None])
             continue
         rows = parquet.read_table(file.path, columns=names, partitioning=None)
         for name in names:
-            found += [StoredArray(**json.loads(note)) for note in rows[name].to_pylist() if note is not None]
+            notes = [json.loads(note) for note in rows[name].to_pylist() if note is not None]
+            found += [StoredArray(**note) for note in notes if "sha256" in note]  # others were never here
     for each in found:
         require(each.path)
     return sorted(found, key=lambda each: each.path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg2.extras import execute_values
@@ -19,6 +20,13 @@ from schemas.server.datajoint import decode_attribute, driver_of, settings_of, t
 
 ROWS_AT_A_TIME = 10_000
 ESCAPED_BY_COPY = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+@dataclass(frozen=True)
+class StoredReference:
+    """The value of an array column as the server keeps it, JSON, of an array that nobody writes."""
+
+    text: str
 
 
 def is_plain(table: Any, rows: list[dict[str, Any]]) -> bool:
@@ -64,7 +72,7 @@ def insert_by_columns(table: Any, rows: list[dict[str, Any]]) -> None:
 def _encoded(attribute: Any, values: list[Any]) -> list[Any]:
     """Return a column's values as DataJoint passes them to the driver; None is NULL."""
     if attribute.codec is not None:
-        return [None if value is None else attribute.codec.encode(value) for value in values]
+        return [None if value is None else _encoded_array(attribute, value) for value in values]
     if attribute.json:
         return [None if value is None else json.dumps(value) for value in values]
     if attribute.numeric:
@@ -73,6 +81,10 @@ def _encoded(attribute: Any, values: list[Any]) -> list[Any]:
             for value in values
         ]
     return values
+
+
+def _encoded_array(attribute: Any, value: Any) -> Any:
+    return value.text if isinstance(value, StoredReference) else attribute.codec.encode(value)
 
 
 def _copy_texts(values: list[Any]) -> list[str]:

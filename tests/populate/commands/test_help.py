@@ -62,6 +62,7 @@ ELSEWHERE = {
     "vbn register synthetic": "tests/populate/commands/test_commands.py",
     "vbn freeze ": "tests/populate/output/test_freeze.py",
     "vbn --published figure-2-data": "tests/populate/output/test_freeze.py",
+    "vbn adopt": "tests/populate/adoption/test_adopt.py",
     "vbn publish release-tables --check": "tests/populate/output/test_publish.py",
     "vbn release": "tests/populate/commands/test_release_command.py",
     "vbn serve": "tests/fixtures/page.py",

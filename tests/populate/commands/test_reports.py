@@ -44,6 +44,7 @@ LINES = {"register", "relocate", "verify"}
 """Commands that print an object per line, as they go on."""
 NOT_HERE = {
     "populate": "tests/populate/commands/test_commands.py",
+    "adopt": "tests/populate/adoption/test_adopt.py",
     "publish": "tests/populate/output/test_publish.py",
     "query decoding": "more flashes than this session has, tests/schemas/test_decoding.py",
     "query connectivity": "computed when asked for only, tests/schemas/test_connectivity.py",

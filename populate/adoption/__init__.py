@@ -1,0 +1,1 @@
+"""Adopting the sessions of a published folder into a database (`vbn adopt`)."""
