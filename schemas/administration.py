@@ -51,6 +51,7 @@ class Space(dj.Manual):
     space_quota_bytes=null : int64  # (bytes) how large it may become, NULL for any size
     space_made_at : datetime(6)  # (UTC) when it was made
     space_made_by : varchar(255)  # user of the database who made it
+    space_closed_at=null : datetime(6)  # (UTC) since when its owner may not add to it, NULL while she may
     """
 
 

@@ -191,7 +191,7 @@ def test_the_images_have_a_fixed_version_of_every_package_that_the_project_asks_
 def test_every_service_of_ours_is_limited_and_checked() -> None:
     services = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())["services"]
     lasting = {name: one for name, one in services.items() if one["restart"] != "no"}
-    assert lasting.keys() == {"mysql", "worker", "page", "jupyter", "backup"}
+    assert lasting.keys() == {"mysql", "worker", "page", "jupyter", "backup", "quotas"}
     for name, one in services.items():
         assert one["cap_drop"] == ["ALL"], name
         assert one["security_opt"] == ["no-new-privileges:true"], name
@@ -230,6 +230,27 @@ def test_the_scheduled_backup_runs_again_and_is_healthy_while_its_last_one_is_ne
     for age_s, code in ((0, 0), (86400, 0), (3 * 86400, 1)):
         manifest.touch()
         os.utime(manifest, (time.time() - age_s,) * 2)
+        assert subprocess.run(["sh", "-c", check], env=env).returncode == code, age_s
+
+
+def test_quotas_are_enforced_again_and_again_and_it_is_unhealthy_where_that_fails(tmp_path: Path) -> None:
+    service = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())["services"]["quotas"]
+    assert service["environment"]["DJ_USER"] == "admin"
+    for name, body in {"vbn": 'echo vbn "$@"; [ $(wc -l <log) -gt 2 ]', "sleep": 'echo sleep "$@"'}.items():
+        text = f"#!/bin/sh\n({body}) >>log; code=$?\n[ $(wc -l <log) -lt 6 ] || kill $PPID\nexit $code\n"
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "log").touch()
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "EVERY_S": "600"}
+    mark = tmp_path / "enforced"
+    script = service["command"][0].replace("$$", "$").replace("/tmp/enforced", str(mark))
+    check = service["healthcheck"]["test"][1].replace("$$", "$").replace("/tmp/enforced", str(mark))
+    assert subprocess.run(["sh", "-c", check], env=env, capture_output=True).returncode == 1
+    subprocess.run([*service["entrypoint"], script], cwd=tmp_path, env=env)
+    log = (tmp_path / "log").read_text().splitlines()
+    assert log[:6] == ["vbn admin spaces --enforce", "sleep 600"] * 3
+    for age_s, code in ((0, 0), (900, 0), (1300, 1)):
+        os.utime(mark, (time.time() - age_s,) * 2)
         assert subprocess.run(["sh", "-c", check], env=env).returncode == code, age_s
 
 

@@ -13,6 +13,7 @@
     ├── SettingError            an invalid setting or argument
     ├── ServerError             the database server cannot be reached, or refuses
     ├── StoreError              the array store cannot be written or read
+    ├── QuotaError              a personal schema is larger than it may be
     └── HostError               this machine lacks what others may have; besides one of the above
 
 Each message says what is wrong, with what, and what to do about it. Programming errors remain ``TypeError``
@@ -147,6 +148,10 @@ class HostError(VbnError):
 
     lack: str | None = None
     """What is lacking, in a few words; one thing may be the reason of many errors."""
+
+
+class QuotaError(VbnError):
+    """A personal schema is larger than it may be: nothing is added to it for now."""
 
 
 class WrongStoreError(StoreError, HostError):

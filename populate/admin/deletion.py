@@ -22,8 +22,9 @@ import psycopg2
 import pymysql
 
 import schemas
-from populate.admin.spaces import BEGINNING, owners
+from populate.admin.spaces import owners
 from populate.admin.untrusted_tables import require_no_code, tables_of_spaces
+from populate.work.quotas import BEGINNING
 from schemas import administration
 from schemas.bases.lab import all_tables, with_parts
 from schemas.bases.registry import part_classes

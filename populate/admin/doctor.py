@@ -18,8 +18,9 @@ from typing import Any
 import schemas
 import vbn
 from populate.admin.snapshot import Snapshot
-from populate.admin.spaces import described_size, spaces
+from populate.admin.spaces import spaces
 from populate.work import reservations, runner, status
+from populate.work.quotas import described_size
 from schemas import administration, session
 from schemas.bases.lab import lab_schemas
 from schemas.bases.registry import tables

@@ -19,6 +19,8 @@ from typing import Any
 from populate.admin import accounts
 from populate.admin.accounts import account_server, list_accounts
 from populate.admin.snapshot import references
+from populate.admin.space_quotas import quoted_identifier, rule_alone, schema_exists
+from populate.work.quotas import BEGINNING, UNITS, sizes
 from schemas.administration import Space
 from schemas.deploy import migrations
 from schemas.server.access import require_admin
@@ -27,11 +29,9 @@ from schemas.server.datajoint import dj
 from vbn.errors import ConflictError, NotFoundError, SettingError, shortened
 from vbn.nearest import nearest
 
-BEGINNING = "space_"
 LONGEST_SCHEMA = 63  # on both servers
 LONGEST_COURSE = 20
 MOST_PEOPLE = 500
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 OF_OWNERS = (
     "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, CREATE VIEW, SHOW VIEW, "
     "CREATE TEMPORARY TABLES, LOCK TABLES"
@@ -49,6 +49,7 @@ class SpaceState:
     size_bytes : of all its tables and indexes, as the server says; on MySQL a recent estimate. Without the
         arrays in the store.
     quota_bytes : how large it may become; None for any size.
+    closed_at : (UTC) since when its owner may not add to it, as it is too large; None while it is open.
     """
 
     name: str
@@ -57,6 +58,7 @@ class SpaceState:
     n_tables: int
     size_bytes: int
     quota_bytes: int | None
+    closed_at: datetime | None = None
 
     @property
     def is_too_large(self) -> bool:
@@ -124,12 +126,13 @@ def create_space(
     people = _accounts(database, account)
     with server_lock("spaces", database):
         if not known:
-            if _exists(database, full):
+            if schema_exists(database, full):
                 raise ConflictError(f"There is a schema {full} already, which no space is known to be.")
             _enter(database, account, course, quota)
         elif quota is not None:
             Space.update1({"space_name": name, "space_quota_bytes": quota})
         _make(database, full, people)
+        rule_alone(database, name)
     return full
 
 
@@ -157,6 +160,7 @@ def hand_over_space(database: Database, name: str, to: str) -> str:
         _make(database, full, people)
         course = row["space_course"] if to == row["space_owner"] else None  # it would be dropped with that
         Space.update1({"space_name": row["space_name"], "space_owner": to, "space_course": course})
+        rule_alone(database, row["space_name"])
     return full
 
 
@@ -197,13 +201,16 @@ def require_unneeded(database: Database, names: Sequence[str]) -> None:
 
 def spaces(database: Database) -> list[SpaceState]:
     """Return the spaces, by name."""
-    sizes = _sizes(database)
+    rows = Space.to_dicts(order_by="space_name")
+    size_of = sizes(database, [database.prefix + row["space_name"] for row in rows])
     found = []
-    for row in Space.to_dicts(order_by="space_name"):
+    for row in rows:
         full = database.prefix + row["space_name"]
-        n_tables, size = sizes.get(full, (0, 0))
-        owner, course, quota = (row[f"space_{name}"] for name in ("owner", "course", "quota_bytes"))
-        found.append(SpaceState(full, owner, course, n_tables, size, quota))
+        n_tables, size = size_of.get(full, (0, 0))
+        owner, course, quota, closed_at = (
+            row[f"space_{name}"] for name in ("owner", "course", "quota_bytes", "closed_at")
+        )
+        found.append(SpaceState(full, owner, course, n_tables, size, quota, closed_at))
     return found
 
 
@@ -397,13 +404,6 @@ def _accounts(database: Database, name: str) -> list[Any]:
     return found
 
 
-def _exists(database: Database, full: str) -> bool:
-    query = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
-    if database.backend != "mysql":
-        query = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
-    return bool(database.connection.query(query, args=(full,)).fetchall())
-
-
 def _make(database: Database, full: str, people: Sequence[Any]) -> None:
     """Make a schema, and let its owner do everything in it and refer to the lab's, and the lab read it."""
     server = account_server(database)
@@ -416,8 +416,8 @@ def _make(database: Database, full: str, people: Sequence[Any]) -> None:
                 server.query(f"GRANT REFERENCES ON `{server.pattern(schema)}`.* TO %s@%s", *to)
         server.grant_reading(full)
         return
-    schema, owner = _quoted(full), _quoted(people[0].name)
-    readers = f"{_quoted(server.reader)}, {_quoted(server.worker)}"
+    schema, owner = quoted_identifier(full), quoted_identifier(people[0].name)
+    readers = f"{quoted_identifier(server.reader)}, {quoted_identifier(server.worker)}"
     with server.acting_as_owner_of("reader"):
         server.query(f"GRANT {owner} TO CURRENT_USER")  # to give her the schema, and for backups to read it
         server.query(f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {owner}")
@@ -432,16 +432,17 @@ def _make(database: Database, full: str, people: Sequence[Any]) -> None:
 
 def _give(database: Database, full: str, owner: str) -> None:
     """Make an account of PostgreSQL the owner of a schema and of all that is in it."""
-    query, schema = database.connection.query, _quoted(full)
+    query, schema = database.connection.query, quoted_identifier(full)
     query(f"ALTER SCHEMA {schema} OWNER TO {owner}")
+    query(f"GRANT CREATE ON SCHEMA {schema} TO {owner}")  # which a closed one's owner lacks, and tables need
     tables = (
         "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind IN ('r','p','v','m')"
     )
     for (name,) in query(tables, args=(schema,)).fetchall():
-        query(f"ALTER TABLE {schema}.{_quoted(name)} OWNER TO {owner}")
+        query(f"ALTER TABLE {schema}.{quoted_identifier(name)} OWNER TO {owner}")
     types = "SELECT typname FROM pg_type WHERE typnamespace = %s::regnamespace AND typtype = 'e'"
     for (name,) in query(types, args=(schema,)).fetchall():
-        query(f"ALTER TYPE {schema}.{_quoted(name)} OWNER TO {owner}")
+        query(f"ALTER TYPE {schema}.{quoted_identifier(name)} OWNER TO {owner}")
 
 
 def _take_back(database: Database, full: str, account: str) -> None:
@@ -455,8 +456,8 @@ def _take_back(database: Database, full: str, account: str) -> None:
             )
         return
     if former:
-        schema, owner = _quoted(full), _quoted(account)
-        readers = f"{_quoted(server.reader)}, {_quoted(server.worker)}"
+        schema, owner = quoted_identifier(full), quoted_identifier(account)
+        readers = f"{quoted_identifier(server.reader)}, {quoted_identifier(server.worker)}"
         with server.acting_as_owner_of("reader"):
             server.query(f"GRANT {owner} TO CURRENT_USER")
             server.query(
@@ -476,33 +477,4 @@ def _drop(database: Database, full: str) -> None:
             query("SET SESSION foreign_key_checks = 1")
         return
     with account_server(database).acting_as_owner_of("reader"):
-        query(f"DROP SCHEMA IF EXISTS {_quoted(full)} CASCADE")
-
-
-def _sizes(database: Database) -> dict[str, tuple[int, int]]:
-    """Return schema -> number of tables of people, and bytes."""
-    if database.backend == "mysql":
-        query = (
-            "SELECT table_schema, SUM(table_name NOT LIKE '~%%'), SUM(data_length + index_length) "
-            "FROM information_schema.tables WHERE table_type = 'BASE TABLE' GROUP BY 1"
-        )
-    else:
-        query = (
-            "SELECT nspname, COUNT(*) FILTER (WHERE relname NOT LIKE '~%%'), "
-            "SUM(pg_total_relation_size(c.oid)) FROM pg_class c "
-            "JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' GROUP BY 1"
-        )
-    rows = database.connection.query(query, args=()).fetchall()
-    return {str(name): (int(number), int(size or 0)) for name, number, size in rows}
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def described_size(size: int) -> str:
-    """Return a size in words, such as ``1.5 GB``."""
-    for name in ("TB", "GB", "MB", "kB"):
-        if size >= (unit := UNITS[name.upper()]):
-            return f"{size / unit:.3g} {name}"
-    return f"{size} bytes"
+        query(f"DROP SCHEMA IF EXISTS {quoted_identifier(full)} CASCADE")

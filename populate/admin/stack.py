@@ -37,6 +37,7 @@ HEADER = """\
 #   VBN_DATA, VBN_STORE, VBN_BACKUP     folders of the NWB files, of the arrays and of backups
 #   VBN_BACKUP_KEEP, VBN_BACKUP_EVERY_S     of scheduled backups: how many stay, seconds between; 7, 86400
 #   VBN_BACKUP_KEEP_WITHIN     how old others may be that stay, too, such as 30d
+#   VBN_QUOTA_EVERY_S       seconds between two looks at the quotas of spaces; 600
 #   VBN_MYSQL_BIND, VBN_PAGE_BIND, VBN_JUPYTER_BIND     0.0.0.0 to listen on all networks; default 127.0.0.1
 #   VBN_MYSQL_PORT, VBN_PAGE_PORT, VBN_JUPYTER_PORT     default 3306, 5006 and 8888
 #   VBN_PAGE_ORIGINS        names of the page behind a proxy, such as page.lab.org

@@ -136,7 +136,7 @@ def users(as_json: bool) -> None:
 _QUOTA = click.option(
     "--quota",
     metavar="SIZE",
-    help="How large each may become, such as 5GB; more is reported.  [default: any size]",
+    help="How large each may become, such as 5GB (vbn admin spaces --enforce).  [default: any size]",
 )
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -157,8 +157,10 @@ def make_space(account: str, quota: str | None) -> None:
     from populate.admin import spaces
 
     size = spaces.quota_bytes(quota) if quota else None
-    name = spaces.create_space(schemas.connect(), account, quota=size)
+    database = schemas.connect()
+    name = spaces.create_space(database, account, quota=size)
     click.echo(f'{name}: the space of {account}. In Python: schemas.connect(); dj.Schema("{name}")')
+    _say_if_closed(spaces.space_named(database, name))
 
 
 @command.command("hand-over-space")
@@ -174,7 +176,10 @@ def give_space(name: str, to: str) -> None:
     import schemas
     from populate.admin import spaces
 
-    click.echo(f"{spaces.hand_over_space(schemas.connect(), name, to)}: the space of {to} now.")
+    database = schemas.connect()
+    full = spaces.hand_over_space(database, name, to)
+    click.echo(f"{full}: the space of {to} now.")
+    _say_if_closed(spaces.space_named(database, full))
 
 
 @command.command("drop-space")
@@ -197,19 +202,33 @@ def remove_space(name: str, yes: bool) -> None:
 
 
 @command.command("spaces")
+@click.option(
+    "--enforce",
+    is_flag=True,
+    help="Take the right to add from owners of spaces that are too large; give it back to the others.",
+)
 @json_option()
-def list_spaces(as_json: bool) -> None:
+def list_spaces(enforce: bool, as_json: bool) -> None:
     """List the spaces: owner, tables, size and quota.
 
+    With --enforce, the owner of a space that has become larger than its quota may read, delete and drop in
+    it, and add nothing, until it is smaller or may be larger. Run it now and then, as an admin.
+
     \b
-    Example:
+    Examples:
       vbn admin spaces
+      vbn admin spaces --enforce
     """
     import schemas
-    from populate.admin import spaces
+    from populate.admin import space_quotas, spaces
     from populate.output.as_json import print_json
 
-    found = spaces.spaces(schemas.connect())
+    database = schemas.connect()
+    rulings = space_quotas.enforce(database) if enforce else []
+    for ruling in rulings:
+        if ruling.is_news:
+            click.echo(f"{ruling.space}: {_SAID[ruling.became].format(owner=ruling.owner)}", err=True)
+    found = spaces.spaces(database)
     if as_json:
         print_json(found)
         return
@@ -217,6 +236,16 @@ def list_spaces(as_json: bool) -> None:
         click.echo(_line(state))
     if not found:
         click.echo("No spaces yet. Make one with: vbn admin create-space ACCOUNT")
+
+
+_SAID = {
+    "closed": "too large: {owner} can only read, delete and drop in it now.",
+    "opened": "small enough: {owner} can add to it again.",
+    "gone": "no schema of this name is there: vbn admin drop-space forgets it, create-space makes it anew.",
+    "without its owner's account": "there is no account '{owner}': make it, then vbn admin create-space "
+    "{owner}, or hand the space over.",
+}
+"""What became of a space that an admin should know -> words."""
 
 
 @command.command("create-course")
@@ -271,13 +300,19 @@ def remove_course(name: str, yes: bool) -> None:
     click.echo(f"{name}: {len(gone)} accounts and spaces dropped.")
 
 
+def _say_if_closed(state: Any) -> None:
+    if state.closed_at:
+        click.echo(f"{state.name}: {_SAID['closed'].format(owner=state.owner)}", err=True)
+
+
 def _line(state: Any) -> str:
     """Return a space in a line."""
-    from populate.admin.spaces import described_size
+    from populate.work.quotas import described_size
 
     size = described_size(state.size_bytes)
     if state.quota_bytes is not None:
         size += f" of {described_size(state.quota_bytes)}" + (", TOO LARGE" if state.is_too_large else "")
+    size += f", closed since {state.closed_at:%Y-%m-%d %H:%M} UTC" if state.closed_at else ""
     course = f", course {state.course}" if state.course else ""
     tables = f"{state.n_tables} table{'s' * (state.n_tables != 1)}"
     return f"{state.name}  {state.owner}{course}: {tables}, {size}"

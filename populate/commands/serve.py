@@ -23,17 +23,30 @@ from populate.commands.module_option import module_option
     "--backup", "backups", multiple=True, envvar="VBN_BACKUP", show_envvar=True,
     type=click.Path(path_type=Path), help="Folder of backups, for /metrics; may be repeated.",
 )  # fmt: skip
+@click.option(
+    "--save-lists",
+    is_flag=True,
+    help="Let you, and nobody else, save named lists on the page.",
+)
 @click.option("--open/--no-open", "opens", default=False, show_default=True, help="Open a browser.")
 @module_option
-def command(host: str, port: int, origins: tuple[str, ...], backups: tuple[Path, ...], opens: bool) -> None:
+def command(
+    host: str,
+    port: int,
+    origins: tuple[str, ...],
+    backups: tuple[Path, ...],
+    save_lists: bool,
+    opens: bool,
+) -> None:
     """Show the database in a browser: status, sessions, all units by any column, figures, import issues.
 
-    Read-only: a reader's account suffices. Ctrl-C stops it.
+    Read-only, but for --save-lists: a reader's account suffices. Ctrl-C stops it.
 
     \b
     Examples:
       vbn serve --open
       vbn serve --port 8080
+      vbn serve --save-lists --open
     """
     import importlib.util
 
@@ -42,6 +55,7 @@ def command(host: str, port: int, origins: tuple[str, ...], backups: tuple[Path,
     if importlib.util.find_spec("panel") is None:
         raise SettingError("The page needs Panel. Run: pip install 'vbn-datajoint[serve]'")
     from populate.page.server import is_local, serve
+    from schemas.server.published import require_database
 
     if not is_local(host):
         click.echo(
@@ -50,9 +64,14 @@ def command(host: str, port: int, origins: tuple[str, ...], backups: tuple[Path,
             err=True,
         )
 
-    def announce(url: str, database: str) -> None:
-        click.echo(f"{url}  shows the {database}. Ctrl-C stops it.")
-        if opens:
-            click.launch(url)
+    if save_lists:
+        require_database("save lists in it")
 
-    serve(host, port, origins, announce, backups)
+    def announce(url: str, database: str, to_save: str) -> None:
+        click.echo(f"{url}  shows the {database}. Ctrl-C stops it.")
+        if to_save:
+            click.echo(f"{to_save}  the same, where you can save lists. Keep this address to yourself.")
+        if opens:
+            click.launch(to_save or url)
+
+    serve(host, port, origins, announce, backups, save_lists=save_lists)

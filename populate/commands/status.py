@@ -51,12 +51,14 @@ def command(as_json: bool, watch: float | None) -> None:
 
 def _say_spaces(database: Any) -> None:
     """Say whose personal schemas there are, with how many tables of which size."""
-    from populate.admin.spaces import described_size, spaces
+    from populate.admin.spaces import spaces
+    from populate.work.quotas import described_size
     from vbn.errors import shortened
 
     for state in spaces(database):
         size = described_size(state.size_bytes)
         over = f", more than its {described_size(state.quota_bytes or 0)}" if state.is_too_large else ""
+        over += ", so that its owner may not add to it" if state.closed_at else ""
         tables = f"{state.n_tables} table{'s' * (state.n_tables != 1)}"
         click.echo(f"space {state.name} of {shortened(state.owner)}: {tables}, {size}{over}")
 

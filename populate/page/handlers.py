@@ -59,10 +59,10 @@ class DatabaseHandler(RequestHandler):
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         await self.finish(f"{said(error)}\n")
 
-    async def refuse(self, error: Exception, title: str, path: str) -> None:
-        """Say in a page why there is no answer."""
-        self.set_status(404)
-        self.start(title, path)
+    async def refuse(self, error: Exception, title: str, path: str, *, status: int = 404) -> None:
+        """Say in a page why there is no answer, and lead back to a path."""
+        self.set_status(status)
+        self.start(title, path.partition("?")[0])
         self.write(rendered("refusal.html", title=title, text=said(error), path=path))
         await self.end()
 

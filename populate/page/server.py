@@ -11,6 +11,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import panel as pn
 from bokeh.settings import settings
@@ -23,7 +24,9 @@ from populate.page.database_thread import DatabaseThread
 from populate.page.files import Metrics, PictureFile
 from populate.page.handlers import UnknownAddress
 from populate.page.lab_page import LabFile, LabPage
+from populate.page.list_saver import ListPage, ListSaver
 from populate.page.protection import protect
+from populate.page.save_key import KeyTaker, SaveKey
 from populate.page.session_browser import SessionBrowser
 from populate.page.unit_browser import UnitBrowser, UnitFile
 from vbn.errors import SettingError
@@ -62,8 +65,10 @@ def serve(
     host: str,
     port: int,
     origins: Sequence[str],
-    announce: Callable[[str, str], None],
+    announce: Callable[[str, str, str], None],
     backups: Sequence[Path] = (),
+    *,
+    save_lists: bool = False,
 ) -> None:
     """Serve the page until Ctrl-C, which raises KeyboardInterrupt, or SIGTERM.
 
@@ -71,16 +76,20 @@ def serve(
     ----------
     host, port : address to listen on.
     origins : further names, as ``name:port``, by which browsers reach it through a proxy or tunnel.
-    announce : called with the URL and the database when the page is ready.
+    announce : called when the page is ready with the URL, the database, and the URL by which lists can be
+        saved, empty if they cannot.
     backups : folders of backups, for the metrics.
+    save_lists : whether who has started it may save named lists on it; on this machine only.
 
     Raises
     ------
     SettingError
-        If it cannot listen there, or an origin is invalid.
+        If it cannot listen there, an origin is invalid, or lists would be saved from other machines.
     VbnError
         If the database cannot be used.
     """
+    if save_lists:
+        _require_this_machine(host, origins)
     thread = DatabaseThread()
     try:
         database = str(thread.connect())
@@ -88,13 +97,26 @@ def serve(
         received = _stopped_by_signals(server.io_loop)
         server.io_loop.asyncio_loop.set_exception_handler(_unless_gone)
         server.start()
-        server.io_loop.add_callback(announce, address_of(host, port), database)
+        url = address_of(host, port)
+        key = SaveKey(port) if save_lists else None
+        server._tornado.settings["save_key"] = key
+        server.io_loop.add_callback(announce, url, database, f"{url}enter?key={key.text}" if key else "")
         server.io_loop.start()
         server.stop()
     finally:
         thread.close()
     if signal.SIGINT in received:
         raise KeyboardInterrupt
+
+
+def _require_this_machine(host: str, origins: Sequence[str]) -> None:
+    """Raise SettingError if others than people of this machine may reach a page that writes."""
+    names = {host: host} | {name: urlsplit(f"//{name}").hostname or "" for name in origins}
+    if others := [name for name, of_host in names.items() if not is_local(of_host)]:
+        raise SettingError(
+            f"--save-lists is for a page of your own, and by '{others[0]}' others may reach it. Leave out "
+            "--save-lists, or --host and --origin; from another machine, an SSH tunnel leads here."
+        )
 
 
 def _listening(
@@ -106,6 +128,9 @@ def _listening(
         (r"/sessions", SessionBrowser, {"thread": thread}),
         (r"/units", UnitBrowser, {"thread": thread}),
         (r"/units\.(csv|parquet)", UnitFile, {"thread": thread}),
+        (r"/enter", KeyTaker),
+        (r"/save-(units|sessions)", ListSaver, {"thread": thread}),
+        (r"/saved-list", ListPage, {"thread": thread}),
         (r"/queries", LabPage, {"thread": thread}),
         (r"/queries\.(csv|parquet)", LabFile, {"thread": thread}),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -13,6 +13,7 @@ from populate.page import content
 from populate.page.content import DEFAULT_CRITERIA
 from populate.page.handlers import DatabaseHandler
 from populate.page.layout import rendered
+from populate.page.save_key import may_save
 from populate.page.unit_browser import rows_shown
 from populate.page.unit_facts import UnitColumn, choices_among
 from populate.page.unit_question import ROWS_PER_PAGE, Address, given_values, last_value, page_number
@@ -99,7 +100,8 @@ class SessionBrowser(DatabaseHandler):
             if parse_qsl(self.request.query, keep_blank_values=True) != parse_qsl(shortest):
                 self.redirect(f"./sessions?{shortest}".rstrip("?"))
                 return
-            shown = sessions_shown(question, await self.ask(content.sessions_frame))
+            frame = await self.ask(content.sessions_frame)
+            shown = sessions_shown(question, frame, with_ids=may_save(self))
         except VbnError as error:
             await self.refuse(error, TITLE, PATH)
             return
@@ -108,22 +110,38 @@ class SessionBrowser(DatabaseHandler):
         await self.end()
 
 
-def sessions_shown(question: SessionQuestion, frame: pd.DataFrame) -> dict[str, Any]:
+def sessions_found(question: SessionQuestion, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the sessions that a question asks for, in its order.
+
+    Parameters
+    ----------
+    question, frame : as for `sessions_shown`.
+    """
+    found = frame[_having(frame, question.find)]
+    return _sorted(found[_matching(found, question)], question.sort)
+
+
+def sessions_shown(
+    question: SessionQuestion, frame: pd.DataFrame, *, with_ids: bool = False
+) -> dict[str, Any]:
     """Return what the template shows.
 
     Parameters
     ----------
     question : what is asked.
     frame : all sessions, as of `content.sessions_frame`.
+    with_ids : whether sessions can be ticked, for a list.
     """
-    found = frame[_having(frame, question.find)]
-    rows = _sorted(found[_matching(found, question)], question.sort)
+    found, rows = frame[_having(frame, question.find)], sessions_found(question, frame)
     first = (question.page - 1) * ROWS_PER_PAGE
     shown = rows.iloc[first : first + ROWS_PER_PAGE]
     of_page = rows_shown(COLUMNS, shown, (question.sort,) if question.sort else (), question.page)
     has_projects = len(set(frame["project"])) > 1
     return {
         **of_page,
+        "ids": shown["session_id"].tolist() if with_ids else [],
+        "may_save": with_ids,
+        "address": replace(question, page=1).address(),
         "has_more": first + ROWS_PER_PAGE < len(rows),
         "what": PATH,
         "n_found": len(rows),

@@ -14,6 +14,7 @@ from populate.output.rendering import render
 from populate.page import unit_facts
 from populate.page.handlers import DatabaseHandler
 from populate.page.layout import rendered, said
+from populate.page.save_key import may_save
 from populate.page.unit_facts import Choice, UnitColumn, UnitNumbers, shown
 from populate.page.unit_question import (
     COMPARISONS,
@@ -55,18 +56,22 @@ class UnitBrowser(DatabaseHandler):
                 self.redirect(target)
                 return
             question = UnitQuestion.of_address(self.address)
-            frame, notes = await self.ask(unit_facts.rows, question)
+            is_savers = may_save(self)
+            with_ids = replace(question, columns=tuple(dict.fromkeys((*question.columns, "unit_id"))))
+            frame, notes = await self.ask(unit_facts.rows, with_ids if is_savers else question)
             columns = await self.ask(shown_columns, question)
         except VbnError as error:
             await self.refuse(error, TITLE, PATH)
             return
         self.start(TITLE, PATH)
         of_rows = rows_shown(columns, frame, question.sort, question.page)
+        of_rows["ids"] = frame["unit_id"].tolist() if is_savers else []
         self.write(rendered("units.html", notes=notes, what=PATH, **of_rows))
         await self.flush()
         try:
             numbers = await self._numbers(question)
-            named = {"lists": await self.ask(unit_facts.lists_of_units, question)}
+            lists = await self.ask(unit_facts.lists_of_units, question)
+            named = {"lists": lists, "may_save": is_savers}
             shown_question = question_shown(question, columns, *numbers)
             self.write(rendered("units_question.html", **named, **shown_question))
         except VbnError as error:

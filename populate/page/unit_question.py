@@ -152,6 +152,10 @@ class UnitQuestion:
         words += [f"--sort={','.join(self.sort)}"] if self.sort else []
         return shlex.join([*words, "--out", "units.csv"])
 
+    def selected_in_shell(self) -> str:
+        """Return the command that selects the same units."""
+        return shlex.join(self._command())
+
     def saved_in_shell(self) -> str:
         """Return the command that saves the same units as a named list."""
         return shlex.join([*self._command(), "--save-list", LIST_NAME])

@@ -17,7 +17,7 @@ import pymysql
 
 from schemas.server.datajoint import dj
 from schemas.server.error_codes import LOCKED, Code, code_of, is_away
-from vbn.errors import AbsentArrayError, FileError, HostError, SettingError, StoreError
+from vbn.errors import AbsentArrayError, FileError, HostError, QuotaError, SettingError, StoreError
 from vbn.web.client import Transient
 
 STORE_IS_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -41,6 +41,7 @@ class Cause(StrEnum):
     REMOTE_FILE = "remote_file"  # a file on the web or a network disk that is temporarily unreadable
     STORE = "store"  # the array store is full, closed or away
     MEMORY = "memory"
+    QUOTA = "quota"  # the space of the table is larger than it may be
     HOST = "host"  # this machine lacks a root, a mount, the store or a filter; others may have it
 
 
@@ -81,6 +82,8 @@ def cause_of(error: BaseException) -> Cause:
     for link in _chain(error):
         if isinstance(link, HostError):
             return Cause.HOST
+        if isinstance(link, QuotaError):
+            return Cause.QUOTA
         if isinstance(link, FileError):
             return Cause.REMOTE_FILE if any(map(_is_away, _chain(link))) else Cause.DATA
         if cause := _own_cause(link):

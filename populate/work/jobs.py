@@ -24,8 +24,10 @@ from typing import Any
 
 from populate.work import heartbeat
 from schemas import session
+from schemas.bases.lab import lab_schemas
 from schemas.files.array_store import discard_leftovers
 from schemas.files.store_identity import require_own_store
+from schemas.server.access import RefusedError
 from schemas.server.connection import active
 from schemas.server.datajoint import JobTable, condition_of, dj, settings_of, use_jobs
 from vbn.errors import SettingError, VbnError
@@ -53,6 +55,7 @@ class OwnJobs(JobTable):
         self.reservation: Key = {}
         self.stack: str | None = None
         self.given_back: list[Key] = []  # what this machine lacks, it lacks at the next try too
+        self.without_room: list[Key] = []  # while the space of the table is too large
 
     def reserve(self, key: Key) -> bool:
         """Reserve a job for this process; return False if it is not available."""
@@ -139,7 +142,7 @@ class OwnJobs(JobTable):
         """Return the jobs that were given back here and that no other machine has taken since."""
         if self.given_back:
             self.given_back = list((self.pending & self.given_back).keys())
-        return self.given_back
+        return [*self.given_back, *self.without_room]
 
     def return_from(self, row: Key, fate: str = "") -> bool:
         """Return a lost worker's job to the queue; return False if it is still running, or another's.
@@ -174,7 +177,23 @@ class OwnJobs(JobTable):
         priority = settings_of(self.connection).jobs.default_priority
         rows = [{**key, "status": "pending", "priority": priority} for key in keys]
         if rows:
-            self.insert(rows, skip_duplicates=True, ignore_extra_fields=True)
+            with self._explaining_refusals():
+                self.insert(rows, skip_duplicates=True, ignore_extra_fields=True)
+
+    @contextlib.contextmanager
+    def _explaining_refusals(self) -> Iterator[None]:
+        """Say who lets workers fill a table of the lab that its owner has made since the last deploy."""
+        try:
+            yield
+        except RefusedError as error:
+            owners = [each.module for each in lab_schemas() if type(self.target) in each.masters]
+            if not owners:
+                raise
+            name = type(self.target).__name__
+            raise RefusedError(
+                f"This account may not fill {name} of {owners[0]}. Its owner lets workers do so, or an "
+                f"admin, with: vbn deploy --module {owners[0]} ({error})"
+            ) from error
 
     def due_keys(self, restriction: Any, priority: int | None = None) -> list[Key]:
         """Return the jobs that may be reserved now, the most urgent first.
@@ -187,7 +206,8 @@ class OwnJobs(JobTable):
         due = self.pending & "scheduled_time <= CURRENT_TIMESTAMP(3)" & restriction
         if priority is not None:
             due &= f"priority <= {priority}"
-        return [key for key in due.keys(order_by=["priority", "KEY"]) if key not in self.given_back]
+        alone = [*self.given_back, *self.without_room]
+        return [key for key in due.keys(order_by=["priority", "KEY"]) if key not in alone]
 
     def forget_vanished(self) -> None:
         """Remove the jobs whose entries can no longer be made, as their session or parameters are gone."""

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg2
 import pymysql
 
-from populate.work import heartbeat, jobs, reservations
+from populate.work import heartbeat, jobs, quotas, reservations
 from populate.work.causes import STORE_IS_FULL, Cause, JobPatience, cause_of
 from populate.work.interruption import Terminated, noticing_interruptions
 from schemas import session
@@ -67,7 +67,7 @@ class Outcome(StrEnum):
     DONE = "done"
     FAILED = "failed"
     TRIED = "retry"  # it failed temporarily
-    GIVEN_BACK = "given back"  # this machine cannot do it, others may
+    GIVEN_BACK = "given back"  # this machine cannot do it, others may; or its space is too large for now
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class JobResult:
     tries: int = 1
     wait_s: float = 0.0
     duration_s: float = 0.0
-    lack: str | None = None  # what this machine lacks, if the job was given back
+    lack: str | None = None  # what this machine lacks, or which space is too large, if it was given back
     traffic: Traffic = field(default_factory=Traffic)  # with web servers
 
 
@@ -108,14 +108,14 @@ class Summary:
 
     def lacks(self) -> list[str]:
         """Return one message for each thing that this machine lacks."""
-        first: dict[str, str] = {}
+        first: dict[str, JobResult] = {}
         jobs: dict[str, set[str]] = {}
         for result in self.given_back:
             lack = result.lack or ""
-            first.setdefault(lack, result.error or "")
+            first.setdefault(lack, result)
             jobs.setdefault(lack, set()).add(f"{result.table} {result.key}")
         return [
-            f"{first[lack]} {_counted(len(given), 'job')} given back, for a machine that can do it."
+            f"{first[lack].error} {_counted(len(given), 'job')} {_UNTIL[first[lack].cause is Cause.QUOTA]}."
             for lack, given in jobs.items()
         ]
 
@@ -130,6 +130,9 @@ class Summary:
         }
         moved = {"traffic": asdict(self.traffic)} if self.traffic.requests else {}
         return {"done": self.done, **listed, **moved}
+
+
+_UNTIL = ("given back, for a machine that can do it", "left for later")
 
 
 def _counted(number: int, thing: str) -> str:
@@ -302,10 +305,21 @@ def work_on(
             for job in table.jobs.due_keys(key or True, priority):
                 if should_stop():
                     return
+                if lack := quotas.lack_of_room(table):
+                    yield _left_for_later(table, job, lack)
+                    continue
                 announce(type(table).__name__, job)
                 if result := _make(table, job, patience):
                     yield result
     files.close_file()
+
+
+def _left_for_later(table: Any, key: Key, lack: str) -> JobResult:
+    """Leave a job where it is, as the space of its table is too large."""
+    table.jobs.without_room.append(key)
+    return JobResult(
+        type(table).__name__, key, lack, outcome=Outcome.GIVEN_BACK, cause=Cause.QUOTA, lack=table.database
+    )
 
 
 def _make(table: Any, key: Key, patience: JobPatience) -> JobResult | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import schemas
-from populate.work import heartbeat, jobs, reservations, runner, status
+from populate.work import heartbeat, jobs, quotas, reservations, runner, status
 from populate.work.causes import Cause, JobPatience, cause_of
 from populate.work.interruption import Interruptions, noticing_interruptions
 from populate.work.jobs import OpenJobs
@@ -23,7 +23,7 @@ from populate.work.runner import JobResult, Outcome
 from populate.work.worklog import Report
 from schemas.files import open_file as files
 from schemas.server.connection import DRIVER_ERRORS
-from vbn.errors import HostError, ServerError, SettingError, StoreError
+from vbn.errors import HostError, QuotaError, ServerError, SettingError, StoreError
 
 Key = dict[str, Any]
 
@@ -195,6 +195,7 @@ class _WorkOnConnection:
         self._memory = dict(plan.memory_of_tables)
         runner.populated_tables(list(self._memory))  # raises if one does not exist
         self._lacks: dict[str, str] = {}  # what this machine lacks -> the first error about it
+        self._full: dict[str, str] = {}  # space that is too large -> what is said of it
         self._has_done = False
         self._patience = JobPatience(plan.tries, 1.0, 60.0, waits_for_store=True)
         runner.session_keys(plan.sessions)  # raises if one is not registered
@@ -254,12 +255,16 @@ class _WorkOnConnection:
         return has_done
 
     def _require_something_left(self, left: dict[int, OpenJobs]) -> None:
-        """Raise HostError if all that is left are jobs that this machine cannot do.
+        """Raise HostError or QuotaError if all that is left are jobs that cannot be done here, or now.
 
-        A worker that has done some and is to wait for more goes on waiting.
+        A worker that has done some and is to wait for more goes on waiting; any waits for room in a space.
         """
         can_wait = any(each.due or each.reserved or each.next_due_in_s is not None for each in left.values())
-        if not left or can_wait or not self._lacks:
+        if not left or can_wait:
+            return
+        if self._full and self._plan.until_idle:
+            raise QuotaError(" ".join([*sorted(self._full.values()), "The rest is done."]))
+        if self._full or not self._lacks:
             return
         if self._plan.until_idle or not self._has_done:
             lacks = " ".join(sorted(self._lacks.values()))
@@ -306,6 +311,7 @@ class _WorkOnConnection:
 
     def _open_jobs(self) -> dict[int, OpenJobs]:
         """Add the jobs that can be done now to the job tables; return those open to us, per session."""
+        self._look_for_room()
         sessions = [{"session_id": number} for number in self._plan.sessions]
         for table in self._tables:
             if not sessions or runner.is_of_sessions(table):
@@ -318,9 +324,21 @@ class _WorkOnConnection:
             for number, state in jobs.open_jobs(self._tables, self._plan.sessions).items()
         }
 
+    def _look_for_room(self) -> None:
+        """Take up the jobs of tables whose space was too large and is not any more."""
+        for table in self._tables:
+            if table.jobs.without_room and not quotas.lack_of_room(table):
+                table.jobs.without_room.clear()
+                self._full.pop(table.database, None)
+
     def _report_lack(self, result: JobResult) -> None:
-        """Report what this machine lacks, once; all jobs that need it are given back."""
+        """Report what this machine lacks, or which space is too large, once; its jobs are given back."""
         lack, error = result.lack or "", result.error or ""
+        if result.cause is Cause.QUOTA:
+            if lack not in self._full:
+                self._report("space_full", error=error, cause=str(result.cause))
+            self._full[lack] = error
+            return
         if lack not in self._lacks:
             self._lacks[lack] = error
             self._report("host_lacks", error=error, cause=str(result.cause))

@@ -30,6 +30,7 @@ LEVELS = {
     "crashed": "error",
     "refused": "error",
     "host_lacks": "warning",
+    "space_full": "warning",
     "job_retry": "warning",
     "server_away": "warning",
     "store_away": "warning",

@@ -158,9 +158,11 @@ def _imported(name: str, *, look_here: bool) -> ModuleType:
                 f"There is no module {name} (--module, {settings.MODULES_VARIABLE}). Its package must be "
                 f"installed for this Python ({sys.executable}), or be in the folder {here}."
             ) from error
-        place = _place(error)
+        place, hint = _place(error), ""
+        if isinstance(error, dj.errors.AccessError):
+            hint = " Who owns its schema makes its tables, by importing it once, unless it is too large."
         raise SettingError(
-            f"The module {name} cannot be imported: {type(error).__name__}: {error}{place}"
+            f"The module {name} cannot be imported: {type(error).__name__}: {error}{place}{hint}"
         ) from error
 
 
@@ -299,10 +301,11 @@ def _create_job_tables(schema: LabSchema | AdoptedSchema, database: Database) ->
         if issubclass(cls, dj.Imported | dj.Computed):
             try:
                 _ = cls().jobs  # created on first access
-            except access.RefusedError as error:
+            except (access.RefusedError, dj.errors.AccessError) as error:
                 raise NotFoundError(
                     f"The {database} has no list of jobs for {cls.__name__} of {schema.module}, and this "
-                    f"account may not create it. Its owner does, with: vbn deploy --module {schema.module}"
+                    f"account may not create it. Its owner does, or an admin, with: vbn deploy --module "
+                    f"{schema.module}"
                 ) from error
 
 

@@ -25,7 +25,7 @@ from schemas.bases.registry import schema_names
 from schemas.deploy.bounded_modulation import bound_change_modulation
 from schemas.deploy.other_windows import compare_with_what_came_before
 from schemas.deploy.shifts_and_shuffles import correlate_states_within_blocks
-from schemas.deploy.stored_table import BLOB, FLAG, FLOAT, INTEGER, NAME, TEXT, ColumnType, StoredTable
+from schemas.deploy.stored_table import BLOB, FLAG, FLOAT, INTEGER, NAME, TEXT, TIME, ColumnType, StoredTable
 from schemas.server.connection import Database
 from vbn.errors import ConflictError
 
@@ -431,6 +431,13 @@ def accept_files_of_other_rigs(database: Database) -> None:
     sessions.add_with_default("project", NAME, comment, "abnormal_activity", "vbn-release")
 
 
+def note_closed_spaces(database: Database) -> None:
+    """Add since when the owner of a space may not add to it."""
+    spaces = StoredTable(database, "administration", "space")
+    comment = "(UTC) since when its owner may not add to it, NULL while she may"
+    spaces.add("space_closed_at", TIME, comment, after="space_made_by")
+
+
 CHANGES = (
     Change(1, "text is compared with case on MySQL too", compare_text_with_case),
     Change(2, "units are found by their id alone", index_units_by_id),
@@ -459,6 +466,7 @@ CHANGES = (
     Change(13, "channels have distances from the pia", measure_from_the_pia),
     Change(14, "the published responsiveness has two variants", tell_peaks_of_published_responses_apart),
     Change(15, "files of other rigs may lack columns, sessions have a project", accept_files_of_other_rigs),
+    Change(16, "spaces are closed while they are too large", note_closed_spaces),
 )
 
 

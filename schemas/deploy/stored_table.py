@@ -27,6 +27,7 @@ SMALL_INTEGER = ColumnType("int16", "smallint", "smallint")
 TEXT = ColumnType("varchar(255)", "varchar(255)", "varchar(255)")
 NAME = ColumnType("varchar(64)", "varchar(64)", "varchar(64)")
 FLAG = ColumnType("bool", "tinyint", "boolean")
+TIME = ColumnType("datetime(6)", "datetime(6)", "timestamp(6) without time zone")
 BLOB = ColumnType("<blob>", "longblob", "bytea")
 
 

@@ -314,7 +314,7 @@ def ids_with_keys(members: Any, of: str) -> pd.DataFrame:
     kind, given = _ids(members, of)
     keys, missing = _found(kind, ids := np.unique(given))
     if missing:
-        raise NotFoundError(_about_missing(kind, missing, len(ids)))
+        raise NotFoundError(_about_missing(kind, missing, len(ids), can_skip=False))
     return keys
 
 
@@ -335,13 +335,14 @@ def _keys(kind: str, ids: np.ndarray) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=wanted)
 
 
-def _about_missing(kind: str, missing: tuple[int, ...], n_given: int) -> str:
+def _about_missing(kind: str, missing: tuple[int, ...], n_given: int, *, can_skip: bool = True) -> str:
     few = ", ".join(map(str, missing[:SHOWN])) + (", ..." if len(missing) > SHOWN else "")
     text = f"{len(missing):,} of {n_given:,} ids are those of no {kind[:-1]} here: {few}."
     other = SESSIONS if kind == UNITS else UNITS
     if len(missing) == n_given and len(_keys(other, np.asarray(missing[:1]))):
         return f"{text} The first is that of a {other[:-1]}: ask for a list of {other}."
-    return f"{text} Leave them out, or have them left out (--skip-missing, skip_missing=True)."
+    others = ", or have them left out (--skip-missing, skip_missing=True)" if can_skip else ""
+    return f"{text} Leave them out{others}."
 
 
 def _insert(row: dict[str, Any], members: pd.DataFrame) -> None:

@@ -160,6 +160,7 @@ def lab(
     from schemas.server.embedded import PORT, EmbeddedServer
 
     plain = make_database()
+    plain.keep = None  # its accounts would be in the way of whoever uses it again
     settings = {
         "DJ_BACKEND": "postgresql",
         "DJ_HOST": str(EmbeddedServer(plain.server.home).socket_folder),

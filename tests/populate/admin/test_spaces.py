@@ -18,6 +18,7 @@ import pymysql
 import pytest
 
 from populate.admin import spaces
+from populate.work.quotas import described_size
 from tests.populate.admin.test_roles import Lab, configured, lab  # noqa: F401 - a fixture
 from vbn.errors import SettingError
 
@@ -138,8 +139,18 @@ def test_the_labs_worker_fills_a_table_of_a_space(
     monkeypatch.setattr(declared, "_declared", [])
     monkeypatch.setattr(lab_modules, "_loaded", set())
     two.vbn("admin", "admin", "create-space", two.name("reader"))
-    make_tables(two, "reader", tmp_path, monkeypatch)
     try:
+        if two.database.server.backend == "mysql":  # a module of tables that nobody has made
+            text = TABLES.format(prefix=two.database.prefix, space=space_of(two, "reader"))
+            (tmp_path / f"{MODULE}.py").write_text(text)
+            monkeypatch.syspath_prepend(str(tmp_path))
+            said = two.refusal("worker", "populate", "--module", MODULE)
+            assert "Who owns its schema makes its tables, by importing it once" in said
+        make_tables(two, "reader", tmp_path, monkeypatch)
+        hint = f"or an admin, with: vbn deploy --module {MODULE}"
+        assert hint in two.refusal("worker", "populate", "--table", "Rank", "--module", MODULE)
+        two.vbn("reader", "status", "--module", MODULE)  # which makes the list of jobs
+        assert hint in two.refusal("worker", "populate", "--table", "Rank", "--module", MODULE)
         two.vbn("admin", "deploy", "--module", MODULE)
         done = two.vbn("worker", "populate", "--table", "Rank", "--module", MODULE)
         assert done.stdout == "1 entries made, 0 failed.\n"
@@ -376,5 +387,5 @@ def test_what_is_no_size_is_refused_in_words(text: str) -> None:
 
 
 def test_sizes_are_said() -> None:
-    shown = [spaces.described_size(size) for size in (12, 12_000, 1_500_000, 5 * 10**9, 2 * 10**12)]
+    shown = [described_size(size) for size in (12, 12_000, 1_500_000, 5 * 10**9, 2 * 10**12)]
     assert shown == ["12 bytes", "12 kB", "1.5 MB", "5 GB", "2 TB"]

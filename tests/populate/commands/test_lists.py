@@ -286,7 +286,7 @@ def test_a_list_is_labelled_at_once(lab: Any) -> None:
     ("words", "message"),
     [
         (("add", "text"), "Name units"),
-        (("add", "text", "--unit", "77"), "1 of 1 ids are those of no unit here: 77"),
+        (("add", "text", "--unit", "77"), "1 of 1 ids are those of no unit here: 77. Leave them out.\n"),
         (("add", "text", "--session", "77"), "1 of 1 ids are those of no session here: 77"),
         (("add", "--unit", "9300000001"), "A note needs a text, or a label, or both."),
         (("add", "--unit", "9300000001", "--label", "Bad Label"), "Perhaps: bad-label"),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlencode, urlsplit
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pandas as pd
 import pytest
@@ -234,3 +234,16 @@ def test_a_visitor_filters_by_clicks(served: Served, visit: Callable[[str], Any]
     assert first.inner_text() == str(wanted[0][0])
     first.click()
     page.get_by_role("heading", name=f"Unit {wanted[0][0]}").wait_for()
+
+
+def test_without_an_option_the_page_shows_the_command_and_saves_nothing(served: Served) -> None:
+    _address, page = html_of(served, {})
+    assert "save-units" not in page
+    assert "vbn query units --save-list my-list" in page
+    own = {"Origin": served.url.rstrip("/")}
+    for asked in (Request(f"{served.url}save-units", b"name=x&of=all", own), f"{served.url}enter?key="):
+        with pytest.raises(HTTPError) as error, urlopen(asked):
+            pass
+        error.value.close()
+        assert error.value.code == 403
+    assert served.json("lists") == []

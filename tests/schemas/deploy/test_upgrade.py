@@ -14,7 +14,7 @@ import pytest
 
 LAYOUTS = Path(__file__).with_name("layouts")
 OLD_SESSION = 9000000001
-CHANGES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
+CHANGES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
 FILTERS, CRITERIA = "selection.#unit_criteria", "selection.#unit_criteria__criterion"
 # In the dump of layout 2 'good_0_1' and 'visual_coding_code' are somebody's own, as are these.
 OWN_FILTERS = ("own_snr", "good_0_1", "inclusive")
@@ -797,3 +797,16 @@ def test_a_table_that_somebody_changed_by_hand_is_named(make_database: Callable[
         assert checked.stdout == f"differs: {found}\n"
     finally:
         database.drop()
+
+
+def test_spaces_of_an_earlier_layout_are_open(database: Any) -> None:
+    spaces, migration = (place_of(database, f"administration.{name}") for name in ("space", "migration"))
+    query = database.server.query
+    query(f"ALTER TABLE {spaces} DROP COLUMN space_closed_at")
+    query(f"DELETE FROM {migration} WHERE migration = 16")
+    row = "'space_ada', 'ada', NULL, 5, '2026-01-01', 'root'"
+    query(f"INSERT INTO {spaces} VALUES ({row})")
+    assert "Change 16 of the layout" in database.vbn("deploy").stdout
+    assert query(f"SELECT space_owner, space_closed_at FROM {spaces}") == [("ada", None)]
+    (state,) = database.json("admin", "spaces", "--json")
+    assert (state["quota_bytes"], state["closed_at"]) == (5, None)
