@@ -160,6 +160,7 @@ class DimensionalityParams(performance.OfFlashes):
 class Dimensionality(OfPairs):
     """How many dimensions the activity of the structures of one session has, at equal numbers of units."""
 
+    method_version = 2  # dimensions of images only where images differ
     parameter_table = DimensionalityParams
     definition = f"""
     # Dimensions of the activity of the structures of one session

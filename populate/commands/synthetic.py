@@ -33,6 +33,9 @@ import click
     metavar="HZ",
     help="Mice that respond to novel images by this rate more, by area, layer and cell type; 0: no more.",
 )
+@click.option(
+    "--synapses", type=int, default=0, help="Pairs of units of which one makes the other fire, per recording."
+)
 @click.option("--no-eye-tracking", is_flag=True, help="Leave out eye tracking.")
 @click.option("--no-laser", is_flag=True, help="Leave out the laser table.")
 def command(
@@ -45,6 +48,7 @@ def command(
     genotype: tuple[str, ...],
     mean_rate_hz: float | None,
     novelty_hz: float | None,
+    synapses: int,
     no_eye_tracking: bool,
     no_laser: bool,
 ) -> None:
@@ -71,6 +75,7 @@ def command(
             minutes=minutes,
             mean_rate_hz=mean_rate_hz,
             novelty_hz=novelty_hz,
+            synapses=synapses,
             eye_tracking=not no_eye_tracking,
             laser=not no_laser,
             genotype=genotype or SyntheticSettings.genotype,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import vbn
 from vbn.calibration import events, trains, worlds
 from vbn.calibration.run import CalibrationSettings, CellKey, Part, Score, Scores
 from vbn.errors import SettingError
+
+if TYPE_CHECKING:
+    from vbn.calibration.models.run import ModelSettings
 
 _BEGINNING = '{"session": '
 
@@ -29,18 +34,17 @@ class KeptScores:
         and so are the version of the package, the worlds, and what is asked of the table.
     """
 
-    def __init__(self, path: Path, settings: CalibrationSettings, method_versions: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: CalibrationSettings | ModelSettings,
+        method_versions: Mapping[str, int],
+    ) -> None:
         self._path = path
-        simulated = "".join(inspect.getsource(module) for module in (worlds, trains, events))
-        drawn = vbn.__version__, zlib.crc32(simulated.encode()), settings.seed, settings.units
-        self._made_with = {
-            measure.table: [
-                *drawn,
-                method_versions.get(measure.table, 0),
-                zlib.crc32(repr(measure.columns).encode()),
-            ]
-            for measure in settings.chosen_measures()
-        }
+        if isinstance(settings, CalibrationSettings):
+            self._made_with = _of_units(settings, method_versions)
+        else:
+            self._made_with = _of_models(settings, method_versions)
 
     def read(self) -> dict[Part, Scores]:
         """Return the scores that can be used again.
@@ -81,6 +85,47 @@ class KeptScores:
     def _row(self, part: Part, scores: Scores) -> dict[str, Any]:
         values = [[key.column, key.what, *score] for key, score in scores.items()]
         return {**part._asdict(), "made_with": self._made_with[part.table], "scores": values}
+
+
+def _of_units(settings: CalibrationSettings, method_versions: Mapping[str, int]) -> dict[str, list[object]]:
+    """Return by table what scores depend on."""
+    drawn = [vbn.__version__, _sources(worlds, trains, events), settings.seed, settings.units]
+    return {
+        measure.table: [
+            *drawn,
+            method_versions.get(measure.table, 0),
+            zlib.crc32(repr(measure.columns).encode()),
+        ]
+        for measure in settings.chosen_measures()
+    }
+
+
+def _of_models(settings: ModelSettings, method_versions: Mapping[str, int]) -> dict[str, list[object]]:
+    """Return the same of models; what is computed here only depends on how."""
+    from vbn.calibration.models import measures, mice, naive, session
+    from vbn.calibration.models import worlds as populations
+
+    drawn = _code(worlds, trains, events, populations, mice, session)
+    return {
+        measure.table: [
+            vbn.__version__,
+            drawn,
+            settings.seed,
+            method_versions.get(measure.table, 0),
+            _code(naive if measure.table.startswith("Replaced") else measures),
+            zlib.crc32(repr([(each.name, each.kind, each.claims) for each in measure.columns]).encode()),
+        ]
+        for measure in settings.chosen()
+    }
+
+
+def _code(*modules: ModuleType) -> int:
+    """Return a number of the code of modules, whatever its layout and comments."""
+    return zlib.crc32("".join(ast.dump(ast.parse(inspect.getsource(each))) for each in modules).encode())
+
+
+def _sources(*modules: ModuleType) -> int:
+    return zlib.crc32("".join(inspect.getsource(module) for module in modules).encode())
 
 
 def _scores(part: Part, values: Iterable[tuple[str, str, float, float]]) -> Iterator[tuple[CellKey, Score]]:

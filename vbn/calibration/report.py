@@ -133,7 +133,7 @@ def shown_value(cell: Cell) -> str:
     """Return a cell's value: a share without its leading 0, a bias in whole milliseconds with its sign."""
     if cell.key.what == BIAS_MS:
         return f"{cell.value:+.0f}"
-    return _plain(cell.value)
+    return plain(cell.value)
 
 
 def verdicts(cells: Sequence[Cell]) -> list[dict[str, str]]:
@@ -186,10 +186,11 @@ def _worst(cells: Iterable[Cell], what: str) -> str:
     if not found:
         return ""
     worst = max(found, key=lambda cell: cell.value)
-    return f"{shown_value(worst)} ({_plain(worst.low)} to {_plain(worst.high)})"
+    return f"{shown_value(worst)} ({plain(worst.low)} to {plain(worst.high)})"
 
 
-def _plain(value: float) -> str:
+def plain(value: float) -> str:
+    """Return a number with two decimals, and without a leading 0."""
     text = f"{value:.2f}"
     return text.replace("0.", ".", 1) if abs(value) < 1 and "1." not in text else text
 
@@ -201,25 +202,36 @@ def _range(cells: Iterable[Cell]) -> str:
     )
 
 
-def as_page(cells: Sequence[Cell], settings: CalibrationSettings) -> str:
-    """Return the page."""
+def as_page(
+    cells: Sequence[Cell], settings: CalibrationSettings, models: Iterable[str] = (), model_sessions: int = 0
+) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    cells, settings : of single units.
+    models : lines of the section on models (`vbn.calibration.models.report.model_section`).
+    model_sessions : sessions that this is of, 0 for none.
+    """
     of_mice = mice_section(WORLDS_PER_SESSION * settings.sessions, settings.seed)
-    return "\n".join(
-        [*_head(settings), *_verdict_tables(cells), *of_mice, *_matrices(cells), *_world_table()]
-    )
+    head = _head(settings, model_sessions)
+    return "\n".join([*head, *_verdict_tables(cells), *models, *of_mice, *_matrices(cells), *_world_table()])
 
 
-def _head(settings: CalibrationSettings) -> Iterator[str]:
+def _head(settings: CalibrationSettings, model_sessions: int) -> Iterator[str]:
     yield "# Calibration"
     yield ""
     options = [
-        f"--sessions {settings.sessions} --units {settings.units} --seed {settings.seed}",
+        f"--sessions {settings.sessions} --units {settings.units} --models {model_sessions}",
+        f"--seed {settings.seed}",
         *(f"--world {name}" for name in settings.worlds),
         *(f"--column {name}" for name in settings.columns),
     ]
     yield f"Made by `vbn calibrate {' '.join(options)} --write docs/calibration.md`:"
     yield f"{settings.sessions} sessions with {settings.units} units in each world. The whole one is"
     yield f"`vbn calibrate --write docs/calibration.md`: {WHOLE_SESSIONS} sessions with {WHOLE_UNITS} units."
+    if model_sessions:
+        yield f"[Models and populations](#models-and-populations) have {model_sessions} sessions."
     yield ""
     yield from _HEAD
     yield ""

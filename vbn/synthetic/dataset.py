@@ -67,7 +67,8 @@ def write_sessions(
         behavior_rows.append(_behavior_row(session.identity))
         report(index + 1, settings.sessions)
     _write_tables(out, rows, behavior_rows)
-    used = {name: value for name, value in asdict(settings).items() if (name, value) != ("novelty_hz", None)}
+    later = {"novelty_hz": None, "synapses": 0}  # in no file of those who do not ask for it
+    used = {name: value for name, value in asdict(settings).items() if later.get(name, ...) != value}
     truth: dict[str, object] = {"settings": used, "sessions": truths}
     if settings.novelty_hz is not None:
         truth["novelty"] = {"window_s": novelty.WINDOW_S, "effect_hz": novelty.effects(settings)}
@@ -164,7 +165,15 @@ def session_truth(session: SimulatedSession, spike_counts: list[int]) -> dict[st
         "laser_levels": sorted({float(level) for level in session.laser["level"]}),
         "n_laser": len(session.laser),
         "units": _unit_truths(session, spike_counts),
+        **_synapse_truths(session),
     }
+
+
+def _synapse_truths(session: SimulatedSession) -> dict[str, object]:
+    """Return the ids of the planted pairs: of the unit that fires first, and of the other."""
+    units = session.units
+    pairs = [[units[first].unit_id, units[second].unit_id] for second, first in session.synapses.items()]
+    return {"synapses": pairs} if session.settings.synapses else {}
 
 
 def _block_starts(session: SimulatedSession) -> dict[str, float]:

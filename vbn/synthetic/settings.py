@@ -57,6 +57,8 @@ class SyntheticSettings:
     novelty_hz : None, or a number from 0 to 100: mice whose two sessions differ by novelty, by this rate at
         most twofold (`vbn.synthetic.novelty`), trained in turn as GGH, HHG and GHG, with channels placed in a
         made atlas; 0 for such mice without the effect.
+    synapses : pairs of units per recording of which one makes the other fire (`vbn.synthetic.synapses`), 0 to
+        1000; fewer where there are not as many units of 4 Hz.
 
     Raises
     ------
@@ -76,6 +78,7 @@ class SyntheticSettings:
     waveforms: bool = True
     template_shape: tuple[int, int] = (60, 96)
     novelty_hz: float | None = None
+    synapses: int = 0
 
     def __post_init__(self) -> None:
         problems = [*_whole_number_problems(self), *_other_problems(self)]
@@ -89,6 +92,7 @@ def _whole_number_problems(settings: SyntheticSettings) -> list[str]:
         "seed": (0, 2**63 - 1),
         "probes": (1, len(PROBE_LETTERS)),
         "units_per_probe": (1, _MAXIMUM_UNITS_PER_PROBE),
+        "synapses": (0, 1000),
     }
     problems = []
     for name, (low, high) in ranges.items():

@@ -16,6 +16,7 @@ from vbn.synthetic.behavior import Behavior
 from vbn.synthetic.settings import SessionIdentity, SyntheticSettings, generator, session_identity
 from vbn.synthetic.signals import SimulatedEye, SimulatedRunning, simulate_eye, simulate_running
 from vbn.synthetic.spikes import Stimuli, baseline_scale, draw_spike_train
+from vbn.synthetic.synapses import plant_synapses, with_synapse
 from vbn.synthetic.task import IMAGES, Flashes, TrialPlan, draw_mouse, lay_flashes, plan_trials
 from vbn.synthetic.timeline import (
     LASER_LEVELS,
@@ -31,7 +32,7 @@ from vbn.synthetic.timeline import (
 from vbn.synthetic.units import Unit, draw_units
 
 # Streams of random numbers, so that a change in one part's draws does not affect the others.
-_TASK, _CLOCK, _STIMULI, _BEHAVIOR, _SIGNALS, _ANATOMY, _UNITS, _SPIKES, _LASER = range(9)
+_TASK, _CLOCK, _STIMULI, _BEHAVIOR, _SIGNALS, _ANATOMY, _UNITS, _SPIKES, _LASER, _SYNAPSES = range(10)
 WAVEFORM_STREAM, AMPLITUDE_STREAM, METRIC_STREAM = 20, 21, 22
 _LASER_AFTER_REPLAY_S = 3.0
 _TAIL_S = 3.0
@@ -75,10 +76,29 @@ class SimulatedSession:
 
     def spike_trains(self) -> Iterator[np.ndarray]:
         """Yield each unit's spike times, (n_spikes,) s, ascending; identical on every call."""
-        scale = baseline_scale(self.units, self.stimuli, self.settings.mean_rate_hz)
-        for row, unit in enumerate(self.units):
-            rng = generator(self.settings, self.identity.index, _SPIKES, row)
-            yield draw_spike_train(rng, unit, self.stimuli, unit.baseline_hz * scale)
+        for row in range(len(self.units)):
+            train = self._train(row)
+            if row in self.synapses:
+                rng = generator(self.settings, self.identity.index, _SYNAPSES, row)
+                train = with_synapse(rng, train, self._train(self.synapses[row]), self.end_s)
+            yield train
+
+    @cached_property
+    def synapses(self) -> dict[int, int]:
+        """Row of a unit -> row of the unit that makes it fire, where that was planted."""
+        if not self.settings.synapses:
+            return {}
+        rng = generator(self.settings, self.identity.index, _SYNAPSES)
+        return plant_synapses(rng, self.units, self.settings.synapses, self._scale)
+
+    @cached_property
+    def _scale(self) -> float:
+        return baseline_scale(self.units, self.stimuli, self.settings.mean_rate_hz)
+
+    def _train(self, row: int) -> np.ndarray:
+        rng = generator(self.settings, self.identity.index, _SPIKES, row)
+        unit = self.units[row]
+        return draw_spike_train(rng, unit, self.stimuli, unit.baseline_hz * self._scale)
 
 
 def simulate_session(settings: SyntheticSettings, index: int) -> SimulatedSession:

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from populate.cli import main
 from populate.commands.calibrate import command
+from populate.output.calibration import chosen_settings
 from schemas import responses
 from vbn.calibration import run
 from vbn.calibration.columns import Measure
@@ -141,3 +142,62 @@ def test_an_unknown_world_is_refused_with_what_is_near(capsys: pytest.CaptureFix
         main(["calibrate", "--world", "poison"])
     assert end.value.code == 1
     assert "There is no world 'poison'. Near to it: poisson" in capsys.readouterr().err
+
+
+OF_MODELS = ("--seed", "1", "--sessions", "2", "--column", "Variability", "--world", "poisson")
+
+
+def test_a_table_of_models_is_tested_alone_and_kept_in_a_file_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept.jsonl"
+    first = called(*OF_MODELS, "--keep", str(kept), "--json")
+    rows = json.loads(first.output)
+    assert {row["table"] for row in rows} == {"Variability"}
+    assert {row["world"] for row in rows} == {"poisson"}
+    assert {row["sessions"] for row in rows} == {2}
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.models.scores.jsonl"]
+    with monkeypatch.context() as patch:  # nothing is computed again
+        patch.setattr("vbn.calibration.models.session.simulate_events", None)
+        assert called(*OF_MODELS, "--keep", str(kept), "--json").output == first.output
+    monkeypatch.setattr(responses.Variability, "method_version", 1000)
+    monkeypatch.setattr("vbn.calibration.models.session.simulate_events", None)
+    with pytest.raises(TypeError):
+        called(*OF_MODELS, "--keep", str(kept))
+
+
+def test_the_page_has_both_and_says_how_many_sessions_each_is_of(tmp_path: Path) -> None:
+    page = tmp_path / "calibration.md"
+    of_both = ("--column", "FullFieldResponse", "--column", "Variability", "--world", "poisson")
+    done = called(*SMALL, *of_both, "--write", str(page))
+    assert "fano_factor_local" in done.output
+    text = page.read_text()
+    assert "2 sessions with 5 units in each world" in text
+    assert "[Models and populations](#models-and-populations) have 2 sessions." in text
+    assert "### Variability\n\n2 sessions, 40 units:" in text
+    without = called(*SMALL, *of_both[:2], "--world", "poisson", "--write", str(page))
+    assert without.exit_code == 0
+    assert "Models and populations" not in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "units", "models"),
+    [
+        ({}, True, 40), ({"models": 0}, True, None), ({"models": 4}, True, 4),
+        ({"columns": ("Decoding",)}, False, 3), ({"columns": ("p_selectivity",)}, True, None),
+        ({"columns": ("Reliability", "Decoding")}, True, 3), ({"worlds": ("ou_60",)}, True, None),
+        ({"worlds": ("synapse",)}, False, 3), ({"worlds": ("ou_60",), "models": 2}, True, 2),
+        ({"worlds": ("mixed",), "models": 2}, True, None),
+    ],
+)  # fmt: skip
+def test_names_say_what_is_tested(chosen: dict[str, Any], units: bool, models: int | None) -> None:
+    of_units, of_models = chosen_settings(
+        3, 5, chosen.get("models"), 0, chosen.get("worlds", ()), chosen.get("columns", ())
+    )
+    assert (of_units is not None) == units
+    assert (of_models and of_models.sessions) == models
+
+
+def test_one_session_of_models_is_refused() -> None:
+    with pytest.raises(SettingError, match="no sessions, or 2 or more"):
+        called("--models", "1")

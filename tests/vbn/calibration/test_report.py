@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from vbn.calibration.columns import LEFT_OUT, ClaimingColumn, P
+from vbn.calibration.models.measures import MODEL_MEASURES
+from vbn.calibration.models.report import MODELS_TITLE
 from vbn.calibration.replaced import EVERY_MEASURE
 from vbn.calibration.report import as_page, shown_value, verdict
 from vbn.calibration.run import (
@@ -59,15 +61,22 @@ def test_what_fails_is_bold_and_the_page_says_how_it_was_made() -> None:
     page = as_page([cell("ou_60", 0.56, 0.4, 0.7), cell("drift", 0.09, 0.01, 0.2)], settings)
     assert "| ou_60 | **.56** |" in page
     assert "| drift | *.09* |" in page
-    assert "`vbn calibrate --sessions 4 --units 6 --seed 9 --world ou_60 --world drift --write" in page
+    assert (
+        "`vbn calibrate --sessions 4 --units 6 --models 0 --seed 9 --world ou_60 --world drift --wr" in page
+    )
     assert "4 sessions with 6 units in each world" in page
     assert "40 sessions with 50 units" in page
 
 
 def test_the_page_of_the_documentation_has_every_column_and_world() -> None:
     """Made anew by `vbn calibrate --write docs/calibration.md`."""
-    sections = dict(re.findall(r"^### (\w+)\n\n(.*?)(?=\n\n)", PAGE.read_text(), flags=re.M | re.S))
+    of_units, _, rest = PAGE.read_text().partition(MODELS_TITLE)
+    of_models, _, _ = rest.partition("### Every world of the models")
+    sections = dict(re.findall(r"^### (\w+)\n\n(.*?)(?=\n\n)", of_units, flags=re.M | re.S))
     listed = {table: re.findall(r"^\| `(\w+)` \|", text, flags=re.M) for table, text in sections.items()}
+    models = dict(re.findall(r"^### (\w+)\n\n[^|]*\n\n(.*?)(?=\n\n)", of_models, flags=re.M | re.S))
+    named = {table: re.findall(r"^\| `([^`]+)` \|", text, flags=re.M) for table, text in models.items()}
+    assert named == {each.table: [column.name for column in each.columns] for each in MODEL_MEASURES}
     assert listed == {measure.table: [column.name for column in measure.columns] for measure in EVERY_MEASURE}
     worlds = re.findall(r"^\| (\w+) \|", PAGE.read_text().partition("## The worlds")[2], flags=re.M)
     assert worlds == ["world", *WORLDS, *MIXTURES]

@@ -53,6 +53,8 @@ class DimensionalityParameters:
 
 DEFAULT = DimensionalityParameters()
 SHARE = 0.8
+LEVEL = 0.05
+N_PERMUTATIONS = 999
 _PARTS = 4
 COLUMNS = [
     "structure", "n_units", "participation_ratio", "participation_ratio_sd", "plain_participation_ratio",
@@ -93,7 +95,8 @@ def dimensionality(
         * dimensions_80: mean number of components that hold 80 % of its variance;
         * signal_participation_ratio: likewise of the mean counts of images, at most their number less one;
           from the covariances between means of disjoint quarters of the runs, which noise does not enter.
-          NaN where an image has fewer than four runs, or where the means do not differ beyond noise.
+          NaN where an image has fewer than four runs, or where the means of different runs do not agree
+          about the images (p > `LEVEL`, their images being permuted): with fewer than three images always.
 
         Empty where there are fewer pairs of flashes than are drawn, or all are of one run.
     """
@@ -138,7 +141,7 @@ def _of_structure(
         float(np.std(ratios, ddof=1)) if len(ratios) > 1 else np.nan,
         float(np.mean(plain)),
         float(np.mean(components)),
-        _signal_ratio(products),
+        _signal_ratio(products) if parts is not None and _images_differ(parts, rng) else np.nan,
     )
 
 
@@ -155,6 +158,21 @@ def _signal_products(parts: Floats) -> tuple[float, float, float]:
     centred = parts - parts.mean(axis=2, keepdims=True)
     one, other = (centred[i] @ centred[i + 1].T for i in (0, 2))
     return float(np.trace(one)), float(np.trace(other)), float(np.sum(one * (other + other.T)) / 2)
+
+
+def _images_differ(parts: Floats, rng: np.random.Generator) -> bool:
+    """Return whether the mean counts of images agree between parts of the runs, beyond chance.
+
+    Units that share slow fluctuations agree about which moments were busy, not about which images.
+    """
+    centred = parts - parts.mean(axis=2, keepdims=True)
+    columns = np.arange(parts.shape[2])
+    found = float(np.sum(centred.sum(axis=0) ** 2))
+    reached = 0
+    for _ in range(N_PERMUTATIONS):
+        moved = sum(part[:, rng.permutation(columns)] for part in centred)
+        reached += float(np.sum(moved**2)) >= found * (1 - 1e-12)
+    return (1 + reached) <= LEVEL * (1 + N_PERMUTATIONS)
 
 
 def _signal_ratio(products: list[tuple[float, float, float]]) -> float:
