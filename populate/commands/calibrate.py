@@ -64,7 +64,7 @@ def command(
     from tqdm import tqdm
 
     from populate.output.as_json import print_json
-    from populate.output.calibration import calibrate, chosen_settings, all_parts
+    from populate.output.calibration import calibrate, chosen_settings, parts_to_score
     from populate.output.rendering import render
     from populate.output.terminal import data_stream
     from vbn.calibration.models.report import model_section, model_verdicts
@@ -74,7 +74,7 @@ def command(
 
     settings, of_models = chosen_settings(sessions, units, models, seed, worlds, columns)
     runs = [each for each in (settings, of_models) if each is not None]
-    parts = [all_parts(each) for each in runs]
+    parts = [parts_to_score(each) for each in runs]
     kept = keep or (page and page.with_suffix(".scores.jsonl"))
     found: dict[Part, Scores] = {}
     with tqdm(total=sum(map(len, parts)), unit="table", disable=not sys.stderr.isatty()) as bar:

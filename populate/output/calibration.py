@@ -51,7 +51,7 @@ def calibrate(
         return
     file = KeptScores(kept, settings, _method_versions())
     kept_scores = file.read()
-    done = frozenset(kept_scores).intersection(all_parts(settings))
+    done = frozenset(kept_scores).intersection(parts_to_score(settings))
     yield from ((part, kept_scores[part]) for part in done)
     yield from file.keep(_scored(settings, processes, done))
 
@@ -94,7 +94,7 @@ def chosen_settings(
     )
 
 
-def all_parts(settings: Settings) -> list[Part]:
+def parts_to_score(settings: Settings) -> list[Part]:
     """Return everything that is to be scored, in order."""
     return all_model_parts(settings) if isinstance(settings, ModelSettings) else all_parts(settings)
 
