@@ -27,6 +27,7 @@ from populate.commands.options import use_freeze
 from populate.output.terminal import visible_output
 from vbn.errors import SettingError, VbnError
 from vbn.nearest import nearest
+from vbn.web.client import shown_url
 
 GROUPS = {
     "Start: get data in, and compute": (
@@ -82,8 +83,8 @@ class _Commands(click.Group):
 @click.option(
     "--published",
     envvar="VBN_PUBLISHED",
-    metavar="DIR",
-    help="Read a folder of vbn publish in place of a database.",
+    metavar="DIR|URL",
+    help="Read a folder of vbn publish in place of a database, also from a web server.",
 )
 @click.option(
     "--freeze",
@@ -109,7 +110,7 @@ def vbn_command(
         os.environ["VBN_PUBLISHED"] = published
         if ctx.invoked_subcommand in NEED_A_DATABASE:
             raise SettingError(
-                f"{published} is a published folder, which can only be read: there is nothing to "
+                f"{shown_url(published)} is a published folder, which can only be read: there is nothing to "
                 f"{ctx.invoked_subcommand}. Leave out --published, or unset VBN_PUBLISHED."
             )
     if freeze is not None:

@@ -142,6 +142,18 @@ def _width(kind: pa.DataType) -> int:
     return max(1, int(kind.bit_width) // 8)
 
 
+def chunk_span(chunk: Any) -> tuple[int, int]:
+    """Return where a column chunk is in its file: its first byte, and the one after its last.
+
+    Parameters
+    ----------
+    chunk : what the footer says of it, ``pyarrow.parquet.ColumnChunkMetaData``.
+    """
+    pages = (chunk.dictionary_page_offset, chunk.data_page_offset)
+    start = min(page for page in pages if page is not None)
+    return start, start + chunk.total_compressed_size
+
+
 def array_path(module: str, name: str, key: dict[str, Any], attribute: str) -> str:
     """Return where an array is published, below the folder of arrays: it follows from its row alone.
 

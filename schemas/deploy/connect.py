@@ -90,11 +90,12 @@ def open_published(folder: Path | str) -> Database:
     """Open a folder that `vbn publish` has written, in place of a database, to be read with the same queries.
 
     Its tables are loaded into the embedded server: small ones now, large ones when a query first names them,
-    and all of them only once. `disconnect` ends it; so does another call, with another folder.
+    and all of them only once. From a web server come, of large tables, the columns and row groups that
+    queries read. `disconnect` ends it; so does another call, with another folder.
 
     Parameters
     ----------
-    folder : the folder.
+    folder : the folder, or its URL (``https://``, ``http://``, or ``s3://bucket/key`` of a public bucket).
 
     Returns
     -------
@@ -106,6 +107,8 @@ def open_published(folder: Path | str) -> Database:
         If there is no such folder, or it is not complete.
     InvalidContentError, ConflictError
         If its files are damaged, are not what their tables hold, or are of another version.
+    NotReadableError
+        If a web server does not send them.
     """
     published_folder.use(folder)
     try:

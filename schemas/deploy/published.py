@@ -38,6 +38,7 @@ from schemas.server.connection import Database
 from schemas.server.datajoint import before_queries
 from schemas.server.embedded import PORT, EmbeddedServer
 from schemas.server.published import ACCOUNT, MANIFEST, REPAIR, PublishedFolder, loading
+from schemas.server.published_site import PublishedSite
 from vbn.errors import ConflictError, InvalidContentError, NotFoundError, quoted, shortened
 from vbn.home import home_folder
 
@@ -108,22 +109,25 @@ def attach(published: PublishedFolder, database: Database) -> None:
         for each in published_tables()
         if each.name in lacking
     }
-    waiting = _Waiting(published, tables, absent)
-    rows = published_rows(published) if tables else {}
-    waiting.load([name for name, each in tables.items() if rows.get(each.file, 0) < LOADED_AT_ONCE])
+    from schemas.deploy.published_chunks import WaitingChunks  # which imports this
+
+    waiting = WaitingChunks(published, tables, absent)
+    if not isinstance(published, PublishedSite):
+        rows = published_rows(published) if tables else {}
+        waiting.load([name for name, each in tables.items() if rows.get(each.file, 0) < LOADED_AT_ONCE])
     before_queries(waiting.prepare if waiting.tables or absent else None)
     database.connection.query("SELECT 1")
 
 
 def load_everything() -> None:
     """Load what still waits: whoever reads past `dj.Connection.query` calls this first."""
-    if _Waiting.current is not None:
-        _Waiting.current.load(list(_Waiting.current.tables))
+    if Waiting.current is not None:
+        Waiting.current.load(list(Waiting.current.tables))
 
 
 def wait_no_more() -> None:
     """Let queries load nothing more of the folder that was opened last."""
-    _Waiting.current = None
+    Waiting.current = None
     before_queries(None)
 
 
@@ -139,7 +143,7 @@ def forget_loaded(published: PublishedFolder) -> list[str]:
     return found
 
 
-class _Waiting:
+class Waiting:
     """The tables that are not loaded yet.
 
     Parameters
@@ -149,14 +153,14 @@ class _Waiting:
     absent : schema.table -> name of a table that was left out by choice.
     """
 
-    current: _Waiting | None = None
+    current: Waiting | None = None
 
     def __init__(
         self, published: PublishedFolder, tables: dict[str, PublishedTable], absent: dict[str, str]
     ) -> None:
         self._published, self.tables, self._absent = published, tables, absent
         self._name = re.compile(rf'"({re.escape(published.prefix)}\w+)"\."([^"]+)"')
-        _Waiting.current = self
+        Waiting.current = self
 
     def prepare(self, statement: str) -> None:
         """Load the tables that a statement names.
@@ -174,7 +178,11 @@ class _Waiting:
                     "it is to have, with these: vbn freeze create NAME --table ..."
                 )
             if wanted := sorted(named & self.tables.keys()):
-                self.load(wanted)
+                self.load_for(statement, wanted)
+
+    def load_for(self, statement: str, names: list[str]) -> None:
+        """Load what a statement needs of tables that it names."""
+        self.load(names)
 
     def load(self, names: list[str]) -> None:
         """Load tables by their names on the server."""
@@ -207,30 +215,43 @@ def load_table(connection: Any, published: PublishedFolder, table: PublishedTabl
         if table.file in _loaded(connection, published.prefix):
             return
         path = published.checked(table.file)
-        connection.autocommit = False
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SET LOCAL session_replication_role = replica")  # parents may still wait
-                _copy(cursor, published, table, path, n_rows)
-                cursor.execute(f'INSERT INTO "{marks}".file VALUES (%s)', (table.file,))  # noqa: S608
-            connection.commit()
-        except psycopg2.Error as error:
-            connection.rollback()
-            raise InvalidContentError(
-                path, f"The table cannot hold its rows: {str(error).splitlines()[0]}.", REPAIR
-            ) from error
-        except UNUSABLE as error:
-            connection.rollback()
-            raise InvalidContentError(
-                path, f"Its rows cannot be read: {shortened(error, 200)}.", REPAIR
-            ) from error
-        except BaseException:
-            connection.rollback()
-            raise
-        finally:
-            connection.autocommit = True
+        with entering_rows(connection, path) as cursor:
+            _copy(cursor, published, table, path, n_rows)
+            cursor.execute(f'INSERT INTO "{marks}".file VALUES (%s)', (table.file,))  # noqa: S608
         with connection.cursor() as cursor:
             cursor.execute(f"ANALYZE {_full_name(published, table)}")
+
+
+@contextlib.contextmanager
+def entering_rows(connection: Any, path: Path) -> Iterator[Any]:
+    """Yield a cursor by which the block enters rows of a file: all of them or none.
+
+    Raises
+    ------
+    InvalidContentError
+        If the table cannot hold them, or they cannot be read.
+    """
+    connection.autocommit = False
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL session_replication_role = replica")  # parents may still wait
+            yield cursor
+        connection.commit()
+    except psycopg2.Error as error:
+        connection.rollback()
+        raise InvalidContentError(
+            path, f"The table cannot hold its rows: {str(error).splitlines()[0]}.", REPAIR
+        ) from error
+    except UNUSABLE as error:
+        connection.rollback()
+        raise InvalidContentError(
+            path, f"Its rows cannot be read: {shortened(error, 200)}.", REPAIR
+        ) from error
+    except BaseException:
+        connection.rollback()
+        raise
+    finally:
+        connection.autocommit = True
 
 
 def opened_table(published: PublishedFolder, table: PublishedTable, n_rows: int) -> parquet.ParquetFile:
@@ -365,7 +386,7 @@ def published_rows(published: PublishedFolder) -> dict[str, int]:
         raise InvalidContentError(path, problem, REPAIR) from error
     if number != FORMAT:
         raise ConflictError(
-            f"{published.folder} was published in format {number} by vbn-datajoint {quoted(made_by)}, and "
+            f"{published.place} was published in format {number} by vbn-datajoint {quoted(made_by)}, and "
             f"this version reads format {FORMAT}. Install that version, or publish again with this one."
         )
     return found
@@ -463,3 +484,7 @@ def _grant(connection: Any, prefix: str) -> None:
             cursor.execute(f'GRANT SELECT, REFERENCES ON ALL TABLES IN SCHEMA "{name}" TO {ACCOUNT}')
         cursor.execute(f'CREATE SCHEMA IF NOT EXISTS "{_marks(prefix)}"')
         cursor.execute(f'CREATE TABLE IF NOT EXISTS "{_marks(prefix)}".file (name text PRIMARY KEY)')
+        cursor.execute(
+            f'CREATE TABLE IF NOT EXISTS "{_marks(prefix)}".chunk (file text, row_group int, name text, '
+            "PRIMARY KEY (file, row_group, name))"
+        )

@@ -84,7 +84,7 @@ def psth_matrix(
 
     axis = psth.Alignment.get(alignment).axis
     key = {"alignment": alignment}
-    frame = unit_attributes(units)
+    frame = unit_attributes(units, COORDINATES)
     of_classes = parameter_sets(responses.CellClass, optotag_method)
     require_present_methods(
         {psth.Psth: key, responses.CellClass: of_classes}, _sessions_of(frame), allow_mixed=allow_mixed
@@ -262,9 +262,9 @@ def trial_table(
     return frame.merge(described, on="session_id", how="left", validate="many_to_one")
 
 
-def unit_attributes(units: Any) -> pd.DataFrame:
-    """Return the units sorted by key, with the attributes of `all_units`."""
-    wanted = [name for name in all_units().heading.names if name != "spike_offset"]
+def unit_attributes(units: Any, names: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the units sorted by key, with the attributes of `all_units`, or only some of them."""
+    wanted = list(names) or [name for name in all_units().heading.names if name != "spike_offset"]
     query = units if set(wanted) <= set(units.heading.names) else all_units() & units.proj()
     named = (name for name in wanted if name not in query.primary_key)
     frame = fetch_frame(query.proj(*named), nullable_integers=True)

@@ -45,7 +45,7 @@ class Database:
         """Return the location in readable form."""
         if self.published:
             name = frozen.freeze_in(self.published.folder)
-            return f"freeze '{name}'" if name else f"published folder {self.published.folder}"
+            return f"freeze '{name}'" if name else f"published folder {self.published.place}"
         if self.embedded:
             return f"embedded PostgreSQL in {self.embedded.data_folder}"
         info = self.connection.conn_info

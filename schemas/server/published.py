@@ -1,6 +1,7 @@
 """A published folder in place of a database: where it is, and whether its files are what was published.
 
-``schemas.open(DIR)`` or the setting ``VBN_PUBLISHED`` name it. Its tables are loaded into the embedded server
+``schemas.open(DIR or URL)`` or the setting ``VBN_PUBLISHED`` name it; `schemas.server.published_site` has
+what differs for a URL. Its tables are loaded into the embedded server
 (`schemas.deploy.published`), under a prefix that follows from its checksums, and are read by an account that
 may do nothing else.
 """
@@ -12,22 +13,25 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import vbn
 from schemas.server import frozen
 from vbn.errors import InvalidContentError, NotFoundError, SettingError, quoted
+from vbn.web.client import is_url
 
 VARIABLE = "VBN_PUBLISHED"
 ACCOUNT = "vbn_published"
 """May read the tables of published folders, on the embedded server."""
 
 CHECKSUMS, MANIFEST = "checksums.sha256", "manifest.json"
-TABLES, ARRAYS = "tables", "arrays"
+TABLES, ARRAYS, CHUNKS = "tables", "arrays", "chunks"
 NOTES = f"{TABLES}/curation/"
+LARGEST_FILE = 2**36
 LARGEST_LIST = 256 * 2**20
 """(bytes) of the list of checksums: a million arrays are 150 MB."""
 
@@ -37,6 +41,29 @@ BOTH = (
     "VBN_PUBLISHED)."
 )
 REPAIR = "Copy the folder again, or publish it again (vbn publish)."
+
+
+Span = tuple[int, int]
+"""First byte of a file, and the one after the last."""
+
+
+@dataclass(frozen=True)
+class ChunkHashes:
+    """What was published of the parts of a Parquet file.
+
+    Attributes
+    ----------
+    hashes : span of each column chunk, and of the footer -> SHA-256.
+    footer : from the end of the last column chunk to the end of the file.
+    """
+
+    hashes: dict[Span, str]
+    footer: Span
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the file."""
+        return self.footer[1]
 
 
 @dataclass(frozen=True)
@@ -55,6 +82,16 @@ class PublishedFolder:
     digest: str
 
     @property
+    def place(self) -> str:
+        """Where it is, as messages say it."""
+        return str(self.folder)
+
+    @property
+    def source(self) -> str:
+        """What opens it again, here or in another process."""
+        return str(self.folder)
+
+    @property
     def prefix(self) -> str:
         """The prefix under which its tables are loaded; another version of the package loads them anew.
 
@@ -66,7 +103,7 @@ class PublishedFolder:
     def __str__(self) -> str:
         """Return what it is, in words."""
         name = frozen.freeze_in(self.folder)
-        return f"{self.folder} is a published folder" if name is None else f"'{name}' is a freeze"
+        return f"{self.place} is a published folder" if name is None else f"'{name}' is a freeze"
 
     @property
     def way_back(self) -> str:
@@ -87,8 +124,8 @@ class PublishedFolder:
         return {"protocol": "file", "location": str(self.folder / ARRAYS)}
 
     @classmethod
-    def read(cls, folder: Path) -> PublishedFolder:
-        """Return a folder with its list of files.
+    def read(cls, folder: Path | str) -> PublishedFolder:
+        """Return a folder, of this machine or of a web server, with its list of files.
 
         Raises
         ------
@@ -96,8 +133,14 @@ class PublishedFolder:
             If there is no folder, or nothing was published into it.
         InvalidContentError
             If its list of files cannot be used.
+        NotReadableError, SettingError
+            If a web server does not send it, or its URL cannot be used.
         """
-        place = folder.absolute()
+        if is_url(folder):
+            from schemas.server.published_site import read_site  # which few need
+
+            return read_site(str(folder))
+        place = Path(folder).expanduser().absolute()
         if not place.is_dir():
             raise NotFoundError(f"There is no folder {place}. Name one that vbn publish has written.")
         path = place / CHECKSUMS
@@ -108,7 +151,10 @@ class PublishedFolder:
                 f"{place} has no {CHECKSUMS}: it was not written by vbn publish, or not to its end. In that "
                 f"case, run again: vbn publish {folder}"
             ) from error
-        return cls(place, _parsed(path, content), hashlib.sha256(content).hexdigest())
+        return PublishedFolder(place, parsed_checksums(path, content), hashlib.sha256(content).hexdigest())
+
+    def bring(self, name: str) -> None:
+        """Have a file that is read past `checked`, such as an array, in its place: it always is."""
 
     def checked(self, name: str) -> Path:
         """Return the path of a file whose content is what was published.
@@ -118,15 +164,58 @@ class PublishedFolder:
         InvalidContentError
             If it is not in the list, not there, a link, or another file by now.
         """
+        path = self._path_of(name)
+        if hash_of(path) != self.checksums[name]:
+            raise self._changed(path)
+        return path
+
+    def _path_of(self, name: str) -> Path:
         path = self.folder / name
         if name not in self.checksums:
             raise InvalidContentError(path, f"It is not listed in {CHECKSUMS}.", self.repair)
         if not path.resolve().is_relative_to(self.folder.resolve()) or not path.is_file():
             raise InvalidContentError(path, "It is missing, or a link to elsewhere.", self.repair)
-        if hash_of(path) != self.checksums[name]:
-            raise InvalidContentError(
-                path, f"It is not the file that {CHECKSUMS} lists: it was changed.", self.repair
-            )
+        return path
+
+    def _changed(self, path: Path) -> InvalidContentError:
+        problem = f"It is not the file that {CHECKSUMS} lists: it was changed."
+        return InvalidContentError(path, problem, self.repair)
+
+    def chunk_hashes(self, name: str) -> ChunkHashes | None:
+        """Return the hashes of the parts of a table's file; None if it is small, or they were not published.
+
+        Raises
+        ------
+        InvalidContentError
+            If their list is none.
+        """
+        listed = chunk_list_of(name)
+        return _parsed_hashes(self.checked(listed)) if listed in self.checksums else None
+
+    def with_spans(self, name: str, known: ChunkHashes, spans: Collection[Span]) -> Path:
+        """Return the path of a file in which some parts are as they were published, others perhaps not.
+
+        Parameters
+        ----------
+        name : of the file.
+        known : the hashes of its parts.
+        spans : where the parts are.
+
+        Raises
+        ------
+        InvalidContentError
+            If it is missing, or if a part is not listed or another by now.
+        """
+        path = self._path_of(name)
+        if path.stat().st_size != known.size_bytes:
+            raise self._changed(path)
+        with path.open("rb") as file:
+            for span in spans:
+                if span not in known.hashes:
+                    problem = f"Its bytes {span[0]} to {span[1]} are not listed in {chunk_list_of(name)}."
+                    raise InvalidContentError(path, problem, self.repair)
+                if hash_of_span(file, span) != known.hashes[span]:
+                    raise self._changed(path)
         return path
 
 
@@ -160,7 +249,35 @@ def hash_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _parsed(path: Path, content: bytes) -> dict[str, str]:
+def chunk_list_of(name: str) -> str:
+    """Return the path of the list with the hashes of a table's parts.
+
+    Examples
+    --------
+    >>> chunk_list_of("tables/psth/Psth.Unit.parquet")
+    'chunks/psth/Psth.Unit.txt'
+    """
+    return f"{CHUNKS}/{'/'.join(PurePosixPath(name).parts[1:]).removesuffix('.parquet')}.txt"
+
+
+def _parsed_hashes(path: Path) -> ChunkHashes:
+    found: dict[Span, str] = {}
+    for line in path.read_bytes().splitlines():
+        parts = re.fullmatch(rb"([0-9a-f]{64}) (\d{1,15}) (\d{1,15})", line)
+        if parts is None or not int(parts[2]) < int(parts[3]) <= LARGEST_FILE:
+            raise InvalidContentError(path, "It is no list of the hashes of column chunks.", REPAIR)
+        found[int(parts[2]), int(parts[3])] = parts[1].decode()
+    if not found:
+        raise InvalidContentError(path, "It is empty.", REPAIR)
+    return ChunkHashes(found, max(found, key=lambda span: span[1]))
+
+
+def hash_of_span(file: Any, span: Span) -> str:
+    """Return the SHA-256 of a part of an open file, in hexadecimal."""
+    return hashlib.sha256(os.pread(file.fileno(), span[1] - span[0], span[0])).hexdigest()
+
+
+def parsed_checksums(path: Path | str, content: bytes) -> dict[str, str]:
     """Return the paths and checksums of a list as ``sha256sum`` writes it."""
     found: dict[str, str] = {}
     try:
@@ -222,7 +339,7 @@ def configured() -> PublishedFolder | None:
 
 @lru_cache(maxsize=4)
 def _read_once(name: str, _working_folder: str) -> PublishedFolder:
-    return PublishedFolder.read(Path(name).expanduser())
+    return PublishedFolder.read(name)
 
 
 def use(folder: Path | str | None) -> None:
@@ -233,8 +350,8 @@ def use(folder: Path | str | None) -> None:
             os.environ.pop(VARIABLE, None)
         _opened = None
         return
-    _opened = PublishedFolder.read(Path(folder).expanduser())
-    os.environ[VARIABLE] = str(_opened.folder)
+    _opened = PublishedFolder.read(folder)
+    os.environ[VARIABLE] = _opened.source
 
 
 def require_freeze(name: str) -> None:
@@ -265,7 +382,7 @@ def require_notes() -> None:
     published = configured()
     if published is not None and not any(name.startswith(NOTES) for name in published.checksums):
         raise SettingError(
-            f"{published.folder} was published without notes and lists of people. Ask for it with them "
+            f"{published.place} was published without notes and lists of people. Ask for it with them "
             f"(vbn publish --include curation). {published.way_back}"
         )
 

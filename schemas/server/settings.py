@@ -9,7 +9,7 @@ PostgreSQL under ``VBN_HOME`` is used. Nothing here opens a connection.
 ``VBN_PREFIX``      prefix of the database schemas' names; default ``vbn_``
 ``VBN_MODULES``     modules with tables of the lab's own, separated by commas
 ``VBN_LOST_AFTER``  seconds without a sign of life after which a worker is lost; default 90
-``VBN_PUBLISHED``   published folder that is read in place of a database (`schemas.server.published`)
+``VBN_PUBLISHED``   published folder or its URL, read in place of a database (`schemas.server.published`)
 ``VBN_FREEZE``      freeze that is read in place of the present rows (`schemas.server.frozen`)
 ``VBN_TLS_CA``      file with the certificates by which the server's is verified; see `certificates`
 ==================  ========================================================================

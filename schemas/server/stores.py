@@ -75,6 +75,7 @@ class LazyStore:
         full = str(self._backend._full_path(path))
         if (folder := published.configured()) is not None and self._backend.protocol == "file":
             frozen.bring_array(folder.folder, path, opened_in_database)
+            folder.bring(f"{published.ARRAYS}/{path}")
             arrays = Path(self._backend.spec["location"]).resolve()
             if not Path(full).resolve().is_relative_to(arrays):
                 raise InvalidContentError(full, "It is a link to elsewhere.", published.REPAIR)
@@ -111,7 +112,7 @@ def opened_store(name: str, config: Any = None) -> Any:
     except ABSENT as error:
         if name == STORE_NAME and (folder := published.configured()) is not None:
             raise AbsentArrayError(
-                f"{folder.folder} was published without its arrays (spike times, running ...), of which "
+                f"{folder.place} was published without its arrays (spike times, running ...), of which "
                 "rows hold shape and type only. Ask for it with arrays: vbn publish --arrays, or vbn freeze "
                 "export without --without-arrays"
             ) from error
@@ -165,6 +166,8 @@ def explaining_reads(backend: Any, path: str) -> Iterator[None]:
     require_published(path)
     store = Store(backend.spec, is_default=False) if hasattr(backend, "spec") else "bucket"
     try:
+        if (folder := published.configured()) is not None and _is_of(folder, backend):
+            folder.bring(f"{published.ARRAYS}/{path}")
         yield
     except VbnError:
         raise
@@ -176,7 +179,7 @@ def explaining_reads(backend: Any, path: str) -> Iterator[None]:
                     "have the array, as the row was adopted (vbn adopt)."
                 ) from error
             raise AbsentArrayError(
-                f"{folder.folder} lacks the array {path}, which a row refers to. {folder.repair}"
+                f"{folder.place} lacks the array {path}, which a row refers to. {folder.repair}"
             ) from error
         raise AbsentArrayError(
             f"The array {path}, which a row refers to, cannot be read from the store {store}: it is not "

@@ -19,6 +19,8 @@ from vbn.errors import AbsentError, NotReadableError
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
+    from vbn.web.connections import Client
+
 T = TypeVar("T")
 
 BUCKET_HOSTS = {"visual-behavior-neuropixels-data": "s3.us-west-2.amazonaws.com"}
@@ -83,6 +85,22 @@ TRAFFIC = Traffic()
 def is_url(text: object) -> bool:
     """Return whether something names a file on the web (``http://``, ``https://`` or ``s3://``)."""
     return str(text).lower().startswith(("http://", "https://", "s3://"))
+
+
+def shown_url(url: str) -> str:
+    """Return a URL without user, password and what stands in its query; a path as it is.
+
+    Examples
+    --------
+    >>> shown_url("https://me:secret@host/tables?token=secret")
+    'https://host/tables?...'
+    """
+    if not is_url(url):
+        return url
+    scheme, _, rest = url.partition("://")
+    rest, mark, _ = rest.partition("?")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{'?...' if mark else ''}"
 
 
 def http_url(url: str) -> str:
@@ -159,6 +177,74 @@ def refused(url: str, response: BaseHTTPResponse) -> NotReadableError:
     return NotReadableError(url, f"it cannot be read: {status}.", "Check the URL.")
 
 
+@dataclass(frozen=True)
+class Validators:
+    """What a server said of a file, to ask later whether it has changed; empty where it said nothing."""
+
+    etag: str = ""
+    last_modified: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of a request for the file if it has changed."""
+        named = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in named.items() if value}
+
+
+def read_if_changed(
+    url: str, known: Validators, patience: Patience | None = None, *, maximum_bytes: int
+) -> tuple[bytes | None, Validators] | None:
+    """Read a small file, unless it is as it was.
+
+    Parameters
+    ----------
+    url : as `http_url` takes it.
+    known : what was said of the file before.
+    patience : retries and timeouts.
+    maximum_bytes : longer answers are refused.
+
+    Returns
+    -------
+    The content, None if there is no such file, with what is said of it now; None if it has not changed.
+
+    Raises
+    ------
+    NotReadableError
+        The server does not answer, refuses, or sends more than the maximum.
+    """
+    from vbn.web.connections import Client
+
+    client = Client(patience or Patience())
+
+    def read() -> tuple[bytes | None, Validators] | None:
+        TRAFFIC.requests += 1
+        with client.get(http_url(url), known.headers) as response:
+            if response.status == 304 and known.headers:
+                return None
+            if response.status in (404, 410):
+                return None, Validators()
+            if response.status != 200:
+                raise refused(url, response)
+            content = _whole_body(client, response, url, maximum_bytes)
+            headers = response.headers
+            return content, Validators(headers.get("ETag", ""), headers.get("Last-Modified", ""))
+
+    try:
+        return with_retries(read, url, client.patience)
+    finally:
+        client.close()
+
+
+def _whole_body(client: Client, response: BaseHTTPResponse, url: str, maximum_bytes: int) -> bytes:
+    received = bytearray()
+    for chunk in client.chunks(response):
+        TRAFFIC.bytes += len(chunk)
+        received += chunk
+        if len(received) > maximum_bytes:
+            raise NotReadableError(url, f"it is longer than {maximum_bytes} bytes.", "Check the URL.")
+    return bytes(received)
+
+
 def read_all(
     url: str, patience: Patience | None = None, *, maximum_bytes: int = 2**28, absent: bool = False
 ) -> bytes | None:
@@ -181,17 +267,13 @@ def read_all(
     client = Client(patience or Patience())
 
     def read() -> bytes | None:
-        received = bytearray()
+        TRAFFIC.requests += 1
         with client.get(http_url(url)) as response:
             if absent and 400 <= response.status < 500:
                 return None
             if response.status != 200:
                 raise refused(url, response)
-            for chunk in client.chunks(response):
-                received += chunk
-                if len(received) > maximum_bytes:
-                    raise NotReadableError(url, f"it is longer than {maximum_bytes} bytes.", "Check the URL.")
-        return bytes(received)
+            return _whole_body(client, response, url, maximum_bytes)
 
     try:
         return with_retries(read, url, client.patience)

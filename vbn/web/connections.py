@@ -7,6 +7,7 @@ adds the rules of this project: where redirects may lead, how slow is too slow, 
 from __future__ import annotations
 
 import base64
+import ipaddress
 import socket
 import ssl
 import threading
@@ -175,17 +176,32 @@ def _new_pools(proxy: str, timeout_s: float) -> PoolManager:
 
 
 def _redirected(url: str, here: str, location: str) -> str:
-    """Return the target of a redirect; never from https to http, nor to another scheme."""
+    """Return the target of a redirect; never from https to http, to another scheme, or into this network."""
     there = location
     try:
         there = urllib.parse.urljoin(here, location)
-        if there.lower().startswith(("https://",) if here.startswith("https:") else ("https://", "http://")):
+        schemes = ("https://",) if here.startswith("https:") else ("https://", "http://")
+        if there.lower().startswith(schemes) and (_is_inside(here) or not _is_inside(there)):
             return http_url(there)
     except ValueError:
         pass
+    shown = there.partition("?")[0]  # the rest may be a token
     raise NotReadableError(
-        url, f"the server redirects to '{there}', which is not safe to follow.", "Check the URL."
+        url, f"the server redirects to '{shown}', which is not safe to follow.", "Check the URL."
     )
+
+
+def _is_inside(url: str) -> bool:
+    """Return whether a URL says of itself that only this machine or its network can reach the host."""
+    host = (urllib.parse.urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        pass
+    try:
+        return not ipaddress.ip_address(socket.inet_aton(host)).is_global  # such as 127.1, or one number
+    except OSError:
+        return host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
 
 
 def _require_usable(url: str, response: BaseHTTPResponse) -> None:

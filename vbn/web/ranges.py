@@ -25,6 +25,10 @@ PROGRESS_BYTES = 2**14
 _NUMBER = r"(\d{1,18})"
 
 
+class NoRangesError(NotReadableError):
+    """The server sends files only as a whole."""
+
+
 @dataclass(frozen=True)
 class Version:
     """What distinguishes one content of a URL from another.
@@ -184,7 +188,7 @@ class RangeReader:
         elif response.status not in (200, 206):
             raise refused(self.url, response)
         elif response.status == 200 or described:
-            raise NotReadableError(
+            raise NoRangesError(
                 self.url,
                 f"the server ignores ranges (it answered {response.status} {response.reason} to a request "
                 "for a part), so that the file can only be downloaded as a whole.",

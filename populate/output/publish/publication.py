@@ -17,6 +17,7 @@ import vbn
 from populate.admin.snapshot import ServerTable, Snapshot
 from populate.output.publish import describe, provenance
 from populate.output.publish.arrays import ArrayFiles
+from populate.output.publish.chunk_hashes import chunk_lists
 from populate.output.publish.fingerprints import WHOLE, Fingerprint, fingerprints, is_by_session
 from populate.output.publish.folder import FileState, PublishFolder
 from populate.output.publish.parquet_files import FormerRows, write_parquet
@@ -295,6 +296,7 @@ def _complete(
     texts = describe.describing_texts(
         files, stored, version, with_arrays=copies.wanted, left_out=scope.left_out()
     )
+    texts |= chunk_lists(files)
     texts |= additions.texts(files)
     for name, text in texts.items():
         target.put(name, text)

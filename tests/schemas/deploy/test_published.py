@@ -151,16 +151,12 @@ def opened(published_synthetic: Path, populated_synthetic: Database) -> Iterator
     schemas.disconnect()
 
 
-@pytest.fixture
-def copy(
-    published_synthetic: Path, populated_synthetic: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
-    """A copy of the folder for a test to damage; its tables are created once, and emptied for each test."""
+def empty_tables(patch: pytest.MonkeyPatch) -> None:
+    """Let folders be loaded under one prefix, whose tables are created once and emptied here."""
     from schemas.deploy import published
     from schemas.server.published import PublishedFolder
 
-    populated_synthetic.connect()
-    monkeypatch.setattr(PublishedFolder, "prefix", "pub_copy_")
+    patch.setattr(PublishedFolder, "prefix", "pub_copy_")
     with published._owner() as connection, connection.cursor() as cursor:
         if published._is_prepared(connection, "pub_copy_"):
             cursor.execute(
@@ -169,6 +165,15 @@ def copy(
                 "'%administration'"
             )
             cursor.execute(f"TRUNCATE {cursor.fetchone()[0]} CASCADE")
+
+
+@pytest.fixture
+def copy(
+    published_synthetic: Path, populated_synthetic: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A copy of the folder for a test to damage; its tables are created once, and emptied for each test."""
+    populated_synthetic.connect()
+    empty_tables(monkeypatch)
     yield Path(shutil.copytree(published_synthetic, tmp_path / "copy"))
     schemas.disconnect()
 
@@ -257,7 +262,8 @@ def test_a_large_table_is_loaded_when_it_is_asked_for(copy: Path, monkeypatch: p
 
     monkeypatch.setattr(published, "LOADED_AT_ONCE", 0)
     database = schemas.open(copy)
-    loaded = f'SELECT name FROM "{database.prefix}loaded".file'
+    marks = f'"{database.prefix}loaded"'
+    loaded = f"SELECT name FROM {marks}.file UNION SELECT file FROM {marks}.chunk"
 
     def names() -> set[str]:
         with published._owner() as connection, connection.cursor() as cursor:
@@ -275,9 +281,12 @@ def test_a_large_table_is_loaded_when_it_is_asked_for(copy: Path, monkeypatch: p
 
 
 def relist(folder: Path, *names: str) -> Path:
-    """Write the list of checksums as who damages a folder on purpose would."""
+    """Write the list of checksums as who damages a folder on purpose would; hashes of parts are left out."""
     path = folder / "checksums.sha256"
     lines = dict(line.split("  ")[::-1] for line in path.read_text().splitlines())
+    lines = {
+        name: digest for name, digest in lines.items() if name not in map(published.chunk_list_of, names)
+    }
     lines |= {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     path.write_text("".join(f"{digest}  {name}\n" for name, digest in lines.items()))
     return path

@@ -412,3 +412,29 @@ def test_a_proxy_that_cannot_be_used_is_an_error(monkeypatch):
 def test_the_library_is_imported_only_when_something_is_asked_for():
     script = "import sys, vbn.nwb, vbn.release; print('urllib3' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", script], text=True) == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "is_followed"),
+    [
+        ("http://example.org/a", "http://127.0.0.1/", False),
+        ("http://example.org/a", "http://2130706433/", False),
+        ("http://example.org/a", "http://127.1/", False),
+        ("http://example.org/a", "http://[::1]/", False),
+        ("http://example.org/a", "http://169.254.169.254/latest", False),
+        ("http://example.org/a", "http://10.0.0.1/", False),
+        ("https://example.org/a", "https://localhost/", False),
+        ("https://example.org/a", "https://db.internal/", False),
+        ("https://example.org/a", "file:///etc/passwd", False),
+        ("https://example.org/a", "http://example.org/a", False),
+        ("https://example.org/a", "https://files.example.org/a?sig=1", True),
+        ("http://127.0.0.1:8000/a", "http://127.0.0.1:9000/a", True),
+        ("http://127.0.0.1:8000/a", "https://example.org/a", True),
+    ],
+)
+def test_redirects_lead_into_no_private_network(here: str, there: str, is_followed: bool) -> None:
+    if is_followed:
+        assert web._redirected(here, here, there) == there
+        return
+    with pytest.raises(NotReadableError, match="not safe to follow"):
+        web._redirected(here, here, there)

@@ -1,0 +1,184 @@
+"""What a statement reads of a table, by the plan that PostgreSQL makes for it.
+
+A plan uses no row that the condition of its scan excludes, and no column that it does not name: whatever else
+the table holds, the statement's result is the same. So other rows and columns need not be loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+
+CONDITIONS = ("Index Cond", "Recheck Cond", "Filter")
+TRIMMING = ("Hash Join", "Merge Join", "Nested Loop", "Aggregate")
+"""Nodes that name in their own texts what they use of the rows of a scan below them."""
+
+Restriction = dict[str, frozenset[str]]
+"""column -> the values that it may have."""
+
+_COLUMN = r'\(?(?:(?:\w+|"[^"]+")\.)?"?(?P<name>\w+)"?\)?(?:::text)?'
+_TYPE = r"(?:::(?:bigint|integer|smallint|text|character varying))?"
+EQUAL = re.compile(rf"{_COLUMN} = (?:'(?P<text>[^'\\%]*)'{_TYPE}|(?P<number>-?\d+))")
+ANY = re.compile(rf"{_COLUMN} = ANY \('{{(?P<items>[\w,.-]*)}}'(?:::[a-z ]+\[\])?\)")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One place of a plan that reads a table: ``"schema"."table"``, and what each row that it uses has."""
+
+    table: str
+    restriction: Restriction
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A statement's plan: where it reads tables, and all words in it."""
+
+    scans: tuple[Scan, ...]
+    words: frozenset[str]
+
+    def of(self, table: str) -> list[Restriction]:
+        """Return what the rows of each scan of a table have."""
+        return [scan.restriction for scan in self.scans if scan.table == table]
+
+
+def planned(cursor: Any, statement: str) -> Plan | None:
+    """Return the plan of a statement; None if there is none, as for one that has parameters.
+
+    Parameters
+    ----------
+    cursor : of a connection that is in no transaction.
+    statement : in SQL.
+    """
+    # What followed a semicolon would be executed.
+    if ";" in statement or not re.match(r"\s*\(*\s*(SELECT|WITH)\b", statement, re.IGNORECASE):
+        return None
+    try:
+        cursor.execute(f"EXPLAIN (VERBOSE, FORMAT JSON) {statement}")
+    except psycopg2.Error:
+        return None
+    (found,) = cursor.fetchone()
+    plan = found if isinstance(found, list) else json.loads(found)
+    return Plan(tuple(_scans(plan[0]["Plan"])), words_of(" ".join(_texts(plan[0]["Plan"], ""))))
+
+
+def words_of(text: str) -> frozenset[str]:
+    """Return the words of a statement, among which are the columns that it names."""
+    return frozenset(re.findall(r"\w+", text))
+
+
+def has_star(statement: str) -> bool:
+    """Return whether a statement selects columns that it does not name.
+
+    Examples
+    --------
+    >>> has_star("SELECT count(*), a * 2 FROM b"), has_star("SELECT b.* FROM b"), has_star("(b.*)::text")
+    (False, True, True)
+    """
+    return re.search(r"(?<!count\()\*\s*(,|\)|FROM\b|$)", statement, re.IGNORECASE) is not None
+
+
+def _texts(node: dict[str, Any], above: str) -> Iterator[str]:
+    """Yield the texts of a node and those below it, without columns that a scan hands on and nobody takes.
+
+    Parameters
+    ----------
+    node : of the plan.
+    above : kind of the node that takes its rows.
+    """
+    is_trimmed = above in TRIMMING and "Relation Name" in node
+    for name, value in node.items():
+        if name == "Plans":
+            for child in value:
+                yield from _texts(child, node["Node Type"])
+        elif not (is_trimmed and name == "Output"):
+            yield json.dumps(value)
+
+
+def _scans(node: dict[str, Any]) -> Iterator[Scan]:
+    if "Relation Name" in node:
+        found: Restriction = {}
+        for condition in CONDITIONS:
+            if condition in node:
+                found = _both(found, restriction_of(node[condition]))
+        yield Scan(f'"{node["Schema"]}"."{node["Relation Name"]}"', found)
+    for child in node.get("Plans", ()):
+        yield from _scans(child)
+
+
+def restriction_of(condition: str) -> Restriction:
+    """Return which values a condition allows columns to have, as far as it says so in plain words.
+
+    Parameters
+    ----------
+    condition : as PostgreSQL shows it in plans, with all its parentheses.
+
+    Examples
+    --------
+    >>> restriction_of("((u.session_id = '5'::bigint) AND (u.snr > '3'::double precision))")
+    {'session_id': frozenset({'5'})}
+    >>> restriction_of("((a = 1) OR ((a = 2) AND ((b)::text = 'x'::text)))") == {"a": frozenset("12")}
+    True
+    >>> restriction_of("(NOT (a = 1))")
+    {}
+    """
+    text = _without_parentheses(condition.strip())
+    parts = _split(text, " AND ")
+    if len(parts) > 1:
+        found: Restriction = {}
+        for part in parts:
+            found = _both(found, restriction_of(part))
+        return found
+    parts = _split(text, " OR ")
+    if len(parts) > 1:
+        each = [restriction_of(part) for part in parts]
+        names = set.intersection(*(set(one) for one in each))
+        return {name: frozenset().union(*(one[name] for one in each)) for name in names}
+    if equal := EQUAL.fullmatch(text):
+        value = equal["number"] if equal["text"] is None else equal["text"]
+        return {equal["name"]: frozenset((value,))}
+    if one_of := ANY.fullmatch(text):
+        return {one_of["name"]: frozenset(one_of["items"].split(","))}
+    return {}
+
+
+def _both(one: Restriction, other: Restriction) -> Restriction:
+    shared = {name: one[name] & other[name] for name in one.keys() & other.keys()}
+    return {**one, **other, **shared}
+
+
+def _without_parentheses(text: str) -> str:
+    while (
+        text.startswith("(")
+        and next((end for end, depth in _depths(text) if depth == 0), -1) == len(text) - 1
+    ):
+        text = text[1:-1]
+    return text
+
+
+def _split(text: str, word: str) -> list[str]:
+    """Return the parts of a text between words that are in no parentheses or quotes."""
+    parts, start = [], 0
+    for position, depth in _depths(text):
+        if depth == 0 and text.startswith(word, position) and position >= start:
+            parts.append(text[start:position])
+            start = position + len(word)
+    return [*parts, text[start:]]
+
+
+def _depths(text: str) -> Iterator[tuple[int, int]]:
+    """Yield each position that is not within quotes, and how many parentheses are open after it."""
+    depth, quote = 0, ""
+    for position, letter in enumerate(text):
+        if quote:
+            quote = "" if letter == quote else quote
+            continue
+        if letter in "'\"":
+            quote = letter
+        depth += (letter == "(") - (letter == ")")
+        yield position, depth
