@@ -13,6 +13,7 @@ from schemas import behavior, ecephys, selection, stimulus  # noqa: F401 - defin
 from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import Computation, provenance_lines
 from schemas.files.array_store import mapped
+from schemas.reading.kept_frames import read_once
 from schemas.reading.recordings import located_frame, session_spikes
 from schemas.reading.session_frames import licks_frame, presentations_frame, session_events, trials_frame
 from schemas.rows.fetch import fetch_frame
@@ -564,6 +565,12 @@ class TrialResponse(Computation):
             self.Window.insert1(part)
 
 
+@read_once(Psth)
+def _unit_rates(key: Key, alignment: str) -> pd.DataFrame:
+    """Return the mean responses of a session's units, which each quality filter chooses from."""
+    return fetch_frame((Psth.Unit & key_of_session(key) & {"alignment": alignment}).proj("psth_rate"))
+
+
 @schema
 class AreaPsth(selection.OfPopulations):
     """The mean responses of each structure of one session, over units that pass a quality filter."""
@@ -602,7 +609,7 @@ class AreaPsth(selection.OfPopulations):
 
     def make_compute(self, key: Key, made_with: Key) -> tuple[Any, ...]:
         """Average the responses of the units that pass the filter, by structure."""
-        responses = fetch_frame((Psth.Unit & key).proj("psth_rate"))
+        responses = _unit_rates(key, key["alignment"])
         selected = fetch_frame((selection.UnitSelection.Unit & key).proj())
         chosen = responses.merge(selected[["unit_id"]], on="unit_id")
         frame = chosen.merge(located_frame(key), on="unit_id")

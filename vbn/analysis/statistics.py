@@ -11,7 +11,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from vbn.analysis.spikes.trains import Floats, Integers
+from vbn.analysis.spikes.trains import Booleans, Floats, Integers
 
 MAX_EXACT_PAIRS = 50
 MOST_LEVELS = 1000
@@ -31,15 +31,37 @@ def one_sided_signed_rank_p_values(differences: ArrayLike) -> Floats:
     (n_rows,) p-values of the normal approximation without continuity correction, zero differences dropped; 1
     where all differences are zero; all NaN if there are no pairs.
     """
-    from scipy.stats import wilcoxon  # import takes half a second
-
     values = np.asarray(differences, dtype=np.float64).round(_DECIMALS)
     if values.size == 0:
         return np.full(len(values), np.nan)
+    if (levels := _few_levels(values)) is not None:
+        return _greater_of_levels(levels, values > 0)
+    from scipy.stats import wilcoxon  # import takes half a second
+
     with np.errstate(invalid="ignore"):  # 0 / 0 where all differences are zero
         result = wilcoxon(values, axis=1, alternative="greater", method="asymptotic")  # type: ignore[call-overload]
     p = result.pvalue
     return np.where(np.isnan(p), 1.0, p)
+
+
+def _greater_of_levels(size: Integers, is_positive: Booleans) -> Floats:
+    """Return (n_rows,) what `scipy.stats.wilcoxon` does, to the last bit, without its import."""
+    ties, positives = _ties(size, is_positive)
+    ties[:, 0] = 0
+    n = ties.sum(axis=1)
+    r_plus = (positives * (2 * np.cumsum(ties, axis=1) - ties + 1)).sum(axis=1) / 2
+    variance = (n * (n + 1) * (2 * n + 1) - (ties**3 - ties).sum(axis=1) / 2) / 24
+    with np.errstate(invalid="ignore"):  # 0 / 0 where all differences are zero
+        p = scipy.special.ndtr(-(r_plus - n * (n + 1) / 4) / np.sqrt(variance))
+    return np.where(n > 0, p, 1.0)
+
+
+def _ties(size: Integers, is_positive: Booleans) -> tuple[Integers, Integers]:
+    """Return (n_rows, n_sizes) how often each size occurs in each row, and how often it is positive."""
+    n_levels = int(size.max()) + 1
+    cell, n_cells = size + n_levels * np.arange(len(size))[:, np.newaxis], n_levels * len(size)
+    ties = np.bincount(cell.ravel(), minlength=n_cells).reshape(-1, n_levels)
+    return ties, np.bincount(cell[is_positive], minlength=n_cells).reshape(-1, n_levels)
 
 
 def exact_signed_rank_p_values(differences: ArrayLike) -> Floats:
@@ -65,17 +87,29 @@ def exact_signed_rank_p_values(differences: ArrayLike) -> Floats:
     if pairs.ndim != 2:
         raise ValueError(f"differences must be (n_rows, n_pairs), got {pairs.shape}.")
     if np.issubdtype(pairs.dtype, np.integer) and pairs.size and np.abs(pairs).max() <= MOST_LEVELS:
-        return _two_sided_of_counts(pairs)
-    return np.array([_two_sided(row) for row in pairs.astype(np.float64)], dtype=np.float64)
+        return _two_sided_of_levels(np.abs(pairs), pairs > 0)
+    pairs = pairs.astype(np.float64)
+    rounded = np.round(pairs, _DECIMALS)
+    if (levels := _few_levels(rounded)) is not None:
+        return _two_sided_of_levels(levels, rounded > 0)
+    return np.array([_two_sided(row) for row in pairs], dtype=np.float64)
 
 
-def _two_sided_of_counts(differences: Integers) -> Floats:
-    """Return (n_rows,) what `_two_sided` does for small whole numbers: ranks by counting, without sorting."""
-    size, row = np.abs(differences), np.arange(len(differences))[:, np.newaxis]
-    n_levels = int(size.max()) + 1
-    cell, n_cells = size + n_levels * row, n_levels * len(differences)
-    ties = np.bincount(cell.ravel(), minlength=n_cells).reshape(-1, n_levels)
-    positives = np.bincount(cell[differences > 0], minlength=n_cells).reshape(-1, n_levels)
+def _few_levels(differences: Floats) -> Integers | None:
+    """Return the place of each size among all that occur, 0 of 0; None if there are many, or NaN."""
+    if not differences.size or np.isnan(differences).any():
+        return None
+    sizes, level = np.unique(np.append(0.0, np.abs(differences)), return_inverse=True)
+    return level[1:].reshape(differences.shape) if sizes.size <= MOST_LEVELS else None
+
+
+def _two_sided_of_levels(size: Integers, is_positive: Booleans, *, as_scipy: bool = False) -> Floats:
+    """Return (n_rows,) what `_two_sided` does of sizes that are small whole numbers, or `_as_scipy`.
+
+    Ranks are found by counting, without sorting.
+    """
+    ties, positives = _ties(size, is_positive)
+    is_plain = (ties.max(axis=1) <= 1) & (ties[:, 0] == 0)
     ties[:, 0] = 0
     doubled = 2 * np.cumsum(ties, axis=1) - ties + 1
     positive, n_pairs = (positives * doubled).sum(axis=1), ties.sum(axis=1)
@@ -84,8 +118,11 @@ def _two_sided_of_counts(differences: Integers) -> Floats:
         z = (positive - total / 2) / np.sqrt(squares / 4)
     p = np.minimum(2 * scipy.special.ndtr(-np.abs(z)), 1.0)
     p[n_pairs == 0] = 1.0
-    for unit in np.flatnonzero((n_pairs > 0) & (n_pairs <= MAX_EXACT_PAIRS)):
-        ranks = doubled[unit, size[unit][differences[unit] != 0]]
+    is_exact = n_pairs <= MAX_EXACT_PAIRS
+    if as_scipy:
+        is_exact = size.shape[1] <= np.where(is_plain, MAX_EXACT_PAIRS, MAX_TIED_PAIRS_OF_SCIPY)
+    for unit in np.flatnonzero((n_pairs > 0) & is_exact):
+        ranks = doubled[unit, size[unit][size[unit] != 0]]
         p[unit] = min(2 * min(_exact_tails(ranks, int(positive[unit]))), 1.0)
     return np.asarray(p)
 
@@ -117,6 +154,8 @@ def scipy_signed_rank_p_values(differences: ArrayLike) -> Floats:
         raise ValueError(f"differences must be (n_rows, n_pairs), got {pairs.shape}.")
     if pairs.shape[1] == 0:
         return np.full(len(pairs), np.nan)
+    if (levels := _few_levels(pairs)) is not None:
+        return _two_sided_of_levels(levels, pairs > 0, as_scipy=True)
     return np.array([_as_scipy(row) for row in pairs], dtype=np.float64)
 
 
@@ -307,10 +346,21 @@ def excess_p_value(counts: ArrayLike, others: ArrayLike) -> float:
     pooled = np.concatenate([np.asarray(counts)[np.newaxis], np.asarray(others)])
     if pooled.shape[1] == 0 or len(pooled) < 2:
         return np.nan
+    most = pooled.max(axis=0)
+    n_values = int(most.max()) + 1
+    cell = pooled + n_values * np.arange(most.size)
+    shares = np.bincount(cell.ravel(), minlength=most.size * n_values) / len(pooled)
     probability = np.ones(1)
-    for of_event in pooled[:, pooled.any(axis=0)].T:
-        probability = np.convolve(probability, np.bincount(of_event) / len(pooled))
+    for of_event, n in zip(shares.reshape(-1, n_values), most.tolist(), strict=True):
+        if n:
+            probability = _convolved(probability, of_event[: n + 1])
     return min(float(probability[int(pooled[0].sum()) :].sum()), 1.0)
+
+
+def _convolved(one: Floats, other: Floats) -> Floats:
+    """Return what `numpy.convolve` does, without its checks, which take longer than short convolutions."""
+    longer, shorter = (one, other) if one.size >= other.size else (other, one)
+    return np.correlate(longer, shorter[::-1], "full")
 
 
 def row_medians(values: ArrayLike) -> Floats:

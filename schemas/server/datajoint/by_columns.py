@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+import numpy as np
 from psycopg2.extras import execute_values
 
 from schemas.server.connection import DRIVER_ERRORS
-from schemas.server.datajoint import decode_attribute, driver_of, settings_of, takes_rows
+from schemas.server.datajoint import decode_attribute, driver_of, packed_array, settings_of, takes_rows
 
 ROWS_AT_A_TIME = 10_000
+# How DataJoint stores arrays: whether they are compressed, and what comes before one of one dimension.
+_LENGTH = np.dtype(np.uint64)
+_COMPRESSED, _OF_VECTOR = b"ZL123\0", b"mYm\0A" + np.uint64(1).tobytes()
 ESCAPED_BY_COPY = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -131,4 +137,46 @@ def decoded_values(attribute: Any, values: Sequence[Any], connection: Any) -> Se
         return values
     if attribute.json and not attribute.codec and connection.adapter.backend == "postgresql":
         return values  # the driver has decoded them; DataJoint would fail on plain text
+    if _is_packed(attribute):
+        vectors = [_vector(value) for value in values]
+        return [
+            decode_attribute(attribute, value, connection=connection) if vector is None else vector
+            for value, vector in zip(values, vectors, strict=True)
+        ]
     return [decode_attribute(attribute, value, connection=connection) for value in values]
+
+
+def _vector(stored: Any) -> np.ndarray | None:
+    """Return an array of one dimension, three times as fast as DataJoint does; None for all else."""
+    if stored is None:
+        return None
+    packed = bytes(stored)
+    if packed.startswith(_COMPRESSED):
+        start = len(_COMPRESSED) + _LENGTH.itemsize
+        size = int.from_bytes(packed[len(_COMPRESSED) : start], "little")
+        try:
+            packed = zlib.decompress(packed[start:])
+        except zlib.error:
+            return None
+        if len(packed) != size:
+            return None
+    head = len(_OF_VECTOR) + _LENGTH.itemsize
+    kind = _kinds().get(packed[head : head + _LENGTH.itemsize])
+    if kind is None or not packed.startswith(_OF_VECTOR):
+        return None
+    n = int.from_bytes(packed[len(_OF_VECTOR) : head], "little")
+    head += _LENGTH.itemsize
+    if n == 1 or len(packed) != head + n * kind.itemsize:  # a single number it makes writeable
+        return None
+    return np.frombuffer(packed, kind, offset=head)
+
+
+@cache
+def _kinds() -> dict[bytes, np.dtype[Any]]:
+    """Return the types of numbers by how DataJoint writes them, from the types that it writes."""
+    head, kinds = len(_OF_VECTOR) + _LENGTH.itemsize, {}
+    for name in ("float32", "float64", "int32", "int64", "uint8"):
+        packed = packed_array(np.zeros(0, name))
+        if packed.startswith(_OF_VECTOR) and len(packed) == head + _LENGTH.itemsize:
+            kinds[packed[head:]] = np.dtype(name)
+    return kinds

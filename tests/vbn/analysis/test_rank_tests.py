@@ -8,12 +8,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vbn.analysis.statistics import exact_signed_rank_p_values, kruskal_wallis_p_values
+from vbn.analysis import statistics
+from vbn.analysis.statistics import (
+    exact_signed_rank_p_values,
+    kruskal_wallis_p_values,
+    one_sided_signed_rank_p_values,
+    scipy_signed_rank_p_values,
+)
 
 
 def test_three_pairs_that_all_rise_have_one_sign_pattern_in_eight():
     """Of the 2^3 patterns of signs only +++ gives a sum of 6, and only --- one of 0: p = 2/8."""
     assert exact_signed_rank_p_values([[1.0, 2.0, 3.0]]) == pytest.approx([1 / 4])
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 13, 14, 40, 60]), st.sampled_from([1, 4]))
+def test_p_values_by_counting_are_those_of_each_row_to_the_last_bit(seed, n_pairs, per_spike):
+    """Where there are few sizes of differences, ranks are counted, and all rows tested at once."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(-3, 5, size=(4, n_pairs)) / per_spike
+    rows[0] = 0
+    rows[1, : n_pairs // 2] = 0
+    rows[2] = rng.permutation(np.arange(1, n_pairs + 1))  # neither ties nor zeros
+    each = [statistics._two_sided(row) for row in rows]
+    assert exact_signed_rank_p_values(rows).tolist() == each
+    assert scipy_signed_rank_p_values(rows).tolist() == [statistics._as_scipy(row) for row in rows]
+    with np.errstate(invalid="ignore"):
+        greater = stats.wilcoxon(rows, axis=1, alternative="greater", method="asymptotic").pvalue
+    expected = np.where(np.isnan(greater), 1.0, greater).tolist()
+    assert one_sided_signed_rank_p_values(rows).tolist() == expected
 
 
 def by_enumeration(differences):

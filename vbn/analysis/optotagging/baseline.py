@@ -7,10 +7,14 @@ the latency test, the last windows before each pulse.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from vbn.analysis.spikes.trains import Floats, Integers
+from vbn.analysis.spikes.windows import stops_of
+
+CELLS_PER_WINDOW = 2
 
 
 @dataclass(frozen=True)
@@ -20,14 +24,67 @@ class Windows:
     start_s: Floats
     length_s: float
 
-    def locate(self, spike_times: Floats) -> tuple[Integers, Floats]:
-        """Return, for each spike inside a window, (n,) the window's index and the time since its start."""
+    def occupied(self, spike_times: Floats) -> tuple[Integers, Floats, Integers]:
+        """Find the windows with a spike.
+
+        Returns
+        -------
+        index : (n,) of these windows, ascending.
+        first_s : (n,) time of the first spike in each since the window's start.
+        n_spikes : (n,) spikes in each.
+        """
         if self.start_s.size == 0:
-            return np.empty(0, dtype=np.int64), np.empty(0)
-        index = np.searchsorted(self.start_s, spike_times, side="right") - 1
-        since = spike_times - self.start_s[index]
-        inside = (index >= 0) & (since < self.length_s)
-        return index[inside], since[inside]
+            return np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=np.int64)
+        if self.start_s.size < spike_times.size:
+            return self._searched(spike_times)
+        # Only spikes that lie in the reach of the windows: the cells of the others are none of the table's.
+        begin, end = spike_times.searchsorted([self.start_s[0], self.start_s[-1] + 2 * self.length_s])
+        spikes = spike_times[begin:end]
+        index = self._started.take(self._cells(spikes), mode="clip")
+        more = np.flatnonzero(self._next.take(index) <= spikes)
+        while more.size:
+            index[more] += 1
+            more = more[self._next[index[more]] <= spikes[more]]
+        since = spikes - self.start_s.take(index)
+        inside = np.flatnonzero(since < self.length_s)
+        index = index.take(inside)
+        # Spikes are sorted, so those of one window are adjacent.
+        is_first = np.ones(index.size, dtype=np.bool_)
+        np.not_equal(index[1:], index[:-1], out=is_first[1:])
+        first = np.flatnonzero(is_first)
+        return index.take(first), since.take(inside.take(first)), np.diff(first, append=index.size)
+
+    def _searched(self, spike_times: Floats) -> tuple[Integers, Floats, Integers]:
+        """Find them by a search for each window, where windows are fewer than spikes."""
+        begin, end = spike_times.searchsorted([self.start_s, self._stops])
+        index = np.flatnonzero(end > begin)
+        begin = begin.take(index)
+        return index, spike_times.take(begin) - self.start_s.take(index), end.take(index) - begin
+
+    @cached_property
+    def _stops(self) -> Floats:
+        """Return the least number that is not in each window."""
+        return np.minimum(stops_of(self.start_s, self.length_s), self._next)
+
+    def _cells(self, times: Floats) -> Integers:
+        """Return the cell of each time: ascending times have ascending cells, however they are rounded."""
+        from_first = times - self.start_s[0]
+        from_first *= CELLS_PER_WINDOW / self.length_s
+        return np.asarray(from_first.astype(np.int64))
+
+    @cached_property
+    def _started(self) -> Integers:
+        """Return, for each cell, the last window that has started before all times of the cell.
+
+        Looked up for each spike, and counted on where a window starts in its cell: faster than to search.
+        """
+        in_cell = np.bincount(self._cells(self.start_s))
+        return np.asarray(np.maximum(np.cumsum(in_cell) - in_cell - 1, 0))
+
+    @cached_property
+    def _next(self) -> Floats:
+        """Return the start of the window after each; an end after which none starts."""
+        return np.asarray(np.append(self.start_s[1:], np.inf))
 
 
 @dataclass(frozen=True)
@@ -41,11 +98,8 @@ class DrawnBins:
         """Return how many of the drawn bins hold 0, 1, 2 ... spikes; empty if there are no bins."""
         if self.windows.start_s.size == 0:
             return np.empty(0)
-        index, _ = self.windows.locate(spike_times)
-        # Spikes are sorted, so those of one window are adjacent; most windows hold none.
-        first = np.flatnonzero(np.diff(index, prepend=-1))
-        counts = np.diff(first, append=index.size)
-        drawn = self.multiplicity[index[first]]
+        index, _, counts = self.windows.occupied(spike_times)
+        drawn = self.multiplicity.take(index)
         histogram = np.bincount(counts, weights=drawn, minlength=1)
         histogram[0] = self.n_drawn - drawn.sum()
         return np.asarray(histogram, dtype=np.float64)

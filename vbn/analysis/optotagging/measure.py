@@ -24,24 +24,29 @@ from vbn.analysis.optotagging.conditions import Pulses
 from vbn.analysis.optotagging.cosine import binned_counts, responsive_fraction
 from vbn.analysis.optotagging.parameters import EvidenceParameters, Window
 from vbn.analysis.optotagging.salt import latency_histogram, salt
+from vbn.analysis.spikes.edges import Edges
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers
 from vbn.analysis.statistics import excess_p_value
 
 
 @dataclass(frozen=True)
 class SaltWindows:
-    """Light-free windows of one condition; ``before`` (n_windows, n_pulses): indices of those before each."""
+    """Light-free windows of one condition; ``before`` (n_windows, n_pulses): indices of those before each.
+
+    ``test`` are the windows of the pulses, as long.
+    """
 
     windows: Windows
     before: Integers
     n_bins: int
+    test: Windows
 
 
 @dataclass(frozen=True)
 class EvidencePlan:
     """What to look up in every train.
 
-    ``edges_s`` is a flattened (n_windows, 2, n_pulses) array, with the windows in the order of ``names``;
+    ``edges`` are (2 n_windows, n_pulses), begin and end of each window, in the order of ``names``;
     ``lengths_s`` is (n_conditions, n_windows). Spikes before ``from_s`` are not needed; after ``until_s``,
     only the next spike after a pulse is.
     """
@@ -49,7 +54,7 @@ class EvidencePlan:
     parameters: EvidenceParameters
     pulses: Pulses
     names: tuple[str, ...]
-    edges_s: Floats
+    edges: Edges
     lengths_s: Floats
     epoch_s: Window
     from_s: float
@@ -58,6 +63,7 @@ class EvidencePlan:
     cosine_bins: DrawnBins
     is_cosine: Booleans
     salt_windows: dict[int, SaltWindows]
+    cosines: dict[int, tuple[Floats, int]]  # onsets of the pulses of a condition, and number of its bins
 
 
 def make_plan(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> EvidencePlan:
@@ -88,7 +94,7 @@ def make_plan(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> Evid
         parameters=parameters,
         pulses=pulses,
         names=tuple(windows[0]),
-        edges_s=np.ascontiguousarray(edges).ravel(),
+        edges=Edges(edges.reshape(-1, edges.shape[-1])),
         lengths_s=relative[..., 1] - relative[..., 0],
         epoch_s=epoch,
         from_s=float(min(epoch[0], edges.min(), *starts)),
@@ -97,6 +103,7 @@ def make_plan(pulses: Pulses, parameters: EvidenceParameters, seed: int) -> Evid
         cosine_bins=cosine_bins,
         is_cosine=is_cosine,
         salt_windows=before_pulses,
+        cosines=_cosines(pulses, parameters, is_cosine),
     )
 
 
@@ -136,7 +143,7 @@ def _salt_windows(
     pulses: Pulses, parameters: EvidenceParameters, is_cosine: Booleans
 ) -> dict[int, SaltWindows]:
     """Return the light-free windows before the pulses of each condition with a sharp onset."""
-    found = {}
+    found: dict[int, tuple[Windows, Integers, int, Windows]] = {}
     for row, duration in enumerate(pulses.conditions["duration_s"].tolist()):
         start, stop = parameters.evoked_window_s(duration)
         n_bins = round((stop - start) / parameters.salt_bin_s)
@@ -150,7 +157,38 @@ def _salt_windows(
             margin_s=-parameters.paired_baseline_stop_s,
             recovery_s=parameters.salt_recovery_s,
         )
-        found[row] = SaltWindows(windows, before[:, pulses.condition == row], n_bins)
+        test = Windows(pulses.onsets(row) + start, windows.length_s)
+        found[row] = windows, before[:, pulses.condition == row], n_bins, test
+    return _only_used(found)
+
+
+def _only_used(found: dict[int, tuple[Windows, Integers, int, Windows]]) -> dict[int, SaltWindows]:
+    """Leave out the windows, most of a long gap's, that are before no pulse; equal ones are one object."""
+    used: dict[tuple[float, int], list[Integers]] = {}
+    for windows, before, n_bins, _ in found.values():
+        used.setdefault((windows.length_s, n_bins), []).append(before.ravel())
+    kept: dict[tuple[float, int], tuple[Integers, Windows]] = {}
+    for windows, _, n_bins, _ in found.values():
+        key = windows.length_s, n_bins
+        if key not in kept:
+            numbers = np.unique(np.concatenate(used[key]))
+            kept[key] = numbers, Windows(windows.start_s[numbers], windows.length_s)
+    plans = {}
+    for row, (windows, before, n_bins, test) in found.items():
+        numbers, few = kept[windows.length_s, n_bins]
+        plans[row] = SaltWindows(few, np.searchsorted(numbers, before), n_bins, test)
+    return plans
+
+
+def _cosines(
+    pulses: Pulses, parameters: EvidenceParameters, is_cosine: Booleans
+) -> dict[int, tuple[Floats, int]]:
+    """Return the onsets of the pulses of each raised cosine, and the number of bins in one."""
+    durations = pulses.conditions["duration_s"].tolist()
+    found = {}
+    for row in np.flatnonzero(is_cosine).tolist():
+        start, stop = parameters.evoked_window_s(durations[row])
+        found[row] = pulses.onsets(row), int((stop - start) / parameters.cosine_bin_s + 1e-9)
     return found
 
 
@@ -198,7 +236,7 @@ def measure(plan: EvidencePlan, trains: Iterable[Floats]) -> Measured:
 def _measure_unit(plan: EvidencePlan, train: Floats) -> tuple[object, ...]:
     first, last = np.searchsorted(train, [plan.from_s, plan.until_s])
     onward, near = train[first:], train[first:last]
-    index = np.searchsorted(onward, plan.edges_s).reshape(len(plan.names), 2, -1)
+    index = np.stack(plan.edges.spikes_before(onward)).reshape(len(plan.names), 2, -1)
     counts = (index[:, 1] - index[:, 0]).astype(np.int32)
     onset, evoked = plan.pulses.start_s, plan.names.index("evoked")
     next_s = _spikes_at(onward, index[evoked, 0]) - onset
@@ -233,9 +271,7 @@ def _light_free_tests(plan: EvidencePlan, train: Floats) -> tuple[Floats, Floats
         if key not in of_baseline:
             of_baseline[key] = _spikes_in(light_free.windows, light_free.n_bins, train)
         first_bins, counts = (each[light_free.before] for each in of_baseline[key])
-        start, _ = plan.parameters.evoked_window_s(float(plan.pulses.conditions["duration_s"].iloc[row]))
-        test_windows = Windows(plan.pulses.onsets(row) + start, light_free.windows.length_s)
-        test, evoked = _spikes_in(test_windows, light_free.n_bins, train)
+        test, evoked = _spikes_in(light_free.test, light_free.n_bins, train)
         baseline = latency_histogram(first_bins, light_free.n_bins)
         found[row] = salt(baseline, latency_histogram(test[np.newaxis], light_free.n_bins)[0])
         excess[row] = excess_p_value(evoked, counts)
@@ -244,12 +280,14 @@ def _light_free_tests(plan: EvidencePlan, train: Floats) -> tuple[Floats, Floats
 
 def _spikes_in(windows: Windows, n_bins: int, train: Floats) -> tuple[Integers, Integers]:
     """Return (n_windows,) the bin of each window's first spike, 1 to ``n_bins`` or 0, and its spikes."""
-    found = np.zeros(windows.start_s.size, dtype=np.int64)
-    index, since = windows.locate(train)
-    bins = np.minimum((since * (n_bins / windows.length_s)).astype(np.int64), n_bins - 1) + 1
-    is_first = np.diff(index, prepend=-1) > 0
-    found[index[is_first]] = bins[is_first]
-    return found, np.bincount(index, minlength=found.size)
+    first_bins = np.zeros(windows.start_s.size, dtype=np.int64)
+    counts = np.zeros_like(first_bins)
+    index, first_since, n_spikes = windows.occupied(train)
+    first_bins[index] = (
+        np.minimum((first_since * (n_bins / windows.length_s)).astype(np.int64), n_bins - 1) + 1
+    )
+    counts[index] = n_spikes
+    return first_bins, counts
 
 
 def _cosine_of_conditions(plan: EvidencePlan, train: Floats) -> Floats:
@@ -258,10 +296,8 @@ def _cosine_of_conditions(plan: EvidencePlan, train: Floats) -> Floats:
         return found
     parameters = plan.parameters
     baseline = plan.cosine_bins.histogram(train)
-    for row in np.flatnonzero(plan.is_cosine).tolist():
-        start, stop = parameters.evoked_window_s(float(plan.pulses.conditions["duration_s"].iloc[row]))
-        n_bins = int((stop - start) / parameters.cosine_bin_s + 1e-9)
-        counts = binned_counts(train, plan.pulses.onsets(row), parameters.cosine_bin_s, n_bins)
+    for row, (onsets, n_bins) in plan.cosines.items():
+        counts = binned_counts(train, onsets, parameters.cosine_bin_s, n_bins)
         alpha, wanted = parameters.cosine_alpha, parameters.cosine_observations
         alone = responsive_fraction(counts, baseline, alpha, 1)
         few = len(counts) < wanted

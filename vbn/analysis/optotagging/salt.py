@@ -64,10 +64,18 @@ def salt(baseline: Integers, test: Integers) -> tuple[float, float]:
     first, second = _pairs(len(baseline))
     among = _distances(both, first, second, n_trials)
     every = np.arange(len(baseline))
-    middle = float(np.median(_distances(both, every, np.full_like(every, -1), n_trials)))
+    middle = _median(_distances(both, every, np.full_like(every, len(baseline)), n_trials))
     # Equal distances may differ in the last digit, because their sums are in different orders.
-    p = float(np.mean(among >= middle - 1e-12))
-    return p, middle - float(np.median(among))
+    p = np.count_nonzero(among >= middle - 1e-12) / among.size
+    return p, middle - _median(among)
+
+
+def _median(values: Floats) -> float:
+    """Return the median of known numbers; `numpy.median` looks for NaN, too."""
+    middle = values.size // 2
+    if values.size % 2:
+        return float(np.partition(values, middle)[middle])
+    return float(np.partition(values, [middle - 1, middle])[middle - 1 : middle + 1].sum() / 2)
 
 
 @lru_cache(maxsize=8)
@@ -78,10 +86,20 @@ def _pairs(n: int) -> tuple[Integers, Integers]:
 
 def _distances(histograms: Integers, first: Integers, second: Integers, n_trials: int) -> Floats:
     """Return the Endres-Schindelin distance between pairs of histograms of ``n_trials`` each."""
-    steps = np.arange(2 * n_trials + 1) / (2 * n_trials)
-    surprise = -scipy.special.xlogy(steps, steps)
+    surprise = _surprises(n_trials)
     # Twice the divergence: 2 H((P + Q) / 2) - H(P) - H(Q); all shares are multiples of 1 / 2n.
     entropy = surprise[2 * histograms].sum(axis=1)
-    of_mixture = surprise[histograms[first] + histograms[second]] @ np.ones(histograms.shape[1])
-    twice = 2 * of_mixture - entropy[first] - entropy[second]
+    mixed = histograms.take(first, axis=0)
+    mixed += histograms.take(second, axis=0)
+    twice = surprise.take(mixed) @ np.ones(histograms.shape[1])
+    twice *= 2
+    twice -= entropy.take(first)
+    twice -= entropy.take(second)
     return np.asarray(np.sqrt(np.maximum(twice, 0.0)))
+
+
+@lru_cache(maxsize=8)
+def _surprises(n_trials: int) -> Floats:
+    """Return -p log p of all multiples p of 1 / 2n up to 1."""
+    steps = np.arange(2 * n_trials + 1) / (2 * n_trials)
+    return np.asarray(-scipy.special.xlogy(steps, steps))

@@ -85,15 +85,20 @@ def novelty_response(
     Flashes of the replay are those that repeat the chosen ones of the task.
     """
     columns: dict[str, object] = {}
-    kinds = _chosen(behavior, trials, flash_sets, hits_only=parameters.hits_only)
+    kinds = list(_chosen(behavior, trials, flash_sets, hits_only=parameters.hits_only))
+    # Each unit's spikes are looked up once for the flashes of all kinds.
+    of_any = np.logical_or.reduce(kinds)
+    starts = behavior["start_time"].to_numpy(np.float64)[of_any]
+    counts = [
+        count_in_windows(spike_times, offsets, n_spikes, starts, window)
+        for window in (parameters.response_window_s, parameters.baseline_window_s)
+    ]
+    lengths = window_length_s(parameters.response_window_s), window_length_s(parameters.baseline_window_s)
     for kind, chosen in zip(KINDS, kinds, strict=True):
         flashes = behavior[chosen]
         columns[f"n_{kind}"] = len(flashes)
-        evoked, baseline = (
-            count_in_windows(spike_times, offsets, n_spikes, flashes["start_time"].to_numpy(), window)
-            / window_length_s(window)
-            for window in (parameters.response_window_s, parameters.baseline_window_s)
-        )
+        here = np.flatnonzero(chosen[of_any])
+        evoked, baseline = (of[:, here] / length for of, length in zip(counts, lengths, strict=True))
         by_image = flashes["image_name"] if kind.startswith("change") else None
         columns[f"{kind}_hz"] = _mean(evoked - baseline, by_image)
     return pd.DataFrame(columns, index=pd.RangeIndex(np.size(offsets)))

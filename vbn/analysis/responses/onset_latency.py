@@ -6,6 +6,7 @@ The median first spike follows the rate of a unit (with one true onset of 50 ms,
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,8 +85,10 @@ def onset_latency(
         counted, n_baseline = baseline[unit].astype(np.float32), baseline_s / BIN_S
         sign, points = int(direction[unit]), np.empty(0)
         stop = end_of_response(binned.sum(axis=0), counted.sum() / n_baseline, sign)
+        # Whole numbers, exact in whatever order they are added up.
+        late = np.ascontiguousarray(np.cumsum(binned[:, stop - 1 :: -1], axis=1)[:, ::-1])
         for part in np.split(weights, range(_FIRST_RESAMPLES + 1, len(weights), n_resamples)):
-            more = change_points(part @ binned[:, :stop], part @ counted, n_baseline, sign)
+            more = _change_points(part @ late, part @ counted, n_baseline, sign)
             points = np.append(points, window_s[0] + BIN_S * more)
             if not points[1:].std() < 2 * max_sd_s:
                 break
@@ -113,13 +116,22 @@ def end_of_response(counts: Spikes, baseline: float, direction: int) -> int:
     own, S log(S / (m b)) - S + m b for the baseline b.
     """
     so_far = np.concatenate([[0.0], np.cumsum(counts)])
-    stop, start = np.tril_indices(so_far.size, -1)
-    spikes = so_far[stop] - so_far[start]
+    stop, start, n_bins = _pieces(counts.size)
+    spikes = so_far.take(stop) - so_far.take(start)
     # Half a spike at least in as many bins: a rate of zero has no logarithm.
-    expected = (stop - start) * max(baseline, 0.5 / counts.size)
-    gain = scipy.special.xlogy(spikes, spikes / expected) - spikes + expected
-    gain[direction * (spikes - expected) <= 0] = 0
+    expected = n_bins * max(baseline, 0.5 / counts.size)
+    beyond = np.flatnonzero(direction * (spikes - expected) > 0)
+    spikes, expected = spikes.take(beyond), expected.take(beyond)
+    gain = np.zeros(stop.size)
+    gain[beyond] = scipy.special.xlogy(spikes, spikes / expected) - spikes + expected
     return int(stop[gain.argmax()]) if gain.any() else counts.size
+
+
+@lru_cache(maxsize=4)
+def _pieces(n_bins: int) -> tuple[Integers, Integers, Integers]:
+    """Return stop, start and length of all pieces of so many bins."""
+    stop, start = np.tril_indices(n_bins + 1, -1)
+    return stop, start, stop - start
 
 
 def change_points(counts: Spikes, baseline: Spikes, n_baseline: float, direction: int) -> Floats:
@@ -142,18 +154,30 @@ def change_points(counts: Spikes, baseline: Spikes, n_baseline: float, direction
     The most likely change between two Poisson rates, of the baseline with the first bins and of the rest: the
     bin with the greatest S0 log(S0 / m0) + S1 log(S1 / m1), for S spikes in m bins.
     """
-    rows, bins = np.arange(len(counts)), np.arange(counts.shape[1], dtype=np.float32)
-    whole = counts.astype(np.int32)
-    late = np.cumsum(whole[:, ::-1], axis=1, dtype=np.int32)[:, ::-1]
-    early = (late[:, 0] + baseline.astype(np.int32))[:, np.newaxis] - late
+    return _change_points(np.cumsum(counts[:, ::-1], axis=1)[:, ::-1], baseline, n_baseline, direction)
+
+
+def _change_points(from_bin: Spikes, baseline: Spikes, n_baseline: float, direction: int) -> Floats:
+    """Find it by (n_rows, n_bins) the spikes from each bin on."""
+    rows, bins = np.arange(len(from_bin)), np.arange(from_bin.shape[1], dtype=np.float32)
+    late: Integers = from_bin.astype(np.int64)
+    early: Integers = (late[:, 0] + baseline.astype(np.int64))[:, np.newaxis] - late
     n_early, n_late = np.float32(n_baseline) + bins, bins[::-1] + 1
-    # x log x of whole numbers from a table: faster than a logarithm of each sum.
-    table = scipy.special.xlogy(*[np.arange(early.max() + late.max() + 1.0)] * 2)
-    gain = table[early] - early * np.log(n_early) + table[late] - late * np.log(n_late)
-    allowed = direction * (late * n_early - early * n_late) > 0
-    gain = np.where(allowed, gain, -np.inf)
+    table = _of_itself(1 << int(early.max() + late.max()).bit_length())
+    gain = table.take(early)
+    gain -= early * np.log(n_early)
+    gain += table.take(late)
+    gain -= late * np.log(n_late)
+    compared = np.less_equal if direction > 0 else np.greater_equal
+    np.copyto(gain, -np.inf, where=compared(late * n_early, early * n_late))
     best = gain.argmax(axis=1)
-    return np.where(allowed[rows, best], best, np.nan)
+    return np.where(np.isfinite(gain[rows, best]), best, np.nan)
+
+
+@lru_cache(maxsize=4)
+def _of_itself(n: int) -> Floats:
+    """Return x log x of so many whole numbers: faster than a logarithm of each sum."""
+    return np.asarray(scipy.special.xlogy(*[np.arange(float(n))] * 2))
 
 
 def _binned(train: Floats, event_times: Floats, window_s: Window) -> NDArray[np.float32]:

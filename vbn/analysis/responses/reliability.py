@@ -214,15 +214,15 @@ def _of_unit(
         return _Values()
     of_runs = np.add.reduceat(counts, runs.first, axis=1).T.astype(np.float64)
     first, second = _mean_responses(of_runs, halves)
-    r = _correlations(first, second)
+    r, shared = _correlations(first, second)
     if np.isnan(r).any():
         return _Values()
-    split_half, shared = float(r.mean()), float(_covariances(first, second).mean())
+    split_half = float(r.mean())
     return _Values(
         split_half=split_half,
         spearman_brown=2 * split_half / (1 + split_half) if split_half > 0 else np.nan,
-        explainable_share=shared / _variance(counts, runs),
-        stability_halves=float(_correlations(*_mean_responses(of_runs, in_time))[0]),
+        explainable_share=float(shared.mean()) / _variance(counts, runs),
+        stability_halves=float(_correlations(*_mean_responses(of_runs, in_time))[0][0]),
     )
 
 
@@ -237,25 +237,20 @@ def _mean_responses(of_runs: Floats, halves: list[_Halves]) -> tuple[Floats, Flo
     return np.concatenate(first, axis=1), np.concatenate(second, axis=1)
 
 
-def _covariances(one: Floats, other: Floats) -> Floats:
-    """Return the covariance of each row with that of the other."""
-    centred = one - one.mean(axis=1, keepdims=True)
-    return np.asarray((centred * other).mean(axis=1))
-
-
-def _correlations(one: Floats, other: Floats) -> Floats:
-    """Return the correlation of each row with that of the other; NaN where one is constant."""
-    variance = _covariances(one, one) * _covariances(other, other)
+def _correlations(one: Floats, other: Floats) -> tuple[Floats, Floats]:
+    """Return the correlation of each row with that of the other, NaN where one is constant; covariances."""
+    n = one.shape[1]
+    centred, other_centred = (each - each.sum(axis=1, keepdims=True) / n for each in (one, other))
+    shared = (centred * other).sum(axis=1) / n
+    variance = ((centred * one).sum(axis=1) / n) * ((other_centred * other).sum(axis=1) / n)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(variance > 0, _covariances(one, other) / np.sqrt(variance), np.nan)
+        return np.where(variance > 0, shared / np.sqrt(variance), np.nan), shared
 
 
 def _variance(counts: NDArray[np.int32], runs: _Runs) -> float:
     """Return the variance of single flashes and bins, images counting alike."""
-    squares, means = [], []
-    for of in runs.of_image:
-        start = runs.first[of][0]
-        own = counts[:, start : start + runs.n_flashes[of].sum()].astype(np.float64)
-        squares.append(np.mean(own**2))
-        means.append(own.mean())
+    firsts = [int(runs.first[of][0]) for of in runs.of_image]
+    of_image = [np.add.reduceat(of, firsts) for of in (np.square(counts).sum(axis=0), counts.sum(axis=0))]
+    n = len(counts) * np.diff(firsts, append=counts.shape[1])
+    squares, means = of_image[0] / n, of_image[1] / n
     return float(np.mean(squares) - np.mean(means) ** 2)

@@ -237,8 +237,10 @@ def presentations_with_spikes(
     trains = unit_trains(spike_times, offsets, n_spikes)
     for of_unit, train in zip(counts, trains, strict=True):
         row, bins = _cells(train, starts, edges)
-        once = np.unique(row * TENSOR_BINS + bins) % TENSOR_BINS
-        of_unit += np.bincount(once, minlength=TENSOR_BINS)
+        # Ascending within a presentation, and presentations one after the other.
+        is_again = (bins[1:] == bins[:-1]) & (row[1:] == row[:-1])
+        of_unit += np.bincount(bins, minlength=TENSOR_BINS)
+        of_unit -= np.bincount(bins[1:][is_again], minlength=TENSOR_BINS)
     return counts[:, first:last]
 
 

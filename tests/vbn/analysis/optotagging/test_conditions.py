@@ -122,11 +122,29 @@ class TestGaps:
         assert deviation == pytest.approx(drawn.std())
 
     def test_the_edges_of_windows(self):
-        index, since = Windows(np.array([1.0, 3.0]), 1.0).locate(
+        index, since, n_spikes = Windows(np.array([1.0, 3.0]), 1.0).occupied(
             np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.5, 4.0])
         )
-        assert index.tolist() == [0, 0, 1]
-        assert since.tolist() == [0.0, 0.5, 0.5]
+        assert index.tolist() == [0, 1]
+        assert since.tolist() == [0.0, 0.5]
+        assert n_spikes.tolist() == [2, 1]
+
+    @given(st.integers(0, 2**32 - 1), st.sampled_from([3, 300]), st.sampled_from([0, 5, 2000]))
+    def test_windows_with_spikes_are_those_that_a_search_for_each_spike_finds(self, seed, n_windows, n):
+        rng = np.random.default_rng(seed)
+        # Windows end to end, some with a gap behind them, and spikes on their edges, by other roundings.
+        steps = rng.choice([1, 1, 1, 40], n_windows)
+        windows = Windows(rng.uniform(0, 1000) + 0.007 * np.cumsum(steps), 0.007)
+        begin, end = windows.start_s[0] - 0.02, windows.start_s[-1] + 0.02
+        on_edges = rng.choice(windows.start_s, n // 2) + 0.007 * rng.integers(-1, 3, n // 2)
+        spikes = np.sort(np.append(rng.uniform(begin, end, n - n // 2), on_edges))
+        index = np.searchsorted(windows.start_s, spikes, side="right") - 1
+        since = spikes - windows.start_s[index]
+        inside = (index >= 0) & (since < 0.007)
+        expected, first, counts = np.unique(index[inside], return_index=True, return_counts=True)
+        found = windows.occupied(spikes)
+        for one, other in zip(found, (expected, since[inside][first], counts), strict=True):
+            assert one.tolist() == other.tolist()
 
 
 class TestPrecedingWindows:

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import signal, stats
 
 from tests.vbn.analysis.responses.spike_trains import spikes_at
-from vbn.analysis.responses.change_response import ChangeResponseParameters, change_response
+from vbn.analysis.responses.change_response import ChangeResponseParameters, _decaying, change_response
 from vbn.analysis.responses.flash_selection import outcome_of_change
 
 PERIOD_S = 0.75
@@ -374,3 +374,10 @@ def test_parameters_survive_json_and_refuse_nonsense():
         ChangeResponseParameters(lick_margin_s=-0.1)
     with pytest.raises(ValueError, match="n_resamples"):
         ChangeResponseParameters(n_resamples=1)
+
+
+def test_spike_densities_are_those_of_scipys_filter():
+    counts = np.random.default_rng(0).poisson(0.2, size=(5, 300)) / 7
+    kept = np.exp(-0.2)
+    expected = signal.lfilter([1 - kept], [1, -kept], counts, axis=1)
+    np.testing.assert_allclose(_decaying(counts, kept), expected, rtol=1e-14, atol=1e-300)

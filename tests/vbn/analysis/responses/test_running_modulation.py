@@ -13,6 +13,7 @@ from scipy import signal, stats
 from tests.vbn.analysis.responses.spike_trains import spikes_at
 from vbn.analysis.responses.running_modulation import (
     StateModulationParameters,
+    _mean_ranks,
     linear_shift_p_values,
     pupil_modulation,
     running_modulation,
@@ -135,6 +136,11 @@ def test_no_eye_tracking_and_a_pupil_of_nan_give_nan(pupil):
     assert len(table) == 2
     assert numbers.isna().all(axis=None)
     assert table[counts].eq(0).all(axis=None)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.1, 0.3, 2.5]), max_size=30))
+def test_ranks_are_scipys(values):
+    assert _mean_ranks(np.array(values)).tolist() == stats.rankdata(values).tolist()
 
 
 def test_correlations_are_scipys_over_the_bins_that_are_used_and_known():
