@@ -10,9 +10,12 @@ manifest.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,9 @@ CACHE_BYTES = 2**26
 LONGEST_READ_AHEAD_BYTES = 2**22
 DIRECT_BYTES = 2**23
 """A read of this size bypasses the cache, which it would fill."""
+
+PARALLEL = 8
+"""Requests at once for parts that are far from each other."""
 
 
 class RemoteFile(io.RawIOBase):
@@ -84,7 +90,7 @@ class RemoteFile(io.RawIOBase):
         self.error: FileError | None = None
         self._lock = threading.RLock()
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self.reader = RangeReader(url, patience)
+        self.reader, self._patience = RangeReader(url, patience), patience
         self._block_bytes = block_bytes
         self._cache_blocks = cache_bytes // block_bytes
         self._longest_run = max(min(DIRECT_BYTES // block_bytes, self._cache_blocks // 2), 1)
@@ -148,6 +154,45 @@ class RemoteFile(io.RawIOBase):
         with self._lock:
             self.seek(offset)
             return self.read(count)
+
+    def read_parts(self, parts: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return parts of the file that are far from each other, and no byte beside them is requested.
+
+        Parameters
+        ----------
+        parts : start and length of each, within the file, in bytes.
+
+        Raises
+        ------
+        NotReadableError
+            Reading failed permanently, now or earlier.
+        """
+        with self._lock:
+            if self.error is not None:
+                raise self.error
+            is_over = threading.Event()
+            shares = [range(number, len(parts), PARALLEL) for number in range(min(PARALLEL, len(parts)))]
+            found: dict[int, bytes] = {}
+
+            def fetch(share: range) -> None:
+                with contextlib.closing(RangeReader(self.reader.url, self._patience)) as reader:
+                    reader.version = self.reader.version
+                    for number in share:
+                        start, length = parts[number]
+                        received = bytearray()
+                        if length and not is_over.is_set():
+                            reader.read(start, start + length, received.extend)
+                        found[number] = bytes(received)
+
+            with ThreadPoolExecutor(max(len(shares), 1)) as pool:
+                try:
+                    list(pool.map(fetch, shares))
+                except FileError as error:
+                    self.error = error
+                    raise
+                finally:
+                    is_over.set()
+        return [found[number] for number in range(len(parts))]
 
     def close(self) -> None:
         """Close the connections and discard the blocks."""

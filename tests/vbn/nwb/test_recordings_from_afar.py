@@ -9,8 +9,12 @@ import h5py
 import numpy as np
 import pandas as pd
 import pynwb
+import pytest
 
+from tests.fixtures.web_server import Fault, Site
 from vbn import nwb
+from vbn.errors import NotReadableError
+from vbn.nwb.hdf5.identify import open_hdf5, rows_from_afar
 from vbn.nwb.hdf5.recording import RecordingFile, _harmless_warnings_silenced
 from vbn.synthetic import SyntheticSettings, write_sessions
 from vbn.web.client import Patience
@@ -103,3 +107,53 @@ def test_behaviour_tables_transfer_a_small_part_of_a_recording(tmp_path, make_si
                 assert_equal(getattr(nwb, name)(recording), getattr(nwb, name)(local))
         assert opened.reader.bytes_received == site.body_bytes
         assert opened.reader.bytes_received < BIG_FILE_SHARE * path.stat().st_size
+
+
+def test_peak_waveforms_are_those_on_disk_and_nothing_between_them_is_requested(tmp_path, make_site, fault):
+    path = write_sessions(tmp_path, SyntheticSettings(sessions=1, seed=3, minutes=2, units_per_probe=30))[0]
+    site = make_site(path.parent)
+    with (
+        nwb.open_session(path, with_pynwb=False) as local,
+        nwb.open_session(f"{site.url}/{path.name}", with_pynwb=False) as recording,
+    ):
+        units = nwb.read_units(recording)
+        before = site.body_bytes
+        nwb.read_peak_waveforms(recording, units.iloc[:1])  # what finds the rows
+        once = site.body_bytes - before
+        site.faults.extend(fault(kind) for kind in ("drop", "status", "short", "shift"))
+        found, wanted = (nwb.read_peak_waveforms(each, units) for each in (recording, local))
+    assert not site.faults
+    np.testing.assert_array_equal(found, wanted)
+    assert np.isfinite(found).all()
+    stored = len(units) * 384 * found[0].nbytes
+    assert site.body_bytes - before - once < 0.01 * stored
+
+
+def rows_of_a_changed_file(site: Site, file: h5py.File) -> None:
+    site.fault = lambda _path: Fault("etag")
+    with pytest.raises(NotReadableError, match="changed while it was read"):
+        rows_from_afar(file, file["plain"], [3, 9])
+
+
+@pytest.mark.parametrize("userblock", [0, 1024])
+@pytest.mark.parametrize("kind", [">f4", "<i8"])
+def test_rows_are_taken_from_where_they_lie(tmp_path, make_site, userblock, kind):
+    numbers = np.arange(60).reshape(20, 3).astype(kind)
+    path = tmp_path / "numbers.h5"
+    with h5py.File(path, "w", userblock_size=userblock) as file:
+        file["plain"], file["words"] = numbers, np.array([b"a", b"b"])
+        file.create_dataset("packed", data=numbers, chunks=(5, 3), compression="gzip")
+        file.create_dataset("never written", shape=(20, 3), dtype=kind)
+    site = make_site(tmp_path)
+    with open_hdf5(f"{site.url}/{path.name}") as file:
+        for rows in ([17, 0, 5, 5], []):
+            np.testing.assert_array_equal(rows_from_afar(file, file["plain"], rows), numbers[rows])
+        for name in ("packed", "words", "never written"):
+            assert rows_from_afar(file, file[name], [1]) is None
+    with (
+        pytest.raises(NotReadableError, match="changed while it was read"),
+        open_hdf5(f"{site.url}/{path.name}") as file,
+    ):
+        rows_of_a_changed_file(site, file)
+    with open_hdf5(path) as file:
+        assert rows_from_afar(file, file["plain"], [1]) is None

@@ -9,17 +9,21 @@ of a release.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import stat
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
 from vbn.errors import FileError, NotFoundError, NotNwbError, NotReadableError, WrongKindError, quoted
 from vbn.nwb.hdf5 import scalars
@@ -203,6 +207,36 @@ def find_nwb_files(paths: Iterable[str | Path]) -> list[Path]:
     return list(unique.values())
 
 
+_remotes: WeakKeyDictionary[h5py.File, RemoteFile] = WeakKeyDictionary()
+"""The files on web servers that are open."""
+
+
+def rows_from_afar(file: h5py.File, dataset: h5py.Dataset, rows: Sequence[int]) -> NDArray[np.generic] | None:
+    """Return some rows of a data set on a web server, and request nothing else.
+
+    HDF5 would read what lies between them as well, as it reads 64 kB at a time.
+
+    Parameters
+    ----------
+    file : as `open_hdf5` yields it.
+    dataset : in that file; numbers.
+    rows : which.
+
+    Returns
+    -------
+    The rows; None if the file is on this machine, or rows are stored in chunks or packed.
+    """
+    remote, start = _remotes.get(file), dataset.id.get_offset()
+    is_plain = dataset.chunks is None and dataset.external is None and dataset.dtype.kind in "iuf"
+    # One that was never written has a place nevertheless.
+    if remote is None or start is None or not is_plain or dataset.id.get_storage_size() != dataset.nbytes:
+        return None
+    shape = dataset.shape[1:]
+    length = dataset.dtype.itemsize * math.prod(shape)
+    parts = remote.read_parts([(start + row * length, length) for row in rows])
+    return np.frombuffer(b"".join(parts), dataset.dtype).reshape(len(rows), *shape)
+
+
 @contextmanager
 def open_hdf5(path: Path | str) -> Iterator[Any]:
     """Open an HDF5 file for reading; errors say why it cannot be opened.
@@ -227,6 +261,7 @@ def open_hdf5(path: Path | str) -> Iterator[Any]:
     if is_url(path):
         with RemoteFile(str(path)) as remote, _opened(path, remote) as file:
             _require_harmless(path, file, remote.size_bytes, remote.read_at)
+            _remotes[file] = remote
             yield file
         return
     _require_regular(path)

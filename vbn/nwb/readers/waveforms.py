@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vbn.nwb.hdf5.identify import rows_from_afar
 from vbn.nwb.hdf5.recording import RecordingFile, reads
 from vbn.nwb.readers.columns import Table
 from vbn.nwb.readers.probes import ELECTRODES
@@ -53,7 +54,7 @@ def read_peak_waveforms(recording: RecordingFile, units: pd.DataFrame) -> NDArra
     stored, bounds = _stored(recording)
     numbers = _channel_numbers(recording)
     rows = _rows(recording, units["unit_id"].to_numpy(dtype=np.int64))
-    waveforms = np.full((len(units), stored.shape[1]), np.nan)
+    wanted: dict[int, int] = {}
     for position, (row, channel) in enumerate(zip(rows, units["peak_channel_id"].tolist(), strict=True)):
         first, last = int(bounds[row]), int(bounds[row + 1])
         number = numbers.get(channel, -1)
@@ -64,7 +65,11 @@ def read_peak_waveforms(recording: RecordingFile, units: pd.DataFrame) -> NDArra
                 f"/{WAVEFORMS} of unit {units['unit_id'].iloc[position]} has {last - first} channels, "
                 f"and its peak channel {channel} is number {number}."
             )
-        waveforms[position] = stored[first + number]
+        wanted[position] = first + number
+    waveforms = np.full((len(units), stored.shape[1]), np.nan)
+    from_afar = rows_from_afar(recording.file, stored, list(wanted.values()))
+    for number, (position, row) in enumerate(wanted.items()):
+        waveforms[position] = stored[row] if from_afar is None else from_afar[number]
     return waveforms
 
 
