@@ -59,8 +59,10 @@ sys.exit(code)
 """
 """A command of ours that writes what it touched, what came, and in how many requests."""
 
-IMPORTED = ("Recording", "ChangeDetection", "Licks", "Running", "EyeTracking", "Stimulus", "OptoStimulation")
-IMPORTED += ("TaskParameters", "RigGeometry")
+IMPORTED = (
+    "Recording", "ChangeDetection", "Licks", "Running", "EyeTracking", "Stimulus", "OptoStimulation",
+    "TaskParameters", "RigGeometry",
+)  # fmt: skip
 
 
 class SlowSite(LargeSite):
