@@ -36,6 +36,7 @@ from populate.output.publish.chunk_hashes import chunk_lists
 from populate.output.publish.describe import TableFile
 from populate.output.publish.parquet_files import write_parquet
 from schemas.bases.publication import PublishedTable, chunk_span
+from schemas.server import published
 from tests.fixtures.web_server import Site
 
 SESSION_STEP, UNIT_STEP = 10**7, 10**5
@@ -67,6 +68,38 @@ class LargeSite(Site):
         with file.open("rb") as opened:
             return mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
 
+
+GROUPS = """
+SELECT structure_acronym, layer, cell_class, COUNT(*) AS units, AVG(snr) AS snr, AVG(unit_firing_rate) AS rate
+FROM {unit} AS u
+JOIN {channel} AS c ON c.session_id = u.session_id AND c.channel_id = u.peak_channel_id
+LEFT JOIN {layer} AS l ON l.session_id = c.session_id AND l.channel_id = c.channel_id
+JOIN {of_class} AS k ON k.session_id = u.session_id AND k.unit_id = u.unit_id
+WHERE optotag_method = 'bennett_2025' AND snr > 1
+GROUP BY structure_acronym, layer, cell_class ORDER BY structure_acronym, layer, cell_class
+"""
+"""A question that reads a row of four tables for every unit."""
+
+IN_DUCKDB = """
+import json, sys, time
+import duckdb
+begin = time.perf_counter()
+rows = duckdb.sql(sys.argv[1]).fetchall()
+print(json.dumps([time.perf_counter() - begin, len(rows), sum(row[3] for row in rows)]))
+"""
+
+IN_SQL = """
+import json, sys, time
+import datajoint
+import schemas
+schemas.open(sys.argv[1])
+times = []
+for _ in range(4):
+    begin = time.perf_counter()
+    rows = datajoint.conn().query(sys.argv[2]).fetchall()
+    times.append(time.perf_counter() - begin)
+print(json.dumps([times, len(rows), sum(row[3] for row in rows)]))
+"""
 
 ASK = "__import__('schemas.queries').queries."
 FEW_COLUMNS = f"{ASK}units(where='snr > 3').proj('snr').to_pandas().reset_index()"
@@ -187,7 +220,7 @@ def shaken(rows: pa.Table, seed: int) -> pa.Table:
 
 def is_curves(kind: pa.DataType) -> bool:
     is_list = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind)
-    return is_list and pa.types.is_float32(kind.value_type)
+    return bool(is_list and pa.types.is_float32(kind.value_type))
 
 
 def report(large: Path, work: Path) -> Results:
@@ -209,12 +242,51 @@ def report(large: Path, work: Path) -> Results:
     results.add(
         "folder: opened again, processor time with imports", median(each.processor_s for each in warm)
     )
+    add_groups(results, large, work / "folder")
     os.environ["NO_PROXY"] = "*"
     site = LargeSite(large)
     site.start()
     add_site(results, site, work / "site", session, one)
     site.stop()
     return results
+
+
+def add_groups(results: Results, large: Path, home: Path) -> None:
+    """Add what counting all units by structure, layer and class takes: in DuckDB, and in SQL."""
+    files = {
+        "unit": UNITS, "channel": CHANNELS, "layer": "tables/ecephys/ChannelLayer.Channel.parquet",
+        "of_class": "tables/responses/CellClass.Unit.parquet",
+    }  # fmt: skip
+    of_files = GROUPS.format(**{name: f"read_parquet('{large / file}')" for name, file in files.items()})
+    in_duckdb = [asked(IN_DUCKDB, home, of_files) for _ in range(REPEATS)]
+    published.use(large)
+    folder = published.configured()
+    assert folder is not None
+    prefix = folder.prefix
+    tables = {
+        "unit": f'"{prefix}ecephys"."__recording__unit"',
+        "channel": f'"{prefix}ecephys"."__recording__channel"',
+        "layer": f'"{prefix}ecephys"."__channel_layer__channel"',
+        "of_class": f'"{prefix}responses"."__cell_class__unit"',
+    }  # fmt: skip
+    times, *found = asked(IN_SQL, home, str(large), GROUPS.format(**tables))
+    if any(other[1:] != found for other in in_duckdb):
+        sys.exit(f"the answers differ: {in_duckdb}, {found}")
+    base = "all units by structure, layer and class: DuckDB"
+    results.add(base, median(each[0] for each in in_duckdb), note=f"{found[1]} units, {found[0]} groups")
+    results.add("the same as SQL of the opened folder, at first", times[0], base=base)
+    results.add("the same as SQL, again", median(times[1:]), base=base)
+
+
+def asked(program: str, home: Path, *words: str) -> Any:
+    """Return what a process prints as JSON."""
+    environment = {**os.environ, "VBN_HOME": str(home), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(done.stderr)
+    return json.loads(done.stdout)
 
 
 def add_site(results: Results, site: Site, home: Path, session: int, one: str) -> None:
@@ -297,13 +369,7 @@ class Opened:
 
 def opened(place: str, home: Path, question: str | None) -> Opened:
     """Open a folder in a process, and ask a question."""
-    words = [] if question is None else [question]
-    environment = {**os.environ, "VBN_HOME": str(home), "PYTHONWARNINGS": "ignore"}
-    run = [sys.executable, "-c", OPEN, place, *words]
-    done = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return Opened(*json.loads(done.stdout))
+    return Opened(*asked(OPEN, home, place, *([] if question is None else [question])))
 
 
 if __name__ == "__main__":
