@@ -70,13 +70,13 @@ class LargeSite(Site):
 
 
 GROUPS = """
-SELECT structure_acronym, layer, cell_class, COUNT(*) AS units, AVG(snr) AS snr, AVG(unit_firing_rate) AS rate
+SELECT structure_acronym, cortical_layer, cell_class, COUNT(*) AS units, AVG(snr) AS snr, AVG(unit_firing_rate) AS rate
 FROM {unit} AS u
 JOIN {channel} AS c ON c.session_id = u.session_id AND c.channel_id = u.peak_channel_id
 LEFT JOIN {layer} AS l ON l.session_id = c.session_id AND l.channel_id = c.channel_id
 JOIN {of_class} AS k ON k.session_id = u.session_id AND k.unit_id = u.unit_id
 WHERE optotag_method = 'bennett_2025' AND snr > 1
-GROUP BY structure_acronym, layer, cell_class ORDER BY structure_acronym, layer, cell_class
+GROUP BY structure_acronym, cortical_layer, cell_class
 """
 """A question that reads a row of four tables for every unit."""
 
