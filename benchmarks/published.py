@@ -264,8 +264,8 @@ def add_groups(results: Results, large: Path, home: Path) -> None:
     assert folder is not None
     prefix = folder.prefix
     tables = {
-        "unit": f'"{prefix}ecephys"."__recording__unit"',
-        "channel": f'"{prefix}ecephys"."__recording__channel"',
+        "unit": f'"{prefix}ecephys"."_recording__unit"',
+        "channel": f'"{prefix}ecephys"."_recording__channel"',
         "layer": f'"{prefix}ecephys"."__channel_layer__channel"',
         "of_class": f'"{prefix}responses"."__cell_class__unit"',
     }  # fmt: skip
