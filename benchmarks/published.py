@@ -70,7 +70,8 @@ class LargeSite(Site):
 
 
 GROUPS = """
-SELECT structure_acronym, cortical_layer, cell_class, COUNT(*) AS units, AVG(snr) AS snr, AVG(unit_firing_rate) AS rate
+SELECT structure_acronym, cortical_layer, cell_class, COUNT(*) AS units, AVG(snr) AS snr,
+    AVG(unit_firing_rate) AS rate
 FROM {unit} AS u
 JOIN {channel} AS c ON c.session_id = u.session_id AND c.channel_id = u.peak_channel_id
 LEFT JOIN {layer} AS l ON l.session_id = c.session_id AND l.channel_id = c.channel_id

@@ -10,14 +10,15 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pyarrow as pa
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from pyarrow import compute, parquet
 from tqdm import tqdm
 
@@ -33,9 +34,10 @@ from schemas.bases.publication import (
     rows_per_group,
 )
 from schemas.bases.registry import schema_names
+from schemas.deploy.asked import BEGINS, Asked
 from schemas.rows.copy_text import array_texts, copy_lines, curve_texts, plain_texts
 from schemas.server.connection import Database
-from schemas.server.datajoint import before_queries
+from schemas.server.datajoint import before_queries, driver_of
 from schemas.server.embedded import PORT, EmbeddedServer
 from schemas.server.published import ACCOUNT, MANIFEST, REPAIR, PublishedFolder, loading
 from schemas.server.published_site import PublishedSite
@@ -80,15 +82,15 @@ def prepare_tables(published: PublishedFolder, create: Callable[[], None]) -> No
         If the folder's manifest cannot be used, or is of another version of the format.
     """
     wait_no_more()  # what was opened before may be the same folder, whose tables have been dropped since
-    with _owner() as connection:
+    with owner_connection() as connection:
         if _is_prepared(connection, published.prefix):
             return
         published_rows(published)
-        with _lock(connection, published.prefix):
+        with locked(connection, published.prefix):
             if not _is_prepared(connection, published.prefix):
                 with loading():
                     create()
-                _grant(connection, published.prefix)
+                _grant(connection, published)
 
 
 def attach(published: PublishedFolder, database: Database) -> None:
@@ -96,7 +98,7 @@ def attach(published: PublishedFolder, database: Database) -> None:
 
     To be called when the table classes are bound to the database.
     """
-    with _owner() as connection:
+    with owner_connection() as connection:
         done = _loaded(connection, published.prefix)
     tables = {
         f"{published.prefix}{each.module}.{each.table.table_name}": each
@@ -134,8 +136,8 @@ def wait_no_more() -> None:
 def forget_loaded(published: PublishedFolder) -> list[str]:
     """Remove what was loaded from a published folder; return the names of the schemas."""
     wait_no_more()
-    with _owner() as connection, connection.cursor() as cursor:
-        names = [*schema_names(published.prefix), _marks(published.prefix)]
+    with owner_connection() as connection, connection.cursor() as cursor:
+        names = [*schema_names(published.prefix), marks_schema(published.prefix)]
         cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s)", (names,))
         found = sorted(str(name) for (name,) in cursor.fetchall())
         for name in found:
@@ -145,6 +147,9 @@ def forget_loaded(published: PublishedFolder) -> list[str]:
 
 class Waiting:
     """The tables that are not loaded yet.
+
+    The readers' account may select from a table only what is loaded of it. So a statement whose tables were
+    not recognized here is refused by the server, not answered from what is not there.
 
     Parameters
     ----------
@@ -159,41 +164,89 @@ class Waiting:
         self, published: PublishedFolder, tables: dict[str, PublishedTable], absent: dict[str, str]
     ) -> None:
         self._published, self.tables, self._absent = published, tables, absent
-        self._name = re.compile(rf'"({re.escape(published.prefix)}\w+)"\."([^"]+)"')
+        self._turn = threading.RLock()
         Waiting.current = self
 
-    def prepare(self, statement: str) -> None:
+    def prepare(self, connection: Any, statement: str, arguments: Any = ()) -> None:
         """Load the tables that a statement names.
+
+        Parameters
+        ----------
+        connection : DataJoint's, which will send it.
+        statement, arguments : as DataJoint gives them to the driver.
 
         Raises
         ------
         NotFoundError
             If one was left out by choice: an empty one would be taken for a result.
+        ConflictError
+            If the transaction that is open would not see what is loaded now.
         """
-        if (self.tables or self._absent) and self._published.prefix in statement:
-            named = {f"{schema}.{table}" for schema, table in self._name.findall(statement)}
+        with self._turn:
+            if connection.conn_info.get("user") != ACCOUNT or not (self.tables or self._absent):
+                return
+            if BEGINS.match(statement):  # it may see nothing that is loaded later
+                self.load(sorted(self.tables))
+            asked = Asked.of(_sent(connection, statement, arguments), self._published.prefix)
+            if asked is None:
+                return
+            named = asked.tables
             if lacking := sorted(self._absent[name] for name in named & self._absent.keys()):
                 raise NotFoundError(
                     f"{self._published}, which was made without {', '.join(lacking)}. Name the tables that "
                     "it is to have, with these: vbn freeze create NAME --table ..."
                 )
-            if wanted := sorted(named & self.tables.keys()):
-                self.load_for(statement, wanted)
+            wanted = sorted(self.tables.keys() & named if asked.is_known else self.tables)
+            if wanted and not is_idle(connection):
+                _require_fresh_snapshots(connection)
+                self.load(wanted)
+            elif wanted:
+                self.load_for(connection, asked, wanted)
 
-    def load_for(self, statement: str, names: list[str]) -> None:
+    def load_for(self, connection: Any, asked: Asked, names: list[str]) -> None:
         """Load what a statement needs of tables that it names."""
         self.load(names)
 
     def load(self, names: list[str]) -> None:
         """Load tables by their names on the server."""
-        if not names:
-            return
-        rows = published_rows(self._published)
-        with _owner() as connection:
-            for name in names:
-                each = self.tables[name]
-                load_table(connection, self._published, each, rows.get(each.file, 0))
-                self.tables.pop(name, None)
+        with self._turn:
+            if not names:
+                return
+            rows = published_rows(self._published)
+            with owner_connection() as connection:
+                for name in names:
+                    each = self.tables[name]
+                    load_table(connection, self._published, each, rows.get(each.file, 0))
+                    self.tables.pop(name, None)
+
+
+def _sent(connection: Any, statement: str, arguments: Any) -> str:
+    """Return a statement as the driver will send it, with its arguments."""
+    if not arguments and "%" not in statement:
+        return statement
+    driver = driver_of(connection)
+    try:
+        with driver.cursor() as cursor:
+            return str(cursor.mogrify(statement, arguments).decode())
+    except (psycopg2.Error, IndexError, KeyError, TypeError, ValueError):
+        return statement  # the driver will refuse it as well
+
+
+def is_idle(connection: Any) -> bool:
+    """Return whether a statement sees what other connections have committed before it, and may fail."""
+    driver = driver_of(connection)
+    return bool(driver.autocommit and driver.info.transaction_status == TRANSACTION_STATUS_IDLE)
+
+
+def _require_fresh_snapshots(connection: Any) -> None:
+    with driver_of(connection).cursor() as cursor:
+        cursor.execute("SHOW transaction_isolation")
+        (level,) = cursor.fetchone()
+    if level != "read committed":
+        raise ConflictError(
+            f"This transaction ({level}) would not see what is loaded of a published folder meanwhile. End "
+            "it, and begin one by dj.conn().start_transaction()."
+        )
 
 
 def load_table(connection: Any, published: PublishedFolder, table: PublishedTable, n_rows: int) -> None:
@@ -210,16 +263,17 @@ def load_table(connection: Any, published: PublishedFolder, table: PublishedTabl
     InvalidContentError
         If the file is not what was published, or not what the table can hold.
     """
-    marks = _marks(published.prefix)
-    with _lock(connection, f"{published.prefix}{table.file}"):
+    marks = marks_schema(published.prefix)
+    with locked(connection, f"{published.prefix}{table.file}"):
         if table.file in _loaded(connection, published.prefix):
             return
         path = published.checked(table.file)
         with entering_rows(connection, path) as cursor:
             _copy(cursor, published, table, path, n_rows)
             cursor.execute(f'INSERT INTO "{marks}".file VALUES (%s)', (table.file,))  # noqa: S608
+            cursor.execute(f"GRANT SELECT ON {full_name(published, table)} TO {ACCOUNT}")
         with connection.cursor() as cursor:
-            cursor.execute(f"ANALYZE {_full_name(published, table)}")
+            cursor.execute(f"ANALYZE {full_name(published, table)}")
 
 
 @contextlib.contextmanager
@@ -262,27 +316,28 @@ def opened_table(published: PublishedFolder, table: PublishedTable, n_rows: int)
     InvalidContentError
         If the file is not what was published, or has other columns than the table.
     """
-    return _opened(published, table, published.checked(table.file), n_rows)
+    return opened_file(published, table, published.checked(table.file), n_rows)
 
 
 def _copy(cursor: Any, published: PublishedFolder, table: PublishedTable, path: Path, n_rows: int) -> None:
-    names, fills = [each.name for each in table.attributes], _fills(table)
+    names, fills = [each.name for each in table.attributes], fills_of(table)
     columns = ", ".join(f'"{name}"' for name in [*names, *fills])
-    statement = f"COPY {_full_name(published, table)} ({columns}) FROM STDIN"
+    statement = f"COPY {full_name(published, table)} ({columns}) FROM STDIN"
     with (
-        contextlib.closing(_opened(published, table, path, n_rows)) as file,
+        contextlib.closing(opened_file(published, table, path, n_rows)) as file,
         tqdm(
             total=n_rows, desc=table.name, unit="row", unit_scale=True, delay=1,
             disable=not sys.stderr.isatty(),
         ) as bar,
     ):  # fmt: skip
         for piece in file.iter_batches(ROWS_AT_A_TIME, use_threads=False):
-            texts = [_texts(path, each, piece[each.name]) for each in table.attributes]
+            texts = [column_texts(path, each, piece[each.name]) for each in table.attributes]
             cursor.copy_expert(statement, io.BytesIO(copy_lines(texts, list(fills.values()))))
             bar.update(piece.num_rows)
 
 
-def _texts(path: Path, attribute: Any, values: pa.Array) -> pa.Array:
+def column_texts(path: Path, attribute: Any, values: pa.Array) -> pa.Array:
+    """Return values of a column as COPY takes them."""
     try:
         if pa.types.is_dictionary(values.type):
             values = expanded_texts(values)
@@ -304,7 +359,7 @@ def expanded_texts(values: pa.DictionaryArray) -> pa.Array:
     return values.dictionary_decode()
 
 
-def _fills(table: PublishedTable) -> dict[str, str | None]:
+def fills_of(table: PublishedTable) -> dict[str, str | None]:
     """Return the values of columns that are not published."""
     attributes = table.table().heading.attributes.values()
     return {
@@ -314,7 +369,7 @@ def _fills(table: PublishedTable) -> dict[str, str | None]:
     }
 
 
-def _opened(
+def opened_file(
     published: PublishedFolder, table: PublishedTable, path: Path, n_rows: int
 ) -> parquet.ParquetFile:
     """Return a file whose columns are those of the table, and which claims nothing impossible."""
@@ -420,12 +475,13 @@ def left_out(published: PublishedFolder) -> set[str]:
         raise InvalidContentError(path, "It is no manifest of vbn publish.", REPAIR) from error
 
 
-def _full_name(published: PublishedFolder, table: PublishedTable) -> str:
+def full_name(published: PublishedFolder, table: PublishedTable) -> str:
+    """Return the name of a table in SQL."""
     return f'"{published.prefix}{table.module}"."{table.table.table_name}"'
 
 
 @contextlib.contextmanager
-def _owner() -> Iterator[Any]:
+def owner_connection() -> Iterator[Any]:
     """Yield a connection of the driver to the embedded server, as its owner."""
     server = EmbeddedServer(home_folder())
     server.start()
@@ -440,7 +496,7 @@ def _owner() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _lock(connection: Any, name: str) -> Iterator[None]:
+def locked(connection: Any, name: str) -> Iterator[None]:
     """Let one process at a time into the block."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", (name,))
@@ -450,7 +506,7 @@ def _lock(connection: Any, name: str) -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", (name,))
 
 
-def _marks(prefix: str) -> str:
+def marks_schema(prefix: str) -> str:
     """Return the schema that records what was loaded."""
     return f"{prefix}loaded"
 
@@ -459,32 +515,56 @@ def _is_prepared(connection: Any, prefix: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT 1 FROM information_schema.tables WHERE (table_schema, table_name) = (%s, 'file')",
-            (_marks(prefix),),
+            (marks_schema(prefix),),
         )
         return cursor.fetchone() is not None
 
 
 def _loaded(connection: Any, prefix: str) -> set[str]:
     with connection.cursor() as cursor:
-        cursor.execute(f'SELECT name FROM "{_marks(prefix)}".file')  # noqa: S608
+        cursor.execute(f'SELECT name FROM "{marks_schema(prefix)}".file')  # noqa: S608
         return {str(name) for (name,) in cursor.fetchall()}
 
 
-def _grant(connection: Any, prefix: str) -> None:
+def _grant(connection: Any, published: PublishedFolder) -> None:
     """Let the readers' account read the tables, and record that they are there."""
+    prefix = published.prefix
     with connection.cursor() as cursor:
-        with _lock(connection, ACCOUNT):  # folders are opened under locks of their own
+        with locked(connection, ACCOUNT):  # folders are opened under locks of their own
             cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (ACCOUNT,))
             if cursor.fetchone() is None:
                 cursor.execute(f"CREATE ROLE {ACCOUNT} LOGIN")
             cursor.execute(f"ALTER ROLE {ACCOUNT} SET default_transaction_read_only = on")
+        cursor.execute(f'CREATE SCHEMA IF NOT EXISTS "{marks_schema(prefix)}"')
+        marks = {
+            "file": "name text PRIMARY KEY",
+            "loaded_column": "file text, name text, PRIMARY KEY (file, name)",
+            "loaded_group": "file text, number int, PRIMARY KEY (file, number)",
+        }
         for name in schema_names(prefix):
             cursor.execute(f'GRANT USAGE ON SCHEMA "{name}" TO {ACCOUNT}')
-            # DataJoint finds keys in views that show what an account may more than select.
+            # DataJoint finds columns and keys in views that show what an account may more than nothing.
             cursor.execute(f'GRANT SELECT, REFERENCES ON ALL TABLES IN SCHEMA "{name}" TO {ACCOUNT}')
-        cursor.execute(f'CREATE SCHEMA IF NOT EXISTS "{_marks(prefix)}"')
-        cursor.execute(f'CREATE TABLE IF NOT EXISTS "{_marks(prefix)}".file (name text PRIMARY KEY)')
+        revoke_reading(connection, published)
+        for name, columns in reversed(marks.items()):
+            cursor.execute(f'CREATE TABLE IF NOT EXISTS "{marks_schema(prefix)}".{name} ({columns})')
+
+
+def revoke_reading(connection: Any, published: PublishedFolder) -> None:
+    """Let the readers' account select nothing from the published tables: they are not loaded yet.
+
+    Nor may it call functions that take a query or table by its name, whose needs no plan shows.
+    """
+    lacking = left_out(published)
+    with connection.cursor() as cursor:
+        for each in published_tables(("curation",)):
+            if each.file in published.checksums or each.name in lacking:
+                place = full_name(published, each)
+                cursor.execute(f"REVOKE SELECT ON {place} FROM {ACCOUNT}")  # noqa: S608
         cursor.execute(
-            f'CREATE TABLE IF NOT EXISTS "{_marks(prefix)}".chunk (file text, row_group int, name text, '
-            "PRIMARY KEY (file, row_group, name))"
+            "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace "
+            "AND (proname ~ '^(query|table|cursor|schema|database)_to_xml' OR proname = 'ts_stat' "
+            "OR (proname = 'ts_rewrite' AND pronargs = 2))"
         )
+        for (function,) in cursor.fetchall():
+            cursor.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")

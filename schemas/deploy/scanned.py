@@ -18,10 +18,16 @@ CONDITIONS = ("Index Cond", "Recheck Cond", "Filter")
 TRIMMING = ("Hash Join", "Merge Join", "Nested Loop", "Aggregate")
 """Nodes that name in their own texts what they use of the rows of a scan below them."""
 
+UNPLANNED = (
+    psycopg2.errors.SyntaxErrorOrAccessRuleViolation, psycopg2.DataError, psycopg2.NotSupportedError,
+    psycopg2.errors.InvalidSchemaName,
+)  # fmt: skip
+"""What executing the statement would raise as well."""
+
 Restriction = dict[str, frozenset[str]]
 """column -> the values that it may have."""
 
-_COLUMN = r'\(?(?:(?:\w+|"[^"]+")\.)?"?(?P<name>\w+)"?\)?(?:::text)?'
+_COLUMN = r'(?P<open>\()?(?P<alias>\w+|"(?:[^"]|"")+")\."?(?P<name>\w+)"?(?(open)\)::text)'
 _TYPE = r"(?:::(?:bigint|integer|smallint|text|character varying))?"
 EQUAL = re.compile(rf"{_COLUMN} = (?:'(?P<text>[^'\\%]*)'{_TYPE}|(?P<number>-?\d+))")
 ANY = re.compile(rf"{_COLUMN} = ANY \('{{(?P<items>[\w,.-]*)}}'(?:::[a-z ]+\[\])?\)")
@@ -48,19 +54,22 @@ class Plan:
 
 
 def planned(cursor: Any, statement: str) -> Plan | None:
-    """Return the plan of a statement; None if there is none, as for one that has parameters.
+    """Return the plan of a statement; None if the server would refuse it for its text, as `UNPLANNED` says.
 
     Parameters
     ----------
-    cursor : of a connection that is in no transaction.
-    statement : in SQL.
+    cursor : of a connection that is in no transaction. Its account must have all privileges that the
+        statement needs: PostgreSQL looks at them as it would to execute it.
+    statement : one query, with its arguments.
+
+    Raises
+    ------
+    psycopg2.errors.InsufficientPrivilege
+        If the account lacks any.
     """
-    # What followed a semicolon would be executed.
-    if ";" in statement or not re.match(r"\s*\(*\s*(SELECT|WITH)\b", statement, re.IGNORECASE):
-        return None
     try:
         cursor.execute(f"EXPLAIN (VERBOSE, FORMAT JSON) {statement}")
-    except psycopg2.Error:
+    except UNPLANNED:
         return None
     (found,) = cursor.fetchone()
     plan = found if isinstance(found, list) else json.loads(found)
@@ -105,46 +114,52 @@ def _scans(node: dict[str, Any]) -> Iterator[Scan]:
         found: Restriction = {}
         for condition in CONDITIONS:
             if condition in node:
-                found = _both(found, restriction_of(node[condition]))
+                found = _both(found, restriction_of(node[condition], node["Alias"]))
         yield Scan(f'"{node["Schema"]}"."{node["Relation Name"]}"', found)
     for child in node.get("Plans", ()):
         yield from _scans(child)
 
 
-def restriction_of(condition: str) -> Restriction:
-    """Return which values a condition allows columns to have, as far as it says so in plain words.
+def restriction_of(condition: str, alias: str) -> Restriction:
+    """Return which values a condition allows columns of a scan to have, as far as it says so in plain words.
 
     Parameters
     ----------
-    condition : as PostgreSQL shows it in plans, with all its parentheses.
+    condition : as PostgreSQL shows it in verbose plans, with all its parentheses, and all columns' tables:
+        the condition of a scan within a loop may be of columns of the outer one, too.
+    alias : the scan's.
 
     Examples
     --------
-    >>> restriction_of("((u.session_id = '5'::bigint) AND (u.snr > '3'::double precision))")
+    >>> restriction_of("((u.session_id = '5'::bigint) AND (u.snr > '3'::double precision))", "u")
     {'session_id': frozenset({'5'})}
-    >>> restriction_of("((a = 1) OR ((a = 2) AND ((b)::text = 'x'::text)))") == {"a": frozenset("12")}
-    True
-    >>> restriction_of("(NOT (a = 1))")
-    {}
+    >>> restriction_of("((t.a = 1) OR ((t.a = 1) AND ((t.b)::text = 'x'::text)))", "t")
+    {'a': frozenset({'1'})}
+    >>> restriction_of("(NOT (t.a = 1))", "t"), restriction_of("((t.a = 1) OR (u.a = 2))", "t")
+    ({}, {})
     """
     text = _without_parentheses(condition.strip())
     parts = _split(text, " AND ")
     if len(parts) > 1:
         found: Restriction = {}
         for part in parts:
-            found = _both(found, restriction_of(part))
+            found = _both(found, restriction_of(part, alias))
         return found
     parts = _split(text, " OR ")
     if len(parts) > 1:
-        each = [restriction_of(part) for part in parts]
+        each = [restriction_of(part, alias) for part in parts]
         names = set.intersection(*(set(one) for one in each))
         return {name: frozenset().union(*(one[name] for one in each)) for name in names}
-    if equal := EQUAL.fullmatch(text):
+    if (equal := EQUAL.fullmatch(text)) and _unquoted(equal["alias"]) == alias:
         value = equal["number"] if equal["text"] is None else equal["text"]
         return {equal["name"]: frozenset((value,))}
-    if one_of := ANY.fullmatch(text):
+    if (one_of := ANY.fullmatch(text)) and _unquoted(one_of["alias"]) == alias:
         return {one_of["name"]: frozenset(one_of["items"].split(","))}
     return {}
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 def _both(one: Restriction, other: Restriction) -> Restriction:

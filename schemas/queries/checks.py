@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from schemas import ecephys, session
 from schemas.bases.registry import part_classes, tables
 from schemas.queries.words import hint, our_argument, our_name
+from schemas.server import published
 from schemas.server.connection import DRIVER_ERRORS
 from schemas.server.datajoint import dj
 from vbn.anatomy import structure_aliases
@@ -264,9 +265,16 @@ def _is_flag(query: Any, name: str) -> bool:
 
 
 def _require_understood(query: Any, condition: str) -> None:
-    """Let the server parse the query, without fetching any row."""
+    """Let the server parse the query, without fetching any row.
+
+    Of a published folder nothing is loaded for this: what is not loaded is refused after the text was
+    understood.
+    """
     try:
-        query.connection.query(f"{query.make_sql()} LIMIT 0")
+        query.connection.query(f"{query.make_sql()} LIMIT 0 /* checked */")
+    except dj.errors.AccessError:
+        if published.configured() is None:
+            raise
     except (*DRIVER_ERRORS, dj.errors.DataJointError) as error:
         reason = shortened(str(error.args[-1] or error.args[0]).partition("\n")[0], 200)
         raise SettingError(f"The server does not understand the condition {condition}: {reason}") from error

@@ -28,6 +28,9 @@ VARIABLE = "VBN_PUBLISHED"
 ACCOUNT = "vbn_published"
 """May read the tables of published folders, on the embedded server."""
 
+LOADING = 2
+"""How tables are loaded, and what the account may read of them: what was loaded otherwise is not used."""
+
 CHECKSUMS, MANIFEST = "checksums.sha256", "manifest.json"
 TABLES, ARRAYS, CHUNKS = "tables", "arrays", "chunks"
 NOTES = f"{TABLES}/curation/"
@@ -98,7 +101,8 @@ class PublishedFolder:
         A freeze has one of its own, so that dropping it takes nothing from readers of an exported folder.
         """
         own = "" if frozen.freeze_in(self.folder) is None else f" {self.folder.name}"
-        return f"pub_{hashlib.sha256(f'{self.digest} {vbn.__version__}{own}'.encode()).hexdigest()[:16]}_"
+        what = f"{self.digest} {vbn.__version__} {LOADING}{own}"
+        return f"pub_{hashlib.sha256(what.encode()).hexdigest()[:16]}_"
 
     def __str__(self) -> str:
         """Return what it is, in words."""

@@ -183,19 +183,19 @@ def packed_array(array: Any) -> bytes:
 
 
 _query = dj.Connection.query
-_prepare: Callable[[str], None] | None = None
+_prepare: Callable[[Any, str, Any], None] | None = None
 
 
-def before_queries(prepare: Callable[[str], None] | None) -> None:
-    """Call a function with each statement before DataJoint sends it, on any connection; None ends that."""
+def before_queries(prepare: Callable[[Any, str, Any], None] | None) -> None:
+    """Call a function with connection, statement and arguments before DataJoint sends it; None ends that."""
     global _prepare
     _prepare = prepare
 
 
-def _prepared_query(connection: Any, query: str, *arguments: Any, **options: Any) -> Any:
+def _prepared_query(connection: Any, query: str, args: Any = (), **options: Any) -> Any:
     if _prepare is not None:
-        _prepare(query)
-    return _query(connection, query, *arguments, **options)
+        _prepare(connection, query, args)
+    return _query(connection, query, args, **options)
 
 
 dj.Connection.query = _prepared_query

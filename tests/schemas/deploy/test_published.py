@@ -153,16 +153,25 @@ def opened(published_synthetic: Path, populated_synthetic: Database) -> Iterator
 
 def empty_tables(patch: pytest.MonkeyPatch) -> None:
     """Let folders be loaded under one prefix, whose tables are created once and emptied here."""
+    from schemas.bases.publication import published_tables
     from schemas.deploy import published
-    from schemas.server.published import PublishedFolder
+    from schemas.server.published import ACCOUNT, PublishedFolder
 
     patch.setattr(PublishedFolder, "prefix", "pub_copy_")
-    with published._owner() as connection, connection.cursor() as cursor:
+    with published.owner_connection() as connection, connection.cursor() as cursor:
         if published._is_prepared(connection, "pub_copy_"):
+            cursor.execute(
+                "SELECT name FROM pub_copy_loaded.file UNION SELECT file FROM pub_copy_loaded.loaded_column"
+            )
+            loaded = {str(name) for (name,) in cursor.fetchall()}
+            for each in published_tables(("curation",)):
+                if each.file in loaded:
+                    place = f'"pub_copy_{each.module}"."{each.table.table_name}"'
+                    cursor.execute(f"REVOKE SELECT ON {place} FROM {ACCOUNT}")
             cursor.execute(
                 "SELECT string_agg(quote_ident(table_schema) || '.' || quote_ident(table_name), ', ') FROM "
                 "information_schema.tables WHERE table_schema LIKE 'pub_copy_%' AND table_schema NOT LIKE "
-                "'%administration'"
+                "'%administration' AND table_name <> '~lineage'"
             )
             cursor.execute(f"TRUNCATE {cursor.fetchone()[0]} CASCADE")
 
@@ -263,10 +272,10 @@ def test_a_large_table_is_loaded_when_it_is_asked_for(copy: Path, monkeypatch: p
     monkeypatch.setattr(published, "LOADED_AT_ONCE", 0)
     database = schemas.open(copy)
     marks = f'"{database.prefix}loaded"'
-    loaded = f"SELECT name FROM {marks}.file UNION SELECT file FROM {marks}.chunk"
+    loaded = f"SELECT name FROM {marks}.file UNION SELECT file FROM {marks}.loaded_group"
 
     def names() -> set[str]:
-        with published._owner() as connection, connection.cursor() as cursor:
+        with published.owner_connection() as connection, connection.cursor() as cursor:
             cursor.execute(loaded)
             return {name for (name,) in cursor.fetchall()}
 

@@ -17,6 +17,7 @@ from schemas import ecephys, psth, queries, session
 from schemas.bases.publication import chunk_span
 from schemas.deploy import published_chunks
 from schemas.deploy.scanned import restriction_of
+from schemas.queries import checks
 from schemas.server import published, published_site
 from schemas.server.connection import Database as OpenedDatabase
 from tests.fixtures.database import Database
@@ -133,9 +134,9 @@ def test_a_count_moves_keys_alone_and_a_check_of_a_condition_nothing(served: Sit
     needed = sum(needed_bytes(served, UNITS, keys, each) for each in (FIRST, SECOND))
     assert 0 < sum(sent[1:]) <= 1.2 * needed
     served.requests.clear()
-    (ecephys.Recording.Unit & "snr > 3").connection.query(
-        (ecephys.Recording.Unit & "snr > 3").make_sql() + " LIMIT 0"
-    )
+    checks._require_understood(ecephys.Recording.Unit & "snr > 3", "snr > 3")
+    with pytest.raises(SettingError, match="does not understand"):
+        checks._require_understood(ecephys.Recording.Unit & "snrr > 3", "snrr > 3")
     assert served.requests == []
 
 
@@ -378,26 +379,32 @@ def test_a_statement_without_a_plan_gets_all_that_it_names(served: Site) -> None
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
-        ("(session_id = '9000000001'::bigint)", {"session_id": {"9000000001"}}),
+        ("(u.session_id = '9000000001'::bigint)", {"session_id": {"9000000001"}}),
         ("((u.mouse_id)::text = '99'::text)", {"mouse_id": {"99"}}),
-        ("(session_id = ANY ('{1,2}'::bigint[]))", {"session_id": {"1", "2"}}),
-        ("((a = 1) AND (a = 2))", {"a": set()}),
-        ("((a = 1) OR (b = 2))", {}),
-        ("((NOT (a = 1)) AND (b = 2))", {"b": {"2"}}),
-        ("((b)::text = 'x) AND (a = 1'::text)", {"b": {"x) AND (a = 1"}}),
-        ("((b)::text = 'it''s'::text)", {}),
-        ("((b)::text = '100%'::text)", {}),
-        ("(a <> 1)", {}),
-        ("(a = b)", {}),
-        ("((a + 1) = 2)", {}),
-        ("(a = '1.0'::double precision)", {}),
-        ("(CASE WHEN (a = 1) THEN 1 ELSE 2 END = 1)", {}),
+        ("(u.session_id = ANY ('{1,2}'::bigint[]))", {"session_id": {"1", "2"}}),
+        ("((u.a = 1) AND (u.a = 2))", {"a": set()}),
+        ("((u.a = 1) OR (u.b = 2))", {}),
+        ("((NOT (u.a = 1)) AND (u.b = 2))", {"b": {"2"}}),
+        ("((u.b)::text = 'x) AND (u.a = 1'::text)", {"b": {"x) AND (u.a = 1"}}),
+        ("((u.b)::text = 'it\'\'s'::text)", {}),
+        ("((u.b)::text = '100%'::text)", {}),
+        ("((u.b)::text = 'a'::text COLLATE \"C\")", {}),
+        ("(u.a = ANY ('{1,NULL}'::bigint[]))", {"a": {"1", "NULL"}}),
+        ("((u.a = 1) IS NOT TRUE)", {}),
+        ("(u.a <> 1)", {}),
+        ("(u.a = u.b)", {}),
+        ("((u.a + 1) = 2)", {}),
+        ("(u.a = '1.0'::double precision)", {}),
+        ("(CASE WHEN (u.a = 1) THEN 1 ELSE 2 END = 1)", {}),
+        ("(other.session_id = 1)", {}),
+        ("((other.session_id = 1) OR (u.session_id = 2))", {}),
+        ("(session_id = 1)", {}),
     ],
 )  # fmt: skip
 def test_what_a_condition_says_of_columns_is_read_narrowly(
     condition: str, expected: dict[str, set[str]]
 ) -> None:
-    assert restriction_of(condition) == expected
+    assert restriction_of(condition, "u") == expected
 
 
 def test_values_that_stand_in_are_read_by_no_query(served: Site) -> None:

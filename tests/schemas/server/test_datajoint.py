@@ -150,7 +150,7 @@ def test_what_the_driver_raises_is_said_by_us(connection: Any, monkeypatch: pyte
 
 def test_whatever_is_asked_of_a_table_is_told_before(connection: Any) -> None:
     told: list[str] = []
-    fence.before_queries(told.append)
+    fence.before_queries(lambda _connection, statement, _arguments: told.append(statement))
     try:
         len(session.Mouse())
         session.Mouse().to_dicts()

@@ -1,0 +1,90 @@
+"""What a statement names of a published folder's tables, by its text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+BEGINS = re.compile(r"\s*(BEGIN|START)\b", re.IGNORECASE)
+"""Statements that begin a transaction."""
+
+SELECTS = re.compile(r"\s*\(*\s*(SELECT|WITH)\b", re.IGNORECASE)
+TOKENS = re.compile(
+    r"""(?P<text>'(?:[^']|'')*') | (?P<name>"(?:[^"]|"")*")"""
+    r"""| (?P<other>--|/\*|\$\w*\$|\\|\b[eEuU]&?['"]|;(?!\s*\Z))""",
+    re.VERBOSE,
+)
+"""Texts and names in quotes; and what may hide where such texts begin and end."""
+
+REACHES_FURTHER = re.compile(r"set_config|_to_xml|ts_stat|ts_rewrite|dblink", re.IGNORECASE)
+"""Functions by which a statement reads what it does not name, or lets a later one do so."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A statement about tables of a published folder.
+
+    Attributes
+    ----------
+    statement : with its arguments, as it is sent.
+    tables : schema.table, those that it may read.
+    is_known : whether it can read no other table of the folder.
+    is_plain : whether it is one query, so that its plan shows all that it reads.
+    """
+
+    statement: str
+    tables: frozenset[str]
+    is_known: bool
+    is_plain: bool
+
+    @classmethod
+    def of(cls, statement: str, prefix: str) -> Asked | None:
+        """Return what a statement asks of the schemas with a prefix; None if they do not occur in it.
+
+        Examples
+        --------
+        >>> asked = Asked.of('SELECT a FROM "p_x"."__b" JOIN P_X.c', "p_")
+        >>> sorted(asked.tables), asked.is_known, asked.is_plain
+        (['p_x.__b', 'p_x.c'], True, True)
+        >>> Asked.of("SET search_path = p_x", "p_").is_known, Asked.of("SELECT 'p_x'", "p_")
+        (False, None)
+        """
+        folded = statement.lower()
+        if prefix not in folded and 'u&"' not in folded:
+            return None
+        code = _code(statement)
+        plain = is_plain(statement)
+        text = code if code is not None and plain else statement
+        named = re.compile(
+            rf'"?\b({re.escape(prefix)}\w+)"?\s*\.\s*(?:"((?:[^"]|"")+)"|([\w$]+))', re.IGNORECASE
+        )
+        tables = {
+            f"{schema.lower()}.{quoted or plain.lower()}" for schema, quoted, plain in named.findall(text)
+        }
+        rest = named.sub("", text).lower()
+        is_known = prefix not in rest and 'u&"' not in rest
+        return cls(statement, frozenset(tables), is_known, plain) if tables or not is_known else None
+
+
+def is_plain(statement: str) -> bool:
+    """Return whether a statement is one query that calls no function which reads what no plan shows.
+
+    Examples
+    --------
+    >>> is_plain("SELECT 1"), is_plain("SELECT 1; SELECT 2"), is_plain("TABLE a"), is_plain("SELECT 1 -- '")
+    (True, False, False, False)
+    """
+    code = _code(statement)
+    return code is not None and bool(SELECTS.match(code)) and not REACHES_FURTHER.search(code)
+
+
+def _code(statement: str) -> str | None:
+    """Return a statement without texts; None if it is more than one, or not to be told without a parser."""
+    parts, start = [], 0
+    for token in TOKENS.finditer(statement):
+        if token["other"]:
+            return None
+        if token["text"]:
+            parts.append(statement[start : token.start()])
+            start = token.end()
+    return "''".join([*parts, statement[start:]])

@@ -1,0 +1,481 @@
+"""Statements of any form have the same answers from a folder that is loaded in parts as from the database.
+
+A column or row that is not loaded but read would be answered in silence, by a number that stands in for it.
+"""
+
+# ruff: noqa: E501 - statements in one line
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import schemas
+from schemas import ecephys, responses, selection, session, stimulus
+from schemas.bases.publication import PublishedTable, published_tables
+from schemas.deploy import published, published_chunks
+from schemas.deploy.published_chunks import WaitingChunks
+from schemas.server import datajoint
+from schemas.server.access import RefusedError
+from schemas.server.connection import DRIVER_ERRORS, active
+from schemas.server.datajoint import dj, driver_of
+from schemas.server.published import ACCOUNT
+from tests.fixtures.database import Database
+from tests.schemas.deploy.test_published import SECOND, empty_tables
+from vbn.errors import ConflictError
+
+TABLES = {
+    "u": ecephys.Recording.Unit,
+    "c": responses.ChangeResponse.Unit,
+    "p": stimulus.Stimulus.Presentation,
+    "s": ecephys.Structure,
+    "sel": selection.UnitSelection.Unit,
+}
+KEY = "mouse_id, session_id, probe_name, unit_id"
+COLUMNS = {
+    "u": ("session_id", "unit_id", "probe_name", "mouse_id", "snr", "quality", "cluster_id"),
+    "c": ("session_id", "unit_id", "probe_name", "change_rate_active", "change_evoked_rate_active"),
+    "p": ("session_id", "presentation_id", "block", "active", "image_name", "trial_id", "start_frame"),
+    "s": ("structure_acronym", "structure_name", "parent_acronym"),
+    "sel": ("session_id", "unit_id", "unit_criteria"),
+}
+N_GENERATED = 30
+pytestmark = pytest.mark.files
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement in SQL, where ``{u}`` stands for the name of a table, and what is filled in by the driver."""
+
+    text: str
+    arguments: tuple[Any, ...] = ()
+
+    def ask(self) -> Any:
+        names = {name: cls().full_table_name for name, cls in TABLES.items()}
+        plain = {f"plain_{name}": names[name].replace('"', "") for name in ("u", "s") if name in names}
+        sent = self.text
+        for name, full in {**names, **plain}.items():
+            sent = sent.replace(f"{{{name}}}", full)
+        rows = dj.conn().query(sent, args=self.arguments).fetchall()
+        return sorted(map(repr, rows))
+
+
+class Partly:
+    """A folder of whose tables nothing is loaded, again and again."""
+
+    def __init__(self) -> None:
+        folder = active().published
+        assert folder is not None
+        self.folder = folder
+        classes = list(TABLES.values())
+        self.tables = [each for each in published_tables() if each.table in classes]
+        assert len(self.tables) == len(TABLES)
+        assert published.Waiting.current is not None
+        self.all = dict(published.Waiting.current.tables)
+
+    def empty(self) -> WaitingChunks:
+        """Forget what is loaded of the tables."""
+        marks = published.marks_schema(self.folder.prefix)
+        with published.owner_connection() as connection, connection.cursor() as cursor:
+            cursor.execute("SET session_replication_role = replica")
+            for each in self.tables:
+                cursor.execute(f"DELETE FROM {self._place(each)}")
+                cursor.execute(f"REVOKE SELECT ON {self._place(each)} FROM {ACCOUNT}")
+                for kind, column in (("file", "name"), ("loaded_column", "file"), ("loaded_group", "file")):
+                    cursor.execute(f'DELETE FROM "{marks}".{kind} WHERE {column} = %s', (each.file,))
+        return self.anew()
+
+    def anew(self) -> WaitingChunks:
+        """Be as another process that opens the folder."""
+        waiting = WaitingChunks(self.folder, dict(self.all), {})
+        datajoint.before_queries(waiting.prepare)
+        return waiting
+
+    def _place(self, table: PublishedTable) -> str:
+        return published.full_name(self.folder, table)
+
+    def rows_there(self) -> int:
+        total = 0
+        with published.owner_connection() as connection, connection.cursor() as cursor:
+            for each in self.tables:
+                cursor.execute(f"SELECT count(*) FROM {self._place(each)}")
+                total += cursor.fetchone()[0]
+        return total
+
+
+@pytest.fixture
+def open_partly(
+    published_synthetic: Path, populated_synthetic: Database, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], Partly]]:
+    """Open the folder, so that no table is loaded yet; until then the database is connected."""
+    populated_synthetic.connect()
+    empty_tables(monkeypatch)
+    monkeypatch.setattr(published, "LOADED_AT_ONCE", 0)
+
+    def opened() -> Partly:
+        schemas.disconnect()
+        schemas.open(published_synthetic)
+        return Partly()
+
+    yield opened
+    schemas.disconnect()
+
+
+def different_answers(
+    asked: dict[str, Callable[[], Any]], open_partly: Callable[[], Partly], anew: Callable[[], bool]
+) -> list[str]:
+    """Return the names of questions that a folder of which a part is loaded does not answer as the database."""
+    expected = {name: ask() for name, ask in asked.items()}
+    partly = open_partly()
+    partly.empty()
+    different = []
+    for name, ask in asked.items():
+        if anew():
+            partly.empty()
+        if ask() != expected[name]:
+            different.append(name)
+    return different
+
+
+class Grammar:
+    """Draws statements about the tables, with values that occur and others."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.values = {
+            (name, column): [
+                value for (value,) in dj.conn().query(f"SELECT DISTINCT {column} FROM {place}").fetchall()
+            ]
+            for name, place in ((name, cls().full_table_name) for name, cls in TABLES.items())
+            for column in COLUMNS[name]
+        }
+
+    def statement(self) -> Statement:
+        self.arguments: list[Any] = []
+        text = self.random.choice((self.plain, self.joined, self.nested, self.combined, self.correlated))()
+        return Statement(text, tuple(self.arguments))
+
+    def pick(self, *choices: str) -> str:
+        return self.random.choice(choices)
+
+    def value(self, name: str, column: str) -> str:
+        value = self.random.choice(self.values[name, column])
+        if value is None or self.random.random() < 0.05:
+            return "NULL"
+        if isinstance(value, bool):
+            return str(value)
+        if isinstance(value, str):
+            value = self.random.choice(
+                (value, value, value.upper(), f"{value} ", "", "Ä", "it's", "100%", "a\\")
+            )
+        elif self.random.random() < 0.2:
+            value = -value
+        if self.random.random() < 0.3:
+            self.arguments.append(value)
+            return "%s"
+        text = f"{value}".replace("'", "''").replace("%", "%%")
+        return f"'{text}'" if isinstance(value, str) or self.random.random() < 0.3 else text
+
+    def test(self, name: str, alias: str) -> str:
+        column = self.random.choice(COLUMNS[name])
+        place = f"{alias}.{column}"
+        match self.random.randrange(9):
+            case 0:
+                return f"{place} IS {self.pick('', 'NOT ')}NULL"
+            case 1 | 2:
+                values = ", ".join(self.value(name, column) for _ in range(self.random.randint(1, 3)))
+                return f"{place} {self.pick('', '', 'NOT ')}IN ({values})"
+            case 3:
+                return f"{place} {self.pick('<', '<>', '>=')} {self.value(name, column)}"
+            case 4:
+                return f"({place} = {self.value(name, column)}) IS {self.pick('NOT TRUE', 'TRUE', 'UNKNOWN')}"
+            case 5:
+                return f"{place} IS {self.pick('', 'NOT ')}DISTINCT FROM {self.value(name, column)}"
+            case 6:
+                return f"NOT ({place} = {self.value(name, column)})"
+            case _:
+                return f"{place} = {self.value(name, column)}"
+
+    def condition(self, *names: str, depth: int = 2) -> str:
+        if depth and self.random.random() < 0.6:
+            parts = (self.condition(*names, depth=depth - 1) for _ in range(2))
+            return "(" + self.pick(" AND ", " OR ").join(parts) + ")"
+        name = self.random.choice(names)
+        return self.test(name, name)
+
+    def columns(self, name: str) -> str:
+        chosen = self.random.sample(COLUMNS[name], 2)
+        return ", ".join(f"{name}.{each}" for each in chosen)
+
+    def plain(self) -> str:
+        name = self.random.choice(list(TABLES))
+        what = self.pick("count(*)", f"{name}.*", self.columns(name), self.columns(name), f"{name}", "*")
+        return f"SELECT {what} FROM {{{name}}} {name} WHERE {self.condition(name)}"
+
+    def joined(self) -> str:
+        left, right = self.random.choice((("u", "c"), ("c", "u"), ("u", "sel"), ("c", "sel")))
+        kind = self.pick("JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN")
+        on = " AND ".join(f"{left}.{each} = {right}.{each}" for each in ("session_id", "unit_id"))
+        more = f" AND {self.test(right, right)}" if kind != "FULL JOIN" and self.random.random() < 0.5 else ""
+        what = self.pick(
+            f"{self.columns(left)}, {self.columns(right)}", "count(*)", f"{left}.*", f"{right}.unit_id"
+        )
+        return (
+            f"SELECT {what} FROM {{{left}}} {left} {kind} {{{right}}} {right} ON {on}{more} "
+            f"WHERE {self.condition(left, right)}"
+        )
+
+    def nested(self) -> str:
+        name = self.random.choice(("u", "c", "p", "sel"))
+        inner = f"SELECT * FROM {{{name}}} {name} WHERE {self.condition(name)}"
+        with_ = f"WITH {name} AS {self.pick('', 'MATERIALIZED ')}({inner}) "
+        source = f"({inner}) {name}"
+        column = self.random.choice(COLUMNS[name])
+        asked = self.pick(
+            f"count(DISTINCT {name}.{column})", f"max({name}.{column}::text)", f"{name}.{column}, count(*)"
+        )
+        group = f" GROUP BY {name}.{column}" if ", " in asked else ""
+        if self.random.random() < 0.5:
+            return f"{with_}SELECT {asked} FROM {name} WHERE {self.condition(name)}{group}"
+        return f"SELECT {asked} FROM {source} WHERE {self.condition(name)}{group}"
+
+    def combined(self) -> str:
+        column = self.pick("session_id", "unit_id")
+        parts = [
+            f"SELECT {name}.{column} FROM {{{name}}} {name} WHERE {self.condition(name)}"
+            for name in ("u", "c")
+        ]
+        return self.pick(" UNION ", " UNION ALL ", " EXCEPT ", " INTERSECT ").join(parts)
+
+    def correlated(self) -> str:
+        inner = "SELECT {} FROM {c} c WHERE c.unit_id = u.unit_id AND " + self.condition("u", "c")
+        exists = f"{self.pick('', 'NOT ')}EXISTS ({inner.replace('{}', '1')})"
+        lateral = f", LATERAL ({inner.replace('{}', 'c.change_rate_active')}) q"
+        scalar = f"(SELECT count(*) FROM ({inner.replace('{}', '1')}) q)"
+        if self.random.random() < 0.4:
+            return f"SELECT {self.columns('u')}, q.change_rate_active FROM {{u}} u{lateral}"
+        if self.random.random() < 0.5:
+            return f"SELECT u.unit_id, {scalar} FROM {{u}} u"
+        return f"SELECT {self.columns('u')} FROM {{u}} u WHERE {exists}"
+
+
+def drawn_statements(seed: int, number: int) -> list[Statement]:
+    """Return statements that the database answers: it refuses some, such as a text compared with a number."""
+    grammar = Grammar(seed)
+    found: list[Statement] = []
+    while len(found) < number:
+        statement = grammar.statement()
+        try:
+            statement.ask()
+        except DRIVER_ERRORS:
+            continue
+        found.append(statement)
+    return found
+
+
+def test_drawn_statements_are_answered_as_by_the_database(open_partly: Callable[[], Partly]) -> None:
+    drawn = drawn_statements(1, N_GENERATED)
+    draw = random.Random(2)
+    asked = {f"{number}: {each}": each.ask for number, each in enumerate(drawn)}
+    assert different_answers(asked, open_partly, lambda: draw.random() < 0.5) == []
+
+
+HOSTILE = {
+    "a condition of both tables": Statement(
+        "SELECT u.unit_id, c.change_rate_active FROM {u} u JOIN {c} c USING (mouse_id, session_id, probe_name, "
+        "unit_id) WHERE u.session_id = %s OR c.session_id = 1",
+        (SECOND,),
+    ),
+    "of both, by a loop": Statement(
+        "SELECT count(q.unit_id), sum(q.change_rate_active) FROM {u} u, LATERAL (SELECT * FROM {c} c WHERE "
+        "c.unit_id = u.unit_id AND (u.session_id = %s OR c.session_id = 1) OFFSET 0) q",
+        (SECOND,),
+    ),
+    "a row as text": Statement("SELECT u::text FROM {u} u"),
+    "a row as JSON": Statement("SELECT to_jsonb(u) FROM {u} AS u ORDER BY 1"),
+    "a row's count": Statement("SELECT count(u), count(DISTINCT u) FROM {u} u"),
+    "a row in an array": Statement("SELECT array_agg(u ORDER BY unit_id)::text FROM {u} u"),
+    "a row's field": Statement("SELECT (q.u).snr FROM (SELECT u FROM {u} u OFFSET 0) q"),
+    "rows that are equal": Statement("SELECT count(*) FROM {u} a JOIN {u} b ON a = b"),
+    "a natural join": Statement("SELECT count(*) FROM {u} NATURAL JOIN (SELECT * FROM {u}) q"),
+    "columns by place": Statement("SELECT * FROM {s} AS q(a, b, c, d) WHERE b IS NOT NULL ORDER BY 1"),
+    "one column by place": Statement("SELECT max(b) FROM {s} AS q(a, b, c, d)"),
+    "a name in escapes": Statement('SELECT max(U&"\\0073nr") FROM {u}'),
+    "without quotes": Statement("SELECT max(snr), count(*) FROM {plain_u}"),
+    "in capitals": Statement("SELECT max(SNR), COUNT(*) FROM {plain_u} WHERE SESSION_ID > 0"),
+    "a table command": Statement("TABLE {s}"),
+    "a comment": Statement("SELECT max(snr) FROM /* a comment */ {u} -- LIMIT 0"),
+    "ends as a check": Statement("SELECT max(snr) FROM {u} -- LIMIT 0 /* checked */"),
+    "no rows": Statement("SELECT * FROM {u} LIMIT 0"),
+    "a query in a text": Statement("SELECT * FROM ts_stat('SELECT to_tsvector(probe_name) FROM {u}')"),
+    "semicolon": Statement("SELECT max(snr) FROM {u};"),
+    "two statements": Statement("SELECT 1; SELECT max(snr), count(*) FROM {u}"),
+    "percent signs": Statement("SELECT count(*) FROM {s} WHERE length(structure_acronym) = length('a%%b')"),
+    "percent signs fold": Statement("SELECT max(snr) FROM {u} WHERE session_id = %s + length('%%') - 1", (SECOND,)),
+    "a list": Statement("SELECT unit_id FROM {u} WHERE session_id = ANY(%s)", ([SECOND, None],)),
+    "an aggregate's filter": Statement("SELECT count(*) FILTER (WHERE snr > 2), count(*) FROM {u}"),
+    "a window": Statement("SELECT unit_id, rank() OVER (ORDER BY snr) FROM {u}"),
+    "nothing can be": Statement("SELECT max(snr) FROM {u} WHERE session_id = 1 AND session_id = 2"),
+    "false": Statement("SELECT count(*), max(snr) FROM {u} WHERE false"),
+    "a subquery once": Statement("SELECT unit_id FROM {u} WHERE session_id = (SELECT max(session_id) FROM {c})"),
+    "any subquery": Statement("SELECT unit_id FROM {u} WHERE (session_id = 1) = ANY (SELECT false FROM {c})"),
+    "a recursive one": Statement(
+        "WITH RECURSIVE t(a) AS (SELECT structure_acronym FROM {s} WHERE structure_acronym = 'VIS' UNION SELECT "
+        "s.structure_acronym FROM {s} s JOIN t ON s.parent_acronym = t.a) SELECT * FROM t"
+    ),
+    "a number as text": Statement("SELECT max(snr) FROM {u} WHERE session_id::text = %s", (str(SECOND),)),
+    "a sum of a minimum": Statement("SELECT min(session_id), max(session_id), min(snr) FROM {u}"),
+    "a sample": Statement("SELECT count(*) FROM {u} TABLESAMPLE SYSTEM (100)"),
+    "a system column": Statement("SELECT count(DISTINCT ctid), count(xmin::text) FROM {u}"),
+    "a column as a function": Statement("SELECT u.cluster_id FROM {u} u WHERE snr(u) > 1"),
+}  # fmt: skip
+
+
+MAY_BE_REFUSED = {"a query in a text"}
+
+
+def told(statement: Statement) -> Callable[[], Any]:
+    def ask() -> Any:
+        try:
+            return statement.ask()
+        except RefusedError:
+            return "refused"
+
+    return ask
+
+
+def test_hostile_statements_are_answered_as_by_the_database(open_partly: Callable[[], Partly]) -> None:
+    asked = {name: told(each) for name, each in HOSTILE.items()}
+    draw = random.Random(4)
+    assert set(different_answers(asked, open_partly, lambda: draw.random() < 0.3)) == MAY_BE_REFUSED
+    assert asked["a query in a text"]() == "refused"
+
+
+def unit_rows(query: Any, *names: str) -> list[str]:
+    return sorted(map(repr, query.to_dicts() if not names else query.to_arrays(*names).tolist()))
+
+
+U, C, P, SEL = TABLES["u"], TABLES["c"], TABLES["p"], TABLES["sel"]
+OF_DATAJOINT: dict[str, Callable[[], Any]] = {
+    "all": lambda: unit_rows(U()),
+    "of a key": lambda: unit_rows(U & {"session_id": SECOND}),
+    "a column": lambda: unit_rows(U & {"session_id": SECOND}, "snr"),
+    "a list": lambda: unit_rows((U & [{"session_id": SECOND}, "snr > 3"]).proj("snr", "quality")),
+    "an empty list": lambda: len(U & []),
+    "without": lambda: unit_rows((U - (C & "change_rate_active > 1")).proj()),
+    "of a query": lambda: unit_rows((U & (C & "change_rate_active > 1")).proj("snr")),
+    "unique": lambda: unit_rows(dj.U("cluster_id") & U()),
+    "counted": lambda: unit_rows(dj.U("quality").aggr(U(), n="count(*)")),
+    "united": lambda: len(U.proj() + (U & 'snr > 2').proj()),
+    "NULL": lambda: len(P & {"trial_id": None}),
+    "a wrong type": lambda: len(U & "quality = '1'"),
+    "in order": lambda: U.to_dicts(order_by="snr DESC, unit_id", limit=3, offset=2),
+    "contains": lambda: [bool(U & key) for key in SEL.keys(order_by="unit_id", limit=3)],
+    "not": lambda: unit_rows((P & dj.Not({"active": True})).proj()),
+    "renamed": lambda: unit_rows(U.proj("snr", cluster="cluster_id") & "cluster IS NOT NULL"),
+    "calculated": lambda: unit_rows(U.proj(twice="snr * 2") & "twice > 4"),
+    "top": lambda: unit_rows(U & dj.Top(limit=4, order_by="unit_id")),
+}  # fmt: skip
+
+
+def test_datajoints_queries_are_answered_as_by_the_database(open_partly: Callable[[], Partly]) -> None:
+    draw = random.Random(3)
+    names = list(OF_DATAJOINT)
+    draw.shuffle(names)
+    asked = {name: OF_DATAJOINT[name] for name in names}
+    assert different_answers(asked, open_partly, lambda: draw.random() < 0.6) == []
+
+
+def test_what_is_not_loaded_is_refused_and_not_answered(open_partly: Callable[[], Partly]) -> None:
+    partly = open_partly()
+    partly.empty()
+    (U & {"session_id": SECOND}).to_arrays("snr")
+    datajoint.before_queries(None)  # as whoever reads past it
+    place = U().full_table_name
+    query = dj.conn().query
+    assert query(f"SELECT snr FROM {place}").fetchall()
+    for what in ("quality", "*", "u", "count(u)", "u::text", "to_jsonb(u)", "ctid"):
+        with pytest.raises(RefusedError, match="permission denied"):
+            query(f"SELECT {what} FROM {place} u")
+    for text in (
+        f"SELECT count(*) FROM {place} NATURAL JOIN {place} b",
+        f"TABLE {place}",
+        f"COPY {place} TO STDOUT",
+    ):
+        with pytest.raises(RefusedError, match="permission denied"):
+            query(text)
+
+
+def test_two_processes_and_a_killed_one_leave_a_rectangle(open_partly: Callable[[], Partly]) -> None:
+    """Each asks for other rows and columns; one dies between two row groups."""
+    expected = {name: unit_rows(U(), name) for name in ("snr", "quality")}
+    partly = open_partly()
+    partly.empty()
+    first = session.Session.keys(order_by="session_id", limit=1)[0]
+    (U & first).to_arrays("snr")
+    other = partly.anew()
+    (U & {"session_id": SECOND}).to_arrays("quality")
+    assert other is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(published_chunks, "copy_lines", killed_at_third(published_chunks.copy_lines))
+        partly.anew()
+        with pytest.raises(KeyboardInterrupt):
+            (U & "isi_violations >= 0").to_arrays("isi_violations")
+        with pytest.raises(KeyboardInterrupt):
+            U.to_arrays("presence_ratio")
+    datajoint.before_queries(None)
+    with pytest.raises(RefusedError):
+        U.to_arrays("presence_ratio")
+    partly.anew()
+    assert {name: unit_rows(U(), name) for name in expected} == expected
+
+
+def killed_at_third(real: Callable[..., Any]) -> Callable[..., Any]:
+    calls = iter(range(100))
+
+    def copy_lines(*arguments: Any) -> Any:
+        if next(calls) % 3 == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    return copy_lines
+
+
+@pytest.mark.slow
+def test_a_transaction_sees_all_or_is_refused(open_partly: Callable[[], Partly]) -> None:
+    expected = unit_rows(U(), "snr")
+    partly = open_partly()
+    partly.empty()
+    with dj.conn().transaction:
+        assert unit_rows(U(), "snr") == expected
+    partly.empty()
+    driver = driver_of(dj.conn())
+    driver.set_session(isolation_level="REPEATABLE READ", autocommit=False)
+    try:
+        dj.conn().query("SELECT 1")
+        with pytest.raises(ConflictError, match="would not see what is loaded"):
+            U.to_arrays("snr")
+        driver.rollback()
+    finally:
+        driver.set_session(isolation_level="DEFAULT", autocommit=True)
+    assert unit_rows(U(), "snr") == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "set_path", ["SET search_path = {}", "SELECT set_config('search_path', '{}', false)"]
+)
+def test_a_search_path_hides_no_table(set_path: str, open_partly: Callable[[], Partly]) -> None:
+    def ask() -> Any:
+        schema = U().full_table_name.split(".")[0].replace('"', "")
+        dj.conn().query(set_path.format(schema))
+        try:
+            return dj.conn().query(f'SELECT max(snr), count(*) FROM "{U.table_name}"').fetchall()
+        finally:
+            dj.conn().query("RESET search_path")
+
+    assert different_answers({set_path: ask}, open_partly, lambda: False) == []
