@@ -5,9 +5,9 @@ and drop; she gets the others back when it is small enough, or may be larger. `a
 since when a space is closed: that is written before rights are taken and removed after they are given back,
 so that whatever is interrupted is made good by the next run.
 
-On PostgreSQL tables stay the owner's, who could grant herself the rights anew; they are taken again at the
-next run. Giving the tables to somebody else would be worse: functions in her indexes run with the rights of
-the tables' owner.
+On PostgreSQL tables stay the owner's, who could grant the rights anew, or change her tables (ALTER TABLE);
+rights are taken again at the next run, also those that she gave to others. Giving the tables to somebody else
+would be worse: functions in her indexes run with the rights of the tables' owner.
 """
 
 from __future__ import annotations
@@ -17,24 +17,48 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg2
+import pymysql
+
 from populate.admin.accounts import account_server
 from populate.work.quotas import sizes
 from schemas.administration import Space
 from schemas.server.access import require_admin
 from schemas.server.connection import Database, server_lock
+from schemas.server.datajoint import dj
+from vbn.errors import shortened
 
 OF_ADDING = "INSERT, UPDATE, CREATE, ALTER, INDEX"
 """What the owner of a space that is too large loses on MySQL."""
 
-OWN_TABLES = (
-    "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind IN ('r', 'p') "
-    "AND relowner = %s::regrole"
+OWN = (
+    "relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %s) "
+    "AND relowner = (SELECT oid FROM pg_roles WHERE rolname = %s)"
 )
+OWN_TABLES = f"SELECT relname FROM pg_class WHERE {OWN} AND relkind IN ('r', 'p')"  # noqa: S608
 KEY_COLUMNS = (
-    "SELECT DISTINCT relname, attname FROM pg_constraint JOIN pg_class c ON c.oid = conrelid "
+    "SELECT DISTINCT relname, attname FROM pg_constraint JOIN pg_class c ON c.oid = conrelid "  # noqa: S608
     "JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = ANY (conkey) "
-    "WHERE contype IN ('p', 'u', 'f') AND relnamespace = %s::regnamespace AND relowner = %s::regrole"
+    f"WHERE contype IN ('p', 'u', 'f') AND {OWN}"
 )
+OTHERS = (
+    "SELECT DISTINCT rolname FROM (SELECT relnamespace, relowner, relacl AS acl FROM pg_class UNION ALL "  # noqa: S608
+    "SELECT relnamespace, relowner, attacl FROM pg_attribute JOIN pg_class c ON c.oid = attrelid) AS given "
+    "CROSS JOIN LATERAL aclexplode(acl) AS each JOIN pg_roles r ON r.oid = each.grantee "
+    f"WHERE {OWN} AND grantee <> relowner AND privilege_type IN ('INSERT', 'UPDATE') UNION "
+    "SELECT rolname FROM pg_namespace CROSS JOIN LATERAL aclexplode(nspacl) AS each "
+    "JOIN pg_roles r ON r.oid = each.grantee WHERE nspname = %s AND privilege_type = 'CREATE'"
+)
+"""Whom the owner of a space lets add to it."""
+
+LOCK_WAIT_S = 5
+"""An owner may hold a lock as long as she likes; those of the other spaces do not wait for her."""
+
+FAILURES = (
+    dj.errors.QueryError, dj.errors.AccessError, psycopg2.Error, pymysql.err.OperationalError,
+    pymysql.err.InternalError, pymysql.err.ProgrammingError,
+)  # fmt: skip
+"""What servers raise where one space cannot be ruled: tables come and go, and are locked."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +68,22 @@ class Ruling:
     Attributes
     ----------
     space : name of the schema on the server.
-    became : ``closed`` or ``opened`` now, still ``closed``, ``open``, ``gone`` from the server, or
-        ``without its owner's account``.
+    became : ``closed`` or ``opened`` now, still ``closed``, ``open``, ``gone`` from the server,
+        ``without its owner's account``, or ``unknown`` where the server refused.
+    problem : what the server said.
     """
 
     space: str
     owner: str
     became: str
     is_news: bool
+    problem: str = ""
 
 
 def enforce(database: Database) -> list[Ruling]:
     """Take from the owners of spaces that are too large the rights to add to them; give them back to others.
+
+    What fails for a space is a part of the answer: no owner can keep the other spaces from being looked at.
 
     Raises
     ------
@@ -63,25 +91,38 @@ def enforce(database: Database) -> list[Ruling]:
         If the connected account may not do this.
     """
     require_admin(database, "enforce quotas")
-    count_anew(database)
-    rulings = (rule(database, name) for name in sorted(map(str, Space.to_arrays("space_name"))))
+    if database.backend == "mysql":
+        database.connection.query(f"SET SESSION lock_wait_timeout = {LOCK_WAIT_S}")
+    rulings = (_ruled(database, row) for row in Space.to_dicts(order_by="space_name"))
     return [each for each in rulings if each is not None]
 
 
-def count_anew(database: Database) -> None:
-    """Let MySQL estimate anew how large the tables of spaces with quotas are; PostgreSQL knows."""
+def _ruled(database: Database, row: dict[str, Any]) -> Ruling | None:
+    name = str(row["space_name"])
+    try:
+        if row["space_quota_bytes"] is not None:
+            count_anew(database, database.prefix + name)
+        return rule(database, name)
+    except dj.errors.LostConnectionError:
+        raise
+    except FAILURES as error:
+        problem = shortened(str(error).strip().split("\n")[0], 300)
+        owner = str(row["space_owner"])
+        return Ruling(database.prefix + name, owner, "unknown", is_news=True, problem=problem)
+
+
+def count_anew(database: Database, schema: str) -> None:
+    """Let MySQL estimate anew how large the tables of a schema are; PostgreSQL knows."""
     if database.backend != "mysql":
         return
     query = database.connection.query
-    names = (Space & "space_quota_bytes IS NOT NULL").to_arrays("space_name")
-    for schema in (database.prefix + str(name) for name in names):
-        tables = (
-            "SELECT table_name FROM information_schema.tables "
-            "WHERE table_schema = %s AND table_type = 'BASE TABLE'"
-        )
-        found = [f"`{schema}`.`{_doubled(name)}`" for (name,) in query(tables, args=(schema,)).fetchall()]
-        if found:  # one that is dropped meanwhile is a row of the answer, no error
-            query(f"ANALYZE LOCAL TABLE {', '.join(found)}").fetchall()
+    tables = (
+        "SELECT table_name FROM information_schema.tables "
+        "WHERE table_schema = %s AND table_type = 'BASE TABLE'"
+    )
+    found = [f"`{schema}`.`{_doubled(name)}`" for (name,) in query(tables, args=(schema,)).fetchall()]
+    if found:  # one that is dropped meanwhile is a row of the answer, no error
+        query(f"ANALYZE LOCAL TABLE {', '.join(found)}").fetchall()
 
 
 def rule(database: Database, name: str) -> Ruling | None:
@@ -107,7 +148,7 @@ def rule_alone(database: Database, name: str) -> Ruling | None:
     people = [each for each in account_server(database).accounts() if each.name == owner]
     if not people:
         return Ruling(full, owner, "without its owner's account", is_news=True)
-    _tables, size = sizes(database, [full]).get(full, (0, 0))
+    size = _size_of(database, full)
     if row["space_quota_bytes"] is not None and size > row["space_quota_bytes"]:
         if not was_closed:
             _note(name, datetime.now(UTC).replace(tzinfo=None))
@@ -119,6 +160,14 @@ def rule_alone(database: Database, name: str) -> Ruling | None:
     return Ruling(full, owner, "opened" if was_closed else "open", is_news=was_closed)
 
 
+def _size_of(database: Database, full: str) -> int:
+    """Return the size of a space; an owner who holds a lock must not make it seem smaller."""
+    with database.connection.transaction:
+        if database.backend != "mysql":
+            database.connection.query(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'")
+        return sizes(database, [full], waits=True).get(full, (0, 0))[1]
+
+
 def schema_exists(database: Database, full: str) -> bool:
     """Return whether the server has a schema of this name."""
     query = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
@@ -128,8 +177,8 @@ def schema_exists(database: Database, full: str) -> bool:
 
 
 def quoted_identifier(name: str) -> str:
-    """Return a name as PostgreSQL takes it."""
-    return '"' + name.replace('"', '""') + '"'
+    """Return a name as it stands in a statement for PostgreSQL; the driver takes %% for a percent sign."""
+    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
 
 
 def _note(name: str, closed_at: datetime | None) -> None:
@@ -144,14 +193,20 @@ def _close(database: Database, full: str, people: Sequence[Any]) -> None:
             place = f"`{server.pattern(full)}`.*"
             server.query(f"REVOKE IF EXISTS {OF_ADDING} ON {place} FROM %s@%s", each.name, each.host)
         return
-    schema, owner = quoted_identifier(full), quoted_identifier(people[0].name)
+    person = people[0].name
+    schema, owner = quoted_identifier(full), quoted_identifier(person)
     with server.acting_as_owner_of("reader"):
+        server.query(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'")
         server.query(f"GRANT {owner} TO CURRENT_USER")
-        server.query(f"REVOKE CREATE ON SCHEMA {schema} FROM {owner}")
-        for (table,) in server.query(OWN_TABLES, schema, owner).fetchall():
-            server.query(f"REVOKE INSERT, UPDATE ON {schema}.{quoted_identifier(table)} FROM {owner}")
+        kept = {person, server.worker, server.admin}  # workers look at the size themselves
+        others = [name for (name,) in server.query(OTHERS, full, person, full).fetchall() if name not in kept]
+        whom = ", ".join([owner, "PUBLIC", *map(quoted_identifier, others)])
+        server.query(f"REVOKE CREATE ON SCHEMA {schema} FROM {whom} CASCADE")
+        for (table,) in server.query(OWN_TABLES, full, person).fetchall():
+            place = f"{schema}.{quoted_identifier(table)}"
+            server.query(f"REVOKE INSERT, UPDATE ON {place} FROM {whom} CASCADE")
         # Of keys: the server checks and changes references to a table with the rights of its owner.
-        for table, column in server.query(KEY_COLUMNS, schema, owner).fetchall():
+        for table, column in server.query(KEY_COLUMNS, full, person).fetchall():
             place = f"{schema}.{quoted_identifier(table)}"
             server.query(f"GRANT UPDATE ({quoted_identifier(column)}) ON {place} TO {owner}")
 
@@ -163,11 +218,13 @@ def _open(database: Database, full: str, people: Sequence[Any]) -> None:
         for each in people:
             server.query(f"GRANT {OF_ADDING} ON `{server.pattern(full)}`.* TO %s@%s", each.name, each.host)
         return
-    schema, owner = quoted_identifier(full), quoted_identifier(people[0].name)
+    person = people[0].name
+    schema, owner = quoted_identifier(full), quoted_identifier(person)
     with server.acting_as_owner_of("reader"):
+        server.query(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'")
         server.query(f"GRANT {owner} TO CURRENT_USER")
         server.query(f"GRANT CREATE ON SCHEMA {schema} TO {owner}")
-        for (table,) in server.query(OWN_TABLES, schema, owner).fetchall():
+        for (table,) in server.query(OWN_TABLES, full, person).fetchall():
             server.query(f"GRANT INSERT, UPDATE ON {schema}.{quoted_identifier(table)} TO {owner}")
 
 

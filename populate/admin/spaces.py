@@ -436,12 +436,16 @@ def _give(database: Database, full: str, owner: str) -> None:
     query(f"ALTER SCHEMA {schema} OWNER TO {owner}")
     query(f"GRANT CREATE ON SCHEMA {schema} TO {owner}")  # which a closed one's owner lacks, and tables need
     tables = (
-        "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind IN ('r','p','v','m')"
+        "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace "
+        "WHERE nspname = %s AND relkind IN ('r','p','v','m')"
     )
-    for (name,) in query(tables, args=(schema,)).fetchall():
+    for (name,) in query(tables, args=(full,)).fetchall():
         query(f"ALTER TABLE {schema}.{quoted_identifier(name)} OWNER TO {owner}")
-    types = "SELECT typname FROM pg_type WHERE typnamespace = %s::regnamespace AND typtype = 'e'"
-    for (name,) in query(types, args=(schema,)).fetchall():
+    types = (
+        "SELECT typname FROM pg_type JOIN pg_namespace n ON n.oid = typnamespace "
+        "WHERE nspname = %s AND typtype = 'e'"
+    )
+    for (name,) in query(types, args=(full,)).fetchall():
         query(f"ALTER TYPE {schema}.{quoted_identifier(name)} OWNER TO {owner}")
 
 

@@ -42,6 +42,7 @@ from schemas.server.unpublished import ROOT
 from vbn.errors import ConflictError, InvalidContentError, NotFoundError, SettingError, shortened
 from vbn.nearest import nearest
 from vbn.nwb.mapping.definition import check_project
+from vbn.nwb.readers.templates import picture_hash
 
 Row = dict[str, Any]
 KEPT_WHERE_IT_DIFFERS = (
@@ -91,6 +92,7 @@ class Adoption:
             tables.table(name)
         self._projects: dict[int, str] = {}
         self.mice = self._chosen(wanted)
+        self._require_their_sessions()
         self._is_all = not wanted
         self.notes: list[str] = []
         self.n_unpublished_shared = 0
@@ -110,6 +112,13 @@ class Adoption:
                 f"{nearest(str(unknown[0]), known)}"
             )
         return {number: found[number] for number in sorted(wanted or found)}
+
+    def _require_their_sessions(self) -> None:
+        """Raise InvalidContentError if rows, which would be left out, are of sessions that Session lacks."""
+        for each in self._tables.of_sessions():
+            if lacking := sorted(each.sessions - self._projects.keys()):
+                problem = f"It has rows of session {lacking[0]}, which Session does not have."
+                raise InvalidContentError(each.path, problem, REPAIR)
 
     @cached_property
     def _now(self) -> datetime:
@@ -224,7 +233,8 @@ class Adoption:
             with _explained(self._tables), dj.conn().transaction:
                 outcome = self._enter(key, own)
         except BaseException:
-            _discard(own, key)
+            if not session.Session & {"session_id": session_id}:  # else somebody else's, who may write arrays
+                _discard(own, key)
             raise
         return outcome
 
@@ -296,6 +306,7 @@ class Adoption:
         fills = self._fills(each)
         filled = [{**row, **fills} for row in rows]
         written, others = split_rows(self._tables, each, filled)
+        _check_pictures(each, written)
         for row in written:
             each.table.insert1(row, allow_direct_insert=True)
         if others:
@@ -319,8 +330,8 @@ def _explained(tables: FolderTables) -> Iterator[None]:
         raise
     except dj.errors.DuplicateError as error:
         raise ConflictError(
-            f"{folder}: somebody enters the same rows at this moment, or they are here: "
-            f"{_first_line(error)}. Try again."
+            f"{folder}: somebody enters the same rows at this moment (try again), they are here, or it has "
+            f"them twice: {_first_line(error)}."
         ) from error
     except REFUSALS as error:
         problem = f"The database refuses its rows: {_first_line(error)}."
@@ -348,6 +359,16 @@ def _check_rows(each: FolderTable, rows: list[Row]) -> None:
             raise InvalidContentError(each.path, "It has a mapping under the hash of another.", REPAIR)
 
 
+def _check_pictures(each: FolderTable, rows: list[Row]) -> None:
+    """Refuse a picture under the hash of another: sessions that bring the other would find it here."""
+    for row in rows if each.name == "Image" else ():
+        if row["warped"] is not None and picture_hash(row["warped"]) != row["image_sha256"]:
+            name = shortened(row["image_name"], 60)
+            raise InvalidContentError(
+                each.path, f"It has a picture, {name}, under the hash of another.", REPAIR
+            )
+
+
 def adopt(
     folder: Path, sessions: Collection[int] = (), *, dry_run: bool = False, tell: Callable[[str], None]
 ) -> Iterator[AdoptionOutcome]:
@@ -362,12 +383,16 @@ def adopt(
 
     Raises
     ------
-    NotFoundError, InvalidContentError, ConflictError
+    NotFoundError, SettingError, InvalidContentError, ConflictError
         If the folder cannot be used, or the database contradicts what its sessions share. Nothing is changed.
     WrongStoreError
         If the array store is not the database's.
     """
     require_database("adopt sessions into it")
+    if folder.parts[:1] in (("http:",), ("https:",)):
+        raise SettingError(
+            f"{folder} is no folder of this machine: adopting reads all of it. Bring it here first."
+        )
     database = schemas.connect()
     require_own_store(database)
     with FolderTables.opened(folder) as tables, server_lock("adopt", database):

@@ -98,6 +98,11 @@ class FolderTable:
         name = self.session_columns[0]
         return [number for number, found in enumerate(self._sessions[name]) if not found.isdisjoint(sessions)]
 
+    @property
+    def sessions(self) -> set[int]:
+        """The sessions of all rows; of rows that belong to two, the first."""
+        return set().union(*(found for groups in self._sessions.values() for found in groups))
+
     @cached_property
     def _sessions(self) -> dict[str, list[set[int]]]:
         """The sessions of each row group."""

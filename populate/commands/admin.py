@@ -222,20 +222,24 @@ def list_spaces(enforce: bool, as_json: bool) -> None:
     import schemas
     from populate.admin import space_quotas, spaces
     from populate.output.as_json import print_json
+    from vbn.visible import visible
 
     database = schemas.connect()
     rulings = space_quotas.enforce(database) if enforce else []
     for ruling in rulings:
         if ruling.is_news:
-            click.echo(f"{ruling.space}: {_SAID[ruling.became].format(owner=ruling.owner)}", err=True)
+            said = _SAID[ruling.became].format(owner=ruling.owner, problem=ruling.problem)
+            click.echo(f"{ruling.space}: {visible(said)}", err=True)
     found = spaces.spaces(database)
     if as_json:
         print_json(found)
-        return
-    for state in found:
-        click.echo(_line(state))
-    if not found:
-        click.echo("No spaces yet. Make one with: vbn admin create-space ACCOUNT")
+    else:
+        for state in found:
+            click.echo(_line(state))
+        if not found:
+            click.echo("No spaces yet. Make one with: vbn admin create-space ACCOUNT")
+    if any(ruling.problem for ruling in rulings):
+        raise SystemExit(1)
 
 
 _SAID = {
@@ -244,6 +248,8 @@ _SAID = {
     "gone": "no schema of this name is there: vbn admin drop-space forgets it, create-space makes it anew.",
     "without its owner's account": "there is no account '{owner}': make it, then vbn admin create-space "
     "{owner}, or hand the space over.",
+    "unknown": "its quota was not enforced, as the server says: {problem}. The rights of {owner} are as they "
+    "were; the next run tries again.",
 }
 """What became of a space that an admin should know -> words."""
 

@@ -48,12 +48,14 @@ def command(
       vbn serve --port 8080
       vbn serve --save-lists --open
     """
+    import contextlib
     import importlib.util
 
     from vbn.errors import SettingError
 
     if importlib.util.find_spec("panel") is None:
         raise SettingError("The page needs Panel. Run: pip install 'vbn-datajoint[serve]'")
+    from populate.page.save_key import private_way
     from populate.page.server import is_local, serve
     from schemas.server.published import require_database
 
@@ -72,6 +74,7 @@ def command(
         if to_save:
             click.echo(f"{to_save}  the same, where you can save lists. Keep this address to yourself.")
         if opens:
-            click.launch(to_save or url)
+            click.launch(until_the_end.enter_context(private_way(to_save)) if to_save else url)
 
-    serve(host, port, origins, announce, backups, save_lists=save_lists)
+    with contextlib.ExitStack() as until_the_end:
+        serve(host, port, origins, announce, backups, save_lists=save_lists)

@@ -7,9 +7,14 @@ user of this machine, who can reach the page, has no key.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import secrets
+import tempfile
+from collections.abc import Iterator
+from html import escape
 from http import HTTPStatus
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tornado.web import HTTPError, RequestHandler
@@ -44,6 +49,20 @@ class KeyTaker(RequestHandler):
             raise HTTPError(HTTPStatus.FORBIDDEN)
         self.set_cookie(key.cookie, key.text, httponly=True, samesite="Strict", path="/")
         self.redirect("./")
+
+
+@contextlib.contextmanager
+def private_way(address: str) -> Iterator[str]:
+    """Yield the URI of a file that leads a browser to an address, which only this account can read.
+
+    A browser's arguments are shown to all users of the machine, and the address has the key.
+    """
+    with tempfile.NamedTemporaryFile("w", prefix="vbn-page-", suffix=".html") as file:  # mode 600
+        file.write(
+            f'<!doctype html><title>vbn</title><meta http-equiv="refresh" content="0; url={escape(address)}">'
+        )
+        file.flush()
+        yield Path(file.name).as_uri()
 
 
 def require_same_origin(handler: RequestHandler) -> None:

@@ -31,6 +31,9 @@ from populate.page.session_browser import SessionBrowser
 from populate.page.unit_browser import UnitBrowser, UnitFile
 from vbn.errors import SettingError
 
+LARGEST_FORM = 2**20
+"""(bytes) of what a browser sends: the ticked rows of a page are a hundredth of it."""
+
 LOCAL_NAMES = ("localhost", "127.0.0.1")
 
 
@@ -150,6 +153,7 @@ def _listening(
             address=host,
             websocket_origin=origins_of(host, port, origins),
             extra_patterns=patterns,
+            http_server_kwargs={"max_body_size": LARGEST_FORM},
         )
     except OSError as error:
         raise SettingError(

@@ -19,13 +19,15 @@ BEGINNING = "space_"
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
-def sizes(database: Database, schemas: Collection[str]) -> dict[str, tuple[int, int]]:
+def sizes(database: Database, schemas: Collection[str], *, waits: bool = False) -> dict[str, tuple[int, int]]:
     """Return schema -> number of tables of people, and bytes of tables and indexes; empty ones are left out.
 
     Parameters
     ----------
     database : the database.
     schemas : full names of schemas.
+    waits : on PostgreSQL, wait for tables of which somebody holds a lock; else they count without indexes, as
+        the server last counted them.
     """
     if not schemas:
         return {}
@@ -40,11 +42,20 @@ def sizes(database: Database, schemas: Collection[str]) -> dict[str, tuple[int, 
         )
     else:
         statement = (
-            "SELECT nspname, COUNT(*) FILTER (WHERE relkind = 'r' AND relname NOT LIKE '~%%'), "  # noqa: S608
-            "SUM(pg_total_relation_size(c.oid)) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
+            "WITH held AS (SELECT relation FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND database = "  # noqa: S608
+            "(SELECT oid FROM pg_database WHERE datname = current_database()) AND NOT %s), held_tables AS ("
+            "SELECT relation FROM held UNION SELECT indrelid FROM pg_index WHERE indexrelid IN "
+            "(SELECT relation FROM held) UNION SELECT oid FROM pg_class WHERE reltoastrelid IN "
+            "(SELECT relation FROM held)) "
+            "SELECT nspname, COUNT(*) FILTER (WHERE relkind = 'r' AND relname NOT LIKE '~%%'), "
+            "SUM(CASE WHEN c.oid IN (SELECT relation FROM held_tables WHERE relation IS NOT NULL) "
+            "THEN GREATEST(relpages, 0) * current_setting('block_size')::bigint "
+            "ELSE pg_total_relation_size(c.oid) END) "
+            "FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
             f"WHERE relkind IN ('r', 'm') AND nspname IN ({among}) GROUP BY 1"
         )
-    rows = query(statement, args=tuple(schemas)).fetchall()
+    flags = () if database.backend == "mysql" else (waits,)
+    rows = query(statement, args=(*flags, *schemas)).fetchall()
     return {str(name): (int(number), int(size or 0)) for name, number, size in rows}
 
 

@@ -160,6 +160,38 @@ def test_what_is_interrupted_gone_or_undone_is_made_good_by_the_next_run(
     assert "may not enforce quotas" in full.refusal("worker", "admin", "spaces", "--enforce")
 
 
+def test_what_an_owner_does_keeps_nobody_from_being_ruled(full: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space_quotas, "LOCK_WAIT_S", 1)
+    bob, space, of_bob = name_of(full, "bob"), space_of(full, "reader"), space_of(full, "bob")
+    is_mysql = full.database.server.backend == "mysql"
+    full.vbn("admin", "admin", "create-space", bob, "--quota", "5GB")
+    odd = f'"{of_bob}"."50% ""of"" %s"'
+    assert is_allowed(full, "bob", f'CREATE TABLE {odd} ("%s" int primary key)')
+    if not is_mysql:
+        for right in (f'INSERT, UPDATE ON "{space}".score', f'CREATE ON SCHEMA "{space}"'):
+            for whom in ("PUBLIC", f'"{bob}" WITH GRANT OPTION'):
+                assert is_allowed(full, "reader", f"GRANT {right} TO {whom}")
+    set_quota(full, of_bob, 1)
+    with contextlib.closing(connected(full, bob, full.passwords["bob"])) as holding:
+        holding.autocommit = is_mysql
+        assert full._is_allowed(holding, f"LOCK TABLE {odd}" + " WRITE" * is_mysql)
+        done = full.vbn("admin", "admin", "spaces", "--enforce", check=False)
+    assert done.stderr.endswith(f"{space}: {CLOSED.format(full.name('reader'))}")
+    if is_mysql:  # which waits for nobody
+        assert f"{of_bob}: {CLOSED.format(bob)}" in done.stderr
+    else:
+        assert done.returncode == 1
+        assert f"{of_bob}: its quota was not enforced, as the server says: " in done.stderr
+    for who in ("reader", "bob"):
+        for what, statement in adding(space).items():
+            assert not is_allowed(full, who, statement), (who, what)
+    assert enforce(full) == ("" if is_mysql else f"{of_bob}: {CLOSED.format(bob)}")
+    insert = f"INSERT INTO {odd} VALUES (1)"
+    assert not is_allowed(full, "bob", insert)
+    full.vbn("admin", "admin", "create-space", bob, "--quota", "5GB")
+    assert is_allowed(full, "bob", insert)
+
+
 def test_spaces_of_a_backup_wait_for_their_owners_accounts(full: Lab, tmp_path: Path) -> None:
     """A restore brings rows and tables, and neither accounts nor rights."""
     place = f'"{full.database.prefix}administration"."space"'

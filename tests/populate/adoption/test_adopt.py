@@ -15,17 +15,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from populate.adoption.adopt import Adoption
 from populate.adoption.arrays import split_rows
 from populate.adoption.folder import FolderTable, FolderTables
 from schemas import behavior, ecephys, figures, psth, queries, session, stimulus
 from schemas.bases.publication import published_tables
 from schemas.deploy.published import published_rows
+from schemas.files.array_store import store_folder
 from schemas.rows.fetch import fetch_frame
 from schemas.server.published import PublishedFolder
 from schemas.server.unpublished import is_unpublished
 from tests.fixtures.database import Database
 from tests.schemas.deploy.test_published import plain, relist, rewrite, with_column
-from vbn.errors import InvalidContentError, UnpublishedArrayError
+from vbn.errors import ConflictError, InvalidContentError, UnpublishedArrayError
 
 FIRST, SECOND = 9000000001, 9000000002
 NOT_PUBLISHED = {"session.nwb_file", "session.adopted_session"}
@@ -88,6 +90,7 @@ def test_tables_are_as_they_were_published(
     assert [plain(ask()) for ask in QUESTIONS] == expected
 
 
+@pytest.mark.slow
 def test_nothing_is_left_to_do_and_nothing_is_wrong(adopted: Database, bare: Path, tmp_path: Path) -> None:
     before = checksums(adopted)
     assert "0 entries made, 0 failed" in adopted.call("populate").stdout
@@ -121,6 +124,7 @@ def test_whoever_asks_for_an_array_is_told(adopted: Database) -> None:
     assert "vbn relocate FILE" in failed.stdout + failed.stderr
 
 
+@pytest.mark.slow
 def test_sessions_of_ones_own_stand_beside(
     empty_database: Database, bare: Path, synthetic_files: list[Path], tmp_path: Path
 ) -> None:
@@ -153,6 +157,7 @@ def test_sessions_of_ones_own_stand_beside(
     assert not session.AdoptedSession()
 
 
+@pytest.mark.slow
 def test_with_arrays_a_kill_leaves_whole_sessions_and_the_rest_follows(
     empty_database: Database, populated_synthetic: Database, published_synthetic: Path
 ) -> None:
@@ -263,6 +268,7 @@ def test_ids_of_another_session_are_refused(empty_database: Database, bare: Path
 
 
 TRIALS, UNITS = "tables/behavior/ChangeDetection.Trial.parquet", "tables/ecephys/Recording.Unit.parquet"
+IMAGES = "tables/stimulus/Image.parquet"
 SESSIONS, PROBES = "tables/session/Session.parquet", "tables/ecephys/Recording.Probe.parquet"
 
 
@@ -333,6 +339,45 @@ def test_a_value_that_no_table_has_is_refused(shared_database: Database, copy: P
         with pytest.raises(InvalidContentError, match=re.escape(words)):
             read_as_adopted(copy, file)
         (copy / file).write_bytes(before)
+
+
+@pytest.mark.files
+def test_rows_of_no_session_and_false_pictures_are_refused(
+    empty_database: Database, published_synthetic: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(published_synthetic, tmp_path / "release-tables"))
+    database = empty_database.connect()
+
+    def refusal() -> str:
+        with FolderTables.opened(folder) as tables, pytest.raises(InvalidContentError) as refused:
+            Adoption(tables, database).enter_shared()
+        return str(refused.value)
+
+    rewrite(folder, IMAGES, with_all("image_sha256", "0" * 64))
+    assert re.search(r"Image.parquet: It has a picture, im\d+\w*, under the hash of another", refusal())
+    rewrite(folder, SESSIONS, lambda table: with_column(table, "session_id", pa.array([77, SECOND])))
+    assert f"It has rows of session {FIRST}, which Session does not have" in refusal()
+    refused = empty_database.call("adopt", "https://a.lab/release-tables", check=False)
+    assert "is no folder of this machine" in refused.stderr
+    assert not session.Mouse()
+
+
+@pytest.mark.files
+def test_arrays_of_who_was_faster_stay(
+    empty_database: Database, bare: Path, synthetic_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = {"mouse_id": "990001", "session_id": FIRST}
+    place = store_folder(empty_database.store, behavior.Running(), key) / "being-written.npy"
+
+    def enter(*_: Any) -> None:
+        empty_database.vbn("register", synthetic_files[0])
+        place.parent.mkdir(parents=True)
+        place.write_bytes(b"by a worker")
+        raise ConflictError("The session is here.")
+
+    monkeypatch.setattr(Adoption, "_enter", enter)
+    (told,) = empty_database.json_lines("adopt", bare, "--session", FIRST, check=False)
+    assert (told["status"], place.exists()) == ("failed", True)
 
 
 def read_as_adopted(folder: Path, file: str) -> None:

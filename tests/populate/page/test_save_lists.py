@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
+import socket
+import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from html import unescape
@@ -25,9 +29,23 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def saving(populated_synthetic: Any, reader_account: dict[str, str]) -> Iterator[tuple[Served, str]]:
+def opener(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an ``xdg-open`` that writes down how it was called."""
+    folder = tmp_path_factory.mktemp("opener")
+    (folder / "xdg-open").write_text(
+        f'#!/bin/sh\necho "$@" > {folder}/part && mv {folder}/part {folder}/words\n'
+    )
+    (folder / "xdg-open").chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saving(
+    populated_synthetic: Any, reader_account: dict[str, str], opener: Path
+) -> Iterator[tuple[Served, str]]:
     """A page on which lists can be saved, and the address by which that is so."""
-    served = start(populated_synthetic, reader_account, "--save-lists")
+    path = {"PATH": f"{opener}:{os.environ['PATH']}"}
+    served = start(populated_synthetic, {**reader_account, **path}, "--save-lists", "--open")
     line = served.process.stdout.readline() if served.process.stdout else ""
     assert line.endswith("  the same, where you can save lists. Keep this address to yourself.\n")
     yield served, line.split()[0]
@@ -95,6 +113,7 @@ def ids_of(database: Any, *words: str) -> list[int]:
     return [row["unit_id"] for row in database.json("query", "units", *words, "--columns", "unit_id")]
 
 
+@pytest.mark.slow
 def test_what_is_ticked_and_what_is_filtered_become_lists_in_a_browser(
     saving: tuple[Served, str], visit: Callable[[str], Any], lists: Callable[[], dict[str, Any]]
 ) -> None:
@@ -168,6 +187,33 @@ def test_nobody_else_saves(
     before = lists()
     status, _text, _headers = visitor.ask("POST", "/save-units", {"name": "theirs", "of": "all"}, **headers)
     assert (status, lists()) == (403, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems open browsers by other programs")
+def test_the_key_is_not_among_the_arguments_of_a_browser(saving: tuple[Served, str], opener: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not (opener / "words").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    words = (opener / "words").read_text().strip()
+    assert urlsplit(saving[1]).query.partition("=")[2] not in words
+    file = Path(urlsplit(words).path)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert f'url={saving[1]}"' in unescape(file.read_text())
+
+
+def test_a_form_that_no_page_has_is_not_read(saving: tuple[Served, str], visitor: Visitor) -> None:
+    def send_without_end(sent: socket.socket) -> None:
+        head = f"POST /save-units HTTP/1.1\r\nHost: {visitor.host}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        sent.sendall(head.encode())
+        for _piece in range(1000):  # as long as somebody reads
+            sent.sendall(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+
+    with socket.create_connection(visitor.host.split(":")) as sent, pytest.raises(ConnectionError):
+        send_without_end(sent)
+    connection = HTTPConnection(visitor.host, timeout=60)
+    connection.request("POST", "/save-units", headers={"Content-Length": str(10**9)})
+    assert connection.getresponse().status == 400
+    connection.close()
 
 
 def test_who_has_no_key_sees_no_form(saving: tuple[Served, str]) -> None:
