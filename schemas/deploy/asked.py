@@ -29,13 +29,13 @@ class Asked:
     statement : with its arguments, as it is sent.
     tables : schema.table, those that it may read.
     is_known : whether it can read no other table of the folder.
-    is_plain : whether it is one query, so that its plan shows all that it reads.
+    is_plain_query : whether it is one query, so that its plan shows all that it reads.
     """
 
     statement: str
     tables: frozenset[str]
     is_known: bool
-    is_plain: bool
+    is_plain_query: bool
 
     @classmethod
     def of(cls, statement: str, prefix: str) -> Asked | None:
@@ -44,7 +44,7 @@ class Asked:
         Examples
         --------
         >>> asked = Asked.of('SELECT a FROM "p_x"."__b" JOIN P_X.c', "p_")
-        >>> sorted(asked.tables), asked.is_known, asked.is_plain
+        >>> sorted(asked.tables), asked.is_known, asked.is_plain_query
         (['p_x.__b', 'p_x.c'], True, True)
         >>> Asked.of("SET search_path = p_x", "p_").is_known, Asked.of("SELECT 'p_x'", "p_")
         (False, None)
@@ -53,7 +53,7 @@ class Asked:
         if prefix not in folded and 'u&"' not in folded:
             return None
         code = _code(statement)
-        plain = is_plain(statement)
+        plain = is_plain_query(statement)
         text = code if code is not None and plain else statement
         named = re.compile(
             rf'"?\b({re.escape(prefix)}\w+)"?\s*\.\s*(?:"((?:[^"]|"")+)"|([\w$]+))', re.IGNORECASE
@@ -66,13 +66,13 @@ class Asked:
         return cls(statement, frozenset(tables), is_known, plain) if tables or not is_known else None
 
 
-def is_plain(statement: str) -> bool:
+def is_plain_query(statement: str) -> bool:
     """Return whether a statement is one query that calls no function which reads what no plan shows.
 
     Examples
     --------
-    >>> is_plain("SELECT 1"), is_plain("SELECT 1; SELECT 2"), is_plain("TABLE a"), is_plain("SELECT 1 -- '")
-    (True, False, False, False)
+    >>> [is_plain_query(text) for text in ("SELECT 1", "SELECT 1; SELECT 2", "TABLE a", "SELECT 1 -- '")]
+    [True, False, False, False]
     """
     code = _code(statement)
     return code is not None and bool(SELECTS.match(code)) and not REACHES_FURTHER.search(code)

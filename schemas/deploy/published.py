@@ -163,8 +163,8 @@ class Waiting:
     def __init__(
         self, published: PublishedFolder, tables: dict[str, PublishedTable], absent: dict[str, str]
     ) -> None:
-        self._published, self.tables, self._absent = published, tables, absent
-        self._turn = threading.RLock()
+        self.published, self.tables, self._absent = published, tables, absent
+        self.turn = threading.RLock()
         Waiting.current = self
 
     def prepare(self, connection: Any, statement: str, arguments: Any = ()) -> None:
@@ -182,18 +182,18 @@ class Waiting:
         ConflictError
             If the transaction that is open would not see what is loaded now.
         """
-        with self._turn:
+        with self.turn:
             if connection.conn_info.get("user") != ACCOUNT or not (self.tables or self._absent):
                 return
             if BEGINS.match(statement):  # it may see nothing that is loaded later
                 self.load(sorted(self.tables))
-            asked = Asked.of(_sent(connection, statement, arguments), self._published.prefix)
+            asked = Asked.of(_sent(connection, statement, arguments), self.published.prefix)
             if asked is None:
                 return
             named = asked.tables
             if lacking := sorted(self._absent[name] for name in named & self._absent.keys()):
                 raise NotFoundError(
-                    f"{self._published}, which was made without {', '.join(lacking)}. Name the tables that "
+                    f"{self.published}, which was made without {', '.join(lacking)}. Name the tables that "
                     "it is to have, with these: vbn freeze create NAME --table ..."
                 )
             wanted = sorted(self.tables.keys() & named if asked.is_known else self.tables)
@@ -209,14 +209,14 @@ class Waiting:
 
     def load(self, names: list[str]) -> None:
         """Load tables by their names on the server."""
-        with self._turn:
+        with self.turn:
             if not names:
                 return
-            rows = published_rows(self._published)
+            rows = published_rows(self.published)
             with owner_connection() as connection:
                 for name in names:
                     each = self.tables[name]
-                    load_table(connection, self._published, each, rows.get(each.file, 0))
+                    load_table(connection, self.published, each, rows.get(each.file, 0))
                     self.tables.pop(name, None)
 
 

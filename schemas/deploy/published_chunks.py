@@ -25,7 +25,7 @@ import psycopg2
 from pyarrow import parquet
 
 from schemas.bases.publication import PublishedTable, chunk_span
-from schemas.deploy.asked import Asked, is_plain
+from schemas.deploy.asked import Asked, is_plain_query
 from schemas.deploy.published import (
     EPOCH,
     REPAIR,
@@ -41,7 +41,7 @@ from schemas.deploy.published import (
     owner_connection,
     published_rows,
 )
-from schemas.deploy.scanned import Plan, Restriction, has_star, planned, words_of
+from schemas.deploy.scanned import Restriction, StatementPlan, has_star, planned, words_of
 from schemas.rows.copy_text import copy_lines
 from schemas.server.datajoint import driver_of
 from schemas.server.published import ACCOUNT, ChunkHashes, PublishedFolder, Span
@@ -84,7 +84,7 @@ class WaitingChunks(Waiting):
         """Load the small tables that a statement names, and of large ones the parts that it reads."""
         if asked.statement in self._done or _is_only_checked(asked):
             return
-        if not (asked.is_plain and asked.is_known):
+        if not (asked.is_plain_query and asked.is_known):
             self.load(names)
             return
         super().load([name for name in names if self._parts_of(name) is None])
@@ -98,7 +98,7 @@ class WaitingChunks(Waiting):
 
     def load(self, names: list[str]) -> None:
         """Load tables completely."""
-        with self._turn:
+        with self.turn:
             super().load([name for name in names if self._parts_of(name) is None])
             for name in names:
                 if (found := self._parts_of(name)) is not None:
@@ -111,18 +111,18 @@ class WaitingChunks(Waiting):
         """Return the parts of a table; None if it is loaded as a whole."""
         if name not in self._parts:
             table = self.tables[name]
-            known = self._published.chunk_hashes(table.file)
-            n_rows = published_rows(self._published).get(table.file, 0) if known else 0
-            self._parts[name] = _TableParts(self._published, table, known, n_rows) if known else None
+            known = self.published.chunk_hashes(table.file)
+            n_rows = published_rows(self.published).get(table.file, 0) if known else 0
+            self._parts[name] = _TableParts(self.published, table, known, n_rows) if known else None
         return self._parts[name]
 
 
 def _is_only_checked(asked: Asked) -> bool:
     statement, n_found = CHECKED_ONLY.subn("", asked.statement)
-    return n_found == 1 and is_plain(statement)
+    return n_found == 1 and is_plain_query(statement)
 
 
-def _allowed_plan(connection: Any, statement: str, parts: Collection[_TableParts]) -> Plan | None:
+def _allowed_plan(connection: Any, statement: str, parts: Collection[_TableParts]) -> StatementPlan | None:
     """Return a statement's plan when the account may read all columns that it needs; None if it fails."""
     for step in (_nothing, _named_columns, _all_columns):
         step(statement, parts)
@@ -201,7 +201,7 @@ class _TableParts:
         """Return the numbers of its row groups."""
         return set(range(self.about.num_row_groups))
 
-    def groups_of(self, plan: Plan) -> set[int]:
+    def groups_of(self, plan: StatementPlan) -> set[int]:
         """Return the row groups of which a plan could use a row."""
         found = plan.of(full_name(self.folder, self.table))
         return {number for each in found for number in self._groups(each)}

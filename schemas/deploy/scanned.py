@@ -42,7 +42,7 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StatementPlan:
     """A statement's plan: where it reads tables, and all words in it."""
 
     scans: tuple[Scan, ...]
@@ -53,7 +53,7 @@ class Plan:
         return [scan.restriction for scan in self.scans if scan.table == table]
 
 
-def planned(cursor: Any, statement: str) -> Plan | None:
+def planned(cursor: Any, statement: str) -> StatementPlan | None:
     """Return the plan of a statement; None if the server would refuse it for its text, as `UNPLANNED` says.
 
     Parameters
@@ -73,7 +73,7 @@ def planned(cursor: Any, statement: str) -> Plan | None:
         return None
     (found,) = cursor.fetchone()
     plan = found if isinstance(found, list) else json.loads(found)
-    return Plan(tuple(_scans(plan[0]["Plan"])), words_of(" ".join(_texts(plan[0]["Plan"], ""))))
+    return StatementPlan(tuple(_scans(plan[0]["Plan"])), words_of(" ".join(_texts(plan[0]["Plan"], ""))))
 
 
 def words_of(text: str) -> frozenset[str]:

@@ -136,7 +136,7 @@ def test_a_count_moves_keys_alone_and_a_check_of_a_condition_nothing(served: Sit
     served.requests.clear()
     checks._require_understood(ecephys.Recording.Unit & "snr > 3", "snr > 3")
     with pytest.raises(SettingError, match="does not understand"):
-        checks._require_understood(ecephys.Recording.Unit & "snrr > 3", "snrr > 3")
+        checks._require_understood(ecephys.Recording.Unit & "snr > > 3", "snr > > 3")
     assert served.requests == []
 
 
