@@ -14,11 +14,11 @@ import pytest
 
 from populate.admin.backup.manifest import read_manifest
 
+pytestmark = pytest.mark.slow
+
 LAB = """
 import schemas, datajoint as dj
 from schemas import session
-
-pytestmark = pytest.mark.slow
 
 schema = schemas.lab_schema("mylab")
 

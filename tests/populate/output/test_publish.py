@@ -59,13 +59,11 @@ def small(empty_database: Database, populated_synthetic: Database) -> Database:
     return empty_database
 
 
-def test_the_same_rows_give_the_same_bytes(
-    populated_synthetic: Database, published_synthetic: Path, tmp_path: Path
-) -> None:
-    again = tmp_path / "again"
-    done = populated_synthetic.json("publish", again, "--arrays")
-    assert len(done["written"]) > 100
-    assert contents(again) == contents(published_synthetic)
+def test_the_same_rows_give_the_same_bytes(populated_synthetic: Database, tmp_path: Path) -> None:
+    first, again = tmp_path / "first", tmp_path / "again"
+    for folder in (first, again):
+        assert len(populated_synthetic.json("publish", folder, "--arrays")["written"]) > 100
+    assert contents(first) == contents(again)
     before = {path: path.stat().st_mtime_ns for path in again.rglob("*") if path.is_file()}
     done = populated_synthetic.json("publish", again, "--arrays")
     assert (done["written"], done["n_read"]) == ([], 0)
