@@ -523,7 +523,7 @@ def test_an_export_without_arrays_says_so(frozen: Database, tmp_path: Path) -> N
     from schemas.server.datajoint import dj
     from schemas.server.published import PublishedFolder
     from schemas.server.stores import explaining_reads, opened_store
-    from vbn.errors import AbsentArrayError
+    from vbn.errors import AbsentArrayError, UnpublishedArrayError
 
     folder = tmp_path / "lean"
     frozen.call("freeze", "export", NAME, folder, "--without-arrays")
@@ -541,11 +541,19 @@ def test_an_export_without_arrays_says_so(frozen: Database, tmp_path: Path) -> N
         published.use(full)
         dj.config.stores["vbn"] = PublishedFolder.read(full).store_spec
         backend = opened_store("vbn")
+        gone = next((full / "arrays").rglob("*.npy"))
+        name = gone.relative_to(full / "arrays").as_posix()
+        gone.unlink()
         with (
-            pytest.raises(AbsentArrayError, match=r"full lacks the array gone.npy.*Copy the folder again"),
-            explaining_reads(backend, "gone.npy"),
+            pytest.raises(AbsentArrayError, match=rf"full lacks the array {name}.*Copy the folder again"),
+            explaining_reads(backend, name),
         ):
-            backend.get_buffer("gone.npy")
+            backend.get_buffer(name)
+        with (
+            pytest.raises(UnpublishedArrayError, match="did not have"),
+            explaining_reads(backend, "none.npy"),
+        ):
+            backend.get_buffer("no.npy")
     finally:
         published.use(None)
         frozen.connect()
