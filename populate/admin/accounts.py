@@ -439,17 +439,20 @@ class _PostgreSQL(_Server):
         present = {row[0] for row in self.query("SELECT rolname FROM pg_roles").fetchall()}
         for role in self.roles:
             if role not in present:
-                self.query(f"CREATE ROLE {_id(role)} NOLOGIN{' CREATEROLE' if role == self.admin else ''}")
+                self.query(
+                    f"CREATE ROLE {quote_id(role)} NOLOGIN{' CREATEROLE' if role == self.admin else ''}"
+                )
         if self.admin not in present:
-            self.query(f"GRANT {_id(self.reader)}, {_id(self.worker)} TO {_id(self.admin)} WITH ADMIN OPTION")
+            reader, worker, admin = map(quote_id, self.roles)
+            self.query(f"GRANT {reader}, {worker} TO {admin} WITH ADMIN OPTION")
             if not self._scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
-                self.query(f"GRANT {_id(self.admin)} TO CURRENT_USER")
+                self.query(f"GRANT {quote_id(self.admin)} TO CURRENT_USER")
 
     def grant(self) -> None:
         self._take_ownership()
-        reader, worker, admin = map(_id, self.roles)
+        reader, worker, admin = map(quote_id, self.roles)
         self.grant_reading(*self.schemas)
-        schemas = ", ".join(map(_id, self.schemas))
+        schemas = ", ".join(map(quote_id, self.schemas))
         self.query(
             f"ALTER DEFAULT PRIVILEGES FOR ROLE {admin} IN SCHEMA {schemas} "
             f"GRANT SELECT, REFERENCES ON TABLES TO {reader}, {worker}"
@@ -457,7 +460,7 @@ class _PostgreSQL(_Server):
         self.grant_working(self.written)
         self.grant_working(self.kept, self.reader, self.worker)
         self._keep_authors_apart()
-        here = _id(self._scalar("SELECT current_database()"))
+        here = quote_id(self._scalar("SELECT current_database()"))
         may_create = "SELECT has_database_privilege(%s, current_database(), 'CREATE')"
         self._grant(f"GRANT CREATE ON DATABASE {here} TO {admin}", may_create, self.admin)
         # To see since when others are connected, which identifies reservations of dead workers.
@@ -465,31 +468,32 @@ class _PostgreSQL(_Server):
                     "SELECT pg_has_role(%s, 'pg_read_all_stats', 'MEMBER')", self.worker)  # fmt: skip
 
     def grant_reading(self, *names: str) -> None:
-        roles, schemas = f"{_id(self.reader)}, {_id(self.worker)}", ", ".join(map(_id, names))
+        schemas = ", ".join(map(quote_id, names))
+        roles = f"{quote_id(self.reader)}, {quote_id(self.worker)}"
         self.query(f"GRANT USAGE ON SCHEMA {schemas} TO {roles}")
         # DataJoint reads primary keys from a catalog that shows them only to accounts that may do more than
         # select. REFERENCES is harmless for an account that may not create tables.
         self.query(f"GRANT SELECT, REFERENCES ON ALL TABLES IN SCHEMA {schemas} TO {roles}")
 
     def grant_working(self, written: Privileges, *roles: str) -> None:
-        grantees = ", ".join(map(_id, roles or (self.worker,)))
+        grantees = ", ".join(map(quote_id, roles or (self.worker,)))
         named: dict[tuple[str, ...], list[str]] = {}
         for (schema, table), privileges in written.items():
-            named.setdefault(privileges, []).append(f"{_id(schema)}.{_id(table)}")
+            named.setdefault(privileges, []).append(f"{quote_id(schema)}.{quote_id(table)}")
         for privileges, names in named.items():
             self.query(f"GRANT {', '.join(privileges)} ON {', '.join(names)} TO {grantees}")
 
     def _keep_authors_apart(self) -> None:
         """Let accounts enter and delete their own lists, notes and freezes only; admins own the tables."""
         places = {
-            name: f"{_id(cls.database)}.{_id(cls.table_name)}"
+            name: f"{quote_id(cls.database)}.{quote_id(cls.table_name)}"
             for name, cls in (("lists", curation.NamedList), ("freezes", administration.Freeze))
         }
         present = "SELECT count(*) FROM pg_policies WHERE schemaname = %s AND tablename = %s"
         for cls, is_own in OWN_ROWS:
             if self._scalar(present, cls.database, cls.table_name):
                 continue  # changing them would wait for whoever reads the table, such as a backup
-            table = f"{_id(cls.database)}.{_id(cls.table_name)}"
+            table = f"{quote_id(cls.database)}.{quote_id(cls.table_name)}"
             own = is_own.format(**places, table=table)
             with self.database.connection.transaction:
                 self.query(f"CREATE POLICY all_read ON {table} FOR SELECT USING (TRUE)")
@@ -508,11 +512,11 @@ class _PostgreSQL(_Server):
     def create(self, name: str, _host: str, role: str, password: str) -> None:
         options = "LOGIN CREATEROLE" if role == "admin" else "LOGIN"
         with self.acting_as_owner_of(role), _explaining_accounts(name):
-            self.query(f"CREATE ROLE {_id(name)} {options} PASSWORD %s", self._hashed(name, password))
+            self.query(f"CREATE ROLE {quote_id(name)} {options} PASSWORD %s", self._hashed(name, password))
             option = " WITH ADMIN OPTION" if role == "admin" else ""
-            self.query(f"GRANT {_id(role_name(self.database.prefix, role))} TO {_id(name)}{option}")
+            self.query(f"GRANT {quote_id(role_name(self.database.prefix, role))} TO {quote_id(name)}{option}")
             if role == "admin":
-                self.query(f"ALTER ROLE {_id(name)} SET role = {_id(self.admin)}")
+                self.query(f"ALTER ROLE {quote_id(name)} SET role = {quote_id(self.admin)}")
 
     def replace(self, account: Account, role: str, password: str) -> None:
         if account.role != role:
@@ -520,21 +524,21 @@ class _PostgreSQL(_Server):
             self.create(account.name, account.host, role, password)
             return
         with self.acting_as_owner_of(role), _explaining_accounts(account.name):
-            statement = f"ALTER ROLE {_id(account.name)} LOGIN PASSWORD %s"
+            statement = f"ALTER ROLE {quote_id(account.name)} LOGIN PASSWORD %s"
             self.query(statement, self._hashed(account.name, password))
 
     def drop(self, account: Account) -> None:
         with self.acting_as_owner_of(account.role), _explaining_accounts(account.name):
-            self.query(f"DROP ROLE {_id(account.name)}")
+            self.query(f"DROP ROLE {quote_id(account.name)}")
 
     def _take_ownership(self) -> None:
         """Make the admin role the owner of what others created: schemas, tables and their types."""
         within = f"n.nspname IN ({', '.join(['%s'] * len(self.schemas))})"
         for kind, selected in OWNED.items():
             query = f"SELECT {selected} <> %s::regrole AND {within}"
-            for names in self.query(query, _id(self.admin), *self.schemas).fetchall():
-                place = ".".join(_id(name) for name in names if name)
-                self.query(f"ALTER {kind} {place} OWNER TO {_id(self.admin)}")
+            for names in self.query(query, quote_id(self.admin), *self.schemas).fetchall():
+                place = ".".join(quote_id(name) for name in names if name)
+                self.query(f"ALTER {kind} {place} OWNER TO {quote_id(self.admin)}")
 
     def _grant(self, statement: str, in_effect: str, role: str) -> None:
         """Execute a grant that not every admin may execute, unless it is in effect."""
@@ -550,9 +554,9 @@ class _PostgreSQL(_Server):
         """
         before = self._scalar("SELECT current_setting('role')")
         with self.database.connection.transaction:
-            self.query("SET ROLE NONE" if role == "admin" else f"SET ROLE {_id(self.admin)}")
+            self.query("SET ROLE NONE" if role == "admin" else f"SET ROLE {quote_id(self.admin)}")
             yield
-            self.query("SET ROLE NONE" if before == "none" else f"SET ROLE {_id(before)}")
+            self.query("SET ROLE NONE" if before == "none" else f"SET ROLE {quote_id(before)}")
 
     def _hashed(self, name: str, password: str) -> str:
         """Return the hash of a password that the server stores, so that no statement log has the password."""
@@ -610,8 +614,9 @@ def _name(role: str) -> str:
     return f"`{role}`"
 
 
-def _id(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def quote_id(name: str) -> str:
+    """Return a name as it stands in a statement for PostgreSQL; the driver takes %% for a percent sign."""
+    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
 
 
 def _text(value: Any) -> str:

@@ -12,7 +12,8 @@ would be worse: functions in her indexes run with the rights of the tables' owne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import psycopg2
 import pymysql
 
-from populate.admin.accounts import account_server
+from populate.admin.accounts import account_server, quote_id
 from populate.work.quotas import sizes
 from schemas.administration import Space
 from schemas.server.access import require_admin
@@ -176,11 +177,6 @@ def schema_exists(database: Database, full: str) -> bool:
     return bool(database.connection.query(query, args=(full,)).fetchall())
 
 
-def quoted_identifier(name: str) -> str:
-    """Return a name as it stands in a statement for PostgreSQL; the driver takes %% for a percent sign."""
-    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
-
-
 def _note(name: str, closed_at: datetime | None) -> None:
     Space.update1({"space_name": name, "space_closed_at": closed_at})
 
@@ -193,22 +189,19 @@ def _close(database: Database, full: str, people: Sequence[Any]) -> None:
             place = f"`{server.pattern(full)}`.*"
             server.query(f"REVOKE IF EXISTS {OF_ADDING} ON {place} FROM %s@%s", each.name, each.host)
         return
-    person = people[0].name
-    schema, owner = quoted_identifier(full), quoted_identifier(person)
-    with server.acting_as_owner_of("reader"):
-        server.query(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'")
-        server.query(f"GRANT {owner} TO CURRENT_USER")
+    person, schema = people[0].name, quote_id(full)
+    with _acting_for(server, person) as owner:
         kept = {person, server.worker, server.admin}  # workers look at the size themselves
         others = [name for (name,) in server.query(OTHERS, full, person, full).fetchall() if name not in kept]
-        whom = ", ".join([owner, "PUBLIC", *map(quoted_identifier, others)])
+        whom = ", ".join([owner, "PUBLIC", *map(quote_id, others)])
         server.query(f"REVOKE CREATE ON SCHEMA {schema} FROM {whom} CASCADE")
         for (table,) in server.query(OWN_TABLES, full, person).fetchall():
-            place = f"{schema}.{quoted_identifier(table)}"
+            place = f"{schema}.{quote_id(table)}"
             server.query(f"REVOKE INSERT, UPDATE ON {place} FROM {whom} CASCADE")
         # Of keys: the server checks and changes references to a table with the rights of its owner.
         for table, column in server.query(KEY_COLUMNS, full, person).fetchall():
-            place = f"{schema}.{quoted_identifier(table)}"
-            server.query(f"GRANT UPDATE ({quoted_identifier(column)}) ON {place} TO {owner}")
+            place = f"{schema}.{quote_id(table)}"
+            server.query(f"GRANT UPDATE ({quote_id(column)}) ON {place} TO {owner}")
 
 
 def _open(database: Database, full: str, people: Sequence[Any]) -> None:
@@ -218,14 +211,21 @@ def _open(database: Database, full: str, people: Sequence[Any]) -> None:
         for each in people:
             server.query(f"GRANT {OF_ADDING} ON `{server.pattern(full)}`.* TO %s@%s", each.name, each.host)
         return
-    person = people[0].name
-    schema, owner = quoted_identifier(full), quoted_identifier(person)
+    person, schema = people[0].name, quote_id(full)
+    with _acting_for(server, person) as owner:
+        server.query(f"GRANT CREATE ON SCHEMA {schema} TO {owner}")
+        for (table,) in server.query(OWN_TABLES, full, person).fetchall():
+            server.query(f"GRANT INSERT, UPDATE ON {schema}.{quote_id(table)} TO {owner}")
+
+
+@contextlib.contextmanager
+def _acting_for(server: Any, person: str) -> Iterator[str]:
+    """Act as PostgreSQL's owner of a space may, and wait for no lock of hers; yield her name in quotes."""
+    owner = quote_id(person)
     with server.acting_as_owner_of("reader"):
         server.query(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'")
         server.query(f"GRANT {owner} TO CURRENT_USER")
-        server.query(f"GRANT CREATE ON SCHEMA {schema} TO {owner}")
-        for (table,) in server.query(OWN_TABLES, full, person).fetchall():
-            server.query(f"GRANT INSERT, UPDATE ON {schema}.{quoted_identifier(table)} TO {owner}")
+        yield owner
 
 
 def _doubled(name: str) -> str:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from populate.admin import accounts
-from populate.admin.accounts import account_server, list_accounts
+from populate.admin.accounts import account_server, list_accounts, quote_id
 from populate.admin.snapshot import references
-from populate.admin.space_quotas import quoted_identifier, rule_alone, schema_exists
+from populate.admin.space_quotas import rule_alone, schema_exists
 from populate.work.quotas import BEGINNING, UNITS, sizes
 from schemas.administration import Space
 from schemas.deploy import migrations
@@ -416,8 +416,8 @@ def _make(database: Database, full: str, people: Sequence[Any]) -> None:
                 server.query(f"GRANT REFERENCES ON `{server.pattern(schema)}`.* TO %s@%s", *to)
         server.grant_reading(full)
         return
-    schema, owner = quoted_identifier(full), quoted_identifier(people[0].name)
-    readers = f"{quoted_identifier(server.reader)}, {quoted_identifier(server.worker)}"
+    schema, owner = quote_id(full), quote_id(people[0].name)
+    readers = f"{quote_id(server.reader)}, {quote_id(server.worker)}"
     with server.acting_as_owner_of("reader"):
         server.query(f"GRANT {owner} TO CURRENT_USER")  # to give her the schema, and for backups to read it
         server.query(f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {owner}")
@@ -432,7 +432,7 @@ def _make(database: Database, full: str, people: Sequence[Any]) -> None:
 
 def _give(database: Database, full: str, owner: str) -> None:
     """Make an account of PostgreSQL the owner of a schema and of all that is in it."""
-    query, schema = database.connection.query, quoted_identifier(full)
+    query, schema = database.connection.query, quote_id(full)
     query(f"ALTER SCHEMA {schema} OWNER TO {owner}")
     query(f"GRANT CREATE ON SCHEMA {schema} TO {owner}")  # which a closed one's owner lacks, and tables need
     tables = (
@@ -440,13 +440,13 @@ def _give(database: Database, full: str, owner: str) -> None:
         "WHERE nspname = %s AND relkind IN ('r','p','v','m')"
     )
     for (name,) in query(tables, args=(full,)).fetchall():
-        query(f"ALTER TABLE {schema}.{quoted_identifier(name)} OWNER TO {owner}")
+        query(f"ALTER TABLE {schema}.{quote_id(name)} OWNER TO {owner}")
     types = (
         "SELECT typname FROM pg_type JOIN pg_namespace n ON n.oid = typnamespace "
         "WHERE nspname = %s AND typtype = 'e'"
     )
     for (name,) in query(types, args=(full,)).fetchall():
-        query(f"ALTER TYPE {schema}.{quoted_identifier(name)} OWNER TO {owner}")
+        query(f"ALTER TYPE {schema}.{quote_id(name)} OWNER TO {owner}")
 
 
 def _take_back(database: Database, full: str, account: str) -> None:
@@ -460,8 +460,8 @@ def _take_back(database: Database, full: str, account: str) -> None:
             )
         return
     if former:
-        schema, owner = quoted_identifier(full), quoted_identifier(account)
-        readers = f"{quoted_identifier(server.reader)}, {quoted_identifier(server.worker)}"
+        schema, owner = quote_id(full), quote_id(account)
+        readers = f"{quote_id(server.reader)}, {quote_id(server.worker)}"
         with server.acting_as_owner_of("reader"):
             server.query(f"GRANT {owner} TO CURRENT_USER")
             server.query(
@@ -481,4 +481,4 @@ def _drop(database: Database, full: str) -> None:
             query("SET SESSION foreign_key_checks = 1")
         return
     with account_server(database).acting_as_owner_of("reader"):
-        query(f"DROP SCHEMA IF EXISTS {quoted_identifier(full)} CASCADE")
+        query(f"DROP SCHEMA IF EXISTS {quote_id(full)} CASCADE")

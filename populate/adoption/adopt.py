@@ -389,7 +389,7 @@ def adopt(
         If the array store is not the database's.
     """
     require_database("adopt sessions into it")
-    if folder.parts[:1] in (("http:",), ("https:",)):
+    if folder.parts and folder.parts[0].lower() in ("http:", "https:", "s3:"):
         raise SettingError(
             f"{folder} is no folder of this machine: adopting reads all of it. Bring it here first."
         )

@@ -98,17 +98,12 @@ def _checked(values: pa.Array, attribute: Any, published: PublishedTable, path: 
         found = _values(values, attribute)
     except UNUSABLE as error:
         raise InvalidContentError(path, f"{problem}: {shortened(error, 200)}.", REPAIR) from error
-    if not attribute.nullable and None in map(_is_missing, found):
+    if not attribute.nullable and any(value is None for value in found):
         raise InvalidContentError(path, f"{problem}: a value is required.", REPAIR)
     if refused := find_refusal(attribute, found):
         first = found[refused.positions[0]]
         raise InvalidContentError(path, f"{problem}, {quoted(first)}: {refused.expected}.", REPAIR)
     return found
-
-
-def _is_missing(value: Any) -> bool | None:
-    """Return None where a value is missing: arrays are not compared with it."""
-    return None if value is None else False
 
 
 def _values(values: pa.Array, attribute: Any) -> list[Any]:

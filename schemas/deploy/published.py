@@ -36,16 +36,11 @@ from schemas.bases.publication import (
 from schemas.bases.registry import schema_names
 from schemas.deploy.asked import BEGINS, Asked
 from schemas.rows.copy_text import array_texts, copy_lines, curve_texts, plain_texts
-from schemas.server.connection import Database
 from schemas.server.datajoint import before_queries, driver_of
 from schemas.server.embedded import PORT, EmbeddedServer
 from schemas.server.published import ACCOUNT, MANIFEST, REPAIR, PublishedFolder, loading
-from schemas.server.published_site import PublishedSite
 from vbn.errors import ConflictError, InvalidContentError, NotFoundError, quoted, shortened
 from vbn.home import home_folder
-
-LOADED_AT_ONCE = 2000
-"""Tables with as many rows wait until a query names them."""
 
 LARGEST_MANIFEST = 64 * 2**20
 LARGEST_GROUP = 2**29
@@ -91,34 +86,6 @@ def prepare_tables(published: PublishedFolder, create: Callable[[], None]) -> No
                 with loading():
                     create()
                 _grant(connection, published)
-
-
-def attach(published: PublishedFolder, database: Database) -> None:
-    """Load the small tables, and let queries wait for the large ones that they name.
-
-    To be called when the table classes are bound to the database.
-    """
-    with owner_connection() as connection:
-        done = _loaded(connection, published.prefix)
-    tables = {
-        f"{published.prefix}{each.module}.{each.table.table_name}": each
-        for each in published_tables(("curation",))
-        if each.file in published.checksums and each.file not in done
-    }
-    lacking = left_out(published)
-    absent = {
-        f"{published.prefix}{each.module}.{each.table.table_name}": each.name
-        for each in published_tables()
-        if each.name in lacking
-    }
-    from schemas.deploy.published_chunks import WaitingChunks  # which imports this
-
-    waiting = WaitingChunks(published, tables, absent)
-    if not isinstance(published, PublishedSite):
-        rows = published_rows(published) if tables else {}
-        waiting.load([name for name, each in tables.items() if rows.get(each.file, 0) < LOADED_AT_ONCE])
-    before_queries(waiting.prepare if waiting.tables or absent else None)
-    database.connection.query("SELECT 1")
 
 
 def load_everything() -> None:
@@ -265,7 +232,7 @@ def load_table(connection: Any, published: PublishedFolder, table: PublishedTabl
     """
     marks = marks_schema(published.prefix)
     with locked(connection, f"{published.prefix}{table.file}"):
-        if table.file in _loaded(connection, published.prefix):
+        if table.file in loaded_files(connection, published.prefix):
             return
         path = published.checked(table.file)
         with entering_rows(connection, path) as cursor:
@@ -520,7 +487,8 @@ def _is_prepared(connection: Any, prefix: str) -> bool:
         return cursor.fetchone() is not None
 
 
-def _loaded(connection: Any, prefix: str) -> set[str]:
+def loaded_files(connection: Any, prefix: str) -> set[str]:
+    """Return the files of the tables that are loaded completely."""
     with connection.cursor() as cursor:
         cursor.execute(f'SELECT name FROM "{marks_schema(prefix)}".file')  # noqa: S608
         return {str(name) for (name,) in cursor.fetchall()}

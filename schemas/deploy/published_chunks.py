@@ -16,7 +16,7 @@ import io
 import logging
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from typing import Any
 import psycopg2
 from pyarrow import parquet
 
-from schemas.bases.publication import PublishedTable, chunk_span
+from schemas.bases.publication import PublishedTable, chunk_span, published_tables
 from schemas.deploy.asked import Asked, is_plain_query
 from schemas.deploy.published import (
     EPOCH,
@@ -35,6 +35,8 @@ from schemas.deploy.published import (
     entering_rows,
     fills_of,
     full_name,
+    left_out,
+    loaded_files,
     locked,
     marks_schema,
     opened_file,
@@ -43,10 +45,12 @@ from schemas.deploy.published import (
 )
 from schemas.deploy.scanned import Restriction, StatementPlan, has_star, planned, words_of
 from schemas.rows.copy_text import copy_lines
-from schemas.server.datajoint import driver_of
+from schemas.server.connection import Database
+from schemas.server.datajoint import before_queries, driver_of
 from schemas.server.published import ACCOUNT, ChunkHashes, PublishedFolder, Span
+from schemas.server.published_site import PublishedSite
 from vbn.errors import InvalidContentError
-from vbn.web.client import TRAFFIC, Traffic
+from vbn.web.client import TRAFFIC
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +66,41 @@ That the account may not read what they name is found after all other faults.
 MOST_DONE = 10_000
 """Statements that are remembered as having all that they need."""
 
+LOADED_AT_ONCE = 2000
+"""Tables with as many rows wait until a query names them."""
+
 STANDING_IN = {
     "boolean": "f", "bytea": r"\\x", "character": "", "character varying": "", "text": "", "date": EPOCH,
     "timestamp without time zone": EPOCH, "timestamp with time zone": EPOCH, "json": "null", "jsonb": "null",
     "uuid": "00000000-0000-0000-0000-000000000000",
 } | dict.fromkeys(("smallint", "integer", "bigint", "real", "double precision", "numeric"), "0")  # fmt: skip
 """Values of columns that must have one, by type, until their own are loaded."""
+
+
+def attach(published: PublishedFolder, database: Database) -> None:
+    """Load the small tables, and let queries wait for the large ones that they name.
+
+    To be called when the table classes are bound to the database.
+    """
+    with owner_connection() as connection:
+        done = loaded_files(connection, published.prefix)
+    tables = {
+        f"{published.prefix}{each.module}.{each.table.table_name}": each
+        for each in published_tables(("curation",))
+        if each.file in published.checksums and each.file not in done
+    }
+    lacking = left_out(published)
+    absent = {
+        f"{published.prefix}{each.module}.{each.table.table_name}": each.name
+        for each in published_tables()
+        if each.name in lacking
+    }
+    waiting = WaitingChunks(published, tables, absent)
+    if not isinstance(published, PublishedSite):
+        rows = published_rows(published) if tables else {}
+        waiting.load([name for name, each in tables.items() if rows.get(each.file, 0) < LOADED_AT_ONCE])
+    before_queries(waiting.prepare if waiting.tables or absent else None)
+    database.connection.query("SELECT 1")
 
 
 class WaitingChunks(Waiting):
@@ -288,7 +321,7 @@ class _TableParts:
 
     def _bring(self, groups: Collection[int], columns: Collection[str]) -> Path:
         """Return the file with some columns of row groups, and their rows' keys, as they were published."""
-        before = Traffic(TRAFFIC.requests, TRAFFIC.bytes)
+        before = replace(TRAFFIC)
         chunks = [(number, name) for number in groups for name in {*columns, *self._key}]
         spans = [span for chunk in chunks for span in self._spans[chunk]]
         path = self.folder.with_spans(self.table.file, self.known, [*spans, self.known.footer])

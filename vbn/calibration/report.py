@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -112,13 +112,17 @@ def verdict(cells: Iterable[Cell], column: ClaimingColumn) -> str:
     for word in ("fails", "unclear"):
         found = sorted((cell for cell in judged if fault(cell) == word), key=_size, reverse=True)
         if found:
-            named = ", ".join(_named(cell) for cell in found[:_MOST_NAMED])
-            more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-            return f"{word} in {named}{more}"
+            return f"{word} in {few_cells(found, _named)}"
     rates = [cell.value for cell in of if cell.key.what == FALSE_POSITIVE]
     if not judged:
         return "not judged"
     return "conservative" if column.kind == P and sum(rates) <= CONSERVATIVE * len(rates) else "holds"
+
+
+def few_cells(cells: Sequence[Cell], named: Callable[[Cell], str]) -> str:
+    """Return the first cells by name, and how many more there are."""
+    more = f" and {len(cells) - _MOST_NAMED} more" if len(cells) > _MOST_NAMED else ""
+    return ", ".join(map(named, cells[:_MOST_NAMED])) + more
 
 
 def _size(cell: Cell) -> float:
@@ -153,7 +157,7 @@ def verdicts(cells: Sequence[Cell]) -> list[dict[str, str]]:
                         "worst at .05": _worst(of, FALSE_POSITIVE),
                         "worst at .01": _worst(of, FALSE_POSITIVE_01),
                         "worst FDR": _worst(of, FALSE_DISCOVERY),
-                        "power": _range(of),
+                        "power": power_range(of),
                     }
                 )
     return rows
@@ -195,7 +199,8 @@ def plain(value: float) -> str:
     return text.replace("0.", ".", 1) if abs(value) < 1 and "1." not in text else text
 
 
-def _range(cells: Iterable[Cell]) -> str:
+def power_range(cells: Iterable[Cell]) -> str:
+    """Return the least and the greatest power; an empty text where no claim is true."""
     found = sorted(_of_kind(cells, POWER), key=lambda cell: cell.value)
     return (
         "" if not found else " to ".join(dict.fromkeys(shown_value(cell) for cell in (found[0], found[-1])))

@@ -8,6 +8,7 @@ here must distinguish the two: an overloaded server is never taken for a missing
 from __future__ import annotations
 
 import os
+import threading
 import time
 import urllib.parse
 from collections.abc import Callable
@@ -74,11 +75,18 @@ class Traffic:
     requests: int = 0
     bytes: int = 0
 
+    def count(self, requests: int = 0, n_bytes: int = 0) -> None:
+        """Add to it; several threads may."""
+        with _counting:
+            self.requests += requests
+            self.bytes += n_bytes
+
     def since(self, before: Traffic) -> Traffic:
         """Return what was added to an earlier state."""
         return Traffic(self.requests - before.requests, self.bytes - before.bytes)
 
 
+_counting = threading.Lock()
 TRAFFIC = Traffic()
 
 
@@ -217,7 +225,7 @@ def read_if_changed(
     client = Client(patience or Patience())
 
     def read() -> tuple[bytes | None, Validators] | None:
-        TRAFFIC.requests += 1
+        TRAFFIC.count(requests=1)
         with client.get(http_url(url), known.headers) as response:
             if response.status == 304 and known.headers:
                 return None
@@ -238,7 +246,7 @@ def read_if_changed(
 def _whole_body(client: Client, response: BaseHTTPResponse, url: str, maximum_bytes: int) -> bytes:
     received = bytearray()
     for chunk in client.chunks(response):
-        TRAFFIC.bytes += len(chunk)
+        TRAFFIC.count(n_bytes=len(chunk))
         received += chunk
         if len(received) > maximum_bytes:
             raise NotReadableError(url, f"it is longer than {maximum_bytes} bytes.", "Check the URL.")
@@ -267,7 +275,7 @@ def read_all(
     client = Client(patience or Patience())
 
     def read() -> bytes | None:
-        TRAFFIC.requests += 1
+        TRAFFIC.count(requests=1)
         with client.get(http_url(url)) as response:
             if absent and 400 <= response.status < 500:
                 return None

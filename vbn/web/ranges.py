@@ -134,7 +134,7 @@ class RangeReader:
         if self.version is not None and start >= min(stop, self.version.size_bytes):
             return
         self.requests += 1
-        TRAFFIC.requests += 1
+        TRAFFIC.count(requests=1)
         with self._client.get(self._address, {"Range": f"bytes={start}-{stop - 1}"}) as response:
             first, size_bytes = self._range_of(response, start, stop)
             headers = response.headers
@@ -148,7 +148,7 @@ class RangeReader:
             return
         for chunk in self._client.chunks(response):
             self.bytes_received += len(chunk)
-            TRAFFIC.bytes += len(chunk)
+            TRAFFIC.count(n_bytes=len(chunk))
             useful = chunk[skipped : skipped + wanted]
             skipped = max(skipped - len(chunk), 0)
             wanted -= len(useful)

@@ -266,10 +266,10 @@ def test_a_setting_made_after_disconnecting_is_that_of_the_next_database(
 
 @pytest.mark.files
 def test_a_large_table_is_loaded_when_it_is_asked_for(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from schemas.deploy import published
+    from schemas.deploy import published, published_chunks
     from schemas.server.published import PublishedFolder
 
-    monkeypatch.setattr(published, "LOADED_AT_ONCE", 0)
+    monkeypatch.setattr(published_chunks, "LOADED_AT_ONCE", 0)
     database = schemas.open(copy)
     marks = f'"{database.prefix}loaded"'
     loaded = f"SELECT name FROM {marks}.file UNION SELECT file FROM {marks}.loaded_group"

@@ -114,7 +114,7 @@ def open_partly(
     """Open the folder, so that no table is loaded yet; until then the database is connected."""
     populated_synthetic.connect()
     empty_tables(monkeypatch)
-    monkeypatch.setattr(published, "LOADED_AT_ONCE", 0)
+    monkeypatch.setattr(published_chunks, "LOADED_AT_ONCE", 0)
 
     def opened() -> Partly:
         schemas.disconnect()

@@ -18,7 +18,7 @@ from vbn.calibration.models.mice import MICE
 from vbn.calibration.models.run import ModelSettings
 from vbn.calibration.models.session import UNITS
 from vbn.calibration.models.worlds import POPULATIONS
-from vbn.calibration.report import CONSERVATIVE, LEVEL, MAX_SHARE, plain
+from vbn.calibration.report import CONSERVATIVE, LEVEL, MAX_SHARE, few_cells, plain, power_range
 from vbn.calibration.run import (
     FALSE_PAIRS,
     FALSE_POSITIVE,
@@ -31,7 +31,6 @@ from vbn.calibration.run import (
 
 MODELS_TITLE = "## Models and populations"
 _JUDGED = (FALSE_POSITIVE, GIVEN, MEAN, FALSE_PAIRS)
-_MOST_NAMED = 4
 _MATRICES = {
     FALSE_POSITIVE: "share with p <= .05, or flagged, where the claim is false",
     FALSE_POSITIVE_01: "share with p <= .01 where the claim is false",
@@ -85,9 +84,7 @@ def model_verdict(cells: Sequence[Cell], column: ModelColumn) -> str:
             (cell for cell in judged if model_fault(cell, column) == word), key=lambda c: -abs(c.value)
         )
         if found:
-            named = ", ".join(f"{cell.key.world} ({model_value(cell)})" for cell in found[:_MOST_NAMED])
-            more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-            return f"{word} in {named}{more}"
+            return f"{word} in {few_cells(found, lambda cell: f'{cell.key.world} ({model_value(cell)})')}"
     if not judged:
         return "not judged"
     rates = [cell.value for cell in judged if cell.key.what == FALSE_POSITIVE]
@@ -123,7 +120,7 @@ def model_verdicts(
                         "worst at .05": _worst(of, FALSE_POSITIVE) or _worst(of, FALSE_PAIRS),
                         "worst at .01": _worst(of, FALSE_POSITIVE_01),
                         "worst FDR": "",
-                        "power": _range(of),
+                        "power": power_range(of),
                         "mean at .05": _mean(of),
                         "status": column.status,
                     }
@@ -146,11 +143,6 @@ def _mean(cells: Iterable[Cell]) -> str:
     found = [cell for cell in cells if cell.key.what == FALSE_POSITIVE]
     n = sum(cell.n for cell in found)
     return plain(sum(cell.value * cell.n for cell in found) / n) if n else ""
-
-
-def _range(cells: Iterable[Cell]) -> str:
-    values = sorted(cell.value for cell in cells if cell.key.what == POWER)
-    return "" if not values else " to ".join(dict.fromkeys(plain(each) for each in (values[0], values[-1])))
 
 
 def model_section(cells: Sequence[Cell], settings: ModelSettings) -> Iterator[str]:
