@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from functools import cache
 from typing import Any, ClassVar
@@ -70,8 +70,9 @@ class ParameterTable(dj.Lookup):
 
         Reading it from the server would take eight queries per table.
         """
-        (name,) = re.findall(r"^\s*(\w+)\s*:", cls.definition, re.MULTILINE)[:1]
-        return str(name)
+        first = re.search(r"^\s*(\w+)\s*:", cls.definition, re.MULTILINE)
+        assert first is not None  # a table has a key
+        return first[1]
 
     @classmethod
     def names(cls) -> list[str]:
@@ -238,12 +239,13 @@ class ParameterTable(dj.Lookup):
         return {f"{cls.prefix()}_version": version, f"{cls.prefix()}_hash": parameters_hash(hashed, version)}
 
     @classmethod
-    def stamps(cls, name: str, content: Content) -> list[Content]:
-        """Return the possible stamps of a set: of its content or, if another set has that, also of its name.
+    def stamps(cls, name: str, content: Content) -> Iterator[Content]:
+        """Yield the possible stamps of a set: of its content or, if another set has that, also of its name.
 
         A second name for the same content is refused, but a user's own set may later become a default.
         """
-        return [cls.stamp(content), cls.stamp(content, name)]
+        yield cls.stamp(content)
+        yield cls.stamp(content, name)
 
     @classmethod
     def seed(cls) -> None:

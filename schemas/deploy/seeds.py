@@ -38,10 +38,10 @@ def _has_defaults(table: type[ParameterTable], known: Mapping[str, tuple[int, st
     if any(version < table.method_version for version, _ in known.values()):
         return False
     hash_name = f"{table.prefix()}_hash"
-    wanted = {name: table.stamps(name, as_json(settings)) for name, settings in table.defaults.items()}
     return all(
-        name in known and known[name][1] in [stamp[hash_name] for stamp in stamps]
-        for name, stamps in wanted.items()
+        name in known
+        and any(known[name][1] == stamp[hash_name] for stamp in table.stamps(name, as_json(settings)))
+        for name, settings in table.defaults.items()
     )
 
 

@@ -54,15 +54,26 @@ Key = dict[str, Any]
 _connect_to_postgres = PostgreSQLAdapter.connect
 
 
-def _connect_verifying(adapter: Any, *place: Any, use_tls: Any = None, **options: Any) -> Any:
-    """Connect to PostgreSQL; verify its certificate by the ``ca`` of ``use_tls``, which DataJoint ignores."""
+# The most tables of a join that PostgreSQL puts into the best order. With 8, its default, it takes a tenth of
+# a second to plan a join by equal names, as DataJoint writes it, for an answer of one row.
+MOST_TABLES_REORDERED = 6
+
+
+def _connect_to_server(adapter: Any, *place: Any, use_tls: Any = None, **options: Any) -> Any:
+    """Connect to PostgreSQL; verify its certificate by the ``ca`` of ``use_tls``, which DataJoint ignores.
+
+    A session plans joins of many tables faster, in the order in which they are written.
+    """
     if isinstance(use_tls, dict) and "ca" in use_tls:
         os.environ["PGSSLROOTCERT"] = str(use_tls["ca"])
         options["sslmode"] = "verify-full" if use_tls["check_hostname"] else "verify-ca"
-    return _connect_to_postgres(adapter, *place, use_tls=use_tls, **options)
+    connection = _connect_to_postgres(adapter, *place, use_tls=use_tls, **options)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET join_collapse_limit = {MOST_TABLES_REORDERED}")
+    return connection
 
 
-PostgreSQLAdapter.connect = _connect_verifying
+PostgreSQLAdapter.connect = _connect_to_server
 
 
 def current_connection() -> Any:

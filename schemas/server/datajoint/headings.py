@@ -23,16 +23,32 @@ QUERIES = {
         TABLES: "SELECT t.*, table_name AS of_table, obj_description((quote_ident(table_schema) || '.' || "
         "quote_ident(table_name))::regclass, 'pg_class') AS table_comment "
         "FROM information_schema.tables t WHERE table_schema = %s",
-        COLUMNS: "SELECT column_name, data_type, udt_name, is_nullable, column_default, "
-        "character_maximum_length, numeric_precision, numeric_scale, col_description((quote_ident("
-        "table_schema) || '.' || quote_ident(table_name))::regclass, ordinal_position) AS column_comment, "
-        "table_name AS of_table FROM information_schema.columns WHERE table_schema = %s "
-        "ORDER BY ordinal_position",
-        KEYS: "SELECT a.attname AS column_name, c.relname AS of_table "
-        "FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY(i.indkey) "
-        "WHERE i.indisprimary AND n.nspname = %s",
-        INDEXES: "SELECT indexname, indexdef, tablename AS of_table FROM pg_indexes WHERE schemaname = %s",
+        # Five times as fast as information_schema.columns, which asks for the rights to each column.
+        COLUMNS: "SELECT attname AS column_name, typname AS udt_name, "
+        "CASE WHEN typtype = 'e' THEN 'USER-DEFINED' ELSE format_type(atttypid, NULL) END AS data_type, "
+        "CASE WHEN attnotnull THEN 'NO' ELSE 'YES' END AS is_nullable, "
+        "pg_get_expr(adbin, adrelid) AS column_default, "
+        "CASE WHEN typname IN ('bpchar', 'varchar') AND atttypmod > 4 THEN atttypmod - 4 END "
+        "AS character_maximum_length, "
+        "CASE WHEN typname = 'numeric' AND atttypmod > 4 THEN (atttypmod - 4) >> 16 END "
+        "AS numeric_precision, "
+        "CASE WHEN typname = 'numeric' AND atttypmod > 4 THEN (atttypmod - 4) & 2047 END AS numeric_scale, "
+        "description AS column_comment, relname AS of_table "
+        "FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "JOIN pg_attribute ON attrelid = pg_class.oid JOIN pg_type ON pg_type.oid = atttypid "
+        "LEFT JOIN pg_attrdef ON adrelid = pg_class.oid AND adnum = attnum "
+        "LEFT JOIN pg_description ON objoid = pg_class.oid AND classoid = 'pg_class'::regclass "
+        "AND objsubid = attnum "
+        "WHERE relkind IN ('r', 'p', 'v', 'f') AND attnum > 0 AND NOT attisdropped AND nspname = %s "
+        "ORDER BY attnum",
+        KEYS: "SELECT attname AS column_name, relname AS of_table "
+        "FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "JOIN pg_index ON indrelid = pg_class.oid "
+        "JOIN pg_attribute ON attrelid = pg_class.oid AND attnum = ANY(indkey) "
+        "WHERE indisprimary AND nspname = %s",
+        INDEXES: "SELECT indexrelid::regclass::text AS indexname, pg_get_indexdef(indexrelid) AS indexdef, "
+        "relname AS of_table FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "JOIN pg_index ON indrelid = pg_class.oid WHERE NOT indisprimary AND nspname = %s",
     },
     "mysql": {
         TABLES: "SELECT t.*, table_name AS of_table FROM information_schema.tables t WHERE table_schema = %s",
