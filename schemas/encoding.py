@@ -94,7 +94,7 @@ class EncodingModel(Computation):
     n_glm_units : int32  # units that pass the filter, rows of all arrays
     n_glm_bins : int32  # bins of 25 ms that were fitted, 0 if there is nothing to fit
     n_glm_columns : int32  # columns of the design
-    n_glm_explained : int32  # units of which more is explained than the threshold
+    n_glm_explained=null : int32  # units of which more is explained than the threshold, NULL without a fit
     glm_lambda=null : float64  # (1) penalty of the weights, mean over units
     glm_lambda_at_edge=null : float64  # (1) share of units whose best penalty is at an end of the grid
     glm_column_names : json  # kernel:lag of each column, in bins
@@ -118,13 +118,13 @@ class EncodingModel(Computation):
         -> master
         -> ecephys.Recording.Unit
         ---
-        glm_variance_explained : float64  # (1) of left-out bins, mean over folds, at least 0
-        glm_variance_explained_raw : float64  # (1) the same, also below 0
+        glm_variance_explained=null : float64  # (1) of left-out bins, mean over folds, at least 0
+        glm_variance_explained_raw=null : float64  # (1) the same, also below 0
         glm_variance_explained_sem=null : float64  # (1) its standard deviation over folds over their root
-        glm_variance_explained_train : float64  # (1) of all bins, by weights fitted to them
+        glm_variance_explained_train=null : float64  # (1) of all bins, by weights fitted to them
         glm_psth_correlation=null : float64  # (1) of rates around flashes, predicted and measured, by fold
         glm_unit_lambda=null : float64  # (1) penalty of the unit's weights
-        glm_is_explained : bool  # whether more is explained than the threshold
+        glm_is_explained=null : bool  # whether more is explained than the threshold, NULL without a fit
         {_lines("glm_{name}_change=null : float64  # (1) variance explained without {words}, less with them")}
         {_lines("glm_{name}_score=null : float64  # (1) share lost without {words}, -1 (all) to 0")}
         """
@@ -192,7 +192,7 @@ def _session_row(units: pd.DataFrame, result: EncodingResult) -> Key:
         "n_glm_units": len(units),
         "n_glm_bins": result.n_bins,
         "n_glm_columns": len(result.column_names),
-        "n_glm_explained": int(result.is_explained.sum()),
+        "n_glm_explained": int(result.is_explained.sum()) if result.n_bins else None,
         "glm_lambda": plain(result.penalty),
         "glm_lambda_at_edge": plain(result.at_edge),
         "glm_column_names": result.column_names,
@@ -216,7 +216,7 @@ def _unit_columns(result: EncodingResult) -> pd.DataFrame:
         "glm_variance_explained_train": result.explained_train,
         "glm_psth_correlation": result.psth_correlation,
         "glm_unit_lambda": result.unit_penalty,
-        "glm_is_explained": result.is_explained,
+        "glm_is_explained": pd.arrays.BooleanArray(result.is_explained, np.isnan(result.explained_raw)),
     }
     for measure in ("change", "score"):
         columns |= {f"glm_{name}_{measure}": _of(result, name, measure) for name in DROPOUTS}

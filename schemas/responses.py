@@ -12,7 +12,7 @@ from schemas.bases.parameter_table import ParameterTable, definition_of
 from schemas.bases.provenance import Computation, provenance_lines, seed_of
 from schemas.reading.recordings import located_frame
 from schemas.reading.session_frames import flashes_frame, licks_frame, presentations_frame, trials_frame
-from schemas.reading.unit_measurement import UnitMeasurement
+from schemas.reading.unit_measurement import UnitMeasurement, count_of_known
 from schemas.rows.fetch import fetch_frame
 from schemas.rows.insert import insert_rows, key_of_session, rows_from_frame
 from schemas.server.datajoint import dj
@@ -97,7 +97,7 @@ class ChangeResponse(CountingMeasurement):
     n_change_pairs_passive : int32  # changes in the replay that are compared with the flash right before
     n_change_pairs_hit : int32  # pairs of hits
     n_change_pairs_miss : int32  # pairs of misses
-    n_change_responsive : int32  # units that respond to changes
+    n_change_responsive=null : int32  # units that respond to changes, NULL where none was tested
     {provenance_lines("change_response")}
     """
 
@@ -183,7 +183,7 @@ class FirstSpikeLatency(UnitMeasurement):
     -> FirstSpikeLatencyParams
     ---
     n_first_spike_changes : int32  # changes in the task, of hits and misses without early licks
-    n_first_spike_known : int32  # units whose first spike says something of a response
+    n_first_spike_known=null : int32  # units whose first spike says something of a response
     {provenance_lines("first_spike_latency")}
     """
 
@@ -200,9 +200,9 @@ class FirstSpikeLatency(UnitMeasurement):
         first_spike_poisson_latency=null : float64  # (s) the same of a Poisson unit of its rate in the gray
         first_spike_p_response=null : float64  # (1) signed-rank test of the window against the gray before
         first_spike_q_response=null : float64  # (1) the same, adjusted over the units of the session
-        first_spike_response_latency=null : float64  # (s) median first spike where it is not that of chance
-        first_spike_response_latency_low=null : float64  # (s) 2.5th percentile of it over resamples
-        first_spike_response_latency_high=null : float64  # (s) 97.5th percentile of it over resamples
+        first_spike_siegle_2021_response_latency=null : float64  # (s) that median where it is not chance's
+        first_spike_siegle_2021_response_latency_low=null : float64  # (s) 2.5th percentile over resamples
+        first_spike_siegle_2021_response_latency_high=null : float64  # (s) 97.5th percentile over them
         """
 
     @staticmethod
@@ -212,7 +212,9 @@ class FirstSpikeLatency(UnitMeasurement):
 
     def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
         """Return for how many units the first spike says something."""
-        return {"n_first_spike_known": int(measured["first_spike_response_latency"].notna().sum())}
+        is_known = measured["first_spike_siegle_2021_response_latency"].notna()
+        tested = measured["first_spike_p_response"].notna()
+        return {"n_first_spike_known": count_of_known(is_known.where(tested))}
 
 
 @schema
@@ -246,7 +248,7 @@ class OmissionResponse(CountingMeasurement):
     n_omission_tested_active=null : int32  # of which measured, NULL before method version 2
     n_omission_omissions_passive : int32  # omissions in the replay
     n_omission_tested_passive=null : int32  # of which measured, NULL before method version 2
-    n_omission_responsive : int32  # units that respond to omissions
+    n_omission_responsive=null : int32  # units that respond to omissions, NULL where none was tested
     {provenance_lines("omission_response")}
     """
 
@@ -371,11 +373,9 @@ class ImageSelectivity(CountingMeasurement):
         )
 
     def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
-        """Return the names of the images as well; no number of responsive units where none was tested."""
+        """Return the names of the images as well."""
         names = measured["selectivity_image_names"].iloc[0] if len(measured) else []
-        tested = measured["selectivity_is_responsive"].notna().any()
-        counts = super().session_row(measured) if tested else {"n_selectivity_responsive": None}
-        return {**counts, "selectivity_image_names": names}
+        return {**super().session_row(measured), "selectivity_image_names": names}
 
 
 class OfRepeats(CountingMeasurement):
@@ -509,7 +509,7 @@ class FullFieldResponseParams(ParameterTable):
 class FullFieldResponse(CountingMeasurement):
     """The responses of all units of one session to full-field flashes."""
 
-    method_version = 2  # without flashes nothing is said of responses
+    method_version = 3  # 2: without flashes nothing is said of responses; 3: each color at half the threshold
     prefix = "full_field"
     parameter_table = FullFieldResponseParams
     definition = f"""
@@ -520,7 +520,7 @@ class FullFieldResponse(CountingMeasurement):
     ---
     n_full_field_white : int32  # white flashes
     n_full_field_black : int32  # black flashes
-    n_full_field_responsive : int32  # units that respond to either
+    n_full_field_responsive=null : int32  # units that respond to either, NULL where none was tested
     {provenance_lines("full_field_response")}
     """
 
@@ -545,7 +545,7 @@ class FullFieldResponse(CountingMeasurement):
         full_field_on_off_ratio=null : float64  # (1) evoked rate of white over that of black
         full_field_on_off_index=null : float64  # (1) difference of the two over their sum
         full_field_preferred_color=null : float64  # (1) 1 white, -1 black, NULL where equal
-        full_field_is_responsive=null : bool  # whether q of either is at most the threshold
+        full_field_is_responsive=null : bool  # whether q of either is at most half the threshold
         """
 
     @staticmethod
@@ -584,7 +584,7 @@ class IntrinsicTimescale(CountingMeasurement):
     -> IntrinsicTimescaleParams
     ---
     n_timescale_flashes : int32  # full-field flashes that were measured on
-    n_timescale_valid : int32  # units with a valid intrinsic timescale
+    n_timescale_valid=null : int32  # units with a valid intrinsic timescale, NULL where none was fitted
     {provenance_lines("intrinsic_timescale")}
     """
 
@@ -615,7 +615,7 @@ class IntrinsicTimescale(CountingMeasurement):
 
     def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
         """Return the number of units with a valid intrinsic timescale."""
-        return {"n_timescale_valid": int(measured["timescale_is_valid_intrinsic"].sum())}
+        return {"n_timescale_valid": count_of_known(measured["timescale_is_valid_intrinsic"])}
 
 
 @schema
@@ -665,7 +665,7 @@ class RunningModulation(CountingMeasurement):
         ---
         running_high_rate=null : float64  # (Hz) rate in flashes with running
         running_low_rate=null : float64  # (Hz) rate in flashes with rest
-        running_modulation_index=null : float64  # (1) difference of the two over the greater
+        running_allensdk_modulation_index=null : float64  # (1) difference of the two over the greater
         running_allensdk_p_value=null : float64  # (1) t-test of Welch of the two; invalid if firing drifts
         running_spearman_r_active=null : float64  # (1) rank correlation of rate and speed in the task
         running_p_shift_active=null : float64  # (1) test of it against shifts in time
@@ -720,7 +720,7 @@ class PupilModulation(CountingMeasurement):
         ---
         pupil_high_rate=null : float64  # (Hz) rate in flashes with a wide pupil
         pupil_low_rate=null : float64  # (Hz) rate in flashes with a narrow pupil
-        pupil_modulation_index=null : float64  # (1) difference of the two over the greater
+        pupil_allensdk_modulation_index=null : float64  # (1) difference of the two over the greater
         pupil_allensdk_p_value=null : float64  # (1) t-test of Welch of the two; invalid if firing drifts
         pupil_spearman_r_active=null : float64  # (1) rank correlation of rate and area in the task
         pupil_p_shift_active=null : float64  # (1) test of it against shifts in time
@@ -747,7 +747,7 @@ class PupilModulation(CountingMeasurement):
 class ReceptiveFieldParams(ParameterTable):
     """One set of windows and thresholds of the receptive fields."""
 
-    later = {"max_shuffles": 10_000}
+    later = {"max_shuffles": 10_000, "max_q_value": 0.05}
     settings = ReceptiveFieldParameters
     defaults = {"allensdk": ReceptiveFieldParameters()}
     definition = definition_of(
@@ -761,7 +761,7 @@ class ReceptiveFieldParams(ParameterTable):
 class ReceptiveField(CountingMeasurement):
     """The receptive fields of all units of one session, from Gabors at 81 positions."""
 
-    method_version = 2  # strong fields are shuffled more often, p is never 0
+    method_version = 3  # 2: strong fields are shuffled more often, p is never 0; 3: significant by q
     prefix = "rf"
     parameter_table = ReceptiveFieldParams
     definition = f"""
@@ -772,7 +772,7 @@ class ReceptiveField(CountingMeasurement):
     ---
     n_rf_gabors : int32  # Gabors shown
     rf_seed : int64  # seed of the shuffles
-    n_rf_significant : int32  # units with a significant receptive field
+    n_rf_significant=null : int32  # units with a significant receptive field, NULL where none was tested
     {provenance_lines("receptive_field")}
     """
 
@@ -790,7 +790,7 @@ class ReceptiveField(CountingMeasurement):
         rf_p_value=null : float64  # (1) share of shuffles with as great a chi-square, never 0
         rf_p_is_upper_bound=null : bool  # whether no shuffle had, NULL if not tested
         rf_q_value=null : float64  # (1) p-value adjusted over the units of the session
-        rf_is_significant=null : bool  # whether the p-value is below the threshold, NULL if not tested
+        rf_is_significant=null : bool  # whether p and q are below the thresholds, NULL if not tested
         rf_peak_x=null : float64  # (deg) place of the highest rate from the centre of the screen
         rf_peak_y=null : float64  # (deg) the same, growing upwards
         rf_peak_rate=null : float64  # (Hz) that rate
@@ -800,7 +800,7 @@ class ReceptiveField(CountingMeasurement):
         rf_elevation=null : float64  # (deg) centre in the frame of AllenSDK, rf_center_y + 10
         rf_area=null : float64  # (deg^2) area of the field
         rf_is_inverted=null : bool  # whether the unit is suppressed in its field, NULL without a map
-        rf_fit_amplitude=null : float64  # (Hz) amplitude of the Gaussian, of significant units
+        rf_fit_amplitude=null : float64  # (Hz) amplitude of the Gaussian, of units with a small p
         rf_fit_offset=null : float64  # (Hz) offset of the Gaussian
         rf_fit_x=null : float64  # (deg) centre of the Gaussian
         rf_fit_y=null : float64  # (deg) centre of the Gaussian
@@ -818,7 +818,7 @@ class ReceptiveField(CountingMeasurement):
 
     def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
         """Return the number of significant fields."""
-        return {"n_rf_significant": int(measured["rf_is_significant"].sum())}
+        return {"n_rf_significant": count_of_known(measured["rf_is_significant"])}
 
 
 @schema

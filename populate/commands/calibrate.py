@@ -9,6 +9,12 @@ from populate.commands.options import json_option, listed_option
 
 @click.command("calibrate")
 @click.option("--sessions", type=int, default=40, show_default=True, help="Sessions to simulate.")
+@click.option(
+    "--mixtures",
+    type=int,
+    help="Sessions of the worlds `mixed...`, where more than --sessions: false discoveries need more than "
+    "rates.  [default: 200; where --column or --world are given, as many as --sessions]",
+)
 @click.option("--units", type=int, default=50, show_default=True, help="Units per session and world.")
 @click.option(
     "--models",
@@ -33,6 +39,7 @@ from populate.commands.options import json_option, listed_option
 @json_option("Print all results as JSON.")
 def command(
     sessions: int,
+    mixtures: int | None,
     units: int,
     models: int | None,
     seed: int,
@@ -72,7 +79,7 @@ def command(
     from vbn.calibration.run import Part, Scores, summarize
     from vbn.whole_files import whole_file
 
-    settings, of_models = chosen_settings(sessions, units, models, seed, worlds, columns)
+    settings, of_models = chosen_settings(sessions, units, models, seed, worlds, columns, mixtures)
     runs = [each for each in (settings, of_models) if each is not None]
     parts = [parts_to_score(each) for each in runs]
     kept = keep or (page and page.with_suffix(".scores.jsonl"))

@@ -20,7 +20,14 @@ from vbn.calibration.models.run import (
     model_tables,
 )
 from vbn.calibration.models.worlds import POPULATIONS
-from vbn.calibration.run import CalibrationSettings, Part, Scores, all_parts, session_parts
+from vbn.calibration.run import (
+    WHOLE_MIXTURES,
+    CalibrationSettings,
+    Part,
+    Scores,
+    all_parts,
+    session_parts,
+)
 from vbn.calibration.worlds import WORLDS
 
 Settings = CalibrationSettings | ModelSettings
@@ -63,6 +70,7 @@ def chosen_settings(
     seed: int,
     worlds: tuple[str, ...] = (),
     columns: tuple[str, ...] = (),
+    mixtures: int | None = None,
 ) -> tuple[CalibrationSettings | None, ModelSettings | None]:
     """Say what of single units and what of models is asked for; None for nothing.
 
@@ -72,6 +80,8 @@ def chosen_settings(
     models : sessions of models; None for the usual number, or that of ``sessions`` where a table or a world
         of models is named; else none where names are given.
     worlds, columns : names of either. A table of models is named as a whole.
+    mixtures : sessions of the mixtures of units; None for the usual number, or as many as ``sessions`` where
+        names are given.
 
     Raises
     ------
@@ -83,13 +93,14 @@ def chosen_settings(
     beyond = tuple(name for name in worlds if name not in WORLDS and name in {*POPULATIONS, *MICE})
     known = tuple(name for name in worlds if name not in beyond)
     is_whole = not columns and not worlds
+    of_mixtures = mixtures if mixtures is not None else WHOLE_MIXTURES if is_whole else 0
     n = models if models is not None else WHOLE_MODEL_SESSIONS if is_whole else sessions
     has_units = (not columns or bool(of_units)) and (not worlds or bool(known))
     in_models = tuple(name for name in worlds if name in {*POPULATIONS, *MICE})
     is_named = bool(own) or bool(beyond) or (models is not None and not of_units)
     has_models = n != 0 and (is_whole or is_named) and (not worlds or bool(in_models))
     return (
-        CalibrationSettings(sessions, units, seed, known, of_units) if has_units else None,
+        CalibrationSettings(sessions, units, seed, known, of_units, of_mixtures) if has_units else None,
         ModelSettings(n, seed, in_models, own) if has_models else None,
     )
 
@@ -97,6 +108,10 @@ def chosen_settings(
 def parts_to_score(settings: Settings) -> list[Part]:
     """Return everything that is to be scored, in order."""
     return all_model_parts(settings) if isinstance(settings, ModelSettings) else all_parts(settings)
+
+
+def _n_sessions(settings: Settings) -> int:
+    return settings.sessions if isinstance(settings, ModelSettings) else settings.all_sessions
 
 
 def _session(settings: Settings, index: int, done: frozenset[Part]) -> Iterator[tuple[Part, Scores]]:
@@ -107,10 +122,10 @@ def _session(settings: Settings, index: int, done: frozenset[Part]) -> Iterator[
 
 def _scored(settings: Settings, processes: int, done: frozenset[Part]) -> Iterator[tuple[Part, Scores]]:
     if processes == 1:
-        for index in range(settings.sessions):
+        for index in range(_n_sessions(settings)):
             yield from _session(settings, index, done)
     else:
-        shares = (range(number, settings.sessions, processes) for number in range(processes))
+        shares = (range(number, _n_sessions(settings), processes) for number in range(processes))
         yield from collect([start(_work, settings, share, done) for share in shares if share])
 
 

@@ -23,6 +23,7 @@ from schemas.bases import unique_ids
 from schemas.bases.parameter_table import parameters_hash
 from schemas.bases.registry import schema_names
 from schemas.deploy.bounded_modulation import bound_change_modulation
+from schemas.deploy.nothing_tested import forget_numbers_of_nothing
 from schemas.deploy.other_windows import compare_with_what_came_before
 from schemas.deploy.shifts_and_shuffles import correlate_states_within_blocks
 from schemas.deploy.stored_table import BLOB, FLAG, FLOAT, INTEGER, NAME, TEXT, TIME, ColumnType, StoredTable
@@ -438,6 +439,24 @@ def note_closed_spaces(database: Database) -> None:
     spaces.add("space_closed_at", TIME, comment, after="space_made_by")
 
 
+def name_indices_and_latencies_after_their_sources(database: Database) -> None:
+    """Give what is an index of AllenSDK's or a latency of Siegle 2021 that name; describe two flags anew."""
+    for prefix in ("running", "pupil"):
+        units = StoredTable(database, "responses", f"__{prefix}_modulation__unit")
+        units.rename(f"{prefix}_modulation_index", f"{prefix}_allensdk_modulation_index")
+    units = StoredTable(database, "responses", "__first_spike_latency__unit")
+    units.rename_all("^first_spike_response_latency", "first_spike_siegle_2021_response_latency")
+    units = StoredTable(database, "responses", "__full_field_response__unit")
+    units.describe("full_field_is_responsive", FLAG, "whether q of either is at most half the threshold")
+    units = StoredTable(database, "responses", "__receptive_field__unit")
+    comment = "whether p and q are below the thresholds, NULL if not tested"
+    units.describe("rf_is_significant", FLAG, comment)
+    units.describe("rf_fit_amplitude", FLOAT, "(Hz) amplitude of the Gaussian, of units with a small p")
+    sets = StoredTable(database, "responses", "#receptive_field_params")
+    sets.change_contents(lambda _name, content: content.setdefault("max_q_value", 0.05))
+    forget_numbers_of_nothing(database)
+
+
 CHANGES = (
     Change(1, "text is compared with case on MySQL too", compare_text_with_case),
     Change(2, "units are found by their id alone", index_units_by_id),
@@ -467,6 +486,11 @@ CHANGES = (
     Change(14, "the published responsiveness has two variants", tell_peaks_of_published_responses_apart),
     Change(15, "files of other rigs may lack columns, sessions have a project", accept_files_of_other_rigs),
     Change(16, "spaces are closed while they are too large", note_closed_spaces),
+    Change(
+        17,
+        "indices and latencies of a source have its name, fields are significant by q",
+        name_indices_and_latencies_after_their_sources,
+    ),
 )
 
 

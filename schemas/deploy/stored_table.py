@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -146,6 +146,20 @@ class StoredTable:
         if name in self.columns() and not self._is_mysql:
             self._alter(f"ALTER COLUMN {self._quoted(name)} DROP NOT NULL")
         self.describe(name, kind, comment)  # on MySQL the whole column, NULL allowed
+
+    def clear(self, names: Iterable[str], key: str, where: str) -> None:
+        """Make values NULL in some rows; nothing if the table lacks the columns.
+
+        Parameters
+        ----------
+        names : columns that may be NULL.
+        key : columns that name the rows, with commas.
+        where : condition on these, such as ``NOT IN (SELECT ...)``; tables in braces are of the same schema.
+        """
+        if set(names) <= self.columns():
+            named = re.sub(r"{(\w+)}", lambda found: self._name_of(self._schema, found[1]), where)
+            values = ", ".join(f"{self._quoted(name)} = NULL" for name in names)
+            self._query(f"UPDATE {self._full_name} SET {values} WHERE ({key}) {named}")  # noqa: S608
 
     def change_contents(self, change: Callable[[str, dict[str, Any]], Any]) -> list[str]:
         """Change the contents of a table of parameter sets in place; return the names of those that differ.

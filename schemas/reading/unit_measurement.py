@@ -62,7 +62,8 @@ class UnitMeasurement(Computation):
 
     def session_row(self, measured: pd.DataFrame) -> dict[str, Any]:
         """Return further values of the session's row."""
-        return {"n_" + self.prefix + "_responsive": int(measured[self.prefix + "_is_responsive"].sum())}
+        responsive = measured[self.prefix + "_is_responsive"]
+        return {f"n_{self.prefix}_responsive": count_of_known(responsive)}
 
     @classmethod
     def _attribute(cls, column: str) -> str:
@@ -72,3 +73,8 @@ class UnitMeasurement(Computation):
         if name.startswith("n_"):
             return f"n_{cls.prefix}_{name[2:]}"
         return name if name.startswith(cls.prefix + "_") else f"{cls.prefix}_{name}"
+
+
+def count_of_known(flags: pd.Series[Any]) -> int | None:
+    """Return how many are true, missing ones aside; None where all are missing: nothing was tested."""
+    return int(flags.sum()) if flags.notna().any() else None

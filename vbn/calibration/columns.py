@@ -147,7 +147,7 @@ def _laser(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
 _STATE = {
     "p": "p_shift_active p_shift_passive allensdk_p_value",
     "q": "q_shift_active q_shift_passive",
-    "index": "spearman_r_active spearman_r_passive modulation_index",
+    "index": "spearman_r_active spearman_r_passive allensdk_modulation_index",
 }
 
 _IMAGES = ("flash", "onset")
@@ -185,7 +185,12 @@ MEASURES = (
     Measure(
         "FirstSpikeLatency",
         _first_spike,
-        _columns("onset", p="p_response", q="q_response", latency="response_latency_s siegle_2021_latency_s"),
+        _columns(
+            "onset",
+            p="p_response",
+            q="q_response",
+            latency="siegle_2021_response_latency_s siegle_2021_latency_s",
+        ),
     ),
     Measure(
         "OmissionResponse",
@@ -257,8 +262,8 @@ LEFT_OUT = {
     "ChangeResponse.latency_low_s": "limit of the interval of `latency_s`, which is tested",
     "ChangeResponse.latency_high_s": "limit of the interval of `latency_s`, which is tested",
     "FirstSpikeLatency.poisson_latency_s": "of no response, for comparison",
-    "FirstSpikeLatency.response_latency_low_s": "limit of the interval of a latency that is tested",
-    "FirstSpikeLatency.response_latency_high_s": "limit of the interval of a latency that is tested",
+    "FirstSpikeLatency.siegle_2021_response_latency_low_s": "limit of a latency that is tested",
+    "FirstSpikeLatency.siegle_2021_response_latency_high_s": "limit of a latency that is tested",
     "OmissionResponse.flash_index": "compares two responses: not 0 with either",
     "FullFieldResponse.on_off_ratio": "1 means nothing: `on_off_index` is the same, and tested",
     "Reliability.spearman_brown": "of `split_half`, which is tested, where that is above 0",

@@ -20,6 +20,7 @@ from vbn.calibration.run import (
     MEAN,
     POWER,
     SIGN_ERROR,
+    WHOLE_MIXTURES,
     WHOLE_SESSIONS,
     WHOLE_UNITS,
     CalibrationSettings,
@@ -77,9 +78,10 @@ the repeated, `outcome` a difference between hits and misses. Columns are named 
 [the definitions](responses.md); of the laser's, those of the highest level, after the name of the waveform.
 `change_modulation_hit_less_miss` is the difference of two columns: engagement should not make one. Wrong
 signs of the indices of changes are counted among units whose p is at most .05: of the rest, they are chance.
-Columns named after a source follow its rule; no flag depends on them. What stands under `Replaced...` is
-of no table: statistics of earlier method versions, or nearly so, that fail in the same worlds, and why they
-were replaced. `novelty` is a different response to images because they are new: it holds in no world.
+Columns named after a source follow its rule, by which some fail; no flag depends on them. What stands
+under `Replaced...` is of no table: statistics of earlier method versions, or nearly so, that fail in the same
+worlds, and why they were replaced. `novelty` is a different response to images because they are new: it holds
+in no world.
 
 `vbn control SESSION` does without a simulation: it rotates the spikes of a recording, of anybody's, within
 each block of stimuli, and says how often the columns still find something.
@@ -227,14 +229,16 @@ def _head(settings: CalibrationSettings, model_sessions: int) -> Iterator[str]:
     yield "# Calibration"
     yield ""
     options = [
-        f"--sessions {settings.sessions} --units {settings.units} --models {model_sessions}",
-        f"--seed {settings.seed}",
+        f"--sessions {settings.sessions} --mixtures {settings.mixtures} --units {settings.units}",
+        f"--models {model_sessions} --seed {settings.seed}",
         *(f"--world {name}" for name in settings.worlds),
         *(f"--column {name}" for name in settings.columns),
     ]
     yield f"Made by `vbn calibrate {' '.join(options)} --write docs/calibration.md`:"
     yield f"{settings.sessions} sessions with {settings.units} units in each world. The whole one is"
     yield f"`vbn calibrate --write docs/calibration.md`: {WHOLE_SESSIONS} sessions with {WHOLE_UNITS} units."
+    yield f"The mixtures have {max(settings.sessions, settings.mixtures)} sessions (the whole one: "
+    yield f"{WHOLE_MIXTURES}), since each has one proportion of false discoveries, mostly of five to ten."
     if model_sessions:
         yield f"[Models and populations](#models-and-populations) have {model_sessions} sessions."
     yield ""

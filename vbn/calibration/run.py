@@ -33,7 +33,7 @@ from vbn.calibration.worlds import MIXTURES, WORLDS, World, mixed
 from vbn.errors import SettingError, quoted
 from vbn.nearest import nearest
 
-WHOLE_SESSIONS, WHOLE_UNITS = 40, 50
+WHOLE_SESSIONS, WHOLE_UNITS, WHOLE_MIXTURES = 40, 50, 200
 FALSE_POSITIVE, FALSE_POSITIVE_01, FALSE_DISCOVERY = "false_positive", "false_positive_01", "fdr"
 POWER, MEAN, SIGN_ERROR, GIVEN, BIAS_MS = "power", "mean", "sign_error", "given", "bias_ms"
 FALSE_PAIRS = "false_pairs"
@@ -91,6 +91,8 @@ class CalibrationSettings:
     seed : equal settings with equal seeds give equal results.
     worlds : names of `WORLDS` and `MIXTURES`; all if empty.
     columns : ``Table``, ``Table.column`` or ``column``; all if empty.
+    mixtures : sessions of the mixtures, where they are more than ``sessions``: a session has one proportion
+        of false discoveries, of few, and 50 units to count in every other world.
 
     Raises
     ------
@@ -103,12 +105,14 @@ class CalibrationSettings:
     seed: int = 0
     worlds: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    mixtures: int = 0
 
     def __post_init__(self) -> None:
-        if self.sessions < 2 or self.units < 1 or self.seed < 0:
+        if self.sessions < 2 or self.units < 1 or self.seed < 0 or self.mixtures < 0:
             raise SettingError(
                 "A calibration needs 2 sessions or more, 1 unit or more and a seed of 0 or more, got "
-                f"{self.sessions}, {self.units} and {self.seed}."
+                f"{self.sessions}, {self.units} and {self.seed}, and of mixtures 0 sessions or more, got "
+                f"{self.mixtures}."
             )
         _check_known("world", self.worlds, [*WORLDS, *MIXTURES])
         known = {name for of in EVERY_MEASURE for column in of.columns for name in _names(of, column)}
@@ -118,6 +122,24 @@ class CalibrationSettings:
     def chosen_worlds(self) -> tuple[str, ...]:
         """Names of the worlds to simulate."""
         return self.worlds or (*WORLDS, *MIXTURES)
+
+    @property
+    def all_sessions(self) -> int:
+        """Number of sessions, those with mixtures only included."""
+        has_mixtures = any(name in MIXTURES for name in self.chosen_worlds)
+        return max(self.sessions, self.mixtures if has_mixtures else 0)
+
+    def wanted(
+        self, index: int, measures: Sequence[Measure] = EVERY_MEASURE
+    ) -> dict[str, dict[Part, Measure]]:
+        """Return what is to be scored of one session, by world; of mixtures, what is adjusted over units."""
+        chosen = self.chosen_measures(measures)
+        adjusted = [of for of in chosen if any(column.kind in (Q, FLAG) for column in of.columns)]
+        return {
+            name: {Part(index, name, of.table): of for of in (adjusted if name in MIXTURES else chosen)}
+            for name in self.chosen_worlds
+            if name in MIXTURES or index < self.sessions
+        }
 
     def chosen_measures(self, measures: Sequence[Measure] = EVERY_MEASURE) -> list[Measure]:
         """Return the measures with the chosen columns only."""
@@ -156,9 +178,8 @@ def session_parts(
     done : what to leave out.
     """
     events: dict[float, SimulatedEvents] = {}
-    for name in settings.chosen_worlds:
-        wanted = {Part(index, name, of.table): of for of in settings.chosen_measures(measures)}
-        wanted = {part: measure for part, measure in wanted.items() if part not in done}
+    for name, parts in settings.wanted(index, measures).items():
+        wanted = {part: measure for part, measure in parts.items() if part not in done}
         if not wanted:
             continue
         of_units = mixed(name, 2 * settings.units) if name in MIXTURES else [name] * settings.units
@@ -174,10 +195,10 @@ def session_parts(
 def all_parts(settings: CalibrationSettings) -> list[Part]:
     """Return everything that a calibration consists of, in the order in which it is scored."""
     return [
-        Part(index, world, measure.table)
-        for index in range(settings.sessions)
-        for world in settings.chosen_worlds
-        for measure in settings.chosen_measures()
+        part
+        for index in range(settings.all_sessions)
+        for parts in settings.wanted(index).values()
+        for part in parts
     ]
 
 

@@ -31,7 +31,9 @@ def called(*arguments: str) -> Result:
 
 def test_two_sessions_of_five_units_become_a_table_and_a_page(tmp_path: Path) -> None:
     page = tmp_path / "calibration.md"
-    done = called(*SMALL, "--world", "ou_60", "--world", "mixed_mild", "--write", str(page))
+    done = called(
+        *SMALL, "--world", "ou_60", "--world", "mixed_mild", "--mixtures", "3", "--write", str(page)
+    )
     assert done.exit_code == 0
     assert "PupilModulation" in done.output
     assert "cosine_p_wilcoxon" in done.output
@@ -39,6 +41,7 @@ def test_two_sessions_of_five_units_become_a_table_and_a_page(tmp_path: Path) ->
     assert text.startswith("# Calibration\n")
     assert "2 sessions with 5 units" in text
     assert "| mixed_mild |" in text
+    assert "The mixtures have 3 sessions" in text
     assert {path.name for path in tmp_path.iterdir()} == {"calibration.md", "calibration.scores.jsonl"}
 
 
@@ -135,6 +138,15 @@ def test_a_file_of_another_kind_is_not_appended_to(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="is no line of kept scores"):
         called(*SMALL, *TWO_TABLES, "--keep", str(page))
     assert page.read_text() == "# A page\n"
+
+
+def test_mixtures_have_as_many_sessions_as_are_asked_for() -> None:
+    of_both = ("--world", "mixed_mild", "--world", "poisson", "--column", "FullFieldResponse.is_responsive")
+    rows = json.loads(called(*SMALL, *of_both, "--mixtures", "3", "--json").output)
+    assert {(row["world"], row["what"], row["sessions"]) for row in rows} == {
+        ("mixed_mild", "fdr", 3),
+        ("poisson", "false_positive", 2),
+    }
 
 
 def test_an_unknown_world_is_refused_with_what_is_near(capsys: pytest.CaptureFixture[str]) -> None:

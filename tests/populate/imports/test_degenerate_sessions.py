@@ -199,7 +199,7 @@ def values_of(table: Any, key: dict[str, int], prefix: str, *leave_out: str) -> 
 def test_without_gabors_there_is_no_field(populated: Populated) -> None:
     key = populated.key(no_stimulus_but_images)
     master = (responses.ReceptiveField & key).fetch1()
-    assert (master["n_rf_gabors"], master["n_rf_significant"]) == (0, 0)
+    assert (master["n_rf_gabors"], master["n_rf_significant"]) == (0, None)
     for row in (responses.ReceptiveField.Unit & key).to_dicts():
         assert not row["rf_map"].any()
         assert row["rf_is_significant"] is row["rf_is_inverted"] is None
@@ -210,7 +210,7 @@ def test_without_gabors_there_is_no_field(populated: Populated) -> None:
 def test_without_full_field_flashes_their_response_is_null(populated: Populated) -> None:
     key = populated.key(no_stimulus_but_images)
     master = (responses.FullFieldResponse & key).fetch1()
-    assert [master[f"n_full_field_{name}"] for name in ("white", "black", "responsive")] == [0, 0, 0]
+    assert [master[f"n_full_field_{name}"] for name in ("white", "black", "responsive")] == [0, 0, None]
     assert values_of(responses.FullFieldResponse, key, "full_field_") == {None}
 
 

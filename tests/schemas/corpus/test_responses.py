@@ -234,7 +234,7 @@ def test_fields_are_found_where_they_were_put(recorded: Any) -> None:
     for unit_id in recorded.with_role("rf"):
         row, injected = rows[unit_id], recorded.injected[unit_id]
         assert row["rf_p_value"] < 0.05  # two Gabors a place: not always below the 0.01 of the flag
-        assert row["rf_is_significant"] == (row["rf_p_value"] < 0.01)
+        assert row["rf_is_significant"] == (row["rf_p_value"] < 0.01 and row["rf_q_value"] <= 0.05)
         assert not row["rf_is_inverted"]
         for axis in "xy":
             for name in ("peak", "center", "fit") if row["rf_is_significant"] else ("peak",):
@@ -278,7 +278,9 @@ def test_running_units_fire_more_while_the_mouse_runs(recorded: Any) -> None:
     rows = rows_of(responses.RunningModulation, recorded)
     for unit_id in recorded.with_role("running"):
         row = rows[unit_id]
-        assert row["running_modulation_index"] is None or row["running_modulation_index"] > 0
+        assert (
+            row["running_allensdk_modulation_index"] is None or row["running_allensdk_modulation_index"] > 0
+        )
         assert row["running_spearman_r_active"] > 0
         assert row["running_p_shift_active"] <= 0.1  # of 30 shifts within two minutes
 

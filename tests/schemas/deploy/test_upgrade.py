@@ -14,7 +14,7 @@ import pytest
 
 LAYOUTS = Path(__file__).with_name("layouts")
 OLD_SESSION = 9000000001
-CHANGES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
+CHANGES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]
 FILTERS, CRITERIA = "selection.#unit_criteria", "selection.#unit_criteria__criterion"
 # In the dump of layout 2 'good_0_1' and 'visual_coding_code' are somebody's own, as are these.
 OWN_FILTERS = ("own_snr", "good_0_1", "inclusive")
@@ -393,7 +393,7 @@ def states_are_tested_within_blocks_and_allensdks_p_keeps_its_values(
     assert "Change 9 of the layout: running and pupil" in (yield)
 
     for (prefix, name), rows in kept.items():
-        now = f"{prefix}_{name}".replace("_p_value", "_allensdk_p_value")
+        now = f"{prefix}_allensdk_{name}"
         assert rows_of(old_results, f"__{prefix}_modulation__unit", "unit_id", now) == rows
     found = rows_of(old_results, "__receptive_field__unit", "unit_id", "rf_p_value", "rf_is_significant")
     assert found == fields
@@ -731,14 +731,23 @@ def test_after_an_upgrade(case: Callable[..., Case], upgrade: Upgrade) -> None:
 
 
 def test_changes_that_were_not_yet_noted_are_made_again_and_change_nothing(upgrade: Upgrade) -> None:
+    """Of change 17, the dumps lack the table of first spikes: its columns get their former names."""
     database = upgrade.database
-    everything = database.contents()
+    everything, layout = database.contents(), layout_of(database)
+    units = place_of(database, "responses.__first_spike_latency__unit")
+    for end in ("", "_low", "_high"):
+        name = f"first_spike_siegle_2021_response_latency{end}"
+        database.server.query(
+            f"ALTER TABLE {units} RENAME COLUMN {name} TO {name.replace('siegle_2021_', '')}"
+        )
+    assert layout_of(database) != layout
     migration = place_of(database, "administration.migration")
-    database.server.query(f"DELETE FROM {migration} WHERE migration IN (3, 6, 7, 8, 9)")
+    database.server.query(f"DELETE FROM {migration} WHERE migration IN (3, 6, 7, 8, 9, 17)")
     said = database.vbn("deploy").stdout
-    assert [number for number in CHANGES if f"Change {number} of the layout" in said] == [3, 6, 7, 8, 9]
+    assert [number for number in CHANGES if f"Change {number} of the layout" in said] == [3, 6, 7, 8, 9, 17]
     assert "are now named" not in said
     assert database.contents() == everything
+    assert layout_of(database) == layout
     assert "Change" not in database.vbn("deploy").stdout
     assert database.contents() == everything
     assert "are up to date" in database.vbn("deploy", "--check").stdout

@@ -287,6 +287,23 @@ def test_false_discoveries_are_counted_among_known_units() -> None:
         assert cells[name, "mixed_mild", FALSE_DISCOVERY].value == 0
 
 
+def test_mixtures_may_have_more_sessions_than_other_worlds_and_are_asked_for_discoveries_only() -> None:
+    def guessed(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
+        return pd.DataFrame({"p": np.zeros(spikes[2].size), "q": np.zeros(spikes[2].size)})
+
+    with_q = Measure("WithQ", guessed, tuple(ClaimingColumn(kind, kind, "laser") for kind in (P, Q)))
+    with_p = Measure("WithP", guessed, (ClaimingColumn("p", P, "laser"),))
+    settings = CalibrationSettings(2, 2, seed=2, worlds=("poisson", "mixed_mild"), mixtures=4)
+    assert settings.all_sessions == 4
+    cells = summarize([session_scores(settings, index, [with_q, with_p]) for index in range(4)])
+    found = {(*cell.key[:3], cell.key.what): cell.sessions for cell in cells}
+    assert found["WithQ", "q", "mixed_mild", FALSE_DISCOVERY] == 4
+    assert {sessions for key, sessions in found.items() if key[2] == "poisson"} == {2}
+    assert {table for table, _, world, _ in found if world == "mixed_mild"} == {"WithQ"}
+    assert CalibrationSettings(3, 2, worlds=("poisson",), mixtures=4).all_sessions == 3
+    assert CalibrationSettings(3, 2, worlds=("mixed",)).all_sessions == 3
+
+
 def test_untuned_units_among_tuned_ones_are_no_discoveries() -> None:
     settings = CalibrationSettings(6, 8, seed=2, worlds=("mixed",), columns=("q_selectivity",))
     assert cells_of(settings)["q_selectivity", "mixed", FALSE_DISCOVERY].value <= 0.1
@@ -379,6 +396,7 @@ def test_equal_seeds_give_equal_results_and_worlds_do_not_depend_on_each_other()
         ({"columns": ("p_selectivty",)}, "There is no column 'p_selectivty'. Near to it: p_selectivity"),
         ({"sessions": 1}, "A calibration needs 2 sessions or more"),
         ({"units": 0}, "1 unit or more"),
+        ({"mixtures": -1}, "of mixtures 0 sessions or more, got -1"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(setting: dict[str, object], message: str) -> None:

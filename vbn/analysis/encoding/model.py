@@ -292,7 +292,7 @@ def _finished(
 
 def _nothing(design: Design, n_units: int) -> EncodingResult:
     """Return the result of a session without anything to fit."""
-    zeros, unknown = np.zeros(n_units), np.full(n_units, np.nan)
+    unknown = np.full(n_units, np.nan)
     return EncodingResult(
         n_bins=0,
         column_names=[],
@@ -305,9 +305,9 @@ def _nothing(design: Design, n_units: int) -> EncodingResult:
         dropout_names=[],
         dropouts=np.empty((n_units, 0, len(MEASURES))),
         raw_change=np.empty((n_units, 0)),
-        explained_raw=zeros,
+        explained_raw=unknown,
         explained_sem=unknown,
-        explained_train=zeros,
+        explained_train=unknown,
         is_explained=np.zeros(n_units, np.bool_),
         condition_names=[],
         n_flashes=[],

@@ -92,10 +92,10 @@ def first_spike_latency(
         * siegle_2021_latency_s: median first spike of these, given for every unit with a spike;
         * poisson_latency_s: `poisson_median_s` of the rate in the gray before;
         * p_response, q_response: two-sided paired Wilcoxon test between both windows, and over units;
-        * response_latency_s: the median where it says something of a response: the unit is excited, q at most
-          max_q_value, at least min_spikes changes have a spike, the median is known to max_sd_s, and differs
-          from chance; response_latency_low_s, response_latency_high_s: its 95 % interval over resamples of
-          the changes.
+        * siegle_2021_response_latency_s: the median where it says something of a response: the unit is
+          excited, q at most max_q_value, at least min_spikes changes have a spike, the median is known to
+          max_sd_s, and differs from chance; siegle_2021_response_latency_low_s and
+          siegle_2021_response_latency_high_s: its 95 % interval over resamples of the changes.
 
         Missing without changes.
     """
@@ -125,9 +125,9 @@ def first_spike_latency(
             "poisson_latency_s": chance,
             "p_response": p,
             "q_response": q,
-            "response_latency_s": np.where(given, median, np.nan),
-            "response_latency_low_s": np.where(given, low, np.nan),
-            "response_latency_high_s": np.where(given, high, np.nan),
+            "siegle_2021_response_latency_s": np.where(given, median, np.nan),
+            "siegle_2021_response_latency_low_s": np.where(given, low, np.nan),
+            "siegle_2021_response_latency_high_s": np.where(given, high, np.nan),
         }
     )
 

@@ -31,7 +31,8 @@ class FullFieldResponseParameters:
     ----------
     response_window_s : the 250 ms of the flash (AllenSDK ``Flashes``, ``trial_duration``).
     baseline_window_s : the 250 ms before, on gray.
-    max_q_value : units with at most this q are responsive.
+    max_q_value : units of which twice the smaller q of the two colors is at most this are responsive: of
+        these, no larger share is false than of each of the two lists at half of it, added up.
     """
 
     response_window_s: Window = (0.0, 0.25)
@@ -75,8 +76,8 @@ def full_field_response(
 
         Then p_color, q_color (two-sided rank-sum test of white against black), on_off_ratio (white / black),
         on_off_index ((white - black) / (white + black), -1 to 1), preferred_color (1 or -1, the greater
-        evoked rate; NaN where equal) and is_responsive (q_white or q_black at most max_q_value; NA without
-        flashes).
+        evoked rate; NaN where equal) and is_responsive (q_white or q_black at most half of max_q_value, or
+        max_q_value itself where only one color was shown; NA without flashes).
 
         Rates and p are NaN without flashes of the color; p is 1 where all differences are 0; the ratio is NaN
         where black flashes evoke no spike, the index where neither color does.
@@ -113,10 +114,13 @@ def _compared(table: pd.DataFrame, parameters: FullFieldResponseParameters) -> p
     """Add the columns that compare the two colors."""
     white, black = (table[f"evoked_rate_{name}_hz"].to_numpy(np.float64) for name in COLORS)
     greater = np.sign(white - black)
-    q = table[["q_white", "q_black"]].min(axis=1)
+    q = table[["q_white", "q_black"]]
+    n_tests = q.notna().sum(axis=1)
     return table.assign(
         on_off_ratio=ratio(white, black),
         on_off_index=ratio(white - black, white + black),
         preferred_color=np.where(greater == 0, np.nan, greater),
-        is_responsive=(q <= parameters.max_q_value).astype("boolean").mask(q.isna()),
+        is_responsive=(n_tests * q.min(axis=1) <= parameters.max_q_value)
+        .astype("boolean")
+        .mask(n_tests == 0),
     )

@@ -21,7 +21,13 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers
-from vbn.analysis.spikes.windows import Window, check_windows, count_in_windows, window_length_s
+from vbn.analysis.spikes.windows import (
+    Window,
+    check_max_q_value,
+    check_windows,
+    count_in_windows,
+    window_length_s,
+)
 from vbn.analysis.statistics import benjamini_hochberg
 from vbn.analysis.task.presentations import start_times
 
@@ -51,7 +57,8 @@ class ReceptiveFieldParameters:
     n_shuffles : number of shuffles of the chi-square test.
     max_shuffles : greatest number, for units whose chi-square fewer than `ENOUGH` shuffles reach; p is
         at least 1 / (1 + max_shuffles).
-    max_p_value : fields with a smaller p are significant, and are fitted.
+    max_p_value : fields with a smaller p are fitted; those of Siegle 2021.
+    max_q_value : those of them with at most this q are significant.
     smoothing_bins : standard deviation of the Gaussian that smooths a map before it is thresholded.
     mask_deviations : the field is where the smoothed map exceeds its maximum minus this many of its standard
         deviations.
@@ -66,6 +73,7 @@ class ReceptiveFieldParameters:
     n_shuffles: int = 1000
     max_shuffles: int = 10_000
     max_p_value: float = 0.01
+    max_q_value: float = 0.05
     smoothing_bins: float = 1.0
     mask_deviations: float = 0.5
     fit_offset: bool = True
@@ -81,6 +89,7 @@ class ReceptiveFieldParameters:
             raise ValueError(f"min_spikes, n_shuffles and max_shuffles must be 1 or more, got {self}.")
         if not 0 < self.max_p_value <= 1 or self.smoothing_bins <= 0 or self.mask_deviations <= 0:
             raise ValueError(f"max_p_value, smoothing_bins and mask_deviations must be positive, got {self}.")
+        check_max_q_value(self)
 
     @property
     def step_deg(self) -> float:
@@ -119,7 +128,7 @@ def receptive_field(
         * p_value, n_shuffles: of the chi-square test (`chi_square_p_values`); p_is_upper_bound is True if no
           shuffle reached the observed chi-square;
         * q_value: p_value adjusted over units (Benjamini-Hochberg);
-        * is_significant: p_value below max_p_value;
+        * is_significant: p_value below max_p_value, and q_value at most max_q_value;
         * peak_x_deg, peak_y_deg: position with the most spikes per Gabor (ties: the first, row by row);
           peak_rate_hz: its rate;
         * center_x_deg, center_y_deg (screen) and azimuth_deg, elevation_deg (AllenSDK): centre of the mask;
@@ -127,8 +136,8 @@ def receptive_field(
         * is_inverted: True for a suppressive field, where the mask covers more than half of the border or the
           fitted amplitude is negative; centre and area are then those of the inverted map;
         * fit_amplitude_hz, fit_offset_hz, fit_x_deg, fit_y_deg, fit_width_deg, fit_height_deg: the Gaussian
-          fitted to significant fields (width and height are standard deviations); for inverted fields without
-          an offset it is fitted to the inverted map;
+          fitted to fields with p_value below max_p_value (width and height are standard deviations); for
+          inverted fields without an offset it is fitted to the inverted map;
         * is_on_screen: whether the Gaussian's centre lies on the screen; NA without a fit.
 
         For units with fewer than min_spikes spikes, and for all units if there are no Gabors, n_shuffles is
@@ -167,20 +176,20 @@ def receptive_field(
         parameters.n_shuffles,
         parameters.max_shuffles,
     )
-    significant = p < parameters.max_p_value
+    q, is_fitted = benjamini_hochberg(p), p < parameters.max_p_value
     test = {
         "p_value": p,
         "n_shuffles": n_draws,
         "p_is_upper_bound": _flag(p * (n_draws + 1) < 1 + _ROUNDING, enough),
-        "q_value": benjamini_hochberg(p),
-        "is_significant": _flag(significant, enough),
+        "q_value": q,
+        "is_significant": _flag(is_fitted & (q <= parameters.max_q_value), enough),
     }
     side = len(parameters.positions_deg)
     maps = np.full((counts.shape[0], side, side), np.nan)
     if (shown > 0).all():
         per_second = shown * window_length_s(parameters.response_window_s)
         maps[enough] = (counts / per_second)[enough].reshape(-1, side, side)
-    table = pd.DataFrame({**columns, **test, **_geometry(maps, significant, parameters)})
+    table = pd.DataFrame({**columns, **test, **_geometry(maps, is_fitted, parameters)})
     return table, counts.reshape(-1, side, side)
 
 
@@ -357,7 +366,7 @@ def _flag(values: Booleans, is_known: Booleans) -> pd.arrays.BooleanArray:
 # --- The shape of the field
 
 
-def _geometry(maps: Floats, significant: Booleans, parameters: ReceptiveFieldParameters) -> dict[str, Any]:
+def _geometry(maps: Floats, is_fitted: Booleans, parameters: ReceptiveFieldParameters) -> dict[str, Any]:
     """Return peak, centre, area and fit of (n_units, n_y, n_x) maps in Hz, some of which are NaN."""
     positions, step = np.array(parameters.positions_deg), parameters.step_deg
     n_units = maps.shape[0]
@@ -367,7 +376,7 @@ def _geometry(maps: Floats, significant: Booleans, parameters: ReceptiveFieldPar
     inverted = np.zeros(n_units, dtype=np.bool_)
     for row in np.flatnonzero(~np.isnan(maps[:, 0, 0])).tolist():
         inverted[row] = _covers_border(_mask(maps[row], parameters))
-        if significant[row]:
+        if is_fitted[row]:
             fit[row] = _fitted(_upright(maps[row], inverted[row] and not parameters.fit_offset), parameters)
             inverted[row] |= fit[row, 0] < 0
         masked[row] = _center_and_size(_mask(_upright(maps[row], inverted[row]), parameters))

@@ -225,7 +225,8 @@ def state_modulation(
 
         * n_high, n_low: number of events in each state;
         * high_rate_hz, low_rate_hz: mean rates; NaN without events in the state;
-        * modulation_index: (high - low) / high where high is greater, else -(low - high) / low: -1 to 1;
+        * allensdk_modulation_index: (high - low) / high where high is greater, else -(low - high) / low: -1
+          to 1;
         * allensdk_p_value: two-sided Welch's t-test.
 
         Index and p are NaN with fewer than min_events events in either state; the index also for a silent
@@ -236,7 +237,9 @@ def state_modulation(
     Index and Welch's test are those of AllenSDK's ``stimulus_analysis.running_modulation``. The test takes
     successive events for independent: where firing and state change slowly, whatever the one has to do with
     the other, half of all units have p <= .05. So it has, too often, with only a handful of events in one
-    state, which by chance may all have no spike and so no variance.
+    state, which by chance may all have no spike and so no variance. The index is a ratio of noisy means: of
+    units of 0.1 Hz, or that were lost for a while, it is above 0 on average, since there are few events at
+    rest, and the fewer spikes these have the nearer it is to 1.
     """
     values, high = np.asarray(counts), np.asarray(is_high, dtype=np.bool_)
     if values.ndim != 2 or high.shape != values.shape[1:]:
@@ -256,7 +259,7 @@ def state_modulation(
         "n_low": np.count_nonzero(~high),
         "high_rate_hz": high_hz,
         "low_rate_hz": low_hz,
-        "modulation_index": index,
+        "allensdk_modulation_index": index,
         "allensdk_p_value": p,
     }
     return pd.DataFrame(columns)

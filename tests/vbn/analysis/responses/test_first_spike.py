@@ -75,13 +75,15 @@ def test_the_median_is_that_of_the_rates(base_hz: float, add_hz: float) -> None:
     truth = true_median_s(base_hz, add_hz)
     assert found["poisson_latency_s"].mean() == pytest.approx(chance, abs=0.002)
     assert found["siegle_2021_latency_s"].mean() == pytest.approx(truth, abs=0.003)
-    given = found.dropna(subset=["response_latency_s"])
+    given = found.dropna(subset=["siegle_2021_response_latency_s"])
     if add_hz < 0 or abs(truth - chance) < 0.005:  # a pause has no first spike; 10 + 10 Hz: 69 ms, chance 73
         assert len(given) <= 2
         return
     assert len(given) >= 38
-    assert (given["response_latency_s"] == given["siegle_2021_latency_s"]).all()
-    covers = (given["response_latency_low_s"] <= truth) & (truth <= given["response_latency_high_s"])
+    assert (given["siegle_2021_response_latency_s"] == given["siegle_2021_latency_s"]).all()
+    covers = (given["siegle_2021_response_latency_low_s"] <= truth) & (
+        truth <= given["siegle_2021_response_latency_high_s"]
+    )
     assert covers.mean() >= 0.85
 
 
@@ -89,7 +91,7 @@ def test_units_without_a_response_have_that_of_chance_and_no_latency() -> None:
     trains = [responses(np.random.default_rng([9, base]), 30, base, 0) for base in (2, 10, 30)]
     for base, spikes in zip((2, 10, 30), trains, strict=True):
         found = measured(spikes)
-        assert found["response_latency_s"].isna().all()
+        assert found["siegle_2021_response_latency_s"].isna().all()
         assert found["siegle_2021_latency_s"].mean() == pytest.approx(true_median_s(base, 0), abs=0.003)
         assert (found["siegle_2021_latency_s"] - found["poisson_latency_s"]).mean() == pytest.approx(
             0, abs=0.003
@@ -108,14 +110,20 @@ def test_the_interval_is_that_of_very_many_resamples() -> None:
     assert found["share"] == known.size / N_CHANGES
     resampled = np.median(rng.choice(known, (20_000, known.size)), axis=1)
     low, high = np.percentile(resampled, [2.5, 97.5])
-    assert found["response_latency_low_s"] == pytest.approx(low, abs=0.0005)
-    assert found["response_latency_high_s"] == pytest.approx(high, abs=0.0005)
+    assert found["siegle_2021_response_latency_low_s"] == pytest.approx(low, abs=0.0005)
+    assert found["siegle_2021_response_latency_high_s"] == pytest.approx(high, abs=0.0005)
 
 
 def test_what_is_not_there_is_missing() -> None:
     presentations, trials = task()
     spikes = responses(np.random.default_rng(1), 1, 5, 40)
-    columns = ["siegle_2021_latency_s", "poisson_latency_s", "p_response", "response_latency_s", "share"]
+    columns = [
+        "siegle_2021_latency_s",
+        "poisson_latency_s",
+        "p_response",
+        "siegle_2021_response_latency_s",
+        "share",
+    ]
     for nothing in (
         measured(spikes, presentations.iloc[:0]),
         measured(spikes, trials=trials.assign(hit=False, miss=False)),
@@ -126,11 +134,11 @@ def test_what_is_not_there_is_missing() -> None:
     assert silent["share"] == 0
     assert silent["p_response"] == 1
     assert silent["poisson_latency_s"] == pytest.approx(0.09)
-    assert np.isnan([silent["siegle_2021_latency_s"], silent["response_latency_s"]]).all()
+    assert np.isnan([silent["siegle_2021_latency_s"], silent["siegle_2021_response_latency_s"]]).all()
     few = np.sort(np.append(CHANGES_S[:4] + 0.06, CHANGES_S[4:N_CHANGES] + 1.5))
     (rare,) = first_spike_latency(few, [0], [few.size], presentations, trials).to_dict("records")
     assert rare["siegle_2021_latency_s"] == pytest.approx(0.06)
-    assert np.isnan(rare["response_latency_s"])
+    assert np.isnan(rare["siegle_2021_response_latency_s"])
     edge = CHANGES_S[:N_CHANGES] + 0.03  # not after it: on one side of it only by rounding
     (at_edge,) = first_spike_latency(edge, [0], [edge.size], presentations, trials).to_dict("records")
     assert at_edge["share"] < 1

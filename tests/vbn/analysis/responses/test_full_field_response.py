@@ -79,6 +79,17 @@ def test_a_strong_answer_to_one_colour_is_a_response():
     assert result["p_white"][0] == 1
 
 
+@pytest.mark.parametrize(("n_flashes", "is_responsive"), [(6, False), (7, True)])
+def test_two_tests_of_a_unit_are_two(n_flashes: int, is_responsive: bool) -> None:
+    """One spike per black flash: p is 2 to the minus n - 1, 1/32 or 1/64; half of .05 lies between."""
+    table = flash_table([1, -1] * n_flashes)
+    row = full_field_response(*spikes_at(at(table, -1) + 0.1), table).iloc[0]
+    assert row["q_black"] == 2.0 ** (1 - n_flashes) <= 0.05
+    assert row["is_responsive"] == is_responsive
+    alone = full_field_response(*spikes_at(at(table, -1) + 0.1), table[table["color"] == -1]).iloc[0]
+    assert alone["is_responsive"]
+
+
 def test_no_flashes_one_colour_and_silent_units_are_defined():
     none = full_field_response(*spikes_at([1.0], []), flash_table([]))
     assert none["n_white"].tolist() == [0, 0]

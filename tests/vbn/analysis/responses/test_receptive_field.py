@@ -193,6 +193,21 @@ def test_equal_seeds_give_equal_results_and_a_generator_is_a_seed():
     assert not one[0]["p_value"].equals(receptive_field(*spikes, table, seed=6)[0]["p_value"])
 
 
+def test_a_small_p_among_many_units_is_fitted_but_not_significant() -> None:
+    """Of 200 units without a field about two have p below .01; a q of theirs would be near 1."""
+    table = gabor_table(10)
+    rng = np.random.default_rng(2)
+    start, end = table.dropna()["start_time"].agg(["min", "max"])
+    null = [np.sort(rng.uniform(start, end, 800)) for _ in range(200)]
+    field = train_of(table, bell(0, 0, height=6))
+    fields = receptive_field(*spikes_at(field, *null), table, seed=0)[0]
+    by_chance = fields[1:][fields["p_value"][1:] < 0.01]
+    assert 1 <= len(by_chance) <= 6
+    assert not by_chance["is_significant"].any()
+    assert by_chance["fit_x_deg"].notna().any()
+    assert fields["is_significant"][0]
+
+
 def test_a_field_of_suppression_is_inverted():
     table = gabor_table(10)
     suppressed = train_of(table, lambda x, y: 6 - bell(10, 0, height=5.9, floor=0.0, width=12)(x, y))

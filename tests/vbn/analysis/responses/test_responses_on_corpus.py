@@ -141,7 +141,7 @@ def test_running_units_fire_more_while_the_mouse_runs(sessions: list[Session]):
     table = measured(sessions, measure)
     running = table[table["role"] == "running"]
     assert len(running) > 0
-    assert (running["modulation_index"] > 0).all()
+    assert (running["allensdk_modulation_index"] > 0).all()
     assert (running["spearman_r_active"] > 0).all()
     # Of 30 shifts within two minutes hardly any p can be .05.
     assert (running["p_shift_active"] <= 0.1).mean() >= MIN_FOUND_SHARE

@@ -47,7 +47,7 @@ def test_the_index_is_relative_to_the_greater_mean():
     """Mean counts 3 and 1: (3 - 1) / 3; the other way round -(3 - 1) / 3."""
     counts = np.array([[4, 2, 1, 1], [1, 1, 4, 2]])
     table = state_modulation(counts, [True, True, False, False], 0.25)
-    assert table["modulation_index"].tolist() == pytest.approx([2 / 3, -2 / 3])
+    assert table["allensdk_modulation_index"].tolist() == pytest.approx([2 / 3, -2 / 3])
     assert table["high_rate_hz"].tolist() == pytest.approx([12, 4])
     assert table[["n_high", "n_low"]].iloc[0].tolist() == [2, 2]
 
@@ -63,25 +63,26 @@ def test_a_least_number_of_events_may_be_asked_for():
     counts, is_high = [[1, 2, 3, 4, 5]], [True, True, True, False, False]
     assert state_modulation(counts, is_high, 0.25)["allensdk_p_value"].notna().all()
     table = state_modulation(counts, is_high, 0.25, min_events=3)
-    assert table[["modulation_index", "allensdk_p_value"]].isna().all(axis=None)
+    assert table[["allensdk_modulation_index", "allensdk_p_value"]].isna().all(axis=None)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=30))
 def test_swapping_the_states_swaps_the_sign(events):
     counts, is_high = np.array([[c for c, _ in events]]), np.array([h for _, h in events])
     one, other = state_modulation(counts, is_high, 0.25), state_modulation(counts, ~is_high, 0.25)
-    assert one["modulation_index"][0] == pytest.approx(-other["modulation_index"][0], nan_ok=True)
+    index, turned = (each["allensdk_modulation_index"][0] for each in (one, other))
+    assert index == pytest.approx(-turned, nan_ok=True)
     assert one["allensdk_p_value"][0] == pytest.approx(other["allensdk_p_value"][0], nan_ok=True)
-    assert np.isnan(one["modulation_index"][0]) or abs(one["modulation_index"][0]) <= 1
+    assert np.isnan(index) or abs(index) <= 1
 
 
 def test_too_few_events_silence_and_constant_counts_are_nan():
     few = state_modulation([[1, 2, 3]], [True, False, False], 0.25).iloc[0]
-    assert np.isnan(few[["modulation_index", "allensdk_p_value"]].to_numpy(float)).all()
+    assert np.isnan(few[["allensdk_modulation_index", "allensdk_p_value"]].to_numpy(float)).all()
     silent = state_modulation([[0, 0, 0, 0]], [True, True, False, False], 0.25).iloc[0]
-    assert np.isnan(silent["modulation_index"])
+    assert np.isnan(silent["allensdk_modulation_index"])
     constant = state_modulation([[1, 1, 2, 2]], [True, True, False, False], 0.25).iloc[0]
-    assert constant["modulation_index"] == -0.5
+    assert constant["allensdk_modulation_index"] == -0.5
     assert np.isnan(constant["allensdk_p_value"])
     nothing = state_modulation(np.empty((2, 0), int), [], 0.25)
     assert nothing[["high_rate_hz", "low_rate_hz", "allensdk_p_value"]].isna().all(axis=None)
@@ -97,7 +98,7 @@ def test_running_is_a_mean_speed_over_the_flash_of_1_cm_s_or_more():
     row = running_modulation(*spikes_at(starts[5:] + 0.1), table, speed).iloc[0]
     assert (row["n_high"], row["n_low"]) == (4, 4)
     assert row["high_rate_hz"] == pytest.approx(4)
-    assert row["modulation_index"] == 1
+    assert row["allensdk_modulation_index"] == 1
 
 
 def test_changes_and_omissions_are_not_used():
@@ -123,7 +124,7 @@ def test_a_wide_pupil_is_wider_than_the_median_and_blinks_do_not_count():
     area = np.where(blink, 1e6, area)
     row = pupil_modulation(*spikes_at(starts[5:] + 0.1), table, (times, area, blink)).iloc[0]
     assert (row["n_high"], row["n_low"]) == (4, 4)
-    assert row["modulation_index"] == 1
+    assert row["allensdk_modulation_index"] == 1
     all_blinks = pupil_modulation(*spikes_at(starts + 0.1), table, (times, area, np.ones(times.size, bool)))
     assert (all_blinks[["n_high", "n_low", "n_bins_active"]] == 0).all(axis=None)
 
@@ -292,7 +293,7 @@ def test_wrong_input_is_refused():
 def test_sessions_without_flashes_are_defined(n_flashes):
     table = running_modulation(*spikes_at([10.1], []), image_table(n_flashes), ([], []))
     assert len(table) == 2
-    assert table["modulation_index"].isna().all()
+    assert table["allensdk_modulation_index"].isna().all()
     assert running_modulation([], [], [], image_table(n_flashes), ([], [])).shape[0] == 0
 
 
