@@ -32,14 +32,14 @@ from pyarrow import compute, parquet
 from tqdm import tqdm
 
 from benchmarks.measure import Results, at_most, parser
-from populate.output.publish.chunk_hashes import chunk_lists
+from populate.output.publish.chunk_hashes import chunk_lists, hashes_of
 from populate.output.publish.describe import TableFile
 from populate.output.publish.parquet_files import write_parquet
 from schemas.bases.publication import PublishedTable, chunk_span
 from schemas.server import published
 from tests.fixtures.web_server import Site
 
-SESSION_STEP, UNIT_STEP = 10**7, 10**5
+SESSION_STEP, UNIT_STEP = 10**9, 10**5
 UNITS, PSTHS = "tables/ecephys/Recording.Unit.parquet", "tables/psth/Psth.Unit.parquet"
 CHANNELS = "tables/ecephys/Recording.Channel.parquet"
 REPEATS = 5
@@ -151,7 +151,7 @@ def enlarged(small: Path, large: Path, n_sessions: int, n_units: int) -> Path:
             TableFile(PublishedTable(each["module"], each["name"], None), rows.schema, each["rows"], path)
         )
     (large / "manifest.json").write_text(json.dumps(manifest))
-    for name, text in chunk_lists(files).items():
+    for name, text in chunk_lists({each.name: hashes_of(each.path) for each in files}).items():
         (large / name).parent.mkdir(parents=True, exist_ok=True)
         (large / name).write_text(text)
     for path in sorted(path for path in large.rglob("*") if path.is_file()):

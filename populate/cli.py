@@ -111,7 +111,8 @@ def vbn_command(
         if ctx.invoked_subcommand in NEED_A_DATABASE:
             raise SettingError(
                 f"{shown_url(published)} is a published folder, which can only be read: there is nothing to "
-                f"{ctx.invoked_subcommand}. Leave out --published, or unset VBN_PUBLISHED."
+                f"{ctx.invoked_subcommand}. Leave out --published, or unset VBN_PUBLISHED; vbn adopt enters "
+                "its rows into a database of your own."
             )
     if freeze is not None:
         _use_freeze(freeze, str(ctx.invoked_subcommand))

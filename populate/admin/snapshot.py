@@ -70,7 +70,7 @@ class Snapshot:
     def taken(cls, database: Database) -> Iterator[Snapshot]:
         """Yield a snapshot of a database, on a connection of its own."""
         if database.published is not None:
-            from schemas.deploy.published import load_everything
+            from schemas.deploy.waiting import load_everything
 
             load_everything()
         with contextlib.closing(open_another(database)) as connection:

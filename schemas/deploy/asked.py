@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 BEGINS = re.compile(r"\s*(BEGIN|START)\b", re.IGNORECASE)
@@ -15,6 +16,13 @@ TOKENS = re.compile(
     re.VERBOSE,
 )
 """Texts and names in quotes; and what may hide where such texts begin and end."""
+
+PLACES = re.compile(
+    r"""'(?:[^']|'')*' | (?P<schema>"\w+"|\b[a-zA-Z_]\w*)\s*\.\s*(?P<table>"(?:[^"]|"")+"|[\w$]+)"""
+    r""" | "(?:[^"]|"")*\"""",
+    re.VERBOSE,
+)
+"""Two names with a point between them; and texts and names in quotes, in which there is none."""
 
 REACHES_FURTHER = re.compile(r"set_config|_to_xml|ts_stat|ts_rewrite|dblink", re.IGNORECASE)
 """Functions by which a statement reads what it does not name, or lets a later one do so."""
@@ -64,6 +72,29 @@ class Asked:
         rest = named.sub("", text).lower()
         is_known = prefix not in rest and 'u&"' not in rest
         return cls(statement, frozenset(tables), is_known, plain) if tables or not is_known else None
+
+    def renamed(self, names: Mapping[str, str]) -> str:
+        """Return the statement, which must be a plain query, with other tables in place of some.
+
+        Parameters
+        ----------
+        names : schema.table -> what stands for it, as SQL.
+
+        Examples
+        --------
+        >>> asked = Asked.of('SELECT a "p_x.b" FROM p_X."b" AS b', "p_")
+        >>> asked.renamed({"p_x.b": '"other"'})
+        'SELECT a "p_x.b" FROM "other" AS b'
+        """
+
+        def instead(found: re.Match[str]) -> str:
+            if found["schema"] is None:
+                return found[0]
+            schema, table = found["schema"].strip('"').lower(), found["table"]
+            name = table[1:-1] if table.startswith('"') else table.lower()
+            return names.get(f"{schema}.{name}", found[0])
+
+        return PLACES.sub(instead, self.statement)
 
 
 def is_plain_query(statement: str) -> bool:

@@ -120,7 +120,7 @@ def open_published(folder: Path | str) -> Database:
 
 def _open_published(folder: PublishedFolder) -> Database:
     from schemas.deploy.published import prepare_tables  # Arrow takes a while to import
-    from schemas.deploy.published_chunks import attach
+    from schemas.deploy.waiting import attach
 
     def create_tables() -> None:
         owner = open_database(folder.prefix)

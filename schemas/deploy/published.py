@@ -11,14 +11,12 @@ import contextlib
 import io
 import json
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pyarrow as pa
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from pyarrow import compute, parquet
 from tqdm import tqdm
 
@@ -34,12 +32,11 @@ from schemas.bases.publication import (
     rows_per_group,
 )
 from schemas.bases.registry import schema_names
-from schemas.deploy.asked import BEGINS, Asked
 from schemas.rows.copy_text import array_texts, copy_lines, curve_texts, plain_texts
-from schemas.server.datajoint import before_queries, driver_of
+from schemas.server.datajoint import around_queries
 from schemas.server.embedded import PORT, EmbeddedServer
 from schemas.server.published import ACCOUNT, MANIFEST, REPAIR, PublishedFolder, loading
-from vbn.errors import ConflictError, InvalidContentError, NotFoundError, quoted, shortened
+from vbn.errors import ConflictError, InvalidContentError, quoted, shortened
 from vbn.home import home_folder
 
 LARGEST_MANIFEST = 64 * 2**20
@@ -56,6 +53,20 @@ UNUSABLE = (
     MemoryError,
 )  # fmt: skip
 """What the readers of Parquet, JSON and NumPy's types raise for what no publication holds."""
+
+NOT_LOADED_CODE = "VB404"
+NOT_LOADED = f"""
+CREATE OR REPLACE FUNCTION "{{}}".not_loaded(what text, kind anyelement, row_group int) RETURNS anyelement
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1 AS $$ BEGIN
+    RAISE EXCEPTION USING ERRCODE = '{NOT_LOADED_CODE}',
+        MESSAGE = what || ' is not loaded in row group ' || row_group;
+END $$
+"""
+"""Stands in views for a value that is not there: reading it is an error, whatever reads it.
+
+Not VOLATILE, or PostgreSQL would call it for columns that nobody takes; the row group is an argument, so that
+it cannot be called when a statement is planned.
+"""
 
 ROWS_AT_A_TIME = 20_000
 FILLED_IN = {"root": "published", "lfp_root": "published"}
@@ -76,7 +87,7 @@ def prepare_tables(published: PublishedFolder, create: Callable[[], None]) -> No
     InvalidContentError, ConflictError
         If the folder's manifest cannot be used, or is of another version of the format.
     """
-    wait_no_more()  # what was opened before may be the same folder, whose tables have been dropped since
+    around_queries(None)  # what was opened before may be the same folder, dropped since
     with owner_connection() as connection:
         if _is_prepared(connection, published.prefix):
             return
@@ -88,21 +99,9 @@ def prepare_tables(published: PublishedFolder, create: Callable[[], None]) -> No
                 _grant(connection, published)
 
 
-def load_everything() -> None:
-    """Load what still waits: whoever reads past `dj.Connection.query` calls this first."""
-    if Waiting.current is not None:
-        Waiting.current.load(list(Waiting.current.tables))
-
-
-def wait_no_more() -> None:
-    """Let queries load nothing more of the folder that was opened last."""
-    Waiting.current = None
-    before_queries(None)
-
-
 def forget_loaded(published: PublishedFolder) -> list[str]:
     """Remove what was loaded from a published folder; return the names of the schemas."""
-    wait_no_more()
+    around_queries(None)  # nothing more can be loaded of it
     with owner_connection() as connection, connection.cursor() as cursor:
         names = [*schema_names(published.prefix), marks_schema(published.prefix)]
         cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s)", (names,))
@@ -110,110 +109,6 @@ def forget_loaded(published: PublishedFolder) -> list[str]:
         for name in found:
             cursor.execute(f'DROP SCHEMA "{name}" CASCADE')
     return found
-
-
-class Waiting:
-    """The tables that are not loaded yet.
-
-    The readers' account may select from a table only what is loaded of it. So a statement whose tables were
-    not recognized here is refused by the server, not answered from what is not there.
-
-    Parameters
-    ----------
-    published : the folder.
-    tables : schema.table -> the table.
-    absent : schema.table -> name of a table that was left out by choice.
-    """
-
-    current: Waiting | None = None
-
-    def __init__(
-        self, published: PublishedFolder, tables: dict[str, PublishedTable], absent: dict[str, str]
-    ) -> None:
-        self.published, self.tables, self._absent = published, tables, absent
-        self.turn = threading.RLock()
-        Waiting.current = self
-
-    def prepare(self, connection: Any, statement: str, arguments: Any = ()) -> None:
-        """Load the tables that a statement names.
-
-        Parameters
-        ----------
-        connection : DataJoint's, which will send it.
-        statement, arguments : as DataJoint gives them to the driver.
-
-        Raises
-        ------
-        NotFoundError
-            If one was left out by choice: an empty one would be taken for a result.
-        ConflictError
-            If the transaction that is open would not see what is loaded now.
-        """
-        with self.turn:
-            if connection.conn_info.get("user") != ACCOUNT or not (self.tables or self._absent):
-                return
-            if BEGINS.match(statement):  # it may see nothing that is loaded later
-                self.load(sorted(self.tables))
-            asked = Asked.of(_sent(connection, statement, arguments), self.published.prefix)
-            if asked is None:
-                return
-            named = asked.tables
-            if lacking := sorted(self._absent[name] for name in named & self._absent.keys()):
-                raise NotFoundError(
-                    f"{self.published}, which was made without {', '.join(lacking)}. Name the tables that "
-                    "it is to have, with these: vbn freeze create NAME --table ..."
-                )
-            wanted = sorted(self.tables.keys() & named if asked.is_known else self.tables)
-            if wanted and not is_idle(connection):
-                _require_fresh_snapshots(connection)
-                self.load(wanted)
-            elif wanted:
-                self.load_for(connection, asked, wanted)
-
-    def load_for(self, connection: Any, asked: Asked, names: list[str]) -> None:
-        """Load what a statement needs of tables that it names."""
-        self.load(names)
-
-    def load(self, names: list[str]) -> None:
-        """Load tables by their names on the server."""
-        with self.turn:
-            if not names:
-                return
-            rows = published_rows(self.published)
-            with owner_connection() as connection:
-                for name in names:
-                    each = self.tables[name]
-                    load_table(connection, self.published, each, rows.get(each.file, 0))
-                    self.tables.pop(name, None)
-
-
-def _sent(connection: Any, statement: str, arguments: Any) -> str:
-    """Return a statement as the driver will send it, with its arguments."""
-    if not arguments and "%" not in statement:
-        return statement
-    driver = driver_of(connection)
-    try:
-        with driver.cursor() as cursor:
-            return str(cursor.mogrify(statement, arguments).decode())
-    except (psycopg2.Error, IndexError, KeyError, TypeError, ValueError):
-        return statement  # the driver will refuse it as well
-
-
-def is_idle(connection: Any) -> bool:
-    """Return whether a statement sees what other connections have committed before it, and may fail."""
-    driver = driver_of(connection)
-    return bool(driver.autocommit and driver.info.transaction_status == TRANSACTION_STATUS_IDLE)
-
-
-def _require_fresh_snapshots(connection: Any) -> None:
-    with driver_of(connection).cursor() as cursor:
-        cursor.execute("SHOW transaction_isolation")
-        (level,) = cursor.fetchone()
-    if level != "read committed":
-        raise ConflictError(
-            f"This transaction ({level}) would not see what is loaded of a published folder meanwhile. End "
-            "it, and begin one by dj.conn().start_transaction()."
-        )
 
 
 def load_table(connection: Any, published: PublishedFolder, table: PublishedTable, n_rows: int) -> None:
@@ -504,10 +399,12 @@ def _grant(connection: Any, published: PublishedFolder) -> None:
                 cursor.execute(f"CREATE ROLE {ACCOUNT} LOGIN")
             cursor.execute(f"ALTER ROLE {ACCOUNT} SET default_transaction_read_only = on")
         cursor.execute(f'CREATE SCHEMA IF NOT EXISTS "{marks_schema(prefix)}"')
+        cursor.execute(f'GRANT USAGE ON SCHEMA "{marks_schema(prefix)}" TO {ACCOUNT}')
+        cursor.execute(NOT_LOADED.format(marks_schema(prefix)))
         marks = {
             "file": "name text PRIMARY KEY",
-            "loaded_column": "file text, name text, PRIMARY KEY (file, name)",
-            "loaded_group": "file text, number int, PRIMARY KEY (file, number)",
+            "chunk": "file text, number int, name text, PRIMARY KEY (file, number, name)",
+            "row_group": "file text, number int, PRIMARY KEY (file, number)",
         }
         for name in schema_names(prefix):
             cursor.execute(f'GRANT USAGE ON SCHEMA "{name}" TO {ACCOUNT}')

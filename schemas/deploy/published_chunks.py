@@ -1,54 +1,48 @@
 """The large tables of a published folder: what a query needs of them is loaded when it asks.
 
-What is loaded of a table is some columns of some row groups, all of these columns in all of these groups.
-The readers' account may select these columns only, so that the server refuses what would read another: the
-others hold what stands in for values that must be there. Before a statement is sent, the server is asked
-whether the account may execute it; if not, the columns that it names are filled in, or else all. Then the
-row groups are entered that its plan, of the same connection, could use a row of (`schemas.deploy.scanned`).
-Of statements that are no plain query the tables are loaded completely, and so are tables whose parts have no
-published hashes.
+What is loaded of a table are column chunks, into rows of a table of our own. A row knows which of its values
+are loaded, and queries read it through a view in which any other is a call of a function that raises an
+error.
+So a value that is not there cannot be part of an answer, whatever plan the server makes; and PostgreSQL calls
+it only for columns that the answer depends on, not for those that a subquery merely hands on.
+
+Before a query is sent, its plan says which columns and row groups it uses (`schemas.deploy.scanned`). Columns
+that are loaded in all row groups are read as they are, so that the server knows their statistics; each set of
+them has a view of its own, which is never changed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import logging
-import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 from pyarrow import parquet
 
-from schemas.bases.publication import PublishedTable, chunk_span, published_tables
-from schemas.deploy.asked import Asked, is_plain_query
+from schemas.bases.publication import PublishedTable, chunk_span
 from schemas.deploy.published import (
-    EPOCH,
     REPAIR,
     ROWS_AT_A_TIME,
-    Waiting,
     column_texts,
     entering_rows,
     fills_of,
     full_name,
-    left_out,
-    loaded_files,
     locked,
     marks_schema,
     opened_file,
     owner_connection,
     published_rows,
 )
-from schemas.deploy.scanned import Restriction, StatementPlan, has_star, planned, words_of
+from schemas.deploy.scanned import Restriction, StatementPlan
 from schemas.rows.copy_text import copy_lines
-from schemas.server.connection import Database
-from schemas.server.datajoint import before_queries, driver_of
 from schemas.server.published import ACCOUNT, ChunkHashes, PublishedFolder, Span
-from schemas.server.published_site import PublishedSite
 from vbn.errors import InvalidContentError
 from vbn.web.client import TRAFFIC
 
@@ -57,160 +51,36 @@ logger = logging.getLogger(__name__)
 Chunk = tuple[int, str]
 """A row group, and a column."""
 
-CHECKED_ONLY = re.compile(r"\sLIMIT 0 /\* checked \*/\Z")
-"""The end of statements whose conditions are only looked at, as our queries do before others are asked.
-
-That the account may not read what they name is found after all other faults.
-"""
-
-MOST_DONE = 10_000
-"""Statements that are remembered as having all that they need."""
-
-LOADED_AT_ONCE = 2000
-"""Tables with as many rows wait until a query names them."""
-
-STANDING_IN = {
-    "boolean": "f", "bytea": r"\\x", "character": "", "character varying": "", "text": "", "date": EPOCH,
-    "timestamp without time zone": EPOCH, "timestamp with time zone": EPOCH, "json": "null", "jsonb": "null",
-    "uuid": "00000000-0000-0000-0000-000000000000",
-} | dict.fromkeys(("smallint", "integer", "bigint", "real", "double precision", "numeric"), "0")  # fmt: skip
-"""Values of columns that must have one, by type, until their own are loaded."""
-
-
-def attach(published: PublishedFolder, database: Database) -> None:
-    """Load the small tables, and let queries wait for the large ones that they name.
-
-    To be called when the table classes are bound to the database.
-    """
-    with owner_connection() as connection:
-        done = loaded_files(connection, published.prefix)
-    tables = {
-        f"{published.prefix}{each.module}.{each.table.table_name}": each
-        for each in published_tables(("curation",))
-        if each.file in published.checksums and each.file not in done
-    }
-    lacking = left_out(published)
-    absent = {
-        f"{published.prefix}{each.module}.{each.table.table_name}": each.name
-        for each in published_tables()
-        if each.name in lacking
-    }
-    waiting = WaitingChunks(published, tables, absent)
-    if not isinstance(published, PublishedSite):
-        rows = published_rows(published) if tables else {}
-        waiting.load([name for name, each in tables.items() if rows.get(each.file, 0) < LOADED_AT_ONCE])
-    before_queries(waiting.prepare if waiting.tables or absent else None)
-    database.connection.query("SELECT 1")
-
-
-class WaitingChunks(Waiting):
-    """The tables that are not loaded yet, or not in all parts; parameters as of `Waiting`."""
-
-    def __init__(
-        self, published: PublishedFolder, tables: dict[str, PublishedTable], absent: dict[str, str]
-    ) -> None:
-        super().__init__(published, tables, absent)
-        self._done: set[str] = set()
-        self._parts: dict[str, _TableParts | None] = {}
-
-    def load_for(self, connection: Any, asked: Asked, names: list[str]) -> None:
-        """Load the small tables that a statement names, and of large ones the parts that it reads."""
-        if asked.statement in self._done or _is_only_checked(asked):
-            return
-        if not (asked.is_plain_query and asked.is_known):
-            self.load(names)
-            return
-        super().load([name for name in names if self._parts_of(name) is None])
-        parts = [found for name in names if (found := self._parts_of(name)) is not None]
-        if parts and (plan := _allowed_plan(connection, asked.statement, parts)) is not None:
-            for each in parts:
-                each.enter(each.groups_of(plan))
-            if len(self._done) >= MOST_DONE:
-                self._done.clear()
-            self._done.add(asked.statement)
-
-    def load(self, names: list[str]) -> None:
-        """Load tables completely."""
-        with self.turn:
-            super().load([name for name in names if self._parts_of(name) is None])
-            for name in names:
-                if (found := self._parts_of(name)) is not None:
-                    found.fill_in(found.columns)
-                    found.enter(found.all_groups())
-                    found.complete()
-                    self.tables.pop(name, None)
-
-    def _parts_of(self, name: str) -> _TableParts | None:
-        """Return the parts of a table; None if it is loaded as a whole."""
-        if name not in self._parts:
-            table = self.tables[name]
-            known = self.published.chunk_hashes(table.file)
-            n_rows = published_rows(self.published).get(table.file, 0) if known else 0
-            self._parts[name] = _TableParts(self.published, table, known, n_rows) if known else None
-        return self._parts[name]
-
-
-def _is_only_checked(asked: Asked) -> bool:
-    statement, n_found = CHECKED_ONLY.subn("", asked.statement)
-    return n_found == 1 and is_plain_query(statement)
-
-
-def _allowed_plan(connection: Any, statement: str, parts: Collection[_TableParts]) -> StatementPlan | None:
-    """Return a statement's plan when the account may read all columns that it needs; None if it fails."""
-    for step in (_nothing, _named_columns, _all_columns):
-        step(statement, parts)
-        try:
-            with driver_of(connection).cursor() as cursor:
-                return planned(cursor, statement)
-        except psycopg2.errors.InsufficientPrivilege:
-            continue
-    return None  # it reads what nobody may
-
-
-def _nothing(_statement: str, _parts: Collection[_TableParts]) -> None:
-    pass
-
-
-def _named_columns(statement: str, parts: Collection[_TableParts]) -> None:
-    """Fill in the columns whose names occur, or for a star those that the plan uses: it may drop others."""
-    words = words_of(statement)
-    if has_star(statement):
-        with owner_connection() as connection, connection.cursor() as cursor:
-            cursor.execute("SET default_transaction_read_only = on")
-            plan = planned(cursor, statement)
-        words = words if plan is None else plan.words
-    for each in parts:
-        each.fill_in(each.columns & words)
-
-
-def _all_columns(_statement: str, parts: Collection[_TableParts]) -> None:
-    for each in parts:
-        each.fill_in(each.columns)
+LOADED, ROW_GROUP = "~loaded", "~row_group"
+"""Columns of our rows that no table class can have: a bit for each published column, and the row group."""
 
 
 @dataclass
-class _TableParts:
+class TableParts:
     """A large table of a published folder.
 
     Attributes
     ----------
     folder, table : the folder, and the table.
-    known : the hashes of its parts.
-    n_rows : number of rows by the manifest.
     """
 
     folder: PublishedFolder
     table: PublishedTable
-    known: ChunkHashes
-    n_rows: int
-    _known_columns: set[str] = field(default_factory=set)
-    _known_groups: set[int] = field(default_factory=set)
+    _chunks: set[Chunk] = field(default_factory=set)
+    _entered: set[int] = field(default_factory=set)
+
+    @cached_property
+    def known(self) -> ChunkHashes:
+        """The hashes of its parts."""
+        found = self.folder.chunk_hashes(self.table.file)
+        assert found is not None  # else it is loaded as a whole
+        return found
 
     @cached_property
     def about(self) -> parquet.FileMetaData:
         """The footer of its file."""
         path = self.folder.with_spans(self.table.file, self.known, [self.known.footer])
-        with contextlib.closing(opened_file(self.folder, self.table, path, self.n_rows)) as file:
+        with contextlib.closing(self._opened(path)) as file:
             return file.metadata
 
     @cached_property
@@ -226,18 +96,100 @@ class _TableParts:
         return found
 
     @property
-    def columns(self) -> frozenset[str]:
-        """Its columns that are published."""
-        return frozenset(each.name for each in self.table.attributes)
+    def view(self) -> str:
+        """What stands for the table in a query: a view for the columns that are loaded in all row groups."""
+        views, whole = self._views, self._whole_columns()
+        if whole not in views:
+            views[whole] = self._created_view(whole)
+        return views[whole]
 
-    def all_groups(self) -> set[int]:
-        """Return the numbers of its row groups."""
-        return set(range(self.about.num_row_groups))
+    @cached_property
+    def _views(self) -> dict[frozenset[str], str]:
+        self._create()
+        return {}
 
-    def groups_of(self, plan: StatementPlan) -> set[int]:
+    @property
+    def _marks(self) -> str:
+        return marks_schema(self.folder.prefix)
+
+    @property
+    def _rows(self) -> str:
+        return loaded_rows_table(self.folder, self.table)
+
+    @property
+    def _key(self) -> list[str]:
+        return [str(name) for name in self.table.table().primary_key]
+
+    @property
+    def _others(self) -> list[str]:
+        """Its published columns that are not of the key, in the order of their bits."""
+        return [each.name for each in self.table.attributes if each.name not in self._key]
+
+    def _whole_columns(self) -> frozenset[str]:
+        """Return the columns that are loaded in all row groups, as far as this process knows."""
+        found: dict[str, int] = defaultdict(int)
+        for _, name in self._chunks:
+            found[name] += 1
+        return frozenset(name for name, number in found.items() if number == self.about.num_row_groups)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[Any]:
+        """Yield a connection of the owner, while no other process loads parts of the table."""
+        with (
+            owner_connection() as connection,
+            locked(connection, f"{self.folder.prefix}{self.table.file}"),
+        ):
+            yield connection
+
+    def _create(self) -> None:
+        """Create the table for loaded rows, unless it is there; note what is loaded."""
+        with self._locked() as connection, connection.cursor() as cursor:
+            if not _is_there(cursor, self._rows):
+                optional = "".join(f', ALTER COLUMN "{name}" DROP NOT NULL' for name in self._others)
+                cursor.execute(  # one transaction
+                    f"CREATE TABLE {self._rows} (LIKE {full_name(self.folder, self.table)} INCLUDING INDEXES"
+                    f', "{LOADED}" bit({max(1, len(self._others))}), "{ROW_GROUP}" int); '
+                    f'ALTER TABLE {self._rows} ALTER COLUMN "{LOADED}" SET NOT NULL{optional}'
+                )
+            self._note_loaded(connection)
+
+    def _created_view(self, whole: frozenset[str]) -> str:
+        """Create the view in which some columns are read as they are, unless it is there; return its name."""
+        digest = hashlib.sha256(" ".join([self.table.file, *sorted(whole)]).encode()).hexdigest()
+        name = f'"{self._marks}"."view_{digest[:16]}"'
+        with self._locked() as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = "
+                "%s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+                (full_name(self.folder, self.table),),
+            )
+            columns = [self._read(str(column), str(kind), whole) for column, kind in cursor.fetchall()]
+            if not _is_there(cursor, name):
+                cursor.execute(  # one transaction
+                    f"CREATE VIEW {name} AS SELECT {', '.join(columns)} FROM {self._rows} AS loaded; "  # noqa: S608
+                    f"GRANT SELECT ON {name} TO {ACCOUNT}"
+                )
+        return name
+
+    def _read(self, name: str, kind: str, whole: Collection[str]) -> str:
+        """Return the expression of a column in a view."""
+        if name in whole or name not in self._others:
+            return f'loaded."{name}"'
+        bit = self._others.index(name)
+        return (
+            f'CASE WHEN get_bit(loaded."{LOADED}", {bit}) = 1 THEN loaded."{name}" ELSE '
+            f'"{self._marks}".not_loaded(\'{self.table.file}:{name}\', NULL::{kind}, loaded."{ROW_GROUP}") '
+            f'END AS "{name}"'
+        )
+
+    def load_for(self, plan: StatementPlan) -> None:
+        """Load what the plan of a query on its view uses."""
+        columns = plan.not_loaded.get(self.table.file, frozenset()) & set(self._others)
+        self.load(self._groups_of(plan), columns)
+
+    def _groups_of(self, plan: StatementPlan) -> set[int]:
         """Return the row groups of which a plan could use a row."""
-        found = plan.of(full_name(self.folder, self.table))
-        return {number for each in found for number in self._groups(each)}
+        return {number for each in plan.of(self._rows) for number in self._groups(each)}
 
     def _groups(self, restriction: Restriction) -> Iterator[int]:
         """Yield the row groups that may have rows of a restriction."""
@@ -252,162 +204,97 @@ class _TableParts:
             ):
                 yield number
 
-    @property
-    def _key(self) -> list[str]:
-        return [str(name) for name in self.table.table().primary_key]
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[Any]:
-        """Yield a connection of the owner, while no other process loads parts of the table."""
-        with (
-            owner_connection() as connection,
-            locked(connection, f"{self.folder.prefix}{self.table.file}"),
-        ):
-            yield connection
-
-    def fill_in(self, wanted: Collection[str]) -> None:
-        """Fill columns of the rows that are there, and let the account read them; all of it or nothing."""
-        if self._known_columns and self._known_columns >= set(wanted):
+    def load(self, groups: Collection[int], columns: Collection[str]) -> None:
+        """Have the rows of row groups with some columns besides their keys: each group, or nothing of it."""
+        wanted = {(number, name) for number in groups for name in columns}
+        if self._entered >= set(groups) and self._chunks >= wanted:
             return
         with self._locked() as connection:
-            columns, groups = self._loaded(connection)
-            fixed, _ = self._columns(connection)
-            new = [
-                each.name
-                for each in self.table.attributes
-                if each.name not in columns and (each.name in wanted or each.name in fixed)
-            ]
-            if new:
-                path = self._bring(groups, new) if groups else Path(self.table.file)
-                with entering_rows(connection, path) as cursor:
-                    if groups:
-                        self._fill_groups(cursor, path, sorted(groups), new)
-                    self._note(cursor, "loaded_column", new)
-                    self._grant(cursor, columns | set(new))
-            self._known_columns = columns | set(new)
-
-    def enter(self, wanted: Collection[int]) -> None:
-        """Enter the rows of row groups with the columns that are loaded; each group or nothing of it."""
-        if self._known_groups >= set(wanted):
-            return
-        self.fill_in(())
-        with self._locked() as connection:
-            columns, groups = self._loaded(connection)
-            names = [each.name for each in self.table.attributes if each.name in columns]
-            if new := sorted(set(wanted) - groups):
-                path = self._bring(new, names)
-                _, others = self._columns(connection)
-                with contextlib.closing(opened_file(self.folder, self.table, path, self.n_rows)) as file:
-                    for number in new:
-                        self._enter(connection, file, path, number, names, others)
+            self._note_loaded(connection)
+            missing = {
+                number: [name for name in self._others if (number, name) in wanted - self._chunks]
+                for number in sorted(groups)
+            }
+            missing = {
+                number: names for number, names in missing.items() if names or number not in self._entered
+            }
+            path = self._bring(missing)
+            with contextlib.closing(self._opened(path)) as file:
+                for number, names in missing.items():
+                    self._load_group(connection, file, path, number, names)
+            if missing:
                 with connection.cursor() as cursor:
-                    cursor.execute(f"ANALYZE {full_name(self.folder, self.table)}")
-            self._known_groups = groups | set(new)
+                    cursor.execute(f"ANALYZE {self._rows}")
+            self._note_loaded(connection)
 
-    def _grant(self, cursor: Any, columns: Collection[str]) -> None:
-        """Let the account read columns that are loaded, and those that are the same in all rows."""
-        place = full_name(self.folder, self.table)
-        some = "" if set(columns) >= self.columns else f"({_listed([*columns, *fills_of(self.table)])})"
-        cursor.execute(f"GRANT SELECT {some} ON {place} TO {ACCOUNT}")
+    def _opened(self, path: Path) -> parquet.ParquetFile:
+        n_rows = published_rows(self.folder).get(self.table.file, 0)
+        return opened_file(self.folder, self.table, path, n_rows)
 
-    def complete(self) -> None:
-        """Record that all of it is loaded, so that the next opening has nothing to look up."""
-        with owner_connection() as connection, connection.cursor() as cursor:
-            marks = marks_schema(self.folder.prefix)
-            cursor.execute(
-                f'INSERT INTO "{marks}".file VALUES (%s) ON CONFLICT DO NOTHING',  # noqa: S608
-                (self.table.file,),
-            )
-
-    def _bring(self, groups: Collection[int], columns: Collection[str]) -> Path:
+    def _bring(self, wanted: dict[int, list[str]]) -> Path:
         """Return the file with some columns of row groups, and their rows' keys, as they were published."""
         before = replace(TRAFFIC)
-        chunks = [(number, name) for number in groups for name in {*columns, *self._key}]
+        chunks = [(number, name) for number, names in wanted.items() for name in [*names, *self._key]]
         spans = [span for chunk in chunks for span in self._spans[chunk]]
         path = self.folder.with_spans(self.table.file, self.known, [*spans, self.known.footer])
         moved = TRAFFIC.since(before)
         logger.info("%s: %d bytes in %d requests", self.table.name, moved.bytes, moved.requests)
         return path
 
-    def _loaded(self, connection: Any) -> tuple[set[str], set[int]]:
-        """Return the columns and the row groups that are loaded."""
-        marks = marks_schema(self.folder.prefix)
+    def _note_loaded(self, connection: Any) -> None:
+        """Note which row groups and columns are loaded, by this process and others."""
         with connection.cursor() as cursor:
             cursor.execute(
-                f'SELECT name FROM "{marks}".loaded_column WHERE file = %s',  # noqa: S608
+                f'SELECT number, name FROM "{self._marks}".chunk WHERE file = %s',  # noqa: S608
                 (self.table.file,),
             )
-            columns = {str(name) for (name,) in cursor.fetchall()}
+            self._chunks = {(int(number), str(name)) for number, name in cursor.fetchall()}
             cursor.execute(
-                f'SELECT number FROM "{marks}".loaded_group WHERE file = %s',  # noqa: S608
+                f'SELECT number FROM "{self._marks}".row_group WHERE file = %s',  # noqa: S608
                 (self.table.file,),
             )
-            return columns, {int(number) for (number,) in cursor.fetchall()}
+            self._entered = {int(number) for (number,) in cursor.fetchall()}
 
-    def _columns(self, connection: Any) -> tuple[list[str], dict[str, str]]:
-        """Return the columns that every row needs from the beginning, and what stands in for others."""
-        cursor = connection.cursor()
-        place = (f"{self.folder.prefix}{self.table.module}", self.table.table.table_name)
-        cursor.execute(
-            "SELECT a.attname FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n "
-            "ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid "
-            "AND a.attnum = ANY(i.indkey) "
-            "WHERE i.indisunique AND (n.nspname, c.relname) = (%s, %s)",
-            place,
-        )
-        fixed = {*self._key, *(str(name) for (name,) in cursor.fetchall())}
-        cursor.execute(
-            "SELECT column_name, data_type, (SELECT enumlabel FROM pg_enum e JOIN pg_type t ON t.oid = "
-            "e.enumtypid JOIN pg_namespace n ON n.oid = t.typnamespace WHERE (t.typname, n.nspname) = "
-            "(udt_name, udt_schema) ORDER BY enumsortorder LIMIT 1) FROM information_schema.columns "
-            "WHERE is_nullable = 'NO' AND (table_schema, table_name) = (%s, %s)",
-            place,
-        )
-        others = {}
-        for name, kind, label in cursor.fetchall():
-            value = STANDING_IN.get(kind, label)
-            if value is None:
-                fixed.add(name)
-            others[name] = value
-        published = [each.name for each in self.table.attributes]
-        return [name for name in published if name in fixed], {
-            name: value for name, value in others.items() if name in published and name not in fixed
-        }
-
-    def _enter(
-        self,
-        connection: Any,
-        file: parquet.ParquetFile,
-        path: Path,
-        number: int,
-        names: list[str],
-        others: dict[str, str],
+    def _load_group(
+        self, connection: Any, file: parquet.ParquetFile, path: Path, number: int, names: list[str]
     ) -> None:
-        """Enter the rows of a row group with some columns."""
-        rest = {name: value for name, value in others.items() if name not in names}
-        filled: dict[str, str | None] = {**fills_of(self.table), **rest}
+        """Load columns of a row group, with its rows if they are not there."""
+        bits = "".join(str(int(name in names)) for name in self._others) or "0"
         with entering_rows(connection, path) as cursor:
-            columns = _listed([*names, *filled])
-            statement = f"COPY {full_name(self.folder, self.table)} ({columns}) FROM STDIN"
-            self._copy(cursor, statement, file, path, number, names, list(filled.values()))
-            self._note(cursor, "loaded_group", [number])
+            if number in self._entered:
+                self._fill(cursor, file, path, number, names, bits)
+            else:
+                filled: dict[str, str | None] = {
+                    **fills_of(self.table), LOADED: bits, ROW_GROUP: str(number)
+                }  # fmt: skip
+                columns = _listed([*self._key, *names, *filled])
+                statement = f"COPY {self._rows} ({columns}) FROM STDIN"
+                self._copy(cursor, statement, file, path, number, [*self._key, *names], list(filled.values()))
+                cursor.execute(
+                    f'INSERT INTO "{self._marks}".row_group VALUES (%s, %s)',  # noqa: S608
+                    (self.table.file, number),
+                )
+            rows = [(self.table.file, number, name) for name in names]
+            cursor.executemany(f'INSERT INTO "{self._marks}".chunk VALUES (%s, %s, %s)', rows)  # noqa: S608
 
-    def _fill_groups(self, cursor: Any, path: Path, groups: Collection[int], names: list[str]) -> None:
+    def _fill(
+        self, cursor: Any, file: parquet.ParquetFile, path: Path, number: int, names: list[str], bits: str
+    ) -> None:
         """Fill columns of rows that are there."""
-        place, both = full_name(self.folder, self.table), [*self._key, *names]
+        both = [*self._key, *names]
         taken = ", ".join(f'"{name}" = filling."{name}"' for name in names)
         same = " AND ".join(f'own."{name}" = filling."{name}"' for name in self._key)
         cursor.execute(
-            f"CREATE TEMPORARY TABLE filling ON COMMIT DROP AS SELECT {_listed(both)} FROM {place} "  # noqa: S608
+            f"CREATE TEMPORARY TABLE filling ON COMMIT DROP AS SELECT {_listed(both)} FROM {self._rows} "  # noqa: S608
             "WHERE false"
         )
-        with contextlib.closing(opened_file(self.folder, self.table, path, self.n_rows)) as file:
-            for number in groups:
-                cursor.execute("TRUNCATE filling")
-                self._copy(cursor, "COPY filling FROM STDIN", file, path, number, both, [])
-                cursor.execute(f"UPDATE {place} AS own SET {taken} FROM filling WHERE {same}")  # noqa: S608
-                if cursor.rowcount != self.about.row_group(number).num_rows:
-                    raise InvalidContentError(path, f"Rows of its row group {number} are not there.", REPAIR)
+        self._copy(cursor, "COPY filling FROM STDIN", file, path, number, both, [])
+        cursor.execute(
+            f'UPDATE {self._rows} AS own SET {taken}, "{LOADED}" = own."{LOADED}" | B\'{bits}\' '  # noqa: S608
+            f"FROM filling WHERE {same}"
+        )
+        if cursor.rowcount != self.about.row_group(number).num_rows:
+            raise InvalidContentError(path, f"Rows of its row group {number} are not there.", REPAIR)
 
     def _copy(
         self,
@@ -424,10 +311,16 @@ class _TableParts:
             texts = [column_texts(path, attributes[name], piece[name]) for name in names]
             cursor.copy_expert(statement, io.BytesIO(copy_lines(texts, rest)))
 
-    def _note(self, cursor: Any, kind: str, loaded: Iterable[str | int]) -> None:
-        marks = marks_schema(self.folder.prefix)
-        rows = [(self.table.file, each) for each in loaded]
-        cursor.executemany(f'INSERT INTO "{marks}".{kind} VALUES (%s, %s)', rows)  # noqa: S608
+
+def loaded_rows_table(folder: PublishedFolder, table: PublishedTable) -> str:
+    """Return the name of the table with the loaded rows of another, in SQL."""
+    return f'"{marks_schema(folder.prefix)}"."{table.module}.{table.table.table_name}"'
+
+
+def _is_there(cursor: Any, place: str) -> bool:
+    """Return whether a table or view is on the server."""
+    cursor.execute("SELECT to_regclass(%s)", (place,))
+    return cursor.fetchone()[0] is not None
 
 
 def _listed(names: Iterable[str]) -> str:

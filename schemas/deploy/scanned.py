@@ -1,7 +1,7 @@
 """What a statement reads of a table, by the plan that PostgreSQL makes for it.
 
-A plan uses no row that the condition of its scan excludes, and no column that it does not name: whatever else
-the table holds, the statement's result is the same. So other rows and columns need not be loaded.
+A plan uses no row that the condition of its scan excludes: whatever other rows the table holds, the
+statement's result is the same. Columns that are not loaded are calls of a function in it, if it uses them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,10 @@ from typing import Any
 import psycopg2
 
 CONDITIONS = ("Index Cond", "Recheck Cond", "Filter")
-TRIMMING = ("Hash Join", "Merge Join", "Nested Loop", "Aggregate")
-"""Nodes that name in their own texts what they use of the rows of a scan below them."""
+NOT_LOADED = re.compile(r"\.not_loaded\('([^':]*):(\w+)'::text")
+"""Calls for a column that is not loaded: file, and name."""
 
-UNPLANNED = (
-    psycopg2.errors.SyntaxErrorOrAccessRuleViolation, psycopg2.DataError, psycopg2.NotSupportedError,
-    psycopg2.errors.InvalidSchemaName,
-)  # fmt: skip
+UNPLANNED = (psycopg2.ProgrammingError, psycopg2.DataError, psycopg2.NotSupportedError)
 """What executing the statement would raise as well."""
 
 Restriction = dict[str, frozenset[str]]
@@ -43,10 +40,16 @@ class Scan:
 
 @dataclass(frozen=True)
 class StatementPlan:
-    """A statement's plan: where it reads tables, and all words in it."""
+    """A statement's plan.
+
+    Attributes
+    ----------
+    scans : where it reads tables.
+    not_loaded : file -> its columns that the statement reads, and that may not be loaded.
+    """
 
     scans: tuple[Scan, ...]
-    words: frozenset[str]
+    not_loaded: dict[str, frozenset[str]]
 
     def of(self, table: str) -> list[Restriction]:
         """Return what the rows of each scan of a table have."""
@@ -69,44 +72,30 @@ def planned(cursor: Any, statement: str) -> StatementPlan | None:
     """
     try:
         cursor.execute(f"EXPLAIN (VERBOSE, FORMAT JSON) {statement}")
+    except psycopg2.errors.InsufficientPrivilege:
+        raise
     except UNPLANNED:
         return None
     (found,) = cursor.fetchone()
     plan = found if isinstance(found, list) else json.loads(found)
-    return StatementPlan(tuple(_scans(plan[0]["Plan"])), words_of(" ".join(_texts(plan[0]["Plan"], ""))))
+    return StatementPlan(tuple(_scans(plan[0]["Plan"])), _not_loaded(plan[0]["Plan"]))
 
 
-def words_of(text: str) -> frozenset[str]:
-    """Return the words of a statement, among which are the columns that it names."""
-    return frozenset(re.findall(r"\w+", text))
+def _not_loaded(node: dict[str, Any]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for text in _texts(node):
+        for file, name in NOT_LOADED.findall(text):
+            found.setdefault(file, set()).add(name)
+    return {file: frozenset(names) for file, names in found.items()}
 
 
-def has_star(statement: str) -> bool:
-    """Return whether a statement selects columns that it does not name.
-
-    Examples
-    --------
-    >>> has_star("SELECT count(*), a * 2 FROM b"), has_star("SELECT b.* FROM b"), has_star("(b.*)::text")
-    (False, True, True)
-    """
-    return re.search(r"(?<!count\()\*\s*(,|\)|FROM\b|$)", statement, re.IGNORECASE) is not None
-
-
-def _texts(node: dict[str, Any], above: str) -> Iterator[str]:
-    """Yield the texts of a node and those below it, without columns that a scan hands on and nobody takes.
-
-    Parameters
-    ----------
-    node : of the plan.
-    above : kind of the node that takes its rows.
-    """
-    is_trimmed = above in TRIMMING and "Relation Name" in node
-    for name, value in node.items():
-        if name == "Plans":
-            for child in value:
-                yield from _texts(child, node["Node Type"])
-        elif not (is_trimmed and name == "Output"):
-            yield json.dumps(value)
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts of a node and those below it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
 
 
 def _scans(node: dict[str, Any]) -> Iterator[Scan]:

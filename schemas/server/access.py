@@ -70,7 +70,8 @@ def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
     backend, info = connection.adapter.backend, connection.conn_info
 
     def explain(error: Exception, translated: Exception, query: str) -> Exception:
-        if (folder := published.configured()) is not None and code_of(error) in {*REFUSED, *READ_ONLY}:
+        refused_access = isinstance(translated, dj.errors.AccessError) or code_of(error) in REFUSED
+        if (folder := published.configured()) is not None and (refused_access or code_of(error) in READ_ONLY):
             return RefusedError(f"{folder}, which can only be read ({_first_line(error)}). {folder.way_back}")
         if _is_read_only(error):
             refused = RefusedError(
@@ -86,7 +87,7 @@ def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
             )
             full.__cause__ = error
             return full
-        if not isinstance(translated, dj.errors.AccessError) and code_of(error) not in REFUSED:
+        if not refused_access:
             return translated
         account = f"'{info['user']}'" + (f" ({role})" if role else "")
         return RefusedError(

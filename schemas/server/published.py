@@ -28,7 +28,7 @@ VARIABLE = "VBN_PUBLISHED"
 ACCOUNT = "vbn_published"
 """May read the tables of published folders, on the embedded server."""
 
-LOADING = 2
+LOADING = 3
 """How tables are loaded, and what the account may read of them: what was loaded otherwise is not used."""
 
 CHECKSUMS, MANIFEST = "checksums.sha256", "manifest.json"
@@ -113,7 +113,10 @@ class PublishedFolder:
     def way_back(self) -> str:
         """What to do to work on a database again."""
         if frozen.freeze_in(self.folder) is None:
-            return f"Leave out --published, or unset {VARIABLE}, to work on a database."
+            return (
+                f"Leave out --published, or unset {VARIABLE}, to work on a database; vbn adopt "
+                f"{self.place} enters these rows into one of your own."
+            )
         return f"Leave out --freeze, or unset {frozen.VARIABLE}, to work on the database."
 
     @property

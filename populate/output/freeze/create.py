@@ -116,11 +116,11 @@ def create(request: Request) -> Made:
 
 def _fingerprints(target: PublishFolder, files: PublishedFolder) -> str:
     """Return what the server's hashes of all tables were, by which later changes are found."""
-    states = {name: target.former(name) for name in files.checksums if name.startswith(f"{TABLES}/")}
+    formers = {name: target.former(name) for name in files.checksums if name.startswith(f"{TABLES}/")}
     found = {
-        name: {session: each.hash for session, each in state[1].sessions.items()}
-        for name, state in states.items()
-        if state
+        name: {session: each.hash for session, each in former.state.sessions.items()}
+        for name, former in formers.items()
+        if former
     }
     return fingerprints_text(found)
 

@@ -16,12 +16,13 @@ import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from populate.admin.backup.folders import require_outside_store
+from populate.output.publish.chunk_hashes import FileHashes, hashes_of
 from populate.output.publish.fingerprints import Fingerprint
 from schemas.server.connection import Database
-from schemas.server.published import ARRAYS, CHECKSUMS, LARGEST_LIST, hash_of, read_regular
+from schemas.server.published import ARRAYS, CHECKSUMS, LARGEST_LIST, read_regular
 from vbn.errors import ConflictError, SettingError, StoreError
 from vbn.whole_files import write_whole
 
@@ -65,6 +66,14 @@ class FileState:
             sizes = {name: span and (span[0], span[1]) for name, span in each["sizes"].items()}
             sessions[(key[0], key[1]) if key else ""] = Fingerprint(each["hash"], each["n_rows"], sizes)
         return cls(**content, sessions=sessions)
+
+
+class Former(NamedTuple):
+    """A table's file that was written before, what from, and its hashes, which were just compared."""
+
+    path: Path
+    state: FileState
+    hashes: FileHashes
 
 
 @dataclass(frozen=True)
@@ -199,7 +208,7 @@ class PublishFolder:
             for part in ours.rglob(".*.part*"):
                 part.unlink()
 
-    def former(self, name: str) -> tuple[Path, FileState] | None:
+    def former(self, name: str) -> Former | None:
         """Return the file of a table that waits, else the published one, and what it was written from.
 
         None if there is none, or if it is not as it was written.
@@ -207,8 +216,9 @@ class PublishFolder:
         for root in (self.new, self.path):
             with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError):
                 state = FileState.from_json((root / STATE / f"{name}.json").read_text())
-                if hash_of(root / name) == state.sha256:
-                    return root / name, state
+                hashes = hashes_of(root / name)
+                if hashes.sha256 == state.sha256:
+                    return Former(root / name, state, hashes)
         return None
 
     def waiting(self, name: str) -> Path:

@@ -17,9 +17,9 @@ import vbn
 from populate.admin.snapshot import ServerTable, Snapshot
 from populate.output.publish import describe, provenance
 from populate.output.publish.arrays import ArrayFiles
-from populate.output.publish.chunk_hashes import chunk_lists
+from populate.output.publish.chunk_hashes import FileHashes, chunk_lists, hashes_of
 from populate.output.publish.fingerprints import WHOLE, Fingerprint, fingerprints, is_by_session
-from populate.output.publish.folder import FileState, PublishFolder
+from populate.output.publish.folder import FileState, Former, PublishFolder
 from populate.output.publish.parquet_files import FormerRows, write_parquet
 from populate.output.publish.rows import RowReader, layout_of
 from populate.output.publish.scope import Scope
@@ -31,7 +31,7 @@ from schemas.bases.publication import (
 )
 from schemas.queries.column_comments import column_comments
 from schemas.server.connection import Database
-from schemas.server.published import ARRAYS, hash_of, require_database
+from schemas.server.published import ARRAYS, require_database
 from vbn.errors import SettingError
 from vbn.nearest import nearest
 from vbn.whole_files import whole_file
@@ -159,9 +159,11 @@ def publish_scope(
     """
     with Snapshot.taken(database) as snapshot:
         tasks = list(_tasks(snapshot, database, scope, arrays=copies.wanted))
-        written, n_read = _write(snapshot, tasks, target, copies)
+        done = _write(snapshot, tasks, target, copies)
     copies.keep_journal()
-    return _complete(target, tasks, (written, n_read), copies, scope, additions or Additions())
+    if additions is not None:  # which may change files
+        done = replace(done, hashes={})
+    return _complete(target, tasks, done, copies, scope, additions or Additions())
 
 
 def _tasks(snapshot: Snapshot, database: Database, scope: Scope, *, arrays: bool) -> Iterator[_Task]:
@@ -196,16 +198,24 @@ def fingerprints_of(
     return {session: found[session] for session in sorted(found)}
 
 
-def _write(
-    snapshot: Snapshot, tasks: list[_Task], target: PublishFolder, copies: ArrayFiles
-) -> tuple[list[str], int]:
-    """Write the files that are not as they should be; return their tables, and how many rows were read."""
+@dataclass(frozen=True)
+class _Written:
+    """The tables whose files were written, how many rows were read for them, and the hashes of all files."""
+
+    tables: list[str]
+    n_read: int
+    hashes: dict[str, FileHashes]
+
+
+def _write(snapshot: Snapshot, tasks: list[_Task], target: PublishFolder, copies: ArrayFiles) -> _Written:
+    """Write the files that are not as they should be."""
     damaged = copies.tables_to_write()
     files = [task.published.file for task in tasks]
     formers = {name: None if name in damaged else target.former(name) for name in files}
     open_tasks = [
-        task for task in tasks if not ((found := formers[task.published.file]) and task.is_done(found[1]))
+        task for task in tasks if not ((found := formers[task.published.file]) and task.is_done(found.state))
     ]
+    hashes = {name: each.hashes for name, each in formers.items() if each}
     n_read = 0
     total = sum(task.n_rows for task in open_tasks)
     with tqdm(
@@ -216,17 +226,20 @@ def _write(
             reader = RowReader(task.published, task.layout, copies.publish, task.where)
             former = formers[name]
             pieces = _Pieces(
-                snapshot, task, reader, former if former and task.may_reuse(former[1]) else None, bar
+                snapshot, task, reader, former if former and task.may_reuse(former.state) else None, bar
             )
             with whole_file(target.waiting(name)) as part:
                 write_parquet(part, task.layout, pieces)
-                digest = hash_of(part)
+                hashes[name] = hashes_of(part)
             pieces.close()
             n_read += pieces.n_read
             target.note(
-                name, FileState(_digest(task.layout), task.types, task.with_arrays, task.found, digest)
+                name,
+                FileState(
+                    _digest(task.layout), task.types, task.with_arrays, task.found, hashes[name].sha256
+                ),
             )
-    return [task.published.name for task in open_tasks], n_read
+    return _Written([task.published.name for task in open_tasks], n_read, hashes)
 
 
 class _Pieces:
@@ -237,7 +250,7 @@ class _Pieces:
         snapshot: Snapshot,
         task: _Task,
         reader: RowReader,
-        former: tuple[Path, FileState] | None,
+        former: Former | None,
         bar: Any,
     ) -> None:
         self._snapshot, self._task, self._reader, self._bar = snapshot, task, reader, bar
@@ -245,8 +258,8 @@ class _Pieces:
         self._rows: FormerRows | None = None
         self.n_read = 0
         if former is not None:
-            self._known = former[1].sessions
-            self._rows = FormerRows(former[0], {key: each.n_rows for key, each in self._known.items()})
+            self._known = former.state.sessions
+            self._rows = FormerRows(former.path, {key: each.n_rows for key, each in self._known.items()})
 
     def __iter__(self) -> Iterator[pa.Table]:
         for session, now in self._task.found.items():
@@ -274,7 +287,7 @@ class _Pieces:
 def _complete(
     target: PublishFolder,
     tasks: list[_Task],
-    done: tuple[list[str], int],
+    done: _Written,
     copies: ArrayFiles,
     scope: Scope,
     additions: Additions,
@@ -289,14 +302,15 @@ def _complete(
     files = additions.rows(files)
     files += provenance.write_tables(target, files)
     stored = describe.published_arrays(files, copies.require) if copies.wanted else []
-    checksums = {each.name: hash_of(each.path) for each in files}
+    hashes = {each.name: done.hashes.get(each.name) or hashes_of(each.path) for each in files}
+    checksums = {name: each.sha256 for name, each in hashes.items()}
     checksums |= {f"{ARRAYS}/{each.path}": each.sha256 for each in stored}
     version = f"{vbn.__version__}+{_digest_of_text(repr(sorted(checksums.items())))[:12]}"
     files = [replace(each, sha256=checksums[each.name]) for each in files]
     texts = describe.describing_texts(
         files, stored, version, with_arrays=copies.wanted, left_out=scope.left_out()
     )
-    texts |= chunk_lists(files)
+    texts |= chunk_lists(hashes)
     texts |= additions.texts(files)
     for name, text in texts.items():
         target.put(name, text)
@@ -309,8 +323,8 @@ def _complete(
         n_tables=len(files),
         n_rows=sum(each.n_rows for each in files),
         n_bytes=sum((root / name).stat().st_size for name in checksums if (root / name).exists()),
-        written=done[0],
-        n_read=done[1],
+        written=done.tables,
+        n_read=done.n_read,
         n_arrays=len(stored),
     )
 

@@ -115,7 +115,8 @@ clock. Text is data, also where it begins like a formula: do not open it as one 
 
 ## Ten lines to begin
 
-Each is to be run in this folder.
+Each is to be run in this folder. From a web server, polars and the package read by ranges what a question needs: name
+`https://host/folder/tables/...` in place of `tables/...`, and `schemas.open("https://host/folder")`.
 
 {OPENINGS}
 With the package that made it (`pip install vbn-datajoint`), the same questions as of a database, without a server to set up:

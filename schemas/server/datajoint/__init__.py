@@ -193,23 +193,35 @@ def packed_array(array: Any) -> bytes:
     return bytes(blob.pack(array, compress=False))
 
 
+Send = Callable[[str, Any], Any]
+"""Sends a statement with arguments, and returns its result."""
+
 _query = dj.Connection.query
-_prepare: Callable[[Any, str, Any], None] | None = None
+_around: Callable[[Any, str, Any, Send], Any] | None = None
 
 
-def before_queries(prepare: Callable[[Any, str, Any], None] | None) -> None:
-    """Call a function with connection, statement and arguments before DataJoint sends it; None ends that."""
-    global _prepare
-    _prepare = prepare
+def around_queries(ask: Callable[[Any, str, Any, Send], Any] | None) -> None:
+    """Let a function send DataJoint's statements; None ends that.
+
+    Parameters
+    ----------
+    ask : called with connection, statement, arguments and `Send`; returns what that does.
+    """
+    global _around
+    _around = ask
 
 
-def _prepared_query(connection: Any, query: str, args: Any = (), **options: Any) -> Any:
-    if _prepare is not None:
-        _prepare(connection, query, args)
-    return _query(connection, query, args, **options)
+def _query_around(connection: Any, query: str, args: Any = (), **options: Any) -> Any:
+    if _around is None:
+        return _query(connection, query, args, **options)
+
+    def send(statement: str, arguments: Any) -> Any:
+        return _query(connection, statement, arguments, **options)
+
+    return _around(connection, query, args, send)
 
 
-dj.Connection.query = _prepared_query
+dj.Connection.query = _query_around
 
 
 def use_stores(make: Callable[[str, Any], Any]) -> None:

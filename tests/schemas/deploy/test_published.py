@@ -160,9 +160,7 @@ def empty_tables(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(PublishedFolder, "prefix", "pub_copy_")
     with published.owner_connection() as connection, connection.cursor() as cursor:
         if published._is_prepared(connection, "pub_copy_"):
-            cursor.execute(
-                "SELECT name FROM pub_copy_loaded.file UNION SELECT file FROM pub_copy_loaded.loaded_column"
-            )
+            cursor.execute("SELECT name FROM pub_copy_loaded.file")
             loaded = {str(name) for (name,) in cursor.fetchall()}
             for each in published_tables(("curation",)):
                 if each.file in loaded:
@@ -171,7 +169,7 @@ def empty_tables(patch: pytest.MonkeyPatch) -> None:
             cursor.execute(
                 "SELECT string_agg(quote_ident(table_schema) || '.' || quote_ident(table_name), ', ') FROM "
                 "information_schema.tables WHERE table_schema LIKE 'pub_copy_%' AND table_schema NOT LIKE "
-                "'%administration' AND table_name <> '~lineage'"
+                "'%administration' AND table_name <> '~lineage' AND table_type = 'BASE TABLE'"
             )
             cursor.execute(f"TRUNCATE {cursor.fetchone()[0]} CASCADE")
 
@@ -266,13 +264,13 @@ def test_a_setting_made_after_disconnecting_is_that_of_the_next_database(
 
 @pytest.mark.files
 def test_a_large_table_is_loaded_when_it_is_asked_for(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from schemas.deploy import published, published_chunks
+    from schemas.deploy import published, waiting
     from schemas.server.published import PublishedFolder
 
-    monkeypatch.setattr(published_chunks, "LOADED_AT_ONCE", 0)
+    monkeypatch.setattr(waiting, "LOADED_AT_ONCE", 0)
     database = schemas.open(copy)
     marks = f'"{database.prefix}loaded"'
-    loaded = f"SELECT name FROM {marks}.file UNION SELECT file FROM {marks}.loaded_group"
+    loaded = f"SELECT name FROM {marks}.file UNION SELECT file FROM {marks}.row_group"
 
     def names() -> set[str]:
         with published.owner_connection() as connection, connection.cursor() as cursor:

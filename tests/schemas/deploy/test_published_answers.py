@@ -17,8 +17,8 @@ import pytest
 import schemas
 from schemas import ecephys, responses, selection, session, stimulus
 from schemas.bases.publication import PublishedTable, published_tables
-from schemas.deploy import published, published_chunks
-from schemas.deploy.published_chunks import WaitingChunks
+from schemas.deploy import published, published_chunks, scanned, waiting
+from schemas.deploy.waiting import Waiting
 from schemas.server import datajoint
 from schemas.server.access import RefusedError
 from schemas.server.connection import DRIVER_ERRORS, active
@@ -74,10 +74,10 @@ class Partly:
         classes = list(TABLES.values())
         self.tables = [each for each in published_tables() if each.table in classes]
         assert len(self.tables) == len(TABLES)
-        assert published.Waiting.current is not None
-        self.all = dict(published.Waiting.current.tables)
+        assert Waiting.current is not None
+        self.all = dict(Waiting.current.tables)
 
-    def empty(self) -> WaitingChunks:
+    def empty(self) -> Waiting:
         """Forget what is loaded of the tables."""
         marks = published.marks_schema(self.folder.prefix)
         with published.owner_connection() as connection, connection.cursor() as cursor:
@@ -85,15 +85,18 @@ class Partly:
             for each in self.tables:
                 cursor.execute(f"DELETE FROM {self._place(each)}")
                 cursor.execute(f"REVOKE SELECT ON {self._place(each)} FROM {ACCOUNT}")
-                for kind, column in (("file", "name"), ("loaded_column", "file"), ("loaded_group", "file")):
+                for kind, column in (("file", "name"), ("chunk", "file"), ("row_group", "file")):
                     cursor.execute(f'DELETE FROM "{marks}".{kind} WHERE {column} = %s', (each.file,))
+                cursor.execute(
+                    f"DROP TABLE IF EXISTS {published_chunks.loaded_rows_table(self.folder, each)} CASCADE"
+                )
         return self.anew()
 
-    def anew(self) -> WaitingChunks:
+    def anew(self) -> Waiting:
         """Be as another process that opens the folder."""
-        waiting = WaitingChunks(self.folder, dict(self.all), {})
-        datajoint.before_queries(waiting.prepare)
-        return waiting
+        found = Waiting(self.folder, dict(self.all), {})
+        datajoint.around_queries(found.ask)
+        return found
 
     def _place(self, table: PublishedTable) -> str:
         return published.full_name(self.folder, table)
@@ -114,7 +117,7 @@ def open_partly(
     """Open the folder, so that no table is loaded yet; until then the database is connected."""
     populated_synthetic.connect()
     empty_tables(monkeypatch)
-    monkeypatch.setattr(published_chunks, "LOADED_AT_ONCE", 0)
+    monkeypatch.setattr(waiting, "LOADED_AT_ONCE", 0)
 
     def opened() -> Partly:
         schemas.disconnect()
@@ -295,6 +298,11 @@ HOSTILE = {
         "c.unit_id = u.unit_id AND (u.session_id = %s OR c.session_id = 1) OFFSET 0) q",
         (SECOND,),
     ),
+    "of both, of all rows": Statement(
+        "SELECT count(q.unit_id), count(DISTINCT q.session_id) FROM {u} u, LATERAL (SELECT * FROM {c} c WHERE "
+        "(u.session_id = %s AND c.unit_id > 0) OR c.session_id = 1 OFFSET 0) q",
+        (SECOND,),
+    ),
     "a row as text": Statement("SELECT u::text FROM {u} u"),
     "a row as JSON": Statement("SELECT to_jsonb(u) FROM {u} AS u ORDER BY 1"),
     "a row's count": Statement("SELECT count(u), count(DISTINCT u) FROM {u} u"),
@@ -392,22 +400,69 @@ def test_datajoints_queries_are_answered_as_by_the_database(open_partly: Callabl
 
 def test_what_is_not_loaded_is_refused_and_not_answered(open_partly: Callable[[], Partly]) -> None:
     partly = open_partly()
-    partly.empty()
+    waits = partly.empty()
     (U & {"session_id": SECOND}).to_arrays("snr")
-    datajoint.before_queries(None)  # as whoever reads past it
     place = U().full_table_name
+    view = waits._parts[place.replace('"', "")].view
+    datajoint.around_queries(None)  # as whoever reads past it
     query = dj.conn().query
-    assert query(f"SELECT snr FROM {place}").fetchall()
-    for what in ("quality", "*", "u", "count(u)", "u::text", "to_jsonb(u)", "ctid"):
+    assert query(f"SELECT snr FROM {view} WHERE session_id = {SECOND}").fetchall()
+    assert len(query(f"SELECT quality FROM {view} WHERE session_id = 1").fetchall()) == 0
+    for text in NOT_LOADED:
+        with pytest.raises(DRIVER_ERRORS, match="is not loaded in row group"):
+            query(text.replace("{}", view))
+    for text in ("SELECT snr FROM {}", "SELECT count(*) FROM {}", "TABLE {}", "COPY {} TO STDOUT"):
         with pytest.raises(RefusedError, match="permission denied"):
-            query(f"SELECT {what} FROM {place} u")
-    for text in (
-        f"SELECT count(*) FROM {place} NATURAL JOIN {place} b",
-        f"TABLE {place}",
-        f"COPY {place} TO STDOUT",
-    ):
-        with pytest.raises(RefusedError, match="permission denied"):
-            query(text)
+            query(text.replace("{}", place))
+    rows = published_chunks.loaded_rows_table(
+        partly.folder, next(each for each in partly.tables if each.table is U)
+    )
+    with pytest.raises(RefusedError, match="permission denied"):
+        query(f"SELECT quality FROM {rows}")
+
+
+NOT_LOADED = (
+    "SELECT quality FROM {}", "SELECT * FROM {}", "SELECT u FROM {} u", "SELECT count(u) FROM {} u",
+    "SELECT u::text FROM {} u", "SELECT to_jsonb(u) FROM {} u", "SELECT count(quality) FROM {}",
+    "SELECT count(*) FROM {} WHERE quality IS NULL", "SELECT count(*) FROM {} WHERE quality IS NOT NULL",
+    "SELECT coalesce(quality, 'good') FROM {}", "SELECT count(*) FROM {} a NATURAL JOIN {} b",
+    "SELECT max(cluster_id) FROM {}", "SELECT 1 FROM {} ORDER BY quality", "SELECT DISTINCT quality FROM {}",
+    "SELECT count(*) FROM (SELECT DISTINCT quality FROM {}) q", "SELECT 1 FROM {} GROUP BY quality",
+    "SELECT count(*) FROM {} WHERE quality = quality", "SELECT count(*) FROM {} WHERE quality IN ('a', NULL)",
+    "SELECT s.session_id FROM (VALUES (1)) s(session_id) FULL JOIN {} u ON u.cluster_id = s.session_id",
+    "SELECT q.quality FROM (VALUES (1)) s(a) LEFT JOIN LATERAL (SELECT quality FROM {}) q ON true",
+    "WITH q AS MATERIALIZED (SELECT quality FROM {}) SELECT count(*) FROM q",
+    "SELECT rank() OVER (ORDER BY cluster_id) FROM {}", "SELECT snr FROM {} UNION SELECT cluster_id FROM {}",
+    "SELECT CASE WHEN cluster_id = 1 THEN 1 ELSE 0 END FROM {}", "SELECT quality FROM {} LIMIT 1",
+    "SELECT (SELECT quality) FROM {}", "SELECT EXISTS (SELECT 1 WHERE quality = 'good') FROM {}",
+    "SELECT max(cluster_id) FILTER (WHERE false), min(cluster_id) FROM {}",
+)  # fmt: skip
+
+
+def test_columns_that_a_subquery_hands_on_do_not_come(open_partly: Callable[[], Partly]) -> None:
+    """Nor do those of other questions come with a row group."""
+    partly = open_partly()
+    waits = partly.empty()
+    parts = waits._parts_of(U().full_table_name.replace('"', ""))
+    assert parts is not None
+    (U & {"session_id": SECOND}).to_arrays("quality")
+    dj.conn().query(f"SELECT max(q.snr) FROM (SELECT * FROM {U().full_table_name}) AS q").fetchall()
+    (U * SEL & "snr > 1").proj("cluster_id").to_dicts()
+    len(U.proj("amplitude_cutoff"))
+    n_groups = parts.about.num_row_groups
+    columns = {name: sum(1 for _, each in parts._chunks if each == name) for _, name in parts._chunks}
+    assert columns.keys() == {"quality", "snr", "cluster_id"}
+    assert columns["snr"] == n_groups
+    assert columns["quality"] < n_groups or n_groups == 1
+
+
+def test_what_a_plan_did_not_show_is_loaded_when_it_is_read(
+    open_partly: Callable[[], Partly], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = unit_rows(U(), "snr")
+    open_partly().empty()
+    monkeypatch.setattr(scanned, "_not_loaded", lambda _node: {})
+    assert unit_rows(U(), "snr") == expected
 
 
 def test_two_processes_and_a_killed_one_leave_a_rectangle(open_partly: Callable[[], Partly]) -> None:
@@ -427,9 +482,6 @@ def test_two_processes_and_a_killed_one_leave_a_rectangle(open_partly: Callable[
             (U & "isi_violations >= 0").to_arrays("isi_violations")
         with pytest.raises(KeyboardInterrupt):
             U.to_arrays("presence_ratio")
-    datajoint.before_queries(None)
-    with pytest.raises(RefusedError):
-        U.to_arrays("presence_ratio")
     partly.anew()
     assert {name: unit_rows(U(), name) for name in expected} == expected
 

@@ -16,9 +16,11 @@ import schemas
 from schemas import ecephys, psth, queries, session
 from schemas.bases.publication import chunk_span
 from schemas.deploy import published_chunks
+from schemas.deploy.published import owner_connection
 from schemas.deploy.scanned import restriction_of
+from schemas.deploy.waiting import Waiting
 from schemas.queries import checks
-from schemas.server import published, published_site
+from schemas.server import published_site
 from schemas.server.connection import Database as OpenedDatabase
 from tests.fixtures.database import Database
 from tests.fixtures.web_server import Fault, Site, no_fault
@@ -407,19 +409,25 @@ def test_what_a_condition_says_of_columns_is_read_narrowly(
     assert restriction_of(condition, "u") == expected
 
 
-def test_values_that_stand_in_are_read_by_no_query(served: Site) -> None:
+def test_what_is_not_loaded_is_read_by_no_query(served: Site) -> None:
     """Whatever the columns that were not loaded hold, the answers are the same."""
     schemas.open(served.url)
     asked = [
-        lambda: queries.units(where="snr > 1").proj("snr").to_dicts(),
+        lambda: queries.units(where="snr > 1").proj("snr").to_dicts(order_by="unit_id"),
         lambda: len(ecephys.Recording.Unit()),
+        lambda: sorted((ecephys.Recording.Unit & {"session_id": FIRST}).to_arrays("amplitude_cutoff")),
     ]
     expected = [answer(each) for each in asked]
-    schemas.disconnect()
-    with pytest.MonkeyPatch.context() as patch:
-        empty_tables(patch)
-        others = {"double precision": "77", "bigint": "77", "integer": "77", "boolean": "t", "text": "77"}
-        patch.setattr(published_chunks, "STANDING_IN", {**published_chunks.STANDING_IN, **others})
-        schemas.open(served.url)
-        assert [answer(each) for each in asked] == expected
-    assert published.configured() is not None
+    assert Waiting.current is not None
+    parts = Waiting.current._parts[ecephys.Recording.Unit().full_table_name.replace('"', "")]
+    with owner_connection() as connection, connection.cursor() as cursor:
+        for bit, name in enumerate(parts._others):
+            cursor.execute(
+                f'UPDATE {parts._rows} SET "{name}" = (SELECT min("{name}") FROM {parts._rows}) '
+                f'WHERE get_bit("{published_chunks.LOADED}", {bit}) = 0'
+                if name in {"snr", "quality"}
+                else f'UPDATE {parts._rows} SET "{name}" = NULL '
+                f'WHERE get_bit("{published_chunks.LOADED}", {bit}) = 0'
+            )
+    assert [answer(each) for each in asked] == expected
+    assert len(set(ecephys.Recording.Unit.to_arrays("isi_violations").tolist())) > 1  # it comes now

@@ -150,14 +150,19 @@ def test_what_the_driver_raises_is_said_by_us(connection: Any, monkeypatch: pyte
 
 def test_whatever_is_asked_of_a_table_is_told_before(connection: Any) -> None:
     told: list[str] = []
-    fence.before_queries(lambda _connection, statement, _arguments: told.append(statement))
+
+    def ask(_connection: Any, statement: str, arguments: Any, send: fence.Send) -> Any:
+        told.append(statement)
+        return send(statement, arguments)
+
+    fence.around_queries(ask)
     try:
         len(session.Mouse())
         session.Mouse().to_dicts()
         (ecephys.Recording.Unit & "snr > 2").to_arrays("snr")
         session.Session.proj().aggr(session.NwbFile, n="count(*)").to_dicts()
     finally:
-        fence.before_queries(None)
+        fence.around_queries(None)
     n_told = len(told)
     session.Mouse().to_dicts()
     named = all(any(name in each for each in told) for name in ("mouse", "__unit", "nwb_file", "count("))
