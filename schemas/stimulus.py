@@ -237,11 +237,12 @@ def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | 
         for template in templates:
             if template.image_name in wanted:
                 pictures.setdefault(template.image_name, template)
-        kept = {name: picture_hash(template.warped) for name, template in pictures.items()}
+        kept: dict[str, str | None] = {
+            name: picture_hash(template.warped) for name, template in pictures.items()
+        }
         kept |= {name: sha256 for name, sha256 in known.items() if sha256 is not None}
         for name in sorted(missing):
-            with discarding_leftovers(Image(), {"image_name": name}):
-                Image.insert1({"image_name": name, **_picture(pictures.pop(name, None))})
+            kept[name] = _enter_image(name, pictures.pop(name, None)) or kept.get(name)
         for name, template in pictures.items():  # known from a file, or a published folder, without pictures
             if picture_hash(template.warped) == kept[name]:
                 Image.update1({"image_name": name, **_picture(template)})
@@ -250,6 +251,20 @@ def enter_images(file: vbn.nwb.RecordingFile, shown: set[str], image_set: str | 
             Image.Set.insert(members, skip_duplicates=True)
     others = [f"{name} ({of})" for of, name, sha256 in image_hashes(file) if sha256 != kept[name]]
     return [issue("image_differs", "stimulus_templates", first_of(others))] if others else []
+
+
+def _enter_image(name: str, template: vbn.nwb.StimulusTemplate | None) -> str | None:
+    """Insert an image; return the hash of the picture that it has now."""
+    picture = _picture(template)
+    try:
+        with discarding_leftovers(Image(), {"image_name": name}):
+            Image.insert1({"image_name": name, **picture})
+    except dj.errors.DuplicateError:
+        # The lock goes with a connection that is lost, and DataJoint sends the statement again on a new one:
+        # somebody else, or we ourselves, have entered it meanwhile.
+        (entered,) = (Image & {"image_name": name}).to_arrays("image_sha256").tolist()
+        return entered or None
+    return picture.get("image_sha256")
 
 
 def _picture(template: vbn.nwb.StimulusTemplate | None) -> dict[str, Any]:

@@ -201,3 +201,22 @@ class AbsentExtraError(SettingError, HostError):
     def __reduce__(self) -> tuple[type[AbsentExtraError], tuple[str, str, str]]:
         """Support pickling, so that the error can be returned from a worker process."""
         return type(self), self.arguments
+
+
+_SAYING_SO = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # h5py's, for errors of HDF5
+_WORDS_OF_NO_MEMORY = ("memory allocation failed", "Cannot allocate memory", "can't start new thread")
+
+
+def lacks_memory(error: BaseException | None) -> bool:
+    """Return whether an exception, or one that it was raised from, comes of a lack of memory.
+
+    The HDF5 library and the system say so in other exceptions than `MemoryError`, which would be taken for
+    those of a damaged file.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        if isinstance(error, _SAYING_SO) and any(words in str(error) for words in _WORDS_OF_NO_MEMORY):
+            return True
+        error = error.__cause__
+    return False

@@ -76,8 +76,9 @@ def _is_embedded_of_root(world: World) -> bool:
 
 @_kind("kill -9 of a worker")
 def _kill_worker(run: Run) -> bool:
-    """at a random moment"""
-    return run.workers.kill(run.chooser.choice(run.workers.alive()))
+    """at a random moment; one that was started with another fault, which is still to come, is spared"""
+    alive = [place for place in run.workers.settled() if run.workers.places[place] in run.workers.alive()]
+    return bool(alive) and run.workers.kill(run.workers.places[run.chooser.choice(alive)])
 
 
 @_kind("lost host")
@@ -264,7 +265,8 @@ def _skew(run: Run) -> dict[str, str]:
 
 @_kind("missing mount", among=STARTS)
 def _miss_mount(run: Run) -> dict[str, str]:
-    """a worker on a machine on which the folder of the files is empty, is absent, or is not known"""
+    """a worker on a machine on which the folder of the files is empty, is absent, or is not known; counted is
+    one that had a job that needs a file, said what its machine lacks, and gave the job back"""
     (run.folder / "empty").mkdir(exist_ok=True)
     roots = run.chooser.choice(
         ({ROOT_NAME: str(run.folder / "empty")}, {ROOT_NAME: str(run.folder / "absent")}, {})
@@ -274,15 +276,16 @@ def _miss_mount(run: Run) -> dict[str, str]:
 
 @_kind("wrong store", among=STARTS)
 def _use_wrong_store(run: Run) -> dict[str, str]:
-    """a worker on a machine whose store is an empty folder, as an unmounted one; it must stay empty"""
+    """a worker on a machine whose store is an empty folder, as an unmounted one; it must refuse, and the
+    folder stay empty"""
     (run.folder / "unmounted").mkdir(exist_ok=True)
     return {"DJ_STORES": stores(run.folder / "unmounted")}
 
 
 @_kind("out of memory", among=STARTS)
 def _lack_memory(run: Run) -> dict[str, str]:
-    """a worker gets no more memory from a random reservation to the next; that job, and no others, may be
-    recorded as failed for want of memory, and is retried in the end. Counted are the jobs that failed so"""
+    """a worker gets no more memory from a random reservation on, until a job has failed for want of it; that
+    job, and no others, may be recorded as failed so, and is retried in the end; or it dies within HDF5"""
     return {"VBN_FAULT": f"memory:{run.chooser.randint(1, 12)}"}
 
 

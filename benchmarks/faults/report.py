@@ -29,7 +29,8 @@ FOUND = {
     "files_put_aside": "files that gc put aside",
 }
 RUN_HEAD = (
-    "date", "commit", "server", "campaign", "seed", "workers", "sessions", "faults", "databases", "minutes"
+    "date", "commit", "server", "campaign", "seed", "workers", "sessions", "faults", "problems", "databases",
+    "minutes",
 )  # fmt: skip
 Entry = dict[str, Any]
 
@@ -108,8 +109,9 @@ def _figures(results: list[Entry]) -> str:
 
 def _run(entry: Entry) -> tuple[Any, ...]:
     faults = sum(numbers["faults"] for numbers in entry["kinds"].values())
+    problems = sum(len(numbers["problems"]) for numbers in entry["kinds"].values())
     about = (entry[name] for name in ("date", "commit", "server", "campaign", "seed", "workers", "sessions"))
-    return (*about, faults, entry.get("runs", ""), entry["minutes"])
+    return (*about, faults, problems, entry.get("runs", ""), entry["minutes"])
 
 
 def _table(rows: list[tuple[Any, ...]], *head: str) -> str:

@@ -1,6 +1,6 @@
 """``vbn`` with an internal fault: it kills itself at a named point, or has a wrong clock.
 
-``VBN_FAULT=memory:n`` lets it have no more memory from the n-th reservation to the next;
+``VBN_FAULT=memory:n`` lets it have no more memory from the n-th reservation on, until a job has failed;
 ``VBN_FAULT=point:n`` sends SIGKILL (or ``VBN_FAULT_SIGNAL``) when a point is reached for the n-th time;
 ``VBN_SKEW_S=seconds`` shifts all clocks of this process, including the start times of other processes.
 ``VBN_HOST=name`` makes it the worker of another machine, whose processes the others cannot see. It may die
@@ -10,8 +10,10 @@ None of this is in the product: the points are functions of DataJoint that every
 
 from __future__ import annotations
 
+import ctypes
 import datetime as datetimes
 import functools
+import importlib
 import os
 import platform
 import signal
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 MEMORY_LEFT_BYTES = 2**19
+LIBRARIES = ("hdf5plugin", "scipy.linalg", "scipy.signal", "scipy.stats", "scipy.ndimage", "scipy.optimize")
 
 POINTS = {
     "reserved": ("datajoint.jobs", "Job", "reserve", "after"),
@@ -64,27 +67,42 @@ def signal_at(point: str, number: int, what: signal.Signals) -> None:
 
 
 def lack_memory(number: int) -> None:
-    """Let this process have no more memory from its n-th reservation to the next one."""
+    """Let this process have no more memory from its n-th reservation on, until a job was recorded as failed.
+
+    Most jobs on these small sessions need little, and are done in what the process has already. Libraries are
+    loaded before: some of them end the process, or say something else, when they find no room for themselves.
+    """
     import resource
 
+    for library in LIBRARIES:
+        importlib.import_module(library)
     from datajoint.jobs import Job
 
     import schemas  # noqa: F401  DataJoint without its notices
 
-    reserve, unlimited = Job.reserve, resource.RLIM_INFINITY
-    count = 0
+    reserve, record, unlimited = Job.reserve, Job.error, resource.RLIM_INFINITY
+    count, is_short, has_failed = 0, False, False
 
     @functools.wraps(reserve)
     def faulty(*args: Any, **kwargs: Any) -> Any:
-        nonlocal count
+        nonlocal count, is_short
         resource.setrlimit(resource.RLIMIT_DATA, (unlimited, unlimited))
         is_reserved = reserve(*args, **kwargs)
         count += bool(is_reserved)
-        if is_reserved and count == number:
+        is_short = is_reserved and count >= number and not has_failed
+        if is_short:
+            ctypes.CDLL(None).malloc_trim(0)
             resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LEFT_BYTES + _used_bytes(), unlimited))
         return is_reserved
 
-    Job.reserve = faulty
+    @functools.wraps(record)
+    def recording(*args: Any, **kwargs: Any) -> Any:
+        nonlocal has_failed
+        result = record(*args, **kwargs)
+        has_failed |= is_short
+        return result
+
+    Job.reserve, Job.error = faulty, recording
 
 
 def _used_bytes() -> int:

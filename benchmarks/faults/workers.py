@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -33,12 +34,24 @@ from benchmarks.faults.content import (
 from benchmarks.faults.kinds import FAULTS, STARTS, Kind, is_surprised
 from benchmarks.faults.world import Tally, World, WrongStateError
 
-LONGEST_RUN_S = 300
+LONGEST_RUN_S = 600
 PAUSE_S = (0.2, 1.2)  # between two faults
+LONGEST_PATIENCE_S = 20.0  # with workers that have taken up no job since the last fault
 LONGEST_ACTION_S = 2.0  # before it may be killed
-SHARE_OF_STARTS, SHARE_KILLED = 0.65, 0.5
+SHARE_OF_STARTS, SHARE_KILLED = 0.5, 0.5
 AFTERWARDS = "an undisturbed worker afterwards"
 SHORT_OF_MEMORY = "not enough memory"
+SIGNS = {
+    "missing mount": ('"host_lacks"',),
+    "wrong store": ("is not the one of this database",),
+    "out of memory": (SHORT_OF_MEMORY, "OpenBLAS error: Memory allocation still failed"),  # which exits
+}
+"""What a worker's log says when the fault has happened that it was started with."""
+DEATHS = (
+    -signal.SIGSEGV,
+    -signal.SIGABRT,
+    -signal.SIGBUS,
+)  # of libraries that ask for memory and take any answer
 
 
 @dataclass
@@ -52,23 +65,55 @@ class Started:
     is_killed: bool = False
 
 
+@dataclass
+class StartFault:
+    """A fault that a worker was started with, and where the worker says what happens to it."""
+
+    kind: str
+    setting: str
+    log: Path
+    place: int
+    is_counted: bool = False
+
+    def has_happened(self) -> bool:
+        """Return whether the log says so."""
+        text = self.log.read_text() if self.kind in SIGNS else ""
+        return any(words in text for words in SIGNS.get(self.kind, ()))
+
+
 class Workers:
     """Several worker processes, which are restarted when they end, as by a service manager."""
 
     def __init__(self, environment: Environment, number: int, log: Path) -> None:
         self.environment, self.log = environment, log
         self.places: list[Any] = [None] * number
-        self.faults: list[tuple[str, str] | None] = [None] * number
+        self.faults: list[StartFault | None] = [None] * number
+        self.started_with: list[StartFault] = []
 
     def start(self, place: int, kind: str | None = None, **extra: str) -> None:
         """Start a worker, with a fault of a kind if one is named."""
         other_host = {"VBN_HOST": f"host{place}", "VBN_LOST_AFTER": "1"}
         words = ["-m", "benchmarks.faults.worker", "worker", "--until-idle", "--poll", "0.3"]
         words += ["--log", "json", "--tries", "1000"]
-        self.places[place] = start(words, {**self.environment, **other_host, **extra}, self.log)
-        self.faults[place] = None if kind is None else (kind, extra.get("VBN_FAULT", ""))
+        log, fault = self.log, None
+        if kind is not None:
+            log = self.log.with_name(f"workers-{len(self.started_with)}.log")
+            fault = StartFault(kind, extra.get("VBN_FAULT", ""), log, place)
+            self.started_with.append(fault)
+        self.places[place] = start(words, {**self.environment, **other_host, **extra}, log)
+        self.faults[place] = fault
 
-    def ended(self) -> Iterator[tuple[int, tuple[str, str] | None]]:
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield what the workers have reported."""
+        for log in [self.log, *(fault.log for fault in self.started_with)]:
+            lines = log.read_text().splitlines() if log.exists() else []
+            yield from (json.loads(line) for line in lines if line[:1] + line[-1:] == "{}")
+
+    def n_begun(self) -> int:
+        """Return how many jobs the workers have taken up."""
+        return sum(event["event"] == "job_started" for event in self.events())
+
+    def ended(self) -> Iterator[tuple[int, StartFault | None]]:
         """Yield exit code and fault of each worker that has ended."""
         for place, process in enumerate(self.places):
             if process is not None and (code := process.poll()) is not None:
@@ -79,11 +124,28 @@ class Workers:
         """Return the running workers."""
         return [process for process in self.places if process is not None and process.poll() is None]
 
+    def settled(self) -> list[int]:
+        """Return the places of workers that have had their fault, or were started without."""
+        return [place for place, fault in enumerate(self.faults) if fault is None or fault.is_counted]
+
     def kill(self, process: Any) -> bool:
         """Kill a worker, which then does not die of the fault that it was started with."""
         self.faults[self.places.index(process)] = None
         process.kill()
         return True
+
+    def stop(self, place: int) -> None:
+        """Let a worker give its job back and end, as a service manager does; kill one that does not."""
+        process = self.places[place]
+        self.places[place] = self.faults[place] = None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(LONGEST_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def kill_all(self) -> None:
         """Kill all workers."""
@@ -104,6 +166,7 @@ class Run:
     others: list[Started] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
     tally: Tally = field(default_factory=Tally)
+    n_begun: int = 0
 
     def __post_init__(self) -> None:
         self.chooser = self.world.chooser
@@ -133,22 +196,37 @@ class Run:
         end, idle, wanted = time.monotonic() + LONGEST_RUN_S, 0, self.world.arguments.per_run
         try:
             while time.monotonic() < end and idle < len(self.workers.places) and self.n_faults < wanted:
+                self._count_signs()
                 for code, fault in list(self.workers.ended()):
                     idle = idle + 1 if code in (0, 1) and fault is None else 0
                     self._settle_start(code, fault)
                 for place, process in enumerate(self.workers.places):
                     if process is None and idle < len(self.workers.places):
-                        self._start_worker(place)
-                time.sleep(self.chooser.uniform(*PAUSE_S))
+                        self._start_any_worker(place)
+                self._await_work()
                 self._kill_due()
-                external = [name for name in self.kinds if name in FAULTS]
-                if external and self.workers.alive():
-                    self._inject(self.chooser.choice(external))
+                if self.workers.alive():
+                    self._inject(self.chooser.choice(list(self.kinds)))
         finally:
             self.workers.kill_all()
+            self._count_signs()
             self._end_others()
 
+    def _await_work(self) -> None:
+        """Let workers take up a job, so that a fault hits more than their start on a busy machine."""
+        end = time.monotonic() + LONGEST_PATIENCE_S
+        while self.workers.n_begun() == self.n_begun and self.workers.alive() and time.monotonic() < end:
+            time.sleep(0.1)
+        self.n_begun = self.workers.n_begun()
+        time.sleep(self.chooser.uniform(*PAUSE_S))
+
     def _inject(self, name: str) -> None:
+        if name in STARTS:
+            if settled := self.workers.settled():  # else there are enough such faults that are to come
+                place = self.chooser.choice(settled)
+                self.workers.stop(place)
+                self._start_worker(place, name)
+            return
         self.tally.tries[name] += 1
         try:
             happened = FAULTS[name].inject(self)
@@ -166,30 +244,43 @@ class Run:
     def _count(self, kind: str) -> None:
         self.tally.faults[kind] += 1
 
-    def _start_worker(self, place: int) -> None:
+    def _start_any_worker(self, place: int) -> None:
         starts = [name for name in self.kinds if name in STARTS]
         if not starts or self.chooser.random() > SHARE_OF_STARTS:
             self.workers.start(place)
-            return
-        name = self.chooser.choice(starts)
+        else:
+            self._start_worker(place, self.chooser.choice(starts))
+
+    def _start_worker(self, place: int, name: str) -> None:
         settings = STARTS[name].inject(self)
         self.workers.start(place, name, **settings)
         if name == "kill -9 at a point":
             name = _at(settings["VBN_FAULT"])
-        self.tally.tries[name] += name != "out of memory"  # of which only what failed is counted
-        if name == "clock skew":
+        self.tally.tries[name] += 1
+        if name == "clock skew" and (fault := self.workers.faults[place]):
+            fault.is_counted = True
             self._count(name)
 
-    def _settle_start(self, code: int, fault: tuple[str, str] | None) -> None:
-        """Count what can be counted only when a worker has ended."""
+    def _settle_start(self, code: int, fault: StartFault | None) -> None:
+        """Count kills at a point, and deaths of a lack of memory; look into the wrong store."""
         if fault is None:
             return
-        if fault[0] == "kill -9 at a point" and code == -signal.SIGKILL:
-            self._count(_at(fault[1]))
-        if fault[0] in ("missing mount", "wrong store") and code == 1:
-            self._count(fault[0])
-        if fault[0] == "wrong store" and any((self.folder / "unmounted").iterdir()):
+        if fault.kind == "kill -9 at a point" and code == -signal.SIGKILL:
+            self._count(_at(fault.setting))
+        if fault.kind == "out of memory" and code in DEATHS and not fault.is_counted:
+            fault.is_counted = True
+            self._count(fault.kind)
+        if fault.kind == "wrong store" and any((self.folder / "unmounted").iterdir()):
             self.tally.problems["wrong store"].append("something was written to the wrong store")
+
+    def _count_signs(self) -> None:
+        """Count the faults that the logs of workers tell of, also of those that were killed since."""
+        for fault in self.workers.started_with:
+            if not fault.is_counted and fault.has_happened():
+                fault.is_counted = True
+                self._count(fault.kind)
+                if fault.kind == "missing mount" and self.workers.faults[fault.place] is fault:
+                    self.workers.stop(fault.place)  # it would wait for the others from now on
 
     def _kill_due(self) -> None:
         for each in self.others:
@@ -212,8 +303,7 @@ class Run:
 
     def finish(self, reference: Content) -> None:
         """Let one undisturbed worker do the rest, and compare."""
-        events = (json.loads(line) for line in self.workers.log.read_text().splitlines() if line[:1] == "{")
-        crashes = [event["error"].strip()[-500:] for event in events if event["event"] == "crashed"]
+        crashes = [e["error"].strip()[-500:] for e in self.workers.events() if e["event"] == "crashed"]
         if crashes:
             self.tally.problems["a worker that crashed"] += crashes
         locks = locks_left(self.plain)
@@ -236,8 +326,6 @@ class Run:
             if SHORT_OF_MEMORY in str(error):
                 session = ("--session", error["key"]["session_id"]) if "session_id" in error["key"] else ()
                 vbn(self.plain, "retry", "--table", error["table"], *session)
-                self.tally.tries["out of memory"] += 1
-                self._count("out of memory")
 
 
 def _at(fault: str) -> str:

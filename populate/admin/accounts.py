@@ -17,6 +17,7 @@ import contextlib
 import os
 import re
 import secrets
+import time
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,9 @@ SYSTEM_NAMES = frozenset(
 """Names that a server, its packages or its container give a meaning, in lower case."""
 SYSTEM_BEGINNINGS = ("mysql.", "mariadb.", "pg_", "rds", "azure", "cloudsql")
 ANY_HOST = "%"
+LONGEST_END_S = 5.0
+REFUSALS = (dj.errors.QueryError, dj.errors.AccessError, pymysql.err.OperationalError)
+"""What MySQL raises where this account may not do something."""
 
 # Other tables that imports write. MySQL treats "insert unless present" as an update.
 WRITTEN_BY_IMPORTS: tuple[tuple[Any, tuple[str, ...]], ...] = (
@@ -373,6 +377,22 @@ class _MySQL(_Server):
             f"GRANT PROCESS, FLUSH_TABLES, CREATE USER ON *.* TO {_name(self.admin)} WITH GRANT OPTION"
         )
         self.query(f"GRANT SELECT ON mysql.role_edges TO {_name(self.admin)} WITH GRANT OPTION")
+        with contextlib.suppress(*REFUSALS):  # of a deploying account that may not end connections itself
+            self.query(f"GRANT CONNECTION_ADMIN ON *.* TO {_name(self.admin)} WITH GRANT OPTION")
+
+    def end_connections(self, name: str, schema: str) -> list[int]:
+        """End an account's connections in a schema (``USE``); return the ids of those that go on.
+
+        Rights that are taken from an account stay with its connections in the schema until they leave it.
+        """
+        query = "SELECT id FROM performance_schema.processlist WHERE user = %s AND db = %s"
+        for (number,) in self.query(query, name, schema).fetchall():
+            with contextlib.suppress(*REFUSALS):  # it may have ended by itself
+                self.query(f"KILL {int(number)}")
+        deadline = time.monotonic() + LONGEST_END_S
+        while (left := self.query(query, name, schema).fetchall()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return [int(number) for (number,) in left]
 
     def grant_reading(self, schema: str) -> None:
         roles = f"{_name(self.reader)}, {_name(self.worker)}"

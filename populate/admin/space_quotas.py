@@ -154,7 +154,8 @@ def rule_alone(database: Database, name: str) -> Ruling | None:
         if not was_closed:
             _note(name, datetime.now(UTC).replace(tzinfo=None))
         _close(database, full, people)  # each time: there may be new tables, or she has helped herself
-        return Ruling(full, owner, "closed", is_news=not was_closed)
+        problem = "" if was_closed else still_within(database, full, owner)
+        return Ruling(full, owner, "closed", is_news=not was_closed, problem=problem)
     if was_closed:
         _open(database, full, people)
         _note(name, None)
@@ -202,6 +203,20 @@ def _close(database: Database, full: str, people: Sequence[Any]) -> None:
         for table, column in server.query(KEY_COLUMNS, full, person).fetchall():
             place = f"{schema}.{quote_id(table)}"
             server.query(f"GRANT UPDATE ({quote_id(column)}) ON {place} TO {owner}")
+
+
+def still_within(database: Database, full: str, owner: str) -> str:
+    """End the connections by which an account keeps on MySQL what was taken from it; say which go on.
+
+    To a connection that is in a schema (``USE``), rights in it are what they were when it went there.
+    """
+    if database.backend != "mysql" or not (left := account_server(database).end_connections(owner, full)):
+        return ""
+    numbers = ", ".join(map(str, left))
+    return (
+        f"Connections of {owner} that are in it keep their rights until they end, and this account may not "
+        f"end them: {numbers}. An account that may: KILL {left[0]}"
+    )
 
 
 def _open(database: Database, full: str, people: Sequence[Any]) -> None:

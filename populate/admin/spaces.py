@@ -19,7 +19,7 @@ from typing import Any
 from populate.admin import accounts
 from populate.admin.accounts import account_server, list_accounts, quote_id
 from populate.admin.snapshot import references
-from populate.admin.space_quotas import rule_alone, schema_exists
+from populate.admin.space_quotas import rule_alone, schema_exists, still_within
 from populate.work.quotas import BEGINNING, UNITS, sizes
 from schemas.administration import Space
 from schemas.deploy import migrations
@@ -150,6 +150,8 @@ def hand_over_space(database: Database, name: str, to: str) -> str:
         If there is no such space or account.
     SettingError
         If the other account is an admin's.
+    ConflictError
+        If connections of its former owner keep their rights in it, and cannot be ended. Run it again.
     """
     require_admin(database, "hand spaces over")
     row = _row(database, name)
@@ -157,6 +159,8 @@ def hand_over_space(database: Database, name: str, to: str) -> str:
     with server_lock("spaces", database):
         if to != row["space_owner"]:
             _take_back(database, full, row["space_owner"])
+            if left := still_within(database, full, row["space_owner"]):
+                raise ConflictError(f"{full} is not handed over. {left}, then run this again.")
         _make(database, full, people)
         course = row["space_course"] if to == row["space_owner"] else None  # it would be dropped with that
         Space.update1({"space_name": row["space_name"], "space_owner": to, "space_course": course})

@@ -229,6 +229,8 @@ def list_spaces(enforce: bool, as_json: bool) -> None:
     for ruling in rulings:
         if ruling.is_news:
             said = _SAID[ruling.became].format(owner=ruling.owner, problem=ruling.problem)
+            if ruling.problem and ruling.problem not in said:
+                said += f" {ruling.problem}"
             click.echo(f"{ruling.space}: {visible(said)}", err=True)
     found = spaces.spaces(database)
     if as_json:

@@ -7,12 +7,10 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from tornado.web import HTTPError
-
 from populate.page import content
 from populate.page.handlers import DatabaseHandler
 from populate.page.layout import rendered
-from populate.page.save_key import may_save, require_same_origin
+from populate.page.save_key import require_key, require_same_origin
 from populate.page.session_browser import SessionQuestion, sessions_found
 from populate.page.unit_question import UnitQuestion
 from schemas import queries
@@ -34,8 +32,7 @@ class ListSaver(DatabaseHandler):
 
     async def post(self, kind: str) -> None:
         """Save the list and lead to a page that shows it, or say why there is none."""
-        if not may_save(self):
-            raise HTTPError(HTTPStatus.FORBIDDEN)
+        require_key(self)
         require_same_origin(self)
         try:
             members, made_from = await self._members(kind)

@@ -1,8 +1,12 @@
 """Who may save lists on the page: whoever started it, if it was by ``vbn serve --save-lists``.
 
 All else on the page only reads. What writes asks for two things that no other web site can make a browser
-send: a cookie with a key that only the terminal has shown, and an ``Origin`` that is the page's own. Another
-user of this machine, who can reach the page, has no key.
+send: a key that only the terminal has shown, and an ``Origin`` that is the page's own. Another user of this
+machine, who can reach the page, has no key.
+
+The key is in no cookie, since a browser sends cookies to all ports of a host, also to a page that another
+user of this machine serves there: the browser keeps it for this page's origin (``localStorage``), and its
+script adds it to the form that saves. A cookie, which is worth nothing, says only where that form is shown.
 """
 
 from __future__ import annotations
@@ -19,36 +23,51 @@ from urllib.parse import urlsplit
 
 from tornado.web import HTTPError, RequestHandler
 
+from populate.page.layout import plain_start, rendered
+
 
 class SaveKey:
     """The key by which the person who started the page is known to it."""
 
     def __init__(self, port: int) -> None:
         self.text = secrets.token_urlsafe(24)
-        self.cookie = f"vbn_lists_{port}"  # a browser sends those of all ports
+        self.cookie, self.mark = f"vbn_lists_{port}", secrets.token_urlsafe(24)
 
-    def is_that_of(self, handler: RequestHandler) -> bool:
-        """Return whether a request has the key in its cookie."""
-        return hmac.compare_digest(self.text.encode(), (handler.get_cookie(self.cookie) or "").encode())
+    def is_that_of(self, text: str) -> bool:
+        """Return whether a text is the key."""
+        return hmac.compare_digest(self.text.encode(), text.encode())
+
+    def is_marked(self, handler: RequestHandler) -> bool:
+        """Return whether a request comes from a browser that has taken the key."""
+        return hmac.compare_digest(self.mark.encode(), (handler.get_cookie(self.cookie) or "").encode())
 
 
-def may_save(handler: RequestHandler) -> bool:
-    """Return whether lists can be saved here, and this browser is that of who may."""
+def shows_form(handler: RequestHandler) -> bool:
+    """Return whether lists can be saved here, and this browser has the key by which that is done."""
     key: SaveKey | None = handler.settings.get("save_key")
-    return key is not None and key.is_that_of(handler)
+    return key is not None and key.is_marked(handler)
+
+
+def require_key(handler: RequestHandler) -> None:
+    """Refuse a form that comes without the key."""
+    key: SaveKey | None = handler.settings.get("save_key")
+    if key is None or not key.is_that_of(handler.get_body_argument("key", "")):
+        raise HTTPError(HTTPStatus.FORBIDDEN)
 
 
 class KeyTaker(RequestHandler):
     """``/enter?key=...``: takes the key that the terminal shows."""
 
     def get(self) -> None:
-        """Keep the key in a cookie, and lead to the page."""
+        """Let the browser keep the key for this page alone, and lead to the page."""
         key: SaveKey | None = self.settings.get("save_key")
-        given = self.get_query_argument("key", "")
-        if key is None or not hmac.compare_digest(key.text.encode(), given.encode()):
+        if key is None or not key.is_that_of(self.get_query_argument("key", "")):
             raise HTTPError(HTTPStatus.FORBIDDEN)
-        self.set_cookie(key.cookie, key.text, httponly=True, samesite="Strict", path="/")
-        self.redirect("./")
+        self.set_cookie(key.cookie, key.mark, httponly=True, samesite="Strict", path="/")
+        self.set_header("Cache-Control", "no-store")
+        self.write(plain_start("Save lists", "", getattr(self.request, "nonce", "")))
+        self.write(rendered("enter.html", key=key.text))
+        self.finish(rendered("plain_end.html"))
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from populate.page import content
 from populate.page.content import DEFAULT_CRITERIA
 from populate.page.handlers import DatabaseHandler
 from populate.page.layout import rendered
-from populate.page.save_key import may_save
+from populate.page.save_key import shows_form
 from populate.page.unit_browser import rows_shown
 from populate.page.unit_facts import UnitColumn, choices_among
 from populate.page.unit_question import ROWS_PER_PAGE, Address, given_values, last_value, page_number
@@ -101,7 +101,7 @@ class SessionBrowser(DatabaseHandler):
                 self.redirect(f"./sessions?{shortest}".rstrip("?"))
                 return
             frame = await self.ask(content.sessions_frame)
-            shown = sessions_shown(question, frame, with_ids=may_save(self))
+            shown = sessions_shown(question, frame, with_ids=shows_form(self))
         except VbnError as error:
             await self.refuse(error, TITLE, PATH)
             return

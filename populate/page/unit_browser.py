@@ -14,7 +14,7 @@ from populate.output.rendering import render
 from populate.page import unit_facts
 from populate.page.handlers import DatabaseHandler
 from populate.page.layout import rendered, said
-from populate.page.save_key import may_save
+from populate.page.save_key import shows_form
 from populate.page.unit_facts import Choice, UnitColumn, UnitNumbers, shown
 from populate.page.unit_question import (
     COMPARISONS,
@@ -56,7 +56,7 @@ class UnitBrowser(DatabaseHandler):
                 self.redirect(target)
                 return
             question = UnitQuestion.of_address(self.address)
-            is_savers = may_save(self)
+            is_savers = shows_form(self)
             with_ids = replace(question, columns=tuple(dict.fromkeys((*question.columns, "unit_id"))))
             frame, notes = await self.ask(unit_facts.rows, with_ids if is_savers else question)
             columns = await self.ask(shown_columns, question)

@@ -17,7 +17,16 @@ import pymysql
 
 from schemas.server.datajoint import dj
 from schemas.server.error_codes import LOCKED, Code, code_of, is_away
-from vbn.errors import AbsentArrayError, FileError, HostError, QuotaError, SettingError, StoreError
+from vbn.errors import (
+    AbsentArrayError,
+    FileError,
+    HostError,
+    QuotaError,
+    SettingError,
+    StoreError,
+    VbnError,
+    lacks_memory,
+)
 from vbn.web.client import Transient
 
 STORE_IS_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -85,6 +94,8 @@ def cause_of(error: BaseException) -> Cause:
         if isinstance(link, QuotaError):
             return Cause.QUOTA
         if isinstance(link, FileError):
+            if lacks_memory(link):
+                return Cause.MEMORY
             return Cause.REMOTE_FILE if any(map(_is_away, _chain(link))) else Cause.DATA
         if cause := _own_cause(link):
             return cause
@@ -106,7 +117,7 @@ def _is_away(error: BaseException) -> bool:
 
 def _own_cause(error: BaseException) -> Cause | None:
     """Return the cause that an exception alone shows, None if it shows none."""
-    if isinstance(error, MemoryError):
+    if lacks_memory(error) and not isinstance(error, VbnError):
         return Cause.MEMORY
     if isinstance(error, AbsentArrayError):
         return Cause.DATA  # the store is there, and has lost it

@@ -9,6 +9,7 @@ reservation records the name in the column ``version`` of the job.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import secrets
@@ -23,12 +24,14 @@ from typing import Any
 from schemas.server import settings
 from schemas.server.connection import DRIVER_ERRORS, Database
 from schemas.server.datajoint import descriptor_of, open_driver
+from vbn.errors import HostError
 
 NAME = "vbn heartbeat "
 BEATS = 5  # asked so often before the server would close the connection
 RETRY_S = 0.5  # before connecting again
 RECONNECT_S = 2.0  # in which one that was cut off is there again
 START_S = 10.0
+BEGIN_S = 60.0  # even on a machine with far too much to do
 KEEPALIVES = {"tcp_keepalives_idle": 30, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 3}
 
 
@@ -46,9 +49,8 @@ class Heartbeat:
         self._is_mysql = connection.adapter.backend == "mysql"
         self._lost_after_s = settings.lost_after_s()
         self.deadline = float("inf")
-        self._is_up = threading.Event()
+        self._has_begun, self._is_up, self._is_over = (threading.Event() for _ in range(3))
         self._wake, self._stop = socket.socketpair()
-        self._thread = threading.Thread(target=self._run, name=NAME.strip(), daemon=True)
 
     @property
     def is_up(self) -> bool:
@@ -56,17 +58,35 @@ class Heartbeat:
         return self._is_up.is_set()
 
     def start(self) -> None:
-        """Start, and wait for a moment until the server knows of it."""
-        self._thread.start()
+        """Start, and wait for a moment until the server knows of it.
+
+        Raises
+        ------
+        HostError
+            If there is no memory for it: a `threading.Thread` that dies of that while it starts is waited for
+            without end.
+        """
+        lack = HostError(
+            "There is no memory left for another thread. Start this worker again, with a larger --max-memory."
+        )
+        try:
+            _thread.start_new_thread(self._run, ())
+        except (RuntimeError, MemoryError) as error:
+            self._stop.close()
+            raise lack from error
+        if not self._has_begun.wait(BEGIN_S):
+            self._stop.close()  # by which one that is only late ends
+            raise lack
         self._is_up.wait(START_S)
 
     def stop(self) -> None:
         """End the thread; one that waits for an answer from a lost server is left to itself."""
         self._stop.close()
-        self._thread.join(RETRY_S)
+        self._is_over.wait(RETRY_S)
 
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the main thread
+        self._has_begun.set()
         is_over = False
         while not is_over:
             driver = None
@@ -74,7 +94,7 @@ class Heartbeat:
                 driver = open_driver(self._connection)
                 self._introduce(driver)
                 is_over = self._keep(driver)
-            except (*DRIVER_ERRORS, OSError):
+            except (*DRIVER_ERRORS, OSError, MemoryError):  # of which a job may have taken all for now
                 is_over = self._is_stopped(RETRY_S)
             finally:
                 self._is_up.clear()
@@ -82,6 +102,7 @@ class Heartbeat:
                     if driver is not None:
                         driver.close()
         self._wake.close()
+        self._is_over.set()
 
     def _introduce(self, driver: Any) -> None:
         """Tell the server the name, and when it is to close the connection."""

@@ -427,7 +427,7 @@ def explain(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and cause_of(error) is Cause.STORE:
         return str(_store_error(error))
-    if isinstance(error, MemoryError):
+    if cause_of(error) is Cause.MEMORY:
         return (
             f"There is not enough memory{f' ({error})' if str(error) else ''}. Retry with a larger "
             "--max-memory, or on a larger machine: vbn retry"

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 import pymysql
 
 from vbn.errors import SettingError
@@ -168,7 +169,10 @@ def explain_errors(connection: Any, explain: Callable[[Exception, Exception, str
     translate = type(adapter).translate_error
 
     def translate_and_explain(error: Exception, query: str = "") -> Exception:
-        return explain(error, translate(adapter, error, query), query)
+        translated = translate(adapter, error, query)
+        if isinstance(error, psycopg2.errors.RestrictViolation):  # PostgreSQL 18 tells RESTRICT apart
+            translated = dj.errors.IntegrityError(str(error))
+        return explain(error, translated, query)
 
     adapter.translate_error = translate_and_explain
 

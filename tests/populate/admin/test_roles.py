@@ -27,6 +27,7 @@ from populate.cli import main
 from tests.fixtures.certificates import self_signed_certificate
 
 ROLES = ("reader", "worker", "admin")
+ADOPTED = 9000000002
 REFUSALS = (1044, 1142, 1143, 1227)  # MySQL's numbers
 REFUSAL_OF_POSTGRESQL = "42501"
 # What imports write beside their own tables; listed here, so that nothing is added unnoticed.
@@ -420,6 +421,30 @@ def test_a_worker_replaces_stale_rows(populated: Lab) -> None:
     done = populated.vbn("worker", "recompute", "--yes")
     assert "0 failed" in done.stdout
     assert populated.database.contents() == before
+
+
+@pytest.mark.slow
+def test_admins_adopt_sessions_and_the_others_read_them(lab: Lab, published_synthetic: Path) -> None:
+    adopt = ("adopt", published_synthetic, "--session", ADOPTED)
+    rows = f'SELECT count(*) FROM "{lab.database.prefix}session"."session" WHERE session_id = {ADOPTED}'
+    for role in ("reader", "worker"):
+        stored = lab.database.stored_files()
+        said = lab.refusal(role, *adopt)
+        assert f"The account '{lab.name(role)}' ({role}) may not " in said
+        assert lab.database.server.query(rows) == [(0,)]
+        assert lab.database.stored_files() == stored
+    lab.vbn("admin", *adopt)
+    try:
+        shown = json.loads(lab.vbn("reader", "sessions", "--json").stdout)
+        assert ADOPTED in [each["session_id"] for each in shown]
+        assert "unchanged" in lab.vbn("admin", *adopt).stdout
+        done = lab.vbn("worker", "populate", "--session", ADOPTED)
+        assert done.stdout == "0 entries made, 0 failed.\n"
+        exported = lab.database.folder / "running.parquet"
+        lab.vbn("reader", "export", "Running", "--arrays", "--out", exported)
+        assert exported.stat().st_size
+    finally:
+        lab.vbn("admin", "delete", "--session", ADOPTED, "--reason", "a test", "--yes")
 
 
 def test_an_admin_deploys_a_table_and_readers_and_workers_have_it_at_once(populated: Lab) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 
 from populate.admin import space_quotas, spaces
@@ -46,6 +47,22 @@ def enforce(lab: Lab) -> str:  # noqa: F811
 def state_of(lab: Lab) -> dict[str, Any]:  # noqa: F811
     (state,) = json.loads(lab.vbn("reader", "admin", "spaces", "--json").stdout)
     return dict(state)
+
+
+@contextlib.contextmanager
+def within(lab: Lab, who: str, space: str) -> Iterator[Callable[..., bool]]:  # noqa: F811
+    """Open a connection that is in a space; give a function that tells whether it may run a statement."""
+    with contextlib.closing(connected(lab, name_of(lab, who), lab.passwords[who])) as connection:
+        if lab.database.server.backend == "mysql":
+            connection.select_db(space)
+
+        def can(statement: str = adding(space)["insert"]) -> bool:
+            try:
+                return lab._is_allowed(connection, statement)
+            except (pymysql.err.OperationalError, pymysql.err.InterfaceError):  # the connection was ended
+                return False
+
+        yield can
 
 
 @pytest.fixture
@@ -93,6 +110,50 @@ def test_the_owner_of_a_space_that_is_too_large_reads_deletes_and_drops(full: La
     assert is_allowed(full, "reader", f'CREATE TABLE "{space}".mine (i int)')
     assert is_allowed(full, "reader", f'INSERT INTO "{space}".mine VALUES (1)')
     assert state_of(full)["closed_at"] is None
+
+
+def test_a_connection_that_is_in_the_space_adds_nothing_either(full: Lab) -> None:
+    """On MySQL it would keep the rights that it had when it went there (USE)."""
+    ada, space = full.name("reader"), space_of(full, "reader")
+    is_mysql = full.database.server.backend == "mysql"
+    with (
+        within(full, "reader", space) as adds,
+        within(full, "bob", space) as others_read,
+        full.logged_in("reader") as goes_on,
+    ):
+        assert adds()
+        assert enforce(full) == f"{space}: {CLOSED.format(ada)}"
+        assert not adds()
+        assert others_read("SELECT 1")
+        assert goes_on("SELECT 1")
+    with within(full, "reader", space) as adds:
+        assert not adds()
+        assert adds(f'SELECT * FROM "{space}".score')
+        assert enforce(full) == ""
+        assert adds(f'SELECT * FROM "{space}".score')  # who came later has no such rights, and stays
+        if not is_mysql:
+            return
+        full.vbn("admin", "admin", "hand-over-space", ada, "--to", name_of(full, "bob"))
+        assert not adds(f'DELETE FROM "{space}".score WHERE 1 = 0')
+
+
+def test_connections_that_an_admin_may_not_end_are_named(full: Lab) -> None:
+    server, space = full.database.server, space_of(full, "reader")
+    if server.backend != "mysql":
+        pytest.skip("only on MySQL do connections keep rights")
+    role = f"`{full.database.prefix}admin`"
+    server.query(f"REVOKE CONNECTION_ADMIN ON *.* FROM {role}")
+    try:
+        with within(full, "reader", space) as adds:
+            assert adds()
+            done = full.vbn("admin", "admin", "spaces", "--enforce", check=False)
+            assert done.returncode == 1
+            assert "that are in it keep their rights until they end" in done.stderr
+            refused = full.refusal("admin", "admin", "hand-over-space", space, "--to", name_of(full, "bob"))
+            assert f"{space} is not handed over. Connections of {full.name('reader')}" in refused
+    finally:
+        server.query(f"GRANT CONNECTION_ADMIN ON *.* TO {role} WITH GRANT OPTION")
+    full.vbn("admin", "admin", "hand-over-space", space, "--to", full.name("reader"))
 
 
 def test_rights_come_back_with_more_room_and_go_with_the_space(full: Lab) -> None:

@@ -93,3 +93,26 @@ def test_within_a_file_the_first_set_by_name_is_kept(
     with h5py.File(synthetic_files[0]) as file:
         original = file[f"{TEMPLATES}/{image_set}/data"][0].tobytes()
     assert pictures(database)[names[0]][1] == original
+
+
+def test_images_that_another_enters_at_the_same_moment_are_no_failure(
+    database: Any, synthetic_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock goes with its connection, and a statement whose answer was lost is sent again."""
+    from schemas import stimulus
+
+    database.vbn("register", synthetic_files[0])
+    database.connect()
+    entered: list[str] = []
+
+    def twice(table: Any, row: dict[str, Any]) -> None:
+        table.insert([row])
+        entered.append(row["image_name"])
+        table.insert([row])
+
+    monkeypatch.setattr(stimulus.Image, "insert1", twice)
+    assert "2 entries made, 0 failed." in database.call(*IMPORT).stdout
+    names, _set = names_and_set(synthetic_files[0])
+    assert set(names) <= set(entered)
+    assert not issues(database)
+    assert set(pictures(database)) == set(names)

@@ -70,7 +70,7 @@ class Visitor:
 
     def __init__(self, served: Served) -> None:
         self.host = urlsplit(served.url).netloc
-        self.cookie = ""
+        self.cookie = self.key = ""
 
     def ask(
         self, method: str, path: str, form: dict[str, Any] | None = None, **headers: str | None
@@ -91,15 +91,18 @@ class Visitor:
 
     def enter(self, address: str) -> Visitor:
         parts = urlsplit(address)
-        status, _text, headers = self.ask("GET", f"{parts.path}?{parts.query}")
-        assert (status, headers["Location"]) == (302, "./")
+        status, text, headers = self.ask("GET", f"{parts.path}?{parts.query}")
+        assert (status, headers["Cache-Control"]) == (200, "no-store")
         assert re.search(r"HttpOnly.*SameSite=Strict", headers["Set-Cookie"])
         self.cookie = headers["Set-Cookie"].partition(";")[0]
+        (self.key,) = re.findall('data-save-key="(.*?)"', text)
+        assert self.key == parts.query.partition("=")[2]
+        assert self.key not in self.cookie  # which the browser sends to all ports of this machine
         return self
 
     def save(self, address: str = "/save-units", **form: Any) -> tuple[int, str]:
         """Return the status, and where it leads or what is said."""
-        status, text, headers = self.ask("POST", address, form)
+        status, text, headers = self.ask("POST", address, {"key": self.key, **form})
         found = re.search(r'role="alert">(.*?)</div>', text, re.DOTALL)
         return status, headers["Location"] or unescape(found[1] if found else text)
 
@@ -119,6 +122,7 @@ def test_what_is_ticked_and_what_is_filtered_become_lists_in_a_browser(
 ) -> None:
     served, address = saving
     database, page = served.database, visit(address)
+    page.wait_for_url(served.url)
     page.goto(f"{served.url}units?where=snr+%3E+2&columns=snr&sort=-snr")
     page.get_by_label("name of the list").wait_for()
     ticks = page.locator("tbody input[type=checkbox]")
@@ -169,8 +173,6 @@ def test_sessions_are_saved_and_used_in_shell_and_python(
 @pytest.mark.parametrize(
     "headers",
     [
-        {"Cookie": None},
-        {"Cookie": "vbn_lists_1=x"},
         {"Origin": None},
         {"Origin": "null"},
         {"Origin": "http://evil.example"},
@@ -185,8 +187,21 @@ def test_nobody_else_saves(
     visitor: Visitor, lists: Callable[[], dict[str, Any]], headers: dict[str, str | None]
 ) -> None:
     before = lists()
-    status, _text, _headers = visitor.ask("POST", "/save-units", {"name": "theirs", "of": "all"}, **headers)
+    form = {"key": visitor.key, "name": "theirs", "of": "all"}
+    status, _text, _headers = visitor.ask("POST", "/save-units", form, **headers)
     assert (status, lists()) == (403, before)
+
+
+@pytest.mark.parametrize("key", ["", "x", "\u00e9", "the cookie's"])
+def test_the_cookie_alone_saves_nothing(
+    visitor: Visitor, lists: Callable[[], dict[str, Any]], key: str
+) -> None:
+    """Another user of the machine, whose page on another port the browser has visited, has the cookie."""
+    before = lists()
+    given = visitor.cookie.partition("=")[2] if key == "the cookie's" else key
+    status, _text, _headers = visitor.ask("POST", "/save-units", {"key": given, "name": "a", "of": "all"})
+    assert (status, lists()) == (403, before)
+    assert visitor.ask("GET", f"/enter?{urlencode({'key': given})}")[0] == 403
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems open browsers by other programs")

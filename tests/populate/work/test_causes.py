@@ -43,6 +43,13 @@ def test_causes_are_distinguished() -> None:
         (StoreError("full"), "store"),
         (raised(SettingError("a row is too large"), lost), "data"),
         (MemoryError(), "memory"),
+        (RuntimeError("can't start new thread"), "memory"),
+        (
+            raised(NotReadableError("/x", "no memory"), OSError("memory allocation failed for chunk")),
+            "memory",
+        ),
+        (raised(InvalidContentError("/x", "pynwb cannot"), MemoryError()), "memory"),
+        (RuntimeError("another"), "data"),
         (ValueError("a bug"), "data"),
     ):
         assert cause_of(error) == cause, error

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.faults import content, kinds, report, watch
+from benchmarks.faults import content, kinds, report, watch, workers
+from benchmarks.faults.world import stores
 
 ROOT = Path(__file__).parents[3]
 N_FAULTS = 3
@@ -82,6 +83,36 @@ def test_the_harness_sees_what_is_wrong(worked_on: Any, monkeypatch: pytest.Monk
         files_put_aside=1,
     )
     assert not verdict.is_good
+
+
+def test_what_a_worker_was_started_with_is_seen_in_its_log(
+    database: Any, synthetic_files: list[Path], tmp_path: Path
+) -> None:
+    database.vbn("register", synthetic_files[0], env={"VBN_ROOTS": roots(synthetic_files[0].parents[1])})
+    (tmp_path / "empty").mkdir()
+    settings: dict[str, dict[str, str]] = {
+        "missing mount": {"VBN_ROOTS": roots(tmp_path / "absent")},
+        "wrong store": {"DJ_STORES": stores(tmp_path / "empty")},
+        "out of memory": {"VBN_FAULT": "memory:1"},
+        "nothing": {},
+    }
+    for kind, setting in settings.items():
+        log = tmp_path / f"{kind}.log"
+        words = ("-m", "benchmarks.faults.worker", "worker", "--until-idle", "--log", "json")
+        environment = {"VBN_ROOTS": roots(synthetic_files[0].parents[1]), **setting}
+        done = database.vbn("--table", "Recording", env=environment, check=False, program=words)
+        log.write_text(done.stdout + done.stderr)
+        found = [name for name in workers.SIGNS if workers.StartFault(name, "", log, 0).has_happened()]
+        assert found == [kind] * (kind != "nothing"), log.read_text()
+        assert done.returncode == (kind != "nothing")
+        if kind == "out of memory":
+            (failed,) = database.json("errors")
+            assert workers.SHORT_OF_MEMORY in str(failed)
+            database.vbn("retry", "--table", "Recording")
+
+
+def roots(folder: Path) -> str:
+    return json.dumps({"lab": str(folder)})
 
 
 def test_counts_of_rows_are_compared_entry_by_entry() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +46,30 @@ def test_arrays_go_to_a_bucket_and_come_back(
     assert f"The array store s3://{bucket.name} cannot be read (EndpointConnectionError: " in done.stderr
     assert "Compare DJ_STORES" in done.stderr
     assert not database.vbn("errors", env=settings).stdout.count("EyeTracking")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_arrays_are_adopted_into_a_bucket(
+    database: Any, published_synthetic: Path, bucket: Bucket, tmp_path: Path
+) -> None:
+    adopt = ("adopt", published_synthetic, "--json", "--session")
+    first, second = (9000000001, 9000000002)
+    database.vbn("deploy", "--claim-store", env=bucket.settings)
+    (told,) = map(json.loads, database.vbn(*adopt, first, env=bucket.settings).stdout.splitlines())
+    assert (told["status"], told["n_unpublished_arrays"]) == ("adopted", 0)
+    n_published = len(list((published_synthetic / "arrays").rglob("*.npy")))  # of two sessions
+    kept = bucket.keys("_schema/")
+    assert 0 < len([key for key in kept if key.endswith(".npy")]) < n_published
+    assert not database.stored_files()
+    exported = tmp_path / "running.parquet"
+    database.vbn("export", "Running", "--arrays", "--out", exported, env=bucket.settings)
+    assert duckdb.sql(f"SELECT len(running_timestamps) > 9 FROM '{exported}'").fetchall() == [(True,)]
+    again = json.loads(database.vbn(*adopt, first, env=bucket.settings).stdout)
+    assert again["status"] == "unchanged"
+
+    bucket.server.stop()
+    refused = database.vbn(*adopt, second, env=bucket.settings, check=False)
+    assert refused.returncode == 1
+    assert f"The array store s3://{bucket.name} cannot be read (EndpointConnectionError: " in refused.stderr
+    assert len(json.loads(database.vbn("sessions", "--json", env=bucket.settings).stdout)) == 1

@@ -25,7 +25,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from vbn.errors import FileError, NotFoundError, NotNwbError, NotReadableError, WrongKindError, quoted
+from vbn.errors import (
+    FileError,
+    NotFoundError,
+    NotNwbError,
+    NotReadableError,
+    WrongKindError,
+    lacks_memory,
+    quoted,
+)
 from vbn.nwb.hdf5 import scalars
 from vbn.nwb.hdf5.filters import use_installed_plugins
 from vbn.nwb.hdf5.harmless import HDF5_ERRORS, Read, require_harmless
@@ -321,6 +329,9 @@ def _opened(path: Path | str, source: Any, **options: Any) -> Any:
         raise unreadable(path, error) from error
 
 
+MEMORY_ADVICE = "Try again on a larger machine, or with a larger --max-memory."
+
+
 def unreadable(path: str | Path, error: Exception) -> NotReadableError:
     """Return an error that explains why a file could not be read.
 
@@ -338,6 +349,10 @@ def unreadable(path: str | Path, error: Exception) -> NotReadableError:
     if advice:
         return NotReadableError(path, *advice)
     text = str(error)
+    if lacks_memory(error):
+        return NotReadableError(
+            path, f"there is not enough memory to read it ({text or 'MemoryError'}).", MEMORY_ADVICE
+        )
     if "truncated file" in text:
         return NotReadableError(path, f"the file is cut short ({text}).", "Download it again.")
     if "file signature not found" in text:

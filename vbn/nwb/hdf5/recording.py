@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import h5py
 import numpy as np
 
-from vbn.errors import FileError, InvalidContentError, NotReadableError, shortened
+from vbn.errors import FileError, InvalidContentError, NotReadableError, lacks_memory, shortened
 from vbn.nwb.hdf5.filters import explain_missing
 from vbn.nwb.hdf5.identify import (
     FileIdentity,
@@ -453,7 +453,7 @@ def _refused_by_pynwb(path: Path | str, file: h5py.File, error: Exception) -> Fi
     """
     if isinstance(error, FileError):
         return error
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) or lacks_memory(error):
         return unreadable(path, error)
     try:
         lost = _lost(path, file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from pathlib import Path
@@ -151,6 +152,20 @@ def test_a_locked_file_is_not_called_damaged():
     error = unreadable("a.nwb", BlockingIOError(11, "Unable to open file (unable to lock file, errno = 11)"))
     assert "is locked" in str(error)
     assert "HDF5_USE_FILE_LOCKING" in error.advice
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("Unable to synchronously open object (memory allocation failed for chunk)"),
+        OSError("Can't synchronously read data (memory allocation failed for raw data chunk)"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_a_file_for_which_there_is_no_memory_is_not_called_damaged(error):
+    refused = unreadable("a.nwb", error)
+    assert "there is not enough memory to read it" in str(refused)
+    assert "Check it" not in str(refused)
 
 
 def test_a_damaged_object_is_not_readable(write_hdf5, contents, monkeypatch):
