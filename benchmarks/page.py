@@ -38,9 +38,9 @@ SESSIONS_AT_A_TIME = 8
 REPEATS = 3
 QUESTIONS: dict[str, tuple[dict[str, str], Goal | None]] = {
     "all units, first page": ({}, at_most(1)),
-    "all units, page 3,000": ({"page": "3000"}, None),
+    "all units, page 3,000": ({"page": "3000"}, at_most(1)),
     "sorted by a metric": ({"sort": "-snr"}, at_most(1)),
-    "sorted by a result": ({"sort": "-change_modulation_active"}, None),
+    "sorted by a result": ({"sort": "-change_rate_active"}, at_most(1)),
     "a metric above a number": ({"where": "snr > 2"}, at_most(1)),
     "a result and a metric": ({"where": "change_is_responsive = 1 AND snr > 2"}, None),
     "a structure and a cell class": ({"structure": "VISp", "cell_class": "RS"}, at_most(1)),

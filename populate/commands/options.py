@@ -114,10 +114,15 @@ def lists_option(help: str = "Only units or sessions in this named list") -> Dec
     return listed_option("--list", "lists", help=f"{help} (vbn lists)")
 
 
-ONE_SESSION = click.option(
-    "--session", "session_id", cls=AliasedOption, aliases=SESSION_ALIASES, type=Listed(int), multiple=True,
-    required=True, callback=_only, metavar="ID", help="The session's id.",
-)  # fmt: skip
+def one_session(help: str, *, required: bool = True) -> Decorator:  # noqa: A002 - as click
+    """Return the option ``--session`` of commands that take one."""
+    return click.option(
+        "--session", "session_id", cls=AliasedOption, aliases=SESSION_ALIASES, type=Listed(int),
+        multiple=True, required=required, callback=_only, metavar="ID", help=help,
+    )  # fmt: skip
+
+
+ONE_SESSION = one_session("The session's id.")
 TABLES = listed_option("--table", "tables", help="Only this table", aliases=("--tables",))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,19 +13,20 @@ from populate.output.listing import SEVERITIES, list_issues
 from populate.output.optotagging_report import shares_by_line
 from populate.page.unit_question import whole_number
 from populate.work.status import imported_counts, job_errors, table_status
-from schemas import ecephys, performance, queries, selection, session
+from schemas import ecephys, performance, queries, selection, session, stimulus
 from schemas.bases.provenance import MadeWith
 from schemas.bases.registry import tables
 from schemas.figures import session_key
 from schemas.figures.training import training_sessions
-from schemas.figures.unit import unit_key
+from schemas.figures.unit import unit_field, unit_key
 from schemas.queries.checks import choices
 from schemas.queries.methods import earlier_methods, in_words
 from schemas.queries.units import all_units
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD
-from vbn.errors import NotFoundError, SettingError
+from vbn.errors import NotFoundError, SettingError, shortened
 from vbn.nwb.issue import CODES
+from vbn.plots.field import Field
 
 Query = Mapping[str, str]
 """The query part of a view's address: text by name."""
@@ -169,6 +171,11 @@ def described_unit(unit_id: int) -> dict[str, Any]:
     return row
 
 
+def field_of(unit_id: int) -> Field | str:
+    """Return the receptive field of a unit, or why there is none."""
+    return unit_field(unit_key(unit_id))
+
+
 def notes_on(unit_id: int | None = None, session_id: int | None = None) -> list[dict[str, Any]]:
     """Return the notes on a unit and its session, or on a session alone, as text."""
     if unit_id is None:
@@ -184,6 +191,30 @@ def notes_on(unit_id: int | None = None, session_id: int | None = None) -> list[
 def _of_session_of(unit_id: int) -> pd.DataFrame:
     frame = queries.notes(session_id=int(unit_key(unit_id)["session_id"]))
     return frame[frame["unit_id"].isna()]
+
+
+def pictures_of_images() -> set[str]:
+    """Return the names of the images of which the database has a picture."""
+    return set(map(str, (stimulus.Image & "thumbnail IS NOT NULL").to_arrays("image_name")))
+
+
+def image_png(name: str) -> bytes:
+    """Return the small picture of an image of the task as PNG.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such image, or no picture of it.
+    """
+    rows = (stimulus.Image & {"image_name": name}).proj("thumbnail").to_dicts()
+    if not rows or rows[0]["thumbnail"] is None:
+        known = "" if not rows else " No registered file has its picture (stimulus templates)."
+        raise NotFoundError(f"There is no picture of an image '{shortened(name, 60)}'.{known}")
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(rows[0]["thumbnail"]).save(file, "PNG")
+    return file.getvalue()
 
 
 def optotagging_control() -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from populate.page.content import Query, needed_number
 from schemas.figures import change_response
 from schemas.figures.behavior import session_behavior
+from schemas.figures.brain import session_in_brain, unit_in_brain
 from schemas.figures.example import DURATION_S, session_example
 from schemas.figures.hierarchy import change_hierarchy
 from schemas.figures.optotagging import laser_evidence
@@ -22,6 +23,7 @@ from schemas.figures.unit import unit_card
 from schemas.queries.checks import require_choice
 from vbn.plots import plot_change_response, save_figure
 from vbn.plots.behavior import plot_behavior
+from vbn.plots.brain import plot_brain
 from vbn.plots.example import plot_example
 from vbn.plots.hierarchy import plot_hierarchy
 from vbn.plots.optotagging import plot_optotagging
@@ -114,6 +116,12 @@ def _unit(query: Query) -> Figure:
     return plot_unit(unit_card(needed_number(query, "unit")))
 
 
+def _brain(query: Query) -> Figure:
+    if query.get("unit"):
+        return plot_brain(unit_in_brain(needed_number(query, "unit")))
+    return plot_brain(session_in_brain(needed_number(query, "session")))
+
+
 def _hierarchy(query: Query) -> Figure:
     return plot_hierarchy(change_hierarchy(experience_level=query.get("experience")))
 
@@ -138,6 +146,9 @@ FIGURES_OF_PAGE = {
         _example,
     ),
     "probe": PageFigure("Probes", "Structures, units and firing rates along depth.", ("session",), _probe),
+    "brain": PageFigure(
+        "Place in the brain", "Channels by structure in the Allen CCF.", ("session", "unit"), _brain
+    ),
     "training": PageFigure(
         "Training", "Training from the first day to the recordings.", ("mouse",), _training
     ),

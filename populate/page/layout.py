@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlencode
 
 import jinja2
 
@@ -46,8 +47,16 @@ TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+def image_address(name: object) -> str:
+    """Return the address of the picture of an image of the task."""
+    return f"./image?{urlencode({'name': str(name)})}"
+
+
 TEMPLATES.tests["known"] = is_known
 TEMPLATES.filters["session_label"] = _session_label
+TEMPLATES.filters["image_address"] = image_address
 
 
 def rendered(template: str, **values: Any) -> str:

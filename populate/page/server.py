@@ -6,7 +6,6 @@ import ipaddress
 import logging
 import signal
 import socket
-import warnings
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,14 +14,14 @@ from urllib.parse import urlsplit
 
 import panel as pn
 from bokeh.settings import settings
-from bokeh.util.warnings import BokehUserWarning
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClosedError
 
 from populate.page import views
 from populate.page.database_thread import DatabaseThread
-from populate.page.files import Metrics, PictureFile
+from populate.page.files import ImageFile, Metrics, PictureFile
 from populate.page.handlers import UnknownAddress
+from populate.page.issue_browser import IssueBrowser, IssueFile
 from populate.page.lab_page import LabFile, LabPage
 from populate.page.list_saver import ListPage, ListSaver
 from populate.page.protection import protect
@@ -127,8 +126,11 @@ def _listening(
 ) -> Any:
     patterns = [
         (r"/figure/([a-z-]+)\.([a-z]+)", PictureFile, {"thread": thread}),
+        (r"/image", ImageFile, {"thread": thread}),
         (r"/metrics", Metrics, {"thread": thread, "backups": backups}),
         (r"/sessions", SessionBrowser, {"thread": thread}),
+        (r"/issues", IssueBrowser, {"thread": thread}),
+        (r"/issues\.csv", IssueFile, {"thread": thread}),
         (r"/units", UnitBrowser, {"thread": thread}),
         (r"/units\.(csv|parquet)", UnitFile, {"thread": thread}),
         (r"/enter", KeyTaker),
@@ -141,9 +143,7 @@ def _listening(
     # answers to the names given here.
     settings.resources = "server"
     settings.allowed_ws_origin = []
-    pn.extension("tabulator", console_output="disable")
-    # Table filters in a browser send back a model that the server has already; nothing is lost.
-    warnings.filterwarnings("ignore", "reference already known", BokehUserWarning)
+    pn.extension(console_output="disable")
     for name in ("bokeh", "tornado.access"):  # browsers that leave, and unknown addresses
         logging.getLogger(name).setLevel(logging.ERROR)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ from bokeh.plotting import figure as bokeh_figure
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from populate.page.layout import STYLE, rendered
+from populate.page.layout import STYLE, image_address, rendered
 from schemas.figures.behavior import OUTCOME_NAMES, Samples
 from schemas.figures.timeline import SessionTimeline
 from vbn.analysis.spikes.binning import equal_bins, event_rates_in_bins, mean_in_bins, rates_in_bins, z_scores
@@ -55,6 +55,10 @@ LEAST_BAND = 0.03
 """Share of the rows that a structure needs for its name to have room."""
 HEAT_COLOURS = [to_hex(mpl.colormaps["RdBu_r"](level)) for level in range(256)]
 OUTCOME_COLOURS = dict(zip(OUTCOME_NAMES, (GREEN, QUIET_GREY, ORANGE, SKY_BLUE, PURPLE), strict=True))
+NO_PICTURE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+"""A picture of nothing."""
+FLASH_TIP = """<div style="font-size: 12px"><img src="@picture" width="96" alt=""><div>@kind: @image</div>
+<div>from @start{0.000} s</div></div>"""
 FLASH_COLOURS = {"flash": "#B8C1CB", "change": BLUE, "omission": AMBER}
 
 
@@ -114,8 +118,16 @@ def _seconds(query: Mapping[str, str], name: str, default: float) -> float:
     return value
 
 
-def window_columns(timeline: SessionTimeline, window: SessionWindow) -> dict[str, Columns]:
-    """Return the columns of all that depends on the part that is shown, by picture."""
+def window_columns(
+    timeline: SessionTimeline, window: SessionWindow, pictures: Set[str] = frozenset()
+) -> dict[str, Columns]:
+    """Return the columns of all that depends on the part that is shown, by picture.
+
+    Parameters
+    ----------
+    timeline, window : the session, and the part of it.
+    pictures : names of the images of which there are pictures.
+    """
     edges = window.edges_s
     flashes = timeline.flashes
     shown = (flashes["start_time"] < window.stop_s) & (flashes["start_time"] > window.start_s - 1)
@@ -127,6 +139,10 @@ def window_columns(timeline: SessionTimeline, window: SessionWindow) -> dict[str
             "start": few["start_time"].to_numpy(float),
             "stop": few["end_time"].fillna(few["start_time"]).to_numpy(float),
             "image": few["image_name"].astype(str).tolist(),
+            "picture": [
+                image_address(name) if name in pictures else NO_PICTURE
+                for name in few["image_name"].astype(str)
+            ],
             "kind": few["kind"].tolist(),
             "colour": [FLASH_COLOURS[kind] for kind in few["kind"]],
         },
@@ -174,6 +190,7 @@ class SessionPlots:
     window : the part to show first.
     columns : what `window_columns` gives for it.
     document : the document of the browser that shows the pictures.
+    pictures : names of the images of which there are pictures.
     """
 
     def __init__(
@@ -182,8 +199,9 @@ class SessionPlots:
         window: SessionWindow,
         columns: Mapping[str, Columns],
         document: Any,
+        pictures: Set[str] = frozenset(),
     ) -> None:
-        self._timeline, self._document = timeline, document
+        self._timeline, self._document, self._image_pictures = timeline, document, pictures
         self._window = self._shown = window
         self._task: asyncio.Task[None] | None = None
         self._sources = {name: ColumnDataSource(each) for name, each in columns.items()}
@@ -232,7 +250,7 @@ class SessionPlots:
     async def _redraw(self) -> None:
         while self._window != self._shown:
             window = self._window
-            columns = await asyncio.to_thread(window_columns, self._timeline, window)
+            columns = await asyncio.to_thread(window_columns, self._timeline, window, self._image_pictures)
             self._shown = window
             self._document.add_next_tick_callback(partial(self._show, columns))
 
@@ -279,9 +297,7 @@ class SessionPlots:
         flashes = picture.quad(
             "start", "stop", 1.9, 1.1, source=self._sources["flashes"], color="colour", line_color="colour"
         )
-        picture.add_tools(
-            HoverTool(renderers=[flashes], tooltips=[("@kind", "@image"), ("from", "@start{0.000} s")])
-        )
+        picture.add_tools(HoverTool(renderers=[flashes], tooltips=FLASH_TIP))
         changes = ColumnDataSource(
             {
                 "time": timeline.change_time_s,

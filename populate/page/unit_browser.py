@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import pandas as pd
 
 from populate.output.rendering import render
 from populate.page import unit_facts
+from populate.page.content import pictures_of_images
 from populate.page.handlers import DatabaseHandler
-from populate.page.layout import rendered, said
+from populate.page.layout import image_address, rendered, said
 from populate.page.save_key import shows_form
 from populate.page.unit_facts import Choice, UnitColumn, UnitNumbers, shown
 from populate.page.unit_question import (
@@ -43,6 +44,10 @@ FACET_TITLES = {
 }
 IDS = {"unit_id": "./unit?unit=", "session_id": "./session?session="}
 """UnitColumn whose values lead to a page -> the beginning of its address."""
+IMAGE_COLUMNS = ("selectivity_preferred_image",)
+"""Columns whose values are names of images."""
+WIDE, BADGES = ("issue_detail",), ("severity",)
+"""Columns whose texts are wrapped, and those that are shown as badges."""
 KINDS = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 
 
@@ -60,11 +65,13 @@ class UnitBrowser(DatabaseHandler):
             with_ids = replace(question, columns=tuple(dict.fromkeys((*question.columns, "unit_id"))))
             frame, notes = await self.ask(unit_facts.rows, with_ids if is_savers else question)
             columns = await self.ask(shown_columns, question)
+            names_images = not set(IMAGE_COLUMNS).isdisjoint(question.columns)
+            pictures = await self.ask(pictures_of_images) if names_images else set()
         except VbnError as error:
             await self.refuse(error, TITLE, PATH)
             return
         self.start(TITLE, PATH)
-        of_rows = rows_shown(columns, frame, question.sort, question.page)
+        of_rows = rows_shown(columns, frame, question.sort, question.page, pictures)
         of_rows["ids"] = frame["unit_id"].tolist() if is_savers else []
         self.write(rendered("units.html", notes=notes, what=PATH, **of_rows))
         await self.flush()
@@ -81,16 +88,16 @@ class UnitBrowser(DatabaseHandler):
     async def _numbers(self, question: UnitQuestion) -> tuple[UnitNumbers, list[Choice], Editor]:
         """Return the numbers of units of each choice, and what a filter by a column is made with."""
         rows, name = question.as_rows(), last_value(self.address, "filter")
-        # One after the other, so that what a visitor who has clicked on no longer needs is not asked.
-        table = await self.ask_kept(unit_facts.combinations, rows.without_facets(), is_long=True)
-        criteria = await self.ask_kept(unit_facts.criteria_numbers, replace(rows, criteria=""), is_long=True)
+        asked = replace(rows.without_facets(), criteria="")
+        table = await self.ask_kept(unit_facts.combinations, asked, is_long=True)
         counts = unit_facts.counts(table, question)
+        criteria = await self.ask(unit_facts.criteria_numbers, table, question)
         choices = [Choice(each, number, each == question.criteria) for each, number in criteria.items()]
         if not name:
             return counts, choices, None
         column = await self.ask(unit_facts.column, name)
         values = await self.ask_kept(unit_facts.choices_of_column, rows, name, is_long=True)
-        return counts, choices, _editor(column, values)
+        return counts, choices, filter_editor(column, values)
 
 
 class UnitFile(DatabaseHandler):
@@ -156,7 +163,11 @@ def shown_columns(question: UnitQuestion) -> list[UnitColumn]:
 
 
 def rows_shown(
-    columns: Sequence[UnitColumn], frame: pd.DataFrame, sort: Sequence[str], page: int
+    columns: Sequence[UnitColumn],
+    frame: pd.DataFrame,
+    sort: Sequence[str],
+    page: int,
+    pictures: Set[str] = frozenset(),
 ) -> dict[str, Any]:
     """Return what the template of the rows shows.
 
@@ -166,13 +177,15 @@ def rows_shown(
     frame : the rows of the page, with these columns.
     sort : what the rows are sorted by.
     page : number of the page, from 1.
+    pictures : names of the images of which there are pictures.
     """
     first = (page - 1) * ROWS_PER_PAGE
     values = frame[[column.name for column in columns]].astype(object).itertuples(index=False)
     return {
         "columns": [_heading(column, sort) for column in columns],
         "rows": [
-            [_cell(column, value) for column, value in zip(columns, row, strict=True)] for row in values
+            [_cell(column, value, pictures) for column, value in zip(columns, row, strict=True)]
+            for row in values
         ],
         "first": first + 1 if len(frame) else 0,
         "last": first + len(frame) if len(frame) else 0,
@@ -200,10 +213,18 @@ def _heading(column: UnitColumn, sort: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _cell(column: UnitColumn, value: Any) -> dict[str, Any]:
+def _cell(column: UnitColumn, value: Any, pictures: Set[str]) -> dict[str, Any]:
     text = shown(column, value)
+    picture = image_address(text) if column.name in IMAGE_COLUMNS and text in pictures else ""
     link = IDS[column.name] + text if column.name in IDS and text else ""
-    return {"text": text, "link": link, "is_right": _is_right(column)}
+    return {
+        "text": text,
+        "link": link,
+        "picture": picture,
+        "badge": text if column.name in BADGES else "",
+        "is_right": _is_right(column),
+        "is_wide": column.name in WIDE,
+    }
 
 
 def question_shown(
@@ -231,6 +252,7 @@ def question_shown(
         "counts": counts,
         "n_pages": max(1, -(-counts.n_units // ROWS_PER_PAGE)),
         "columns": "" if question.columns == DEFAULT_COLUMNS else ",".join(question.columns),
+        "what": PATH,
         "chips": list(_chips(question)),
         "has_facets": bool(question.as_rows().address()),
         "tables": {table: [each.name for each in named] for table, named in tables.items()},
@@ -285,8 +307,8 @@ def _criteria(choices: list[Choice]) -> dict[str, Any]:
     }
 
 
-def _editor(column: UnitColumn, choices: list[Choice]) -> dict[str, Any]:
-    """Return what a filter by a column is made with."""
+def filter_editor(column: UnitColumn, choices: list[Choice]) -> dict[str, Any]:
+    """Return what a filter by a column is made with: its choices, if there are any, or a comparison."""
     ordered = {**COMPARISONS, "present": "there"}
     texts = {"contains": "contains", "=": "is exactly", "present": "there"}
     comparisons = ordered if column.kind in ("number", "time") else texts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 from populate.page.unit_question import FACETS, ROWS_PER_PAGE, UnitQuestion
 from schemas import ecephys, queries, selection
 from schemas.queries.layers import layer_names
+from schemas.queries.unit_table import n_passing
 from schemas.queries.words import our_names
 
 MOST_CHOICES = 200
@@ -106,13 +107,14 @@ def rows(question: UnitQuestion) -> tuple[pd.DataFrame, list[str]]:
 
 
 def combinations(question: UnitQuestion) -> pd.DataFrame:
-    """Return how many units there are for each combination of values of the facets; none may be chosen.
+    """Return how many units there are for each combination of facets and quality filters.
 
-    ``layer`` is left out where there is not one atlas.
+    None of these may be chosen. ``layer`` is left out where there is not one atlas.
     """
     has_layers = question.atlas or len(ecephys.AtlasParams.names()) == 1
     by = [column for name, (_argument, column) in FACETS.items() if name != "layer" or has_layers]
-    return queries.count_units(question.units(), by, **question.methods())
+    passing = selection.UnitCriteria.names()
+    return queries.count_units(question.units(), by, passing=passing, **question.methods())
 
 
 def counts(table: pd.DataFrame, question: UnitQuestion) -> UnitNumbers:
@@ -120,22 +122,29 @@ def counts(table: pd.DataFrame, question: UnitQuestion) -> UnitNumbers:
 
     Parameters
     ----------
-    table : the `combinations` of the question without its facets, among which the facets select.
+    table : the `combinations` of the question without its facets and filter, which select here.
     question : the question.
     """
     names = [name for name, (_argument, column) in FACETS.items() if column in table]
+    number = _number(question.criteria)
     numbers = {
         name: table[_matching(table, question, names, name)]
-        .groupby(FACETS[name][1], dropna=False)["n_units"]
+        .groupby(FACETS[name][1], dropna=False)[number]
         .sum()
         for name in names
     }
+    counted = {name: each[each > 0] for name, each in numbers.items()}
     return UnitNumbers(
-        n_units=int(table.loc[_matching(table, question, names), "n_units"].sum()),
-        n_before=int(table["n_units"].sum()),
-        facets={name: choices_among(each, question.selected.get(name, ())) for name, each in numbers.items()},
-        missing={name: int(each[each.index.isna()].sum()) for name, each in numbers.items()},
+        n_units=int(table.loc[_matching(table, question, names), number].sum()),
+        n_before=int(table[number].sum()),
+        facets={name: choices_among(each, question.selected.get(name, ())) for name, each in counted.items()},
+        missing={name: int(each[each.index.isna()].sum()) for name, each in counted.items()},
     )
+
+
+def _number(criteria: str) -> str:
+    """Return the column of `combinations` that counts the units that pass a quality filter, or all."""
+    return n_passing(criteria) if criteria else "n_units"
 
 
 def _matching(table: pd.DataFrame, question: UnitQuestion, names: list[str], but: str = "") -> pd.Series:
@@ -156,14 +165,16 @@ def choices_among(numbers: pd.Series, chosen: tuple[str, ...]) -> list[Choice]:
     return [Choice(value, every[value], value in chosen) for value in ordered]
 
 
-def criteria_numbers(question: UnitQuestion) -> dict[str, int]:
-    """Return how many units meet each quality filter, and all else that is asked; the first is none."""
-    with warnings.catch_warnings():  # said with the rows
-        warnings.simplefilter("ignore", queries.IncompleteWarning)
-        return {
-            name: int(queries.count_units(replace(question, criteria=name).units(), [])["n_units"].sum())
-            for name in ("", *selection.UnitCriteria.names())
-        }
+def criteria_numbers(table: pd.DataFrame, question: UnitQuestion) -> dict[str, int]:
+    """Return how many units meet each quality filter, and all else that is asked; the first is none.
+
+    Parameters
+    ----------
+    table, question : as for `counts`.
+    """
+    names = [name for name, (_argument, column) in FACETS.items() if column in table]
+    found = table[_matching(table, question, names)]
+    return {name: int(found[_number(name)].sum()) for name in ("", *selection.UnitCriteria.names())}
 
 
 def column(name: str) -> UnitColumn:

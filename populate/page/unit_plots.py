@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 import numpy as np
 import panel as pn
 from bokeh.models import BoxAnnotation, ColumnDataSource, HoverTool
-from bokeh.palettes import Colorblind8, Turbo256
 from bokeh.plotting import figure as bokeh_figure
 
 from populate.page.layout import STYLE, rendered
+from populate.page.location import keep_in_address
 from populate.page.unit_question import whole_number
 from schemas.figures.aligned import EVENT_NAMES
 from schemas.figures.unit_events import (
@@ -29,7 +28,7 @@ from schemas.figures.unit_events import (
 from schemas.queries.checks import require_choice
 from vbn.analysis.spikes.psth import TimeAxis
 from vbn.analysis.spikes.smoothing import REACH_SD, smoothed_rate
-from vbn.plots.aligned import EventSpikes
+from vbn.plots.aligned import EventSpikes, kind_colours
 
 WINDOW_S = (-0.5, 1.0)
 BIN_MS = (1, 50, 10)
@@ -40,58 +39,79 @@ EVENTS_SHOWN = 150
 """Rows of a group in the raster: more are thinned out evenly, so that browsers remain quick."""
 BEHAVIOR_AXIS = TimeAxis(*WINDOW_S, 0.05)
 BEHAVIOR_LABELS = {"running": "Running (cm/s)", "licks": "Licks (1/s)", "pupil": "Pupil (px²)"}
+SPAN_COLOURS = {"flash": "#d9dee4", "light": "#9ccbe8", "artefact": "#f3c9b0"}
 TOOLS = "pan,box_zoom,xwheel_zoom,reset,save"
 
 
-def raster_rows(group: EventSpikes, first: int) -> tuple[dict[str, Any], int]:
+@dataclass(frozen=True)
+class TimeView:
+    """The axis of time around events.
+
+    Attributes
+    ----------
+    label : what the times are from, in words.
+    window_s : start and stop of what is shown, in seconds.
+    spans : start, stop (s) and key of `SPAN_COLOURS` of what is shaded.
+    rows : what a row of the raster is.
+    """
+
+    label: str
+    window_s: tuple[float, float] = WINDOW_S
+    spans: Sequence[tuple[float, float, str]] = ()
+    rows: str = "Events"
+
+    @classmethod
+    def around(cls, event: str) -> TimeView:
+        """Return the axis around a kind of event on the screen."""
+        return cls(EVENT_NAMES[event], spans=[(*span, "flash") for span in flash_spans(event)])
+
+
+def raster_rows(
+    group: EventSpikes, first: int, window_s: tuple[float, float] = WINDOW_S
+) -> tuple[dict[str, Any], int]:
     """Return the spikes of a group as rows of a raster, and how many rows it takes.
 
     Parameters
     ----------
     group : the spikes around the events of a group.
     first : the row of its first event.
+    window_s : start and stop of the raster, in seconds.
     """
     n_rows = min(group.n_events, EVENTS_SHOWN)
     chosen = np.linspace(0, group.n_events - 1, n_rows).round().astype(int)
     row = np.full(group.n_events, -1)
     row[chosen] = first + np.arange(n_rows)
-    within = (group.time_s >= WINDOW_S[0]) & (group.time_s < WINDOW_S[1]) & (row[group.event] >= 0)
+    within = (group.time_s >= window_s[0]) & (group.time_s < window_s[1]) & (row[group.event] >= 0)
     event = group.event[within]
     spikes = {"time": group.time_s[within], "row": row[event], "end": row[event] + 0.9, "event": event + 1}
     return spikes | {"group": [group.name] * len(event)}, n_rows
 
 
-def colours(n_groups: int) -> list[str]:
-    """Return a colour for each group."""
-    if n_groups <= len(Colorblind8) - 1:
-        return list(Colorblind8[:n_groups])
-    return [Turbo256[int(at)] for at in np.linspace(20, 235, n_groups)]
-
-
 def raster_and_rates(
-    groups: Sequence[EventSpikes], event: str, bin_ms: int, smoothing_ms: int
+    groups: Sequence[EventSpikes], view: TimeView, bin_ms: float, smoothing_ms: float
 ) -> tuple[Any, Any]:
     """Return the two pictures, with one axis of time."""
     shared: dict[str, Any] = {"tools": TOOLS, "sizing_mode": "stretch_width", "output_backend": "canvas"}
-    raster = bokeh_figure(height=300, x_range=WINDOW_S, y_axis_label="Events", **shared)
+    raster = bokeh_figure(height=300, x_range=view.window_s, y_axis_label=view.rows, **shared)
     rates = bokeh_figure(
         height=270 + 13 * len(groups), x_range=raster.x_range, y_axis_label="Rate (Hz)", **shared
     )
-    rates.xaxis.axis_label = f"Time from {EVENT_NAMES[event]} (s)"
-    first = 0
-    for group, colour in zip(groups, colours(len(groups)), strict=True):
+    rates.xaxis.axis_label = f"Time from {view.label} (s)"
+    first, colours = 0, kind_colours(groups)
+    for group in groups:
+        colour = colours[group.name]
         label = f"{group.name} ({group.n_events:,})"
-        spikes, n_rows = raster_rows(group, first)
+        spikes, n_rows = raster_rows(group, first, view.window_s)
         ticks = raster.segment("time", "row", "time", "end", source=ColumnDataSource(spikes), color=colour)
         centers, rate = smoothed_rate(
-            group.time_s, group.n_events, WINDOW_S, bin_ms / 1000, smoothing_ms / 1000
+            group.time_s, group.n_events, view.window_s, bin_ms / 1000, smoothing_ms / 1000
         )
         curve = ColumnDataSource({"time": centers, "rate": rate, "group": [group.name] * len(rate)})
         rates.line("time", "rate", source=curve, color=colour, line_width=1.8, legend_label=label)
         raster.add_tools(HoverTool(renderers=[ticks], tooltips=[("group", "@group"), ("event", "@event")]))
         first += n_rows
     rates.add_tools(
-        HoverTool(tooltips=[("group", "@group"), ("time", "@time{0.000} s"), ("rate", "@rate{0.00} Hz")])
+        HoverTool(tooltips=[("group", "@group"), ("time", "@time{0.0000} s"), ("rate", "@rate{0.00} Hz")])
     )
     rates.legend.click_policy = "hide"
     rates.legend.ncols = 2
@@ -99,7 +119,7 @@ def raster_and_rates(
     raster.y_range.start, raster.y_range.end = max(first, 1), 0
     rates.y_range.start = 0
     for picture in (raster, rates):
-        _shade_flashes(picture, event)
+        _shade(picture, view.spans)
     return raster, rates
 
 
@@ -127,11 +147,6 @@ class ChosenView:
         require_choice("grouping", by, groupings(event))
         return cls(event, by, _within(query, "bin", BIN_MS), _within(query, "smooth", SMOOTHING_MS))
 
-    def address(self, unit_id: int) -> str:
-        """Return the query part of the address of a unit that is shown so."""
-        view = {"event": self.event, "by": self.by, "bin": self.bin_ms, "smooth": self.smoothing_ms}
-        return urlencode({"unit": unit_id, **view})
-
 
 def _within(query: Mapping[str, str], name: str, limits: tuple[int, int, int]) -> int:
     """Return a number of the address, at most and at least what the slider allows."""
@@ -141,7 +156,7 @@ def _within(query: Mapping[str, str], name: str, limits: tuple[int, int, int]) -
 
 def behavior_pictures(groups: Sequence[EventGroup], event: str, x_range: Any) -> list[Any]:
     """Return running, licks and pupil around the events, as far as they were recorded, on an axis of time."""
-    drawn = []
+    drawn, colours = [], kind_colours([group.spikes for group in groups])
     for name in [name for name in BEHAVIOR_LABELS if name in groups[0].behavior]:
         picture = bokeh_figure(
             height=110,
@@ -151,25 +166,24 @@ def behavior_pictures(groups: Sequence[EventGroup], event: str, x_range: Any) ->
             toolbar_location=None,
             sizing_mode="stretch_width",
         )
-        for group, colour in zip(groups, colours(len(groups)), strict=True):
-            mean = group.behavior[name]
+        for group in groups:
+            mean, colour = group.behavior[name], colours[group.spikes.name]
             curve = {"time": BEHAVIOR_AXIS.centers_s, "mean": mean, "group": [group.spikes.name] * len(mean)}
             picture.line("time", "mean", source=ColumnDataSource(curve), color=colour, line_width=1.8)
         words = [("group", "@group"), ("time", "@time{0.000} s"), (BEHAVIOR_LABELS[name], "@mean{0.00}")]
         picture.add_tools(HoverTool(tooltips=words))
-        _shade_flashes(picture, event)
+        _shade(picture, TimeView.around(event).spans)
         drawn.append(picture)
     return drawn
 
 
-def _shade_flashes(picture: Any, event: str) -> None:
-    for start, stop in flash_spans(event):
-        picture.add_layout(
-            BoxAnnotation(left=start, right=stop, fill_color="#d9dee4", fill_alpha=0.5, level="underlay")
-        )
+def _shade(picture: Any, spans: Sequence[tuple[float, float, str]]) -> None:
+    for start, stop, name in spans:
+        shade: dict[str, Any] = {"fill_color": SPAN_COLOURS[name], "fill_alpha": 0.5, "level": "underlay"}
+        picture.add_layout(BoxAnnotation(left=start, right=stop, **shade))
 
 
-async def pictures(unit: UnitInSession, chosen: ChosenView) -> Any:
+async def pictures(unit: UnitInSession, chosen: ChosenView, of_images: Set[str] = frozenset()) -> Any:
     """Return the pictures of a unit with a line of words, which also says where there is nothing to draw."""
     window = (WINDOW_S[0] - MARGIN_S, WINDOW_S[1] + MARGIN_S)
     groups = await asyncio.to_thread(events_of_unit, unit, chosen.event, chosen.by, window, BEHAVIOR_AXIS)
@@ -177,12 +191,15 @@ async def pictures(unit: UnitInSession, chosen: ChosenView) -> Any:
         text = f"There are no {EVENTS[chosen.event]} to group by {GROUPINGS[chosen.by]} in this session."
         return pn.pane.HTML(rendered("message.html", text=text), margin=0, stylesheets=[STYLE])
     spikes = [group.spikes for group in groups]
-    drawn = raster_and_rates(spikes, chosen.event, chosen.bin_ms, chosen.smoothing_ms)
+    drawn = raster_and_rates(spikes, TimeView.around(chosen.event), chosen.bin_ms, chosen.smoothing_ms)
     behavior = behavior_pictures(groups, chosen.event, drawn[0].x_range)
     words = rendered(
         "unit_groups.html",
         event=EVENTS[chosen.event],
         by=GROUPINGS[chosen.by],
+        colours=kind_colours(spikes),
+        names=[each.name for each in spikes] if chosen.by == "image" else [],
+        pictures=of_images,
         groups=[(each.name, each.n_events, *rates_of(each)) for each in spikes],
         shown=EVENTS_SHOWN,
     )
@@ -199,7 +216,9 @@ def rates_of(group: EventSpikes) -> tuple[float, float]:
     return before / group.n_events / 0.25, after / group.n_events / 0.25
 
 
-def interactive_unit(unit: UnitInSession, chosen: ChosenView, style: Mapping[str, Any]) -> Any:
+def interactive_unit(
+    unit: UnitInSession, chosen: ChosenView, style: Mapping[str, Any], of_images: Set[str] = frozenset()
+) -> Any:
     """Return the pictures with menus and sliders; the address follows what is chosen.
 
     Parameters
@@ -207,6 +226,7 @@ def interactive_unit(unit: UnitInSession, chosen: ChosenView, style: Mapping[str
     unit : the unit.
     chosen : what to show first.
     style : layout of the menus.
+    of_images : names of the images of which there are pictures.
     """
     event = pn.widgets.Select(name="Around", options=_named(EVENTS, EVENTS), value=chosen.event, **style)
     by = pn.widgets.Select(
@@ -219,7 +239,7 @@ def interactive_unit(unit: UnitInSession, chosen: ChosenView, style: Mapping[str
             ("Smoothing (ms)", SMOOTHING_MS, chosen.smoothing_ms),
         )
     )
-    widgets = {"event": event, "by": by, "bin_ms": bins, "smoothing_ms": smoothing}
+    widgets = {"event": event, "by": by, "bin": bins, "smooth": smoothing}
 
     def regroup(_event: Any) -> None:
         known = groupings(event.value)
@@ -228,8 +248,7 @@ def interactive_unit(unit: UnitInSession, chosen: ChosenView, style: Mapping[str
         )
 
     def remember(_event: Any) -> None:
-        now = ChosenView(**{name: widget.value for name, widget in widgets.items()})
-        pn.state.location.search = f"?{now.address(unit.unit_id)}"
+        keep_in_address(**{name: widget.value for name, widget in widgets.items()})
 
     event.param.watch(regroup, "value")
     for widget in (event, by):
@@ -239,7 +258,7 @@ def interactive_unit(unit: UnitInSession, chosen: ChosenView, style: Mapping[str
     menus = pn.Row(*widgets.values(), styles={"flex-wrap": "wrap", "gap": "8px 0"}, margin=(0, 0, 8, 0))
 
     async def draw(*values: Any) -> Any:
-        return await pictures(unit, ChosenView(*values))
+        return await pictures(unit, ChosenView(*values), of_images)
 
     drawn = pn.bind(
         draw,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -18,16 +17,19 @@ from populate.page.content import DEFAULT_CRITERIA, EVERY_UNIT, Query
 from populate.page.database_thread import BrowserView, DatabaseThread
 from populate.page.layout import FOLDER, NAVIGATION, SCRIPT, STYLE, masthead, rendered, said
 from populate.page.session_plots import SessionPlots, SessionWindow, window_columns
+from populate.page.unit_browser import IMAGE_COLUMNS
+from populate.page.unit_pictures import field_picture, laser_panel, waveform_picture
 from populate.page.unit_plots import ChosenView, interactive_unit
 from schemas.figures.timeline import session_timeline
-from schemas.figures.unit_events import unit_in_session
+from schemas.figures.unit_events import UnitInSession, unit_in_session
+from schemas.figures.waveforms import channel_waveforms
+from vbn.errors import VbnError
+from vbn.plots.field import Field, p_text
 
 View = Callable[[BrowserView, dict[str, str]], Awaitable[list[Any]]]
 
-TABLE_STYLE = (FOLDER / "table.css").read_text()
 WIDGET_STYLE = (FOLDER / "widget.css").read_text()
 COUNTED = (("recording", "recordings"), ("mouse", "mice"), ("unit", "units"))
-ROWS_PER_PAGE = 20
 SELECT_STYLE: dict[str, Any] = {"width": 200, "margin": (0, 20, 0, 0), "stylesheets": [WIDGET_STYLE]}
 """Layout of the drop-down menus."""
 CARD = {
@@ -37,45 +39,6 @@ CARD = {
     "padding": "16px 20px",
     "box-sizing": "border-box",
 }
-
-
-@dataclass(frozen=True)
-class PageColumn:
-    """How a column of a table is shown.
-
-    Attributes
-    ----------
-    title : heading.
-    width : in pixels; None to share the remaining width.
-    decimals : decimal places of numbers.
-    link : beginning of the address that the values link to.
-    wraps : whether long text is wrapped.
-    chooses : whether its filter is a list of its values.
-    """
-
-    title: str
-    width: int | None = None
-    decimals: int = 0
-    link: str = ""
-    wraps: bool = False
-    chooses: bool = False
-
-    def header_filter(self, is_number: bool) -> dict[str, Any]:
-        """Return the filter of Tabulator: at least a number, one of the values, or a part of a text."""
-        named = {"elementAttributes": {"aria-label": f"filter by {self.title}"}}
-        if is_number:
-            return {"type": "number", "func": ">=", "placeholder": "≥", **named}
-        if self.chooses:
-            return {"type": "list", "func": "=", "valuesLookup": True, "clearable": True, **named}
-        return {"type": "input", "func": "like", "placeholder": "filter", **named}
-
-    def formatter(self, is_number: bool) -> dict[str, Any]:
-        """Return the formatter of Tabulator."""
-        if self.link:
-            return {"type": "link", "urlPrefix": self.link, "target": "_self"}
-        if is_number:
-            return {"type": "money", "precision": self.decimals}
-        return {"type": "textarea" if self.wraps else "plaintext"}
 
 
 def applications(thread: DatabaseThread) -> dict[str, Callable[[], Any]]:
@@ -152,37 +115,6 @@ def figure(browser: BrowserView, name: str, query: Query, *, has_frame: bool = T
     return pn.panel(parts, defer_load=True, sizing_mode="stretch_width", margin=0)
 
 
-def table(frame: pd.DataFrame, columns: Mapping[str, PageColumn]) -> Any:
-    """Return a table that can be sorted and filtered.
-
-    Parameters
-    ----------
-    frame : the rows to show.
-    columns : the columns to show.
-    """
-    shown = frame[list(columns)].astype(object)
-    is_number = {name: frame[name].dtype.kind in "iuf" and not columns[name].link for name in columns}
-    return pn.widgets.Tabulator(
-        shown.where(shown.notna(), None),
-        titles={name: column.title for name, column in columns.items()},
-        formatters={name: column.formatter(is_number[name]) for name, column in columns.items()},
-        widths={name: column.width for name, column in columns.items() if column.width},
-        text_align={name: "right" for name in columns if is_number[name]},
-        header_align={name: "right" for name in columns if is_number[name]},
-        header_filters={name: column.header_filter(is_number[name]) for name, column in columns.items()},
-        show_index=False,
-        disabled=True,
-        selectable=False,
-        pagination="local" if len(frame) > ROWS_PER_PAGE else None,
-        page_size=ROWS_PER_PAGE,
-        layout="fit_columns",
-        theme="simple",
-        stylesheets=[TABLE_STYLE],
-        sizing_mode="stretch_width",
-        margin=0,
-    )
-
-
 async def status(browser: BrowserView, _query: Query) -> list[Any]:
     """Show the progress of the work."""
     found = await browser.run(content.status)
@@ -211,7 +143,7 @@ async def session(browser: BrowserView, query: Query) -> list[Any]:
     )
     left, right = [figure(browser, "behavior", selected)], [figure(browser, "training", selected)]
     if described["file_kind"] == "recording":
-        left.append(figure(browser, "optotagging", selected))
+        left += [figure(browser, "brain", selected), figure(browser, "optotagging", selected)]
         right = [await _change_response(browser, selected, query), figure(browser, "probe", selected), *right]
     columns = (pn.Column(*each, margin=0, sizing_mode="stretch_width") for each in (left, right))
     return [head, _timeline(browser, session_id, query), _side_by_side(*((each, 560) for each in columns))]
@@ -226,8 +158,9 @@ def _timeline(browser: BrowserView, session_id: int, query: Query) -> Any:
         yield html("figure.html", problem="", **named)
         try:
             timeline = await browser.run(session_timeline, session_id)
+            pictures = await browser.run(content.pictures_of_images)
             window = SessionWindow.of_address(query, timeline.limits_s)
-            columns = await asyncio.to_thread(window_columns, timeline, window)
+            columns = await asyncio.to_thread(window_columns, timeline, window, pictures)
         except Exception as error:  # noqa: BLE001 - logged, or an expected one
             yield html("figure.html", problem=said(error), **named)
             return
@@ -238,10 +171,12 @@ def _timeline(browser: BrowserView, session_id: int, query: Query) -> Any:
             "outcomes": pd.Series(timeline.outcome, dtype=object).value_counts().to_dict(),
             "n_licks": len(timeline.lick_time_s),
             "n_rewards": len(timeline.reward_time_s),
+            "images": sorted(set(timeline.flashes["image_name"].dropna().astype(str)) - {"omitted"}),
+            "pictures": pictures,
         }
         yield pn.Column(
             html("timeline.html", kinds=list(figures.KINDS), **named, **words),
-            SessionPlots(timeline, window, columns, browser.document).panel(),
+            SessionPlots(timeline, window, columns, browser.document, pictures).panel(),
             styles=CARD,
             margin=(0, 0, 20, 0),
             sizing_mode="stretch_width",
@@ -295,25 +230,92 @@ def _side_by_side(*parts: tuple[Any, int]) -> Any:
 
 
 async def unit(browser: BrowserView, query: Query) -> list[Any]:
-    """Show a unit around events, its results, and its card."""
+    """Show a unit around events, its waveform, field, laser and place, its results, and its card."""
     unit_id = content.needed_number(query, "unit")
     described = await browser.run(content.described_unit, unit_id)
     chosen = ChosenView.of_address(query)
     around = await browser.run(unit_in_session, unit_id)
     results = await browser.run(unit_facts.results_of, unit_id)
-    pictures = pn.Column(
-        interactive_unit(around, chosen, SELECT_STYLE),
-        styles=CARD, margin=(0, 0, 20, 0), sizing_mode="stretch_width",
-    )  # fmt: skip
+    pictures = await browser.run(content.pictures_of_images)
     left = pn.Column(
-        pictures, figure(browser, "unit", {"unit": str(unit_id)}), margin=0, sizing_mode="stretch_width"
+        _card(interactive_unit(around, chosen, SELECT_STYLE, pictures)),
+        _side_by_side((_waveform(browser, unit_id), 320), (_field(browser, unit_id), 320)),
+        _card(html("unit_part.html", title="Laser", problem="", text=" "), _laser(around, query)),
+        figure(browser, "brain", {"unit": str(unit_id)}),
+        figure(browser, "unit", {"unit": str(unit_id)}),
+        margin=0,
+        sizing_mode="stretch_width",
     )
     layer = {column.name: value for column, value in results.get("ChannelLayer", [])}.get(
         "cortical_layer", ""
     )
     notes = await browser.run(content.notes_on, unit_id)
     head = html("unit.html", layer=layer, notes=notes, **described)
-    return [head, _side_by_side((left, 760), (html("unit_results.html", tables=results), 400))]
+    facts = html("unit_results.html", tables=results, pictures=pictures, of_images=IMAGE_COLUMNS)
+    return [head, _side_by_side((left, 760), (facts, 400))]
+
+
+def _card(*parts: Any) -> Any:
+    return pn.Column(*parts, styles=CARD, margin=(0, 0, 20, 0), sizing_mode="stretch_width")
+
+
+def _when_ready(title: str, make: Callable[[], Awaitable[list[Any]]]) -> Any:
+    """Return a card with a title whose parts are made when its turn comes, or words why there are none."""
+
+    async def parts() -> AsyncIterator[Any]:
+        yield _card(html("unit_part.html", title=title, problem="", text=""))
+        try:
+            made = await make()
+        except Exception as error:  # noqa: BLE001 - logged, or an expected one
+            yield _card(html("unit_part.html", title=title, problem=said(error), text=""))
+        else:
+            yield _card(*made)
+
+    return pn.panel(parts, defer_load=True, sizing_mode="stretch_width", margin=0)
+
+
+def _waveform(browser: BrowserView, unit_id: int) -> Any:
+    """Return the waveform over the channels around the peak."""
+    title = "Waveform over channels"
+
+    async def make() -> list[Any]:
+        found = await browser.run_kept(channel_waveforms, unit_id)
+        text = f"The peak channel only: {found.lacking}" if found.lacking else (
+            f"Mean on {len(found.channel)} channels, each at its place; black: the peak channel."
+        )  # fmt: skip
+        picture = pn.pane.Bokeh(waveform_picture(found), sizing_mode="stretch_width", margin=0)
+        return [html("unit_part.html", title=title, problem="", text=text), picture]
+
+    return _when_ready(title, make)
+
+
+def _field(browser: BrowserView, unit_id: int) -> Any:
+    """Return the receptive field, or why there is none."""
+    title = "Receptive field"
+
+    async def make() -> list[Any]:
+        found = await browser.run(content.field_of, unit_id)
+        text = found if isinstance(found, str) else _field_in_words(found)
+        head = html("unit_part.html", title=title, problem="", text=text)
+        if isinstance(found, str):
+            return [head]
+        return [head, pn.pane.Bokeh(field_picture(found), sizing_mode="stretch_width", margin=0)]
+
+    return _when_ready(title, make)
+
+
+def _field_in_words(field: Field) -> str:
+    fit = "; white: the fitted Gaussian at 1 SD" if field.fit is not None else ""
+    significant = "significant" if field.is_significant else "not significant"
+    return f"Colour: spikes per Gabor; {significant}, {p_text(field)}{fit}."
+
+
+def _laser(unit: UnitInSession, query: Query) -> Any:
+    """Return the unit around laser pulses, or why there are none."""
+    try:
+        return laser_panel(unit, query.get("laser", ""), SELECT_STYLE)
+    except VbnError as error:
+        return html("message.html", text=said(error))
 
 
 async def across(browser: BrowserView, query: Query) -> list[Any]:
@@ -325,26 +327,10 @@ async def across(browser: BrowserView, query: Query) -> list[Any]:
     return [head, _side_by_side((figure(browser, "hierarchy", query), 720), (control, 480))]
 
 
-async def issues(browser: BrowserView, query: Query) -> list[Any]:
-    """List the import issues, and explain their codes."""
-    session_id = content.number_in(query, "session")
-    frame = await browser.run(content.issues_frame, session_id)
-    columns = {
-        "severity": PageColumn("Severity", 100, chooses=True),
-        "session_id": PageColumn("Session", 110, link="./session?session="),
-        "issue_code": PageColumn("Code", 220),
-        "issue_table": PageColumn("Table of the file", 190),
-        "issue_detail": PageColumn("Detail", wraps=True),
-    }
-    head = html("issues.html", codes=content.issue_codes(frame), n_issues=len(frame), session_id=session_id)
-    return [head, table(frame, columns)] if len(frame) else [head]
-
-
 PAGES: dict[str, View] = {
     "": status,
     "session": session,
     "unit": unit,
     "across": across,
-    "issues": issues,
 }
 """Path of each page that Panel shows -> its view."""

@@ -1,6 +1,7 @@
 """The data of each figure, fetched from the tables in one call; ``vbn.plots`` draws them."""
 
 from schemas.figures.behavior import session_behavior
+from schemas.figures.brain import session_in_brain, unit_in_brain
 from schemas.figures.change import change_response, grouped_change_response
 from schemas.figures.diagram import table_diagram
 from schemas.figures.example import session_example
@@ -23,6 +24,7 @@ __all__ = [
     "novelty_contrasts",
     "session_behavior",
     "session_example",
+    "session_in_brain",
     "session_key",
     "session_overview",
     "session_probes",
@@ -30,4 +32,5 @@ __all__ = [
     "table_diagram",
     "training_history",
     "unit_card",
+    "unit_in_brain",
 ]

@@ -95,7 +95,7 @@ def unit_card(
         omissions=aligned_unit(train, events, omissions, RateView(bin_s, smoothing_s)),
         laser=_laser(train, events),
         waveform_uv=_waveform(key),
-        field=_field(key),
+        field=unit_field(key),
         autocorrelogram_hz=autocorrelogram(train, bin_s=LAG_BIN_S) if len(train) else "no spikes",
         autocorrelogram_bin_s=LAG_BIN_S,
         along_session=_along_session(train, session_key),
@@ -242,7 +242,7 @@ def _place(unit: dict[str, Any], key: Key) -> Place:
     )
 
 
-def _field(key: Key) -> Field | str:
+def unit_field(key: Key) -> Field | str:
     """Return the receptive field of a unit, or why there is none."""
     of_set = {"receptive_field_params": responses.ReceptiveFieldParams.default_name()}
     masters = (responses.ReceptiveField & key_of_session(key) & of_set).to_dicts()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import ecephys, stimulus
-from schemas.figures.aligned import FLASH_PERIOD_S, FLASH_S, FLASH_STEPS
+from schemas.figures.aligned import FLASH_PERIOD_S, FLASH_S, FLASH_STEPS, laser_spans
 from schemas.figures.behavior import Samples, pupil_samples, running_samples
 from schemas.figures.groups import GROUPINGS, grouped_events, groupings
 from schemas.figures.require_entries import require_entries
@@ -17,6 +17,7 @@ from schemas.queries.checks import require_choice
 from schemas.reading.recordings import spike_times
 from schemas.reading.session_frames import session_events
 from schemas.rows.insert import key_of_session
+from vbn.analysis.optotagging import condition_onsets, laser_conditions
 from vbn.analysis.spikes.aligned_behavior import align_trace
 from vbn.analysis.spikes.psth import TimeAxis, count_spikes, psth
 from vbn.analysis.spikes.rasters import spikes_around
@@ -24,7 +25,8 @@ from vbn.analysis.task.events import EventSelection, SessionEvents
 from vbn.plots.aligned import EventSpikes
 
 __all__ = [
-    "EVENTS", "GROUPINGS", "UnitInSession", "events_of_unit", "flash_spans", "groupings", "unit_in_session",
+    "EVENTS", "GROUPINGS", "UnitInSession", "events_of_unit", "flash_spans", "groupings", "laser_waveforms",
+    "pulses_of_unit", "unit_in_session",
 ]  # fmt: skip
 
 EVENTS = {"change": "image changes", "omission": "omitted flashes", "flash": "flashes"}
@@ -116,6 +118,45 @@ def events_of_unit(
         )
         for name, times in found.items()
     ]
+
+
+def laser_waveforms(unit: UnitInSession) -> list[str]:
+    """Return the waveforms of the laser in a session, the shortest pulses first; none without a laser."""
+    pulses = unit.events.pulses
+    if pulses is None or pulses.empty:
+        return []
+    kinds = laser_conditions(pulses).sort_values("duration_s", kind="stable")
+    return list(dict.fromkeys(map(str, kinds["waveform"])))
+
+
+def pulses_of_unit(
+    unit: UnitInSession, waveform: str, window_s: tuple[float, float]
+) -> tuple[list[EventSpikes], list[tuple[float, float, str]]]:
+    """Return a unit's spikes around laser pulses by level, the lowest first, and when the light is on.
+
+    Parameters
+    ----------
+    unit : the unit.
+    waveform : one of `laser_waveforms`.
+    window_s : start and stop, in seconds from the onset of the light.
+
+    Returns
+    -------
+    groups : the levels that have pulses.
+    spans : start, stop (s) and name of the light, and of the time at its edges where artifacts may be.
+    """
+    require_choice("waveform of the laser", waveform, laser_waveforms(unit))
+    pulses = unit.events.pulses
+    assert pulses is not None
+    kinds, onsets = laser_conditions(pulses), condition_onsets(pulses)
+    groups = [
+        EventSpikes(
+            f"{kind.level_name} ({kind.level:g})", *spikes_around(unit.train_s, times, *window_s), len(times)
+        )
+        for kind, times in zip(kinds.itertuples(), onsets, strict=True)
+        if kind.waveform == waveform
+    ]
+    return groups, laser_spans(float(kinds.loc[kinds["waveform"] == waveform, "duration_s"].max()))
 
 
 def _behavior_around(

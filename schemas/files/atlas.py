@@ -14,10 +14,14 @@ from schemas.files.roots import locate, resolve
 from schemas.server.settings import home_folder
 from vbn.anatomy.annotation import Volume, read_volume, require_annotation
 from vbn.anatomy.layers import Atlas
+from vbn.anatomy.planes import BrainPlane, brain_plane
 from vbn.anatomy.streamlines import Streamlines, open_streamlines
-from vbn.errors import AbsentAtlasError, InvalidContentError
+from vbn.errors import AbsentAtlasError, InvalidContentError, NotReadableError
 from vbn.release.cache import content_hash
 from vbn.whole_files import whole_file
+
+COARSE_UM = 20.0
+"""Volumes of larger voxels are unpacked whenever they are needed."""
 
 
 def describe_atlas(
@@ -93,6 +97,33 @@ def atlas_volumes(atlas: Atlas) -> tuple[Volume, Volume | None]:
     return annotation, _mapped(atlas.depths, atlas.depths_blake2b, atlas.depths_resolution_um)
 
 
+@lru_cache(maxsize=64)
+def brain_planes(atlas: Atlas, at_um: tuple[float, float, float]) -> tuple[BrainPlane, BrainPlane]:
+    """Return the coronal and the sagittal plane of an atlas through a place.
+
+    Parameters
+    ----------
+    atlas : the atlas, of which the annotation is read.
+    at_um : coordinates of the place.
+
+    Raises
+    ------
+    HostError
+        If the annotation is not on this machine, or is another one.
+    NotReadableError
+        If it would first have to be unpacked into gigabytes, which is not done for a figure.
+    """
+    if atlas.resolution_um < COARSE_UM and not _plain_copy(atlas.annotation_blake2b).exists():
+        raise NotReadableError(
+            Path(resolve(*atlas.annotation)),
+            f"the annotation of {atlas.resolution_um:g} µm is not unpacked on this machine.",
+            "Layers do that (vbn populate ChannelLayer); or add an annotation of 25 µm.",
+        )
+    volume = _mapped(atlas.annotation, atlas.annotation_blake2b, atlas.resolution_um)
+    coronal, sagittal = (brain_plane(volume, axis, at_um[axis]) for axis in (0, 2))
+    return coronal, sagittal
+
+
 @contextmanager
 def atlas_streamlines(atlas: Atlas) -> Iterator[Streamlines | None]:
     """Open the files of an atlas's streamlines; None if it has none.
@@ -136,9 +167,13 @@ def _hash_of(path: Path, *_version: int) -> str:
 
 def _mapped(place: tuple[str, str], blake2b: str, resolution_um: float | None) -> Volume:
     """Return a volume as a map of a plain copy in the user's data folder, which is made the first time."""
-    copy = home_folder() / "atlas" / f"{blake2b}.npy"
+    copy = _plain_copy(blake2b)
     if not copy.exists():
         volume = read_volume(_checked(place, blake2b), resolution_um)
         with whole_file(copy) as part:
             np.save(part, volume.values)
     return read_volume(copy, resolution_um)
+
+
+def _plain_copy(blake2b: str) -> Path:
+    return home_folder() / "atlas" / f"{blake2b}.npy"

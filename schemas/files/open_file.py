@@ -106,6 +106,25 @@ def registered_file(source: dict[str, Any]) -> RecordingFile:
     return _open_file.get(place, source)
 
 
+def file_at_hand(source: dict[str, Any]) -> RecordingFile:
+    """Return the open file of a row of NwbFile, as `registered_file`, if that takes a moment only.
+
+    Raises
+    ------
+    NotReadableError
+        If the file is on a web server, or would first have to be read through, as it may be another one.
+    HostError, InvalidContentError
+        As `registered_file`.
+    """
+    place = reachable_place(source["root"], source["relative_path"])
+    if is_url(place):
+        raise NotReadableError(place, "it is on the web, and is not read from there for this.", "")
+    if size_of(place) == source["size_bytes"] and not _is_unchanged(place, source):
+        advice = "Copy files with their times, or register it again."
+        raise NotReadableError(place, "its time is not that with which it was registered.", advice)
+    return registered_file(source)
+
+
 def reachable_place(root: str, relative_path: str) -> Place:
     """Return the location of a registered file on this machine; raise an error if it cannot have it.
 

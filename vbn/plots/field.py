@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 FEW, FEW_COLUMNS, MOST_COLUMNS = 24, 6, 10
 CELL_INCHES = (1.15, 1.35)
 HEAD_INCHES, LEAST_WIDTH_INCHES = 0.8, 5.5
+STEP_DEG = 10.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,17 @@ class Field:
     p_value: float
     p_is_upper_bound: bool
     fit: tuple[float, float, float, float] | None
+
+    @property
+    def steps_deg(self) -> tuple[float, float]:
+        """Distance between neighbours along x and y; of one place alone, that of the release."""
+        x, y = (float(at[1] - at[0]) if len(at) > 1 else STEP_DEG for at in (self.x_deg, self.y_deg))
+        return x, y
+
+    @property
+    def greatest(self) -> float:
+        """Upper end of the colours: the greatest number of spikes, or 1 if there are none."""
+        return float(np.nan_to_num(self.spikes_per_gabor).max()) or 1.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,7 @@ def plot_fields(data: FieldGrid, figure: Figure | None = None) -> Figure:
             axes.spines[:].set(visible=True, color=ORANGE if significant else QUIET_GREY)
             axes.spines[:].set_linewidth(1.8 if significant else 0.6)
             height = f"{height_um:.0f} µm" if np.isfinite(height_um) else "height unknown"
-            axes.set_title(f"{unit_id}\n{height}, {_p_text(field)}", fontsize=points(6.5))
+            axes.set_title(f"{unit_id}\n{height}, {p_text(field)}", fontsize=points(6.5))
         for axes in panels[n_units:]:
             axes.remove()
         set_titles(figure, f"Receptive fields in {data.structure}, session {data.session_id}", _notes(data))
@@ -150,21 +162,20 @@ def draw_field(axes: Axes, field: Field | str) -> None:
     axes.set_yticks([-40, 0, 40])
     axes.spines[["top", "right"]].set_visible(True)
     axes.set_anchor("W")
-    axes.set_title(f"Receptive field, {_p_text(field)}", loc="left")
+    axes.set_title(f"Receptive field, {p_text(field)}", loc="left")
 
 
 def map_field(axes: Axes, field: Field) -> AxesImage:
     """Draw a receptive field alone, with its Gaussian."""
-    half_x, half_y = (np.diff(positions[:2])[0] / 2 for positions in (field.x_deg, field.y_deg))
+    half_x, half_y = (step / 2 for step in field.steps_deg)
     extent = (
         field.x_deg[0] - half_x,
         field.x_deg[-1] + half_x,
         field.y_deg[0] - half_y,
         field.y_deg[-1] + half_y,
     )
-    most = float(np.nanmax(field.spikes_per_gabor)) or 1.0
     image = axes.imshow(
-        field.spikes_per_gabor, origin="lower", extent=extent, cmap="viridis", vmin=0, vmax=most
+        field.spikes_per_gabor, origin="lower", extent=extent, cmap="viridis", vmin=0, vmax=field.greatest
     )
     if field.fit is not None:
         _draw_fit(axes, field.fit)
@@ -181,7 +192,8 @@ def _draw_fit(axes: Axes, fit: tuple[float, float, float, float]) -> None:
     axes.plot(x, y, "+", color="white", markersize=7, markeredgewidth=1.3, path_effects=outline)
 
 
-def _p_text(field: Field) -> str:
+def p_text(field: Field) -> str:
+    """Return the p-value of a receptive field in words."""
     if not np.isfinite(field.p_value):
         return "few spikes"
     return f"p {'<' if field.p_is_upper_bound else '='} {field.p_value:.2g}"

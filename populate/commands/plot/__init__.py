@@ -9,8 +9,8 @@ import click
 from populate.commands.options import takes_freeze
 
 FIGURES = (
-    "behavior", "change-response", "connectivity", "decoding", "encoding", "example", "fields", "hierarchy",
-    "novelty", "optotagging", "probe", "session", "strategy", "training", "unit",
+    "behavior", "brain", "change-response", "connectivity", "decoding", "encoding", "example", "fields",
+    "hierarchy", "novelty", "optotagging", "probe", "session", "strategy", "training", "unit",
 )  # fmt: skip
 
 

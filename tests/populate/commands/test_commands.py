@@ -42,6 +42,7 @@ OF_GROUPS = [
     "params list",
     "params show",
     "plot behavior",
+    "plot brain",
     "plot change-response",
     "plot hierarchy",
     "plot novelty",

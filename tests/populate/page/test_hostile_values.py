@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -25,11 +27,11 @@ HOSTILE = (  # the longest that leaves room for the value is put in front of it
     "<img src onerror=ran=1>",
     "<x-s>",
 )
-FIRST_CELLS = ".tabulator-row:first-child .tabulator-cell:visible"
+FIRST_CELLS = ".sheet tbody tr:first-child td:visible"
 ROOM = 9  # characters
 # What stands on the page and is no name that the code knows.
 SHOWN = re.compile(
-    "mouse_id|genotype|(session|cre|reporter)_(type|line)|stage|image_set|experience_level|structure_(acronym|name)"
+    "mouse_id|genotype|((initial|change|task)_)?image_name|selectivity_preferred_image|(session|cre|reporter)_(type|line)|stage|image_set|experience_level|structure_(acronym|name)"
     "|probe_name|issue_(table|code|detail)|error_message|host|cell_class"
     "|(unit|session)_(label|note|note_author)|list_(name|description|author|made_from)"
 )
@@ -141,7 +143,7 @@ def kind_of(url: str) -> tuple[str, frozenset[str]]:
 def examine(page: Any) -> tuple[list[str], list[str]]:
     """Return what was injected into a page, after the mouse was on its cells, and what it links to."""
     sync_api.expect(page.locator(".waiting")).to_have_count(0, timeout=WAIT_MS)
-    page.clock.install()  # which makes Tabulator's delay of tooltips short
+    page.clock.install()  # which makes delays of tooltips short
     injected = page.evaluate(INJECTED)
     for cell in page.locator(FIRST_CELLS).all():
         cell.hover()
@@ -177,3 +179,30 @@ def test_no_value_runs_or_becomes_a_part_of_a_page(
             found[path, frozenset(bad)], _linked = examine(page)
             page.close()
     assert {kind: injected for kind, injected in found.items() if injected} == {}
+
+
+def test_files_never_are_pages(served_hostile: Served) -> None:
+    """Whatever the address of a file holds, a browser takes the answer for a file or a plain text."""
+    names = query_texts(served_hostile, "stimulus", "image", "image_name")
+    assert any("<x-s>" in name for name in names)
+    kinds = set()
+    for path in ("image", "issues.csv", "units.csv", "figure/brain.png"):
+        for name in (*names[:3], HOSTILE[0]):
+            words = dict.fromkeys(("name", "session", "unit", "where", "severity", "columns"), name)
+            url = f"{served_hostile.url}{path}?{urlencode(words)}"
+            try:
+                answer = urlopen(url)
+            except HTTPError as error:
+                answer = error
+            with answer:
+                kinds.add(answer.headers["Content-Type"].partition(";")[0])
+                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert kinds == {"image/png", "text/plain"}
+
+
+def query_texts(served: Served, schema: str, table: str, column: str) -> list[str]:
+    """Return the texts of a column."""
+    rows = served.database.server.query(
+        f'SELECT "{column}" FROM "{served.database.prefix}{schema}"."{table}"'
+    )
+    return [text for (text,) in rows]

@@ -163,3 +163,23 @@ def test_pages_fit_a_phone_and_name_what_can_be_used(served: Served, visit: Call
         page.wait_for_function("() => document.documentElement.scrollWidth <= 390")
         assert page.evaluate(NAMELESS) == [], path
         page.close()
+
+
+def test_a_unit_shows_its_field_laser_place_and_images(served: Served, visit: Callable[[str], Any]) -> None:
+    """What the browser was given is what the database holds."""
+    query, prefix = served.database.server.query, served.database.prefix
+    unit_id = query(f'SELECT min(unit_id) FROM "{prefix}ecephys"."_recording__unit"')[0][0]
+    page = visit(f"{served.url}unit?unit={unit_id}&by=image")
+    expect(page.locator("main .waiting")).to_have_count(0, timeout=WAIT_MS)
+    assert page.locator(".images img").count() > 0
+    assert (
+        page.locator(".images img").first.evaluate("image => image.decode().then(() => image.naturalWidth)")
+        > 90
+    )
+    fields = page.evaluate(COLUMN_OF_BROWSER, ["spikes", "spikes"])
+    assert len(fields) == 81
+    page.get_by_text("There is no waveform of this unit in its file.").wait_for()
+    page.get_by_alt_text(f"Place in the brain: {unit_id}").wait_for()
+    page.get_by_label("Laser", exact=True).select_option(label="raised cosine, 1 s")
+    page.wait_for_url(re.compile("laser=raised_cosine"))
+    assert "by=image" in page.url
