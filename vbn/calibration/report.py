@@ -229,7 +229,9 @@ def _head(settings: CalibrationSettings, model_sessions: int) -> Iterator[str]:
     yield "# Calibration"
     yield ""
     options = [
-        f"--sessions {settings.sessions} --mixtures {settings.mixtures} --units {settings.units}",
+        f"--sessions {settings.sessions}",
+        *([f"--mixtures {settings.mixtures}"] if settings.mixtures else []),
+        f"--units {settings.units}",
         f"--models {model_sessions} --seed {settings.seed}",
         *(f"--world {name}" for name in settings.worlds),
         *(f"--column {name}" for name in settings.columns),
@@ -237,8 +239,8 @@ def _head(settings: CalibrationSettings, model_sessions: int) -> Iterator[str]:
     yield f"Made by `vbn calibrate {' '.join(options)} --write docs/calibration.md`:"
     yield f"{settings.sessions} sessions with {settings.units} units in each world. The whole one is"
     yield f"`vbn calibrate --write docs/calibration.md`: {WHOLE_SESSIONS} sessions with {WHOLE_UNITS} units."
-    yield f"The mixtures have {max(settings.sessions, settings.mixtures)} sessions (the whole one: "
-    yield f"{WHOLE_MIXTURES}), since each has one proportion of false discoveries, mostly of five to ten."
+    yield f"The mixtures have {max(settings.sessions, settings.mixtures)} sessions (in the whole one,"
+    yield f"{WHOLE_MIXTURES}): each has one proportion of false discoveries only, mostly of five to ten."
     if model_sessions:
         yield f"[Models and populations](#models-and-populations) have {model_sessions} sessions."
     yield ""
