@@ -241,7 +241,7 @@ def test_a_session_without_changes_has_no_response_to_them(populated: Populated)
     key = populated.key(nothing_but_aborted_trials)
     master = (responses.ChangeResponse & key).fetch1()
     counts = [master[f"n_change_{name}"] for name in ("changes_active", "pairs_hit", "responsive")]
-    assert counts == [0, 0, 0]
+    assert counts == [0, 0, None]
     flags = ("change_is_responsive", "change_is_change_modulated")
     assert values_of(responses.ChangeResponse, key, "change_", *flags) == {None}
     assert values_of(responses.OmissionResponse, key, "omission_") == {None}

@@ -223,7 +223,6 @@ def test_the_commands_treat_the_tables_of_a_lab_like_ours(database: Any) -> None
     assert ", 7 of mylab_tables" in database.vbn("doctor", *module, check=False).stdout
 
 
-@pytest.mark.slow
 def test_rows_of_the_lab_go_with_those_that_they_are_made_from(database: Any) -> None:
     """Whoever does not know the module is stopped, with its name to be found."""
     number = json.loads(database.vbn("sessions", "--json").stdout)[0]["session_id"]
