@@ -29,6 +29,7 @@ from schemas.deploy.published_chunks import TableParts
 from schemas.deploy.scanned import StatementPlan, planned
 from schemas.server.connection import Database
 from schemas.server.datajoint import Send, around_queries, driver_of
+from schemas.server.error_codes import code_of
 from schemas.server.published import ACCOUNT, PublishedFolder, chunk_list_of
 from schemas.server.published_site import PublishedSite
 from vbn.errors import ConflictError, NotFoundError
@@ -215,7 +216,7 @@ def _is_only_checked(asked: Asked) -> bool:
 def _is_not_loaded(error: BaseException | None) -> bool:
     """Return whether an exception comes from reading a value that is not loaded."""
     while error is not None:
-        if getattr(error, "pgcode", None) == NOT_LOADED_CODE:
+        if code_of(error) == NOT_LOADED_CODE:
             return True
         error = error.__cause__ or error.__context__
     return False

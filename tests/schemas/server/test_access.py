@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import psycopg2
 import pymysql
@@ -82,7 +83,7 @@ def test_a_named_ca_is_what_driver_and_programs_verify_by(
 
     def connect(**how: Any) -> Any:
         asked.append(how["sslmode"])
-        return SimpleNamespace()
+        return MagicMock()
 
     monkeypatch.setattr(psycopg2, "connect", connect)
     for mode in ("verify-full", "verify-ca"):
