@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import schemas
@@ -210,10 +211,20 @@ def image_png(name: str) -> bytes:
     if not rows or rows[0]["thumbnail"] is None:
         known = "" if not rows else " No registered file has its picture (stimulus templates)."
         raise NotFoundError(f"There is no picture of an image '{shortened(name, 60)}'.{known}")
+    if (png := as_png(rows[0]["thumbnail"])) is None:
+        raise NotFoundError(f"What is stored for the image '{shortened(name, 60)}' is no picture.")
+    return png
+
+
+def as_png(stored: Any) -> bytes | None:
+    """Return an array of gray levels as PNG; None for what is no picture, as others may have published it."""
+    picture = np.asarray(stored)
+    if picture.ndim != 2 or picture.dtype != np.uint8 or not picture.size:
+        return None
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(rows[0]["thumbnail"]).save(file, "PNG")
+    Image.fromarray(picture).save(file, "PNG")
     return file.getvalue()
 
 

@@ -63,3 +63,15 @@ def test_a_field_of_one_place_or_without_spikes_is_drawn(count: int, spikes: flo
     assert len(squares.data_source.data["spikes"]) == count**2
     extent = map_field(Figure().subplots(), field).get_extent()
     assert np.allclose(extent, [-5, count * 10 - 5] * 2)
+
+
+@pytest.mark.parametrize(
+    "stored", [np.zeros((0, 4), np.uint8), np.zeros((2, 3)), np.zeros(5, np.uint8), [["a"]], b"png", {"a": 1}]
+)
+def test_what_is_no_picture_of_gray_levels_is_none(stored: Any) -> None:
+    from populate.page.content import as_png
+
+    assert as_png(stored) is None
+    png = as_png(np.zeros((2, 3), np.uint8))
+    assert png is not None
+    assert png.startswith(b"\x89PNG")
