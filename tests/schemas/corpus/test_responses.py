@@ -78,6 +78,32 @@ def test_change_units_prefer_changes_and_more_so_in_the_task(recorded: Any) -> N
             assert row["change_latency_low"] <= row["change_latency"] <= row["change_latency_high"]
 
 
+OF_STIMULI = {
+    responses.ChangeResponse: ("change_is_responsive", "change_is_change_modulated"),
+    responses.OmissionResponse: ("omission_is_responsive",),
+    responses.ImageSelectivity: ("selectivity_is_responsive", "selectivity_is_selective"),
+    responses.FullFieldResponse: ("full_field_is_responsive",),
+    responses.ReceptiveField: ("rf_is_significant",),
+}
+
+
+@pytest.mark.roles("lick")
+def test_units_that_follow_licks_are_of_no_stimulus(recorded: Any) -> None:
+    for table, flags in OF_STIMULI.items():
+        rows = rows_of(table, recorded)
+        named = [rows[unit_id][flag] for unit_id in recorded.with_role("lick") for flag in flags]
+        assert sum(map(bool, named)) <= 1, table.__name__  # of six units: by chance
+
+
+@pytest.mark.roles("suppressed")
+def test_suppressed_units_are_never_excited(recorded: Any) -> None:
+    rows = rows_of(responses.ChangeResponse, recorded)
+    found = [rows[unit_id] for unit_id in recorded.with_role("suppressed")]
+    signs = {row[f"change_response_sign_{name}"] for row in found for name in ("active", "passive")}
+    assert signs <= {-1, None}
+    assert -1 in signs
+
+
 def without_licks(recorded: Any, active: bool, until_s: float) -> np.ndarray:
     """Return the changes without a lick from a second before to so long after."""
     changes = np.asarray(recorded.change_times(active))
