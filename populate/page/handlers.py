@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from tornado.web import RequestHandler
+from tornado.web import Finish, RequestHandler
 
 from populate.page.database_thread import DatabaseThread
 from populate.page.layout import plain_start, rendered, said
@@ -28,17 +29,31 @@ class DatabaseHandler(RequestHandler):
 
     async def ask(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Return the result of a quick function; not called if the browser has left when its turn comes."""
-        return await self.thread.run(function, *arguments, is_wanted=self._is_wanted)
+        return await self._answer(self.thread.run(function, *arguments, is_wanted=self._is_wanted))
 
     async def ask_long(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Return the result of a function that may take many seconds, from a process of its own."""
-        return await self.thread.run_long(function, *arguments, is_wanted=self._is_wanted)
+        return await self._answer(self.thread.run_long(function, *arguments, is_wanted=self._is_wanted))
 
     async def ask_kept(
         self, function: Callable[..., Result], *arguments: Any, is_long: bool = False
     ) -> Result:
         """Return the result of a slow function, from a process of its own; it may be a minute old."""
-        return await self.thread.run_kept(function, *arguments, is_wanted=self._is_wanted, is_long=is_long)
+        return await self._answer(
+            self.thread.run_kept(function, *arguments, is_wanted=self._is_wanted, is_long=is_long)
+        )
+
+    async def _answer(self, answer: Awaitable[Result]) -> Result:
+        """Return an answer; end the request without a word if the browser has left meanwhile.
+
+        Tornado takes a cancelled answer for a failure of the handler, and logs it.
+        """
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if self._is_wanted():
+                raise
+            raise Finish from None
 
     def _is_wanted(self) -> bool:
         connection: Any = self.request.connection

@@ -15,7 +15,7 @@ from populate.output.rendering import render
 from populate.page.handlers import DatabaseHandler
 from populate.page.layout import rendered
 from populate.page.unit_browser import filter_editor, rows_shown
-from populate.page.unit_facts import MOST_CHOICES, UnitColumn, choices_among
+from populate.page.unit_facts import MOST_CHOICES, UnitColumn, choices_among, meeting_facets
 from populate.page.unit_question import (
     PRESENCE,
     ROWS_PER_PAGE,
@@ -201,7 +201,7 @@ def issues_shown(question: IssueQuestion, filter_by: str = "") -> dict[str, Any]
     table = _counted(question.without_facets(), [column for _title, column in FACETS.values()])
     rows = question.rows()
     of_page = rows_shown(COLUMNS, rows, (question.sort,) if question.sort else (), question.page)
-    n_found = int(table.loc[_matching(table, question), COUNT].sum())
+    n_found = int(table.loc[meeting_facets(table, FACETS, question.selected), COUNT].sum())
     return {
         **of_page,
         "ids": [],
@@ -215,7 +215,7 @@ def issues_shown(question: IssueQuestion, filter_by: str = "") -> dict[str, Any]
         "tables": {PATH: NAMES},
         "editor": _editor(question, filter_by) if filter_by else None,
         "facets": [_facet(table, question, name) for name in FACETS],
-        "codes": _codes(question.issues(), table[_matching(table, question)]),
+        "codes": _codes(question.issues(), table[meeting_facets(table, FACETS, question.selected)]),
     }
 
 
@@ -223,19 +223,10 @@ def _counted(issues: Any, by: list[str]) -> pd.DataFrame:
     return fetch_frame(dj.U(*by).aggr(issues, **{COUNT: "COUNT(*)"}))
 
 
-def _matching(table: pd.DataFrame, question: IssueQuestion, but: str = "") -> pd.Series:
-    """Return which combinations meet all facets but one."""
-    meets = pd.Series(data=True, index=table.index)
-    for name, wanted in question.selected.items():
-        if name != but:
-            meets &= table[FACETS[name][1]].isin(wanted)
-    return meets
-
-
 def _facet(table: pd.DataFrame, question: IssueQuestion, name: str) -> dict[str, Any]:
     """Return the choices of a facet, with how many issues each would give."""
     title, column = FACETS[name]
-    numbers = table[_matching(table, question, but=name)].groupby(column)[COUNT].sum()
+    numbers = table[meeting_facets(table, FACETS, question.selected, but=name)].groupby(column)[COUNT].sum()
     choices = choices_among(numbers, question.selected.get(name, ()))
     return {"name": name, "title": title, "choices": choices, "missing": 0, "is_single": False}
 

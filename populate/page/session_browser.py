@@ -15,7 +15,7 @@ from populate.page.handlers import DatabaseHandler
 from populate.page.layout import rendered
 from populate.page.save_key import shows_form
 from populate.page.unit_browser import rows_shown
-from populate.page.unit_facts import UnitColumn, choices_among
+from populate.page.unit_facts import UnitColumn, choices_among, meeting_facets
 from populate.page.unit_question import ROWS_PER_PAGE, Address, given_values, last_value, page_number
 from schemas.queries.checks import require_choice
 from vbn.errors import VbnError
@@ -118,7 +118,7 @@ def sessions_found(question: SessionQuestion, frame: pd.DataFrame) -> pd.DataFra
     question, frame : as for `sessions_shown`.
     """
     found = frame[_having(frame, question.find)]
-    return _sorted(found[_matching(found, question)], question.sort)
+    return _sorted(found[meeting_facets(found, FACETS, question.selected)], question.sort)
 
 
 def sessions_shown(
@@ -162,15 +162,6 @@ def _having(frame: pd.DataFrame, find: str) -> pd.Series:
     return has
 
 
-def _matching(frame: pd.DataFrame, question: SessionQuestion, but: str = "") -> pd.Series:
-    """Return which sessions meet all facets but one."""
-    meets = pd.Series(data=True, index=frame.index)
-    for name, wanted in question.selected.items():
-        if name != but:
-            meets &= frame[FACETS[name][1]].isin(wanted)
-    return meets
-
-
 def _sorted(frame: pd.DataFrame, sort: str) -> pd.DataFrame:
     """Return rows in order; missing values come last, and equal rows as they are, the latest first."""
     if not sort:
@@ -182,7 +173,7 @@ def _sorted(frame: pd.DataFrame, sort: str) -> pd.DataFrame:
 def _facet(found: pd.DataFrame, question: SessionQuestion, name: str) -> dict[str, Any]:
     """Return the choices of a facet, with how many sessions each would give."""
     title, column = FACETS[name]
-    values = found.loc[_matching(found, question, but=name), column]
+    values = found.loc[meeting_facets(found, FACETS, question.selected, but=name), column]
     known = values[values.notna() & (values != "")]
     choices = choices_among(known.value_counts(), question.selected.get(name, ()))
     missing = len(values) - len(known)

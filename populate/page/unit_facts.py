@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -154,6 +155,25 @@ def _matching(table: pd.DataFrame, question: UnitQuestion, names: list[str], but
         wanted = question.selected.get(name, ())
         if wanted and name != but:
             meets &= table[FACETS[name][1]].isin(layer_names(wanted) if name == "layer" else wanted)
+    return meets
+
+
+def meeting_facets(
+    table: pd.DataFrame, facets: Mapping[str, tuple[str, str]], selected: Mapping[str, Any], but: str = ""
+) -> pd.Series:
+    """Return which rows have one of the selected values of each facet but one.
+
+    Parameters
+    ----------
+    table : the rows.
+    facets : name in the address -> title, and column.
+    selected : values by names of facets.
+    but : the facet that does not count.
+    """
+    meets = pd.Series(data=True, index=table.index)
+    for name, wanted in selected.items():
+        if name != but:
+            meets &= table[facets[name][1]].isin(wanted)
     return meets
 
 

@@ -2,9 +2,9 @@
 
 What is loaded of a table are column chunks, into rows of a table of our own. A row knows which of its values
 are loaded, and queries read it through a view in which any other is a call of a function that raises an
-error.
-So a value that is not there cannot be part of an answer, whatever plan the server makes; and PostgreSQL calls
-it only for columns that the answer depends on, not for those that a subquery merely hands on.
+error. So a value that is not there cannot be part of an answer, whatever plan the server makes; and
+PostgreSQL calls it only for columns that the answer depends on, not for those that a subquery merely hands
+on.
 
 Before a query is sent, its plan says which columns and row groups it uses (`schemas.deploy.scanned`). Columns
 that are loaded in all row groups are read as they are, so that the server knows their statistics; each set of

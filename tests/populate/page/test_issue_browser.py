@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from functools import partial
 from html import unescape
 from importlib.util import find_spec
 from typing import Any
@@ -18,7 +19,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.fixtures.page import Served
+from tests.fixtures.page import Served, rows_of_page
 from vbn.nwb import image_thumbnail
 from vbn.nwb.issue import CODES
 
@@ -28,13 +29,7 @@ pytestmark = [
 ]
 
 
-def asked(served: Served, **question: Any) -> tuple[str, str, list[list[str]]]:
-    """Return the address that a question leads to, the page, and the cells of its rows."""
-    with urlopen(f"{served.url}issues?{urlencode(question, doseq=True)}") as answer:
-        page = answer.read().decode()
-    body = page[page.index("<tbody>") : page.index("</tbody>")]
-    rows = [re.findall(r"<td.*?>(.*?)</td>", row) for row in re.findall("<tr>(.*?)</tr>", body)]
-    return answer.url, page, [[unescape(re.sub("<.*?>", "", cell)) for cell in row] for row in rows]
+asked = partial(rows_of_page, path="issues")
 
 
 def test_issues_are_listed_with_their_meaning_and_saved(served: Served) -> None:

@@ -253,7 +253,7 @@ def addresses() -> list[str]:
         "metrics",
         "units.csv",
         "issues.csv",
-        "image?name=none",
+        "image?name=im012_r",
         "favicon.ico",
         "static/js/bokeh.min.js",
         "components/antigravity/a/b/c",

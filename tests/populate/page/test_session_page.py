@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from html import unescape
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urlencode, urlsplit
-from urllib.request import urlopen
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
-from tests.fixtures.page import WAIT_MS, Served
+from tests.fixtures.page import WAIT_MS, Served, rows_of_page
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser").expect
 
@@ -30,13 +29,7 @@ COLUMN_OF_BROWSER = """([name, column]) => {
 }"""
 
 
-def sessions_page(served: Served, **asked: Any) -> tuple[str, str, list[list[str]]]:
-    """Return the address that a question leads to, the page, and the cells of its rows."""
-    with urlopen(f"{served.url}sessions?{urlencode(asked, doseq=True)}") as answer:
-        page = answer.read().decode()
-        body = page[page.index("<tbody>") : page.index("</tbody>")]
-        rows = [re.findall(r"<td.*?>(.*?)</td>", row) for row in re.findall("<tr>(.*?)</tr>", body)]
-        return answer.url, page, [[unescape(re.sub("<.*?>", "", cell)) for cell in row] for row in rows]
+sessions_page = partial(rows_of_page, path="sessions")
 
 
 def first_session(served: Served) -> int:
