@@ -3,9 +3,10 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Tests run on as many processes as the machine has cores, each with a server of its own: make test WORKERS=1
-WORKERS ?= logical
-TESTS = $(BIN)/pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# Each process of the tests has a server of its own. There is one more than the machine has cores, as tests wait a
+# third of their time, for servers that start, end or are away: make test WORKERS=1
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(8, 1 + (os.cpu_count() or 1)))')
+TESTS = $(BIN)/pytest -n $(or $(WORKERS),logical) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 # uv takes a tenth of pip's time; pip does it where uv cannot be had, or does not know the index that pip is told of.
 install = $(BIN)/uv pip install --quiet --python $(BIN)/python --editable $(1) 2>/dev/null || \

@@ -365,7 +365,7 @@ class LfpPieceParams(ParameterTable):
     ---
     piece_start=null : float64  # (s) begin of the piece, NULL is the first sample
     piece_stop=null : float64  # (s) end of the piece, NULL is the last sample
-    decimation : int16  # keep each so-many-th sample after a low-pass filter
+    decimation : int16  # low-pass filtered, and one of this many samples kept
     lfp_piece_version : int16  # version of the method
     lfp_piece_hash : char(64)  # sha256 of content and method version
     unique index (lfp_piece_hash)

@@ -50,7 +50,7 @@ class StrategyParams(SetsOnRequest):
 
 @schema
 class StrategyModel(Computation):
-    """By what the mouse of one session licks: weights, flash by flash, and what is lost without each."""
+    """What drives the licks of one session: weights, flash by flash, and what is lost without each."""
 
     definition = f"""
     # Strategy model of one session

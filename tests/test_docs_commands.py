@@ -44,7 +44,7 @@ BLOCK = re.compile(
     r"^```(?P<language>\w+)\n(?P<text>.*?)^```$(?=(?:\n+```text\n(?P<output>.*?)^```$)?)",
     re.MULTILINE | re.DOTALL,
 )
-SHELL = re.compile(r"[|><&;$*~`\"'=]|^(?!vbn )")  # what takes a shell
+SHELL = re.compile(r"[$*~`]|^(?!vbn )")  # what takes a shell, besides what connects commands
 PROGRAMS = ("vbn", "maintenance")  # the container `maintenance` runs vbn, too
 
 
@@ -99,6 +99,13 @@ def blocks(page: Path) -> list[Block]:
         )
         for match in BLOCK.finditer(text)
     ]
+
+
+def takes_a_shell(command: str) -> bool:
+    """Whether a command is more than words, of which some may be in quotes."""
+    words = shlex.shlex(command, posix=True, punctuation_chars=True)
+    words.whitespace_split = True
+    return bool(SHELL.search(command)) or any(not set(word) - set("();<>|&") for word in words)
 
 
 def is_run(page: Path) -> bool:
@@ -219,7 +226,7 @@ class Story:
 
     def _run(self, command: str) -> tuple[int, str]:
         environment = {**self.database.environment, "COLUMNS": COLUMNS, "MPLBACKEND": "agg"}
-        if SHELL.search(command):
+        if takes_a_shell(command):
             environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
             done = subprocess.run(
                 ["bash", "-c", command], cwd=self.folder, env=environment, capture_output=True, text=True,

@@ -113,7 +113,7 @@ def drop_user(name: str) -> None:
 @command.command("users")
 @json_option()
 def users(as_json: bool) -> None:
-    """List the accounts and their accounts.
+    """List the accounts and their roles.
 
     \b
     Example:

@@ -50,7 +50,7 @@ def command(
     keep: Path | None,
     as_json: bool,
 ) -> None:
-    """Test p-values, flags, indices and latencies on simulated units of which the truth is known.
+    """Test p-values, flags, indices and latencies on simulated units whose truth is known.
 
     Also of models: encoding, decoding, pairs, timescales, strategies. Needs no database. A session takes
     about 2.5 s per unit, one of models a minute, one in four of them three; interrupted, it shows what is

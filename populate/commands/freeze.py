@@ -39,7 +39,7 @@ def command() -> None:
 def create_freeze(
     name: str, tables: tuple[str, ...], description: str, without_notes: bool, as_json: bool, **options: Any
 ) -> None:
-    """Freeze the rows of now, all of them or those of some sessions, under NAME.
+    """Freeze the present rows, all of them or those of some sessions, under NAME.
 
     Options that choose units keep all that their sessions have, since populations and controls are made of
     all units, and the chosen ones as the list NAME: vbn --freeze NAME query units --list NAME. With --session

@@ -25,7 +25,7 @@ def command(
     import_only: bool,
     as_json: bool,
 ) -> None:
-    """Say what would become of NWB files, before anything of them is entered.
+    """Report what NWB files would become in the database, without entering anything.
 
     The files are registered and populated in a private database, which is removed at the end; yours is not
     touched, nor asked. Each file's report says what the release's files hold and it lacks, its issues (see

@@ -20,7 +20,7 @@ from populate.commands.options import json_option, listed_option
 @click.option("--check", is_flag=True, help="Publish nothing: compare all files with their checksums.")
 @json_option()
 def command(folder: Path, arrays: bool, include: tuple[str, ...], check: bool, as_json: bool) -> None:
-    """Write all tables into the folder DIR, for everybody: Parquet, with meanings, parameters and checksums.
+    """Publish all tables in the folder DIR: Parquet files with descriptions, parameters and checksums.
 
     DIR has a README with ten lines each for polars, DuckDB, pandas, R and SQL; vbn --published DIR asks it
     as a database. All tables are of one moment, and the same rows give the same bytes. Of a folder that was

@@ -623,7 +623,7 @@ def query_flash_behavior(flash_set: str | None, **options: Any) -> None:
 def query_strategy(
     strategy_params: str | None, regressors: bool, missing: Any, allow_mixed: bool, **options: Any
 ) -> None:
-    """By what the mouse of each session licks: changes of the image, or the time since the last bout.
+    """Weights of what drives the licks of each session: image changes, or the time since the last bout.
 
     \b
     Example:

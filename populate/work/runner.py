@@ -56,6 +56,8 @@ REFUSALS = (
     pymysql.err.IntegrityError,
 )
 INTERRUPTING = (KeyboardInterrupt, SystemExit)
+SET_ASIDE_BYTES = 2**22
+_set_aside: list[bytearray] = []
 # Somebody is waiting: only dropped connections and deadlocks are tried again, soon; reading from the web has
 # retries of its own (`vbn.web.client.Patience`).
 IMPATIENT = JobPatience(3, 0.5, 5.0, causes=(Cause.SERVER, Cause.LOCK))
@@ -325,6 +327,7 @@ def _left_for_later(table: Any, key: Key, lack: str) -> JobResult:
 def _make(table: Any, key: Key, patience: JobPatience) -> JobResult | None:
     """Make one entry; return None if another worker has it."""
     started, before = time.monotonic(), replace(TRAFFIC)
+    _set_memory_aside()
     try:
         outcome = table.populate(
             key, reserve_jobs=True, suppress_errors=True, return_exception_objects=True, refresh=False
@@ -348,6 +351,13 @@ def _make(table: Any, key: Key, patience: JobPatience) -> JobResult | None:
         return replace(failed, duration_s=duration_s, traffic=traffic)
     made = JobResult(name, key, duration_s=duration_s, traffic=traffic)
     return made if outcome["success_count"] else None
+
+
+def _set_memory_aside() -> None:
+    """Keep memory with which the failure of a job can be recorded that has none left."""
+    if not _set_aside:
+        with contextlib.suppress(MemoryError):  # then the job will say so
+            _set_aside.append(bytearray(SET_ASIDE_BYTES))
 
 
 def _led_to(error: BaseException | None, *kinds: type[BaseException]) -> BaseException | None:
@@ -386,6 +396,7 @@ def _settle(table: Any, key: Key, error: Exception, patience: JobPatience) -> Jo
     cause = cause_of(error)
     if cause is Cause.MEMORY:
         traceback.clear_frames(error.__traceback__)  # what the job held is needed to record its failure
+        _set_aside.clear()
     tries = table.jobs.failures() + 1
     failed = JobResult(
         type(table).__name__, key, explain(error), outcome=Outcome.FAILED, cause=cause, tries=tries

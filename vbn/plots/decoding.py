@@ -1,4 +1,4 @@
-"""Figure of decoding: how well labels are decoded from structures, and from when on."""
+"""Figure of decoding: how well labels are decoded from structures, and how soon."""
 
 from __future__ import annotations
 

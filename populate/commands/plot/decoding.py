@@ -28,7 +28,7 @@ def command(
     structure: tuple[str, ...],
     allow_mixed: bool,
 ) -> None:
-    """How well images, changes, omissions and hits are decoded from structures, and from when on.
+    """How well images, changes, omissions and hits are decoded from structures, and how soon.
 
     \b
     Example:

@@ -24,7 +24,7 @@ from populate.commands.plot.options import Picture, picture_options
     type=click.IntRange(min=1, max=1000),
     default=60,
     show_default=True,
-    help="Show so many units, those with the least p.",
+    help="Show this many units, those with the smallest p.",
 )
 def command(session_id: int, structure: str, picture: Picture, criteria: str, at_most: int) -> None:
     """Receptive fields of a structure's units, side by side.

@@ -15,7 +15,7 @@ from populate.commands.plot.options import Picture, picture_options
     "--params", "strategy_params", help="Set of parameters (vbn params list StrategyParams).  [default: ours]"
 )
 def command(session_id: int, picture: Picture, strategy_params: str | None) -> None:
-    """By what the mouse of a session licks: weights over the session, licks, rewards, engagement.
+    """Weights of what drives the licks of a session, over time, with licks, rewards and engagement.
 
     \b
     Example:

@@ -189,7 +189,7 @@ def files_below(folder: Path) -> set[str]:
 
 
 def count_copies(monkeypatch: pytest.MonkeyPatch, until: int | None = None) -> list[Path]:
-    """Note each array that is copied; interrupt the so-manyth."""
+    """Note each array that is copied; interrupt the one of this number."""
     copied: list[Path] = []
     copy = files.copy_file
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,37 @@ def test_recomputing_deletes_nothing_that_this_machine_cannot_make_again(
     assert "Running: 2 rows" in done.stdout, done.stderr
     assert "The root 'lab' is not known on this machine" in done.stderr
     assert len(behavior.Running()) == 2
+
+
+WITHOUT_MEMORY = """
+import ctypes, resource
+from pathlib import Path
+from populate.cli import main
+from schemas import behavior
+
+def make_fetch(self, key):
+    ctypes.CDLL(None).malloc_trim(0)
+    used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_DATA, (used, resource.RLIM_INFINITY))
+    while True:
+        held.append(bytearray(2**13))
+
+held = []
+
+behavior.Licks.make_fetch = make_fetch
+main(["populate", "--table", "Licks"])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited as Linux does")
+def test_a_job_that_leaves_no_memory_at_all_is_recorded_as_failed(
+    database: Any, synthetic_files: list[Path]
+) -> None:
+    database.call("register", synthetic_files[0])
+    done = database.vbn(program=("-c", WITHOUT_MEMORY), check=False)
+    assert done.returncode == 1, done.stderr
+    (failed,) = database.json("errors")
+    assert "There is not enough memory" in str(failed)
 
 
 def test_a_filter_and_a_store_that_are_absent_are_the_machines_fault() -> None:

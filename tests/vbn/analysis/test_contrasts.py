@@ -101,3 +101,18 @@ def test_mice_count_alike_whatever_their_number_of_units() -> None:
     index = (means[True] - means[False]) / means.abs().max(axis=1)
     assert paired_contrast(units, index="bennett_2025").estimate == pytest.approx(index.mean())
     assert paired_contrast(units, seed=1) == paired_contrast(units, seed=1)
+
+
+def test_sessions_count_alike_in_their_mouse_in_any_order_of_the_units() -> None:
+    """Against means of groups, with several sessions of a mouse and names that sort in another order."""
+    units = world(3, 12, 0.5).sample(frac=1, random_state=1)
+    units["session_id"] = units["session_id"] * 3 + np.arange(len(units)) % 3
+    units["mouse_id"] = units["mouse_id"].map(lambda mouse: f"m{97 * mouse % 89}")
+    of_sessions = units.groupby(["mouse_id", "is_second", "session_id"])["value"].mean()
+    of_mice = of_sessions.groupby(["is_second", "mouse_id"]).mean()
+    found = paired_contrast(units, n_resamples=10, seed=2)
+    assert found.estimate == pytest.approx((of_mice[True] - of_mice[False]).mean(), rel=1e-12)
+    drawn = paired_contrast(
+        units.sort_values(["mouse_id", "session_id"], kind="stable"), n_resamples=10, seed=2
+    )
+    assert drawn == found
