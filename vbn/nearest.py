@@ -38,16 +38,20 @@ def nearest(word: object, known: Collection[object], first: Collection[object] =
     words = sorted({str(each) for each in known})
     if not words:
         return " There is none yet."
-    near = []
-    if len(words) <= SEARCHED:
-        lower = {each.lower(): each for each in words}
-        found = [lower[each] for each in difflib.get_close_matches(str(word).lower(), lower, n=2 * NEAR)]
-        preferred = {str(each) for each in first}
-        found.sort(key=lambda each: (each.lower() != str(word).lower(), each not in preferred))
-        near = found[:NEAR]
-    if near:
-        return f" Near to it: {', '.join(near)}."
+    if found := near(word, words, first):
+        return f" Near to it: {', '.join(found)}."
     if first:
         words = sorted({str(each) for each in first})
     few = ", ".join(shortened(each) for each in words[:LISTED])
     return f" There {'is' if len(words) == 1 else 'are'}: {few}{', ...' if len(words) > LISTED else ''}."
+
+
+def near(word: object, known: Collection[object], first: Collection[object] = ()) -> list[str]:
+    """Return the few known words that are near to one, the nearest first; see `nearest`."""
+    lower = {str(each).lower(): str(each) for each in sorted(map(str, known))}
+    if len(lower) > SEARCHED:
+        return []
+    found = [lower[each] for each in difflib.get_close_matches(str(word).lower(), lower, n=2 * NEAR)]
+    preferred = {str(each) for each in first}
+    found.sort(key=lambda each: (each.lower() != str(word).lower(), each not in preferred))
+    return found[:NEAR]

@@ -67,7 +67,7 @@ def answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown:
     Parameters
     ----------
     query : function that takes `schemas.queries` and returns the rows.
-    options : values of the options in `OUTPUT`.
+    options : values of the options in `OUTPUT`, and of ``ROWS_WHERE`` where a command has it.
     shown : names of the columns that a table has by default, or the field's words for them, with blanks
         between; all, if there are none.
     """
@@ -82,7 +82,12 @@ def answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown:
     names = option_names(options["columns"])
     schemas.connect()
     with printing_warnings():
-        frame = sorted_by(query(queries), option_names(options["sort"]))
+        frame = query(queries)
+    if conditions := options.get("rows_where"):
+        from schemas.queries.rows_where import rows_that_meet
+
+        frame = rows_that_meet(frame, conditions)
+    frame = sorted_by(frame, option_names(options["sort"]))
     if options.get("save_list"):
         _save_list(frame.head(limit) if limit else frame, options)
     if not names and kind == "table":

@@ -142,6 +142,13 @@ WHERE = click.option(
     help="Condition on the attributes, such as \"snr > 1 AND quality = 'good'\"; may be repeated, all "
     "must be met.",
 )
+ROWS_WHERE = click.option(
+    "--where",
+    "rows_where",
+    multiple=True,
+    help='Condition on the columns of the answer, such as "hit AND latency_from_flash < 0.4"; may be '
+    "repeated, all must be met.",
+)
 
 
 def json_option(help: str = "Print JSON.") -> Decorator:  # noqa: A002

@@ -31,6 +31,7 @@ from populate.commands.options import (
     AREA,
     LISTS_AND_LABELS,
     PROJECT,
+    ROWS_WHERE,
     SESSION_ALIASES,
     WHERE,
     criteria_option,
@@ -174,6 +175,7 @@ def query_sessions(dprime_min: float | None, dprime_max: float | None, **options
 
 
 @command.command("pairs")
+@ROWS_WHERE
 @OUTPUT
 def query_pairs(**options: Any) -> None:
     """Pairs of recordings with familiar and with novel images of each mouse that has both.
@@ -342,6 +344,7 @@ def query_contrast(
     "--min-units", type=click.IntRange(min=1), default=6, show_default=True, help="Units of a mouse."
 )
 @ALLOW_MIXED
+@ROWS_WHERE
 @OUTPUT
 def query_novelty(within: tuple[str, ...], trajectory: tuple[str, ...], **options: Any) -> None:
     """Novel less familiar sessions, over the mice that have both, with the index of Bennett et al. 2025.
@@ -453,6 +456,7 @@ def query_encoding(
 )
 @click.option("--atlas", help="Atlas of the layers, if there are several (vbn atlas).")
 @_OF_SESSIONS
+@ROWS_WHERE
 @OUTPUT
 def query_connectivity(
     connectivity_params: str,
@@ -504,6 +508,7 @@ def query_connectivity(
 @click.option("--n-units", type=click.IntRange(min=1), help="Only draws of so many units.")
 @_OF_SESSIONS
 @ALLOW_MIXED
+@ROWS_WHERE
 @OUTPUT
 def query_decoding(
     decoding_params: str | None,
@@ -570,6 +575,7 @@ def query_spikes(**options: Any) -> None:
 @command.command("trials")
 @_OF_SESSIONS
 @ALLOW_MIXED
+@ROWS_WHERE
 @OUTPUT
 def query_trials(allow_mixed: bool, **options: Any) -> None:
     """One row per trial with its session, outcome, latency and the behavior around it.
@@ -577,6 +583,7 @@ def query_trials(allow_mixed: bool, **options: Any) -> None:
     \b
     Example:
       vbn query trials --experience Novel --out trials.csv
+      vbn query trials --where "hit AND latency_from_flash < 0.4" --sort latency_from_flash
     """
     answer(
         lambda queries: queries.trial_table(_sessions(queries, options), allow_mixed=allow_mixed),
@@ -589,6 +596,7 @@ def query_trials(allow_mixed: bool, **options: Any) -> None:
 @command.command("flash-behavior")
 @click.option("--flash-set", help="Only the flashes of a set, such as lick_free (vbn params list FlashSets).")
 @_OF_SESSIONS
+@ROWS_WHERE
 @OUTPUT
 def query_flash_behavior(flash_set: str | None, **options: Any) -> None:
     """One row per flash and omission with the licks, rewards and engagement around it.
@@ -619,6 +627,7 @@ def query_flash_behavior(flash_set: str | None, **options: Any) -> None:
     help="What to do with sessions that are not computed yet.",
 )
 @ALLOW_MIXED
+@ROWS_WHERE
 @OUTPUT
 def query_strategy(
     strategy_params: str | None, regressors: bool, missing: Any, allow_mixed: bool, **options: Any

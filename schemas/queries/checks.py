@@ -6,11 +6,13 @@ look like valid results.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import itertools
+import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from schemas import ecephys, session
@@ -28,8 +30,9 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 TOKEN = re.compile(
-    r"""(?P<text>'(?:[^']|'')*') | (?P<quoted>["`]) | (?P<end>;|--|/\*) | (?P<name>[A-Za-z_]\w*)
-      | (?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?) | (?P<operator><=|>=|<>|!=|[=<>(),+\-*/%.]) | (?P<other>\S)""",
+    r"""(?P<text>'(?:[^']|'')*') | (?P<quoted>["`]) | (?P<end>;|--|/\*) | (?P<double>==)
+      | (?P<name>[A-Za-z_]\w*) | (?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?)
+      | (?P<operator><=|>=|<>|!=|[=<>(),+\-*/%.]) | (?P<other>\S)""",
     re.VERBOSE,
 )
 KEYWORDS = {
@@ -38,6 +41,7 @@ KEYWORDS = {
     "nullif", "greatest", "least", "sqrt", "ln", "log", "exp", "power", "mod", "sign", "date", "timestamp",
 }  # fmt: skip
 Token = tuple[str, str]
+COMPARISONS = ("=", "<>", "!=", "<", ">", "<=", ">=")
 STRUCTURE = "structure_acronym"
 
 
@@ -111,7 +115,7 @@ def in_our_words(condition: Condition, known: Collection[str]) -> Condition:
         for kind, token in _tokens(condition)
     ]
     is_ours = tokens == [token for _, token in _tokens(condition)]
-    return condition if is_ours else _joined(tokens)
+    return condition if is_ours else text_of_words(tokens)
 
 
 def restrict_all(query: Any, conditions: Condition | Sequence[Condition]) -> Any:
@@ -189,12 +193,10 @@ def _restrict_by_value(query: Any, name: str, value: Any) -> Any:
 
 
 def _restrict_by_sql(query: Any, condition: str) -> Any:
-    tokens = list(_tokens(condition))
-    _require_balanced(condition, [token for kind, token in tokens if kind != "text"])
-    for kind, token in tokens:
-        if kind == "name" and token.lower() not in KEYWORDS:
-            require_attribute(query, token)
-    for name, comparison, text in _comparisons(tokens):
+    tokens = named_tokens(condition, list(query.heading.names))
+    require_balanced(condition, [token for kind, token in tokens if kind != "text"])
+    require_like_kinds(tokens, {name: _kind_of(query, name) for name in query.heading.names})
+    for name, comparison, text in compared_texts(tokens):
         if comparison == "LIKE":
             _require_alike(query, name, text)
         else:
@@ -204,28 +206,59 @@ def _restrict_by_sql(query: Any, condition: str) -> Any:
     return restricted
 
 
+def named_tokens(condition: str, known: Sequence[str]) -> list[Token]:
+    """Return the kinds and texts of the words of a condition, of which each name must be a known one.
+
+    Raises
+    ------
+    SettingError
+        For another name, suggesting the nearest, and what cannot be in a condition.
+    """
+    tokens = list(_tokens(condition))
+    if not tokens:
+        raise SettingError("A condition is empty.")
+    for position, (kind, token) in enumerate(tokens):
+        if kind == "name" and token.lower() not in KEYWORDS and token not in known:
+            raise SettingError(f"There is no attribute '{token}' here.{_meant(tokens, position, known)}")
+    return tokens
+
+
+def _meant(tokens: Sequence[Token], position: int, known: Collection[str]) -> str:
+    """Return a sentence, after a blank, about an unknown name: text without quotes, or the nearest name."""
+    words = [token.upper() for _, token in tokens[:position]]
+    brackets = [number for number, word in enumerate(words) if word == "("]
+    in_list = brackets and ")" not in words[brackets[-1] :] and words[: brackets[-1]][-1:] == ["IN"]
+    word = tokens[position][1]
+    if in_list or words[-1:] in (["="], ["<>"], ["!="], ["LIKE"]):
+        return f" If it is a text: '{word}', in single quotes."
+    return hint(word, known)
+
+
 def _tokens(condition: str) -> Iterator[Token]:
     """Yield the kind and the text of each word of a condition."""
     for match in TOKEN.finditer(condition):
         kind = match.lastgroup or "other"
+        if kind == "double":
+            raise SettingError(f"In the condition {condition} equal is a single =.")
         if kind == "quoted":
             raise SettingError(f"In the condition {condition} text must stand in single quotes ('...').")
         if kind == "text" and "\\" in match.group():
             # To MySQL it begins an escape: the text could end elsewhere than is thought here.
             raise SettingError(f"The condition {condition} cannot contain a backslash.")
         if kind in ("end", "other"):
-            raise SettingError(f"The condition {condition} cannot contain {match.group()}")
+            advice = ": conditions are joined by AND, OR and NOT." if match.group() in "&|~" else ""
+            raise SettingError(f"The condition {condition} cannot contain {match.group()}{advice}")
         yield kind, match.group()
 
 
-def _require_balanced(condition: str, words: Sequence[str]) -> None:
+def require_balanced(condition: str, words: Sequence[str]) -> None:
     """Require that a condition stands in the brackets put around it: ``1) OR (1`` would void the others."""
     depths = list(itertools.accumulate((word == "(") - (word == ")") for word in words))
     if depths and (min(depths) < 0 or depths[-1]):
         raise SettingError(f"The brackets of the condition {condition} do not match.")
 
 
-def _comparisons(tokens: Sequence[Token]) -> Iterator[tuple[str, str, str]]:
+def compared_texts(tokens: Sequence[Token]) -> Iterator[tuple[str, str, str]]:
     """Yield attribute, comparison and text wherever an attribute is compared with text."""
     name, comparison = "", ""
     for position, (kind, token) in enumerate(tokens):
@@ -244,6 +277,55 @@ def _comparisons(tokens: Sequence[Token]) -> Iterator[tuple[str, str, str]]:
             name, comparison = "", ""
 
 
+def require_like_kinds(tokens: Sequence[Token], kinds: Mapping[str, str]) -> None:
+    """Require that numbers are compared with numbers, and text with text.
+
+    Servers differ in what else means: to MySQL and SQLite `block = 'active'` holds for some number.
+
+    Parameters
+    ----------
+    tokens : words of a condition.
+    kinds : ``number`` or ``text`` for the columns of which it is known.
+
+    Raises
+    ------
+    SettingError
+        If a column is compared with what it cannot be equal to.
+    """
+    texts = [(name, text) for name, _, text in compared_texts(tokens)]
+    for (of_first, first), (_, operator), (of_second, second) in zip(
+        tokens, tokens[1:], tokens[2:], strict=False
+    ):
+        if operator not in COMPARISONS or "name" not in (of_first, of_second):
+            continue
+        name, kind, value = (first, of_second, second) if of_first == "name" else (second, of_first, first)
+        if kind == "text":
+            texts.append((name, value[1:-1]))
+        elif kind == "number" and kinds.get(name) == "text":
+            raise SettingError(f"{name} is text, and cannot be compared with the number {value}.")
+    for name, text in texts:
+        if kinds.get(name) == "number" and not _is_a_number(text):
+            raise SettingError(
+                f"{name} is a number, and cannot be compared with the text '{shortened(text)}'."
+            )
+
+
+def _is_a_number(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return math.isfinite(float(text))
+    return False
+
+
+def _kind_of(query: Any, name: str) -> str:
+    """Return ``number`` or ``text``, empty for other kinds of attributes."""
+    declared = str(
+        query.heading.attributes[name].original_type or query.heading.attributes[name].type
+    ).lower()
+    if re.match(r"u?int|float|bool|smallint|bigint|tinyint|double|real|numeric|decimal", declared):
+        return "number"
+    return "text" if re.match(r"varchar|char|text|enum", declared) else ""
+
+
 def _with_flags(query: Any, tokens: Sequence[Token]) -> str:
     """Return the condition with 0 and 1 as FALSE and TRUE where flags are compared with them."""
     words = [token for _, token in tokens]
@@ -252,10 +334,11 @@ def _with_flags(query: Any, tokens: Sequence[Token]) -> str:
         is_flag = tokens[position - 2][0] == "name" and _is_flag(query, flag)
         if is_flag and comparison in ("=", "<>", "!=") and value in ("0", "1"):
             words[position] = "TRUE" if value == "1" else "FALSE"
-    return _joined(words)
+    return text_of_words(words)
 
 
-def _joined(words: Sequence[str]) -> str:
+def text_of_words(words: Iterable[str]) -> str:
+    """Return the words of a condition as one text."""
     return " ".join(words).replace(" . ", ".")
 
 

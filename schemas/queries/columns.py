@@ -11,6 +11,7 @@ from schemas import decoding, ecephys, encoding, optotagging, responses
 from schemas.queries.checks import (
     Condition,
     in_our_words,
+    named_tokens,
     names_in_condition,
     restrict,
     words_of_condition,
@@ -163,6 +164,8 @@ def _meeting(
     units: Any, condition: Condition, others: Collection[str], optotag_method: str, atlas: str | None
 ) -> Any:
     """Return what the units must be among to meet a condition on results."""
+    if isinstance(condition, str):
+        named_tokens(condition, _known_columns(units))
     rows = _joined_results(units, others, optotag_method, atlas)
     own = [name for name in names_in_condition(condition) - others if name not in units.primary_key]
     if names_in_condition(condition) <= {*others, *rows.primary_key}:
@@ -172,10 +175,13 @@ def _meeting(
     return dj.U("unit_id") & restrict(units.proj(*own) * rows, condition)
 
 
+def _known_columns(units: Any) -> list[str]:
+    return [*units.heading.names, *table_of_results(), *OF_LAYER]
+
+
 def _joined_results(units: Any, names: Collection[str], optotag_method: str, atlas: str | None) -> Any:
     """Return columns of results and layers, as one query."""
-    of_results = table_of_results()
-    known = {*units.heading.names, *of_results, *OF_LAYER}
+    known = _known_columns(units)
     for name in sorted(names):
         if name not in known:
             raise SettingError(f"There is no attribute '{name}' here.{hint(name, known)}")

@@ -238,7 +238,10 @@ def _values_of_sessions(units: pd.DataFrame, mice: pd.Index) -> list[list[np.nda
 
     Sorted once: a group of pandas for each mouse and session took most of a contrast's time.
     """
-    mouse, (session, _) = mice.get_indexer(units["mouse_id"]), pd.factorize(units["session_id"], sort=True)
+    mouse, (session, _) = (
+        mice.get_indexer(pd.Index(units["mouse_id"])),
+        pd.factorize(units["session_id"], sort=True),
+    )
     order = np.lexsort((session, mouse))
     mouse, session = mouse[order], session[order]
     begins = np.flatnonzero(np.diff(mouse, prepend=-1) | np.diff(session, prepend=-1))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from populate.commands.query import command
 from schemas import psth, queries
 from schemas.rows.fetch import fetch_frame
 from schemas.stimulus import Stimulus
@@ -33,6 +34,32 @@ def test_every_question_has_an_answer_in_a_table_and_says_how_many_rows_there_ar
     assert len(lines) == (3 if question == "pairs" else 4)
     assert "_id" in lines[0]
     assert " row" in lines[-1]
+
+
+def test_what_is_computed_here_is_filtered_as_what_the_server_answers(populated_synthetic: Any) -> None:
+    def asked(question: str, *words: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = populated_synthetic.json("query", question, *words)
+        return rows
+
+    trials = asked("trials")
+    late = [row for row in trials if not row["auto_rewarded"] and row["trial_start_time"] > 10]
+    assert 0 < len(late) < len(trials)
+    assert asked("trials", "--where", "NOT auto_rewarded AND trial_start_time > 10") == late
+    changes = asked("flash-behavior", "--where", "is_change AND active = 1")
+    found = [row["presentation_id"] for row in asked("changes", "--block", "active")]
+    assert [row["presentation_id"] for row in changes] == found
+    refused = populated_synthetic.call("query", "trials", "--where", "hitt = 1", check=False)
+    assert (refused.returncode, "There is no attribute 'hitt' here. Near to it: hit" in refused.stderr) == (
+        1,
+        True,
+    )
+
+
+def test_every_query_of_rows_takes_conditions() -> None:
+    taking = {
+        name for name, query in command.commands.items() if "--where" in str([p.opts for p in query.params])
+    }
+    assert command.commands.keys() - taking == {"columns"}
 
 
 @pytest.mark.files

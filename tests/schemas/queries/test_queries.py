@@ -284,6 +284,16 @@ def test_flashes_come_with_their_behavior_session_and_mouse(populated_synthetic:
         (lambda: queries.units(where="structure_acronym NOT LIKE 'VSI%'"), "like 'VSI%'"),
         (lambda: queries.units(where="'VISPP' = structure_acronym"), "Near to it: VISp"),
         (lambda: queries.units(where='structure_acronym = "VISp"'), "single quotes"),
+        (
+            lambda: queries.units(where="snr = 'high'"),
+            "snr is a number, and cannot be compared with the text",
+        ),
+        (lambda: queries.changes(where="block = 'active'"), "block is a number, and cannot be compared"),
+        (
+            lambda: queries.units(where="quality > 3"),
+            "quality is text, and cannot be compared with the number 3",
+        ),
+        (lambda: queries.units(where="cell_class = Sst"), "If it is a text: 'Sst', in single quotes"),
         (lambda: queries.units(where="snr > 1; DELETE"), "cannot contain ;"),
         (lambda: queries.units(where="snr > 1) OR (1 = 1"), "1) OR (1 = 1 do not match"),
         (lambda: queries.units(where="(snr > 1"), "The brackets of the condition (snr > 1 do not match"),
