@@ -39,6 +39,7 @@ BENCHMARKS = (
     Benchmark("counts", [], ["--full"], 1, 2, 0.4),
     Benchmark("opening", [], ["--full"], 1, 4, 2.2),
     Benchmark("session", [], ["--full"], 2, 4, 4.5),
+    Benchmark("memory", [], ["--full"], 2, 6, 4.5),
     Benchmark("parallel", ["--sessions", "4"], [], 2, 5, 1),
     Benchmark("inserts", [], ["--rows", "100000"], 1, 1, 0.5),
     Benchmark("fetching", [], ["--rows", "100000"], 1, 1, 0.5),

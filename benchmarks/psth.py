@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,8 @@ from tqdm import tqdm
 
 from benchmarks.measure import Results, at_least, at_most, parser, timed, timing
 from benchmarks.peers.environments import available, run
-from vbn.analysis import TimeAxis, count_spikes
+from vbn.analysis import Counts, TimeAxis, count_spikes
+from vbn.analysis.spikes import compiled
 
 Floats = NDArray[np.float64]
 AXIS = TimeAxis(-1.0, 1.5, 0.01)
@@ -30,8 +33,10 @@ NAMES = {
     "pynapple_trials": "pynapple: count in each event's window",
     "elephant": "elephant: time_histogram of the pieces",
 }
-GOALS = {"seed": at_least(90, "x"), "pynapple": at_least(600, "x")}
-PASS, OURS = "one pass over memory", "count_spikes"
+GOALS = {"seed": at_least(90, "x"), "pynapple": at_least(500, "x")}
+PASS, NUMPY = "one pass over memory", "`count_spikes`, NumPy"
+COMPILED = {1: "`count_spikes`, compiled", 2: "`count_spikes`, compiled, two threads"}
+PASSES = {NUMPY: at_most(6, "x"), COMPILED[1]: at_most(3, "x"), COMPILED[2]: at_most(2, "x")}
 
 
 def main() -> None:
@@ -100,21 +105,39 @@ def measure(
     spike_times = np.concatenate(trains)
     n_spikes = np.array([train.size for train in trains])
     offsets = np.cumsum(n_spikes) - n_spikes
-    counts = count_spikes(spike_times, offsets, n_spikes, events, AXIS)
+    count = partial(count_spikes, spike_times, offsets, n_spikes, events, AXIS)
+    counts, ours = count(), ways(count)
+    for way in ours.values():
+        np.testing.assert_array_equal(way().total, counts.total)
     peers = available(options.peers.split(","), file)
-    seconds: dict[str, list[float]] = {name: [] for name in (PASS, OURS, *peers)}
+    seconds: dict[str, list[float]] = {name: [] for name in (PASS, *ours, *peers)}
     for _ in tqdm(range(options.repeats), desc="repeats"):
         seconds[PASS] += timed(spike_times.sum, 1).all
-        seconds[OURS] += timed(lambda: count_spikes(spike_times, offsets, n_spikes, events, AXIS), 1).all
+        for name, way in ours.items():
+            seconds[name] += timed(way, 1).all
         for peer in peers:
             found = run(peer, file)
             check(peer, found["sum"], int(counts.total[few].sum()))
             seconds[peer].append(found["seconds"] * options.units / few.size)
     results.add(PASS, timing(seconds[PASS]))
-    results.add(OURS, timing(seconds[OURS]), base=PASS, goal=at_most(6, "x"))
-    note = f"{few.size} units, scaled"
+    for name in ours:
+        results.add(name, timing(seconds[name]), base=PASS, goal=PASSES[name])
+    note, fastest = f"{few.size} units, scaled", COMPILED[1] if COMPILED[1] in ours else NUMPY
     for peer in peers:
-        results.add(NAMES[peer], timing(seconds[peer]), base=OURS, goal=GOALS.get(peer), note=note)
+        results.add(NAMES[peer], timing(seconds[peer]), base=fastest, goal=GOALS.get(peer), note=note)
+
+
+def ways(count: Callable[..., Counts]) -> dict[str, Callable[[], Counts]]:
+    """Return the ways to count that there are here: by NumPy and, with the extra `fast`, compiled."""
+
+    def by_numpy() -> Counts:
+        with compiled.without():
+            return count()
+
+    found: dict[str, Callable[[], Counts]] = {NUMPY: by_numpy}
+    if compiled.loops(compiled.FIRST_PAYS_FROM):
+        found |= {name: partial(count, n_threads=n) for n, name in COMPILED.items()}
+    return found
 
 
 def check(peer: str, found: float, expected: int) -> None:

@@ -44,7 +44,7 @@ VBN = [sys.executable, "-m", "populate"]
 
 
 def main() -> None:
-    options = parse_options()
+    options = parse_options(__doc__)
     with tempfile.TemporaryDirectory(prefix="vbn-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -56,8 +56,8 @@ def main() -> None:
             vbn("down")
 
 
-def parse_options() -> argparse.Namespace:
-    options = parser(__doc__)
+def parse_options(doc: str | None) -> argparse.Namespace:
+    options = parser(doc)
     options.add_argument("--full", action="store_true", help="a session of the size of a real one")
     options.add_argument("--probes", type=int)
     options.add_argument("--units", type=int, help="units per probe")
@@ -72,12 +72,7 @@ def parse_options() -> argparse.Namespace:
 
 def report(folder: Path, options: argparse.Namespace) -> Results:
     """Write the session, time the steps."""
-    words = {"--probes": options.probes, "--units-per-probe": options.units, "--minutes": options.minutes}
-    words |= {"--mean-rate": options.rate} if options.rate else {}
-    size = map(str, itertools.chain.from_iterable(words.items()))
-    vbn("synthetic", "--out", str(folder / "data"), "--sessions", "1", "--genotype", "sst", *size)
-    vbn("deploy")
-    file = next((folder / "data").rglob("*.nwb"))
+    file = write_session(folder, options)
     settings = {"file_gb": round(file.stat().st_size / 1e9, 2), "units": options.probes * options.units}
     results = Results("a session", settings)
     base = "read every byte"
@@ -104,6 +99,16 @@ def report(folder: Path, options: argparse.Namespace) -> Results:
     fresh = [float(run([sys.executable, "-c", ONE_UNIT])) * 1e3 for _ in range(FRESH_PROCESSES)]
     results.add("one unit's spike times, fresh process", timing(fresh), unit="ms", goal=at_most(5, "ms"))
     return results
+
+
+def write_session(folder: Path, options: argparse.Namespace) -> Path:
+    """Write a session, deploy, and return the session's file."""
+    words = {"--probes": options.probes, "--units-per-probe": options.units, "--minutes": options.minutes}
+    words |= {"--mean-rate": options.rate} if options.rate else {}
+    size = map(str, itertools.chain.from_iterable(words.items()))
+    vbn("synthetic", "--out", str(folder / "data"), "--sessions", "1", "--genotype", "sst", *size)
+    vbn("deploy")
+    return next((folder / "data").rglob("*.nwb"))
 
 
 def populate(*tables: str) -> list[str]:

@@ -34,8 +34,9 @@ def test_the_psth_benchmark_finds_the_same_spikes_as_the_loop_and_writes_its_row
     done = run("-m", "benchmarks.psth", *size, "--peers", "seed", "--json", tmp_path / "psth.json")
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "psth.json").read_text())
-    one_pass, ours, loop = results["rows"]
-    assert ours["ratio"] == pytest.approx(ours["value"] / one_pass["value"])
+    one_pass, *ours, loop = results["rows"]
+    assert [row["ratio"] for row in ours] == pytest.approx([row["value"] / one_pass["value"] for row in ours])
+    (ours,) = (row for row in ours if row["name"] == loop["base"])
     assert loop["ratio"] == pytest.approx(loop["value"] / ours["value"])
     assert loop["met"] == (loop["ratio"] >= 90)
     assert results["machine"]["cores"] >= 1

@@ -163,7 +163,7 @@ def test_git_ignores_what_init_makes() -> None:
 def test_the_images_have_a_fixed_version_of_every_package_that_the_project_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = {
-        "requirements.txt": project["dependencies"],
+        "requirements.txt": [*project["dependencies"], *project["optional-dependencies"]["fast"]],
         **{
             f"requirements-{image}.txt": [*project["dependencies"], *project["optional-dependencies"][extra]]
             for image, extra in {"jupyter": "notebook", "page": "serve"}.items()

@@ -31,6 +31,7 @@ from schemas.server.connection import Database
 from schemas.server.datajoint import configuration_source, dj
 from schemas.server.ownership import network_file_system
 from schemas.server.unpublished import ROOT
+from vbn.analysis.spikes import compiled
 from vbn.errors import VbnError, shortened
 from vbn_datajoint import HOME, NAMES, in_front_of
 
@@ -60,7 +61,7 @@ class Check:
 
 def examine() -> list[Check]:
     """Check what this machine has, then the server, and what of this machine the database's work needs."""
-    checks = [_check_names(), _check_versions(), _check_space(), _check_configuration()]
+    checks = [_check_names(), _check_versions(), _check_counting(), _check_space(), _check_configuration()]
     try:
         database = schemas.connect()
     except VbnError as error:
@@ -157,6 +158,12 @@ def _check_versions() -> Check:
             found[name] = metadata.version(name)
     shown = ", ".join(f"{name} {version}" for name, version in found.items() if name != "host")
     return Check("versions", True, f"{shown} on {found['host']}", values=dict(found))
+
+
+def _check_counting() -> Check:
+    """Report whether spikes are counted by compiled loops; a broken numba costs time, but no result."""
+    finding, is_sound = compiled.state()
+    return Check("counting", True, finding, "" if is_sound else compiled.ADVICE)
 
 
 def _check_space() -> Check:

@@ -68,7 +68,17 @@ def test_pynwb_reads_a_file_again_only_if_it_may_have_changed(
 
 
 def test_no_command_waits_for_packages_that_it_does_not_use() -> None:
-    slow: tuple[str, ...] = ("bokeh", "dandi", "hdmf", "matplotlib", "panel", "polars", "pynwb", "xarray")
+    slow: tuple[str, ...] = (
+        "bokeh",
+        "dandi",
+        "hdmf",
+        "matplotlib",
+        "numba",
+        "panel",
+        "polars",
+        "pynwb",
+        "xarray",
+    )
     slow += tuple(f"scipy.{name}" for name in ("fft", "ndimage", "optimize", "signal", "special", "stats"))
     lines = (
         "import sys, populate.cli",

@@ -8,6 +8,7 @@ get their mean rank.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import scipy
 from numpy.typing import ArrayLike
 
@@ -99,8 +100,13 @@ def _few_levels(differences: Floats) -> Integers | None:
     """Return the place of each size among all that occur, 0 of 0; None if there are many, or NaN."""
     if not differences.size or np.isnan(differences).any():
         return None
-    sizes, level = np.unique(np.append(0.0, np.abs(differences)), return_inverse=True)
-    return level[1:].reshape(differences.shape) if sizes.size <= MOST_LEVELS else None
+    # By a hash table: sorting all values takes several times as long.
+    found, sizes = pd.factorize(np.append(0.0, np.abs(differences)))
+    if sizes.size > MOST_LEVELS:
+        return None
+    level = np.empty(sizes.size, dtype=np.int64)
+    level[np.argsort(sizes)] = np.arange(sizes.size)
+    return level[found[1:]].reshape(differences.shape)
 
 
 def _two_sided_of_levels(size: Integers, is_positive: Booleans, *, as_scipy: bool = False) -> Floats:
@@ -123,7 +129,7 @@ def _two_sided_of_levels(size: Integers, is_positive: Booleans, *, as_scipy: boo
         is_exact = size.shape[1] <= np.where(is_plain, MAX_EXACT_PAIRS, MAX_TIED_PAIRS_OF_SCIPY)
     for unit in np.flatnonzero((n_pairs > 0) & is_exact):
         ranks = doubled[unit, size[unit][size[unit] != 0]]
-        p[unit] = min(2 * min(_exact_tails(ranks, int(positive[unit]))), 1.0)
+        p[unit] = min(2 * _exact_tail(ranks, int(positive[unit])), 1.0)
     return np.asarray(p)
 
 
@@ -183,27 +189,34 @@ def _of_signs(nonzero: Floats, *, exact: bool) -> float:
     # Twice the mean rank of a tie is a whole number.
     doubled = (2 * np.cumsum(ties) - ties + 1)[place]
     positive = int(doubled[nonzero > 0].sum())
-    tail = _exact_tails if exact else _normal_tails
-    return min(2 * min(tail(doubled, positive)), 1.0)
+    tail = _exact_tail if exact else _normal_tail
+    return min(2 * tail(doubled, positive), 1.0)
 
 
-def _exact_tails(doubled_ranks: Integers, positive: int) -> tuple[float, float]:
-    """Return P(sum of positive ranks >= observed) and P(<= observed), either sign being equally likely."""
-    probability = np.zeros(int(doubled_ranks.sum()) + 1)
-    probability[0] = 1.0
-    reached = 0
-    for rank in doubled_ranks.tolist():
-        probability[rank : reached + rank + 1] += probability[: reached + 1].copy()
-        reached += rank
-        probability[: reached + 1] /= 2
-    return float(probability[positive:].sum()), float(probability[: positive + 1].sum())
+def _exact_tail(doubled_ranks: Integers, positive: int) -> float:
+    """Return the lesser of P(sum of positive ranks >= observed) and P(<= observed), signs equally likely.
+
+    That is a number of choices of signs over the number of all, exactly.
+    """
+    n = doubled_ranks.size
+    # Sums are distributed symmetrically: a tail above is one below, and greater sums need not be counted.
+    most = min(positive, int(doubled_ranks.sum()) - positive)
+    # The choices with each sum are the digits of one whole number, to a base that none of them reaches.
+    # With one more rank each sum may grow by it, which moves its digit; this is faster than an array.
+    bits, choices = n + 1, 1
+    for rank in sorted(doubled_ranks.tolist()):
+        if rank > most:
+            break
+        choices += choices << (bits * rank)
+    choices &= (1 << (bits * (most + 1))) - 1
+    return float(choices % ((1 << bits) - 1)) / 2.0**n  # the remainder is the sum of the digits
 
 
-def _normal_tails(doubled_ranks: Integers, positive: int) -> tuple[float, float]:
+def _normal_tail(doubled_ranks: Integers, positive: int) -> float:
     # The sum of positive ranks has mean sum(r) / 2 and variance sum(r^2) / 4, with ties as without.
     ranks = doubled_ranks.astype(np.float64)
     z = (positive - ranks.sum() / 2) / np.sqrt((ranks**2).sum() / 4)
-    return float(scipy.special.ndtr(-z)), float(scipy.special.ndtr(z))
+    return min(float(scipy.special.ndtr(-z)), float(scipy.special.ndtr(z)))
 
 
 def one_sided_t_p_values(differences: ArrayLike) -> Floats:
@@ -296,6 +309,20 @@ def benjamini_hochberg(p_values: ArrayLike) -> Floats:
     order = tested[np.argsort(p[tested], kind="stable")]
     scaled = p[order] * tested.size / np.arange(1, tested.size + 1)
     q[order] = np.minimum.accumulate(scaled[::-1])[::-1]
+    return q
+
+
+def benjamini_hochberg_of_rows(p_values: ArrayLike) -> Floats:
+    """Return what `benjamini_hochberg` does of each row of (n_rows, n_tests) p-values."""
+    p = np.asarray(p_values, dtype=np.float64)
+    outside = (p < 0) | (p > 1)
+    if outside.any():
+        raise ValueError(f"p-values must lie in [0, 1], got {p[outside][0]}.")
+    order = np.argsort(p, axis=1, kind="stable")  # NaN last
+    n_tested = np.count_nonzero(~np.isnan(p), axis=1, keepdims=True)
+    scaled = np.take_along_axis(p, order, axis=1) * n_tested / np.arange(1, p.shape[1] + 1)
+    q = np.full(p.shape, np.nan)
+    np.put_along_axis(q, order, np.fmin.accumulate(scaled[:, ::-1], axis=1)[:, ::-1], axis=1)
     return q
 
 

@@ -439,6 +439,7 @@ def test_doctor_finds_nothing_wrong_with_a_good_setup(populated_synthetic: Any) 
     checks = populated_synthetic.json("doctor")
     assert {check["name"] for check in checks} >= {
         "names",
+        "counting",
         "configuration",
         "server",
         "privileges",

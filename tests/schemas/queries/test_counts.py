@@ -13,6 +13,7 @@ from schemas.bases.provenance import MadeWith
 from schemas.reading.recordings import session_spikes
 from schemas.reading.session_frames import presentations_frame
 from tests.vbn.analysis.spikes.test_presentation_counts import published_tensor
+from vbn.analysis.spikes import compiled
 from vbn.analysis.spikes.presentation_counts import COUNT_WINDOWS, count_presentations
 from vbn.analysis.spikes.windows import CountedSpikes
 from vbn.errors import NotFoundError, SettingError
@@ -73,11 +74,32 @@ def test_results_are_the_same_to_the_bit_with_counts_and_without(
     with_counts = table().make_compute(of_entry, *fetched)
     assert any(counts is not None for counts in taken)
     monkeypatch.setattr(psth.PresentationCounts, "_present", lambda _key: [])
-    for one, other in zip(with_counts, table().make_compute(of_entry, *fetched), strict=True):
+    assert_equal(with_counts, table().make_compute(of_entry, *fetched))
+
+
+def assert_equal(results: tuple[Any, ...], others: tuple[Any, ...]) -> None:
+    for one, other in zip(results, others, strict=True):
         if isinstance(one, pd.DataFrame):
             pd.testing.assert_frame_equal(one, other, check_exact=True)
         else:
             np.testing.assert_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "table", [psth.Psth, psth.PresentationCounts, *COUNTING], ids=lambda table: table.__name__
+)
+def test_results_are_the_same_to_the_bit_by_compiled_loops(
+    table: Any, key: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("numba")
+    monkeypatch.setattr(psth.PresentationCounts, "_present", lambda _key: [])
+    monkeypatch.setattr(compiled, "FIRST_PAYS_FROM", 0)
+    assert compiled.loops(0)
+    of_entry = dict((table & key).keys(limit=1)[0])
+    fetched = table().make_fetch(of_entry)
+    with compiled.without():
+        by_numpy = table().make_compute(of_entry, *fetched)
+    assert_equal(by_numpy, table().make_compute(of_entry, *fetched))
 
 
 def test_counts_of_another_method_file_or_unit_are_not_used(

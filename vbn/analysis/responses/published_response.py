@@ -24,7 +24,7 @@ from vbn.analysis.spikes.presentation_counts import (
 )
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers
 from vbn.analysis.spikes.windows import BINS, Window, check_windows
-from vbn.analysis.statistics import benjamini_hochberg, scipy_signed_rank_p_values
+from vbn.analysis.statistics import benjamini_hochberg_of_rows, scipy_signed_rank_p_values
 from vbn.analysis.task.presentations import NO_ROW, OMITTED, flags
 
 KINDS = ("image", "omission", "change")
@@ -144,7 +144,7 @@ def published_response(
     conditions |= {kind: chosen[kind] for kind in ("omission", "change")}
     responses = {name: _Response.to(count, np.flatnonzero(rows)) for name, rows in conditions.items()}
     p = np.array([each.p_values for each in responses.values()])
-    corrected = np.array([benjamini_hochberg(of_unit) for of_unit in p.T]).reshape(p.shape[::-1]).T
+    corrected = benjamini_hochberg_of_rows(p.T).T
     columns: dict[str, object] = {}
     for (kind, response), q in zip(
         list(responses.items())[len(names) :], corrected[len(names) :], strict=True

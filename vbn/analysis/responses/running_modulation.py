@@ -35,6 +35,7 @@ from vbn.analysis.statistics import benjamini_hochberg
 from vbn.analysis.task.presentations import is_change, start_times
 
 _ROUNDING = 1e-9
+_AT_ONCE = 8  # units whose signals are transformed together: fewer calls, within a processor's cache
 CHANGE_S = 0.75
 """Mice stop for their reward, and pupils widen, after a change: the flash of a change is not correlated."""
 SHIFTED_SHARE = 0.25
@@ -316,9 +317,11 @@ def state_correlation(counts: ArrayLike, state: ArrayLike, used: ArrayLike | Non
     is_known = np.isfinite(y)
     both = is_used & is_known
     n_shifts = int(SHIFTED_SHARE * y.size)
-    r = _correlations(_ranks(values[:, both]), _mean_ranks(y[both]))
     trace, ranks = np.full(y.size, np.nan), np.full(values.shape, np.nan)
-    trace[is_known], ranks[:, is_used] = _mean_ranks(y[is_known]), _ranks(values[:, is_used])
+    of_used = _ranks(values.compress(is_used, axis=1))
+    trace[is_known], ranks[:, is_used] = _mean_ranks(y[is_known]), of_used
+    of_both = of_used if np.array_equal(both, is_used) else _ranks(values.compress(both, axis=1))
+    r = _correlations(of_both, _mean_ranks(y[both]))
     p = linear_shift_p_values(ranks, trace, n_shifts)
     is_tested = np.isfinite(p).any()
     p[np.isnan(r)] = np.nan
@@ -343,7 +346,7 @@ def _ranks(counts: NDArray[np.int64]) -> Floats:
     ranks = np.empty(counts.shape)
     for row, unit in enumerate(counts):
         ties = np.bincount(unit)
-        ranks[row] = (np.cumsum(ties) - (ties - 1) / 2)[unit]
+        (np.cumsum(ties) - (ties - 1) / 2).take(unit, out=ranks[row], mode="clip")  # "raise" would copy
     return ranks
 
 
@@ -386,10 +389,10 @@ def linear_shift_p_values(values: ArrayLike, trace: ArrayLike, n_shifts: int) ->
     stretches = _Stretches.of(inner, np.isfinite(signals[0]))
     if stretches.n.min() < MIN_SHIFTS:
         return p
-    for row, signal in enumerate(signals):
-        strength = np.abs(stretches.correlations(signal))
-        m = np.count_nonzero(strength >= strength[n_shifts] - _ROUNDING)
-        p[row] = min(m / (n_shifts + 1), 1.0)
+    for row in range(0, len(signals), _AT_ONCE):
+        strength = np.abs(stretches.correlations(signals[row : row + _AT_ONCE]))
+        m = np.count_nonzero(strength >= strength[:, n_shifts, np.newaxis] - _ROUNDING, axis=1)
+        p[row : row + _AT_ONCE] = np.minimum(m / (n_shifts + 1), 1.0)
     return p
 
 
@@ -416,20 +419,29 @@ class _Stretches:
     @staticmethod
     def _spectrum(signal: NDArray[Any], n_signal: int) -> NDArray[np.complex128]:
         padded = scipy.fft.next_fast_len(n_signal, real=True)
-        return np.asarray(scipy.fft.rfft(signal.astype(np.float64), padded))
+        return np.asarray(scipy.fft.rfft(signal.astype(np.float64, copy=False), padded))
 
     @staticmethod
     def _sums(spectra: NDArray[np.complex128], n_signal: int, n_trace: int) -> Floats:
         padded = scipy.fft.next_fast_len(n_signal, real=True)
         return np.asarray(scipy.fft.irfft(spectra, padded)[..., : n_signal - n_trace + 1])
 
-    def correlations(self, signal: Floats) -> Floats:
-        """Return (n_stretches,) Pearson's r; 0 where either is constant."""
-        x = np.where(self.used, signal - np.mean(signal, where=self.used), 0.0)
-        once, squared = self._spectrum(np.stack([x, x**2]), x.size)
-        products = np.stack([once * self.spectra[0], squared * self.spectra[0], once * self.spectra[1]])
-        total, squares, product = self._sums(products, x.size, x.size - self.n.size + 1)
+    def correlations(self, signals: Floats) -> Floats:
+        """Return (n_signals, n_stretches) Pearson's r of (n_signals, n_signal); 0 where either varies not."""
+        means = np.mean(signals, axis=1, keepdims=True, where=self.used)
+        both = np.empty((2, *signals.shape))
+        x = np.subtract(signals, means, out=both[0])
+        x[:, ~self.used] = 0.0
+        np.square(x, out=both[1])
+        once, squared = self._spectrum(both, x.shape[1])
+        known, trace = self.spectra
+        products = np.empty((3, *once.shape), dtype=np.complex128)
+        np.multiply(once, known, out=products[0])
+        np.multiply(squared, known, out=products[1])
+        np.multiply(once, trace, out=products[2])
+        total, squares, product = self._sums(products, x.shape[1], x.shape[1] - self.n.size + 1)
         x_variation = squares - total**2 / self.n
-        size = np.where(x_variation > _ROUNDING * (x @ x), x_variation, 0.0) * self.variation
+        least = _ROUNDING * np.array([[row @ row] for row in x])
+        size = np.where(x_variation > least, x_variation, 0.0) * self.variation
         covariation = product - total * self.total / self.n
         return np.asarray(np.divide(covariation, np.sqrt(size), out=np.zeros(size.shape), where=size > 0))

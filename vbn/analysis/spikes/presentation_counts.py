@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vbn.analysis.spikes.edges import Edges
 from vbn.analysis.spikes.trains import Booleans, Floats, checked_events, unit_trains
+from vbn.analysis.spikes.window_counts import Bins, count_compiled
 from vbn.analysis.spikes.windows import (
     BINS,
     SPIKES,
@@ -130,6 +131,10 @@ def count_presentations(
     """
     starts = checked_events(start_times)
     edges_s = np.array([_edges(starts, window) for window in windows]).reshape(len(windows), 2, -1)
+    bins = Bins(starts, np.array([window.counted == BINS for window in windows]), TENSOR_BIN_S, TENSOR_BINS)
+    quick = count_compiled(spike_times, offsets, n_spikes, edges_s, bins)
+    if quick is not None:
+        return quick
     longest_s = float(np.max(edges_s[:, 1] - edges_s[:, 0], initial=0)) + _TOLERANCE
     edges = Edges(edges_s.reshape(2 * len(windows), starts.size), merged_s=_TOLERANCE)
     repeats = _Repeats(starts, windows)

@@ -10,12 +10,14 @@ the last edge.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vbn.analysis.spikes.trains import Booleans, Floats, Integers, checked_events, unit_trains
+from vbn.analysis.spikes.compiled import loops
+from vbn.analysis.spikes.trains import Booleans, Floats, Integers, as_pieces, checked_events, unit_trains
 
 TOLERANCE = 1e-9  # bins or seconds: rounding error of a sum of decimal fractions
 BASELINE_WINDOW_S = (-0.25, 0.0)  # gray, after the first 250 ms without the flash before
@@ -108,7 +110,12 @@ class Counts:
 
 
 def count_spikes(
-    spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike, event_times: ArrayLike, axis: TimeAxis
+    spike_times: ArrayLike,
+    offsets: ArrayLike,
+    n_spikes: ArrayLike,
+    event_times: ArrayLike,
+    axis: TimeAxis,
+    n_threads: int = 1,
 ) -> Counts:
     """Count the spikes of every unit in the bins around events.
 
@@ -120,6 +127,8 @@ def count_spikes(
     n_spikes : (n_units,) number of spikes of each unit.
     event_times : (n_events,) seconds, in any order; windows may overlap, and a spike in two counts in both.
     axis : the bins.
+    n_threads : number of threads that count; more than one only with the extra ``fast``
+        (`vbn.analysis.spikes.compiled`). Jobs use one, since workers are processes.
 
     Returns
     -------
@@ -139,21 +148,53 @@ def count_spikes(
     """
     # With ascending windows, searches and reads go in one direction.
     starts = np.sort(checked_events(event_times)) + axis.start_s
-    trains = unit_trains(spike_times, offsets, n_spikes)
-    total = np.zeros((np.size(offsets), axis.n_bins), dtype=np.int64)
-    sum_of_squares = np.zeros_like(total)
-    if starts.size:
-        row = 0
-        for block in _blocks(trains, starts, axis):
-            rows = slice(row, row := row + len(block))
-            total[rows], sum_of_squares[rows] = _count_block(block, starts, axis)
-    return Counts(total, sum_of_squares, starts.size)
-
-
-def _blocks(trains: Iterable[Floats], starts: Floats, axis: TimeAxis) -> Iterator[Block]:
-    """Find the spikes in the windows, and yield batches of units with enough spikes to count at once."""
     # The search compares a rounded sum, so it ends a little late; the binning is exact.
     windows = np.stack([starts, starts + axis.n_bins * axis.bin_s + TOLERANCE], axis=1)
+    trains = unit_trains(spike_times, offsets, n_spikes)
+    total = np.zeros((np.size(offsets), axis.n_bins), dtype=np.int64)
+    counts = Counts(total, np.zeros_like(total), starts.size)
+    if starts.size and not _count_compiled(spike_times, offsets, n_spikes, windows, axis, counts, n_threads):
+        row = 0
+        for block in _blocks(trains, windows):
+            rows = slice(row, row := row + len(block))
+            counts.total[rows], counts.sum_of_squares[rows] = _count_block(block, starts, axis)
+    return counts
+
+
+def _count_compiled(
+    spike_times: ArrayLike,
+    offsets: ArrayLike,
+    n_spikes: ArrayLike,
+    windows: Floats,
+    axis: TimeAxis,
+    counts: Counts,
+    n_threads: int,
+) -> bool:
+    """Add to the counts by a compiled kernel; return whether there is one for such spikes."""
+    pieces = as_pieces(spike_times)
+    count = loops(int(np.asarray(n_spikes, dtype=np.int64).sum())).get("count_around")
+    if count is None or not pieces.are_plain:
+        return False
+    starts, stops = np.ascontiguousarray(windows.T)
+    for piece, rows, first, last in pieces.units_by_piece(offsets, n_spikes):
+        # Threads count different units, and so write to different rows; the kernel lets others run.
+        shares = np.searchsorted(
+            np.cumsum(last - first), np.arange(1, n_threads) * (last - first).sum() / n_threads
+        )
+        parts = [
+            (piece, *units, starts, stops, axis.bin_s, counts.total, counts.sum_of_squares)
+            for units in zip(*(np.split(each, shares) for each in (rows, first, last)), strict=True)
+        ]
+        if n_threads == 1:
+            count(*parts[0])
+        else:
+            with ThreadPoolExecutor(n_threads) as threads:
+                list(threads.map(lambda part: count(*part), parts))
+    return True
+
+
+def _blocks(trains: Iterable[Floats], windows: Floats) -> Iterator[Block]:
+    """Find the spikes in the windows, and yield batches of units with enough spikes to count at once."""
     block: Block = []
     size = 0
     for train in trains:

@@ -39,6 +39,11 @@ class SpikePieces:
         whole = np.concatenate(self.pieces)
         return whole.astype(dtype) if dtype is not None else whole
 
+    @property
+    def are_plain(self) -> bool:
+        """Whether compiled kernels can read all pieces: without gaps, and aligned."""
+        return all(piece.flags.c_contiguous and piece.flags.aligned for piece in self.pieces)
+
     def part(self, start: int, stop: int) -> Floats:
         """Return a view of the spikes from start to stop, which must lie in one piece."""
         number = int(np.searchsorted(self.starts[1:-1], start, side="right"))
@@ -46,6 +51,37 @@ class SpikePieces:
         if stop > self.starts[number + 1]:
             raise ValueError(f"Spikes {start} to {stop} do not lie in one piece: {self.starts.tolist()}.")
         return self.pieces[number][start - first : stop - first]
+
+    def units_by_piece(
+        self, offsets: ArrayLike, n_spikes: ArrayLike
+    ) -> Iterator[tuple[Floats, Integers, Integers, Integers]]:
+        """Yield the pieces that have units, with the rows of these units and their bounds in the piece.
+
+        Parameters
+        ----------
+        offsets, n_spikes : (n_units,), see `unit_trains`.
+
+        Yields
+        ------
+        The piece, and of its units: (n,) rows, (n,) indices of the first spike, (n,) of that after the last.
+
+        Raises
+        ------
+        ValueError
+            If offsets and numbers do not describe parts of the pieces.
+        """
+        first, last = _checked_bounds(self, offsets, n_spikes)
+        number = np.searchsorted(self.starts[1:-1], first, side="right")
+        for row in np.flatnonzero(last > self.starts[number + 1])[:1].tolist():
+            self.part(int(first[row]), int(last[row]))  # says what is wrong
+        for each in np.unique(number).tolist():
+            rows, begin = np.flatnonzero(number == each), self.starts[each]
+            yield self.pieces[each], rows, first[rows] - begin, last[rows] - begin
+
+
+def as_pieces(spike_times: ArrayLike) -> SpikePieces:
+    """Return spike times as pieces, of which there may be one."""
+    return spike_times if isinstance(spike_times, SpikePieces) else SpikePieces([spike_times])
 
 
 def unit_trains(spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike) -> Iterator[Floats]:
@@ -67,7 +103,7 @@ def unit_trains(spike_times: ArrayLike, offsets: ArrayLike, n_spikes: ArrayLike)
     ValueError
         If offsets and numbers do not describe parts of ``spike_times``.
     """
-    whole = spike_times if isinstance(spike_times, SpikePieces) else SpikePieces([spike_times])
+    whole = as_pieces(spike_times)
     first, last = _checked_bounds(whole, offsets, n_spikes)
     return (whole.part(start, stop) for start, stop in zip(first.tolist(), last.tolist(), strict=True))
 

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vbn.analysis.spikes.edges import Edges
 from vbn.analysis.spikes.trains import Floats, Integers, SpikePieces, checked_events, unit_trains
+from vbn.analysis.spikes.window_counts import count_compiled
 
 Window = tuple[float, float]
 SPIKES, BINS = "spikes", "bins"
@@ -136,7 +137,11 @@ def count_in_windows(
         known = spike_times.known(offsets, n_spikes, events, window)
         if known is not None:
             return known.astype(np.int32)
-    edges = Edges(window_edges(events, window))
+    edges_s = window_edges(events, window)
+    quick = count_compiled(spike_times, offsets, n_spikes, edges_s[np.newaxis])
+    if quick is not None:
+        return quick[0].astype(np.int32)
+    edges = Edges(edges_s)
     counts = np.zeros((np.size(offsets), events.size), dtype=np.int32)
     trains = unit_trains(spike_times, offsets, n_spikes)
     for row, train in zip(counts, trains, strict=True):
