@@ -85,7 +85,8 @@ def main() -> None:
         size += ["--minutes", str(options.minutes), "--sessions", "1", "--genotype", "sst"]
         release.vbn("synthetic", "--out", str(folder / "data"), *size)
         (file,) = (folder / "data").rglob("*.nwb")
-        results = Results("step", {**vars(options), "file_gb": round(file.stat().st_size / 1e9, 2)})
+        settings = {name: value for name, value in vars(options).items() if name != "json"}
+        results = Results("step", settings | {"file_gb": round(file.stat().st_size / 1e9, 2)})
         site = SlowSite(folder / "data")
         site.start()
         try:

@@ -25,9 +25,8 @@ import click
 import vbn
 from populate.commands.options import use_freeze
 from populate.output.terminal import visible_output
-from vbn.errors import SettingError, VbnError
+from vbn.errors import SettingError, VbnError, shown_url
 from vbn.nearest import nearest
-from vbn.web.client import shown_url
 
 GROUPS = {
     "Start: get data in, and compute": (

@@ -22,6 +22,7 @@ and ``ValueError``.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,18 @@ def quoted(value: Any) -> str:
     return f"'{shortened(value)}'" if isinstance(value, str) else shortened(value)
 
 
+def shown_url(url: str) -> str:
+    """Return a URL without its user, password and query, which may be secret; a path as it is.
+
+    Examples
+    --------
+    >>> shown_url("https://me:secret@host/tables?token=secret")
+    'https://host/tables?...'
+    """
+    parts = re.fullmatch(r"(\w+://)(?:[^/?#]*@)?([^?]*)(\?.*)?", url, re.DOTALL)
+    return f"{parts[1]}{parts[2]}{'?...' if parts[3] else ''}" if parts else url
+
+
 class VbnError(Exception):
     """Base of all errors caused by input, settings or server rather than by a bug."""
 
@@ -75,13 +88,13 @@ class FileError(VbnError):
 
     Parameters
     ----------
-    path : path or URL of the file.
+    path : path or URL of the file; the error shows no password or token in it.
     problem : what was expected and what was found.
     advice : what the user can do.
     """
 
     def __init__(self, path: str | Path, problem: str, advice: str = "") -> None:
-        self.path = str(path)
+        self.path = shown_url(str(path))
         self.problem = problem
         self.advice = advice
         super().__init__(f"{visible(self.path)}: {problem}" + (f" {advice}" if advice else ""))
@@ -97,6 +110,10 @@ class NotReadableError(FileError):
 
 class AbsentError(NotReadableError):
     """The file does not exist."""
+
+
+class DeniedError(NotReadableError):
+    """A web server denies the request, and would do so again."""
 
 
 class NotNwbError(FileError):

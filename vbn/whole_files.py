@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from vbn.errors import SettingError
+from vbn.errors import FileError, SettingError
 
 
 @contextlib.contextmanager
@@ -35,6 +37,32 @@ def write_whole(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def locked_part(part: Path) -> Iterator[BinaryIO]:
+    """Open an incomplete file for appending, and keep other processes from writing it.
+
+    It is removed if it is empty at the end; otherwise it stays, to be continued or renamed.
+
+    Raises
+    ------
+    FileError
+        Another process is downloading the file.
+    """
+    with part.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FileError(part, "another process is downloading it.", "Wait until it is done.") from error
+        except OSError:  # a file system without locks: the hash is what counts
+            pass
+        try:
+            yield file
+        finally:
+            file.flush()
+            if not os.fstat(file.fileno()).st_size:
+                part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

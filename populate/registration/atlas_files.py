@@ -18,9 +18,9 @@ from schemas.files.atlas import annotation_volume, depths_volume
 from vbn.anatomy.annotation import SHAPES
 from vbn.anatomy.streamlines import require_lines, require_surface_voxels
 from vbn.errors import FileError, InvalidContentError, SettingError
-from vbn.release.download import locked_part
-from vbn.web.ranges import Version
-from vbn.web.remote_file import RemoteFile
+from vbn.web.client import Version
+from vbn.web.ranges import RangeReader
+from vbn.whole_files import locked_part
 
 ALLEN_CCF = "https://download.alleninstitute.org/informatics-archive/current-release/mouse_ccf"
 ANNOTATION = "annotation/ccf_2017/annotation_{:g}.nrrd"
@@ -28,7 +28,6 @@ DEPTHS = "cortical_coordinates/ccf_2017/laplacian_10.nrrd"
 STREAMLINES = "cortical_coordinates/ccf_2017/ccf_streamlines_assets/streamlines"
 LINES, SURFACE = f"{STREAMLINES}/surface_paths_10_v3.h5", f"{STREAMLINES}/closest_surface_voxel_lookup.h5"
 RESOLUTIONS_UM = tuple(SHAPES)
-PIECE_BYTES = 2**20
 
 
 def fetch_annotation(folder: Path, resolution_um: float, source: str = ALLEN_CCF) -> Path:
@@ -73,14 +72,15 @@ def _fetch(source: str, relative_path: str, folder: Path, check: Callable[[Path]
         check(target)
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    with _room_for(folder), RemoteFile(url, block_bytes=PIECE_BYTES) as remote:
-        part = _part_of(target, remote.reader.read_version())
+    reader = RangeReader(url)
+    with _room_for(folder):
+        part = _part_of(target, reader.read_version())
         with locked_part(part) as file:
             if target.exists():  # another process has just got it
                 return target
-            if _complete(remote, file, target.name) and not _passes(check, part):
+            if _complete(reader, file, target.name) and not _passes(check, part):
                 file.truncate(0)  # it went on from something wrong
-                _complete(remote, file, target.name)
+                _complete(reader, file, target.name)
             try:
                 check(part)
             except FileError as error:
@@ -111,18 +111,13 @@ def _passes(check: Callable[[Path], object], path: Path) -> bool:
     return True
 
 
-def _complete(remote: RemoteFile, file: BinaryIO, name: str) -> bool:
+def _complete(reader: RangeReader, file: BinaryIO, name: str) -> bool:
     """Append what the part lacks; return whether something was there."""
-    there = file.seek(0, os.SEEK_END)
-    if there > remote.size_bytes:
+    there, size_bytes = file.seek(0, os.SEEK_END), reader.read_version().size_bytes
+    if there > size_bytes:
         there = file.truncate(0)
-    remote.seek(there)
-    with tqdm(
-        total=remote.size_bytes, initial=there, desc=name, unit="B", unit_scale=True, disable=None
-    ) as bar:
-        while piece := remote.read(PIECE_BYTES):
-            file.write(piece)
-            bar.update(len(piece))
+    with tqdm(total=size_bytes, initial=there, desc=name, unit="B", unit_scale=True, disable=None) as bar:
+        reader.read(there, size_bytes, lambda _, chunk: bar.update(file.write(chunk)))
     file.flush()
     os.fsync(file.fileno())
     return there > 0

@@ -40,9 +40,16 @@ from schemas.server.published import (
     is_array_file,
     parsed_checksums,
 )
-from vbn.errors import FileError, InvalidContentError, NotFoundError, SettingError, StoreError
+from vbn.errors import (
+    AbsentError,
+    InvalidContentError,
+    NotFoundError,
+    SettingError,
+    StoreError,
+    shown_url,
+)
 from vbn.home import home_folder
-from vbn.web.client import Patience, Validators, http_url, read_if_changed, shown_url
+from vbn.web.client import Patience, Version, http_url, read_if_changed
 from vbn.web.ranges import NoRangesError, RangeReader
 from vbn.whole_files import whole_file, write_whole
 
@@ -123,13 +130,12 @@ class PublishedSite(PublishedFolder):
         return super().with_spans(name, known, spans)
 
     def _other(self, name: str, problem: str) -> InvalidContentError:
-        return InvalidContentError(shown_url(_address(self.url, name)), problem, AGAIN)
+        return InvalidContentError(_address(self.url, name), problem, AGAIN)
 
     def _request(self, name: str, file: Any, runs: Sequence[Span]) -> None:
         """Write parts of a file on the server to the same places of a file here."""
         total = sum(stop - start for start, stop in runs)
         with (
-            _hiding(self.url),
             tqdm(
                 total=total, desc=PurePosixPath(name).stem, unit="B", unit_scale=True, delay=1,
                 disable=not sys.stderr.isatty(),
@@ -143,24 +149,20 @@ class PublishedSite(PublishedFolder):
     def _download(self, name: str) -> None:
         """Bring a whole file, if it is what was published."""
         largest = LARGEST_FILE if name.endswith((".parquet", ".npy")) else LARGEST_TEXT
-        digest, received = hashlib.sha256(), 0
+        digest = hashlib.sha256()
 
-        def take(chunk: bytes) -> None:
-            nonlocal received
-            received += len(chunk)
-            if received > largest:
+        def take(position: int, chunk: bytes) -> None:
+            if position + len(chunk) > largest:
                 raise self._other(name, f"It has more than {largest} bytes, far too many.")
             digest.update(chunk)
             copy.write(chunk)
 
         with (
-            _hiding(self.url),
             _explaining_disk(self.folder),
             whole_file(self.folder / name) as part,
             part.open("wb") as copy,
-            contextlib.closing(RangeReader(_address(self.url, name), PATIENCE, allow_whole=True)) as reader,
         ):
-            reader.read(0, largest + 1, take)
+            RangeReader(_address(self.url, name), PATIENCE, allow_whole=True).read(0, largest + 1, take)
             if digest.hexdigest() != self.checksums[name]:
                 raise self._other(name, f"It is not the file that {CHECKSUMS} lists.")
 
@@ -191,34 +193,34 @@ def read_site(url: str) -> PublishedSite:
 def _list_of_files(url: str) -> bytes:
     """Return the list of checksums, from here if the server says that it has not changed."""
     note = home_folder() / PLACE / "urls" / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.json"
-    kept, validators = _kept_list(note)
-    with _hiding(url):
-        found = read_if_changed(_address(url, CHECKSUMS), validators, PATIENCE, maximum_bytes=LARGEST_LIST)
-    if found is None:
-        return kept
-    content, validators = found
-    if content is None:
+    kept, version = _kept_list(note)
+    try:
+        found = read_if_changed(_address(url, CHECKSUMS), version, PATIENCE, maximum_bytes=LARGEST_LIST)
+    except AbsentError as error:
         raise NotFoundError(
             f"{shown_url(url)} has no {CHECKSUMS}: vbn publish has written nothing there, or not to its end. "
             "Name the URL of the folder that has it."
-        )
+        ) from error
+    if found is None:
+        return kept
+    content, version = found
     digest = hashlib.sha256(content).hexdigest()
     with _explaining_disk(note.parent):
         write_whole(home_folder() / PLACE / digest[:32] / CHECKSUMS, content)
-        write_whole(note, json.dumps({**vars(validators), "digest": digest}).encode())
+        write_whole(note, json.dumps({**vars(version), "digest": digest}).encode())
     return content
 
 
-def _kept_list(note: Path) -> tuple[bytes, Validators]:
+def _kept_list(note: Path) -> tuple[bytes, Version]:
     """Return the list that the server sent last, and what it said of it; nothing if there is none."""
     try:
         known = json.loads(note.read_bytes())
         content = (home_folder() / PLACE / str(known["digest"])[:32] / CHECKSUMS).read_bytes()
         if hashlib.sha256(content).hexdigest() == known["digest"]:
-            return content, Validators(str(known["etag"]), str(known["last_modified"]))
+            return content, Version(len(content), str(known["etag"]), str(known["last_modified"]))
     except (OSError, ValueError, KeyError, TypeError):
         pass  # it is requested again
-    return b"", Validators()
+    return b"", Version()
 
 
 def joined(spans: Sequence[Span], gaps: float) -> list[Span]:
@@ -248,16 +250,12 @@ def joined(spans: Sequence[Span], gaps: float) -> list[Span]:
 
 
 def _copy_spans(url: str, descriptor: int, moved: Any, spans: Sequence[Span]) -> None:
-    with contextlib.closing(RangeReader(url, PATIENCE)) as reader:
-        for start, stop in spans:
-            position = start
+    def write(position: int, chunk: bytes) -> None:
+        moved(os.pwrite(descriptor, chunk, position))
 
-            def write(chunk: bytes) -> None:
-                nonlocal position
-                position += os.pwrite(descriptor, chunk, position)
-                moved(len(chunk))
-
-            reader.read(start, stop, write)
+    reader = RangeReader(url, PATIENCE)
+    for start, stop in spans:
+        reader.read(start, stop, write)
 
 
 def _require_usable(url: str) -> None:
@@ -280,22 +278,6 @@ def _address(url: str, name: str) -> str:
     if place.lower().startswith("s3://"):  # the key is quoted later
         return f"{place.rstrip('/')}/{name}"
     return f"{place.rstrip('/')}/{urllib.parse.quote(name)}{mark}{query}"
-
-
-@contextlib.contextmanager
-def _hiding(url: str) -> Iterator[None]:
-    """Take what stands in the query of a URL out of the errors of its requests."""
-    try:
-        yield
-    except FileError as error:
-        query = url.partition("?")[2]
-        if not query or isinstance(error, NoRangesError):
-            raise
-        words = sorted({query, *(part.partition("=")[2] for part in query.split("&"))} - {""}, key=len)
-        texts = [error.path, error.problem, error.advice]
-        for word in reversed(words):
-            texts = [text.replace(word, "...") for text in texts]
-        raise type(error)(*texts) from None
 
 
 @contextlib.contextmanager

@@ -13,5 +13,5 @@ def serve(make_site: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Cal
     """A function that serves a folder, until the test ends; commands run with short waits between tries."""
     from vbn.web.client import Patience
 
-    monkeypatch.setattr(Patience.__init__, "__defaults__", (4, 5.0, 0.01, 0.05, 1000.0))
+    monkeypatch.setattr(Patience.__init__, "__defaults__", (4, 5.0, 0.01, 0.05))
     return make_site

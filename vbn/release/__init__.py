@@ -11,7 +11,7 @@ is read.
 """
 
 from vbn.release.cache import Cache, CachedFile, content_hash, find_caches
-from vbn.release.download import Download, Progress, Result, download, missing_bytes
+from vbn.release.download import Download, Progress, download, missing_bytes
 from vbn.release.manifest import PROJECT, Manifest, ManifestFile, version_key, version_of
 from vbn.release.names import NamedFile, parse_name
 from vbn.release.release import TABLES, Release
@@ -32,7 +32,6 @@ __all__ = [
     "NamedFile",
     "Progress",
     "Release",
-    "Result",
     "Selection",
     "choose",
     "content_hash",

@@ -14,6 +14,7 @@ version in the folder's name.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -72,10 +73,9 @@ class Cache:
     def files(self) -> list[CachedFile]:
         """List the existing data files, sorted by relative path, without checking their content."""
         record = Record(self.data_folder.parent)
-        known = record.read()
         files = sorted(self.manifest.data_files.values(), key=lambda file: file.relative_path)
         return [
-            CachedFile(path, file, parse_name(path), known.get(str(path.resolve())) == file.blake2b)
+            CachedFile(path, file, parse_name(path), record.has(path, file.blake2b))
             for file in files
             if (path := self.data_folder / file.relative_path).is_file()
         ]
@@ -114,24 +114,34 @@ class Record:
 
     Parameters
     ----------
-    folder : the cache folder.
+    folder : the cache folder; without one, nothing is recorded.
     """
 
     _lock = threading.Lock()
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / RECORD_NAME
+    def __init__(self, folder: Path | None) -> None:
+        self._path = None if folder is None else folder / RECORD_NAME
+
+    @functools.cached_property
+    def _at_first(self) -> Mapping[str, str]:
+        return self.read()
+
+    def has(self, path: Path, blake2b: str) -> bool:
+        """Return whether a file was recorded with a hash when this was asked first."""
+        return self._at_first.get(str(path.resolve())) == blake2b
 
     def read(self) -> Mapping[str, str]:
         """Read the record; empty if it does not exist or cannot be read."""
         try:
-            found = json.loads(self._path.read_bytes())
+            found = json.loads(self._path.read_bytes()) if self._path else {}
         except (OSError, ValueError):
             return {}
         return {str(path): str(value) for path, value in found.items()} if isinstance(found, dict) else {}
 
     def add(self, path: Path, blake2b: str) -> None:
         """Add a file. The record only saves work, so a failure to write it is ignored."""
+        if self._path is None:
+            return
         with self._lock, contextlib.suppress(OSError):
             found = {**self.read(), str(path.resolve()): blake2b}
             write_whole(self._path, json.dumps(found, indent=2, sort_keys=True).encode())

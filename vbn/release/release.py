@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 
@@ -13,19 +13,24 @@ import pandas as pd
 
 from vbn.errors import AbsentError, ConflictError, NotFoundError, NotReadableError
 from vbn.release.cache import Cache, Record, content_hash
-from vbn.release.download import MARGIN_BYTES, Download, Progress, Result, download, local_size
+from vbn.release.download import Download, Progress, download
 from vbn.release.manifest import Manifest, ManifestFile
-from vbn.release.names import parse_name
 from vbn.release.selection import Selection, choose, lfp_probes, list_files, list_sessions
-from vbn.release.sources import BUCKET_URL, ManifestPlace, choose_version, find_manifests
+from vbn.release.sources import (
+    BUCKET_URL,
+    ManifestPlace,
+    choose_version,
+    find_manifests,
+    open_local,
+    read_location,
+)
 from vbn.release.tables import read_table
-from vbn.web.client import Patience, is_url, read_all
+from vbn.web.client import Patience, is_url
 from vbn.web.ranges import RangeReader
 from vbn.whole_files import write_whole
 
 TABLES = ("ecephys_sessions", "behavior_sessions", "probes", "channels", "units")
 SIZE_WORKERS = 8
-TABLE = "table"
 
 
 class Release:
@@ -219,9 +224,7 @@ class Release:
         *,
         workers: int = 4,
         progress: Callable[[Progress], object] | None = None,
-        check_again: bool = False,
-        margin_bytes: int = MARGIN_BYTES,
-    ) -> list[Result]:
+    ) -> list[Progress]:
         """Download the planned files, and the manifest, to the cache folder; see `vbn.release.download`.
 
         Raises
@@ -237,8 +240,6 @@ class Release:
             progress=progress,
             patience=self._patience,
             cache_folder=self._cache_folder,
-            check_again=check_again,
-            margin_bytes=margin_bytes,
         )
 
     def _session_files(self, chosen: pd.DataFrame) -> list[ManifestFile]:
@@ -260,32 +261,28 @@ class Release:
         return [self.manifest.data_files[key] for key in keys]
 
     def _download(self, file: ManifestFile, size_bytes: int) -> Download:
-        named = parse_name(file.relative_path)
         return Download(
             self.place.file_location(self.manifest, file),
             self.cache.data_folder / file.relative_path,
             size_bytes,
             file.blake2b,
-            named.kind if named else TABLE,
-            named.session_id if named else None,
-            named.probe_name if named else None,
         )
 
     def _sizes(self, files: list[ManifestFile]) -> list[int]:
         """Look up the files' lengths, which the manifest does not have."""
-        known = Record(self._cache_folder).read() if self._cache_folder else {}
+        record = Record(self._cache_folder)
         with ThreadPoolExecutor(SIZE_WORKERS) as pool:
-            return list(pool.map(lambda file: self._size(file, dict(known)), files))
+            return list(pool.map(lambda file: self._size(file, record), files))
 
-    def _size(self, file: ManifestFile, recorded: dict[str, str]) -> int:
+    def _size(self, file: ManifestFile, record: Record) -> int:
         target = self.cache.data_folder / file.relative_path
-        if target.is_file() and recorded.get(str(target.resolve())) == file.blake2b:
+        if target.is_file() and record.has(target, file.blake2b):
             return target.stat().st_size
         location = self.place.file_location(self.manifest, file)
         if not is_url(location):
-            return local_size(Path(location))
-        with closing(RangeReader(location, self._patience, allow_whole=True)) as reader:
-            return reader.read_version().size_bytes
+            with open_local(location) as source:
+                return source.seek(0, os.SEEK_END)
+        return RangeReader(location, self._patience, allow_whole=True).read_version().size_bytes
 
     def _fetch_small(self, file: ManifestFile, target: Path) -> None:
         """Get a table whole, trying once more if its hash is wrong."""
@@ -293,11 +290,10 @@ class Release:
         if self._cache_folder is not None:
             self._keep_manifest(self._cache_folder)
         for _ in range(2):
-            content = _content(location, self._patience)
+            content = read_location(location, self._patience)
             if hashlib.blake2b(content).hexdigest() == file.blake2b:
                 write_whole(target, content)
-                if self._cache_folder:
-                    Record(self._cache_folder).add(target, file.blake2b)
+                Record(self._cache_folder).add(target, file.blake2b)
                 return
         raise NotReadableError(
             location, "its content is not what the manifest says (blake2b).", "Try again, or another mirror."
@@ -318,16 +314,3 @@ class Release:
 def _order(file: ManifestFile) -> tuple[bool, str]:
     """Sort tables before data, and data by folder, so that sessions are completed one by one."""
     return not file.relative_path.startswith("project_metadata/"), file.relative_path
-
-
-def _content(location: str, patience: Patience | None) -> bytes:
-    if is_url(location):
-        content = read_all(location, patience)
-        assert content is not None
-        return content
-    try:
-        return Path(location).read_bytes()
-    except FileNotFoundError as error:
-        raise AbsentError(location, "there is no such file.", "Check the folder.") from error
-    except OSError as error:
-        raise NotReadableError(location, f"it cannot be read ({error.strerror}).", "Check it.") from error

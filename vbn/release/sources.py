@@ -7,15 +7,17 @@ that folder; in AllenSDK's *cache* the manifests are at the top, and the files o
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.request import url2pathname
 
-from vbn.errors import NotFoundError, NotReadableError
+from vbn.errors import AbsentError, DeniedError, NotFoundError, NotReadableError
 from vbn.release.manifest import MANIFEST_NAME, PROJECT, Manifest, ManifestFile, version_key, version_of
 from vbn.web.client import Patience, http_url, is_url, read_all
 
@@ -46,21 +48,12 @@ class ManifestPlace:
     layout: str
 
     def read(self, patience: Patience | None = None) -> Manifest:
-        """Fetch and parse the manifest; errors as for `Manifest.read` and `vbn.web.client.read_all`."""
+        """Fetch and parse the manifest; errors as for `Manifest.read` and `read_location`."""
         return Manifest.read(self.content(patience), self.location)
 
     def content(self, patience: Patience | None = None) -> bytes:
         """Fetch the content of the manifest."""
-        if is_url(self.location):
-            content = read_all(self.location, patience)
-            assert content is not None
-            return content
-        try:
-            return Path(self.location).read_bytes()
-        except OSError as error:
-            raise NotReadableError(
-                self.location, f"the manifest cannot be read ({error.strerror}).", "Check it."
-            ) from error
+        return read_location(self.location, patience)
 
     def data_location(self, manifest: Manifest) -> str:
         """Return the URL or path of the folder to which the manifest's paths are relative."""
@@ -82,6 +75,30 @@ class ManifestPlace:
             if here.netloc == there.netloc and there.scheme in ("http", "https"):
                 return file.url
         return _join(self.data_location(manifest), file.relative_path)
+
+
+def open_local(path: str) -> BinaryIO:
+    """Open a file of a release in a folder.
+
+    Raises
+    ------
+    AbsentError, NotReadableError
+        It does not exist, or cannot be read.
+    """
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        kind = AbsentError if isinstance(error, FileNotFoundError) else NotReadableError
+        advice = "Check that the folder holds all of the release."
+        raise kind(path, f"it cannot be read ({error.strerror}).", advice) from error
+
+
+def read_location(location: str, patience: Patience | None) -> bytes:
+    """Read a small file on a web server or in a folder; errors as for `read_all` and `open_local`."""
+    if is_url(location):
+        return read_all(location, patience)
+    with open_local(location) as file:
+        return file.read()
 
 
 def find_manifests(source: str | Path, patience: Patience | None = None) -> list[ManifestPlace]:
@@ -182,7 +199,7 @@ def _in_pages(base: str, patience: Patience | None) -> Iterator[list[ManifestPla
         (f"{base}/{PROJECT}/manifests", BUCKET),
         (base, BUCKET if base.endswith("/manifests") else CACHE),
     ):
-        page = read_all(folder + "/", patience, maximum_bytes=PAGE_BYTES, absent=True) or b""
+        page = _read_if_allowed(folder + "/", patience) or b""
         if b"<ListBucketResult" not in page:
             names = _names_in(page)
             yield _places([f"{folder}/{urllib.parse.quote(name)}" for name in names], layout)
@@ -197,7 +214,7 @@ def _in_bucket(base: str, patience: Patience | None) -> Iterator[list[ManifestPl
     for _ in range(MAXIMUM_PAGES):
         query = {"list-type": "2", "prefix": folder} | ({"continuation-token": token} if token else {})
         url = f"{bucket}/?{urllib.parse.urlencode(query)}"
-        page = read_all(url, patience, maximum_bytes=PAGE_BYTES, absent=True) or b""
+        page = _read_if_allowed(url, patience) or b""
         if b"<ListBucketResult" not in page:
             break
         names += _names_in(page)
@@ -214,9 +231,16 @@ def _by_known_names(base: str, patience: Patience | None) -> list[ManifestPlace]
     for version in KNOWN_VERSIONS:
         for folder in folders:
             location = f"{folder}/{PROJECT}_project_manifest_v{version}.json"
-            if read_all(location, patience, absent=True) is not None:
+            if _read_if_allowed(location, patience) is not None:
                 return _places([location], BUCKET)
     return []
+
+
+def _read_if_allowed(url: str, patience: Patience | None) -> bytes | None:
+    """Read a page; None if there is none, or none for us, as S3 answers where lists are private."""
+    with contextlib.suppress(AbsentError, DeniedError):
+        return read_all(url, patience, maximum_bytes=PAGE_BYTES)
+    return None
 
 
 def _names_in(page: bytes) -> list[str]:

@@ -1,41 +1,39 @@
-"""Requests over HTTP(S), repeated after temporary failures.
+"""Requests over HTTP(S): URLs, retries, traffic, versions, and small files read as a whole.
 
-A *try* is one request. It fails temporarily (`Transient`: a dropped or stalled connection, an overloaded
-server) and is repeated with increasing waits, or permanently (`vbn.errors.NotReadableError`). All functions
-here must distinguish the two: an overloaded server is never taken for a missing file.
+An attempt is one request. It fails either temporarily (`Transient`: a dropped or stalled connection, an
+overloaded server) and is repeated after a pause, or permanently (`vbn.errors.NotReadableError`). The two must
+never be confused: an overloaded server is not a missing file.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
-import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
+from urllib.parse import quote
 
-from vbn.errors import AbsentError, NotReadableError
-
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
-
-    from vbn.web.connections import Client
+from vbn.errors import NotReadableError, shown_url
 
 T = TypeVar("T")
+Sleep = Callable[[float], object]
 
 BUCKET_HOSTS = {"visual-behavior-neuropixels-data": "s3.us-west-2.amazonaws.com"}
 """Hosts of buckets whose region is known; others use the general host."""
 
 
-class Transient(Exception):  # noqa: N818 - not an error yet: the try is repeated
-    """A try failed and may succeed when repeated.
+class Transient(Exception):  # noqa: N818 - not an error yet: the request is repeated
+    """An attempt failed and may succeed when repeated.
 
     Parameters
     ----------
     reason : what happened.
-    wait_s : wait that the server requests, None if it requests none.
-    progressed : whether the try received data.
+    wait_s : pause that the server requests, None if it requests none.
+    progressed : whether the attempt received data.
     """
 
     def __init__(self, reason: str, wait_s: float | None = None, *, progressed: bool = False) -> None:
@@ -50,17 +48,15 @@ class Patience:
 
     Parameters
     ----------
-    tries : number of tries before a request is given up; tries that received data do not count.
-    timeout_s : seconds without an answer or a byte after which a try fails.
+    tries : number of attempts before a request is given up; those that received data do not count.
+    timeout_s : seconds without a connection, an answer or a byte after which an attempt fails.
     first_wait_s, longest_wait_s : pause after the first failure, doubled after each further one.
-    slowest_bytes_per_s : a connection slower than this over 15 s fails.
     """
 
     tries: int = 6
     timeout_s: float = 30.0
     first_wait_s: float = 0.25
     longest_wait_s: float = 30.0
-    slowest_bytes_per_s: float = 1000.0
 
     def wait_s(self, failures: int, asked_s: float | None) -> float:
         """Return the pause after a number of failures, or the one that the server requests, within bounds."""
@@ -70,13 +66,13 @@ class Patience:
 
 @dataclass
 class Traffic:
-    """What this process has requested of web servers, and received."""
+    """Requests that this process has made of web servers, and the bytes of files that it has received."""
 
     requests: int = 0
     bytes: int = 0
 
     def count(self, requests: int = 0, n_bytes: int = 0) -> None:
-        """Add to it; several threads may."""
+        """Add to it; several threads may do so at once."""
         with _counting:
             self.requests += requests
             self.bytes += n_bytes
@@ -90,25 +86,45 @@ _counting = threading.Lock()
 TRAFFIC = Traffic()
 
 
+@dataclass(frozen=True)
+class Version:
+    """What a server says of a file's content, by which a change is noticed.
+
+    Parameters
+    ----------
+    size_bytes : size of the whole file.
+    etag, last_modified : as sent by the server, empty if it sent none.
+    """
+
+    size_bytes: int = 0
+    etag: str = ""
+    last_modified: str = ""
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str], size_bytes: int) -> Version:
+        """Return the version that the headers of an answer describe."""
+        return cls(size_bytes, headers.get("ETag", ""), headers.get("Last-Modified", ""))
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """Headers of a request for the file if it has changed."""
+        known = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in known.items() if value}
+
+    def difference(self, other: Version) -> str:
+        """Return how two versions differ; empty if they agree in all that both have."""
+        if self.size_bytes != other.size_bytes:
+            return f"{self.size_bytes} bytes became {other.size_bytes}"
+        etags, times = (self.etag, other.etag), (self.last_modified, other.last_modified)
+        for name, (mine, theirs) in {"ETag": etags, "Last-Modified": times}.items():
+            if mine and theirs and mine != theirs:
+                return f"{name} '{mine}' became '{theirs}'"
+        return ""
+
+
 def is_url(text: object) -> bool:
     """Return whether something names a file on the web (``http://``, ``https://`` or ``s3://``)."""
     return str(text).lower().startswith(("http://", "https://", "s3://"))
-
-
-def shown_url(url: str) -> str:
-    """Return a URL without user, password and what stands in its query; a path as it is.
-
-    Examples
-    --------
-    >>> shown_url("https://me:secret@host/tables?token=secret")
-    'https://host/tables?...'
-    """
-    if not is_url(url):
-        return url
-    scheme, _, rest = url.partition("://")
-    rest, mark, _ = rest.partition("?")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{'?...' if mark else ''}"
 
 
 def http_url(url: str) -> str:
@@ -124,18 +140,16 @@ def http_url(url: str) -> str:
     ValueError
         The text is not such a URL.
     """
-    from urllib3.util import Url, parse_url
+    from urllib3.util import parse_url
 
-    bucket, _, key = url[len("s3://") :].partition("/")
-    try:
-        # The key is not part of a URL yet: separators of URLs belong to it.
-        is_s3 = url.lower().startswith("s3://") and bucket
-        parts = parse_url(_bucket_url(bucket) + urllib.parse.quote(key) if is_s3 else url)
-    except ValueError:
-        parts = Url()
-    if parts.scheme not in ("http", "https") or not parts.host:
-        raise ValueError(f"a URL (https://..., http://... or s3://bucket/key) was expected, not '{url}'.")
-    return parts._replace(fragment=None).url
+    # The key is not part of a URL yet: separators of URLs belong to it.
+    in_bucket = re.fullmatch("s3://([^/]+)/?(.*)", url, re.IGNORECASE | re.DOTALL)
+    with suppress(ValueError):
+        parts = parse_url(_bucket_url(in_bucket[1]) + quote(in_bucket[2]) if in_bucket else url)
+        if parts.scheme in ("http", "https") and parts.host:
+            return parts._replace(fragment=None).url
+    expected = "a URL (https://..., http://... or s3://bucket/key) was expected"
+    raise ValueError(f"{expected}, not '{shown_url(url)}'.")
 
 
 def _bucket_url(bucket: str) -> str:
@@ -149,113 +163,29 @@ def _bucket_url(bucket: str) -> str:
 
 
 def with_retries(
-    action: Callable[[], T], url: str, patience: Patience, sleep: Callable[[float], object] = time.sleep
+    action: Callable[[], T], url: str, patience: Patience | None, sleep: Sleep = time.sleep
 ) -> T:
     """Repeat a function while it raises `Transient`, and return its result.
 
     Raises
     ------
     NotReadableError
-        After the last try.
+        After the last attempt.
     """
-    failures = 0
+    patience, failures = patience or Patience(), 0
     while True:
         try:
             return action()
         except Transient as error:
             failures = 1 if error.progressed else failures + 1
             if failures >= patience.tries:
-                raise NotReadableError(
-                    url,
-                    f"it cannot be read: {failures} tries failed, the last because {error}.",
-                    "Check the URL and the connection, then try again.",
-                ) from error
+                problem = f"it cannot be read: {failures} tries failed, the last because {error}."
+                advice = "Check the URL and the connection, then try again."
+                raise NotReadableError(url, problem, advice) from error
             sleep(patience.wait_s(failures, error.wait_s))
 
 
-def refused(url: str, response: BaseHTTPResponse) -> NotReadableError:
-    """Return the error for an answer that would be the same on another try."""
-    status = f"the server answered {response.status} {response.reason or ''}".strip()
-    if response.status in (404, 410):
-        return AbsentError(url, f"there is no such file ({status}).", "Check the URL.")
-    if response.status in (401, 403):
-        return NotReadableError(
-            url, f"permission to read it is refused ({status}).", "Check the URL, or ask its owner."
-        )
-    return NotReadableError(url, f"it cannot be read: {status}.", "Check the URL.")
-
-
-@dataclass(frozen=True)
-class Validators:
-    """What a server said of a file, to ask later whether it has changed; empty where it said nothing."""
-
-    etag: str = ""
-    last_modified: str = ""
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Headers of a request for the file if it has changed."""
-        named = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
-        return {name: value for name, value in named.items() if value}
-
-
-def read_if_changed(
-    url: str, known: Validators, patience: Patience | None = None, *, maximum_bytes: int
-) -> tuple[bytes | None, Validators] | None:
-    """Read a small file, unless it is as it was.
-
-    Parameters
-    ----------
-    url : as `http_url` takes it.
-    known : what was said of the file before.
-    patience : retries and timeouts.
-    maximum_bytes : longer answers are refused.
-
-    Returns
-    -------
-    The content, None if there is no such file, with what is said of it now; None if it has not changed.
-
-    Raises
-    ------
-    NotReadableError
-        The server does not answer, refuses, or sends more than the maximum.
-    """
-    from vbn.web.connections import Client
-
-    client = Client(patience or Patience())
-
-    def read() -> tuple[bytes | None, Validators] | None:
-        TRAFFIC.count(requests=1)
-        with client.get(http_url(url), known.headers) as response:
-            if response.status == 304 and known.headers:
-                return None
-            if response.status in (404, 410):
-                return None, Validators()
-            if response.status != 200:
-                raise refused(url, response)
-            content = _whole_body(client, response, url, maximum_bytes)
-            headers = response.headers
-            return content, Validators(headers.get("ETag", ""), headers.get("Last-Modified", ""))
-
-    try:
-        return with_retries(read, url, client.patience)
-    finally:
-        client.close()
-
-
-def _whole_body(client: Client, response: BaseHTTPResponse, url: str, maximum_bytes: int) -> bytes:
-    received = bytearray()
-    for chunk in client.chunks(response):
-        TRAFFIC.count(n_bytes=len(chunk))
-        received += chunk
-        if len(received) > maximum_bytes:
-            raise NotReadableError(url, f"it is longer than {maximum_bytes} bytes.", "Check the URL.")
-    return bytes(received)
-
-
-def read_all(
-    url: str, patience: Patience | None = None, *, maximum_bytes: int = 2**28, absent: bool = False
-) -> bytes | None:
+def read_all(url: str, patience: Patience | None = None, *, maximum_bytes: int = 2**28) -> bytes:
     """Read a small file or a listing.
 
     Parameters
@@ -263,27 +193,33 @@ def read_all(
     url : as `http_url` takes it.
     patience : retries and timeouts.
     maximum_bytes : longer answers are refused.
-    absent : whether to return None for an answer such as 404; otherwise it is an error.
 
     Raises
     ------
     NotReadableError
-        The server does not answer, refuses, or sends more than the maximum.
+        The server does not answer or sends more than the maximum; `AbsentError` or `DeniedError` if it
+        refuses.
     """
-    from vbn.web.connections import Client
+    found = read_if_changed(url, Version(), patience, maximum_bytes=maximum_bytes)
+    assert found is not None  # as no version is known
+    return found[0]
 
-    client = Client(patience or Patience())
 
-    def read() -> bytes | None:
-        TRAFFIC.count(requests=1)
-        with client.get(http_url(url)) as response:
-            if absent and 400 <= response.status < 500:
+def read_if_changed(
+    url: str, known: Version, patience: Patience | None = None, *, maximum_bytes: int
+) -> tuple[bytes, Version] | None:
+    """Read a small file with its version; None if that is the known one. Otherwise as `read_all`."""
+    from vbn.web.connections import chunks, request
+
+    def attempt() -> tuple[bytes, Version] | None:
+        received, usable = bytearray(), {200, 304} if known.conditions else {200}
+        with request(url, known.conditions, usable, patience) as response:
+            if response.status == 304:
                 return None
-            if response.status != 200:
-                raise refused(url, response)
-            return _whole_body(client, response, url, maximum_bytes)
+            for chunk in chunks(response):
+                received += chunk
+                if len(received) > maximum_bytes:
+                    raise NotReadableError(url, f"it is longer than {maximum_bytes} bytes.", "Check the URL.")
+            return bytes(received), Version.of(response.headers, len(received))
 
-    try:
-        return with_retries(read, url, client.patience)
-    finally:
-        client.close()
+    return with_retries(attempt, url, patience)

@@ -10,14 +10,13 @@ manifest.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from vbn.errors import FileError, NotReadableError
 from vbn.web.client import Patience
@@ -25,6 +24,8 @@ from vbn.web.ranges import RangeReader
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+T = TypeVar("T")
 
 BLOCK_BYTES = 2**18
 """HDF5 reads a few hundred bytes at a time when it traverses a file's structure."""
@@ -47,14 +48,12 @@ class RemoteFile(io.RawIOBase):
     Parameters
     ----------
     url : ``https://``, ``http://``, or ``s3://bucket/key`` of a public bucket.
-    block_bytes : smallest number of bytes to request.
-    cache_bytes : largest number of bytes to keep in memory.
     patience : retries and timeouts.
 
     Attributes
     ----------
     size_bytes : size of the file.
-    reader : makes the requests; has the file's version, and the number of bytes received.
+    reader : makes the requests; has the file's version.
     error : the error that made reading fail permanently, None if there was none. Every later read raises it
         again, because a library in between (HDF5) may take a failure for a missing part.
 
@@ -63,7 +62,7 @@ class RemoteFile(io.RawIOBase):
     NotReadableError
         The file is absent, forbidden or empty, the server does not answer or ignores ranges.
     ValueError
-        The URL is invalid, or a size is not positive.
+        The URL is invalid.
 
     Examples
     --------
@@ -74,37 +73,17 @@ class RemoteFile(io.RawIOBase):
                 speed = file["processing/running/speed/data"][:]
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        block_bytes: int = BLOCK_BYTES,
-        cache_bytes: int = CACHE_BYTES,
-        patience: Patience | None = None,
-    ) -> None:
+    def __init__(self, url: str, patience: Patience | None = None) -> None:
         super().__init__()
-        if block_bytes < 1 or cache_bytes < block_bytes:
-            raise ValueError(
-                f"block_bytes ({block_bytes}) must be positive and at most cache_bytes ({cache_bytes})."
-            )
         self.error: FileError | None = None
+        self.reader = RangeReader(url, patience)
         self._lock = threading.RLock()
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self.reader, self._patience = RangeReader(url, patience), patience
-        self._block_bytes = block_bytes
-        self._cache_blocks = cache_bytes // block_bytes
-        self._longest_run = max(min(DIRECT_BYTES // block_bytes, self._cache_blocks // 2), 1)
-        self._position = 0
-        self._next_block = -1
-        self._read_ahead = 0
-        try:
-            self._fetch(0, 1)  # which also gets the file's version
-            self.size_bytes = self.reader.read_version().size_bytes
-            if not self.size_bytes:
-                raise NotReadableError(url, "the file is empty.", "Check the URL.")
-        except BaseException:
-            self.close()
-            raise
+        self._position, self._next_block, self._read_ahead = 0, -1, 0
+        self._fetch(0, 1)  # which also gets the file's version
+        self.size_bytes = self.reader.read_version().size_bytes
+        if not self.size_bytes:
+            raise NotReadableError(url, "the file is empty.", "Check the URL.")
 
     def readable(self) -> bool:
         """Return True: it can be read."""
@@ -119,12 +98,11 @@ class RemoteFile(io.RawIOBase):
         origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size_bytes}
         if whence not in origins:
             raise ValueError(f"whence must be 0, 1 or 2, not {whence}.")
-        if origins[whence] + offset < 0:
-            raise ValueError(
-                f"the position {origins[whence] + offset} lies before the beginning of the file."
-            )
-        self._position = origins[whence] + offset
-        return self._position
+        position = origins[whence] + offset
+        if position < 0:
+            raise ValueError(f"the position {position} lies before the beginning of the file.")
+        self._position = position
+        return position
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill a buffer; it is filled partially only at the end of the file.
@@ -136,16 +114,9 @@ class RemoteFile(io.RawIOBase):
         """
         view = memoryview(buffer).cast("B")
         with self._lock:
-            if self.closed:
-                raise ValueError("read of a closed file.")
             count = max(min(len(view), self.size_bytes - self._position), 0)
-            if self.error is not None:
-                raise self.error
-            try:
-                (self._read_directly if count >= DIRECT_BYTES else self._read_blocks)(view[:count])
-            except FileError as error:
-                self.error = error
-                raise
+            read = self._read_directly if count >= DIRECT_BYTES else self._read_blocks
+            self._guarded(lambda: read(view[:count]))
             self._position += count
         return count
 
@@ -156,7 +127,7 @@ class RemoteFile(io.RawIOBase):
             return self.read(count)
 
     def read_parts(self, parts: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return parts of the file that are far from each other, and no byte beside them is requested.
+        """Return parts of the file that are far from each other, and request no byte beside them.
 
         Parameters
         ----------
@@ -168,39 +139,7 @@ class RemoteFile(io.RawIOBase):
             Reading failed permanently, now or earlier.
         """
         with self._lock:
-            if self.error is not None:
-                raise self.error
-            is_over = threading.Event()
-            shares = [range(number, len(parts), PARALLEL) for number in range(min(PARALLEL, len(parts)))]
-            found: dict[int, bytes] = {}
-
-            def fetch(share: range) -> None:
-                with contextlib.closing(RangeReader(self.reader.url, self._patience)) as reader:
-                    reader.version = self.reader.version
-                    for number in share:
-                        start, length = parts[number]
-                        received = bytearray()
-                        if length and not is_over.is_set():
-                            reader.read(start, start + length, received.extend)
-                        found[number] = bytes(received)
-
-            with ThreadPoolExecutor(max(len(shares), 1)) as pool:
-                try:
-                    list(pool.map(fetch, shares))
-                except FileError as error:
-                    self.error = error
-                    raise
-                finally:
-                    is_over.set()
-        return [found[number] for number in range(len(parts))]
-
-    def close(self) -> None:
-        """Close the connections and discard the blocks."""
-        if not self.closed and hasattr(self, "reader"):  # not if the arguments were invalid
-            with self._lock:
-                self.reader.close()
-                self._blocks.clear()
-        super().close()
+            return self._guarded(lambda: self._read_parts(parts))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -210,23 +149,37 @@ class RemoteFile(io.RawIOBase):
         if self.error is not None and error is not self.error and may_replace:
             raise self.error from error
 
+    def _guarded(self, read: Callable[[], T]) -> T:
+        """Call a function that reads, unless the file is closed or reading has failed permanently."""
+        if self.closed:
+            raise ValueError("read of a closed file.")
+        if self.error is not None:
+            raise self.error
+        try:
+            return read()
+        except FileError as error:
+            self.error = error
+            raise
+
+    def _read_parts(self, parts: Sequence[tuple[int, int]]) -> list[bytes]:
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            return list(pool.map(lambda part: self.reader.read_bytes(part[0], sum(part)), parts))
+
     def _read_directly(self, view: memoryview) -> None:
         """Fill a large buffer without the cache."""
-        rest = view
+        first = self._position
 
-        def take(chunk: bytes) -> None:
-            nonlocal rest
-            rest[: len(chunk)] = chunk
-            rest = rest[len(chunk) :]
+        def take(start: int, chunk: bytes) -> None:
+            view[start - first : start - first + len(chunk)] = chunk
 
-        self.reader.read(self._position, self._position + len(view), take)
+        self.reader.read(first, first + len(view), take)
 
     def _read_blocks(self, view: memoryview) -> None:
         """Fill a buffer from blocks."""
         filled = 0
-        last = (self._position + len(view) - 1) // self._block_bytes
+        last = (self._position + len(view) - 1) // BLOCK_BYTES
         while filled < len(view):
-            index, offset = divmod(self._position + filled, self._block_bytes)
+            index, offset = divmod(self._position + filled, BLOCK_BYTES)
             if index not in self._blocks:
                 self._fetch(index, self._run_length(index, last))
             self._blocks.move_to_end(index)
@@ -236,19 +189,19 @@ class RemoteFile(io.RawIOBase):
 
     def _run_length(self, index: int, last: int) -> int:
         """Return how many blocks to fetch: those needed, and more the longer reads are sequential."""
-        longest_ahead = LONGEST_READ_AHEAD_BYTES // self._block_bytes
         is_sequential = index == self._next_block
+        longest_ahead = LONGEST_READ_AHEAD_BYTES // BLOCK_BYTES
         self._read_ahead = min(2 * self._read_ahead + 1, longest_ahead) if is_sequential else 0
-        wanted = min(last - index + 1 + self._read_ahead, self._longest_run)
+        longest = max(min(DIRECT_BYTES, CACHE_BYTES // 2) // BLOCK_BYTES, 1)
+        wanted = min(last - index + 1 + self._read_ahead, longest)
         return next((n for n in range(1, wanted) if index + n in self._blocks), wanted)
 
     def _fetch(self, index: int, count: int) -> None:
         """Fetch consecutive blocks, and discard the least recently used ones."""
-        received = bytearray()
-        start = index * self._block_bytes
-        self.reader.read(start, start + count * self._block_bytes, received.extend)
-        for number, offset in enumerate(range(0, len(received), self._block_bytes)):
-            self._blocks[index + number] = bytes(received[offset : offset + self._block_bytes])
+        start = index * BLOCK_BYTES
+        received = self.reader.read_bytes(start, start + count * BLOCK_BYTES)
+        for number, offset in enumerate(range(0, len(received), BLOCK_BYTES)):
+            self._blocks[index + number] = received[offset : offset + BLOCK_BYTES]
         self._next_block = index + count
-        while len(self._blocks) > self._cache_blocks:
+        while len(self._blocks) > CACHE_BYTES // BLOCK_BYTES:
             self._blocks.popitem(last=False)

@@ -144,6 +144,17 @@ def test_a_url_without_a_file_is_an_error_in_words(database: Any, site: Any, pat
     assert "unexpected" not in done.stderr
 
 
+def test_a_password_or_token_in_a_url_is_in_no_error(database: Any, site: Any, url: str, fault: Any) -> None:
+    site.fault = lambda _path: fault("status")
+    for place, problem in {f"{site.url}/nothing.nwb": "no such file", url: "tries failed"}.items():
+        secret = place.replace("//", "//me:hidden@") + "?token=hidden"
+        done = database.call("register", secret, check=False)
+        assert done.returncode == 1
+        assert f"{place}?...: " in done.stderr
+        assert problem in done.stderr
+        assert "hidden" not in done.stdout + done.stderr
+
+
 @pytest.mark.slow
 def test_a_server_that_goes_away_leaves_nothing_and_the_import_goes_on_when_it_is_back(
     database: Any, site: Any, url: str, local: dict[str, Any], fault: Any

@@ -126,9 +126,9 @@ def test_a_connection_that_breaks_is_made_again(
 
 @pytest.fixture
 def interrupted(site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a download that was interrupted after its first piece of 1 kB."""
+    """The part of a download that was interrupted after its first piece of 1 kB."""
     published(site.folder)
-    monkeypatch.setattr("populate.registration.atlas_files.PIECE_BYTES", 1000)
+    monkeypatch.setattr("vbn.web.connections.CHUNK_BYTES", 1000)
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -149,7 +149,7 @@ def test_an_interrupted_download_goes_on_where_it_was(site: Any, interrupted: Pa
     assert fetched.read_bytes() == served.read_bytes()
     assert list(interrupted.parent.iterdir()) == [fetched]
     version, *rest = site.requests[begun:]
-    assert version.range == (0, 1000)
+    assert version.range == (0, 1)
     assert rest[0].range[0] == 1000
     assert sum(each.body_bytes for each in rest) == served.stat().st_size - 1000
 
@@ -172,7 +172,6 @@ def test_a_full_disk_is_told_in_words_and_what_is_there_is_used(
     site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published(site.folder)
-    monkeypatch.setattr("populate.registration.atlas_files.PIECE_BYTES", 1000)
 
     def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -183,4 +182,4 @@ def test_a_full_disk_is_told_in_words_and_what_is_there_is_used(
             fetch_annotation(tmp_path, 100, site.url)
     begun = len(site.requests)
     fetch_annotation(tmp_path, 100, site.url)
-    assert [each.range for each in site.requests[begun:]] == [(0, 1000)]  # that is how its version is asked
+    assert [each.range for each in site.requests[begun:]] == [(0, 1)]  # that is how its version is asked

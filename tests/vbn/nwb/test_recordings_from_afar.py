@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from vbn.errors import NotReadableError
 from vbn.nwb.hdf5.identify import open_hdf5, rows_from_afar
 from vbn.nwb.hdf5.recording import RecordingFile, _harmless_warnings_silenced
 from vbn.synthetic import SyntheticSettings, write_sessions
-from vbn.web.client import Patience
+from vbn.web.client import TRAFFIC, Patience, Traffic
 from vbn.web.remote_file import RemoteFile
 
 QUICK = Patience(tries=4, timeout_s=10.0, first_wait_s=0.001, longest_wait_s=0.01)
 BIG_FILE_SHARE = 0.15
+
 
 READERS = (
     "read_trials",
@@ -39,6 +41,11 @@ READERS = (
 SMALL_READERS = ("read_trials", "read_licks", "read_rewards", "read_stimulus_presentations")
 
 
+@pytest.fixture
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vbn.web.remote_file.BLOCK_BYTES", 2**14)
+
+
 def open_as_recording(opened: RemoteFile, file: h5py.File) -> RecordingFile:
     identity = nwb.FileIdentity(Path("remote.nwb"), nwb.FileKind.RECORDING, 1, opened.size_bytes)
     return RecordingFile(Path("remote.nwb"), None, file, identity)
@@ -53,6 +60,7 @@ def assert_equal(found: Any, wanted: Any) -> None:
         np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.usefixtures("_small_blocks")
 def test_every_table_of_a_recording_is_the_same_from_afar_whatever_happens(recording_path, make_site, fault):
     """Every fifth request fails, in turn by a broken connection, an overloaded server and a wrong range."""
     site = make_site(recording_path.parent)
@@ -67,7 +75,7 @@ def test_every_table_of_a_recording_is_the_same_from_afar_whatever_happens(recor
     url = f"{site.url}/{recording_path.name}"
     with (
         nwb.open_recording(recording_path) as local,
-        RemoteFile(url, block_bytes=2**14, patience=QUICK) as opened,
+        RemoteFile(url, patience=QUICK) as opened,
         h5py.File(opened, "r") as file,
     ):
         recording = open_as_recording(opened, file)
@@ -96,17 +104,18 @@ def test_pynwb_reads_through_it(recording_path, make_site):
         nwb_io.close()
 
 
+@pytest.mark.usefixtures("_small_blocks")
 def test_behaviour_tables_transfer_a_small_part_of_a_recording(tmp_path, make_site):
     """Even here, where spikes and waveforms are a few megabytes instead of two gigabytes."""
     path = write_sessions(tmp_path, SyntheticSettings(sessions=1, seed=3, minutes=4, units_per_probe=60))[0]
-    site = make_site(path.parent)
-    with RemoteFile(f"{site.url}/{path.name}", block_bytes=2**14, patience=QUICK) as opened:
+    site, before = make_site(path.parent), replace(TRAFFIC)
+    with RemoteFile(f"{site.url}/{path.name}", patience=QUICK) as opened:
         with h5py.File(opened, "r") as file, h5py.File(path, "r") as local_file:
             recording, local = open_as_recording(opened, file), open_as_recording(opened, local_file)
             for name in SMALL_READERS:
                 assert_equal(getattr(nwb, name)(recording), getattr(nwb, name)(local))
-        assert opened.reader.bytes_received == site.body_bytes
-        assert opened.reader.bytes_received < BIG_FILE_SHARE * path.stat().st_size
+        assert TRAFFIC.since(before) == Traffic(len(site.requests), site.body_bytes)
+        assert site.body_bytes < BIG_FILE_SHARE * path.stat().st_size
 
 
 def test_peak_waveforms_are_those_on_disk_and_nothing_between_them_is_requested(tmp_path, make_site, fault):

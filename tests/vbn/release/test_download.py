@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from vbn.errors import NotReadableError, SettingError, VbnError
-from vbn.release import Download, Progress, Result, download, missing_bytes
-from vbn.web.client import Patience
+from vbn.release import Download, Progress, download, missing_bytes
+from vbn.web.client import TRAFFIC, Patience, Traffic
 
 CONTENT = np.random.default_rng(5).bytes(700_001)
 QUICK = Patience(tries=4, timeout_s=10.0, first_wait_s=0.001, longest_wait_s=0.01)
@@ -53,8 +53,8 @@ def job(served: Any, tmp_path: Path) -> Any:
     return plan
 
 
-def get(*jobs: Download, **options: Any) -> list[Result]:
-    return download(jobs, **{"patience": QUICK, "margin_bytes": 0, **options})
+def get(*jobs: Download, **options: Any) -> list[Progress]:
+    return download(jobs, **{"patience": QUICK, **options})
 
 
 def assert_complete(job: Download) -> None:
@@ -76,21 +76,22 @@ def test_a_file_that_is_there_is_not_downloaded_again(job, served):
     get(job())
     asked = len(served.requests)
     (result,) = get(job())
-    assert (result.status, result.received_bytes) == ("present", 0)
+    assert result.status == "present"
     assert len(served.requests) == asked
 
 
-def test_the_record_spares_the_hash_but_can_be_distrusted(job, tmp_path):
-    """A file whose content changed, not its length: noticed without a record, or when asked to check."""
+def test_the_record_spares_the_hash_and_without_it_every_file_is_checked(job, tmp_path):
+    """A file whose content changed, not its length: noticed without a record, or when that is removed."""
     cache = tmp_path / "out"
     get(job(), cache_folder=cache)
     damaged = b"x" * len(CONTENT)
     job().target.write_bytes(damaged)
     assert get(job(), cache_folder=cache)[0].status == "present"
-    assert get(job(), cache_folder=cache, check_again=True)[0].status == "downloaded"
+    assert get(job())[0].status == "downloaded"
     assert_complete(job())
     job().target.write_bytes(damaged)
-    assert get(job())[0].status == "downloaded"
+    (cache / "_downloaded_data.json").unlink()
+    assert get(job(), cache_folder=cache)[0].status == "downloaded"
     assert_complete(job())
 
 
@@ -112,7 +113,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(job, served, there, ra
     assert result.status == "downloaded"
     assert_complete(job())
     if ranges:
-        assert result.received_bytes <= len(CONTENT) - there + 1
+        assert served.body_bytes == len(CONTENT) - there
 
 
 @pytest.mark.parametrize("part", [b"\0" * 300_000, CONTENT[:300_000] + b"!", CONTENT + b"too long"])
@@ -124,10 +125,10 @@ def test_an_old_part_that_is_wrong_is_thrown_away(job, part):
 
 
 def test_a_byte_that_changed_on_the_way_is_noticed_and_the_download_repeated(job, served, fault):
-    served.faults.extend([fault("corrupt"), fault("corrupt")])  # the first byte only asks for the length
+    served.faults.append(fault("corrupt"))
     (result,) = get(job())
     assert result.status == "downloaded"
-    assert result.received_bytes > 2 * len(CONTENT)
+    assert served.body_bytes == 2 * len(CONTENT)
     assert_complete(job())
 
 
@@ -137,7 +138,7 @@ def test_a_content_that_stays_wrong_is_an_error_and_leaves_nothing(job, served):
     assert result.status == "failed"
     assert isinstance(result.error, NotReadableError)
     assert "not what the manifest says" in str(result.error)
-    assert result.received_bytes == 2 * len(CONTENT) + 1
+    assert served.body_bytes == 2 * len(CONTENT)
     assert list(job().target.parent.iterdir()) == []
 
 
@@ -160,7 +161,6 @@ def test_one_file_that_fails_does_not_hinder_the_others(job, served):
 
 
 def test_a_server_that_fails_again_and_again_leaves_the_part(job, served, fault):
-    served.faults.append(fault("corrupt", part=0))  # the question for the length
     served.faults.append(fault("drop", part=0.5))
     served.fault = lambda _: fault("status")
     (result,) = get(job())
@@ -169,12 +169,14 @@ def test_a_server_that_fails_again_and_again_leaves_the_part(job, served, fault)
     assert 0 < job().part.stat().st_size < len(CONTENT)
     assert not job().target.exists()
     served.fault = lambda _: None
-    assert get(job())[0].received_bytes < 0.6 * len(CONTENT)
+    served.requests.clear()
+    assert get(job())[0].status == "downloaded"
+    assert served.body_bytes < 0.6 * len(CONTENT)
     assert_complete(job())
 
 
 def test_a_file_that_changes_during_the_download_is_an_error(job, served, fault):
-    served.faults.extend([fault("corrupt"), fault("drop"), fault("etag")])
+    served.faults.extend([fault("drop"), fault("etag")])
     (result,) = get(job())
     assert result.status == "failed"
     assert "changed while it was read" in str(result.error)
@@ -183,14 +185,17 @@ def test_a_file_that_changes_during_the_download_is_an_error(job, served, fault)
 
 def test_a_file_of_another_length_is_refused_before_it_is_read(job, served):
     (served.folder / "f0.nwb").write_bytes(CONTENT[1:])
+    before = replace(TRAFFIC)
     (result,) = get(job())
-    assert "has 700000 bytes, not 700001" in str(result.error)
-    assert result.received_bytes == 1
+    assert "changed while it was read (700001 bytes became 700000)" in str(result.error)
+    assert TRAFFIC.since(before) == Traffic(requests=1, bytes=0)
+    assert list(job().target.parent.iterdir()) == []
 
 
 def test_the_disk_is_asked_for_room_before_anything_is_downloaded(job, served, monkeypatch):
     usage = shutil.disk_usage(job().target.anchor)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_500_000))
+    monkeypatch.setattr(sys.modules["vbn.release.download"], "MARGIN_BYTES", 500_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2_000_000))
     with pytest.raises(SettingError, match=r"0\.00 GB are to be downloaded|are to be downloaded"):
         get(job(0), job(1), job(2))
     assert not served.requests
@@ -212,6 +217,16 @@ def test_a_disk_that_cannot_be_written_is_named(job):
     assert isinstance(result.error, VbnError)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+def test_a_full_disk_is_told_in_words(job):
+    job().part.parent.mkdir(parents=True)
+    job().part.symlink_to("/dev/full")
+    (result,) = get(job())
+    assert result.status == "failed"
+    assert "cannot be written (No space left on device). Check the disk's space" in str(result.error)
+    assert not job().target.exists()
+
+
 def test_progress_grows_and_ends_with_the_status(job, served, fault):
     seen: list[Progress] = []
     served.faults.append(fault("drop", part=0.9))
@@ -226,7 +241,7 @@ def test_progress_grows_and_ends_with_the_status(job, served, fault):
 
 def test_progress_begins_anew_with_a_download_that_is_repeated(job, served, fault, monkeypatch):
     monkeypatch.setattr(sys.modules["vbn.release.download"], "REPORT_S", 0)
-    served.faults.extend([fault("corrupt"), fault("corrupt")])
+    served.faults.append(fault("corrupt"))
     seen: list[Progress] = []
     get(job(), progress=seen.append)
     done = [progress.done_bytes for progress in seen if progress.status == "downloading"]
@@ -275,10 +290,10 @@ def test_ctrl_c_ends_at_once_and_the_next_call_goes_on(job, served, fault, tmp_p
         "import sys; from pathlib import Path; from vbn.release import Download, download\n"
         "url, target, size, blake2b = sys.argv[1:]\n"
         "job = Download(url, Path(target), int(size), blake2b)\n"
-        "download([job], margin_bytes=0, progress=lambda p: print(p.done_bytes, flush=True))\n"
+        "download([job], progress=lambda p: print(p.done_bytes, flush=True))\n"
     )
     wanted = job()
-    served.faults.extend([fault("corrupt"), fault("hang", part=0.5)])
+    served.faults.append(fault("hang", part=0.5))
     arguments = [wanted.url, str(wanted.target), str(wanted.size_bytes), wanted.blake2b]
     process = subprocess.Popen(
         [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -294,8 +309,9 @@ def test_ctrl_c_ends_at_once_and_the_next_call_goes_on(job, served, fault, tmp_p
     assert 0 < there < wanted.size_bytes
     assert wanted.part.read_bytes() == CONTENT[:there]
     served.release.set()
-    (result,) = get(wanted)
-    assert result.received_bytes == wanted.size_bytes - there + 1
+    served.requests.clear()
+    get(wanted)
+    assert served.body_bytes == wanted.size_bytes - there
     assert_complete(wanted)
 
 

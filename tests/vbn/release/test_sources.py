@@ -136,5 +136,5 @@ def test_an_overloaded_server_is_not_taken_for_an_empty_one(bucket, make_site, f
 def test_a_manifest_that_vanishes_is_named(bucket):
     (place,) = find_manifests(bucket.folder)
     shutil.rmtree(bucket.folder)
-    with pytest.raises(NotReadableError, match="manifest cannot be read"):
+    with pytest.raises(NotReadableError, match=r"_manifest_v0.5.0.json: it cannot be read"):
         place.read()

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import email.utils
 import socket
 import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.fixtures.certificates import self_signed_certificate
-from vbn.errors import NotReadableError
+from vbn.errors import AbsentError, NotReadableError
 from vbn.web import connections as web
-from vbn.web.client import Patience, Transient, http_url, is_url, read_all, with_retries
-from vbn.web.ranges import RangeReader, Version
+from vbn.web.client import Patience, Transient, Version, http_url, is_url, read_all, with_retries
+from vbn.web.ranges import RangeReader
+from vbn.web.remote_file import RemoteFile
 
+PART = b"HTTP/1.1 206 X\r\nContent-Length: 1\r\nContent-Range: bytes 0-0/9\r\n\r\nx"
 QUICK = Patience(tries=3, timeout_s=10.0, first_wait_s=0.001, longest_wait_s=0.01)
 
 
@@ -28,7 +33,8 @@ QUICK = Patience(tries=3, timeout_s=10.0, first_wait_s=0.001, longest_wait_s=0.0
 def answering() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
     """A function that starts a server of raw bytes: it is handed each connection, after one request.
 
-    With a context it speaks TLS; the requests are added to ``asked``.
+    With a context it speaks TLS; the requests are added to ``asked``. It is handed one after another, or
+    all at once.
     """
     sockets: list[socket.socket] = []
 
@@ -36,6 +42,7 @@ def answering() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
         answer: Callable[[socket.socket], None],
         context: ssl.SSLContext | None = None,
         asked: list[bytes] | None = None,
+        at_once: bool = False,
     ) -> str:
         listener = socket.create_server(("127.0.0.1", 0))
         sockets.append(listener)
@@ -46,14 +53,20 @@ def answering() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
                     connection, _ = listener.accept()
                 except OSError:  # the test is over
                     return
-                with contextlib.suppress(OSError), contextlib.ExitStack() as stack:  # the reader may go
-                    stack.enter_context(connection)
-                    if context:
-                        connection = stack.enter_context(context.wrap_socket(connection, server_side=True))
-                    request = connection.recv(65536)
-                    if asked is not None:
-                        asked.append(request)
-                    answer(connection)
+                if at_once:
+                    threading.Thread(target=serve_one, args=(connection,), daemon=True).start()
+                else:
+                    serve_one(connection)
+
+        def serve_one(connection: socket.socket) -> None:
+            with contextlib.suppress(OSError), contextlib.ExitStack() as stack:  # the reader may go
+                stack.enter_context(connection)
+                if context:
+                    connection = stack.enter_context(context.wrap_socket(connection, server_side=True))
+                request = connection.recv(65536)
+                if asked is not None:
+                    asked.append(request)
+                answer(connection)
 
         threading.Thread(target=serve, daemon=True).start()
         return f"http{'s' if context else ''}://127.0.0.1:{listener.getsockname()[1]}/f"
@@ -129,11 +142,46 @@ def test_a_server_that_closes_idle_connections_costs_no_try(answering):
         connection.sendall(b"HTTP/1.1 206 X\r\nContent-Length: 1\r\nContent-Range: bytes 0-0/1\r\n\r\nx")
 
     url = answering(answer)
-    got: list[bytes] = []
-    with closing(RangeReader(url, Patience(tries=1, timeout_s=10))) as reader:
-        for _ in range(4):
-            reader.read(0, 1, got.append)
-    assert got == [b"x"] * 4
+    reader = RangeReader(url, Patience(tries=1, timeout_s=10))
+    assert [reader.read_bytes(0, 1) for _ in range(4)] == [b"x"] * 4
+
+
+def test_connections_that_died_unnoticed_cost_one_try(answering):
+    """As behind a router that forgets idle connections: nothing tells, and nothing ever comes."""
+    answered, begun = threading.Barrier(4), []
+
+    def answer(connection: socket.socket) -> None:
+        begun.append(connection)
+        if len(begun) <= 4:
+            answered.wait(10)  # so that all are open at once
+        connection.sendall(PART)
+        threading.Thread(target=hold, args=(connection.dup(),), daemon=True).start()
+
+    def hold(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            while connection.recv(65536):
+                pass
+
+    url = answering(answer, at_once=True)
+    with ThreadPoolExecutor(4) as pool:
+        readers = [RangeReader(url, QUICK) for _ in range(4)]
+        assert list(pool.map(lambda reader: reader.read_bytes(0, 1), readers)) == [b"x"] * 4
+    assert RangeReader(url, replace(QUICK, tries=2, timeout_s=0.3)).read_bytes(0, 1) == b"x"
+    assert len(begun) == 5
+
+
+def test_a_forked_process_reads_through_connections_of_its_own(site):
+    site.files["/f"] = b"abcdefghi"
+    script = (
+        "import os, sys; from vbn.web.ranges import RangeReader\n"
+        "reader = RangeReader(sys.argv[1]); reader.read_bytes(0, 1)\n"
+        "child = os.fork()\n"
+        "print(end=reader.read_bytes(2, 5).decode(), flush=True)\n"
+        "if child: os.waitpid(child, 0)\n"
+    )
+    command = [sys.executable, "-c", script, f"{site.url}/f"]
+    assert sorted(subprocess.check_output(command, text=True)) == sorted("cdecde")
+    assert site.connections == 2
 
 
 def test_a_server_that_trickles_is_given_up(answering, monkeypatch):
@@ -152,6 +200,37 @@ def test_a_server_that_trickles_is_given_up(answering, monkeypatch):
     with pytest.raises(NotReadableError, match=r"only \d+ bytes came"):
         read_all(url, Patience(tries=2, timeout_s=10, first_wait_s=0.001))
     stop.set()
+
+
+def test_a_pause_is_not_slowness(answering, monkeypatch):
+    monkeypatch.setattr(web, "SLOW_WINDOW_S", 0.1)
+
+    def answer(connection: socket.socket) -> None:
+        time.sleep(0.2)
+        connection.sendall(PART[:-1])
+        time.sleep(0.2)
+        connection.sendall(PART[-1:])
+
+    assert RangeReader(answering(answer), Patience(tries=1, timeout_s=10)).read_bytes(0, 1) == b"x"
+
+
+@pytest.mark.parametrize("asked", ["0", "Wed, 21 Oct 2015 07:28:00 GMT", "soon", "-1", "\xb2", "9" * 5000])
+def test_a_server_that_asks_to_wait_is_asked_again_whatever_it_writes(answering, asked):
+    busy = f"HTTP/1.1 503 X\r\nRetry-After: {asked}\r\nContent-Length: 0\r\n\r\n".encode("latin-1")
+    answers = iter([busy, whole(b"x")])
+    url = answering(lambda connection: connection.sendall(next(answers)))
+    assert read_all(url, QUICK) == b"x"
+
+
+def test_a_server_may_name_the_time_to_come_back(answering):
+    at = email.utils.formatdate(time.time() + 3600, usegmt=True)
+    busy = f"HTTP/1.1 503 X\r\nRetry-After: {at}\r\nContent-Length: 0\r\n\r\n".encode()
+    answers = iter([busy, PART])
+    waits: list[float] = []
+    url = answering(lambda connection: connection.sendall(next(answers)))
+    patience = Patience(tries=2, timeout_s=10, first_wait_s=0.001, longest_wait_s=100)
+    assert RangeReader(url, patience, sleep=waits.append).read_bytes(0, 1) == b"x"
+    assert waits == [100]
 
 
 @pytest.mark.parametrize(
@@ -179,8 +258,8 @@ def test_a_server_that_trickles_is_given_up(answering, monkeypatch):
 def test_answers_that_are_not_what_was_asked_for_are_errors_of_ours(answering, reply):
     url = answering(lambda connection: connection.sendall(reply))
     got = bytearray()
-    with closing(RangeReader(url, QUICK, allow_whole=True)) as reader, pytest.raises(NotReadableError):
-        reader.read(0, 5, got.extend)
+    with pytest.raises(NotReadableError):
+        RangeReader(url, QUICK, allow_whole=True).read(0, 5, lambda _, chunk: got.extend(chunk))
     assert bytes(got) in (b"", b"abcd")  # the bytes before a broken end are right, and counted by the reader
 
 
@@ -191,10 +270,7 @@ def test_more_bytes_than_were_asked_for_are_not_handed_on(answering):
         b"9\r\nabcdefghi\r\n0\r\n\r\n"
     )
     url = answering(lambda connection: connection.sendall(reply))
-    got = bytearray()
-    with closing(RangeReader(url, QUICK)) as reader:
-        reader.read(0, 5, got.extend)
-    assert bytes(got) == b"abcde"
+    assert RangeReader(url, QUICK).read_bytes(0, 5) == b"abcde"
 
 
 def test_a_proxy_is_asked_for_the_whole_address_by_name(site, monkeypatch):
@@ -214,9 +290,8 @@ def test_an_answer_without_end_is_refused(site):
         read_all(f"{site.url}/f", QUICK, maximum_bytes=999)
 
 
-def test_absence_may_be_an_answer(site):
-    assert read_all(f"{site.url}/none", QUICK, absent=True) is None
-    with pytest.raises(NotReadableError, match="no such file"):
+def test_absence_is_an_error_of_its_own(site):
+    with pytest.raises(AbsentError, match="no such file"):
         read_all(f"{site.url}/none", QUICK)
 
 
@@ -247,6 +322,50 @@ def test_a_certificate_that_is_not_trusted_is_an_error_at_once(answering, tls, m
     with pytest.raises(NotReadableError, match=r"certificate is not trusted.*SSL_CERT_FILE"):
         read_all(url, QUICK)
     assert not connections
+
+
+def test_a_certificate_of_another_host_is_an_error_at_once(answering, tls):
+    url = answering(lambda connection: connection.sendall(whole(b"x")), tls)
+    assert read_all(url, QUICK) == b"x"
+    with pytest.raises(NotReadableError, match=r"certificate is not trusted \(Hostname mismatch"):
+        read_all(url.replace("127.0.0.1", "localhost"), QUICK)
+
+
+SECRET = "hidden"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 403 X\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 X\r\nContent-Length: 1\r\n\r\nx",
+        b"HTTP/1.1 200 X\r\nContent-Length: 1\r\nContent-Encoding: gzip\r\n\r\nx",
+        b"HTTP/1.1 302 X\r\nLocation: ftp://me:hidden@host/f?hidden\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 X\r\nLocation: /g?hidden\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_passwords_and_tokens_are_in_no_error(answering, answer):
+    url = answering(lambda connection: connection.sendall(answer))
+    secret = url.replace("//", f"//me:{SECRET}@") + f"?token={SECRET}"
+    for read in (RemoteFile, lambda url, patience: read_all(url, patience, maximum_bytes=0)):
+        with pytest.raises(NotReadableError) as caught:
+            read(secret, QUICK)
+        assert caught.value.path == f"{url}?..."
+        assert SECRET not in str(caught.value)
+
+
+def test_passwords_and_tokens_are_in_no_error_of_addresses(monkeypatch):
+    with pytest.raises(ValueError, match="was expected") as caught:
+        http_url(f"https://me:{SECRET}@[x/f?token={SECRET}")
+    assert SECRET not in str(caught.value)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", f"http://me:{SECRET}@[x")
+    with pytest.raises(NotReadableError) as unreadable:
+        read_all("http://some.host.invalid/f", QUICK)
+    assert SECRET not in str(unreadable.value)
 
 
 def test_a_redirect_never_leaves_https(answering, tls):
@@ -282,10 +401,7 @@ def test_a_body_that_does_not_end_is_left_when_the_part_is_complete(answering):
             while True:
                 connection.sendall(b"9\r\nabcdefghi\r\n")
 
-    got = bytearray()
-    with closing(RangeReader(answering(answer), QUICK)) as reader:
-        reader.read(0, 5, got.extend)
-    assert bytes(got) == b"abcde"
+    assert RangeReader(answering(answer), QUICK).read_bytes(0, 5) == b"abcde"
 
 
 @pytest.mark.parametrize(
@@ -328,28 +444,61 @@ def test_a_head_that_trickles_is_given_up(answering, tls, monkeypatch, secure):
     stop.set()
 
 
+def test_a_proxy_whose_answer_does_not_end_is_given_up(answering, monkeypatch):
+    monkeypatch.setattr(web, "SLOW_WINDOW_S", 0.1)
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            connection.sendall(b"X: y\r\n")
+
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", answering(answer).removesuffix("/f"))
+    with pytest.raises(NotReadableError, match="2 tries failed"):
+        read_all("https://127.0.0.1:9/f", Patience(tries=2, timeout_s=0.3, first_wait_s=0.001))
+
+
 def test_a_head_that_is_cut_is_asked_for_again(answering):
     """What is left of it reads as an answer without a place in the file."""
     head = b"HTTP/1.1 206 X\r\nContent-Range: bytes 0-4/9\r\nContent-Length: 5\r\n\r\n"
     answers = iter([head[:20], head[:60], head + b"abcde"])
     url = answering(lambda connection: connection.sendall(next(answers)))
-    got = bytearray()
-    with closing(RangeReader(url, QUICK)) as reader:
-        reader.read(0, 5, got.extend)
-    assert bytes(got) == b"abcde"
+    assert RangeReader(url, QUICK).read_bytes(0, 5) == b"abcde"
 
 
 def test_weak_etags_tell_versions_apart_as_well(answering):
     head = b'HTTP/1.1 206 X\r\nContent-Range: bytes 0-0/9\r\nContent-Length: 1\r\nETag: W/"%s"\r\n\r\nx'
     answers = iter([head % tag for tag in (b"1", b"1", b"2")])
     url = answering(lambda connection: connection.sendall(next(answers)))
-    got = bytearray()
-    with closing(RangeReader(url, QUICK)) as reader:
-        reader.read(0, 1, got.extend)
-        reader.read(0, 1, got.extend)
-        with pytest.raises(NotReadableError, match=r"changed while it was read.*W/"):
-            reader.read(0, 1, got.extend)
-    assert bytes(got) == b"xx"
+    reader = RangeReader(url, QUICK)
+    assert [reader.read_bytes(0, 1) for _ in range(2)] == [b"x", b"x"]
+    with pytest.raises(NotReadableError, match=r"changed while it was read.*W/"):
+        reader.read_bytes(0, 1)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        (b"Last-Modified: Mon", b"Last-Modified: Tue"),
+        (b"X: y", b'ETag: "1"', b"X: y", b'ETag: "2"'),  # not all answers say it
+    ],
+)
+def test_versions_are_told_apart_by_what_the_server_says(answering, told):
+    answers = iter([PART.replace(b"\r\n\r\n", b"\r\n" + line + b"\r\n\r\n") for line in told])
+    url = answering(lambda connection: connection.sendall(next(answers)))
+    reader = RangeReader(url, QUICK)
+    for _ in told[1:]:
+        reader.read_bytes(0, 1)
+    with pytest.raises(NotReadableError, match="changed while it was read"):
+        reader.read_bytes(0, 1)
+
+
+def test_a_file_of_another_size_than_expected_is_refused(site):
+    site.files["/f"] = b"abcde"
+    with pytest.raises(NotReadableError, match="6 bytes became 5"):
+        RangeReader(f"{site.url}/f", QUICK, Version(6)).read_bytes(0, 5)
+    assert RangeReader(f"{site.url}/f", QUICK, Version(5)).read_bytes(0, 5) == b"abcde"
 
 
 def test_a_small_file_that_is_packed_is_not_taken_for_its_content(answering):
