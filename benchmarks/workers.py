@@ -244,7 +244,7 @@ def make_all(table: Any, seconds: float) -> list[float]:
     fruitless: set[int] = set()
     while True:
         reservations.return_dead([table])
-        number = worker._choose(jobs.open_jobs([table]), fruitless)
+        number = worker.choose_session(jobs.open_jobs([table]), fruitless)
         if number is None:
             return overheads
         n_before = len(overheads)

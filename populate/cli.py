@@ -25,7 +25,7 @@ import click
 import vbn
 from populate.commands.options import use_freeze
 from populate.output.terminal import visible_output
-from vbn.errors import SettingError, VbnError, shown_url
+from vbn.errors import SettingError, VbnError, lacks_memory, shown_url
 from vbn.nearest import nearest
 
 GROUPS = {
@@ -179,6 +179,13 @@ def _run(arguments: list[str], *, debug: bool) -> None:
             sys.exit(1)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             click.echo("vbn: No space is left where this writes, so it is not complete. Make room.", err=True)
+            sys.exit(1)
+        if lacks_memory(error):
+            click.echo(
+                f"vbn: There is not enough memory for this command{f' ({error})' if str(error) else ''}, so "
+                "it is not complete. Run it again with more, or on a larger machine.",
+                err=True,
+            )
             sys.exit(1)
         if about_server := _about_server(error):
             click.echo(f"vbn: {about_server} The details are in {_write_log()}", err=True)

@@ -236,7 +236,7 @@ def _response_frame(response: Any) -> pd.DataFrame:
 class AlignedBehavior(Computation):
     """Running, licking and the pupil of one session around one kind of event."""
 
-    method_version = 2  # long gaps of the pupil are missing
+    method_version = 3  # 2: long gaps of the pupil are missing; 3: waits for the laser's pulses
 
     definition = f"""
     # Running, licking and pupil around the events of one session
@@ -257,8 +257,14 @@ class AlignedBehavior(Computation):
     {provenance_lines("aligned_behavior")}
     """
 
+    @property
+    def key_source(self) -> Any:
+        """Sessions whose laser pulses are known: an alignment may be to these."""
+        return super().key_source - stimulus.OptoStimulation.waiting()
+
     def make_fetch(self, key: Key) -> tuple[Any, ...]:
         """Fetch the alignment."""
+        stimulus.OptoStimulation.require(key)  # it may have gone since the job was made
         return self.provenance(key), Alignment.get(key)
 
     def make_compute(self, key: Key, made_with: Key, alignment: AlignmentSettings) -> tuple[Any, ...]:

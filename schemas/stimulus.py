@@ -19,7 +19,7 @@ from schemas.server.connection import server_lock
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
 from schemas.server.unpublished import is_unpublished
-from vbn.errors import quoted
+from vbn.errors import NotFoundError, quoted
 from vbn.nwb.checks.findings import (
     find_change_issues,
     find_frame_issues,
@@ -314,6 +314,20 @@ class OptoStimulation(FileImport):
     def key_source(self) -> Any:
         """Recordings only: there is no laser in a behavior session."""
         return session.NwbFile & {"file_kind": "recording"}
+
+    @classmethod
+    def waiting(cls) -> Any:
+        """Return the sessions of which it is not known yet whether there was a laser."""
+        return cls().key_source.proj() - cls.proj()
+
+    @classmethod
+    def require(cls, key: dict[str, Any]) -> None:
+        """Raise NotFoundError if it is not known whether there was a laser in a session."""
+        if cls.waiting() & {"session_id": key["session_id"]}:
+            raise NotFoundError(
+                f"OptoStimulation of session {key['session_id']} is not imported, so that its laser pulses "
+                "are not known. Run: vbn populate --table OptoStimulation"
+            )
 
     def make_compute(self, key: dict[str, Any], source: dict[str, Any]) -> tuple[Any, ...]:
         """Read the laser table; None if there is none."""

@@ -119,6 +119,19 @@ def test_init_takes_folders_of_data_and_arrays_and_does_not_move_them_later(
     assert (clone / ".env").read_text() == text
 
 
+def test_names_of_folders_mean_themselves_to_compose(clone: Path, tmp_path: Path) -> None:
+    """It would put a variable in place of `$HOME`, and take what follows ` #` for a comment."""
+    data = tmp_path / "the lab's"
+    data.mkdir()
+    refused = vbn("admin", "init", "--folder", clone, "--data", data, check=False)
+    assert refused.returncode == 1
+    assert "has a quote, a backslash or a line break in its name" in refused.stderr
+    data = data.rename(tmp_path / "a $HOME #1, записи")
+    vbn("admin", "init", "--folder", clone, "--data", data)
+    assert f"VBN_DATA='{data}'\n" in (clone / ".env").read_text()
+    vbn("admin", "init", "--folder", clone, "--data", data)  # and to us
+
+
 def test_init_writes_what_compose_needs_into_an_empty_folder(tmp_path: Path) -> None:
     from populate.admin.stack import BROUGHT_FILES
 

@@ -80,6 +80,7 @@ class Verdict:
     files_left: int = 0
     files_put_aside: int = 0
     locks_left: int = 0
+    details: tuple[str, ...] = ()  # which tables and jobs
 
     @property
     def is_good(self) -> bool:
@@ -179,18 +180,22 @@ class Content:
             options = ("--go", "--older-than", "0s", "--max-share", "100", "--json")
             put_aside = len(json.loads(vbn(environment, "gc", *options))["files"])
             found_files = stored(store)
+        different = [
+            table
+            for table in sorted(self.checksums.keys() | other.checksums.keys())
+            if self.checksums.get(table) != other.checksums.get(table)
+        ]
+        errors = (other.errors - self.errors) + (self.errors - other.errors)
         return Verdict(
             lost_rows=sum((wanted - found).values()),
             doubled_rows=sum((found - wanted).values()),
             half_entries=half_entries(other.entries, self.entries),
             reservations_left=sum(state["reserved"] for state in status),
-            unexpected_errors=sum(((other.errors - self.errors) + (self.errors - other.errors)).values()),
-            different_tables=sum(
-                self.checksums.get(table) != other.checksums.get(table)
-                for table in self.checksums.keys() | other.checksums.keys()
-            ),
+            unexpected_errors=errors.total(),
+            different_tables=len(different),
             files_left=len(found_files ^ rows_name),
             files_put_aside=put_aside,
+            details=(*different, *map(str, errors)),
         )
 
 

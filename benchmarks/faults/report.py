@@ -28,8 +28,9 @@ FOUND = {
     "files_left": "files in the store without a row, or rows without a file, after gc",
     "files_put_aside": "files that gc put aside",
 }
+CODE = ("populate", "schemas", "vbn")
 RUN_HEAD = (
-    "date", "commit", "server", "campaign", "seed", "workers", "sessions", "faults", "problems", "databases",
+    "date", "code", "server", "campaign", "seed", "workers", "sessions", "faults", "problems", "databases",
     "minutes",
 )  # fmt: skip
 Entry = dict[str, Any]
@@ -38,7 +39,7 @@ Entry = dict[str, Any]
 def write_report(entry: Entry) -> None:
     """Add what was found to the results of earlier runs, and rewrite the page."""
     about = {
-        "commit": _commit(),
+        "code": _code(),
         "date": date.today().isoformat(),
         "version": vbn.__version__,
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
@@ -110,8 +111,9 @@ def _figures(results: list[Entry]) -> str:
 def _run(entry: Entry) -> tuple[Any, ...]:
     faults = sum(numbers["faults"] for numbers in entry["kinds"].values())
     problems = sum(len(numbers["problems"]) for numbers in entry["kinds"].values())
-    about = (entry[name] for name in ("date", "commit", "server", "campaign", "seed", "workers", "sessions"))
-    return (*about, faults, problems, entry.get("runs", ""), entry["minutes"])
+    code = entry.get("code") or entry["commit"]  # of earlier runs
+    about = (entry[name] for name in ("server", "campaign", "seed", "workers", "sessions"))
+    return (entry["date"], code, *about, faults, problems, entry.get("runs", ""), entry["minutes"])
 
 
 def _table(rows: list[tuple[Any, ...]], *head: str) -> str:
@@ -119,9 +121,19 @@ def _table(rows: list[tuple[Any, ...]], *head: str) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def _commit() -> str:
-    words = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+def _code() -> str:
+    """Return a hash of what was run, whatever commit it comes to be in: of git's ids of its folders.
+
+    ``git ls-tree HEAD populate schemas vbn | git hash-object --stdin`` prints it.
+    """
+    changed = _git("status", "--porcelain", "--", *CODE)
+    listed = _git("ls-tree", "HEAD", *CODE)
+    return _git("hash-object", "--stdin", given=listed)[:7] + ("+" if changed.strip() else "")
+
+
+def _git(*words: str, given: str = "") -> str:
+    command = ["git", "-C", str(ROOT), *words]
+    return subprocess.run(command, input=given, capture_output=True, text=True, check=True).stdout
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ LONGEST_ACTION_S = 2.0  # before it may be killed
 SHARE_OF_STARTS, SHARE_KILLED = 0.5, 0.5
 AFTERWARDS = "an undisturbed worker afterwards"
 SHORT_OF_MEMORY = "not enough memory"
+SET_ASIDE = "workers were lost with this job"
 SIGNS = {
     "missing mount": ('"host_lacks"',),
     "wrong store": ("is not the one of this database",),
@@ -308,7 +309,7 @@ class Run:
             self.tally.problems["a worker that crashed"] += crashes
         locks = locks_left(self.plain)
         found_half = half_entries(entries(self.plain), reference.entries)
-        self._retry_jobs_short_of_memory()
+        self._retry_jobs()
         if "vbn recompute at once" in self.kinds:
             vbn(self.plain, "recompute", "--yes")
         finish(self.plain)
@@ -319,11 +320,11 @@ class Run:
         found = {"half_entries": verdict.half_entries + found_half, "locks_left": locks}
         self.verdict = Verdict(**{**asdict(verdict), **found})
 
-    def _retry_jobs_short_of_memory(self) -> None:
-        if "out of memory" not in self.kinds:
-            return
+    def _retry_jobs(self) -> None:
+        """Retry jobs that had no memory, or were set aside as workers were lost with them again and again."""
+        words = [SET_ASIDE, *([SHORT_OF_MEMORY] if "out of memory" in self.kinds else ())]
         for error in json.loads(vbn(self.plain, "errors", "--json")):
-            if SHORT_OF_MEMORY in str(error):
+            if any(each in str(error) for each in words):
                 session = ("--session", error["key"]["session_id"]) if "session_id" in error["key"] else ()
                 vbn(self.plain, "retry", "--table", error["table"], *session)
 
@@ -371,4 +372,5 @@ def run(world: World, kinds: dict[str, Kind], n_faults: int, progress: Callable[
                 shutil.move(log, kept)
             progress(f"logs: {kept}")
         yield each
-        world.drop(each.prefix)
+        if not each.verdict.different_tables:  # else somebody looks what differs
+            world.drop(each.prefix)

@@ -14,6 +14,7 @@ admin    everything in the schemas of the prefix; creates new ones, and manages 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -50,6 +51,8 @@ SYSTEM_NAMES = frozenset(
 SYSTEM_BEGINNINGS = ("mysql.", "mariadb.", "pg_", "rds", "azure", "cloudsql")
 ANY_HOST = "%"
 LONGEST_END_S = 5.0
+LEFT = "vbn_left"
+"""Attribute of MySQL's accounts: the spaces in which no connection of theirs kept rights to add."""
 REFUSALS = (dj.errors.QueryError, dj.errors.AccessError, pymysql.err.OperationalError)
 """What MySQL raises where this account may not do something."""
 
@@ -393,6 +396,17 @@ class _MySQL(_Server):
         while (left := self.query(query, name, schema).fetchall()) and time.monotonic() < deadline:
             time.sleep(0.05)
         return [int(number) for (number,) in left]
+
+    def has_left(self, account: Account, schema: str) -> bool:
+        """Return whether `note_left` was told so: no connection has kept rights that were taken."""
+        query = "SELECT attribute FROM information_schema.user_attributes WHERE user = %s AND host = %s"
+        noted = self.query(query, account.name, account.host).fetchone()
+        return bool(noted and noted[0] and schema in json.loads(noted[0]).get(LEFT, {}))
+
+    def note_left(self, account: Account, schema: str, *, has_left: bool) -> None:
+        """Note with the account itself, which is lost with it, whether it has left a schema."""
+        noted = json.dumps({LEFT: {schema: has_left or None}})  # merged into what is there
+        self.query("ALTER USER %s@%s ATTRIBUTE %s", account.name, account.host, noted)
 
     def grant_reading(self, schema: str) -> None:
         roles = f"{_name(self.reader)}, {_name(self.worker)}"

@@ -16,7 +16,7 @@ import pymysql
 
 from schemas.bases.registry import MODULES, schema_names
 from schemas.server.connection import Database
-from schemas.server.datajoint import dj, driver_of
+from schemas.server.datajoint import dj, driver_of, hold_transaction
 from schemas.server.restoring import NAME as RESTORING
 from schemas.server.settings import STORE_NAME
 from schemas.server.unpublished import SECTION, is_unpublished
@@ -83,6 +83,7 @@ class Snapshot:
                 driver_of(connection).set_session("REPEATABLE READ", readonly=True, autocommit=False)
                 connection.query("SET idle_in_transaction_session_timeout = 0")
                 connection.query("SELECT 1")  # the first query takes the snapshot
+            hold_transaction(connection)  # what is lost is over: another connection sees another moment
             yield cls(connection, database.prefix)
 
     @property

@@ -3,7 +3,8 @@
 Neither server has quotas of its own. The owner of a space that is too large keeps the rights to read, delete
 and drop; she gets the others back when it is small enough, or may be larger. `administration.Space` says
 since when a space is closed: that is written before rights are taken and removed after they are given back,
-so that whatever is interrupted is made good by the next run.
+so that whatever is interrupted is made good by the next run. On MySQL connections that keep rights are ended
+after these were taken, and only then the account itself notes that it has none left (`note_left`).
 
 On PostgreSQL tables stay the owner's, who could grant the rights anew, or change her tables (ALTER TABLE);
 rights are taken again at the next run, also those that she gave to others. Giving the tables to somebody else
@@ -153,9 +154,8 @@ def rule_alone(database: Database, name: str) -> Ruling | None:
     if row["space_quota_bytes"] is not None and size > row["space_quota_bytes"]:
         if not was_closed:
             _note(name, datetime.now(UTC).replace(tzinfo=None))
-        _close(database, full, people)  # each time: there may be new tables, or she has helped herself
-        problem = "" if was_closed else still_within(database, full, owner)
-        return Ruling(full, owner, "closed", is_news=not was_closed, problem=problem)
+        problem = _close(database, full, people)  # each time: new tables, or she has helped herself
+        return Ruling(full, owner, "closed", is_news=not was_closed or bool(problem), problem=problem)
     if was_closed:
         _open(database, full, people)
         _note(name, None)
@@ -182,14 +182,20 @@ def _note(name: str, closed_at: datetime | None) -> None:
     Space.update1({"space_name": name, "space_closed_at": closed_at})
 
 
-def _close(database: Database, full: str, people: Sequence[Any]) -> None:
-    """Take the rights to add to a space."""
+def _close(database: Database, full: str, people: Sequence[Any]) -> str:
+    """Take the rights to add to a space; return which connections keep them, in words."""
     server = account_server(database)
     if database.backend == "mysql":
+        place = f"`{server.pattern(full)}`.*"
         for each in people:
-            place = f"`{server.pattern(full)}`.*"
             server.query(f"REVOKE IF EXISTS {OF_ADDING} ON {place} FROM %s@%s", each.name, each.host)
-        return
+        # Noted when it is done, for whoever is killed before; who came later has no such rights, and stays.
+        if all(server.has_left(each, full) for each in people):
+            return ""
+        problem = still_within(database, full, people[0].name)
+        for each in people:
+            server.note_left(each, full, has_left=not problem)
+        return problem
     person, schema = people[0].name, quote_id(full)
     with _acting_for(server, person) as owner:
         kept = {person, server.worker, server.admin}  # workers look at the size themselves
@@ -203,6 +209,7 @@ def _close(database: Database, full: str, people: Sequence[Any]) -> None:
         for table, column in server.query(KEY_COLUMNS, full, person).fetchall():
             place = f"{schema}.{quote_id(table)}"
             server.query(f"GRANT UPDATE ({quote_id(column)}) ON {place} TO {owner}")
+    return ""
 
 
 def still_within(database: Database, full: str, owner: str) -> str:
@@ -224,6 +231,7 @@ def _open(database: Database, full: str, people: Sequence[Any]) -> None:
     server = account_server(database)
     if database.backend == "mysql":
         for each in people:
+            server.note_left(each, full, has_left=False)
             server.query(f"GRANT {OF_ADDING} ON `{server.pattern(full)}`.* TO %s@%s", each.name, each.host)
         return
     person, schema = people[0].name, quote_id(full)

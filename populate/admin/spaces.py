@@ -415,6 +415,7 @@ def _make(database: Database, full: str, people: Sequence[Any]) -> None:
         migrations.create_schema(full, database)
         for account in people:
             to = (account.name, account.host)
+            server.note_left(account, full, has_left=False)  # before: see `space_quotas`
             server.query(f"GRANT {OF_OWNERS} ON `{server.pattern(full)}`.* TO %s@%s", *to)
             for schema in server.schemas:
                 server.query(f"GRANT REFERENCES ON `{server.pattern(schema)}`.* TO %s@%s", *to)

@@ -10,6 +10,7 @@ mode 600, they run under the user id that owns it (``VBN_UID`` in ``.env``).
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from dataclasses import dataclass, field
@@ -67,7 +68,8 @@ def prepare(folder: Path, *, data: Path | None = None, store: Path | None = None
     NotFoundError
         If the folder is neither a clone nor empty, or the data folder does not exist.
     SettingError
-        If ``.env`` already names other folders or another user, or something cannot be written.
+        If ``.env`` already names other folders or another user, or something, such as a folder's odd name,
+        cannot be written.
     """
     is_new = not (folder / COMPOSE_FILE).is_file()
     if is_new and folder.is_dir() and any(folder.iterdir()):
@@ -139,10 +141,28 @@ def _write_settings(folder: Path, given: dict[str, Path], done: Prepared) -> dic
     defaults = {"VBN_UID": str(uid), "VBN_GID": str(gid), **FOLDERS}
     missing = {name: value for name, value in (defaults | wanted).items() if name not in known}
     if missing:
-        lines = "".join(f"{name}={value}\n" for name, value in missing.items())
+        lines = "".join(f"{name}={_quoted(value)}\n" for name, value in missing.items())
         path.write_text(text + "\n" * (not text.endswith("\n")) + lines)
     (done.made if missing else done.kept).append(path)
     return known | missing
+
+
+def _quoted(value: str) -> str:
+    """Return a value as compose reads it back: within single quotes, nothing stands for something else.
+
+    Raises
+    ------
+    SettingError
+        If there is no way to write it that all versions of compose read alike.
+    """
+    if re.fullmatch(r"[\w./@+:~-]+", value):
+        return value
+    if re.search(r"['\\\n\r]", value):
+        raise SettingError(
+            f"The folder {value!r} has a quote, a backslash or a line break in its name, which .env cannot "
+            "hold. Name it by a link without them."
+        )
+    return f"'{value}'"
 
 
 def _parse(text: str) -> dict[str, str]:

@@ -45,15 +45,21 @@ def return_dead(instances: Sequence[Any], fates: Mapping[int, str] | None = None
     fates : what became of processes of this machine that are known to have died, by their id.
     """
     return sum(
-        table.jobs.return_from(row, _fate(row, fates or {}))
-        for table, row in _dead(instances, between_jobs=True)
+        table.jobs.return_from(row, _fate(row, fates or {}, server.began))
+        for table, row, server in _dead(instances, between_jobs=True)
     )
 
 
-def _fate(row: Key, fates: Mapping[int, str]) -> str:
-    """Return what became of a reservation's worker; empty if it is this process."""
+def _fate(row: Key, fates: Mapping[int, str], server_began: datetime) -> str:
+    """Return what became of a reservation's worker; empty if it is this process, or may live.
+
+    When the server is started again, all workers are cut off: one on another machine, that is slow to connect
+    again, has not died of its job.
+    """
     is_here = row["host"] == platform.node()
     if is_here and row["pid"] == os.getpid():
+        return ""
+    if not is_here and row["reserved_time"] < server_began:
         return ""
     if is_here and row["pid"] in fates:
         return f"The last, process {row['pid']} on {row['host']}, {fates[row['pid']]}"
@@ -68,7 +74,7 @@ def count_dead(instances: Sequence[Any]) -> int:
     return sum(1 for _ in _dead(instances, between_jobs=False))
 
 
-def _dead(instances: Sequence[Any], *, between_jobs: bool) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _dead(instances: Sequence[Any], *, between_jobs: bool) -> Iterator[tuple[Any, Key, _Server]]:
     reserved = [(table, row) for table in _with_reservations(instances) for row in _reservations(table)]
     if not reserved:
         return
@@ -82,11 +88,11 @@ def _dead(instances: Sequence[Any], *, between_jobs: bool) -> Iterator[tuple[Any
         beating |= heartbeat.alive(connection, names)
     for table, row in reserved:
         if between_jobs and (row["host"], row["pid"]) == ours:
-            yield table, row
+            yield table, row, server
         elif row["version"] not in beating and not server.is_alive(row):
             if between_jobs:
                 server.end_connection(connection, row)
-            yield table, row
+            yield table, row, server
 
 
 def _with_reservations(instances: Sequence[Any]) -> list[Any]:
@@ -108,10 +114,11 @@ def _reservations(table: Any) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _Server:
-    """The server's connections with their start times, and its current time, all by the server's clock."""
+    """The server's connections with their start times, its current time and its own start, by its clock."""
 
     connected_since: dict[int, datetime | None]  # None where unknown
     now: datetime
+    began: datetime
     account: str | None  # the only account whose connections we see; None if we see all
 
     @classmethod
@@ -132,14 +139,16 @@ class _Server:
         ).fetchone()
         own = _name(user)
         sees_all = any(name != own for _, name in rows)
-        return cls({int(number): start for number, _ in rows}, now, None if sees_all else own)
+        return cls({int(number): start for number, _ in rows}, now, start, None if sees_all else own)
 
     @classmethod
     def _look_at_postgres(cls, query: Any) -> _Server:
         """A connection is numbered by its process id, and those are reused."""  # noqa: D401
         rows = query("SELECT pid, backend_start::timestamp FROM pg_stat_activity").fetchall()
-        now = query("SELECT CURRENT_TIMESTAMP(3)::timestamp").fetchone()[0]
-        return cls({int(number): start for number, start in rows}, now, None)
+        now, began = query(
+            "SELECT CURRENT_TIMESTAMP(3)::timestamp, pg_postmaster_start_time()::timestamp"
+        ).fetchone()
+        return cls({int(number): start for number, start in rows}, now, began, None)
 
     def is_alive(self, row: dict[str, Any]) -> bool:
         """Return whether the worker of a reservation, whose heart does not beat, is alive, or may be.

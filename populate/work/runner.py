@@ -347,6 +347,9 @@ def _make(table: Any, key: Key, patience: JobPatience) -> JobResult | None:
     traffic = TRAFFIC.since(before)
     if isinstance(error, Exception) and not isinstance(error, jobs.ReservationLostError):
         with holding_interruptions():
+            if _was_made_meanwhile(table, key, error):
+                table.jobs.undo()  # whoever looks at it next finds the entry, and removes the job
+                return None
             failed = _settle(table, key, _lack_behind(error) or error, patience)
         return replace(failed, duration_s=duration_s, traffic=traffic)
     made = JobResult(name, key, duration_s=duration_s, traffic=traffic)
@@ -379,6 +382,11 @@ def _return_job(table: Any) -> None:
     with holding_interruptions(), contextlib.suppress(*DRIVER_ERRORS):
         reconnect(table.connection)
         table.jobs.undo()
+
+
+def _was_made_meanwhile(table: Any, key: Key, error: Exception) -> bool:
+    """Return whether somebody has entered the same by hand, without a job, while we computed."""
+    return isinstance(error, dj.errors.DuplicateError) and bool(table & key)
 
 
 def _lack_behind(error: Exception) -> Exception | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vbn.errors import VbnError
+from vbn.errors import VbnError, lacks_memory
 
 Event = dict[str, Any]
 Report = Callable[..., None]
@@ -36,6 +36,12 @@ LEVELS = {
     "store_away": "warning",
 }
 """Levels of the events that are more than information."""
+
+
+NO_MEMORY = (
+    "There is not enough memory to go on, not even to record what became of the last job, which goes back to "
+    "the queue. Start this worker again, with a larger --max-memory or fewer --processes."
+)
 
 
 def reporter(send: Callable[[Event], None]) -> Report:
@@ -90,7 +96,11 @@ def everything_to(report: Report) -> Iterator[None]:
         report("refused", error=str(error))
         raise SystemExit(1) from error
     except Exception as error:
-        report("crashed", error=traceback.format_exc())
+        if lacks_memory(error):
+            traceback.clear_frames(error.__traceback__)  # what they held is needed for a line of the log
+            report("refused", error=NO_MEMORY)
+        else:
+            report("crashed", error=traceback.format_exc())
         raise SystemExit(1) from error
 
 

@@ -71,12 +71,21 @@ def active() -> Database:
 def bound_to(prefix: str) -> Database | None:
     """Return the database that the table classes are bound to, if it is connected.
 
-    None if it has another prefix, or another store than is configured now.
+    None if it has another prefix, or another server or store than is configured now.
     """
     known = _active
     if known is None or known.prefix != prefix or known.store.spec != settings.resolve_store().spec:
         return None
-    return known if _answers(known.connection) else None
+    return known if _is_configured(known) and _answers(known.connection) else None
+
+
+def _is_configured(known: Database) -> bool:
+    """Return whether the settings still name the server of a database; a program may have changed them."""
+    if known.published is not None:
+        return True  # which folder is read, its store tells
+    if known.embedded is not None:
+        return not settings.server_is_configured() and known.embedded.home == settings.home_folder()
+    return settings.server_is_configured() and _is_of(known.connection, dj.config.database)
 
 
 def _answers(connection: Any) -> bool:
@@ -169,6 +178,11 @@ def _open_connection(embedded: EmbeddedServer | None) -> Any:
             f"The server '{info.host}' is configured, but no {'user' if info.user is None else 'password'}. "
             "Set DJ_USER and DJ_PASS, or .secrets/database.user and .secrets/database.password."
         )
+    if embedded is None and dj.config["database.password"] == settings.OF_SOCKET:
+        raise SettingError(
+            f"The server '{info.host}' was named after the embedded one was used, whose other settings are "
+            "still there. Set database.backend, .port, .user and .password in dj.config, too."
+        )
     deadline = time.monotonic() + START_TIMEOUT_S
     tls = None if embedded else access.tls_setting(info)
     while True:
@@ -216,8 +230,10 @@ os.register_at_fork(after_in_child=_leave_connection_to_parent)
 
 def _is_connected_to(info: Any) -> bool:
     connection = current_connection()
-    if connection is None or not _answers(connection):
-        return False
+    return connection is not None and _answers(connection) and _is_of(connection, info)
+
+
+def _is_of(connection: Any, info: Any) -> bool:
     known = connection.conn_info
     return (known["host"], known["port"], known["user"]) == (info.host, info.port, info.user)
 

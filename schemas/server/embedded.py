@@ -28,7 +28,7 @@ import psutil
 
 from schemas.server.ownership import Ownership, network_file_system
 from schemas.server.postgres_programs import postgres_programs
-from schemas.server.service_user import hand_over, identity, name_of, server_user
+from schemas.server.service_user import hand_over, identity, let_pass, name_of, server_user
 from vbn.errors import ServerError, SettingError
 
 logger = logging.getLogger("vbn")
@@ -231,8 +231,8 @@ class EmbeddedServer:
     def _prepare_home(self) -> None:
         try:
             if not self.home.exists():
-                # PostgreSQL's user must pass through root's.
-                self.home.mkdir(parents=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+                self.home.mkdir(parents=True, mode=0o700)
+                let_pass(self.home)
         except OSError as error:
             raise SettingError(
                 f"The folder {self.home} cannot be created: {error.strerror}. "

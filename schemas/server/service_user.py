@@ -78,6 +78,19 @@ def others_may_enter(folder: Path) -> bool:
     return bool(folder.stat().st_mode & stat.S_IXOTH)
 
 
+def let_pass(folder: Path) -> None:
+    """Let the server's user, and nobody else, pass through a folder of ours."""
+    if (account := service_account()) is not None:
+        os.chown(folder, -1, account[1])
+        folder.chmod(0o710)
+
+
+def _may_pass(folder: Path, account: tuple[int, int]) -> bool:
+    found = folder.stat()
+    by_group = found.st_gid == account[1] and found.st_mode & stat.S_IXGRP
+    return bool(by_group) or found.st_uid == account[0] or others_may_enter(folder)
+
+
 def hand_over(path: Path) -> None:
     """Make the server's user the owner of a path of ours if we are root, and let that user reach it.
 
@@ -91,7 +104,7 @@ def hand_over(path: Path) -> None:
         return
     os.chown(path, *account, follow_symlinks=False)
     for parent in path.parents:
-        if others_may_enter(parent) or parent.stat().st_uid == account[0]:
+        if _may_pass(parent, account):
             continue
         if parent.stat().st_uid != 0:
             raise SettingError(

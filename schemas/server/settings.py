@@ -128,6 +128,8 @@ def _is_set_in_code() -> bool:
 
 # Set by `use_embedded`, to distinguish the embedded server's host from one set by a program.
 _embedded_host: str | None = None
+OF_SOCKET = "trusted by the socket's folder"
+"""Stands for the embedded server's password, which it needs none."""
 
 
 _OF_SERVER = ("backend", "host", "port", "user", "password", "name")
@@ -182,7 +184,7 @@ def use_embedded(socket_folder: Path, port: int, user: str) -> None:
     database = dj.config.database
     database.backend = "postgresql"
     database.host, database.port = _embedded_host, port
-    database.user, database.password = user, "trusted by the socket's folder"
+    database.user, database.password = user, OF_SOCKET
     database.name = "postgres"
 
 

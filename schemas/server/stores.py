@@ -28,6 +28,8 @@ from vbn.errors import (
 
 ABSENT = (FileNotFoundError, dj.errors.MissingExternalFile)
 
+TRIES_OF_BOTOCORE, TRIES_OF_S3FS = 3, 2
+
 CHECKED_FOR_S = 5.0
 """A session's arrays, some sixty, are written within seconds of one another."""
 
@@ -108,7 +110,10 @@ def opened_store(name: str, config: Any = None) -> Any:
         If it is not configured, or not there.
     """
     try:
-        return get_store_backend(name, config)
+        backend = get_store_backend(name, config)
+        if backend.protocol == "s3":
+            _give_up_sooner(backend.fs)
+        return backend
     except ABSENT as error:
         if name == STORE_NAME and (folder := published.configured()) is not None:
             raise AbsentArrayError(
@@ -124,6 +129,15 @@ def opened_store(name: str, config: Any = None) -> Any:
         ) from error
     except dj.DataJointError as error:
         raise StoreError(f"{error}. {NOT_CONFIGURED}") from error
+
+
+def _give_up_sooner(bucket: Any) -> None:
+    """Limit how long a bucket that says nothing is waited for: a minute and a half, where it was six or more.
+
+    Two libraries try again, s3fs around botocore, each time after a silence of 15 s.
+    """
+    bucket.config_kwargs.setdefault("retries", {"total_max_attempts": TRIES_OF_BOTOCORE})
+    bucket.retries = TRIES_OF_S3FS
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from schemas import behavior, performance, psth, stimulus
-from vbn.errors import ConflictError, SettingError
+from vbn.errors import ConflictError, NotFoundError, SettingError
 
 pytestmark = pytest.mark.files
 
@@ -338,3 +338,17 @@ def content_of(name: str) -> dict[str, Any]:
 
     found: dict[str, Any] = as_json(psth.Alignment.get(name))
     return found
+
+
+def test_behavior_around_the_laser_waits_for_its_pulses(database: Any, synthetic_files: list[Any]) -> None:
+    """A worker may come to it before they are imported, or after they were deleted: around none, for ever."""
+    tables = ("ChangeDetection", "Licks", "Running", "EyeTracking", "Stimulus", "AlignedBehavior")
+    database.call("register", synthetic_files[0])
+    database.call("populate", *(f"--table={name}" for name in tables))
+    assert not psth.AlignedBehavior()
+    key = {**stimulus.Stimulus.fetch1("KEY"), "alignment": "laser_pulse_high"}
+    with pytest.raises(NotFoundError, match="vbn populate --table OptoStimulation"):
+        psth.AlignedBehavior().make_fetch(key)
+    database.call("populate", "--table=OptoStimulation", "--table=AlignedBehavior")
+    assert stimulus.OptoStimulation.Pulse()
+    assert (psth.AlignedBehavior & key).fetch1("n_aligned_events") > 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +68,7 @@ def back_up(
     require_usable(folder, database)
     with explaining_errors(folder), using(folder):
         previous = _previous(folder, database, with_arrays=with_arrays)
+        _remove_dumps(folder, previous)  # of killed attempts
         known = {**(previous.files if previous else {}), **files.read_journal(folder)}
         if former is not None:
             known = {**read_manifest(former).files, **known}
@@ -100,7 +103,7 @@ def _save(
         mysql.dumped(database, target, mysqldump) if is_mysql else postgres.dumped(database, target)
     )
     copied: dict[str, SavedFile] = {}
-    with dumped as snapshot:
+    with _removed_on_failure(target), dumped as snapshot:
         if with_arrays:
             paths = _arrays_to_save(snapshot)
             store = StoredFiles(database.store)
@@ -127,6 +130,16 @@ def _save(
         schemas=schemas,
         n_unpublished=n_unpublished,
     )
+
+
+@contextlib.contextmanager
+def _removed_on_failure(dump: Path) -> Iterator[None]:
+    """Leave no part of a dump, which the next attempt makes anew: it takes the room that may be lacking."""
+    try:
+        yield
+    except BaseException:
+        dump.unlink(missing_ok=True)
+        raise
 
 
 def _arrays_to_save(snapshot: Snapshot) -> set[str]:
@@ -165,9 +178,14 @@ def _previous(folder: Path, database: Database, *, with_arrays: bool) -> BackupM
 
 def _tidy(folder: Path, manifest: BackupManifest, known: dict[str, SavedFile]) -> None:
     """Remove files of earlier and interrupted backups that this one does not need, and no others."""
-    for old in folder.iterdir():
-        if DUMP_NAME.fullmatch(old.name) and old.name != manifest.dump:
-            old.unlink()
+    _remove_dumps(folder, manifest)
     files.remove_parts(folder / STORE)
     files.remove_files(known.keys() - manifest.files.keys(), folder / STORE)
     (folder / files.JOURNAL).unlink(missing_ok=True)
+
+
+def _remove_dumps(folder: Path, manifest: BackupManifest | None) -> None:
+    """Remove the dumps of earlier and interrupted backups."""
+    for old in folder.iterdir():
+        if DUMP_NAME.fullmatch(old.name) and not (manifest and old.name == manifest.dump):
+            old.unlink()

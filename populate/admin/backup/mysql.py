@@ -34,6 +34,8 @@ REFERENCE = re.compile(rb"^(  CONSTRAINT `[^`]+` FOREIGN KEY \([^)]+\) REFERENCE
 QUALIFIER = re.compile(rb"`([^`]+)`\.")
 VIEW = b"/*!50001 "
 HAS_BEGUN = b"\nUSE `"  # in the dump, when its transaction is open
+END = b"\n-- Dump completed"  # in its last line
+LONGEST_END = 200
 
 LONGEST_HOLD_S = 60
 LOCK_WAIT_S = 5  # all writers wait behind us
@@ -55,10 +57,11 @@ def dumped(database: Database, target: Path, program: str | None) -> Iterator[Sn
 
 
 def _dump(database: Database, program: str, target: Path, release: Callable[[], None]) -> None:
-    head = b""
+    head = end = b""
 
     def write(piece: bytes) -> None:
-        nonlocal head
+        nonlocal head, end
+        end = (end + piece)[-LONGEST_END:]
         if HAS_BEGUN not in head:
             head += piece
             if HAS_BEGUN in head:
@@ -69,6 +72,11 @@ def _dump(database: Database, program: str, target: Path, release: Callable[[], 
     with _options(database) as options, gzip.open(target, "wb", COMPRESSION) as out, progress:
         command = [program, f"--defaults-file={options}", *DUMP, *existing_schemas(database)]
         stream_out(command, write, progress.update, start_limit_s=LONGEST_HOLD_S)
+    if END not in end:
+        raise ServerError(
+            f"{program} ended without an error, but its dump has no end, so that it is not complete. Use "
+            "mysqldump itself, or a command that passes all of its output and its exit code on."
+        )
 
 
 def load(database: Database, source: Path, names: Mapping[str, str], program: str | None) -> None:

@@ -16,8 +16,10 @@ from populate.admin.snapshot import Snapshot, open_another
 from schemas.server import access
 from schemas.server.connection import Database
 from schemas.server.restoring import schema_of_mark
+from vbn.errors import ServerError
 
 SUFFIX = ".pgdump"
+BEGINNING = b"PGDMP"
 DUMP = ("--format=custom", "--no-owner", "--no-privileges", "--no-password")
 LOAD = ("--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", "--no-password")
 
@@ -36,6 +38,11 @@ def _write(database: Database, target: Path, schemas: Sequence[str], *options: s
     with _environment(database) as env, target.open("wb") as out, progress:
         command = [program, *DUMP, *options, *(f'--schema="{name}"' for name in schemas)]
         stream_out(command, out.write, progress.update, env)
+    with target.open("rb") as dump:
+        if dump.read(len(BEGINNING)) != BEGINNING:
+            raise ServerError(
+                f"{program} ended without an error, but has written no dump. Use pg_dump itself."
+            )
 
 
 def load(database: Database, source: Path, names: Renaming) -> None:

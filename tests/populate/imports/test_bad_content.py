@@ -25,7 +25,7 @@ LASER = "processing/optotagging/optogenetic_stimulation"
 NEEDS = {
     "Psth": {"Recording", "Stimulus", "OptoStimulation", "Licks"},
     "Stimulus": {"ChangeDetection"},
-    "AlignedBehavior": {"Running", "Licks", "EyeTracking", "Stimulus"},
+    "AlignedBehavior": {"Running", "Licks", "EyeTracking", "Stimulus", "OptoStimulation"},
     "Optotagging": {"Recording", "OptoStimulation"},
     "Performance": {"ChangeDetection", "Licks"},
     "ChangeResponse": {"Recording", "Stimulus"},

@@ -131,9 +131,10 @@ def test_licks_rewards_running_and_pupil_are_those_that_the_mapping_names(
     (report,) = json.loads(done.stdout)
     (outcome,) = register(database, path, "--mapping", mapping)
     assert (report["failed"], outcome["status"]) == ({}, "registered")
-    tables = ("ChangeDetection", "Licks", "Running", "EyeTracking", "Stimulus", "AlignedBehavior")
+    imported = ("ChangeDetection", "Licks", "Running", "EyeTracking", "Stimulus", "OptoStimulation")
+    tables = (*imported, "AlignedBehavior")
     done = database.call("populate", *(f"--table={name}" for name in tables))
-    assert done.stdout == "11 entries made, 0 failed.\n"
+    assert done.stdout == "12 entries made, 0 failed.\n"
     from schemas import behavior, session
 
     licks, running = behavior.Licks.fetch1(), behavior.Running.fetch1()

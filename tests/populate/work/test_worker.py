@@ -340,6 +340,20 @@ def test_a_job_whose_transaction_is_lost_is_made_again(one_session: Any, place: 
     assert database.stored_files() == database.referenced_files()
 
 
+def test_an_entry_that_somebody_makes_by_hand_meanwhile_is_no_failure(one_session: Any) -> None:
+    by_hand = "import schemas; schemas.connect(); from schemas.behavior import Running; Running.populate()"
+    with held_worker(one_session, "compute", *RUNNING) as (log, gate):
+        with one_session.start(by_hand, program=("-c",)) as process:
+            assert process.communicate(timeout=PATIENCE_S) is not None
+        assert rows_of_running(one_session) == 1
+        gate.touch()
+        assert log.end() == 0, log.events
+    assert not log.of("job_failed", "job_retry", "job_done")
+    assert rows_of_running(one_session) == 1
+    assert not one_session.job_states()
+    assert one_session.stored_files() >= one_session.referenced_files()  # ours stay for gc
+
+
 @pytest.mark.parametrize(("place", "number"), [("before commit", signal.SIGTERM), ("compute", signal.SIGINT)])
 def test_a_signal_within_a_job_leaves_nothing_behind(
     one_session: Any, place: str, number: signal.Signals
@@ -431,6 +445,13 @@ def test_a_job_that_takes_its_workers_along_is_set_aside_with_the_reason(one_ses
     table = f'"{one_session.prefix}behavior"."~~running"'
     with subprocess.Popen(["true"]) as dead:
         dead.wait()
+    for _ in range(3):  # of another machine, cut off as the server was started again: it may live
+        assert running.jobs.reserve(key)
+        one_session.server.query(
+            f"UPDATE {table} SET host = 'elsewhere', connection_id = 2000000000, reserved_time = '2020-01-01'"
+        )
+        assert reservations.return_dead([running]) == 1
+        assert jobs_of(one_session) == [("pending",)]
     for deaths in (1, 2, 3):
         assert running.jobs.reserve(key)
         one_session.server.query(f"UPDATE {table} SET pid = {dead.pid}, connection_id = 2000000000")

@@ -55,6 +55,16 @@ def test_what_is_logged_and_what_ends_a_worker_are_lines_too(
     assert words in last["message"]
 
 
+def test_a_lack_of_memory_outside_of_a_job_ends_it_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as while a job's failure is recorded; a service manager starts the worker again."""
+    with pytest.raises(SystemExit) as end, everything_to(reporter(json_log)):
+        raise MemoryError("Out of memory while compressing data")
+    assert end.value.code == 1
+    last = lines_of(capsys.readouterr().out)[-1]
+    assert last["event"] == "refused"
+    assert "not enough memory to go on" in last["message"]
+
+
 def test_an_interruption_ends_it_as_the_command_would() -> None:
     with pytest.raises(SystemExit) as end, everything_to(reporter(json_log)):
         raise KeyboardInterrupt

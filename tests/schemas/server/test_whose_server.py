@@ -303,7 +303,7 @@ def test_a_new_home_is_private(home: Path) -> None:
     server = EmbeddedServer(inner)
     try:
         server.start()
-        assert inner.stat().st_mode & 0o777 == (0o711 if os.geteuid() == 0 else 0o700)
+        assert inner.stat().st_mode & 0o777 == (0o710 if os.geteuid() == 0 else 0o700)
         assert server.data_folder.stat().st_mode & 0o777 == 0o700
         assert server.log_file.stat().st_mode & 0o077 == 0
     finally:
@@ -428,9 +428,21 @@ print("fine")
     assert done.stdout == "fine\n", done.stderr
 
 
-def test_a_server_named_by_a_program_is_not_passed_over(home: Path) -> None:
-    code = """
-import datajoint as dj
+@pytest.mark.parametrize("when", ["at first", "later"])
+def test_a_server_named_by_a_program_is_not_passed_over(home: Path, when: str) -> None:
+    """Neither before a connection was made, nor where the embedded server's is open."""
+    before = """
+import schemas
+schemas.connect()
+dj.config["database.host"] = "127.0.0.1"
+try:
+    schemas.connect()
+except Exception as error:
+    print(error)
+"""
+    code = (
+        f"import datajoint as dj{before if when == 'later' else ''}"
+        """
 dj.config["database.host"] = "127.0.0.1"
 dj.config["database.port"] = 1
 dj.config["database.user"], dj.config["database.password"] = "ada", "secret"
@@ -440,10 +452,12 @@ try:
 except Exception as error:
     print(type(error).__name__, error)
 """
+    )
     environment = {**os.environ, "VBN_HOME": str(home), "DJ_IGNORE_CONFIG_FILE": "true"}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], env=environment, cwd=Path(__file__).parents[3],
         capture_output=True, text=True, check=False, timeout=PATIENCE_S,
     )  # fmt: skip
     assert "127.0.0.1:1 does not answer" in done.stdout, done.stdout + done.stderr
-    assert not (home / "postgres").exists()
+    assert (home / "postgres").exists() == (when == "later")
+    assert ("whose other settings are still there" in done.stdout) == (when == "later")
