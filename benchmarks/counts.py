@@ -44,7 +44,6 @@ TABLES = (
     "ReceptiveField",
 )  # fmt: skip
 NUMPY, COMPILED = "NumPy", "compiled"
-OF_FITS = ("fit_", "center_", "azimuth_", "elevation_", "area_", "is_inverted", "is_on_screen")
 PASS, COUNTS = "one pass over memory", "`count_presentations`, eleven windows"
 COUNTING, READING = "all nine tables, counting", "all nine tables, reading counts"
 Ways = dict[str, Callable[[], AbstractContextManager[None]]]
@@ -139,15 +138,9 @@ def compare(results: Results, spikes: Any, events: SimulatedEvents, counted: Any
                 base = None if not found[1:] else f"`{table}`, counting, {NUMPY}"
                 results.add(row.replace("all nine tables", f"`{table}`"), seconds, base=base)
         for frame in found[1:]:
-            check_equal(found[0], frame)
+            pd.testing.assert_frame_equal(found[0], frame, check_exact=True)
     for row, seconds in total.items():
         results.add(row, seconds, base=None if row == f"{COUNTING}, {NUMPY}" else f"{COUNTING}, {NUMPY}")
-
-
-def check_equal(one: pd.DataFrame, other: pd.DataFrame) -> None:
-    """Compare all but fitted Gaussians and what follows from them: SciPy's differ from call to call."""
-    of_fits = [name for name in one if str(name).startswith(OF_FITS)]
-    pd.testing.assert_frame_equal(one.drop(columns=of_fits), other.drop(columns=of_fits), check_exact=True)
 
 
 def functions(events: SimulatedEvents) -> dict[str, Callable[[Any], pd.DataFrame]]:

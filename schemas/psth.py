@@ -37,6 +37,7 @@ schema = Schema()
 
 Key = dict[str, Any]
 
+PULSE = "laser_pulse"
 # Window and bins of AllenSDK's VBN quick-start notebook (makePSTH around image changes).
 CHANGE_AXIS: Any = {"window_start": -1.0, "window_stop": 1.5, "bin_width": 0.01}
 # Its optotagging part uses 1 ms bins; the pulse lasts 10 ms, the raised cosine 1 s.
@@ -138,7 +139,7 @@ class Alignment(ParameterTable):
         "change_miss": _changes(block_condition="active", outcome_condition="miss"),
         "omission_active": AlignmentSettings("omission", **CHANGE_AXIS, block_condition="active"),
         "laser_pulse_high": AlignmentSettings(
-            "laser_pulse", **PULSE_AXIS, waveform_condition="pulse", level_condition="high"
+            PULSE, **PULSE_AXIS, waveform_condition="pulse", level_condition="high"
         ),
     }
     definition = """
@@ -259,13 +260,16 @@ class AlignedBehavior(Computation):
 
     @property
     def key_source(self) -> Any:
-        """Sessions whose laser pulses are known: an alignment may be to these."""
-        return super().key_source - stimulus.OptoStimulation.waiting()
+        """Sessions, by alignments to laser pulses those only of which these are known."""
+        to_pulses = Alignment.proj("event") & {"event": PULSE}
+        return super().key_source - stimulus.OptoStimulation.waiting() * to_pulses.proj()
 
     def make_fetch(self, key: Key) -> tuple[Any, ...]:
         """Fetch the alignment."""
-        stimulus.OptoStimulation.require(key)  # it may have gone since the job was made
-        return self.provenance(key), Alignment.get(key)
+        alignment = Alignment.get(key)
+        if alignment.event == PULSE:
+            stimulus.OptoStimulation.require(key)  # it may have gone since the job was made
+        return self.provenance(key), alignment
 
     def make_compute(self, key: Key, made_with: Key, alignment: AlignmentSettings) -> tuple[Any, ...]:
         """Average the traces around the events."""

@@ -761,7 +761,7 @@ class ReceptiveFieldParams(ParameterTable):
 class ReceptiveField(CountingMeasurement):
     """The receptive fields of all units of one session, from Gabors at 81 positions."""
 
-    method_version = 3  # 2: strong fields are shuffled more often, p is never 0; 3: significant by q
+    method_version = 4  # 2: strong fields shuffled more often, p never 0; 3: significant by q; 4: equal fits
     prefix = "rf"
     parameter_table = ReceptiveFieldParams
     definition = f"""

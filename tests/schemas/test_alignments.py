@@ -345,7 +345,8 @@ def test_behavior_around_the_laser_waits_for_its_pulses(database: Any, synthetic
     tables = ("ChangeDetection", "Licks", "Running", "EyeTracking", "Stimulus", "AlignedBehavior")
     database.call("register", synthetic_files[0])
     database.call("populate", *(f"--table={name}" for name in tables))
-    assert not psth.AlignedBehavior()
+    made = set(psth.AlignedBehavior.to_arrays("alignment"))
+    assert made == set(psth.Alignment.to_arrays("alignment")) - {"laser_pulse_high"}
     key = {**stimulus.Stimulus.fetch1("KEY"), "alignment": "laser_pulse_high"}
     with pytest.raises(NotFoundError, match="vbn populate --table OptoStimulation"):
         psth.AlignedBehavior().make_fetch(key)

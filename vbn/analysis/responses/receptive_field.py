@@ -11,7 +11,6 @@ screen's centre, y upwards. In *AllenSDK's* frame, azimuth = 10 * column + 10 an
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ import pandas as pd
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
+from vbn.analysis.responses.gaussian_fit import fit_gaussians
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers
 from vbn.analysis.spikes.windows import (
     Window,
@@ -34,7 +34,6 @@ from vbn.analysis.task.presentations import start_times
 AZIMUTH_OF_X_0 = 50.0
 ELEVATION_OF_Y_0 = 10.0
 _FIT = ("fit_amplitude_hz", "fit_offset_hz", "fit_x_deg", "fit_y_deg", "fit_width_deg", "fit_height_deg")
-_MAX_CALLS = 400
 _ROUNDING = 1e-9
 _SHUFFLES_AT_ONCE = 1000
 ENOUGH = 10
@@ -371,18 +370,16 @@ def _geometry(maps: Floats, is_fitted: Booleans, parameters: ReceptiveFieldParam
     positions, step = np.array(parameters.positions_deg), parameters.step_deg
     n_units = maps.shape[0]
     peak_row, peak_column = _peaks(maps)
-    fit = np.full((n_units, len(_FIT)), np.nan)
     masked = np.full((n_units, 3), np.nan)
     inverted = np.zeros(n_units, dtype=np.bool_)
-    for row in np.flatnonzero(~np.isnan(maps[:, 0, 0])).tolist():
-        mask = _mask(maps[row], parameters)
+    masks = {row: _mask(maps[row], parameters) for row in np.flatnonzero(~np.isnan(maps[:, 0, 0])).tolist()}
+    for row, mask in masks.items():
         inverted[row] = _covers_border(mask)
-        if is_fitted[row]:
-            fit[row] = _fitted(_upright(maps[row], inverted[row] and not parameters.fit_offset), parameters)
-            inverted[row] |= fit[row, 0] < 0
-        if inverted[row]:
-            mask = _mask(_upright(maps[row], inverted=True), parameters)
-        masked[row] = _center_and_size(mask)
+    fit = _fitted(maps, is_fitted & ~np.isnan(maps[:, 0, 0]), inverted, parameters)
+    inverted |= fit[:, 0] < 0
+    for row, mask in masks.items():
+        upright = _mask(_upright(maps[row], inverted=True), parameters) if inverted[row] else mask
+        masked[row] = _center_and_size(upright)
     center_y, center_x = positions[0] + step * masked[:, 0], positions[0] + step * masked[:, 1]
     is_on_screen = _flag(_on_screen(fit, positions.size), ~np.isnan(fit[:, 2]))
     fit[:, 2:4] = positions[0] + step * fit[:, 2:4]
@@ -448,71 +445,52 @@ def _on_screen(fit: Floats, n: int) -> Booleans:
     return np.asarray((column > 0) & (column < n) & (row > 0) & (row < n), dtype=np.bool_)
 
 
-def _fitted(field: Floats, parameters: ReceptiveFieldParameters) -> Floats:
-    """Fit a Gaussian: amplitude, offset (NaN if none), column, row and both widths; all NaN if it fails.
+def _fitted(
+    maps: Floats, is_fitted: Booleans, inverted: Booleans, parameters: ReceptiveFieldParameters
+) -> Floats:
+    """Return (n_units, 6) Gaussians: amplitude, offset (NaN if none), column, row and both widths.
 
     With an offset the Gaussian may also be a dip: the fit is started from the map's maximum and from its
-    minimum, and the better fit is returned.
+    minimum, and the better fit is returned. Without one an inverted map is turned upright. A unit without a
+    fit has NaN.
     """
+    fit = np.full((maps.shape[0], len(_FIT)), np.nan)
+    rows = np.flatnonzero(is_fitted)
+    if not rows.size:
+        return fit
+    fields = maps[rows] if parameters.fit_offset else _upright_where(maps[rows], inverted[rows])
+    top, bottom = _extremes(fields, parameters)
+    if parameters.fit_offset:
+        level = np.median(fields, axis=(1, 2))
+        highest, lowest = fields.max(axis=(1, 2)) - level, fields.min(axis=(1, 2)) - level
+        of_top = fit_gaussians(fields, np.column_stack([_starts(highest, top, fields), level]))
+        of_bottom = fit_gaussians(fields, np.column_stack([_starts(lowest, bottom, fields), level]))
+        is_dip = of_bottom.squares < of_top.squares
+        found = np.where(is_dip[:, np.newaxis], of_bottom.parameters, of_top.parameters)
+    else:
+        found = fit_gaussians(fields, _starts(fields.max(axis=(1, 2)), top, fields)).parameters
+    fit[rows, 0] = found[:, 0]
+    fit[rows, 1] = found[:, 5] if parameters.fit_offset else np.nan
+    fit[rows, 2:4], fit[rows, 4:6] = found[:, 1:3], np.abs(found[:, 3:5])
+    return fit
+
+
+def _upright_where(fields: Floats, inverted: Booleans) -> Floats:
+    return np.where(
+        inverted[:, np.newaxis, np.newaxis], fields.max(axis=(1, 2), keepdims=True) - fields, fields
+    )
+
+
+def _extremes(fields: Floats, parameters: ReceptiveFieldParameters) -> tuple[Integers, Integers]:
+    """Return (n_fields,) places of the maximum and the minimum of each smoothed field."""
     from scipy import ndimage  # the import takes a tenth of a second
 
-    smooth = ndimage.gaussian_filter(field, parameters.smoothing_bins)
-    top, bottom = int(smooth.argmax()), int(smooth.argmin())
-    if not parameters.fit_offset:
-        return _solved(field, [float(field.max()), *_position_and_width(top, field)])[0]
-    level = float(np.median(field))
-    starts = (
-        [float(extreme) - level, *_position_and_width(index, field), level]
-        for extreme, index in ((field.max(), top), (field.min(), bottom))
-    )
-    return min((_solved(field, start) for start in starts), key=lambda solution: solution[1])[0]
+    flat = [ndimage.gaussian_filter(field, parameters.smoothing_bins).ravel() for field in fields]
+    smooth = np.array(flat).reshape(len(flat), fields.shape[1] * fields.shape[2])
+    return smooth.argmax(axis=1), smooth.argmin(axis=1)
 
 
-def _position_and_width(index: int, field: Floats) -> list[float]:
-    """Return column, row and widths of one bin, from which to start a fit."""
-    row, column = divmod(index, field.shape[1])
-    return [float(column), float(row), 1.0, 1.0]
-
-
-def _solved(field: Floats, start: list[float]) -> tuple[Floats, float]:
-    """Fit by least squares from one start; return the result and its sum of squares, infinite if it fails."""
-    from scipy.optimize import leastsq  # the import takes a tenth of a second
-
-    with_offset = len(start) == len(_FIT)
-    residuals, derivatives = _gaussian(field, with_offset)
-    with np.errstate(all="ignore"):  # a fit that diverges is reported as failed
-        solution, *_, status = leastsq(
-            residuals, start, Dfun=derivatives, col_deriv=True, full_output=True, maxfev=_MAX_CALLS
-        )
-        found = np.asarray(solution, dtype=np.float64)
-        cost = float((residuals(found) ** 2).sum())
-    if status not in (1, 2, 3, 4) or not np.isfinite([*found, cost]).all():
-        return np.full(len(_FIT), np.nan), np.inf
-    level = found[5] if with_offset else np.nan
-    return np.array([found[0], level, found[1], found[2], abs(found[3]), abs(found[4])]), cost
-
-
-def _gaussian(
-    field: Floats, with_offset: bool
-) -> tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]:
-    """Return the residuals of a Gaussian on the map, and their derivatives (one row per parameter)."""
-    row, column = (index.ravel().astype(np.float64) for index in np.indices(field.shape))
-    target = field.ravel()
-
-    def shape(p: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return the bell of height 1, and the distances from its centre in its widths."""
-        u, v = (column - p[1]) / p[3], (row - p[2]) / p[4]
-        return np.exp(-(u**2 + v**2) / 2), u, v
-
-    def residuals(p: Floats) -> Floats:
-        """Return the model less the field."""
-        return np.asarray(p[0] * shape(p)[0] + (p[5] if with_offset else 0.0) - target)
-
-    def derivatives(p: Floats) -> Floats:
-        """Return the derivatives of the residuals by the parameters."""
-        bell, u, v = shape(p)
-        high = p[0] * bell
-        rows = [bell, high * u / p[3], high * v / p[4], high * u**2 / p[3], high * v**2 / p[4]]
-        return np.array(rows + ([np.ones_like(bell)] if with_offset else []))
-
-    return residuals, derivatives
+def _starts(amplitude: Floats, place: Integers, fields: Floats) -> Floats:
+    """Return (n_fields, 5) amplitude, column, row and widths of one bin, from which to start a fit."""
+    row, column = np.divmod(place, fields.shape[2])
+    return np.column_stack([amplitude, column, row, np.ones((place.size, 2))])
