@@ -183,13 +183,22 @@ class Ownership:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or not self._has_processes_here():
                     self.require_unlocked()
                 time.sleep(0.05)
             except OSError:
                 return False  # the file system has no locks: the record must do
             else:
                 return True
+
+    def _has_processes_here(self) -> bool:
+        """Return whether processes of a server are seen here, which work in its data folder."""
+        data_folder = os.path.realpath(self.home / "postgres")
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.cwd() == data_folder:
+                    return True
+        return False
 
     def claim(self, *, take_over: bool = False, holds_lock: bool = False) -> None:
         """Record this machine as the one that runs the server; see `require_here`.
