@@ -7,7 +7,7 @@ import json
 import subprocess
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ class Verdict:
     files_left: int = 0
     files_put_aside: int = 0
     locks_left: int = 0
-    details: tuple[str, ...] = ()  # which tables and jobs
+    details: tuple[str, ...] = field(default=(), compare=False)  # which tables and jobs
 
     @property
     def is_good(self) -> bool:

@@ -84,7 +84,7 @@ def _is_configured(known: Database) -> bool:
     if known.published is not None:
         return True  # which folder is read, its store tells
     if known.embedded is not None:
-        return not settings.server_is_configured() and known.embedded.home == settings.home_folder()
+        return not settings.server_is_configured()
     return settings.server_is_configured() and _is_of(known.connection, dj.config.database)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -100,7 +101,10 @@ def test_what_a_worker_was_started_with_is_seen_in_its_log(
         log = tmp_path / f"{kind}.log"
         words = ("-m", "benchmarks.faults.worker", "worker", "--until-idle", "--log", "json")
         environment = {"VBN_ROOTS": roots(synthetic_files[0].parents[1]), **setting}
-        done = database.vbn("--table", "Recording", env=environment, check=False, program=words)
+        for _ in range(3):
+            done = database.vbn("--table", "Recording", env=environment, check=False, program=words)
+            if done.returncode != -signal.SIGSEGV:  # HDF5 itself may crash where it finds no memory
+                break
         log.write_text(done.stdout + done.stderr)
         found = [name for name in workers.SIGNS if workers.StartFault(name, "", log, 0).has_happened()]
         assert found == [kind] * (kind != "nothing"), log.read_text()
