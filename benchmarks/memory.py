@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.measure import Results, at_most
-from benchmarks.session import parse_options, populate, run, vbn, write_session
+from benchmarks.session import populate, run, run_report, vbn, write_session
 
 NAMES = (
     "import json\nfrom populate.work.runner import populated_tables\n"
@@ -41,16 +39,7 @@ class Used(NamedTuple):
 
 
 def main() -> None:
-    options = parse_options(__doc__)
-    with tempfile.TemporaryDirectory(prefix="vbn-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        os.environ.update(VBN_HOME=str(folder / "home"), DJ_IGNORE_CONFIG_FILE="true")
-        os.environ.pop("DJ_HOST", None)
-        try:
-            report(folder, options).finish(options.json)
-        finally:
-            vbn("down")
+    run_report(report, __doc__)
 
 
 def report(folder: Path, options: argparse.Namespace) -> Results:

@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measure import Results, at_most, parser, timed_process, timing
@@ -44,7 +45,12 @@ VBN = [sys.executable, "-m", "populate"]
 
 
 def main() -> None:
-    options = parse_options(__doc__)
+    run_report(report, __doc__)
+
+
+def run_report(report: Callable[[Path, argparse.Namespace], Results], doc: str | None) -> None:
+    """Write a report on a home of its own, whose server is stopped at the end."""
+    options = parse_options(doc)
     with tempfile.TemporaryDirectory(prefix="vbn-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)

@@ -14,7 +14,7 @@ from schemas.bases.issues import note_issues, stop_at_errors
 from schemas.bases.provenance import provenance_lines
 from schemas.files.array_store import discarding_leftovers
 from schemas.files.open_file import registered_file
-from schemas.rows.insert import insert_rows, plain, rows_from_frame
+from schemas.rows.insert import insert_rows, key_of_session, plain, rows_from_frame
 from schemas.server.connection import server_lock
 from schemas.server.datajoint import dj
 from schemas.server.datajoint.binding import Schema
@@ -323,7 +323,7 @@ class OptoStimulation(FileImport):
     @classmethod
     def require(cls, key: dict[str, Any]) -> None:
         """Raise NotFoundError if it is not known whether there was a laser in a session."""
-        if cls.waiting() & {"session_id": key["session_id"]}:
+        if cls.waiting() & key_of_session(key):
             raise NotFoundError(
                 f"OptoStimulation of session {key['session_id']} is not imported, so that its laser pulses "
                 "are not known. Run: vbn populate --table OptoStimulation"

@@ -62,10 +62,10 @@ def _meets(frame: pd.DataFrame, condition: str) -> np.ndarray:
     known = [str(name) for name in frame]
     tokens = named_tokens(str(in_our_words(condition, known)), known)
     require_balanced(condition, [token for kind, token in tokens if kind != "text"])
-    require_like_kinds(tokens, {name: _kind_of(frame[name]) for name in known})
-    _require_texts(frame, tokens)
     used = {token for kind, token in tokens if kind == "name"}
     names = {name: f"c{number}" for number, name in enumerate(known) if name in used}
+    require_like_kinds(tokens, {name: _kind_of(frame[name]) for name in names})
+    _require_texts(frame, tokens)
     columns = ", ".join([*names.values(), "place"])
     declared = [f"{column} {_affinity(frame[name])}" for name, column in names.items()]
     sql = text_of_words(_as_sqlite(tokens, names))

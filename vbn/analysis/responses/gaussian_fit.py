@@ -81,6 +81,7 @@ class _Search:
 
     @classmethod
     def begun(cls, targets: Floats, starts: Floats, shape: tuple[int, ...]) -> _Search:
+        """Return searches that begin at given parameters."""
         n = starts.shape[0]
         begun = cls(
             targets, shape, starts.copy(), np.zeros(targets.shape), np.zeros(n), np.zeros(starts.shape),
@@ -103,8 +104,9 @@ class _Search:
             [_of_rows(one, other) for other in derivatives[: k + 1]] for k, one in enumerate(derivatives)
         ]
         norms = np.stack([row[-1] for row in products], axis=1)
-        self.scale = np.maximum(self.scale, np.where(norms > 0, norms, self.scale))
-        weights = self.damping[:, np.newaxis] * np.where(self.scale > 0, self.scale, 1.0)
+        self.scale = np.fmax(self.scale, norms)
+        of_scale = np.where(self.scale > 0, self.scale, 1.0)
+        weights = self.damping[:, np.newaxis] * of_scale
         for k, row in enumerate(products):
             row[-1] = row[-1] + weights[:, k]
         change = -_solved(products, gradient)
@@ -114,7 +116,6 @@ class _Search:
         predicted, actual = _of_rows(change, weights * change - gradient), self.squares - squares
         ratio = actual / predicted
         is_flat = (np.abs(actual) <= TOLERANCE * self.squares) & (predicted <= TOLERANCE * self.squares)
-        of_scale = np.where(self.scale > 0, self.scale, 1.0)
         is_short = _of_rows(of_scale * change, change) <= TOLERANCE**2 * _of_rows(of_scale * tried, tried)
         is_down = (ratio > _LEAST_RATIO) & np.isfinite(squares)
         self._take(is_down, tried, residuals, squares, ratio)
