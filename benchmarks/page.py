@@ -90,7 +90,6 @@ def parse_options() -> argparse.Namespace:
 def build(folder: Path, options: argparse.Namespace) -> None:
     """Import and compute one session, and let the server copy it."""
     import schemas
-    from schemas import session
 
     size = ["--units-per-probe", str(options.units), "--minutes", str(options.minutes), "--probes", "6"]
     size += ["--mean-rate", str(options.rate), "--genotype", "sst"]
@@ -98,7 +97,7 @@ def build(folder: Path, options: argparse.Namespace) -> None:
     release.vbn("deploy")
     release.timed_session(next((folder / "data").rglob("*.nwb")))
     database, tables = schemas.connect(), copied_tables()
-    first = min(session.Session.to_arrays("session_id").tolist())
+    first = first_session()
     for start in tqdm(range(1, options.sessions, SESSIONS_AT_A_TIME), desc="copy"):
         numbers = range(start, min(start + SESSIONS_AT_A_TIME, options.sessions))
         release.copy_mice(numbers)
@@ -122,16 +121,24 @@ def copied_tables() -> list[Any]:
     return [table for table in found if "session_id" in table.heading.names]
 
 
+def first_session() -> int:
+    """Return the session that is copied, the one with all rows."""
+    from schemas import session
+
+    return int(min(session.Session.to_arrays("session_id").tolist()))
+
+
 def report(results: Results) -> None:
     import schemas
     from schemas import ecephys
 
     results.settings |= {"server": schemas.connect().backend, "units": f"{len(ecephys.Recording.Unit()):,}"}
+    warm_up = f"issues?session={first_session()}"
     rows: dict[str, list[float]] = {name: [] for name in QUESTIONS}
     whole: dict[str, list[float]] = {name: [] for name in QUESTIONS}
     for _ in range(REPEATS):  # a new process each time, as it keeps numbers of units for a minute
         with served() as url:
-            urlopen(f"{url}issues?session=1").read()
+            urlopen(f"{url}{warm_up}").read()
             for name, (address, _goal) in QUESTIONS.items():
                 first, last = seconds(f"{url}units?{urlencode(address)}")
                 rows[name].append(first)
@@ -144,11 +151,10 @@ def report(results: Results) -> None:
 def report_visitors(results: Results, options: argparse.Namespace) -> None:
     """Add how long visitors at once wait."""
     import schemas
-    from schemas import ecephys, session
+    from schemas import ecephys
 
     schemas.connect()
-    first = min(session.Session.to_arrays("session_id").tolist())  # the one with all rows
-    units = (ecephys.Recording.Unit & {"session_id": first}).to_arrays("unit_id").tolist()
+    units = (ecephys.Recording.Unit & {"session_id": first_session()}).to_arrays("unit_id").tolist()
     with served() as url:
         seen = visitors(url, units, options.visitors, options.visit, options.pause)
     goals = {"table": (seen.tables, at_most(1)), "figure": (seen.figures, at_most(3))}
@@ -167,8 +173,10 @@ def served() -> Iterator[str]:
     command = [sys.executable, "-m", "populate", "serve", "--port", port]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().split()[0]
-        process.terminate()
+        try:
+            yield process.stdout.readline().split()[0]
+        finally:
+            process.terminate()
 
 
 def seconds(url: str) -> tuple[float, float]:
