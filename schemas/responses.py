@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -1200,14 +1202,15 @@ class MouseNovelty(OfMice):
     def key_source(self) -> Any:
         """Pairs of a familiar and a novel recording of a mouse, by the filters for populations."""
         labels = CellClass & {"optotag_method": DEFAULT_METHOD}
-        both = [
-            selection.UnitSelection.proj(**{name: "session_id"})
-            * NoveltyResponse.proj(**{name: "session_id"})
-            * labels.proj(**{name: "session_id"})
-            & (session.Session & {"experience_level": level}).proj(**{name: "session_id"})
+        units = selection.UnitSelection & self.wanted_filters()
+        # Pairs of sessions first: servers expect few rows of joined tables, and compare all of them with all.
+        keys = [
+            (session.Session & {"experience_level": level}).proj(**{name: "session_id"})
             for level, name in EXPERIENCE.items()
         ]
-        return both[0] * both[1] & self.wanted_filters()
+        for table in (units, NoveltyResponse, labels):
+            keys += [table.proj(**{name: "session_id"}) for name in EXPERIENCE.values()]
+        return functools.reduce(operator.mul, keys)
 
 
 @schema
