@@ -247,13 +247,13 @@ def _passes(
 ) -> Iterator[JobResult]:
     """Go through the sessions, and again through those that may have more to do."""
     for priority in jobs.urgent_priorities(instances):
-        for key in keys:
+        for key in _with_open_jobs(keys, instances):
             yield from work_on(key, instances, IMPATIENT, priority=priority, should_stop=should_stop)
     left = keys
     while left:
         waits: dict[int, float] = {}
         has_new = False  # of no session
-        for key in left:
+        for key in _with_open_jobs(left, instances):
             for result in work_on(key, instances, IMPATIENT, should_stop=should_stop):
                 has_new |= not key and result.outcome is Outcome.DONE
                 if result.outcome is Outcome.TRIED:
@@ -265,6 +265,22 @@ def _passes(
         # What belongs to no session, as mice do, may be made from what is tried again.
         again = {*waits, jobs.NO_SESSION_ID} if waits else set()
         left = keys if is_open else [key for key in keys if number_of(key) in again]
+
+
+def _with_open_jobs(keys: Sequence[Key], instances: Sequence[Any]) -> list[Key]:
+    """Add the jobs that can be done now; return the sessions that have any, and `NO_SESSION` where it is.
+
+    So that sessions where nothing is left are not asked about one by one, table by table. Those whose jobs
+    others have, or that are tried again later, are returned, too.
+    """
+    of_sessions = [table for table in instances if is_of_sessions(table)]
+    numbers = [number_of(key) for key in keys if key]
+    if not (numbers and of_sessions):
+        return list(keys)
+    for table in of_sessions:
+        table.jobs.add_missing(f"session_id IN ({', '.join(map(str, numbers))})")
+    found = jobs.open_jobs(of_sessions, numbers)
+    return [key for key in keys if not key or number_of(key) in found]
 
 
 def _feed_sessions(instances: Sequence[Any]) -> bool:
