@@ -38,6 +38,7 @@ class OfPairs(selection.OfPopulations):
     parameter_table : the table of the parameter sets.
     """
 
+    also_reads = (behavior.Licks,)
     parameter_table: ClassVar[type[ParameterTable]]
 
     @property

@@ -233,6 +233,11 @@ def _response_frame(response: Any) -> pd.DataFrame:
     )
 
 
+def _to_pulses() -> Any:
+    """Return the alignments to laser pulses."""
+    return (Alignment.proj("event") & {"event": PULSE}).proj()
+
+
 @schema
 class AlignedBehavior(Computation):
     """Running, licking and the pupil of one session around one kind of event."""
@@ -258,11 +263,17 @@ class AlignedBehavior(Computation):
     {provenance_lines("aligned_behavior")}
     """
 
+    also_reads = (stimulus.OptoStimulation,)
+
     @property
     def key_source(self) -> Any:
         """Sessions, by alignments to laser pulses those only of which these are known."""
-        to_pulses = Alignment.proj("event") & {"event": PULSE}
-        return super().key_source - stimulus.OptoStimulation.waiting() * to_pulses.proj()
+        return super().key_source - stimulus.OptoStimulation.waiting() * _to_pulses()
+
+    @classmethod
+    def made_from(cls, table: type) -> Any:
+        """Only rows around laser pulses are made from these."""
+        return cls & _to_pulses() if table is stimulus.OptoStimulation else super().made_from(table)
 
     def make_fetch(self, key: Key) -> tuple[Any, ...]:
         """Fetch the alignment."""

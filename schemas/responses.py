@@ -238,6 +238,7 @@ class OmissionResponse(CountingMeasurement):
     """The responses of all units of one session to omitted flashes."""
 
     method_version = 2  # tested against the continuation of what came before, without licks
+    also_reads = (behavior.Licks,)
     prefix = "omission"
     parameter_table = OmissionResponseParams
     definition = f"""
@@ -318,6 +319,7 @@ class ImageSelectivity(CountingMeasurement):
     """
 
     method_version = 4  # 2: tested over runs of an image; 3: on a flash set; 4: no index without a response
+    also_reads = (behavior.Licks,)
     prefix = "selectivity"
     parameter_table = ImageSelectivityParams
     definition = f"""
@@ -382,6 +384,8 @@ class ImageSelectivity(CountingMeasurement):
 
 class OfRepeats(CountingMeasurement):
     """A measurement of how responses repeat, on the flashes of a flash set."""
+
+    also_reads = (behavior.Licks,)
 
     @property
     def key_source(self) -> Any:

@@ -36,7 +36,11 @@ def stale_rows() -> list[StaleRow]:
     found: dict[str, pd.DataFrame] = {}
     for cls in (each for each in present_tables(MadeWith) if {*each.session_columns} <= {*each.primary_key}):
         own = cls.stale_rows()
-        inherited = [_below(cls, name, frame) for name, frame in found.items() if _is_above(name, cls)]
+        inherited = [
+            _below(cls, upper, frame)
+            for name, frame in found.items()
+            if _is_above(upper := _class_of(name), cls) or upper in cls.also_reads
+        ]
         everything = pd.concat([own, *inherited]) if inherited else own
         rows = everything.drop_duplicates(list(cls.primary_key), ignore_index=True)
         if len(rows):
@@ -50,14 +54,18 @@ def stale_rows() -> list[StaleRow]:
     ]
 
 
-def _is_above(name: str, cls: Any) -> bool:
-    (upper,) = (other for other in all_tables() if other.__name__ == name)
+def _class_of(name: str) -> Any:
+    (found,) = (cls for cls in all_tables() if cls.__name__ == name)
+    return found
+
+
+def _is_above(upper: Any, cls: Any) -> bool:
     return upper().full_table_name in set(cls().ancestors()) - {cls().full_table_name}
 
 
-def _below(cls: Any, name: str, stale: pd.DataFrame) -> pd.DataFrame:
+def _below(cls: Any, upper: Any, stale: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a table that were made from stale rows of another."""
-    rows = pd.DataFrame(cls.keys(), columns=list(cls.primary_key))
+    rows = pd.DataFrame(cls.made_from(upper).keys(), columns=list(cls.primary_key))
     # A table of mice has the keys of sessions under other names.
     names = ("session_id",) if "session_id" not in stale else cls.session_columns
     below = []
@@ -68,7 +76,7 @@ def _below(cls: Any, name: str, stale: pd.DataFrame) -> pd.DataFrame:
     return (
         pd.concat(below, ignore_index=True)
         .drop_duplicates()
-        .assign(reason=f"made from {name}, which is stale")
+        .assign(reason=f"made from {upper.__name__}, which is stale")
     )
 
 

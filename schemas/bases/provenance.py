@@ -48,9 +48,11 @@ class MadeWith:
     method_version : increased when the same parameters and data give a different result.
     source_change : the reason given for rows that are stale because their source has changed.
     session_columns : attributes of the key that name the sessions from whose files a row is made.
+    also_reads : tables that ``make`` reads without a foreign key to them; rows made from stale ones are stale.
     """
 
     session_columns: ClassVar[tuple[str, ...]] = ("session_id",)
+    also_reads: ClassVar[tuple[type, ...]] = ()
     method_version: ClassVar[int] = 1
     source_change: ClassVar[str] = "the file has changed"
 
@@ -123,6 +125,11 @@ class MadeWith:
         reasons = pd.DataFrame(changed, index=frame.index)
         frame["reason"] = [", ".join(reasons.columns[row]) for row in reasons.to_numpy(bool)]
         return frame[reasons.any(axis=1)][[*cls.primary_key, "reason"]]
+
+    @classmethod
+    def made_from(cls, table: type) -> Any:  # noqa: ARG003
+        """Return the rows that are made from rows of a table: of one of `also_reads`, or above this one."""
+        return cls()
 
     @classmethod
     def source(cls, key: Key) -> str:
