@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fixtures.pool",
     "tests.fixtures.corpora",
     "tests.fixtures.synthetic",
+    "tests.fixtures.simulated",
     "tests.fixtures.page",
     "tests.fixtures.damaged",
     "tests.fixtures.web_server",

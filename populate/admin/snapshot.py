@@ -105,18 +105,29 @@ class Snapshot:
 
     def tables_in(self, schemas: Collection[str]) -> list[ServerTable]:
         """Return the tables of some schemas, sorted by name; no job tables, no lineage."""
-        statement = (
-            "SELECT c.table_schema, c.table_name, c.column_name, c.data_type "
-            "FROM information_schema.columns c JOIN information_schema.tables t "
-            "ON t.table_schema = c.table_schema AND t.table_name = c.table_name "
-            "WHERE t.table_type = 'BASE TABLE'"
+        if not schemas:
+            return []
+        among = f"table_schema IN ({', '.join(['%s'] * len(schemas))})"
+        # Two questions: PostgreSQL joins the two views row by row, seconds for each database on the server.
+        tables = self._ask(
+            "SELECT table_schema, table_name FROM information_schema.tables "  # noqa: S608
+            f"WHERE table_type = 'BASE TABLE' AND {among}",
+            schemas,
         )
-        columns: dict[tuple[str, str], dict[str, str]] = {}
-        rows = self.connection.query(statement).fetchall()
-        for schema, table, column, kind in sorted(tuple(map(str, row)) for row in rows):
-            if schema in schemas and not table.startswith("~"):
-                columns.setdefault((schema, table), {})[column] = kind.lower()
-        return [ServerTable(schema, table, types) for (schema, table), types in columns.items()]
+        columns = self._ask(
+            "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns "  # noqa: S608
+            f"WHERE {among}",
+            schemas,
+        )
+        wanted = {(schema, table) for schema, table in tables if not table.startswith("~")}
+        types: dict[tuple[str, str], dict[str, str]] = {}
+        for schema, table, column, kind in sorted(columns):
+            if (schema, table) in wanted:
+                types.setdefault((schema, table), {})[column] = kind.lower()
+        return [ServerTable(schema, table, of_table) for (schema, table), of_table in types.items()]
+
+    def _ask(self, statement: str, values: Collection[str]) -> list[tuple[str, ...]]:
+        return [tuple(map(str, row)) for row in self.connection.query(statement, tuple(values)).fetchall()]
 
     def rows(self, table: ServerTable, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Yield a table's rows as the server sends them, in no particular order; JSON as text."""

@@ -22,7 +22,6 @@ from vbn.analysis.responses.reliability import DEFAULT as RELIABILITY_DEFAULT
 from vbn.analysis.responses.reliability import reliability
 from vbn.analysis.responses.running_modulation import pupil_modulation, running_modulation
 from vbn.analysis.spikes.trains import Floats, Integers
-from vbn.analysis.task.flash_behavior import flash_behavior
 from vbn.analysis.task.flash_sets import FLASH_SETS, select_flashes
 from vbn.calibration.events import SimulatedEvents
 
@@ -94,13 +93,13 @@ def _omission(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFra
 
 
 def _images(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
-    behavior = flash_behavior(events.presentations, events.trials, events.lick_times_s)
+    behavior = events.behavior
     chosen = select_flashes(behavior, FLASH_SETS[IMAGE_DEFAULT.flash_set])
     return image_selectivity(*spikes, behavior[chosen])[0]
 
 
 def _reliability(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
-    behavior = flash_behavior(events.presentations, events.trials, events.lick_times_s)
+    behavior = events.behavior
     chosen = select_flashes(behavior, FLASH_SETS[RELIABILITY_DEFAULT.flash_set])
     return reliability(*spikes, behavior[chosen], seed=seed)
 
@@ -123,7 +122,7 @@ def _field(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
 
 
 def _published(spikes: Spikes, events: SimulatedEvents, _seed: int) -> pd.DataFrame:
-    behavior = flash_behavior(events.presentations, events.trials, events.lick_times_s)
+    behavior = events.behavior
     chosen = {
         kind: select_flashes(behavior, FLASH_SETS[name])
         for kind, name in PUBLISHED_DEFAULT.flash_sets.items()

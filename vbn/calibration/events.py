@@ -8,11 +8,13 @@ not changed, run and stand in slow alternation with a trend, and run less in the
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from vbn.analysis.spikes.trains import Booleans, Floats, Integers
+from vbn.analysis.task.flash_behavior import flash_behavior
 from vbn.synthetic.behavior import first_frame, record_behavior
 from vbn.synthetic.settings import SyntheticSettings, generator
 from vbn.synthetic.signals import bump, slow_noise
@@ -74,6 +76,11 @@ class SimulatedEvents:
     blink: Booleans
     engaged: Booleans
     pulses: pd.DataFrame
+
+    @cached_property
+    def behavior(self) -> pd.DataFrame:
+        """What the mouse did around each flash, see `flash_behavior`; the same in all worlds."""
+        return flash_behavior(self.presentations, self.trials, self.lick_times_s)
 
     @property
     def grid_s(self) -> Floats:

@@ -22,6 +22,8 @@ from vbn.calibration import run
 from vbn.calibration.columns import Measure
 from vbn.errors import SettingError
 
+pytestmark = pytest.mark.usefixtures("simulated_once")
+
 SMALL = ("--sessions", "2", "--units", "5", "--seed", "1")
 
 

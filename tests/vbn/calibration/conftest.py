@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from vbn.calibration.events import SimulatedEvents, simulate_events
+from tests.fixtures.simulated import simulated
+from vbn.calibration.events import SimulatedEvents
 
 
 @pytest.fixture(scope="session")
 def events() -> SimulatedEvents:
-    return simulate_events(seed=3, index=0)
+    return simulated(3, 0)
 
 
 @pytest.fixture(scope="session")
 def other_events() -> SimulatedEvents:
-    return simulate_events(seed=3, index=1)
+    return simulated(3, 1)

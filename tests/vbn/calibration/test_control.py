@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.fixtures.simulated import simulated
 from vbn.analysis.spikes.trains import Floats, unit_trains
 from vbn.analysis.spikes.windows import count_in_windows
 from vbn.analysis.statistics import kruskal_wallis_p_values
@@ -21,12 +20,11 @@ from vbn.calibration.control import (
     rotated,
     summarize_control,
 )
-from vbn.calibration.events import SimulatedEvents, simulate_events
+from vbn.calibration.events import SimulatedEvents
 from vbn.calibration.report import control_rows, fault
 from vbn.calibration.run import draw_trains
 from vbn.calibration.worlds import Images
 
-events_of = lru_cache(simulate_events)
 N_UNITS = 12
 
 
@@ -92,7 +90,7 @@ def test_no_unit_is_shifted_by_less_than_half_a_minute_where_there_is_time() -> 
 
 @pytest.mark.parametrize("world", ["ou_60", "lick_locked", "image_tuned"])
 def test_a_test_over_flashes_fails_the_control_and_one_over_runs_passes(world: str) -> None:
-    events = events_of(5, 0)
+    events = simulated(5, 0)
     spikes = units_of(world, events, 24)
     (cell,) = summarize_control(repeats_of(BY_FLASHES, spikes, events), kinds_of(BY_FLASHES))
     assert cell.value > 0.12
@@ -105,7 +103,7 @@ def test_a_test_over_flashes_fails_the_control_and_one_over_runs_passes(world: s
 
 def test_what_is_left_out_is_fooled_by_the_rhythm_of_the_flashes() -> None:
     """Driven units: the p that compares with the time before stays small; changes are like any flash."""
-    events = events_of(5, 0)
+    events = simulated(5, 0)
     spikes = units_of("flash_tail", events)
     blocks = blocks_of(events.presentations)
     moved = rotated(spikes, blocks, np.random.default_rng(0))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 import pytest
 
-from vbn.calibration.events import simulate_events
 from vbn.calibration.models import session as sessions
 from vbn.calibration.models.columns import (
     DEVIATION,
@@ -51,11 +48,7 @@ COLUMNS = {(of.table, column.name): column for of in MODEL_MEASURES for column i
 Found = dict[tuple[str, str, str], Cell]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _simulated_once() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sessions, "simulate_events", lru_cache(simulate_events))
-        yield
+pytestmark = pytest.mark.usefixtures("simulated_once")
 
 
 def cells_of(n: int, worlds: tuple[str, ...], tables: tuple[str, ...]) -> Found:

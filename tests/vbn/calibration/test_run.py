@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ from vbn.analysis.spikes.windows import count_in_windows
 from vbn.analysis.statistics import exact_signed_rank_p_values, kruskal_wallis_p_values
 from vbn.analysis.task.flash_behavior import flash_behavior
 from vbn.analysis.task.flash_sets import FLASH_SETS, select_flashes
-from vbn.calibration import run
 from vbn.calibration.columns import (
     FLAG,
     INDEX,
@@ -30,7 +29,7 @@ from vbn.calibration.columns import (
     Spikes,
     as_spikes,
 )
-from vbn.calibration.events import SimulatedEvents, simulate_events
+from vbn.calibration.events import SimulatedEvents
 from vbn.calibration.replaced import REPLACED
 from vbn.calibration.report import fault
 from vbn.calibration.run import (
@@ -54,13 +53,7 @@ from vbn.calibration.run import (
 from vbn.calibration.worlds import WORLDS, Images
 from vbn.errors import SettingError
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _simulated_once() -> Iterator[None]:
-    """Simulate each session once for all tests of this module."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "simulate_events", lru_cache(simulate_events))
-        yield
+pytestmark = pytest.mark.usefixtures("simulated_once")
 
 
 def textbook(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:
@@ -87,6 +80,15 @@ def cells_of(
 ) -> dict[tuple[str, str, str], Cell]:
     cells = summarize([session_scores(settings, index, measures) for index in range(settings.sessions)])
     return {(cell.key.column, cell.key.world, cell.key.what): cell for cell in cells}
+
+
+@cache
+def cells_of_world(
+    world: str, columns: tuple[str, ...], sessions: int, units: int, measures: Sequence[Measure] = MEASURES
+) -> dict[tuple[str, str, str], Cell]:
+    """Score all columns that are asked for in a world with the same spikes, once."""
+    settings = CalibrationSettings(sessions, units, seed=2, worlds=(world,), columns=columns)
+    return cells_of(settings, measures)
 
 
 def test_a_valid_statistic_passes_and_an_invalid_one_fails() -> None:
@@ -118,33 +120,33 @@ def test_known_faults_of_the_columns_are_seen(world: str, column: str, what: str
     assert fault(cell) == "fails"
 
 
-@pytest.mark.parametrize(
-    ("world", "column"),
-    [
-        ("poisson", "ImageSelectivity.p_selectivity"),
-        ("ou_60", "ImageSelectivity.p_selectivity"),
-        ("ou_600", "ImageSelectivity.p_selectivity"),
-        ("lick_locked", "ImageSelectivity.p_selectivity"),
-        ("lick_locked", "ImageSelectivity.p_response"),
-        ("before_licks", "ImageSelectivity.p_response"),
-        ("after_licks", "ImageSelectivity.p_response"),
-        ("reward_locked", "ImageSelectivity.p_response"),
-        ("engagement", "ImageSelectivity.p_selectivity"),
-        ("flash_tail", "OmissionResponse.p_value"),
-        ("flash_dip", "OmissionResponse.p_value"),
-        ("lick_locked", "OmissionResponse.p_value_active"),
-        ("reward_locked", "OmissionResponse.p_value_active"),
-        ("low_rate", "Optotagging.cosine_p_wilcoxon"),
-        ("bursty", "Optotagging.cosine_p_wilcoxon"),
-        ("bursty", "Optotagging.pulse_censored_p_wilcoxon"),
-        ("ou_60", "ChangeResponse.p_modulation"),
-        ("lick_locked", "ChangeResponse.p_modulation_active"),
-        ("lick_locked", "ChangeResponse.p_modulation"),
-    ],
-)
+VALID = [
+    ("poisson", "ImageSelectivity.p_selectivity"),
+    ("ou_60", "ImageSelectivity.p_selectivity"),
+    ("ou_600", "ImageSelectivity.p_selectivity"),
+    ("lick_locked", "ImageSelectivity.p_selectivity"),
+    ("lick_locked", "ImageSelectivity.p_response"),
+    ("before_licks", "ImageSelectivity.p_response"),
+    ("after_licks", "ImageSelectivity.p_response"),
+    ("reward_locked", "ImageSelectivity.p_response"),
+    ("engagement", "ImageSelectivity.p_selectivity"),
+    ("flash_tail", "OmissionResponse.p_value"),
+    ("flash_dip", "OmissionResponse.p_value"),
+    ("lick_locked", "OmissionResponse.p_value_active"),
+    ("reward_locked", "OmissionResponse.p_value_active"),
+    ("low_rate", "Optotagging.cosine_p_wilcoxon"),
+    ("bursty", "Optotagging.cosine_p_wilcoxon"),
+    ("bursty", "Optotagging.pulse_censored_p_wilcoxon"),
+    ("ou_60", "ChangeResponse.p_modulation"),
+    ("lick_locked", "ChangeResponse.p_modulation_active"),
+    ("lick_locked", "ChangeResponse.p_modulation"),
+]
+
+
+@pytest.mark.parametrize(("world", "column"), VALID)
 def test_what_is_valid_holds(world: str, column: str) -> None:
-    settings = CalibrationSettings(4, 12, seed=2, worlds=(world,), columns=(column,))
-    cell = cells_of(settings)[column.split(".")[1], world, FALSE_POSITIVE]
+    columns = tuple(name for of, name in VALID if of == world)
+    cell = cells_of_world(world, columns, 4, 12)[column.split(".")[1], world, FALSE_POSITIVE]
     assert cell.value <= 0.12
     assert fault(cell) != "fails"
 
@@ -181,29 +183,29 @@ def test_flashes_near_licks_make_units_responsive(world: str, flash_set: str, le
     assert fault(far) != "fails"
 
 
-@pytest.mark.parametrize(
-    ("world", "column", "what", "most"),
-    [
-        ("suppressed", "change_modulation_active", SIGN_ERROR, 0.0),
-        ("suppressed", "change_modulation_hit", SIGN_ERROR, 0.05),
-        ("suppressed", "change_modulation_miss", SIGN_ERROR, 0.05),
-        ("poisson", "change_modulation_active", GIVEN, 0.05),
-        ("low_rate", "change_modulation_hit", GIVEN, 0.05),
-        ("omission_tuned", "change_modulation_miss", GIVEN, 0.05),
-        ("image_tuned", "change_modulation_hit", MEAN, 0.05),
-        ("suppressed", "response_sign_active", SIGN_ERROR, 0.0),
-        ("poisson", "response_sign_active", GIVEN, 0.05),
-        ("engagement", "change_modulation_hit_less_miss", MEAN, 0.05),
-        ("poisson", "latency_s", GIVEN, 0.05),
-        ("latency_1_5", "latency_s", BIAS_MS, 5.0),
-        ("latency_15_50", "latency_s", BIAS_MS, 5.0),
-    ],
-)
+OF_CHANGES = [
+    ("suppressed", "change_modulation_active", SIGN_ERROR, 0.0),
+    ("suppressed", "change_modulation_hit", SIGN_ERROR, 0.05),
+    ("suppressed", "change_modulation_miss", SIGN_ERROR, 0.05),
+    ("poisson", "change_modulation_active", GIVEN, 0.05),
+    ("low_rate", "change_modulation_hit", GIVEN, 0.05),
+    ("omission_tuned", "change_modulation_miss", GIVEN, 0.05),
+    ("image_tuned", "change_modulation_hit", MEAN, 0.05),
+    ("suppressed", "response_sign_active", SIGN_ERROR, 0.0),
+    ("poisson", "response_sign_active", GIVEN, 0.05),
+    ("engagement", "change_modulation_hit_less_miss", MEAN, 0.05),
+    ("poisson", "latency_s", GIVEN, 0.05),
+    ("latency_1_5", "latency_s", BIAS_MS, 5.0),
+    ("latency_15_50", "latency_s", BIAS_MS, 5.0),
+]
+
+
+@pytest.mark.parametrize(("world", "column", "what", "most"), OF_CHANGES)
 def test_indices_and_latencies_of_changes_do_not_mislead(
     world: str, column: str, what: str, most: float
 ) -> None:
-    settings = CalibrationSettings(4, 8, seed=2, worlds=(world,), columns=(f"ChangeResponse.{column}",))
-    assert abs(cells_of(settings)[column, world, what].value) <= most
+    columns = tuple(f"ChangeResponse.{name}" for of, name, *_ in OF_CHANGES if of == world)
+    assert abs(cells_of_world(world, columns, 4, 8)[column, world, what].value) <= most
 
 
 @pytest.mark.parametrize(
@@ -221,23 +223,23 @@ def test_indices_of_images_are_of_responses(world: str, column: str, what: str) 
     assert abs(cells_of(settings)[column, world, what].value) <= 0.05
 
 
-@pytest.mark.parametrize(
-    ("world", "column", "what", "least"),
-    [
-        ("lick_locked", "ChangeResponse.p_modulation_of_all_changes", FALSE_POSITIVE, 0.2),
-        ("engaged_change", "ChangeResponse.hit_less_miss_of_all_changes", MEAN, 0.08),
-        ("suppressed", "ChangeResponse.change_modulation_over_sum", SIGN_ERROR, 0.9),
-        ("ou_60", "ImageSelectivity.p_selectivity_over_flashes", FALSE_POSITIVE, 0.3),
-        ("lick_locked", "ImageSelectivity.p_selectivity_over_flashes", FALSE_POSITIVE, 0.3),
-        ("image_tuned", "ImageSelectivity.p_novelty_over_flashes", FALSE_POSITIVE, 0.5),
-        ("flash_tail", "OmissionResponse.is_responsive_against_before", FALSE_POSITIVE, 0.5),
-        ("ou_60", "RunningModulation.p_rank_sum", FALSE_POSITIVE, 0.15),
-        ("ou_60", "PupilModulation.p_rank_sum", FALSE_POSITIVE, 0.15),
-    ],
-)
+FAULTS = [
+    ("lick_locked", "ChangeResponse.p_modulation_of_all_changes", FALSE_POSITIVE, 0.2),
+    ("engaged_change", "ChangeResponse.hit_less_miss_of_all_changes", MEAN, 0.08),
+    ("suppressed", "ChangeResponse.change_modulation_over_sum", SIGN_ERROR, 0.9),
+    ("ou_60", "ImageSelectivity.p_selectivity_over_flashes", FALSE_POSITIVE, 0.3),
+    ("lick_locked", "ImageSelectivity.p_selectivity_over_flashes", FALSE_POSITIVE, 0.3),
+    ("image_tuned", "ImageSelectivity.p_novelty_over_flashes", FALSE_POSITIVE, 0.5),
+    ("flash_tail", "OmissionResponse.is_responsive_against_before", FALSE_POSITIVE, 0.5),
+    ("ou_60", "RunningModulation.p_rank_sum", FALSE_POSITIVE, 0.15),
+    ("ou_60", "PupilModulation.p_rank_sum", FALSE_POSITIVE, 0.15),
+]
+
+
+@pytest.mark.parametrize(("world", "column", "what", "least"), FAULTS)
 def test_what_was_replaced_fails(world: str, column: str, what: str, least: float) -> None:
-    settings = CalibrationSettings(6, 8, seed=2, worlds=(world,), columns=(f"Replaced{column}",))
-    cell = cells_of(settings, REPLACED)[column.split(".")[1], world, what]
+    columns = tuple(f"Replaced{name}" for of, name, *_ in FAULTS if of == world)
+    cell = cells_of_world(world, columns, 6, 8, REPLACED)[column.split(".")[1], world, what]
     assert cell.value > least
     assert fault(cell) == "fails"
 
@@ -256,7 +258,7 @@ def test_states_that_drift_with_the_units_of_a_session_are_rarely_called_related
 
 
 def test_effects_are_found() -> None:
-    for world, column in (
+    for world, *columns in (
         ("change_tuned", "ChangeResponse.p_modulation_active"),
         ("image_tuned", "ImageSelectivity.p_selectivity"),
         ("omission_tuned", "OmissionResponse.p_value"),
@@ -264,12 +266,17 @@ def test_effects_are_found() -> None:
         ("run_locked", "RunningModulation.p_shift_active"),
         ("pupil", "PupilModulation.p_shift_active"),
         ("gabor_tuned", "ReceptiveField.p_value"),
-        ("laser", "Optotagging.pulse_p_salt"),
-        ("laser", "Optotagging.pulse_censored_p_wilcoxon"),
-        ("laser", "Optotagging.cosine_p_wilcoxon"),
+        (
+            "laser",
+            "Optotagging.pulse_p_salt",
+            "Optotagging.pulse_censored_p_wilcoxon",
+            "Optotagging.cosine_p_wilcoxon",
+        ),
     ):
-        settings = CalibrationSettings(2, 3, seed=2, worlds=(world,), columns=(column,))
-        assert cells_of(settings)[column.split(".")[1], world, POWER].value >= 0.6, column
+        settings = CalibrationSettings(2, 3, seed=2, worlds=(world,), columns=tuple(columns))
+        cells = cells_of(settings)
+        for column in columns:
+            assert cells[column.split(".")[1], world, POWER].value >= 0.6, column
 
 
 def test_false_discoveries_are_counted_among_known_units() -> None:

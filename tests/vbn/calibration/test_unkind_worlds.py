@@ -7,13 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.fixtures.simulated import simulated
 from vbn.analysis.spikes.trains import Floats
 from vbn.calibration import run
 from vbn.calibration.columns import INDEX, MEASURES, P, as_spikes
-from vbn.calibration.events import GRID_S, SimulatedEvents, simulate_events
+from vbn.calibration.events import GRID_S, SimulatedEvents
 from vbn.calibration.run import FALSE_POSITIVE, CalibrationSettings, session_scores, summarize
 from vbn.calibration.trains import poisson_train
 from vbn.calibration.worlds import WORLDS, Draw, World, base_rate_hz
+
+pytestmark = pytest.mark.usefixtures("simulated_once")
 
 COLUMNS = (
     "ChangeResponse.p_response_active", "ChangeResponse.p_modulation_active", "OmissionResponse.p_value",
@@ -52,7 +55,7 @@ def test_spikes_sorted_twice_or_lost_make_no_effect(draw: Draw, monkeypatch: pyt
 
 
 def test_of_a_recording_that_ends_before_the_replay_nothing_is_said_of_the_replay() -> None:
-    events = simulate_events(2, 0)
+    events = simulated(2, 0)
     end_s = replay_start_s(events) - 1
     table, n = events.presentations, int(end_s / GRID_S)
     cut = replace(

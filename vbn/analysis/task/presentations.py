@@ -8,7 +8,6 @@ set; flags may be numbers, as some databases return them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -80,24 +79,35 @@ def image_names(presentations: pd.DataFrame) -> pd.Series[Any]:
 
 def is_image(presentations: pd.DataFrame) -> Booleans:
     """Return (n_presentations,) True for flashes and omissions."""
-    return _is_named(presentations, lambda name: name != "")
+    return _named(presentations)[0]
 
 
 def is_omission(presentations: pd.DataFrame) -> Booleans:
     """Return (n_presentations,) True for omissions, identified by flag or by name."""
-    named = _is_named(presentations, lambda name: name == OMITTED)
-    return is_image(presentations) & (flags(presentations, "omitted") | named)
+    return _images_and_omissions(presentations)[1]
 
 
-def _is_named(presentations: pd.DataFrame, holds: Callable[[Any], bool]) -> Booleans:
-    """Return where a condition holds for the image's name: asked once per name, as this is asked often."""
+def _images_and_omissions(presentations: pd.DataFrame) -> tuple[Booleans, Booleans]:
+    """Return where an image has its turn, and where it was omitted."""
+    images, named_omitted = _named(presentations)
+    return images, images & (flags(presentations, "omitted") | named_omitted)
+
+
+def _named(presentations: pd.DataFrame) -> tuple[Booleans, Booleans]:
+    """Return where there is an image's name, and where it is that of omissions.
+
+    Asked once per name and for both at once, as this is asked often.
+    """
     codes, names = pd.factorize(presentations["image_name"])
-    return np.array([*map(holds, names), False], dtype=np.bool_)[codes]  # the last for -1, no name
+    given = np.array([*(name != "" for name in names), False], dtype=np.bool_)  # the last for -1, no name
+    omitted = np.array([*(name == OMITTED for name in names), False], dtype=np.bool_)
+    return given[codes], omitted[codes]
 
 
 def is_flash(presentations: pd.DataFrame) -> Booleans:
     """Return (n_presentations,) True where an image was shown."""
-    return is_image(presentations) & ~is_omission(presentations)
+    images, omissions = _images_and_omissions(presentations)
+    return images & ~omissions
 
 
 def is_change(presentations: pd.DataFrame) -> Booleans:
@@ -255,10 +265,11 @@ def change_flashes(
     """
     row = trial_rows(presentations, trials)
     eligible = is_in_block(presentations, block) & (row != NO_ROW)
-    flash = np.flatnonzero(eligible & (is_change(presentations) | is_sham_change(presentations)))
+    sham = is_sham_change(presentations)
+    flash = np.flatnonzero(eligible & (is_change(presentations) | sham))
     trial = row[flash]
     sham_expected = (flags(trials, "false_alarm") | flags(trials, "correct_reject"))[trial]
-    fits = (is_sham_change(presentations)[flash] == sham_expected) & ~flags(trials, "aborted")[trial]
+    fits = (sham[flash] == sham_expected) & ~flags(trials, "aborted")[trial]
     flash = flash[fits]
     flash = flash[np.argsort(start_times(presentations)[flash], kind="stable")]
     # A trial has one change; if a file has two, the first counts.

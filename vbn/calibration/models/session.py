@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from vbn.analysis.encoding.design import SessionTraces
 from vbn.analysis.spikes.trains import Floats
-from vbn.analysis.task.flash_behavior import flash_behavior
 from vbn.analysis.task.flash_sets import FLASH_SETS, select_flashes
 from vbn.calibration.columns import Spikes, as_spikes
 from vbn.calibration.events import SimulatedEvents, simulate_events
@@ -29,10 +27,10 @@ class SimulatedRecording:
 
     events: SimulatedEvents
 
-    @cached_property
+    @property
     def flashes(self) -> pd.DataFrame:
         """Flashes and what the mouse does; see `flash_behavior`."""
-        return flash_behavior(self.events.presentations, self.events.trials, self.events.lick_times_s)
+        return self.events.behavior
 
     def flash_set(self, name: str) -> pd.DataFrame:
         """Return the flashes of a set."""
