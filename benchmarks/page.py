@@ -136,7 +136,7 @@ def report(results: Results) -> None:
     warm_up = f"issues?session={first_session()}"
     rows: dict[str, list[float]] = {name: [] for name in QUESTIONS}
     whole: dict[str, list[float]] = {name: [] for name in QUESTIONS}
-    for _ in range(REPEATS):  # a new process each time, as it keeps numbers of units for a minute
+    for _ in range(REPEATS):  # a new process each time, as it keeps numbers of units while nothing is written
         with served() as url:
             urlopen(f"{url}{warm_up}").read()
             for name, (address, _goal) in QUESTIONS.items():

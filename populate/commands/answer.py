@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from populate.commands.options import json_option, options
+from populate.commands.options import ROWS_WHERE, json_option, options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,11 @@ OUTPUT = options(
     json_option("Print JSON, as --format json does."),
     click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write."),
 )
+LISTED = options(
+    ROWS_WHERE,
+    click.option("--columns", help="Names of columns, separated by commas: a table of these."),
+)
+"""Options of commands that list what is no query of the server: `asked_of_list` answers them."""
 SAVE_LIST = options(
     click.option("--save-list", metavar="NAME", help="Save the answer as a named list (vbn lists), too."),
     click.option("--description", default="", help="What the list is for."),
@@ -103,6 +108,41 @@ def answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown:
         render(frame, kind, sys.stdout, (default if limit is None else limit) or None)
     else:
         render(frame.head(limit) if limit else frame, kind, data_stream())
+
+
+def asked_of_list(
+    rows: Sequence[dict[str, Any]], names: Sequence[str], conditions: Sequence[str], columns: str | None
+) -> list[dict[str, Any]]:
+    """Return the rows of a list that meet conditions, with the columns that are asked for.
+
+    Parameters
+    ----------
+    rows, names : the list, and its columns, all of which each row has.
+    conditions, columns : values of the options in `LISTED`.
+
+    Raises
+    ------
+    SettingError, NotFoundError
+        If a column or value does not exist, with the nearest, or a condition cannot be understood.
+    """
+    import pandas as pd
+
+    from schemas.queries.rows_where import rows_that_meet
+    from schemas.queries.words import our_names
+
+    found = rows_that_meet(pd.DataFrame(list(rows), columns=list(names)), conditions)
+    wanted = our_names("column", option_names(columns), list(names)) or names
+    return [{name: rows[at][name] for name in wanted} for at in found.index]
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows, all of whose values stand as they are, as a table."""
+    import pandas as pd
+
+    from populate.output.rendering import aligned_lines
+
+    for line in aligned_lines(pd.DataFrame(list(rows)).replace({True: "yes", False: "no"})):
+        click.echo(line)
 
 
 def command_line() -> str:

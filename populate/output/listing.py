@@ -13,6 +13,10 @@ from vbn.errors import NotFoundError
 from vbn.nearest import nearest
 from vbn.nwb.mapping.definition import RELEASE_PROJECT
 
+SESSION_COLUMNS = (
+    "session_id", "mouse_id", "date", "session_type", "kind", "project", "has_file", "lfp_files", "imported",
+)  # fmt: skip
+"""Of the rows of `list_sessions`."""
 SEVERITIES = ("info", "warning", "error")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
@@ -18,16 +19,20 @@ from schemas import ecephys, performance, queries, selection, session, stimulus
 from schemas.bases.provenance import MadeWith
 from schemas.bases.registry import tables
 from schemas.figures import session_key
+from schemas.figures.hierarchy import RESPONDS, change_hierarchy
 from schemas.figures.training import training_sessions
 from schemas.figures.unit import unit_field, unit_key
 from schemas.queries.checks import choices
+from schemas.queries.layers import LAYERS, layer_names
 from schemas.queries.methods import earlier_methods, in_words
+from schemas.queries.projects import ALL
 from schemas.queries.units import all_units
 from schemas.rows.fetch import fetch_frame
 from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.errors import NotFoundError, SettingError, shortened
 from vbn.nwb.issue import CODES
 from vbn.plots.field import Field
+from vbn.plots.hierarchy import ChangeHierarchy
 
 Query = Mapping[str, str]
 """The query part of a view's address: text by name."""
@@ -228,9 +233,63 @@ def as_png(stored: Any) -> bytes | None:
     return file.getvalue()
 
 
-def optotagging_control() -> list[dict[str, Any]]:
-    """Return how many units pass the default labeling method, by Cre line."""
-    return records(shares_by_line([DEFAULT_METHOD], allow_mixed=True))
+def optotagging_control(project: str | None = None) -> list[dict[str, Any]]:
+    """Return how many units pass the default labeling method, by Cre line, in sessions of a project."""
+    return records(shares_by_line([DEFAULT_METHOD], project=project, allow_mixed=True))
+
+
+def across_choices(query: Query) -> dict[str, Any]:
+    """Return what sessions can be compared by, and what an address has chosen of it.
+
+    ``chosen`` has what figures and units are asked by: with several projects always one, or ``all``.
+
+    Raises
+    ------
+    NotFoundError, SettingError
+        If what has been chosen is not there, with the nearest.
+    """
+    projects = [str(name) for name in choices("project", session.Session())]
+    several = [*projects, ALL] if len(projects) > 1 else []
+    given = {name: query[name] for name in ("experience", "layer", "project") if query.get(name)}
+    queries.sessions(experience_level=given.get("experience"), project=given.get("project"))
+    layer_names(given.get("layer", ()))
+    first = {"project": several[0]} if several else {}
+    return {
+        "levels": experience_levels(),
+        "layers": list(LAYERS) if len(ecephys.AtlasParams.names()) == 1 else [],
+        "projects": several,
+        "chosen": first | given,
+    }
+
+
+def hierarchy_of(query: Query) -> ChangeHierarchy:
+    """Return the responses to changes by structure that an address asks for."""
+    return change_hierarchy(
+        experience_level=query.get("experience"),
+        cortical_layer=query.get("layer"),
+        project=query.get("project"),
+    )
+
+
+def hierarchy_units(query: Query) -> list[dict[str, Any]]:
+    """Return the structures of the hierarchy, with their units and the addresses that list them."""
+    found = hierarchy_of(query)
+    selected = {name: query[name] for name in ("experience", "layer", "project") if query.get(name)}
+    if selected.get("project") == ALL:
+        del selected["project"]
+    asked = {"criteria": found.criteria, **selected}
+    return [
+        {
+            "structure": name,
+            "n_units": int(n_units),
+            "n_responsive": int(n_responsive),
+            "all": urlencode({"structure": name, **asked}),
+            "responsive": urlencode({"structure": name, **asked, "where": f"{RESPONDS} = 1"}),
+        }
+        for name, n_units, n_responsive in zip(
+            found.structures, found.n_units, found.n_responsive, strict=True
+        )
+    ]
 
 
 def experience_levels() -> list[str]:

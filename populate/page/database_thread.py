@@ -30,6 +30,7 @@ from typing import Any, TypeVar
 import schemas
 from populate.work.causes import Cause, cause_of
 from schemas.server.connection import DRIVER_ERRORS, Database
+from schemas.server.writes import sign_of_writes
 from vbn.errors import ServerError, shortened
 
 Result = TypeVar("Result")
@@ -46,16 +47,35 @@ def _always() -> bool:
 
 @dataclass
 class _Answer:
-    """An answer that is on its way, or was given a moment ago."""
+    """An answer that waits for its turn, is on its way, or was given a moment ago.
 
-    task: asyncio.Future[Any]
-    wanted: list[IsWanted]
+    Attributes
+    ----------
+    sign : of what had been written when it was last asked for, before it was begun.
+    """
+
+    sign: str = ""
+    wanted: list[IsWanted] = field(default_factory=list)
     asked: float = field(default_factory=time.monotonic)
+    is_begun: bool = False
+    task: asyncio.Future[Any] = field(default_factory=asyncio.Future)
 
-    @property
-    def is_of_use(self) -> bool:
-        is_old = self.task.done() and time.monotonic() - self.asked > KEPT_S
-        return not (is_old or self.task.cancelled())
+    def begins(self) -> bool:
+        """Return whether somebody still waits for it, now that its turn has come."""
+        self.is_begun = any(each() for each in self.wanted)
+        return self.is_begun
+
+    def holds(self, sign: str) -> bool:
+        """Return whether it is, or will be, that of what has been written by now."""
+        is_old = self.task.done() and time.monotonic() - self.asked > KEPT_S  # files change without a sign
+        is_present = sign == self.sign or not self.is_begun
+        return is_present and not (is_old or self.task.cancelled())
+
+    def join(self, sign: str, is_wanted: IsWanted) -> None:
+        """Let somebody else wait for it."""
+        self.wanted.append(is_wanted)
+        if not self.is_begun:
+            self.sign = sign
 
 
 class DatabaseThread:
@@ -148,17 +168,19 @@ class DatabaseThread:
         is_wanted: IsWanted = _always,
         is_long: bool = False,
     ) -> Result:
-        """Like `run_apart` or `run_long`; an answer is for all who ask the same within `KEPT_S`."""
-        question = function, repr(arguments)
+        """Like `run_apart` or `run_long`; an answer is for all who ask the same before anything is written.
+
+        It is made anew after `KEPT_S`, as what it says of files may have changed.
+        """
+        question, sign = (function, repr(arguments)), await self.run(sign_of_writes)
         answer = self._kept.get(question)
-        if answer is None or not answer.is_of_use:
-            wanted: list[IsWanted] = []
+        if answer is None or not answer.holds(sign):
             run = self.run_long if is_long else self.run_apart
-            asked = run(function, *arguments, is_wanted=lambda: any(each() for each in wanted))
-            answer = self._kept[question] = _Answer(asyncio.ensure_future(asked), wanted)
+            answer = self._kept[question] = _Answer()
+            answer.task = asyncio.ensure_future(run(function, *arguments, is_wanted=answer.begins))
             if len(self._kept) > KEPT:
                 del self._kept[next(iter(self._kept))]
-        answer.wanted.append(is_wanted)
+        answer.join(sign, is_wanted)
         try:
             result: Result = await asyncio.shield(answer.task)
         except Exception:  # an error may be gone when it is asked again

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from populate.page.content import Query, needed_number
+from populate.page.content import Query, hierarchy_of, needed_number
 from schemas.figures import change_response
 from schemas.figures.behavior import session_behavior
 from schemas.figures.brain import session_in_brain, unit_in_brain
 from schemas.figures.example import DURATION_S, session_example
-from schemas.figures.hierarchy import change_hierarchy
+from schemas.figures.novelty import novelty_contrasts
 from schemas.figures.optotagging import laser_evidence
 from schemas.figures.overview import session_overview
 from schemas.figures.probes import session_probes
@@ -26,6 +26,7 @@ from vbn.plots.behavior import plot_behavior
 from vbn.plots.brain import plot_brain
 from vbn.plots.example import plot_example
 from vbn.plots.hierarchy import plot_hierarchy
+from vbn.plots.novelty import plot_novelty
 from vbn.plots.optotagging import plot_optotagging
 from vbn.plots.probe import plot_probes
 from vbn.plots.session import plot_session
@@ -123,7 +124,11 @@ def _brain(query: Query) -> Figure:
 
 
 def _hierarchy(query: Query) -> Figure:
-    return plot_hierarchy(change_hierarchy(experience_level=query.get("experience")))
+    return plot_hierarchy(hierarchy_of(query))
+
+
+def _novelty(query: Query) -> Figure:
+    return plot_novelty(novelty_contrasts(project=query.get("project")))
 
 
 FIGURES_OF_PAGE = {
@@ -162,7 +167,13 @@ FIGURES_OF_PAGE = {
     "hierarchy": PageFigure(
         "Visual hierarchy",
         "Latency and modulation of change responses by structure.",
-        ("experience",),
+        ("experience", "layer", "project"),
         _hierarchy,
+    ),
+    "novelty": PageFigure(
+        "Novelty",
+        "Responses in novel less familiar sessions of a mouse, by structure, layer and cell class.",
+        ("project",),
+        _novelty,
     ),
 }

@@ -38,7 +38,7 @@ class DatabaseHandler(RequestHandler):
     async def ask_kept(
         self, function: Callable[..., Result], *arguments: Any, is_long: bool = False
     ) -> Result:
-        """Return the result of a slow function, from a process of its own; it may be a minute old."""
+        """Return the result of a slow function, from a process of its own, kept until anything is written."""
         return await self._answer(
             self.thread.run_kept(function, *arguments, is_wanted=self._is_wanted, is_long=is_long)
         )
@@ -88,6 +88,6 @@ class UnknownAddress(RequestHandler):
     async def prepare(self) -> None:
         """Answer any method."""
         self.set_status(404)
-        self.write(plain_start("No such page", "", getattr(self.request, "nonce", "")))
+        self.write(plain_start("No such page", "no page of the menu", getattr(self.request, "nonce", "")))
         self.write(rendered("unknown.html", address=self.request.path[:200]))
         await self.finish(rendered("plain_end.html"))

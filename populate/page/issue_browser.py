@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -97,6 +98,13 @@ class IssueQuestion:
         single = {"sort": self.sort, "page": "" if self.page == 1 else str(self.page)}
         return urlencode([*pairs, *((name, value) for name, value in single.items() if value)])
 
+    def in_shell(self) -> str:
+        """Return the command that lists the same."""
+        words = ["--session", ",".join(map(str, self.sessions))] if self.sessions else []
+        conditions = [_is_one_of(FACETS[name][1], values) for name, values in self.selected.items()]
+        words += [word for each in (*conditions, *self.where) for word in ("--where", each)]
+        return shlex.join(["vbn", "issues", *words])
+
     def without_facets(self) -> Any:
         """Return the issues as a query, whatever the facets are; raise SettingError for a wrong condition."""
         found = session.ImportIssue()
@@ -119,6 +127,11 @@ class IssueQuestion:
         limit, offset = (None, 0) if whole else (ROWS_PER_PAGE, ROWS_PER_PAGE * (self.page - 1))
         rows = fetch_frame(self.issues(), [*([order] if order else []), "KEY"], limit=limit, offset=offset)
         return rows[list(NAMES)]
+
+
+def _is_one_of(column: str, values: Sequence[str]) -> str:
+    known = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"{column} IN ({known})"
 
 
 class IssueBrowser(DatabaseHandler):
@@ -208,6 +221,7 @@ def issues_shown(question: IssueQuestion, filter_by: str = "") -> dict[str, Any]
         "what": PATH,
         "has_more": ROWS_PER_PAGE * question.page < n_found,
         "n_found": n_found,
+        "shell": question.in_shell(),
         "n_all": len(session.ImportIssue()),
         "address": replace(question, page=1).address(),
         "chips": _chips(question),

@@ -49,6 +49,8 @@ FLASHES_WITHIN_S = 300.0
 """Flashes are drawn where no more than this is shown: in a whole session they are a grey wall."""
 TOOLS = "xbox_zoom,xpan,xwheel_zoom,reset,save"
 POPULATION_TOOLS = "box_zoom,pan,xwheel_zoom,ywheel_zoom,reset,save"
+TRACE_PX, AXIS_PX = 110, 45
+"""Height of a curve, in which its label has room, and of the axis of time below the last one."""
 LEFT_PX, RIGHT_PX = 84, 34
 """Room for labels and tools, the same beside all pictures."""
 LEAST_BAND = 0.03
@@ -222,8 +224,10 @@ class SessionPlots:
 
     def panel(self) -> Any:
         """Return the pictures, with a line of words that says what is shown."""
-        self._pictures[-1].xaxis.visible = True
-        self._pictures[-1].xaxis.axis_label = "Time on the session clock (s)"
+        last = self._pictures[-1]
+        last.xaxis.visible = True
+        last.xaxis.axis_label = "Time on the session clock (s)"
+        last.height += AXIS_PX  # beside the curve, which stays as high as the others
         panes = [pn.pane.Bokeh(each, sizing_mode="stretch_width", margin=0) for each in self._pictures]
         return pn.Column(self._note, *panes, margin=0, sizing_mode="stretch_width")
 
@@ -275,7 +279,7 @@ class SessionPlots:
         )
         picture.xaxis.visible = False
         picture.xgrid.visible = False
-        picture.yaxis.ticker = BasicTicker(desired_num_ticks=3)
+        few_ticks(picture)
         return picture
 
     def _stimuli(self) -> Any:
@@ -356,12 +360,18 @@ class SessionPlots:
         return [*pictures, licks]
 
     def _line(self, name: str, label: str, colour: str) -> Any:
-        picture = self._figure(100, label)
+        picture = self._figure(TRACE_PX, label)
         line = picture.line("time", "value", source=self._sources[name], color=colour)
         picture.add_tools(
             HoverTool(renderers=[line], tooltips=[("time", "@time{0.0} s"), (label, "@value{0.00}")])
         )
         return picture
+
+
+def few_ticks(picture: Any) -> None:
+    """Let a low picture have few ticks, and a label that fits beside it."""
+    picture.yaxis.ticker = BasicTicker(desired_num_ticks=3, num_minor_ticks=0)
+    picture.yaxis.axis_label_text_font_size = "12px"
 
 
 _SPAN = [("from", "@start{0.0} s"), ("to", "@stop{0.0} s")]

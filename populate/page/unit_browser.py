@@ -208,6 +208,7 @@ def _heading(column: UnitColumn, sort: Sequence[str]) -> dict[str, Any]:
         "unit": column.unit,
         "described": column.described,
         "is_right": _is_right(column),
+        "is_wide": column.name in WIDE,
         "sort": "" if column.kind == "list" else second if first in sort else first,
         "order": next((orders[each] for each in sort[:1] if each in orders), "none"),
     }
@@ -224,6 +225,7 @@ def _cell(column: UnitColumn, value: Any, pictures: Set[str]) -> dict[str, Any]:
         "badge": text if column.name in BADGES else "",
         "is_right": _is_right(column),
         "is_wide": column.name in WIDE,
+        "is_time": column.kind == "time",
     }
 
 

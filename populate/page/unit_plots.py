@@ -14,6 +14,7 @@ from bokeh.plotting import figure as bokeh_figure
 
 from populate.page.layout import STYLE, rendered
 from populate.page.location import keep_in_address
+from populate.page.session_plots import few_ticks
 from populate.page.unit_question import whole_number
 from schemas.figures.aligned import EVENT_NAMES
 from schemas.figures.unit_events import (
@@ -38,6 +39,8 @@ MARGIN_S = REACH_SD * SMOOTHING_MS[1] / 1000
 EVENTS_SHOWN = 150
 """Rows of a group in the raster: more are thinned out evenly, so that browsers remain quick."""
 BEHAVIOR_AXIS = TimeAxis(*WINDOW_S, 0.05)
+BEHAVIOR_PX = 140
+"""Height of a picture of behavior with its axis of time: its label has room."""
 BEHAVIOR_LABELS = {"running": "Running (cm/s)", "licks": "Licks (1/s)", "pupil": "Pupil (px²)"}
 SPAN_COLOURS = {"flash": "#d9dee4", "light": "#9ccbe8", "artefact": "#f3c9b0"}
 TOOLS = "pan,box_zoom,xwheel_zoom,reset,save"
@@ -159,7 +162,7 @@ def behavior_pictures(groups: Sequence[EventGroup], event: str, x_range: Any) ->
     drawn, colours = [], kind_colours([group.spikes for group in groups])
     for name in [name for name in BEHAVIOR_LABELS if name in groups[0].behavior]:
         picture = bokeh_figure(
-            height=110,
+            height=BEHAVIOR_PX,
             x_range=x_range,
             y_axis_label=BEHAVIOR_LABELS[name],
             tools=TOOLS,
@@ -172,6 +175,7 @@ def behavior_pictures(groups: Sequence[EventGroup], event: str, x_range: Any) ->
             picture.line("time", "mean", source=ColumnDataSource(curve), color=colour, line_width=1.8)
         words = [("group", "@group"), ("time", "@time{0.000} s"), (BEHAVIOR_LABELS[name], "@mean{0.00}")]
         picture.add_tools(HoverTool(tooltips=words))
+        few_ticks(picture)
         _shade(picture, TimeView.around(event).spans)
         drawn.append(picture)
     return drawn
@@ -200,6 +204,7 @@ async def pictures(unit: UnitInSession, chosen: ChosenView, of_images: Set[str] 
         colours=kind_colours(spikes),
         names=[each.name for each in spikes] if chosen.by == "image" else [],
         pictures=of_images,
+        n_spikes=sum(len(each.time_s) for each in spikes),
         groups=[(each.name, each.n_events, *rates_of(each)) for each in spikes],
         shown=EVENTS_SHOWN,
     )

@@ -58,13 +58,14 @@ def _application(thread: DatabaseThread, path: str, view: View) -> Callable[[], 
         }.items():
             page.add_variable(variable, value)
         query = {key: values[-1].decode(errors="replace") for key, values in pn.state.session_args.items()}
-        page.add_panel("main", _with_placeholder(BrowserView(thread, pn.state.curdoc), view, query))
+        title = NAVIGATION.get(path, path.capitalize())
+        page.add_panel("main", _with_placeholder(BrowserView(thread, pn.state.curdoc), view, query, title))
         return page
 
     return make
 
 
-def _with_placeholder(browser: BrowserView, view: View, query: dict[str, str]) -> Any:
+def _with_placeholder(browser: BrowserView, view: View, query: dict[str, str], title: str) -> Any:
     """Return a view, with a placeholder until it is ready."""
 
     async def parts() -> AsyncIterator[Any]:
@@ -74,7 +75,7 @@ def _with_placeholder(browser: BrowserView, view: View, query: dict[str, str]) -
             head = [html("message.html", text=notice)] if notice else []
             yield pn.Column(*head, *await view(browser, query), margin=0, sizing_mode="stretch_width")
         except Exception as error:  # noqa: BLE001 - logged, or an expected one
-            yield html("message.html", text=said(error))
+            yield html("way_back.html", text=said(error), title=title)
 
     return pn.panel(parts, defer_load=True, sizing_mode="stretch_width", margin=0)
 
@@ -145,8 +146,12 @@ async def session(browser: BrowserView, query: Query) -> list[Any]:
     if described["file_kind"] == "recording":
         left += [figure(browser, "brain", selected), figure(browser, "optotagging", selected)]
         right = [await _change_response(browser, selected, query), figure(browser, "probe", selected), *right]
-    columns = (pn.Column(*each, margin=0, sizing_mode="stretch_width") for each in (left, right))
+    columns = (_column(*each) for each in (left, right))
     return [head, _timeline(browser, session_id, query), _side_by_side(*((each, 560) for each in columns))]
+
+
+def _column(*parts: Any) -> Any:
+    return pn.Column(*parts, margin=0, sizing_mode="stretch_width")
 
 
 def _timeline(browser: BrowserView, session_id: int, query: Query) -> Any:
@@ -320,11 +325,22 @@ def _laser(unit: UnitInSession, query: Query) -> Any:
 
 async def across(browser: BrowserView, query: Query) -> list[Any]:
     """Compare all sessions."""
-    shares = await browser.run(content.optotagging_control)
-    levels = await browser.run(content.experience_levels)
-    control = html("control.html", shares=shares)
-    head = html("across.html", levels=levels, experience=query.get("experience", ""))
-    return [head, _side_by_side((figure(browser, "hierarchy", query), 720), (control, 480))]
+    known = await browser.run(content.across_choices, query)
+    chosen: Query = known["chosen"]
+    shares = await browser.run(content.optotagging_control, chosen.get("project"))
+    left = _column(figure(browser, "hierarchy", chosen), figure(browser, "novelty", chosen))
+    right = _column(_units_behind(browser, chosen), html("control.html", shares=shares))
+    return [html("across.html", **known), _side_by_side((left, 720), (right, 420))]
+
+
+def _units_behind(browser: BrowserView, chosen: Query) -> Any:
+    """Return the units behind the points of the hierarchy, which links lead to."""
+
+    async def make() -> list[Any]:
+        rows = await browser.run_kept(content.hierarchy_units, chosen)
+        return [html("units_behind.html", rows=rows)]
+
+    return _when_ready("Units behind the points", make)
 
 
 PAGES: dict[str, View] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
@@ -155,6 +155,21 @@ def job_errors() -> list[JobError]:
             )
             found.append(JobError(cls.__name__, key, row["error_message"], row["host"], failed_at))
     return found
+
+
+def error_columns(errors: Sequence[JobError]) -> list[str]:
+    """Return the names by which failed jobs can be asked: what is known of each, and what their keys have."""
+    keys = dict.fromkeys(name for error in errors for name in error.key)
+    return list(dict.fromkeys(["table", "session_id", *keys, "message", "host", "failed_at"]))
+
+
+def error_rows(errors: Sequence[JobError]) -> list[Key]:
+    """Return failed jobs as rows with the columns of `error_columns`, and their ``place`` among all."""
+    names = error_columns(errors)
+    return [
+        {**dict.fromkeys(names), **asdict(error), **error.key, "place": place}
+        for place, error in enumerate(errors)
+    ]
 
 
 def retry(table_names: list[str], session_ids: list[int]) -> int:

@@ -47,9 +47,9 @@ class DerivedTable:
     ----------
     name : letters, digits and underscores.
     description : what one row is.
-    frame : the rows; values are numbers, flags, text, times (UTC), or arrays: 1-D of any length, or all of
-        one shape. None, NaN and NA are missing. With columns ``start_time`` and ``stop_time`` (s) it becomes
-        a table of time intervals, sorted by start.
+    frame : the rows; values are numbers, flags, text, times (UTC), or arrays: 1-D or 2-D of any shape, or all
+        of one shape. None, NaN and NA are missing. With columns ``start_time`` and ``stop_time`` (s) it is a
+        table of time intervals, sorted by start.
     columns : column -> its description.
     place : processing module, ``ecephys`` or ``behavior``; or ``analysis``, ``trials`` or ``units``.
     ids : column with the row ids, used if they are unique; otherwise rows are numbered.
@@ -131,7 +131,7 @@ def write_derived(path: str | Path, session: DerivedSession) -> None:
     Raises
     ------
     ValueError
-        If the matrices of a column differ in shape.
+        If the arrays of a column differ in their number of dimensions, or have three and differ in shape.
     """
     nwbfile = _nwbfile(session)
     for table in session.tables:
@@ -261,7 +261,7 @@ class _Pieces(AbstractDataChunkIterator):  # type: ignore[misc] # hdmf has no ty
 
 
 def _columns(name: str, description: str, values: pd.Series[Any]) -> list[VectorData]:
-    """Return the column, with its index if rows are lists of different lengths; what is nested as JSON."""
+    """Return the column, with an index of what differs in length between rows; what is nested as JSON."""
     if any(map(_is_nested, values)):
         values = values.map(_as_json)
     lists = [value for value in values if isinstance(value, np.ndarray | list)]
@@ -272,9 +272,20 @@ def _columns(name: str, description: str, values: pd.Series[Any]) -> list[Vector
         missing = np.full(shapes.pop(), np.nan)
         data = np.stack([np.asarray(value) if np.ndim(value) else missing for value in values])
         return [VectorData(name=name, description=description, data=_stored(data))]
-    if {len(shape) for shape in shapes} != {1}:
-        raise ValueError(f"The matrices of {name} differ in shape: {sorted(shapes)}.")
+    depths = {len(shape) for shape in shapes}
+    if depths not in ({1}, {2}):
+        raise ValueError(f"The arrays of {name} differ in their dimensions: {sorted(shapes)}.")
     rows = [np.asarray(value) if np.ndim(value) else np.empty(0) for value in values]
+    if depths == {1}:
+        return _indexed(name, description, rows)
+    matrices = [list(row) if np.ndim(row) == 2 else [] for row in rows]
+    index, data = _indexed(name, description, [row for matrix in matrices for row in matrix])
+    of_rows = np.cumsum([len(matrix) for matrix in matrices])
+    return [VectorIndex(name=f"{index.name}_index", data=of_rows, target=index), index, data]
+
+
+def _indexed(name: str, description: str, rows: Sequence[np.ndarray]) -> list[VectorData]:
+    """Return rows of different lengths as one column, and the index that divides it."""
     data = VectorData(name=name, description=description, data=_stored(np.concatenate(rows)))
     index = np.cumsum([len(row) for row in rows])
     return [VectorIndex(name=f"{name}_index", data=index, target=data), data]

@@ -134,6 +134,8 @@ def draw_raster(axes: Axes, data: AlignedUnit) -> None:
         first += rows.n_events
     axes.set_ylim(n_rows, 0)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    if n_spikes == 0:
+        say(axes, "no spikes")
     _finish(axes, data)
 
 

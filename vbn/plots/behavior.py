@@ -249,4 +249,4 @@ def _finish(figure: Figure, panels: Sequence[Axes], data: SessionBehavior) -> No
     figure.align_ylabels(panels)
     trials = counted(len(data.trial_time_s), "trial")
     counts = f"{trials}, {counted(len(data.reward_time_s), 'reward')} (grey: engaged)"
-    set_titles(figure, f"Behaviour of session {data.session_id}", [data.session_type, counts])
+    set_titles(figure, f"Behavior of session {data.session_id}", [data.session_type, counts])

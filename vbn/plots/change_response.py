@@ -30,6 +30,8 @@ COLOUR_PERCENTILES = (0.1, 99.9)
 FLASH_DURATION_S = 0.25
 FIGURE_SIZE_INCHES = (7.0, 9.0)
 GROUP_INCHES, GROUP_MARGIN_INCHES = 2.2, 2.0
+FROM_ZERO = (0, 2)
+"""Traces whose scale begins at 0: the mean rate and the licks."""
 HEIGHT_RATIOS = (3.4, 1.3, 1.0, 1.0, 1.15)
 
 
@@ -183,6 +185,7 @@ def plot_change_groups(groups: Mapping[str, ChangeResponse], figure: Figure | No
             for axes in (*column, right) if right else column:
                 for mark in (*axes.images, *axes.lines, *axes.collections):
                     mark.set_label(name)
+        _fit_all(panels)
         _share_scale(rights)
         _add_bar(figure, panels[0][-1], image)
         figure.align_ylabels(panels[:, 0])
@@ -190,6 +193,15 @@ def plot_change_groups(groups: Mapping[str, ChangeResponse], figure: Figure | No
         units = counted(len(first.rate_hz), "unit")
         set_titles(figure, title, [f"session {first.session_id}, {units} (grey: flashes)"])
     return figure
+
+
+def _fit_all(panels: NDArray[Any]) -> None:
+    """Give each row of traces the scale that all of its groups need; each had set its own for all."""
+    for number, row in enumerate(panels[1:]):
+        row[0].autoscale(axis="y")
+        if number in FROM_ZERO:
+            is_flat = max(axes.dataLim.y1 for axes in row) <= 0
+            row[0].set_ylim(0, 1 if is_flat else None)
 
 
 def _share_scale(rights: Sequence[Axes]) -> None:

@@ -333,7 +333,8 @@ def _notes(data: EncodingPopulation) -> list[str]:
     n = len(data.groups)
     explained = int(data.is_explained.sum())
     mice = counted(data.n_mice, "mouse").replace("mouses", "mice")
-    of_units = f"{counted(n, 'unit')} that pass {data.criteria}, {explained:,} of them explained"
+    passing = f"that {'passes' if n == 1 else 'pass'} {data.criteria}"
+    of_units = f"{counted(n, 'unit')} {passing}, {explained:,} of them explained"
     sessions = f"{counted(data.n_sessions, 'session')}{of_projects(data.projects)}"
     of_set = f"{sessions}, {mice}; {data.block} block, {data.parameters}"
     marks = "Dots: units, grey where not explained; bars: means over explained units. Numbers below: units"

@@ -43,13 +43,16 @@ def command(
     from schemas.figures import change_response, grouped_change_response
     from schemas.figures.aligned import RateView
     from vbn.plots import plot_change_groups, plot_change_response
+    from vbn.plots.panels import counted
 
     schemas.connect()
     view, criteria = RateView(bin_s, smoothing_s, group_by), "all" if all_units else criteria
     if view == RateView():
         data = change_response(session_id, structure, alignment=alignment, criteria=criteria)
         picture.write(plot_change_response, data)
-        click.echo(f"{picture}: {len(data.depth_um)} units of {structure}, {data.n_events} changes.")
+        click.echo(
+            f"{picture}: {counted(len(data.depth_um), 'unit')} of {structure}, {data.n_events} changes."
+        )
         return
     groups = grouped_change_response(session_id, structure, view, alignment=alignment, criteria=criteria)
     n_units = len(next(iter(groups.values())).depth_um)
@@ -58,4 +61,4 @@ def command(
     else:
         picture.write(plot_change_groups, groups)
     counts = ", ".join(f"{data.n_events} {name}" for name, data in groups.items())
-    click.echo(f"{picture}: {n_units} units of {structure}, {counts}.")
+    click.echo(f"{picture}: {counted(n_units, 'unit')} of {structure}, {counts}.")

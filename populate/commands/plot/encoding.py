@@ -61,6 +61,7 @@ def command(
     from schemas.figures.unit import unit_key
     from schemas.queries import units
     from vbn.plots.encoding import plot_encoding, plot_encoding_unit
+    from vbn.plots.panels import counted
 
     schemas.connect()
     if unit_id is not None:
@@ -81,4 +82,4 @@ def command(
             chosen, encoding_params, by=by, project=named.get("project"), allow_mixed=allow_mixed
         )
     picture.write(plot_encoding, data)
-    click.echo(f"{picture}: {len(data.groups)} units, {data.is_explained.sum()} explained.")
+    click.echo(f"{picture}: {counted(len(data.groups), 'unit')}, {data.is_explained.sum()} explained.")

@@ -42,6 +42,7 @@ def command(
     import schemas
     from schemas.figures.hierarchy import change_hierarchy
     from vbn.plots.hierarchy import plot_hierarchy
+    from vbn.plots.panels import counted
 
     schemas.connect()
     with printing_warnings():
@@ -55,4 +56,6 @@ def command(
             **of_people(people),
         )
     picture.write(plot_hierarchy, data)
-    click.echo(f"{picture}: {len(data.structures)} structures, {data.n_sessions} sessions.")
+    click.echo(
+        f"{picture}: {counted(len(data.structures), 'structure')}, {counted(data.n_sessions, 'session')}."
+    )

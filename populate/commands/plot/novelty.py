@@ -43,6 +43,7 @@ def command(
     import schemas
     from schemas.figures.novelty import novelty_contrasts
     from vbn.plots.novelty import plot_novelty
+    from vbn.plots.panels import counted
 
     schemas.connect()
     named: dict[str, Any] = of_people(people)
@@ -52,4 +53,5 @@ def command(
             allow_mixed=allow_mixed, **named,
         )  # fmt: skip
     picture.write(plot_novelty, data)
-    click.echo(f"{picture}: {len(data.structures)} structures, {data.n_mice} mice.")
+    mice = "1 mouse" if data.n_mice == 1 else f"{data.n_mice} mice"
+    click.echo(f"{picture}: {counted(len(data.structures), 'structure')}, {mice}.")

@@ -43,7 +43,7 @@ def test_behavior_is_drawn_with_the_trials_of_the_session(
     ended = [count(populated_synthetic, table, f"{of_session} AND {name} = true") for name in outcomes]
     assert done.stdout == f"{out}: {trials} trials, {sum(ended)} of them with a change.\n"
     picture = out.read_text(encoding="utf-8")
-    assert f"Behaviour of session {session_id}" in picture
+    assert f"Behavior of session {session_id}" in picture
     assert all(f"({number})" in picture for number in ended if number)
     assert "no eye tracking" not in picture
 

@@ -26,6 +26,7 @@ def thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from populate.page import database_thread
 
     monkeypatch.setattr(database_thread.schemas, "connect", lambda: None)
+    monkeypatch.setattr(database_thread, "sign_of_writes", lambda: "nothing is written")
     thread = database_thread.DatabaseThread()
     yield thread
     thread.close()
@@ -87,12 +88,46 @@ def test_what_several_ask_is_done_once_and_kept_but_no_error(thread: Any, tmp_pa
     assert (tmp_path / "failed").read_text() == "asked\n" * 2
 
 
+def test_no_answer_is_from_before_what_was_written(
+    thread: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even one that is on its way; one that waits for its turn is for all who ask until then."""
+    from populate.page import database_thread
+
+    path, go = tmp_path / "asked", tmp_path / "go"
+    path.with_suffix(".go").touch()
+    written = ["a"]
+    monkeypatch.setattr(database_thread, "sign_of_writes", lambda: written[-1])
+
+    async def ask() -> list[str]:
+        answers = [await thread.run_kept(write_line, path) for _ in range(2)]
+        written.append("b")
+        answers += [await thread.run_kept(write_line, path) for _ in range(2)]
+        slow = [asyncio.create_task(thread.run_kept(wait_for, go)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        written.append("c")
+        slow.append(asyncio.create_task(thread.run_kept(wait_for, go)))  # of these, two are under way
+        await asyncio.sleep(0.1)
+        for sign in "de":
+            written.append(sign)
+            answers_waiting.append(asyncio.create_task(thread.run_kept(write_line, path)))
+            await asyncio.sleep(0.1)
+        go.touch()
+        await asyncio.gather(*slow)
+        return [*answers, *await asyncio.gather(*answers_waiting), await thread.run_kept(write_line, path)]
+
+    answers_waiting: list[Any] = []
+    assert [len(each.split()) for each in asyncio.run(ask())] == [1, 1, 2, 2, 3, 3, 3]
+
+
 def test_what_nobody_waits_for_any_more_is_not_asked(thread: Any, tmp_path: Path) -> None:
     """Of two who ask the same, one may leave."""
 
     async def ask() -> None:
         with pytest.raises(asyncio.CancelledError):
             await thread.run_kept(fail, tmp_path / "x", is_wanted=lambda: False)
+        others = [asyncio.create_task(thread.run_apart(wait_for, tmp_path / "go")) for _ in range(2)]
+        await asyncio.sleep(0.1)  # now both wait for a turn
         (tmp_path / "x.go").touch()
         both = [
             asyncio.create_task(
@@ -100,6 +135,9 @@ def test_what_nobody_waits_for_any_more_is_not_asked(thread: Any, tmp_path: Path
             )
             for wanted in (False, True)
         ]
+        await asyncio.sleep(0.1)
+        (tmp_path / "go").touch()
+        await asyncio.gather(*others)
         assert await asyncio.gather(*both) == ["asked\n"] * 2
 
     asyncio.run(ask())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shlex
 from functools import partial
 from html import unescape
 from importlib.util import find_spec
@@ -39,7 +40,7 @@ def test_issues_are_listed_with_their_meaning_and_saved(served: Served) -> None:
         (str(i["session_id"]), i["issue_code"]) for i in issues
     )
     for code in {issue["issue_code"] for issue in issues}:
-        assert f'<code>{code}</code></td><td class="wide">{CODES[code]}' in unescape(page)
+        assert f'<code>{code}</code></td><td class="wide" data-name="Meaning">{CODES[code]}' in unescape(page)
     with urlopen(f"{served.url}issues.csv?severity=warning") as file:
         saved = list(csv.DictReader(io.TextIOWrapper(file, "utf-8")))
     wanted = [issue["issue_detail"] for issue in issues if issue["severity"] == "warning"]
@@ -71,6 +72,22 @@ def test_filters_compare_by_the_type_of_the_column_and_counts_are_what_they_give
     assert orders[0] == sorted(orders[0], key=["info", "warning", "error"].index) == orders[1][::-1]
     _address, page, _rows = asked(served, filter="noticed_at", **{"is": "<"}, value="2020-01-01")
     assert "No issue meets all of this" in page
+
+
+def test_the_command_on_the_page_lists_the_same(served: Served) -> None:
+    numbers = sorted({issue["session_id"] for issue in served.json("issues")})
+    for question in (
+        {},
+        {"session": numbers[0], "severity": ["warning", "info"], "table": "units"},
+        {"where": [f"session_id <= {numbers[0]}", "noticed_at > '2020-01-01'"], "importer": "Recording"},
+    ):
+        _address, page, rows = asked(served, **question)
+        (command,) = re.findall(r'<code class="shell">(.*?)</code>', page)
+        found = served.json(*shlex.split(unescape(command))[1:])
+        assert [(row[1], row[2]) for row in rows] == [
+            (str(each["session_id"]), each["issue_code"]) for each in found
+        ]
+        assert rows
 
 
 @pytest.mark.parametrize(

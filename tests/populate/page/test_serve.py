@@ -11,6 +11,7 @@ from collections.abc import Callable
 from http.client import HTTPConnection, HTTPResponse
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
@@ -133,6 +134,39 @@ def test_what_is_not_there_is_said_in_words(
     said = page.locator(".message", has_text=words.format(**known))
     said.wait_for()
     assert "Traceback" not in page.content()
+
+
+def test_an_unknown_address_leads_back_and_is_no_page_of_the_menu(
+    served: Served, visit: Callable[[str], Any]
+) -> None:
+    for address in ("session?session=12", "unit?unit=12", "across?layer=7"):
+        page = visit(f"{served.url}{address}")
+        page.locator("main").get_by_role("link", name="sessions", exact=True).click()
+        page.get_by_role("heading", name="Sessions").wait_for()
+    page = visit(f"{served.url}nothing")
+    assert page.locator("nav [aria-current]").count() == 0
+
+
+def test_the_units_behind_the_points_are_those_that_the_links_list(
+    populated_synthetic: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from populate.page import content
+    from populate.page.unit_question import UnitQuestion
+    from schemas import queries
+
+    populated_synthetic.connect()
+    located = queries.units(experience_level="Novel", criteria="all").to_pandas()
+    counts = located["structure_acronym"].value_counts()
+    # The sessions are too small for changes to excite a unit: the links lead to none, and say so.
+    drawn = SimpleNamespace(
+        structures=list(counts.index), n_units=counts.to_numpy(), n_responsive=0 * counts, criteria="all"
+    )
+    monkeypatch.setattr(content, "hierarchy_of", lambda _query: drawn)
+    rows = content.hierarchy_units({"experience": "Novel"})
+    assert [row["structure"] for row in rows] == list(counts.index)
+    for row in rows:
+        for link, number in (("all", row["n_units"]), ("responsive", 0)):
+            assert len(UnitQuestion.of_address(parse_qs(row[link])).units()) == number, row
 
 
 def test_a_file_that_cannot_be_made_says_why(served: Served) -> None:

@@ -176,3 +176,25 @@ def test_a_unit_shows_its_field_laser_place_and_images(served: Served, visit: Ca
     page.get_by_label("Laser", exact=True).select_option(label="raised cosine, 1 s")
     page.wait_for_url(re.compile("laser=raised_cosine"))
     assert "by=image" in page.url
+
+
+@pytest.mark.parametrize("width", [390, 800, 1400])
+def test_nothing_of_an_issue_is_cut(served: Served, visit: Callable[[str], Any], width: int) -> None:
+    page = visit(f"{served.url}issues")
+    page.set_viewport_size({"width": width, "height": 844})
+    within = page.locator(".sheet").first.bounding_box()
+    cells = page.locator(".sheet").first.locator("tbody tr").first.locator("td").all()
+    assert len(cells) == 8
+    for cell in cells:
+        box = cell.bounding_box()
+        assert box["x"] + box["width"] <= within["x"] + within["width"] <= width
+        assert cell.evaluate("each => each.scrollWidth <= each.clientWidth + 1")
+
+
+def test_the_names_of_curves_have_room_beside_them() -> None:
+    """At 12 pixels a letter is about 6.5 wide: what does not fit is cut at both ends."""
+    from populate.page.session_plots import AXIS_PX, TRACE_PX
+    from populate.page.unit_plots import BEHAVIOR_LABELS, BEHAVIOR_PX
+
+    longest = 6.5 * max(map(len, BEHAVIOR_LABELS.values()))
+    assert longest < min(TRACE_PX, BEHAVIOR_PX - AXIS_PX)

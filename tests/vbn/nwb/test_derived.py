@@ -121,9 +121,22 @@ def test_what_is_nested_is_json(written: Callable[..., pd.DataFrame]) -> None:
     assert as_lists(frame["matrix"]) == [[[1, 2], [3, 4]]] * 3
 
 
-def test_matrices_of_several_shapes_are_refused(written: Callable[..., pd.DataFrame]) -> None:
-    with pytest.raises(ValueError, match=r"The matrices of map differ in shape: \[\(1, 2\), \(2, 2\)\]"):
-        written(map=[np.zeros((1, 2)), np.zeros((2, 2))])
+def test_matrices_of_several_shapes_are_ragged(written: Callable[..., pd.DataFrame]) -> None:
+    """Such as confusions of two and of six classes, with a label that could not be decoded between."""
+    confusions = [np.array([[0.75, 0.25], [0.5, 0.5]]), None, np.eye(3), np.array([[1.0, 2.0, 3.0]])]
+    frame = written(confusion=confusions)
+    shown = [[list(row) for row in matrix] for matrix in frame["confusion"]]
+    assert shown == [[] if each is None else each.tolist() for each in confusions]
+
+
+@pytest.mark.parametrize(
+    "arrays", [[np.zeros(2), np.zeros((2, 2))], [np.zeros((1, 1, 2)), np.zeros((1, 2, 2))]]
+)
+def test_arrays_of_several_dimensions_are_refused(
+    arrays: list[np.ndarray], written: Callable[..., pd.DataFrame]
+) -> None:
+    with pytest.raises(ValueError, match="The arrays of map differ in their dimensions"):
+        written(map=arrays)
 
 
 def test_ids_are_those_of_the_column_only_where_they_are_unique(

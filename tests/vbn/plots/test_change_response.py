@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from vbn.analysis import TimeAxis
-from vbn.plots import ChangeResponse, plot_change_response
+from vbn.plots import ChangeResponse, plot_change_groups, plot_change_response
 
 TIME_S = TimeAxis(-1.0, 1.5, 0.01).centers_s
 
@@ -252,3 +252,29 @@ def test_units_without_rates_are_left_out_of_the_mean():
     rates[1] = np.nan
     figure = plot_change_response(dataclasses.replace(data, rate_hz=rates))
     np.testing.assert_allclose(figure.axes[1].lines[0].get_ydata(), rates[[0, 2]].mean(axis=0))
+
+
+@pytest.mark.parametrize("order", [("hit", "miss"), ("miss", "hit")])
+def test_groups_are_drawn_whole_on_one_scale(order: tuple[str, str]) -> None:
+    """Neither the first nor the last group sets the scale of the others: a miss has no licks."""
+    quiet = {name: np.zeros(TIME_S.size) for name in ("lick_rate_hz", "lick_rate_sem", "running_speed_cm_s")}
+    groups = {
+        "hit": make_response(2, rate_hz=np.full((2, TIME_S.size), 90.0)),
+        "miss": make_response(2, rate_hz=np.full((2, TIME_S.size), 4.0), n_events=2, **quiet),
+    }
+    figure = plot_change_groups({name: groups[name] for name in order})
+    FigureCanvasAgg(figure).draw()
+    for row in range(1, 5):
+        panels = figure.axes[2 * row : 2 * row + 2]
+        assert panels[0].get_ylim() == panels[1].get_ylim()
+        low, high = panels[0].get_ylim()
+        for line in [line for axes in panels for line in axes.lines if len(line.get_ydata()) == TIME_S.size]:
+            drawn = np.asarray(line.get_ydata(), float)
+            assert low <= drawn.min() <= drawn.max() <= high, row
+        assert (low == 0) == (row in (1, 3))
+
+
+def test_groups_without_any_lick_have_an_axis_all_the_same() -> None:
+    silent = make_response(2, lick_rate_hz=np.zeros(TIME_S.size), lick_rate_sem=None)
+    figure = plot_change_groups({"miss": silent, "correct reject": silent})
+    assert figure.axes[6].get_ylim() == (0, 1)

@@ -241,6 +241,14 @@ def test_each_spike_has_a_mark_in_the_row_of_its_event_and_the_kinds_follow_one_
     assert raster.get_ylim() == (5, 0)
 
 
+def test_a_unit_without_spikes_around_the_events_says_so():
+    silent = [EventSpikes(name, np.empty(0), np.empty(0, int), 3) for name in ("active", "passive")]
+    rates = [EventRate(each.name, np.zeros(250), np.zeros(250), 3) for each in silent]
+    figure = plot_unit(make_card(responses=AlignedUnit("image change", CHANGE_EDGES, silent, rates)))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["no spikes"]
+    assert figure.axes[0].get_ylim() == (6, 0)
+
+
 def test_rates_around_the_laser_are_drawn_in_milliseconds():
     card = make_card()
     rates = plot_unit(card).axes[8]
