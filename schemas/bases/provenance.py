@@ -48,7 +48,7 @@ class MadeWith:
     method_version : increased when the same parameters and data give a different result.
     source_change : the reason given for rows that are stale because their source has changed.
     session_columns : attributes of the key that name the sessions from whose files a row is made.
-    also_reads : tables that ``make`` reads without a foreign key to them; what is made of stale rows is stale.
+    also_reads : tables without a foreign key that ``make`` reads; what is made of their stale rows is stale.
     """
 
     session_columns: ClassVar[tuple[str, ...]] = ("session_id",)
