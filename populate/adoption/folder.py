@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from populate.adoption.values import checked_rows, strict_json
 from schemas.bases.publication import PublishedTable, published_tables
-from schemas.deploy.published import UNUSABLE, opened_table, published_rows
+from schemas.deploy.published import UNUSABLE, opened_table, published_rows, rows_at_a_time
 from schemas.server.published import MANIFEST, REPAIR, PublishedFolder
 from vbn.errors import InvalidContentError, shortened
 
@@ -85,7 +85,8 @@ class FolderTable:
             return
         chosen = pa.array(sorted(sessions or ()), pa.int64())
         try:
-            for batch in self._file.iter_batches(ROWS_AT_A_TIME, row_groups=groups, use_threads=False):
+            size = min(ROWS_AT_A_TIME, rows_at_a_time(self._file.metadata))
+            for batch in self._file.iter_batches(size, row_groups=groups, use_threads=False):
                 for name in self.session_columns if sessions is not None else ():
                     batch = batch.filter(compute.is_in(batch[name], chosen))
                 yield batch

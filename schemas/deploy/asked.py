@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from schemas.deploy.scanned import depths
 
 BEGINS = re.compile(r"\s*(BEGIN|START)\b", re.IGNORECASE)
 """Statements that begin a transaction."""
@@ -23,6 +25,12 @@ PLACES = re.compile(
     re.VERBOSE,
 )
 """Two names with a point between them; and texts and names in quotes, in which there is none."""
+
+NAME = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
+COLUMN = re.compile(rf"{NAME}(?:\s*\.\s*{NAME}){{0,2}}(?!\s*[.(])")
+"""The name of a column; none of all columns of a table, and no function."""
+
+GROUP_BY = re.compile(r"\bGROUP\s+BY\s", re.IGNORECASE)
 
 REACHES_FURTHER = re.compile(r"set_config|_to_xml|ts_stat|ts_rewrite|dblink", re.IGNORECASE)
 """Functions by which a statement reads what it does not name, or lets a later one do so."""
@@ -86,15 +94,57 @@ class Asked:
         >>> asked.renamed({"p_x.b": '"other"'})
         'SELECT a "p_x.b" FROM "other" AS b'
         """
+        return PLACES.sub(lambda found: _instead(found, names), self.statement)
 
-        def instead(found: re.Match[str]) -> str:
-            if found["schema"] is None:
-                return found[0]
-            schema, table = found["schema"].strip('"').lower(), found["table"]
-            name = table[1:-1] if table.startswith('"') else table.lower()
-            return names.get(f"{schema}.{name}", found[0])
+    def grouped_also(self, position: int, names: Mapping[str, str]) -> Asked | None:
+        """Return the statement with the column at a position of the renamed one in its ``GROUP BY``, too.
 
-        return PLACES.sub(instead, self.statement)
+        None if there is no column's name, or no ``GROUP BY`` after it in the same query.
+
+        Parameters
+        ----------
+        position : in what `renamed` returns.
+        names : as `renamed` has it.
+
+        Examples
+        --------
+        >>> asked = Asked.of("SELECT u.snr, max(a) FROM p_x.b AS u GROUP BY id", "p_")
+        >>> asked.grouped_also(7, {"p_x.b": "other"}).statement
+        'SELECT u.snr, max(a) FROM p_x.b AS u GROUP BY u.snr, id'
+        """
+        shift = 0
+        for found in PLACES.finditer(self.statement):
+            longer = len(_instead(found, names)) - len(found[0])
+            if found.end() + shift + longer > position:
+                break
+            shift += longer
+        column = COLUMN.match(self.statement, position - shift)
+        end = _group_by_after(self.statement, position - shift)
+        if column is None or end is None:
+            return None
+        statement = f"{self.statement[:end]}{column[0]}, {self.statement[end:]}"
+        return replace(self, statement=statement)
+
+
+def _instead(found: re.Match[str], names: Mapping[str, str]) -> str:
+    """Return what stands for a place that `PLACES` has found."""
+    if found["schema"] is None:
+        return found[0]
+    schema, table = found["schema"].strip('"').lower(), found["table"]
+    name = table[1:-1] if table.startswith('"') else table.lower()
+    return names.get(f"{schema}.{name}", found[0])
+
+
+def _group_by_after(statement: str, position: int) -> int | None:
+    """Return where the columns of a ``GROUP BY`` begin, of the query at a position or one around it."""
+    least = None
+    for place, depth in depths(statement):
+        if place < position:
+            continue
+        least = depth if least is None else min(least, depth)
+        if depth == least and (found := GROUP_BY.match(statement, place)):
+            return found.end()
+    return None
 
 
 def is_plain_query(statement: str) -> bool:

@@ -35,8 +35,9 @@ from schemas.bases.registry import schema_names
 from schemas.rows.copy_text import array_texts, copy_lines, curve_texts, plain_texts
 from schemas.server.datajoint import around_queries
 from schemas.server.embedded import PORT, EmbeddedServer
+from schemas.server.error_codes import DISK_FULL, code_of, is_away
 from schemas.server.published import ACCOUNT, MANIFEST, REPAIR, PublishedFolder, loading
-from vbn.errors import ConflictError, InvalidContentError, quoted, shortened
+from vbn.errors import ConflictError, InvalidContentError, ServerError, quoted, shortened
 from vbn.home import home_folder
 
 LARGEST_MANIFEST = 64 * 2**20
@@ -68,7 +69,9 @@ Not VOLATILE, or PostgreSQL would call it for columns that nobody takes; the row
 it cannot be called when a statement is planned.
 """
 
-ROWS_AT_A_TIME = 20_000
+ROWS_AT_A_TIME, BYTES_AT_A_TIME = 20_000, 16 * 2**20
+"""What is turned into text at once: a row may have curves of a megabyte."""
+
 FILLED_IN = {"root": "published", "lfp_root": "published"}
 EPOCH = "1970-01-01 00:00:00"
 """Stands for times that are not published in columns that must have one."""
@@ -146,6 +149,8 @@ def entering_rows(connection: Any, path: Path) -> Iterator[Any]:
     ------
     InvalidContentError
         If the table cannot hold them, or they cannot be read.
+    ServerError
+        If the server is lost meanwhile, or has no room for them.
     """
     connection.autocommit = False
     try:
@@ -154,9 +159,13 @@ def entering_rows(connection: Any, path: Path) -> Iterator[Any]:
             yield cursor
         connection.commit()
     except psycopg2.Error as error:
+        if connection.closed:
+            raise _server_error(error) from error
         connection.rollback()
+        if is_away(code_of(error)):
+            raise _server_error(error) from error
         raise InvalidContentError(
-            path, f"The table cannot hold its rows: {str(error).splitlines()[0]}.", REPAIR
+            path, f"The table cannot hold its rows: {_first_line(error)}.", REPAIR
         ) from error
     except UNUSABLE as error:
         connection.rollback()
@@ -167,7 +176,23 @@ def entering_rows(connection: Any, path: Path) -> Iterator[Any]:
         connection.rollback()
         raise
     finally:
-        connection.autocommit = True
+        if not connection.closed:
+            connection.autocommit = True
+
+
+def _server_error(error: psycopg2.Error) -> ServerError:
+    """Return why rows could not be entered that are as they were published."""
+    where = f"The embedded PostgreSQL in {home_folder()}, into which published tables are loaded,"
+    if code_of(error) in DISK_FULL:
+        return ServerError(
+            f"{where} has no room ({_first_line(error)}). Make room there, or set VBN_HOME to another disk."
+        )
+    return ServerError(f"{where} was lost meanwhile ({_first_line(error)}). Open the folder again.")
+
+
+def _first_line(error: psycopg2.Error) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def opened_table(published: PublishedFolder, table: PublishedTable, n_rows: int) -> parquet.ParquetFile:
@@ -192,10 +217,17 @@ def _copy(cursor: Any, published: PublishedFolder, table: PublishedTable, path: 
             disable=not sys.stderr.isatty(),
         ) as bar,
     ):  # fmt: skip
-        for piece in file.iter_batches(ROWS_AT_A_TIME, use_threads=False):
+        for piece in file.iter_batches(rows_at_a_time(file.metadata), use_threads=False):
             texts = [column_texts(path, each, piece[each.name]) for each in table.attributes]
             cursor.copy_expert(statement, io.BytesIO(copy_lines(texts, list(fills.values()))))
             bar.update(piece.num_rows)
+
+
+def rows_at_a_time(about: parquet.FileMetaData) -> int:
+    """Return how many rows of a file are turned into text at once."""
+    groups = map(about.row_group, range(about.num_row_groups))
+    widest = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=1)
+    return max(1, min(ROWS_AT_A_TIME, int(BYTES_AT_A_TIME / max(1, widest))))
 
 
 def column_texts(path: Path, attribute: Any, values: pa.Array) -> pa.Array:
@@ -365,7 +397,8 @@ def locked(connection: Any, name: str) -> Iterator[None]:
         try:
             yield
         finally:
-            cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", (name,))
+            if not connection.closed:  # the lock of a lost connection is gone with it
+                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", (name,))
 
 
 def marks_schema(prefix: str) -> str:

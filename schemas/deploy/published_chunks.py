@@ -29,7 +29,6 @@ from pyarrow import parquet
 from schemas.bases.publication import PublishedTable, chunk_span
 from schemas.deploy.published import (
     REPAIR,
-    ROWS_AT_A_TIME,
     column_texts,
     entering_rows,
     fills_of,
@@ -39,6 +38,7 @@ from schemas.deploy.published import (
     opened_file,
     owner_connection,
     published_rows,
+    rows_at_a_time,
 )
 from schemas.deploy.scanned import Restriction, StatementPlan
 from schemas.rows.copy_text import copy_lines
@@ -307,7 +307,8 @@ class TableParts:
         rest: list[str | None],
     ) -> None:
         attributes = {each.name: each for each in self.table.attributes}
-        for piece in file.iter_batches(ROWS_AT_A_TIME, row_groups=[number], columns=names, use_threads=False):
+        size = rows_at_a_time(self.about)
+        for piece in file.iter_batches(size, row_groups=[number], columns=names, use_threads=False):
             texts = [column_texts(path, attributes[name], piece[name]) for name in names]
             cursor.copy_expert(statement, io.BytesIO(copy_lines(texts, rest)))
 

@@ -158,8 +158,7 @@ def _both(one: Restriction, other: Restriction) -> Restriction:
 
 def _without_parentheses(text: str) -> str:
     while (
-        text.startswith("(")
-        and next((end for end, depth in _depths(text) if depth == 0), -1) == len(text) - 1
+        text.startswith("(") and next((end for end, depth in depths(text) if depth == 0), -1) == len(text) - 1
     ):
         text = text[1:-1]
     return text
@@ -168,14 +167,14 @@ def _without_parentheses(text: str) -> str:
 def _split(text: str, word: str) -> list[str]:
     """Return the parts of a text between words that are in no parentheses or quotes."""
     parts, start = [], 0
-    for position, depth in _depths(text):
+    for position, depth in depths(text):
         if depth == 0 and text.startswith(word, position) and position >= start:
             parts.append(text[start:position])
             start = position + len(word)
     return [*parts, text[start:]]
 
 
-def _depths(text: str) -> Iterator[tuple[int, int]]:
+def depths(text: str) -> Iterator[tuple[int, int]]:
     """Yield each position that is not within quotes, and how many parentheses are open after it."""
     depth, quote = 0, ""
     for position, letter in enumerate(text):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import psycopg2
@@ -40,11 +40,15 @@ CHECKED_ONLY = re.compile(r"\sLIMIT 0 /\* checked \*/\Z")
 That the account may not read what they name is found after all other faults.
 """
 
+EXPLAIN = "EXPLAIN "
+MOST_COLUMNS = 100
+"""By which a statement is grouped besides those that it names."""
+
 MOST_DONE = 10_000
 """Statements that are remembered as having all that they need."""
 
-LOADED_AT_ONCE = 2000
-"""Tables with as many rows wait until a query names them."""
+LOADED_AT_ONCE, LOADED_BYTES = 2000, 2**20
+"""Tables with as many rows, or files as large, wait until a query names them."""
 
 
 def attach(published: PublishedFolder, database: Database) -> None:
@@ -68,9 +72,15 @@ def attach(published: PublishedFolder, database: Database) -> None:
     waiting = Waiting(published, tables, absent)
     if not isinstance(published, PublishedSite):
         rows = published_rows(published) if tables else {}
-        waiting.load([name for name, each in tables.items() if rows.get(each.file, 0) < LOADED_AT_ONCE])
+        waiting.load([name for name, each in tables.items() if _is_small(published, each, rows)])
     around_queries(waiting.ask if waiting.tables or absent else None)
     database.connection.query("SELECT 1")
+
+
+def _is_small(published: PublishedFolder, table: PublishedTable, rows: Mapping[str, int]) -> bool:
+    path = published.folder / table.file
+    is_short = not path.is_file() or path.stat().st_size < LOADED_BYTES  # loading says what is missing
+    return is_short and rows.get(table.file, 0) < LOADED_AT_ONCE
 
 
 def load_everything() -> None:
@@ -178,11 +188,17 @@ class Waiting:
         """Load what a plain query needs; return it with the names of views; None if it can have none."""
         parts = {name: found for name in names if (found := self._parts_of(name)) is not None}
         self.load([name for name in names if name not in parts])
-        plan = _plan(connection, asked.renamed({name: each.view for name, each in parts.items()}))
+        views = {name: each.view for name, each in parts.items()}
+        plan = _plan(connection, asked.renamed(views))
         if plan is None:
-            if _is_understood(asked.statement):  # but not of views, which have no key to group by
+            if not _is_understood(asked.statement):
+                return None
+            grouped = _grouped_by_all(connection, asked, views)
+            plan = None if grouped is None else _plan(connection, grouped.renamed(views))
+            if grouped is None or plan is None:  # it asks of a table what a view has not
                 self.load(names)
-            return None
+                return None
+            asked = grouped
         for each in parts.values():
             each.load_for(plan)
         return asked.renamed({name: each.view for name, each in parts.items()})
@@ -229,6 +245,29 @@ def _plan(connection: Any, statement: str) -> StatementPlan | None:
             return planned(cursor, statement)
         except psycopg2.errors.InsufficientPrivilege:
             return None
+
+
+def _grouped_by_all(connection: Any, asked: Asked, views: Mapping[str, str]) -> Asked | None:
+    """Return a statement that groups rows by a table's key, grouped by what else it takes of the table, too.
+
+    The key decides the other columns, but a view has none: the server names the first column that it lacks.
+    More columns are the same groups. None if it refuses the statement for anything else.
+    """
+    for _ in range(MOST_COLUMNS):
+        with driver_of(connection).cursor() as cursor:
+            try:
+                cursor.execute(f"{EXPLAIN}{asked.renamed(views)}")
+            except psycopg2.errors.GroupingError as error:
+                position = int(error.diag.statement_position or 0) - 1 - len(EXPLAIN)
+            except psycopg2.Error:
+                return None
+            else:
+                return asked
+        found = asked.grouped_also(position, views)
+        if found is None:
+            return None
+        asked = found
+    return None
 
 
 def _is_understood(statement: str) -> bool:

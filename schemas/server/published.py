@@ -181,11 +181,23 @@ class PublishedFolder:
         if name not in self.checksums:
             raise InvalidContentError(path, f"It is not listed in {CHECKSUMS}.", self.repair)
         if not path.resolve().is_relative_to(self.folder.resolve()) or not path.is_file():
-            raise InvalidContentError(path, "It is missing, or a link to elsewhere.", self.repair)
+            raise self._unusable(path, "It is missing, or a link to elsewhere.")
         return path
 
     def _changed(self, path: Path) -> InvalidContentError:
-        problem = f"It is not the file that {CHECKSUMS} lists: it was changed."
+        return self._unusable(path, f"It is not the file that {CHECKSUMS} lists: it was changed.")
+
+    def _unusable(self, path: Path, problem: str) -> InvalidContentError:
+        """Return what is wrong with a file, unless it is only that it was published anew meanwhile."""
+        try:
+            digest = hashlib.sha256(read_regular(self.folder / CHECKSUMS, LARGEST_LIST)).hexdigest()
+        except FileNotFoundError:
+            told = f"The folder has no {CHECKSUMS} any more: it is being published anew, or was removed."
+            return InvalidContentError(path, told, "When that has ended, open it again.")
+        except (OSError, InvalidContentError):
+            return InvalidContentError(path, problem, self.repair)
+        if digest != self.digest:
+            return InvalidContentError(path, "It was published anew after it was opened.", "Open it again.")
         return InvalidContentError(path, problem, self.repair)
 
     def chunk_hashes(self, name: str) -> ChunkHashes | None:

@@ -129,6 +129,9 @@ class PublishedSite(PublishedFolder):
                         return self.checked(name)
         return super().with_spans(name, known, spans)
 
+    def _unusable(self, path: Path, problem: str) -> InvalidContentError:
+        return InvalidContentError(path, problem, self.repair)
+
     def _other(self, name: str, problem: str) -> InvalidContentError:
         return InvalidContentError(_address(self.url, name), problem, AGAIN)
 

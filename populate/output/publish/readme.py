@@ -51,7 +51,7 @@ strongest = psth.assign(mean=curves.mean(axis=1)).nlargest(5, "peak_rate")
 print(strongest[["session_id", "unit_id", "baseline_rate", "peak_rate", "mean"]])
 ```
 
-In R:
+In R (`nanoparquet`, which is smaller than `arrow`, has the same `read_parquet`, for tables without lists):
 
 ```r
 library(arrow)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -24,8 +24,8 @@ from schemas.bases.publication import (
 )
 from schemas.rows.arrow import columns_of
 from schemas.server.datajoint import decode_attribute, dj
+from schemas.server.datajoint.by_columns import decoded_values
 
-Key = dict[str, Any]
 PublishArray = Callable[[str, Any], str | None]
 """From an array's place in the folder, and DataJoint's reference, to its SHA-256; None if not published."""
 
@@ -51,25 +51,22 @@ class RowReader:
         """Return the rows with a key, in the order of the primary key, which is the same on every server."""
         query = self._query() & dict(key)
         plain = {column.name: column for column in columns_of(query.proj(*self._plain_names()))}
-        heading = query.heading
+        heading, attributes = query.heading, query.heading.attributes
         primary = self.published.table.primary_key
         batches = []
         for rows in snapshot.stream(query.make_sql()):
             values = dict(zip(heading.names, zip(*rows, strict=True), strict=True))
-            keys = [
-                dict(zip(primary, each, strict=True)) for each in zip(*map(values.get, primary), strict=True)
-            ]
             arrays: list[pa.Array] = []
             for field in self.layout:
-                attribute = heading.attributes[field.name]
+                attribute = attributes[field.name]
                 if field.name in plain:
                     array = plain[field.name].array(self._named(field.name, values[field.name]))
                 elif is_stored_array(attribute):
+                    keys = zip(*map(values.get, primary), strict=True)
                     array = pa.array(self._notes(attribute, keys, values[field.name]), pa.string())
                 else:
-                    array = list_array(
-                        [_decoded(attribute, each, query) for each in values[field.name]], field.type
-                    )
+                    curves = decoded_values(attribute, values[field.name], query.connection)
+                    array = list_array(curves, field.type)
                 arrays.append(array)
             batches.append(pa.RecordBatch.from_arrays(arrays, schema=self.layout))
         found = pa.Table.from_batches(batches, self.layout)
@@ -90,12 +87,16 @@ class RowReader:
         """Return values, of the paths of files the last part only."""
         return [PurePosixPath(value).name for value in values] if name in FILE_PATHS else values
 
-    def _notes(self, attribute: Any, keys: Sequence[Key], values: Sequence[Any]) -> list[str | None]:
+    def _notes(
+        self, attribute: Any, keys: Iterable[tuple[Any, ...]], values: Sequence[Any]
+    ) -> list[str | None]:
         notes: list[str | None] = []
-        for key, value in zip(keys, values, strict=True):
+        primary = self.published.table.primary_key
+        for each, value in zip(keys, values, strict=True):
             if value is None:
                 notes.append(None)
                 continue
+            key = dict(zip(primary, each, strict=True))
             reference = decode_attribute(attribute, value, connection=self.published.table.connection)
             path = array_path(self.published.module, self.published.name, key, attribute.name)
             digest = self.publish_array(path, reference)

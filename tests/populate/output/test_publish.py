@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import getpass
 import hashlib
+import io
 import json
+import os
 import platform
 import re
 import shutil
@@ -19,6 +21,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -489,10 +492,34 @@ def test_the_ten_lines_of_the_readme_run(
     assert [row[0] for row in database.sql(statement).fetchall()] == [FIRST, SECOND]
 
 
-@pytest.mark.skipif(shutil.which("Rscript") is None, reason="there is no R")
+def r_packages(*wanted: str) -> list[str]:
+    """Return those of some packages that R has here; none where there is no R."""
+    if shutil.which("Rscript") is None:
+        return []
+    found = f"cat(Filter(function(name) nzchar(system.file(package = name)), c{wanted!r}))"
+    return subprocess.run(
+        ["Rscript", "-e", found], capture_output=True, text=True, check=True, timeout=300
+    ).stdout.split()
+
+
+@pytest.mark.slow
+@pytest.mark.files
 def test_the_lines_in_r_run(published_synthetic: Path, populated_synthetic: Database) -> None:
+    there = r_packages("arrow", "nanoparquet", "dplyr")
+    if "dplyr" not in there or len(there) < 2:
+        pytest.skip("there is no R with dplyr and arrow or nanoparquet")
     (code,) = snippets((published_synthetic / "README.md").read_text(), "r")
-    run(["Rscript", "-e", code], published_synthetic, populated_synthetic.environment)
+    assert len(code.strip().splitlines()) <= 12
+    code = code if "arrow" in there else code.replace("library(arrow)", "library(nanoparquet)")
+    code = f"found <- {{\n{code}}}\nwrite.csv(found, stdout(), row.names = FALSE)"
+    printed = run(["Rscript", "-e", code], published_synthetic, {**os.environ})
+    found = pd.read_csv(io.StringIO(printed[printed.index('"session_id"') :]))
+    trials = pd.read_parquet(published_synthetic / TRIALS)
+    expected = trials.groupby("session_id").agg(
+        n=("hit", "size"), hits=("hit", "sum"), misses=("miss", "sum")
+    )
+    assert len(expected) == 2
+    pd.testing.assert_frame_equal(found, expected.reset_index(), check_dtype=False)
 
 
 @pytest.mark.files

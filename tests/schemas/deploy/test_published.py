@@ -22,12 +22,20 @@ from pyarrow import parquet
 
 import schemas
 from schemas import behavior, ecephys, figures, queries, session
+from schemas.deploy.published import loaded_files, owner_connection, rows_at_a_time
 from schemas.rows.fetch import fetch_frame
 from schemas.server import published
 from schemas.server.access import RefusedError
 from schemas.server.datajoint import dj
 from tests.fixtures.database import Database
-from vbn.errors import AbsentArrayError, ConflictError, InvalidContentError, NotFoundError, SettingError
+from vbn.errors import (
+    AbsentArrayError,
+    ConflictError,
+    InvalidContentError,
+    NotFoundError,
+    ServerError,
+    SettingError,
+)
 
 FIRST, SECOND = 9000000001, 9000000002
 
@@ -287,6 +295,32 @@ def test_a_large_table_is_loaded_when_it_is_asked_for(copy: Path, monkeypatch: p
     assert f"{database.prefix}session" in removed
 
 
+@pytest.mark.files
+def test_tables_of_few_long_rows_wait_as_well(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of `FlashBehavior` is a megabyte."""
+    from schemas.deploy import waiting
+
+    sizes = {
+        path.relative_to(copy).as_posix(): path.stat().st_size
+        for path in (copy / "tables").rglob("*.parquet")
+    }
+    bound = sizes[PROBES]
+    monkeypatch.setattr(waiting, "LOADED_BYTES", bound)
+    schemas.open(copy)
+    with owner_connection() as connection:
+        loaded = loaded_files(connection, published.PublishedFolder.read(copy).prefix)
+    assert len(loaded) > 50
+    assert all(sizes[name] < bound for name in loaded)
+    assert len(ecephys.Recording.Probe()) > 0
+
+
+def test_rows_with_long_curves_are_loaded_a_few_at_a_time(tmp_path: Path) -> None:
+    for n_numbers, expected in ((1, 20_000), (2**20, 3), (2**23, 1)):
+        curves = pa.array([np.arange(n_numbers, dtype=np.float32)] * 4)
+        parquet.write_table(pa.table({"curve": curves}), tmp_path / "a.parquet", use_dictionary=False)
+        assert rows_at_a_time(parquet.read_metadata(tmp_path / "a.parquet")) == expected
+
+
 def relist(folder: Path, *names: str) -> Path:
     """Write the list of checksums as who damages a folder on purpose would; hashes of parts are left out."""
     path = folder / "checksums.sha256"
@@ -469,6 +503,62 @@ def test_what_is_damaged_or_hostile_is_refused_in_words(what: str, copy: Path) -
     with pytest.raises(InvalidContentError, match=words):
         schemas.open(copy)
     assert published.configured() is None
+
+
+@pytest.mark.files
+def test_a_folder_that_is_published_anew_while_it_is_open_is_named_as_such(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from schemas.deploy import waiting
+
+    monkeypatch.setattr(waiting, "LOADED_AT_ONCE", 0)
+    schemas.open(copy)
+    listed = (copy / "checksums.sha256").read_text()
+    (copy / "checksums.sha256").unlink()  # on its way
+    path = copy / "tables/ecephys/Recording.Unit.parquet"
+    path.write_bytes(path.read_bytes()[:-100] + bytes(100))
+    with pytest.raises(InvalidContentError, match=r"being published anew, or was removed.*open it again"):
+        fetch_frame(ecephys.Recording.Unit())
+    (copy / "checksums.sha256").write_text(listed.replace("a", "b", 1))
+    with pytest.raises(InvalidContentError, match=r"published anew after it was opened\. Open it again"):
+        fetch_frame(ecephys.Recording.Unit())
+    (copy / "checksums.sha256").write_text(listed)
+    with pytest.raises(InvalidContentError, match=r"it was changed\. Copy the folder again"):
+        fetch_frame(ecephys.Recording.Unit())
+
+
+def lose_connection(cursor: Any) -> None:
+    with owner_connection() as other, other.cursor() as admin:
+        admin.execute("SELECT pg_terminate_backend(%s)", (cursor.connection.info.backend_pid,))
+    cursor.execute("SELECT 1")
+
+
+def fill_disk(cursor: Any) -> None:
+    cursor.execute("DO $$ BEGIN RAISE disk_full USING MESSAGE = 'could not extend file'; END $$")
+
+
+@pytest.mark.files
+@pytest.mark.parametrize(
+    ("fail", "words"),
+    [(fill_disk, "has no room .*could not extend file.*VBN_HOME"), (lose_connection, "was lost meanwhile")],
+)
+def test_what_the_server_lacks_is_not_said_of_the_folder(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, fail: Callable[[Any], None], words: str
+) -> None:
+    from schemas.deploy import published_chunks, waiting
+
+    monkeypatch.setattr(waiting, "LOADED_AT_ONCE", 0)
+    schemas.open(copy)
+    whole = published_chunks.TableParts._copy
+
+    def failing(_parts: Any, cursor: Any, *_: Any) -> None:
+        fail(cursor)
+
+    monkeypatch.setattr(published_chunks.TableParts, "_copy", failing)
+    with pytest.raises(ServerError, match=words):
+        fetch_frame(ecephys.Recording.Unit())
+    monkeypatch.setattr(published_chunks.TableParts, "_copy", whole)
+    assert len(fetch_frame(ecephys.Recording.Unit())) > 10
 
 
 @pytest.mark.files

@@ -343,6 +343,60 @@ HOSTILE = {
 }  # fmt: skip
 
 
+GROUPED = {
+    "by a key": Statement("SELECT u.snr, count(*), quality FROM {u} u JOIN {c} c USING (" + KEY + ") GROUP BY " + ", ".join(f"u.{name}" for name in KEY.split(", "))),
+    "of plain names": Statement("SELECT structure_name, count(*) FROM {s} GROUP BY structure_acronym"),
+    "in a calculation": Statement("SELECT length(s.structure_name) + 1, max(parent_acronym) FROM {s} s GROUP BY\n s.structure_acronym"),
+    "in a subquery": Statement("SELECT max(q.n), count(*) FROM (SELECT structure_name n, count(*) FROM {s} GROUP BY structure_acronym) q GROUP BY length(q.n)"),
+    "in both": Statement("SELECT s.structure_name, (SELECT max(z.structure_name) FROM (SELECT structure_name FROM {s} GROUP BY structure_acronym) z) FROM {s} s GROUP BY s.structure_acronym"),
+    "with words in texts": Statement("SELECT structure_name || ' GROUP BY (', ')', count(*) FROM {s} GROUP BY structure_acronym"),
+    "of a name in capitals": Statement("SELECT STRUCTURE_NAME, count(*) FROM {s} GROUP BY STRUCTURE_ACRONYM"),
+    "of several sets": Statement("SELECT structure_name, parent_acronym, count(*) FROM {s} GROUP BY GROUPING SETS ((structure_acronym), (structure_acronym, parent_acronym))"),
+    "with a condition": Statement("SELECT structure_name FROM {s} GROUP BY structure_acronym HAVING count(*) = 1 AND min(parent_acronym) IS NOT NULL"),
+    "of two tables": Statement("SELECT s.structure_name, o.structure_name, o.parent_acronym FROM {s} s JOIN {s} o ON s.parent_acronym = o.structure_acronym GROUP BY s.structure_acronym, o.structure_acronym"),
+}  # fmt: skip
+"""Statements that take columns which the key decides that they group by: of a table, not of a view."""
+
+GROUPED_OTHERWISE = {
+    "of the condition alone": Statement("SELECT count(*) FROM {s} GROUP BY structure_acronym HAVING structure_name > 'b'"),
+    "of all columns": Statement("SELECT s.*, count(*) FROM {s} s GROUP BY s.structure_acronym"),
+    "of the outer query": Statement("SELECT (SELECT count(*) FROM {s} o WHERE o.parent_acronym = s.structure_name OR o.structure_acronym = s.parent_acronym) FROM {s} s GROUP BY s.structure_acronym"),
+    "that the key does not decide": Statement("SELECT u.snr FROM {u} u GROUP BY u.session_id"),
+}  # fmt: skip
+"""Statements that must be answered or refused as by the database, whatever is loaded for them."""
+
+
+def whole_tables(waits: Waiting) -> set[str]:
+    """Return the tables that are loaded as a whole though they could be in parts."""
+    return {name for name in waits._parts if name not in waits.tables}
+
+
+def test_what_is_grouped_by_a_key_is_loaded_in_parts(open_partly: Callable[[], Partly]) -> None:
+    expected = {name: each.ask() for name, each in GROUPED.items()}
+    assert all(expected.values())
+    partly = open_partly()
+    for name, each in GROUPED.items():
+        waits = partly.empty()
+        assert each.ask() == expected[name], name
+        assert waits._parts, name
+        assert whole_tables(waits) == set(), name
+        assert each.ask() == expected[name], name  # now that all of it is there
+
+
+def test_what_is_grouped_otherwise_is_answered_as_by_the_database(open_partly: Callable[[], Partly]) -> None:
+    def refused(statement: Statement) -> Callable[[], Any]:
+        def ask() -> Any:
+            try:
+                return statement.ask()
+            except DRIVER_ERRORS as error:
+                return type(error).__name__, str(error).partition("\n")[0]
+
+        return ask
+
+    asked = {name: refused(each) for name, each in GROUPED_OTHERWISE.items()}
+    assert different_answers(asked, open_partly, lambda: True) == []
+
+
 MAY_BE_REFUSED = {"a query in a text"}
 
 

@@ -11,6 +11,7 @@ import h5py
 import pytest
 
 from tests.fixtures.bucket import Bucket
+from tests.fixtures.database import Database
 
 pytestmark = pytest.mark.files
 
@@ -73,3 +74,33 @@ def test_arrays_are_adopted_into_a_bucket(
     assert refused.returncode == 1
     assert f"The array store s3://{bucket.name} cannot be read (EndpointConnectionError: " in refused.stderr
     assert len(json.loads(database.vbn("sessions", "--json", env=bucket.settings).stdout)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_arrays_that_were_not_published_are_known_as_such_where_the_store_is_a_bucket(
+    database: Any, populated_synthetic: Database, bucket: Bucket, tmp_path: Path
+) -> None:
+    populated_synthetic.vbn("publish", tmp_path / "bare")
+    settings = bucket.settings
+    database.vbn("deploy", "--claim-store", env=settings)
+    (told,) = map(
+        json.loads,
+        database.vbn(
+            "adopt", tmp_path / "bare", "--json", "--session", 9000000001, env=settings
+        ).stdout.splitlines(),
+    )
+    assert told["n_unpublished_arrays"] > 50
+    kept = bucket.keys()
+    refused = database.vbn("gc", "--older-than", "0s", "--go", env=settings, check=False)
+    assert refused.returncode == 1
+    assert "Only stores in folders can be cleaned up" in refused.stderr
+    assert bucket.keys() == kept
+    checks = json.loads(database.vbn("doctor", "--json", env=settings, check=False).stdout)
+    (about,) = (each for each in checks if each["name"] == "adopted")
+    assert about["is_good"]
+    assert about["values"]["unpublished_arrays"] >= told["n_unpublished_arrays"]
+    words = ("export", "Running", "--arrays", "--out", tmp_path / "running.parquet")
+    asked = database.vbn(*words, env=settings, check=False)
+    assert asked.returncode == 1
+    assert "was not published in bare" in asked.stderr
