@@ -164,7 +164,7 @@ def test_a_unit_shows_its_field_laser_place_and_images(served: Served, visit: Ca
     unit_id = query(f'SELECT min(unit_id) FROM "{prefix}ecephys"."_recording__unit"')[0][0]
     page = visit(f"{served.url}unit?unit={unit_id}&by=image")
     expect(page.locator("main .waiting")).to_have_count(0, timeout=WAIT_MS)
-    assert page.locator(".images img").count() > 0
+    expect(page.locator(".images img")).not_to_have_count(0, timeout=WAIT_MS)
     assert (
         page.locator(".images img").first.evaluate("image => image.decode().then(() => image.naturalWidth)")
         > 90
