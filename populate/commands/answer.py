@@ -125,14 +125,22 @@ def asked_of_list(
     SettingError, NotFoundError
         If a column or value does not exist, with the nearest, or a condition cannot be understood.
     """
+    from schemas.queries.words import our_names
+
+    found = places_that_meet(rows, names, conditions)
+    wanted = our_names("column", option_names(columns), list(names)) or names
+    return [{name: rows[at][name] for name in wanted} for at in found]
+
+
+def places_that_meet(
+    rows: Sequence[dict[str, Any]], names: Sequence[str], conditions: Sequence[str]
+) -> list[int]:
+    """Return the places in a list of the rows that meet conditions; see `asked_of_list`."""
     import pandas as pd
 
     from schemas.queries.rows_where import rows_that_meet
-    from schemas.queries.words import our_names
 
-    found = rows_that_meet(pd.DataFrame(list(rows), columns=list(names)), conditions)
-    wanted = our_names("column", option_names(columns), list(names)) or names
-    return [{name: rows[at][name] for name in wanted} for at in found.index]
+    return list(rows_that_meet(pd.DataFrame(list(rows), columns=list(names)), conditions).index)
 
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from populate.commands.answer import LISTED, asked_of_list, print_table
+from populate.commands.answer import LISTED, asked_of_list, places_that_meet, print_table
 from populate.commands.module_option import module_option
 from populate.commands.options import json_option
 
@@ -26,7 +26,7 @@ def command(rows_where: tuple[str, ...], columns: str | None, as_json: bool) -> 
     schemas.connect()
     errors = job_errors()
     rows, names = error_rows(errors), error_columns(errors)
-    places = [row["place"] for row in asked_of_list(rows, [*names, "place"], rows_where, "place")]
+    places = places_that_meet(rows, names, rows_where)
     if columns:
         rows = asked_of_list([rows[at] for at in places], names, (), columns)
         print_json(rows) if as_json else print_table(rows)

@@ -33,30 +33,27 @@ class StaleRow:
 
 def stale_rows() -> list[StaleRow]:
     """Return all stale rows, in dependency order, including those made from stale rows of other tables."""
-    found: dict[str, pd.DataFrame] = {}
+    found: dict[Any, pd.DataFrame] = {}
     for cls in (each for each in present_tables(MadeWith) if {*each.session_columns} <= {*each.primary_key}):
         own = cls.stale_rows()
         inherited = [
             _below(cls, upper, frame)
-            for name, frame in found.items()
-            if _is_above(upper := _class_of(name), cls) or upper in cls.also_reads
+            for upper, frame in found.items()
+            if upper in cls.also_reads or _is_above(upper, cls)
         ]
         everything = pd.concat([own, *inherited]) if inherited else own
         rows = everything.drop_duplicates(list(cls.primary_key), ignore_index=True)
         if len(rows):
-            found[cls.__name__] = rows
+            found[cls] = rows
     return [
         StaleRow(
-            name, {str(column): value for column, value in row.items() if column != "reason"}, row["reason"]
+            cls.__name__,
+            {str(column): value for column, value in row.items() if column != "reason"},
+            row["reason"],
         )
-        for name, frame in found.items()
+        for cls, frame in found.items()
         for row in frame.to_dict("records")
     ]
-
-
-def _class_of(name: str) -> Any:
-    (found,) = (cls for cls in all_tables() if cls.__name__ == name)
-    return found
 
 
 def _is_above(upper: Any, cls: Any) -> bool:

@@ -164,12 +164,9 @@ def error_columns(errors: Sequence[JobError]) -> list[str]:
 
 
 def error_rows(errors: Sequence[JobError]) -> list[Key]:
-    """Return failed jobs as rows with the columns of `error_columns`, and their ``place`` among all."""
+    """Return failed jobs as rows with the columns of `error_columns`."""
     names = error_columns(errors)
-    return [
-        {**dict.fromkeys(names), **asdict(error), **error.key, "place": place}
-        for place, error in enumerate(errors)
-    ]
+    return [{**dict.fromkeys(names), **asdict(error), **error.key} for error in errors]
 
 
 def retry(table_names: list[str], session_ids: list[int]) -> int:

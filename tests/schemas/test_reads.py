@@ -40,6 +40,7 @@ def reading() -> Iterator[set[tuple[str, str]]]:
 
 
 def test_tables_depend_on_what_they_read(populated_synthetic: Database) -> None:
+    populated_synthetic.connect()
     undeclared, n_made = {}, 0
     for cls in tables(dj.Imported, dj.Computed):
         table = cls()
@@ -77,6 +78,7 @@ def test_what_is_made_of_stale_rows_is_stale(
     remade: set[str],
     kept: set[str],
 ) -> None:
+    populated_synthetic.connect()
     assert stale_rows() == []
     monkeypatch.setattr(changed, "method_version", changed.method_version + 1)
     rows = stale_rows()

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.database
 def test_sessions_with_nothing_left_are_not_asked_about_one_by_one(
     populated_synthetic: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    populated_synthetic.connect()
     asked: list[str] = []
     query = dj.Connection.query
 
@@ -34,6 +35,7 @@ def test_sessions_with_nothing_left_are_not_asked_about_one_by_one(
 
 
 def test_only_sessions_with_open_jobs_are_worked_on(populated_synthetic: Database) -> None:
+    populated_synthetic.connect()
     keys = [*runner.session_keys(), runner.NO_SESSION]
     (table,) = (runner.jobs.prepared(cls) for cls in runner.populated_tables(["LickBouts"]))
     assert runner._with_open_jobs(keys, [table]) == [runner.NO_SESSION]

@@ -26,6 +26,7 @@ def test_integers_beside_none_keep_all_digits() -> None:
 @pytest.mark.database
 @pytest.mark.parametrize("rows", [True, "trial_id < 0"], ids=["all_null", "no_rows"])
 def test_types_do_not_depend_on_what_is_there(populated_synthetic: Database, rows: object) -> None:
+    populated_synthetic.connect()
     frame = fetch_frame(behavior.ChangeDetection.Trial & rows)
     assert frame["change_time"].isna().all()
     assert frame.dtypes[["change_time", "trial_start_time", "response_time"]].eq("float64").all()
@@ -34,6 +35,7 @@ def test_types_do_not_depend_on_what_is_there(populated_synthetic: Database, row
 
 @pytest.mark.database
 def test_garbage_is_collected_again_after_a_query_that_fails(populated_synthetic: Database) -> None:
+    populated_synthetic.connect()
     with pytest.raises(Exception, match="no_such"):
         fetch_frame(behavior.ChangeDetection.Trial & "no_such = 1")
     assert gc.isenabled()
