@@ -1,9 +1,12 @@
-"""Time and memory of the encoding models of a session, against scikit-learn's Ridge for each unit and model.
+"""Time and memory of the models of a session, against those of the packages that are usually taken.
 
 python -m benchmarks.models                     # 785 and 2160 units, a task of an hour
 python -m benchmarks.models --units 100         # smaller
+python -m benchmarks.models --units 785 --sessions 3    # and the release's time, from three sessions
 
-scikit-learn fits one unit as the published code does, each model and fold by itself, and its time is scaled.
+Encoding models against scikit-learn's Ridge, which fits one unit as the published code does, each model and
+fold by itself; decoders of many label vectors against its LinearSVC; both of its times are scaled. Strategies
+against psytrack, where that is installed. The last two are seconds of processor.
 """
 
 from __future__ import annotations
@@ -24,39 +27,105 @@ from benchmarks.measure import Results, at_most, parser
 
 GOALS = {785: 60, 2160: 180}
 GB = 1.5
+RELEASE_SESSIONS, NIGHT_H = 153, 10.0
+N_VECTORS, N_SCALED = 200, 10
+N_FLASHES = 1500
 
 
 def main() -> None:
     options = parse_options()
     if options.alone:
-        print(json.dumps(fit(options.alone, options.params, Path(options.folder))))
+        print(json.dumps(fit(options.alone, options.params, Path(options.folder), options.index)))
         return
-    results = Results("Encoding models", {"parameters": options.params, "spikes": options.rate})
-    with tempfile.TemporaryDirectory(prefix="vbn-bench-") as folder:
-        for n in options.units:
-            write_spikes(Path(folder), n, options.rate)
-            words = [
-                "-m",
-                "benchmarks.models",
-                "--alone",
-                str(n),
-                "--folder",
-                folder,
-                "--params",
-                options.params,
-            ]
-            done = subprocess.run([sys.executable, *words], check=True, capture_output=True, text=True)
-            found = json.loads(done.stdout)
-            goal = at_most(GOALS[n]) if n in GOALS else None
-            results.add(f"{n} units", found["wall"], goal=goal, note=f"{found['cpu']:.0f} s of processor")
-            results.add(f"{n} units, memory", found["gb"], unit="GB", goal=at_most(GB, "GB"))
-        if not options.no_peer:
-            seconds = peer()
-            n = options.units[0]
-            results.add(
-                "scikit-learn, scaled", seconds * n, base=f"{n} units", note=f"{seconds:.0f} s a unit"
-            )
+    results = Results("Models", {"parameters": options.params, "spikes": options.rate})
+    for n in options.units:
+        encoding(results, n, options)
+    if not options.no_peer:
+        seconds = peer()
+        n = options.units[0]
+        results.add("scikit-learn, scaled", seconds * n, base=f"{n} units", note=f"{seconds:.0f} s a unit")
+        decoders(results)
+        strategies(results)
     results.finish(options.json)
+
+
+def encoding(results: Results, n: int, options: argparse.Namespace) -> None:
+    """Fit the units of some sessions, each in a process of its own."""
+    walls = []
+    for index in range(options.sessions):
+        found = alone(n, index, options)
+        walls.append(found["wall"])
+        which = f"{n} units" + (f", session {index}" if index else "")
+        goal = at_most(GOALS[n]) if n in GOALS else None
+        results.add(which, found["wall"], goal=goal, note=f"{found['cpu']:.0f} s of processor")
+        results.add(f"{which}, memory", found["gb"], unit="GB", goal=at_most(GB, "GB"))
+    if options.sessions > 1:
+        results.add(
+            f"{RELEASE_SESSIONS} sessions of {n} units",
+            RELEASE_SESSIONS * float(np.mean(walls)) / 3600,
+            unit="h",
+            goal=at_most(NIGHT_H, "h"),
+            note=f"extrapolated from {options.sessions}, one after the other, without reading files",
+        )
+
+
+def alone(n: int, index: int, options: argparse.Namespace) -> dict[str, float]:
+    """Return what `fit` does, in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="vbn-bench-") as folder:
+        write_spikes(Path(folder), n, options.rate, index)
+        words = ["--alone", str(n), "--folder", folder, "--params", options.params, "--index", str(index)]
+        command = [sys.executable, "-m", "benchmarks.models", *words]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def decoders(results: Results) -> None:
+    """Decode two classes by 20 units, by the labels of a null."""
+    from sklearn.model_selection import PredefinedSplit, cross_val_predict
+    from sklearn.svm import LinearSVC
+
+    from vbn.analysis.decoding.classifiers import DISCRIMINANT, SVM, balanced_accuracies, splits
+
+    rng = np.random.default_rng(0)
+    labels = rng.permuted(np.tile(np.arange(240) % 2, (N_VECTORS, 1)), axis=1)
+    features, folds = rng.poisson(2.0, (240, 20)).astype(float), np.arange(240) // 2 % 5
+    prepared = splits(labels, folds, 2)
+    base = ""
+    for name, strength in ((DISCRIMINANT, 0.1), (SVM, 1.0)):
+        start = time.process_time()
+        balanced_accuracies(features, prepared, name, strength)
+        base = f"{N_VECTORS} label vectors, {name}"
+        results.add(base, time.process_time() - start)
+    machine, start = LinearSVC(max_iter=10_000, class_weight="balanced"), time.process_time()
+    for vector in labels[:N_SCALED]:
+        cross_val_predict(machine, features, vector, cv=PredefinedSplit(folds))
+    seconds = (time.process_time() - start) * N_VECTORS / N_SCALED
+    results.add("scikit-learn's LinearSVC, scaled", seconds, base=base)
+
+
+def strategies(results: Results) -> None:
+    """Fit the weights of one mouse, by both solvers."""
+    from vbn.analysis.strategy.parameters import STRATEGY
+    from vbn.analysis.strategy.random_walk import fit_walks
+    from vbn.analysis.strategy.with_psytrack import psytrack_walks
+    from vbn.errors import AbsentExtraError
+
+    rng, prior = np.random.default_rng(0), STRATEGY["piet_2024"].prior
+    x = np.column_stack([np.ones(N_FLASHES), rng.normal(size=(N_FLASHES, 4))])
+    weights = np.array([-1.5, 0.2, 0.2, 1.5, 0.8]) + np.cumsum(rng.normal(0, 0.03, x.shape), axis=0)
+    y = rng.random(N_FLASHES) < 1 / (1 + np.exp(-(x * weights).sum(axis=1)))
+    base = f"{N_FLASHES} flashes, five weights"
+    start = time.process_time()
+    fit_walks(x, y, prior)
+    results.add(base, time.process_time() - start)
+    start = time.process_time()
+    try:
+        psytrack_walks(x, y, prior)
+    except AbsentExtraError as error:
+        print(error, file=sys.stderr)
+        return
+    results.add("psytrack", time.process_time() - start, base=base)
 
 
 def parse_options() -> argparse.Namespace:
@@ -64,19 +133,21 @@ def parse_options() -> argparse.Namespace:
     made.add_argument("--units", type=int, nargs="+", default=[785, 2160])
     made.add_argument("--rate", type=float, default=6.0, help="mean rate of the units in Hz")
     made.add_argument("--params", default="calibrated_active")
-    made.add_argument("--no-peer", action="store_true", help="without scikit-learn")
+    made.add_argument("--sessions", type=int, default=1, help="sessions of each number of units")
+    made.add_argument("--no-peer", action="store_true", help="without scikit-learn and psytrack")
+    made.add_argument("--index", type=int, default=0, help=argparse.SUPPRESS)
     made.add_argument("--alone", type=int, help=argparse.SUPPRESS)
     made.add_argument("--folder", help=argparse.SUPPRESS)
     return made.parse_args()
 
 
-def write_spikes(folder: Path, n_units: int, rate_hz: float) -> None:
+def write_spikes(folder: Path, n_units: int, rate_hz: float, index: int = 0) -> None:
     """Write trains whose rates spread as those of a recording do, some locked to flashes, as one array."""
     from vbn.calibration.events import simulate_events
 
-    events = simulate_events(0, 0)
+    events = simulate_events(0, index)
     starts = events.images()["start_time"].to_numpy()
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(index)
     sizes = (events.end_s * rate_hz * rng.lognormal(-0.5, 1, n_units)).astype(int)
     np.save(folder / "n.npy", sizes)
     whole = np.lib.format.open_memmap(folder / "t.npy", "w+", np.float64, (int(sizes.sum()),))
@@ -86,25 +157,25 @@ def write_spikes(folder: Path, n_units: int, rate_hz: float) -> None:
         whole[stop - size : stop] = np.sort(np.append(times, rng.uniform(0, events.end_s, size - locked)))
 
 
-def traces():
+def traces(index: int = 0):
     from vbn.analysis.encoding.design import SessionTraces
     from vbn.analysis.task.flash_behavior import flash_behavior
     from vbn.calibration.events import simulate_events
 
-    events = simulate_events(0, 0)
+    events = simulate_events(0, index)
     flashes = flash_behavior(events.presentations, events.trials, events.lick_times_s)
     eye = (events.grid_s, events.pupil_area, events.blink)
     return SessionTraces(flashes, events.lick_times_s, (events.grid_s, events.speed), eye)
 
 
-def fit(n_units: int, params: str, folder: Path) -> dict[str, float]:
+def fit(n_units: int, params: str, folder: Path, index: int = 0) -> dict[str, float]:
     """Fit the units of a file; return wall seconds, seconds of processor, and the greatest memory."""
     from vbn.analysis.encoding.model import encoding_model
     from vbn.analysis.encoding.parameters import ENCODING
 
     sizes = np.load(folder / "n.npy")
     times = np.load(folder / "t.npy", mmap_mode="r")
-    session = traces()
+    session = traces(index)
     start, used = time.perf_counter(), time.process_time()
     with Memory() as memory:
         result = encoding_model(times, np.cumsum(sizes) - sizes, sizes, session, ENCODING[params])

@@ -75,6 +75,7 @@ class DecodingParams(SetsOnRequest):
 class Decoding(Computation):
     """What can be decoded from the units of one session that pass the set's filter."""
 
+    method_version = 2  # no latency where p is above .05
     of_some_units = True
     definition = f"""
     # Decoding from the units of one session

@@ -79,6 +79,7 @@ class EncodingParams(SetsOnRequest):
 class EncodingModel(Computation):
     """The encoding models of the units of one session that pass the set's filter."""
 
+    method_version = 2  # nothing is fitted to fewer bins than columns; slow columns in short blocks, too
     of_some_units = True
     definition = f"""
     # Encoding models of the units of one session
@@ -245,6 +246,7 @@ class EncodingNull(Computation):
     """What the encoding models of one session would explain by chance; computed only if requested by name."""
 
     is_optional = True
+    method_version = 2  # as of EncodingModel
     definition = f"""
     # Encoding models of one session against counts that are shifted in time
     -> EncodingModel

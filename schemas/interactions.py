@@ -161,7 +161,7 @@ class DimensionalityParams(performance.OfFlashes):
 class Dimensionality(OfPairs):
     """How many dimensions the activity of the structures of one session has, at equal numbers of units."""
 
-    method_version = 2  # dimensions of images only where images differ
+    method_version = 3  # dimensions of images: 2: only where images differ; 3: only possible ones
     parameter_table = DimensionalityParams
     definition = f"""
     # Dimensions of the activity of the structures of one session

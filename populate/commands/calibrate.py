@@ -113,10 +113,13 @@ def command(
             err=True,
         )
         click.get_current_context().exit(130)
-    if page and settings is not None:
-        lines = () if of_models is None else model_section(of_populations, of_models)
+    if page:
+        lines = [] if of_models is None else list(model_section(of_populations, of_models))
         with whole_file(page) as path:
-            path.write_text(as_page(of_units, settings, lines, of_models.sessions if of_models else 0))
+            if settings is None:  # only tables of models were asked for
+                path.write_text("\n".join(lines) + "\n")
+            else:
+                path.write_text(as_page(of_units, settings, lines, of_models.sessions if of_models else 0))
 
 
 def models_file(kept: Path) -> Path:

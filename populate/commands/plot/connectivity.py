@@ -45,6 +45,7 @@ def command(
     from schemas.figures.connectivity import connectivity_figure
     from schemas.queries import sessions
     from vbn.plots.connectivity import plot_connectivity
+    from vbn.plots.panels import counted
 
     schemas.connect()
     named: dict[str, Any] = of_people(people)
@@ -58,4 +59,5 @@ def command(
             project=named.get("project"),
         )
     picture.write(plot_connectivity, data)
-    click.echo(f"{picture}: {len(data.structures)} structures, {data.n_tested} pairs of units tested.")
+    pairs = f"{data.n_tested:,} pair{'' if data.n_tested == 1 else 's'} of units tested"
+    click.echo(f"{picture}: {counted(len(data.structures), 'structure')}, {pairs}.")

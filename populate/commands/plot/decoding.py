@@ -38,6 +38,7 @@ def command(
     import schemas
     from schemas.figures.decoding import decoding_of_structures
     from vbn.plots.decoding import plot_decoding
+    from vbn.plots.panels import counted
 
     schemas.connect()
     with printing_warnings():
@@ -51,6 +52,5 @@ def command(
             allow_mixed=allow_mixed,
         )
     picture.write(plot_decoding, data)
-    click.echo(
-        f"{picture}: {len(data.labels)} labels, {len(data.order)} structures, {data.n_sessions} sessions."
-    )
+    numbers = (len(data.labels), "label"), (len(data.order), "structure"), (data.n_sessions, "session")
+    click.echo(f"{picture}: {', '.join(counted(*each) for each in numbers)}.")

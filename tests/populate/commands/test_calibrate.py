@@ -192,6 +192,9 @@ def test_the_page_has_both_and_says_how_many_sessions_each_is_of(tmp_path: Path)
     without = called(*SMALL, *of_both[:2], "--world", "poisson", "--write", str(page))
     assert without.exit_code == 0
     assert "Models and populations" not in page.read_text()
+    only = called(*OF_MODELS, "--write", str(tmp_path / "models.md"))  # nothing was written, and nothing said
+    assert only.exit_code == 0
+    assert "### Variability\n\n2 sessions, 40 units:" in (tmp_path / "models.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from vbn.analysis.spikes.windows import count_in_windows
 
 ALL_CLASSES = "all"
 CERTAINTY = 0.99
-QUANTILE = 0.95
+QUANTILE, LEVEL = 0.95, 0.05
 _DECIMALS = 12  # equal accuracies must remain ties after sums
 _GROUPED, _RANDOM, _NULL, _UNITS = range(4)
 
@@ -38,7 +38,7 @@ class Decoded:
     null_mean, null_sd : of the mean over draws, over label vectors of the null; NaN without any.
     p : (1 + vectors with as much) / (1 + vectors); NaN without any.
     latency_s : end of the first window from which on all accuracies are above `QUANTILE` of the null; NaN
-        where the longest is not, or without a null.
+        where the longest is not, p is above `LEVEL`, or without a null.
     stops_s : (n_steps,) ends of the windows.
     course, null_course : (n_steps,) accuracy of each window, and `QUANTILE` of its null (NaN without any).
     confusion : (n_classes, n_classes) share of the flashes of a class (row) that is predicted as each.
@@ -249,6 +249,7 @@ def _decoded(name: Population, k: int, units: Integers, measured: _Measured, sto
     has_null = null.shape[1] > 0
     limit = np.quantile(null, QUANTILE, axis=1) if has_null else np.full(course.shape, np.nan)
     confusion = measured.confusion()
+    p = float((1 + (null[-1] >= course[-1]).sum()) / (1 + null.shape[1])) if has_null else np.nan
     return Decoded(
         *name,
         n_units=k,
@@ -259,8 +260,9 @@ def _decoded(name: Population, k: int, units: Integers, measured: _Measured, sto
         random_accuracy=float(measured.random.mean()),
         null_mean=float(null[-1].mean()) if has_null else np.nan,
         null_sd=float(null[-1].std(ddof=1)) if null.shape[1] > 1 else np.nan,
-        p=float((1 + (null[-1] >= course[-1]).sum()) / (1 + null.shape[1])) if has_null else np.nan,
-        latency_s=_latency(course, limit, stops_s),
+        p=p,
+        # The quantile of few vectors lies between two of them: above it p may still be above its level.
+        latency_s=_latency(course, limit, stops_s) if p <= LEVEL else np.nan,
         stops_s=stops_s,
         course=course,
         null_course=limit,

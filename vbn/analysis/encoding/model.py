@@ -149,7 +149,7 @@ def encoding_model(
     Returns
     -------
     EncodingResult
-        Without bins if there is nothing to fit: then nothing is explained.
+        Without bins if there is nothing to fit, or fewer bins than columns: then nothing is known.
 
     Notes
     -----
@@ -158,7 +158,7 @@ def encoding_model(
     """
     design = make_design(traces, parameters)
     n_units = int(np.size(n_spikes))
-    if design.n_rows < parameters.folds or not design.columns or not n_units:
+    if not can_be_fitted(design, parameters) or not n_units:
         return _nothing(design, n_units)
     counts = spike_counts(spike_times, offsets, n_spikes, design.bin_starts)
     prepared = shared_sums(design, parameters, seed)
@@ -169,6 +169,11 @@ def encoding_model(
     for units, solution in _solutions(prepared, counts, penalties, parameters.threshold):
         _store(result, units, solution, means, counts[:, units])
     return _finished(result, design, prepared, means, best, penalties, parameters)
+
+
+def can_be_fitted(design: Design, parameters: EncodingParameters) -> bool:
+    """Return whether there are kernels, and bins enough for them and for the folds."""
+    return bool(design.columns) and not design.too_few_rows and design.n_rows >= parameters.folds
 
 
 def shared_sums(design: Design, parameters: EncodingParameters, seed: int) -> SharedSums:
@@ -296,7 +301,7 @@ def _nothing(design: Design, n_units: int) -> EncodingResult:
     return EncodingResult(
         n_bins=0,
         column_names=[],
-        missing=design.missing,
+        missing=design.missing | design.too_few_rows,
         n_missing={},
         penalty=np.nan,
         at_edge=np.nan,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vbn.analysis.encoding.design import SessionTraces, make_design, spike_counts
-from vbn.analysis.encoding.model import shared_sums, units_at_once
+from vbn.analysis.encoding.model import can_be_fitted, shared_sums, units_at_once
 from vbn.analysis.encoding.parameters import BIN_S, BINS_PER_FLASH, EncodingParameters
 from vbn.analysis.spikes.trains import Floats, Integers
 
@@ -94,7 +94,7 @@ def encoding_null(
     design = make_design(traces, parameters)
     n_units = int(np.size(spikes[2]))
     drawn = shifted_rows(design.n_rows, null, seed)
-    if design.n_rows < parameters.folds or not design.columns or not n_units or not len(drawn):
+    if not can_be_fitted(design, parameters) or not n_units or not len(drawn):
         return NullResult(0, np.full(n_units, np.nan), [], np.empty((n_units, 0)))
     counts = spike_counts(*spikes, design.bin_starts)
     prepared = shared_sums(design, parameters, seed)

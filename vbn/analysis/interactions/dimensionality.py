@@ -55,6 +55,8 @@ DEFAULT = DimensionalityParameters()
 SHARE = 0.8
 LEVEL = 0.05
 N_PERMUTATIONS = 999
+SLACK = 1.25
+"""An unbiased ratio may be beyond what is possible by this factor; further beyond it is noise over noise."""
 _PARTS = 4
 COLUMNS = [
     "structure", "n_units", "participation_ratio", "participation_ratio_sd", "plain_participation_ratio",
@@ -93,10 +95,11 @@ def dimensionality(
           independent units, 1 where all fire together; participation_ratio_sd: standard deviation over draws;
         * plain_participation_ratio: (sum l)^2 / sum l^2 of the eigenvalues of the covariance of all pairs;
         * dimensions_80: mean number of components that hold 80 % of its variance;
-        * signal_participation_ratio: likewise of the mean counts of images, at most their number less one;
+        * signal_participation_ratio: likewise of the mean counts of images, from 1 to their number less one;
           from the covariances between means of disjoint quarters of the runs, which noise does not enter.
-          NaN where an image has fewer than four runs, or where the means of different runs do not agree
-          about the images (p > `LEVEL`, their images being permuted): with fewer than three images always.
+          NaN where an image has fewer than four runs, where the means of different runs do not agree
+          about the images (p > `LEVEL`, their images being permuted): with fewer than three images always,
+          and where tuning is so weak that the ratio is beyond these bounds by more than `SLACK`.
 
         Empty where there are fewer pairs of flashes than are drawn, or all are of one run.
     """
@@ -141,7 +144,9 @@ def _of_structure(
         float(np.std(ratios, ddof=1)) if len(ratios) > 1 else np.nan,
         float(np.mean(plain)),
         float(np.mean(components)),
-        _signal_ratio(products) if parts is not None and _images_differ(parts, rng) else np.nan,
+        _signal_ratio(products, counted.n_images)
+        if parts is not None and _images_differ(parts, rng)
+        else np.nan,
     )
 
 
@@ -175,9 +180,12 @@ def _images_differ(parts: Floats, rng: np.random.Generator) -> bool:
     return (1 + reached) <= LEVEL * (1 + N_PERMUTATIONS)
 
 
-def _signal_ratio(products: list[tuple[float, float, float]]) -> float:
+def _signal_ratio(products: list[tuple[float, float, float]], n_images: int) -> float:
     """Return the ratio of mean products over draws, which is steadier than the mean of ratios."""
     if not products:
         return np.nan
     one, other, both = np.mean(products, axis=0)
-    return float(one * other / both) if one > 0 and other > 0 and both > 0 else np.nan
+    if not (one > 0 and other > 0 and both > 0):
+        return np.nan
+    ratio = float(one * other / both)
+    return ratio if 1 / SLACK <= ratio <= SLACK * (n_images - 1) else np.nan

@@ -114,6 +114,22 @@ def test_where_hits_depend_on_the_image_nothing_is_found_and_nothing_is_below_ch
     assert abs(np.mean([each.null_mean for each in found]) - 0.5) < 0.01
 
 
+def test_no_latency_is_given_where_p_is_above_its_level():
+    """The quantile .95 of 19 or 39 vectors lies below the least accuracy with p <= .05."""
+    known = above = 0
+    for session in range(60):
+        rng = np.random.default_rng([12, session])
+        flashes = hit_flashes(rng, 120)
+        counts = rng.poisson(3.0, (1, 20, 120)).astype(np.float32)
+        counts[0, 0] += 2 * flashes.classes * (session % 2)
+        found = decoded(flashes, counts, replace(QUICK, n_units=(20,), n_permutations=19), session)
+        assert np.isnan(found.latency_s) == (found.p > 0.05)
+        above += found.course[-1] > found.null_course[-1] and found.p > 0.05
+        known += not np.isnan(found.latency_s)
+    assert known > 5
+    assert above > 0  # such there are
+
+
 def test_choice_probabilities_of_drifting_units_hold_their_level():
     p = []
     for session in range(8):
@@ -212,6 +228,46 @@ def test_discriminants_are_those_of_scikit_learn_and_near_its_support_vector_mac
     machine = balanced_accuracies(features, prepared, "svm", 1.0)[0][0]
     assert ours > 1.5 / n_classes
     assert ours > machine - 0.02  # of five overlapping classes it is better than each against the rest
+
+
+def of_scikit_learn(features, classes, folds, strength):
+    """Classes by scikit-learn's discriminant of the same covariance.
+
+    Its classes count by their priors in the covariance: by how many items they have, if that is to be pooled.
+    Equal priors are restored in the decision; its shrinkage is a share of the mean variance within classes.
+    """
+    predicted = np.empty(classes.size, dtype=int)
+    for fold in np.unique(folds):
+        x, y = features[folds != fold], classes[folds != fold]
+        within = sum((y == one).sum() * x[y == one].var(axis=0).sum() for one in set(y))
+        ratio = strength * len(x) * x.var(axis=0).sum() / within
+        priors = np.bincount(y) / y.size
+        model = LinearDiscriminantAnalysis("lsqr", shrinkage=ratio / (1 + ratio), priors=priors).fit(x, y)
+        scores = features[folds == fold] @ model.coef_.T + model.intercept_
+        if priors.size == 2:
+            scores = np.column_stack([np.zeros(len(scores)), scores])
+            priors = priors / priors[0]
+        predicted[folds == fold] = (scores - np.log(priors)).argmax(axis=1)
+    return predicted
+
+
+@pytest.mark.parametrize("sizes", [(25, 108), (5, 300), (120, 120), (60, 20, 90, 25, 40)])
+@pytest.mark.parametrize("strength", [0.1, 1.0, 1e-6])
+def test_discriminants_are_those_of_scikit_learn_exactly_however_unequal_the_classes(sizes, strength):
+    rng = np.random.default_rng([11, *sizes])
+    classes = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    spread = 1 + np.arange(len(sizes))[:, np.newaxis]  # covariances differ, as those of counts do
+    means = rng.gamma(1.0, 1.0, (len(sizes), 20)) * spread
+    features = rng.poisson(1 + means[classes]) * 0.7
+    folds = np.empty(classes.size, dtype=int)
+    for one in range(len(sizes)):
+        folds[classes == one] = np.arange(sizes[one]) % 5
+    prepared = splits(classes[np.newaxis], folds, len(sizes))
+    accuracies, predicted = balanced_accuracies(features, prepared, "discriminant", strength)
+    expected = of_scikit_learn(features, classes, folds, strength)
+    np.testing.assert_array_equal(predicted, expected)
+    assert accuracies[0] == pytest.approx(balanced_accuracy_score(classes, expected))
+    assert len(set(predicted)) == len(sizes)
 
 
 def test_two_gaussian_classes_are_told_apart_as_their_distance_says():

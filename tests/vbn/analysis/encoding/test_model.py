@@ -11,6 +11,7 @@ from tests.vbn.analysis.encoding import sessions
 from vbn.analysis.encoding import sums
 from vbn.analysis.encoding.design import make_design, spike_counts, trace_in_bins
 from vbn.analysis.encoding.model import encoding_model
+from vbn.analysis.encoding.null import NullParameters, encoding_null
 from vbn.analysis.encoding.parameters import ENCODING, EncodingParameters, Kernel, published_kernels
 from vbn.analysis.encoding.ridge import MEASURES
 from vbn.calibration.columns import as_spikes
@@ -305,6 +306,47 @@ def test_blocks_of_a_few_flashes_and_of_none(n_flashes):
         ).all()  # nothing fitted, nothing known
         assert result.weights.shape == (2, len(result.column_names))
     assert encoding_model(np.empty(0), [], [], sessions.session(60), SHORT).explained_raw.size == 0
+
+
+def test_of_fewer_bins_than_columns_nothing_is_said_and_the_reason_is_given():
+    """Of two to five flashes, a tenth to a quarter of units that nothing drives seemed to be explained."""
+    rng = np.random.default_rng(3)
+    trains = as_spikes([np.sort(rng.uniform(0, 60, rng.poisson(60 * rate))) for rate in (1, 5, 20) * 8])
+    parameters = ENCODING["calibrated_active"]
+    n_fitted = 0
+    for n_flashes in (2, 3, 5, 30):
+        traces = sessions.session(n_flashes)
+        design = make_design(traces, parameters)
+        result = encoding_model(*trains, traces, parameters)
+        null = encoding_null(trains, traces, parameters, np.ones(24), NullParameters(3, 0.0))
+        if n_flashes == 30:
+            assert result.n_bins == design.n_rows > design.n_columns
+            n_fitted += 1
+            continue
+        assert np.isnan(result.explained_raw).all()
+        assert not result.is_explained.any()
+        assert null.n_shifts == 0
+        assert result.missing["running"] == f"{design.n_rows} bins for {design.n_columns} columns"
+    assert n_fitted == 1
+
+
+def test_what_drifts_within_a_short_block_is_not_taken_for_running():
+    """Three minutes in which the mouse runs ever faster, and units fire ever more: 15 to 35 Hz."""
+    traces = sessions.session(240, pupil=False)
+    assert traces.running is not None
+    times = np.asarray(traces.running[0])
+    rng = np.random.default_rng(5)
+    speed = 5 + 30 * (times - times[0]) / np.ptp(times) + rng.normal(size=times.size)
+    rising = replace(traces, running=(times, speed))
+    every = [rng.uniform(times[0], times[-1], round(35 * np.ptp(times))) for _ in range(12)]
+    share = [0.43 + 0.57 * (of - times[0]) / np.ptp(times) for of in every]
+    trains = [np.sort(of[rng.random(of.size) < kept]) for of, kept in zip(every, share, strict=True)]
+    ours = encoding_model(*as_spikes(trains), rising, ENCODING["calibrated_active"])
+    published = encoding_model(*as_spikes(trains), rising, ENCODING["allen_v110_active"])
+    assert published.is_explained.all()  # as there are no slow columns
+    assert not ours.is_explained.any()
+    assert ours.measure("running", "change").min() > -0.005
+    assert published.measure("running", "change").max() < -0.01
 
 
 def test_flashes_that_overlap_are_not_counted_twice():

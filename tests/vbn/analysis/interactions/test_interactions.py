@@ -173,6 +173,22 @@ def test_dimensions_of_images_are_those_of_the_tuning() -> None:
     assert (ratio.isna() | (ratio < 6)).all()
 
 
+def test_weak_tuning_has_no_impossible_number_of_dimensions() -> None:
+    """Images differ, but traces of noise over traces of noise would be anything from .1 to 60."""
+    shown, found = flashes(n_images=6), []
+    image = shown["image_name"].str[2:].astype(int).to_numpy()
+    for session in range(30):
+        rng = np.random.default_rng([14, session])
+        of_images = np.exp(0.05 * rng.standard_normal(6))
+        rate = 3 * np.broadcast_to(of_images, (N, 6))
+        ratio = dimensionality(*of_counts(rng.poisson(rate[:, image])), STRUCTURES, shown, FEW)
+        found += ratio["signal_participation_ratio"].tolist()
+    known = np.array(found)[np.isfinite(found)]
+    assert 0 < known.size < len(found)
+    assert known.min() >= 0.8
+    assert known.max() <= 6.25
+
+
 def test_nothing_to_measure() -> None:
     spikes = of_counts(gaussian(0.1, np.random.default_rng(1)))
     none = flashes().iloc[:0]
