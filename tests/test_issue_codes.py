@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from vbn.nwb.issue import CODES, SEVERITIES
@@ -66,6 +67,7 @@ def first_name(target: ast.expr) -> str | None:
     return target.id if isinstance(target, ast.Name) else None
 
 
+@cache
 def used() -> dict[str, set[str]]:
     """Return code -> files that make issues of it."""
     found: dict[str, set[str]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,14 +39,23 @@ ALLOWED = {
 }
 
 
+@cache
+def module_bodies() -> dict[str, list[ast.stmt]]:
+    """Return the statements at the top of each of our modules."""
+    return {
+        path.relative_to(PROJECT).as_posix(): ast.parse(path.read_text()).body
+        for package in ("vbn", "schemas", "populate")
+        for path in sorted((PROJECT / package).rglob("*.py"))
+    }
+
+
 def doubled(kind: type[ast.ClassDef] | type[ast.FunctionDef]) -> dict[str, list[str]]:
     """Return the public names that several modules define, with the modules."""
     places: dict[str, list[str]] = defaultdict(list)
-    for package in ("vbn", "schemas", "populate"):
-        for path in sorted((PROJECT / package).rglob("*.py")):
-            for node in ast.parse(path.read_text()).body:
-                if isinstance(node, kind) and not node.name.startswith("_"):
-                    places[node.name].append(path.relative_to(PROJECT).as_posix())
+    for path, body in module_bodies().items():
+        for node in body:
+            if isinstance(node, kind) and not node.name.startswith("_"):
+                places[node.name].append(path)
     return {name: found for name, found in places.items() if len(found) > 1}
 
 

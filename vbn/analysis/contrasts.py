@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import comb
 from typing import Any, Literal
 
@@ -99,10 +100,9 @@ def paired_contrast(
     if kept.empty:
         return NOTHING
     rng = np.random.default_rng(seed)
-    groups = [kept[kept["is_second"] == is_second] for is_second in (False, True)]
+    groups = [_values_of_sessions(kept[kept["is_second"] == is_second], mice) for is_second in (False, True)]
     observed, drawn = (
-        INDICES[index](*(_means_of_mice(group, mice, draws, rng) for group in groups))
-        for draws in (0, n_resamples)
+        INDICES[index](*(_means_of_mice(group, draws, rng) for group in groups)) for draws in (0, n_resamples)
     )
     return _summarised(observed[0], _draws_of_mice(drawn, rng), sign_flip_p_value(observed[0], rng), kept)
 
@@ -130,9 +130,9 @@ def unpaired_contrast(
     rng = np.random.default_rng(seed)
     means, drawn = [], []
     for group in groups:
-        mice = pd.Index(group["mouse_id"].unique())
-        means.append(_means_of_mice(group, mice, 0, rng)[0])
-        drawn.append(_draws_of_mice(_means_of_mice(group, mice, n_resamples, rng), rng))
+        of_mice = _values_of_sessions(group, pd.Index(group["mouse_id"].unique()))
+        means.append(_means_of_mice(of_mice, 0, rng)[0])
+        drawn.append(_draws_of_mice(_means_of_mice(of_mice, n_resamples, rng), rng))
     estimate, draws = means[1].mean() - means[0].mean(), drawn[1] - drawn[0]
     without = [
         np.delete(means[1], k).mean() - means[0].mean() for k in range(len(means[1])) if len(means[1]) > 1
@@ -166,7 +166,8 @@ def level_of_mice(
     rng = np.random.default_rng(seed)
     ordered = units.sort_values(["mouse_id", "session_id", "value"])
     mice = pd.Index(ordered["mouse_id"].unique())
-    observed, drawn = (_means_of_mice(ordered, mice, draws, rng, np.median) for draws in (0, n_resamples))
+    of_mice = _values_of_sessions(ordered, mice)
+    observed, drawn = (_means_of_mice(of_mice, draws, rng, np.median) for draws in (0, n_resamples))
     if len(mice) < 2:
         return float(observed.mean()), -np.inf, np.inf
     return float(observed.mean()), *_interval(_draws_of_mice(drawn, rng), len(mice))
@@ -184,10 +185,15 @@ def sign_flip_p_value(differences: np.ndarray, rng: np.random.Generator) -> floa
     if n < FEWEST_MICE:
         return float("nan")
     if 2**n <= MOST_EXACT:
-        signs = np.array(list(itertools.product((-1, 1), repeat=n)))
-        return _share(np.abs(signs @ differences), abs(differences.sum()))
+        return _share(np.abs(_every_sign(n) @ differences), abs(differences.sum()))
     signs = rng.choice((-1, 1), (N_PERMUTATIONS, n))
     return _share_of_draws(np.abs(signs @ differences), abs(differences.sum()))
+
+
+@lru_cache(maxsize=4)
+def _every_sign(n: int) -> np.ndarray:
+    """Return all combinations of n signs, (2**n, n)."""
+    return np.array(list(itertools.product((-1.0, 1.0), repeat=n)))
 
 
 def permutation_p_value(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> float:
@@ -218,8 +224,7 @@ def _share_of_draws(found: np.ndarray, observed: float) -> float:
 
 
 def _means_of_mice(
-    units: pd.DataFrame,
-    mice: pd.Index,
+    of_mice: list[list[np.ndarray]],
     n_resamples: int,
     rng: np.random.Generator,
     statistic: Statistic = np.mean,
@@ -228,7 +233,6 @@ def _means_of_mice(
 
     With resamples, units are drawn with replacement within their sessions.
     """
-    of_mice = _values_of_sessions(units, mice)
     means = [[_of_units(each, n_resamples, rng, statistic) for each in sessions] for sessions in of_mice]
     return np.column_stack([np.mean(each, axis=0) for each in means])
 

@@ -17,6 +17,7 @@ import pandas as pd
 from vbn.analysis.spikes.trains import Floats, unit_trains
 from vbn.calibration.columns import FLAG, ClaimingColumn, Measure, P, Q, Spikes, as_spikes
 from vbn.calibration.run import FALSE_POSITIVE, Cell, CellKey, called, interval
+from vbn.synthetic.spikes import sorted_by_runs
 
 LEAST_SHIFT_S = 30.0
 ROTATED = "rotated"
@@ -90,7 +91,7 @@ def rotated(spikes: Spikes, blocks_s: Floats, rng: np.random.Generator) -> Spike
             length = stop - start
             shift = rng.uniform(shortest, length - shortest)
             first, last = np.searchsorted(train, (start, stop))
-            moved[first:last] = start + np.sort((train[first:last] - start + shift) % length)
+            moved[first:last] = start + sorted_by_runs((train[first:last] - start + shift) % length)
         trains.append(moved)
     return as_spikes(trains)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from vbn.analysis.spikes.trains import Floats
 from vbn.calibration.events import GRID_S, since_last
-from vbn.synthetic.spikes import Delays, Response, draw_responses
+from vbn.synthetic.spikes import Delays, Response, draw_responses, sorted_by_runs
 
 BURST_GAP_S = 0.005
 
@@ -31,7 +31,7 @@ def modulated_train(rng: np.random.Generator, rate_hz: float, factor: Floats) ->
     """
     counts = rng.poisson(rate_hz * GRID_S * factor)
     starts = np.repeat(np.arange(factor.size), counts)
-    return np.sort((starts + rng.random(starts.size)) * GRID_S)
+    return sorted_by_runs((starts + rng.random(starts.size)) * GRID_S)
 
 
 def bursty_train(rng: np.random.Generator, rate_hz: float, end_s: float) -> Floats:
@@ -42,7 +42,7 @@ def bursty_train(rng: np.random.Generator, rate_hz: float, end_s: float) -> Floa
     starts = np.flatnonzero(np.diff(burst, prepend=-1))
     gaps[starts] = 0.0
     since = np.cumsum(gaps)
-    times = np.sort(first[burst] + since - since[starts][burst])
+    times = sorted_by_runs(first[burst] + since - since[starts][burst])
     return times[times < end_s]
 
 
@@ -64,7 +64,7 @@ def with_responses(
 ) -> Floats:
     """Add Poisson numbers of spikes after events; see `vbn.synthetic.spikes.Response`."""
     added = draw_responses(rng, [Response(times_s, mean_counts, delays)])
-    return np.sort(np.concatenate([train, added]))
+    return sorted_by_runs(np.concatenate([train, added]))
 
 
 def suppressed(

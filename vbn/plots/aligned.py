@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from vbn.plots.bands import size_inches
-from vbn.plots.panels import CHARACTERS_PER_INCH, say
+from vbn.plots.panels import CHARACTERS_PER_INCH, draw_ticks, say
 from vbn.plots.style import (
     AMBER,
     BLACK,
@@ -130,7 +130,7 @@ def draw_raster(axes: Axes, data: AlignedUnit) -> None:
     for rows in shown:
         row = first + rows.event
         style: dict[str, Any] = {"color": colours[rows.name], "linewidth": width, "rasterized": is_dense}
-        axes.vlines(rows.time_s * _scale(data), row, row + 0.9, label=rows.name, **style)
+        draw_ticks(axes, rows.time_s * _scale(data), row, row + 0.9, label=rows.name, **style)
         first += rows.n_events
     axes.set_ylim(n_rows, 0)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from vbn.plots.bands import POINTS_PER_INCH, draw_bands, size_inches, structure_bands
-from vbn.plots.panels import counted, given_or_new, is_missing, say, set_titles
+from vbn.plots.panels import counted, draw_ticks, given_or_new, is_missing, say, set_titles
 from vbn.plots.session import STRIP_BOX, row_order
 from vbn.plots.style import (
     AMBER,
@@ -221,7 +221,8 @@ def draw_spikes(axes: Axes, data: SessionExample) -> None:
     colours = np.repeat([band.colour for band in bands], [round(band.high - band.low) for band in bands])
     for row, (unit, colour) in enumerate(zip(order, colours, strict=True)):
         times = data.spike_time_s[unit]
-        axes.vlines(times, row + 0.05, row + 0.95, color=colour, label=f"unit {data.unit_id[unit]}", **style)
+        label = f"unit {data.unit_id[unit]}"
+        draw_ticks(axes, times, row + 0.05, row + 0.95, color=colour, label=label, **style)
     strip = axes.inset_axes(STRIP_BOX, sharey=axes)
     strip.tick_params(left=False, labelleft=False)
     draw_bands(strip, bands, mirrored=True, font_size=7)

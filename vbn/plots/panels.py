@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vbn.plots.style import QUIET_GREY, points
 
@@ -38,6 +39,21 @@ def of_projects(counts: Mapping[str, int]) -> str:
     """
     named = ", ".join(f"{number} of {name}" for name, number in counts.items())
     return f" ({named})" if len(counts) > 1 else ""
+
+
+def draw_ticks(axes: Axes, x: Floats, low: ArrayLike, high: ArrayLike, **style: Any) -> None:
+    """Draw vertical ticks as `Axes.vlines` does, whose masked arrays take twice as long; limits stay.
+
+    Parameters
+    ----------
+    axes : with limits.
+    x : (n_ticks,) where.
+    low, high : ends, one or (n_ticks,).
+    style : of `LineCollection`.
+    """
+    x, low, high = np.broadcast_arrays(x, low, high)
+    ends = np.stack([np.column_stack([x, low]), np.column_stack([x, high])], axis=1)
+    axes.add_collection(LineCollection(list(ends), **style), autolim=False)
 
 
 def given_or_new(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vbn.synthetic.spikes import DEAD_TIME_S, drop_refractory
+from vbn.synthetic.spikes import DEAD_TIME_S, drop_refractory, sorted_by_runs
 from vbn.synthetic.units import Unit
 
 DELAY_S, JITTER_S, SHARE = 0.003, 0.0003, 0.05
@@ -42,5 +42,5 @@ def with_synapse(rng: np.random.Generator, train: np.ndarray, sender: np.ndarray
     """Add a spike after so many of another unit's, (n_spikes,) s, ascending."""
     caused = sender[rng.random(sender.size) < SHARE]
     added = caused + DELAY_S + JITTER_S * rng.standard_normal(caused.size)
-    whole = np.sort(np.concatenate([train, added[added < end_s]]))
+    whole = sorted_by_runs(np.concatenate([train, added[added < end_s]]))
     return drop_refractory(whole, DEAD_TIME_S * 0.9)

@@ -57,14 +57,14 @@ def test_numbers_are_short(value: float, what: str, shown: str) -> None:
 
 
 def test_what_fails_is_bold_and_the_page_says_how_it_was_made() -> None:
-    settings = CalibrationSettings(4, 6, seed=9, worlds=("ou_60", "drift"))
+    settings = CalibrationSettings(2, 6, seed=9, worlds=("ou_60", "drift"))
     page = as_page([cell("ou_60", 0.56, 0.4, 0.7), cell("drift", 0.09, 0.01, 0.2)], settings)
     assert "| ou_60 | **.56** |" in page
     assert "| drift | *.09* |" in page
     assert (
-        "`vbn calibrate --sessions 4 --units 6 --models 0 --seed 9 --world ou_60 --world drift --wr" in page
+        "`vbn calibrate --sessions 2 --units 6 --models 0 --seed 9 --world ou_60 --world drift --wr" in page
     )
-    assert "4 sessions with 6 units in each world" in page
+    assert "2 sessions with 6 units in each world" in page
     assert "40 sessions with 50 units" in page
 
 

@@ -46,23 +46,21 @@ def image_of(figure: Figure):
 
 def visible_texts(figure: Figure) -> list[Text]:
     """All texts that are drawn: titles, labels, tick labels inside the axes' limits."""
-    FigureCanvasAgg(figure).draw()
-    drawn = []
-    for text in figure.findobj(Text):
-        if text.get_text().strip() and text.get_visible():
-            drawn.append(text)
-    return [text for text in drawn if is_drawn(figure, text)]
+    outside = labels_outside(figure)
+    texts = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    return [text for text in texts if text not in outside]
 
 
-def is_drawn(figure: Figure, text: Text) -> bool:
+def labels_outside(figure: Figure) -> set[Text]:
     """Tick labels of ticks outside the limits, or switched off by a shared axis, exist but are not drawn."""
+    found = set()
     for axes in [*figure.axes, *figure.axes[0].child_axes]:
         for axis in (axes.xaxis, axes.yaxis):
             low, high = sorted(axis.get_view_interval())
             for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
-                if text is tick.label1 or text is tick.label2:
-                    return low - 1e-9 <= tick.get_loc() <= high + 1e-9
-    return True
+                if not low - 1e-9 <= tick.get_loc() <= high + 1e-9:
+                    found |= {tick.label1, tick.label2}
+    return found
 
 
 CASES = {
@@ -85,9 +83,12 @@ CASES = {
 }
 
 
-@pytest.fixture(params=[*CASES.values()], ids=[*CASES])
-def response(request) -> ChangeResponse:
-    return make_response(**request.param)
+@pytest.fixture(scope="module", params=[*CASES.values()], ids=[*CASES])
+def drawn(request) -> Figure:
+    """The figure of a case, drawn once. For reading only."""
+    figure = plot_change_response(make_response(**request.param))
+    FigureCanvasAgg(figure).draw()
+    return figure
 
 
 def test_five_panels_share_one_time_axis_of_the_whole_window():
@@ -100,10 +101,8 @@ def test_five_panels_share_one_time_axis_of_the_whole_window():
         np.testing.assert_allclose(axes.get_xlim(), (-1.0, 1.5))
 
 
-def test_panels_stand_in_one_column(response):
-    figure = plot_change_response(response)
-    FigureCanvasAgg(figure).draw()
-    boxes = [axes.get_position() for axes in figure.axes[:5]]
+def test_panels_stand_in_one_column(drawn):
+    boxes = [axes.get_position() for axes in drawn.axes[:5]]
     assert np.ptp([box.x0 for box in boxes]) == pytest.approx(0, abs=1e-6)
     assert np.ptp([box.x1 for box in boxes]) == pytest.approx(0, abs=1e-6)
     assert all(upper.y0 > lower.y1 for upper, lower in pairwise(boxes))
@@ -148,8 +147,8 @@ def test_units_of_equal_depth_keep_their_order():
     np.testing.assert_array_equal(image_of(plot_change_response(data)).get_array(), data.rate_hz)
 
 
-def test_each_panel_has_a_dashed_line_at_the_event(response):
-    for axes in plot_change_response(response).axes[:5]:
+def test_each_panel_has_a_dashed_line_at_the_event(drawn):
+    for axes in drawn.axes[:5]:
         lines = [line for line in axes.lines if line.get_linestyle() == "--"]
         assert [list(line.get_xdata()) for line in lines] == [[0, 0]]
 
@@ -185,15 +184,14 @@ def test_what_is_missing_is_said():
     assert [text.get_text() for text in figure.axes[4].texts] == ["no eye tracking"]
 
 
-def test_no_text_overlaps_another_or_leaves_the_figure(response):
-    figure = plot_change_response(response)
-    boxes = [(text.get_text(), text.get_window_extent()) for text in visible_texts(figure)]
+def test_no_text_overlaps_another_or_leaves_the_figure(drawn):
+    boxes = [(text.get_text(), text.get_window_extent()) for text in visible_texts(drawn)]
     assert len(boxes) > 15
     for number, (name, box) in enumerate(boxes):
         assert box.x0 >= 0, name
         assert box.y0 >= 0, name
-        assert box.x1 <= figure.bbox.x1, name
-        assert box.y1 <= figure.bbox.y1, name
+        assert box.x1 <= drawn.bbox.x1, name
+        assert box.y1 <= drawn.bbox.y1, name
         for other_name, other in boxes[number + 1 :]:
             assert not box.overlaps(other), f"{name!r} overlaps {other_name!r}"
 

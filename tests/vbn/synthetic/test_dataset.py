@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,31 +41,53 @@ def _has_references(dtype: np.dtype) -> bool:
     return any(h5py.check_ref_dtype(part) for part in parts)
 
 
-def test_equal_settings_give_equal_files_and_another_seed_others(tmp_path: Path) -> None:
-    first, again, other = (
-        values(write_sessions(tmp_path / name, SyntheticSettings(**{**SMALL, "seed": seed}))[0])
-        for name, seed in (("first", 3), ("again", 3), ("other", 4))
-    )
-    assert first == again
+@dataclass(frozen=True)
+class Written:
+    """A data set, the values of its first session, and what was told while it was written."""
+
+    folder: Path
+    path: Path
+    values: dict[str, bytes]
+    told: list[tuple[int, int]]
+
+
+def written(folder: Path, **changed: Any) -> Written:
+    told: list[tuple[int, int]] = []
+    settings = SyntheticSettings(**{**SMALL, **changed})
+    path = write_sessions(folder, settings, progress=lambda done, total: told.append((done, total)))[0]
+    return Written(folder, path, values(path), told)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """One session. For reading only."""
+    return written(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """Two sessions, else the same. For reading only."""
+    return written(tmp_path_factory.mktemp("two"), sessions=2)
+
+
+def test_equal_settings_give_equal_files_and_another_seed_others(tmp_path: Path, small: Written) -> None:
+    again = written(tmp_path / "again")
+    first, other = small.values, written(tmp_path / "other", seed=4).values
+    assert first == again.values
     assert first.keys() == other.keys()
     differing = {name for name in first if first[name] != other[name]}
     assert {"units/spike_times", "intervals/trials/start_time", "processing/running/speed/data"} <= differing
-    assert (tmp_path / "first/ground_truth.json").read_bytes() == (
-        tmp_path / "again/ground_truth.json"
-    ).read_bytes()
+    truths = [(of.folder / "ground_truth.json").read_bytes() for of in (small, again)]
+    assert truths[0] == truths[1]
 
 
-def test_a_session_is_the_same_whether_alone_or_among_others(tmp_path: Path) -> None:
-    alone = write_sessions(tmp_path / "alone", SyntheticSettings(**SMALL))[0]
-    among = write_sessions(tmp_path / "among", SyntheticSettings(**{**SMALL, "sessions": 2}))[0]
-    assert values(alone) == values(among)
+def test_a_session_is_the_same_whether_alone_or_among_others(small: Written, two: Written) -> None:
+    assert small.values == two.values
 
 
-def test_fewer_extras_leave_the_rest_as_it_was(tmp_path: Path) -> None:
-    whole = values(write_sessions(tmp_path / "whole", SyntheticSettings(**SMALL))[0])
-    bare = values(
-        write_sessions(tmp_path / "bare", SyntheticSettings(**SMALL, eye_tracking=False, waveforms=False))[0]
-    )
+def test_fewer_extras_leave_the_rest_as_it_was(tmp_path: Path, small: Written) -> None:
+    whole = small.values
+    bare = written(tmp_path / "bare", eye_tracking=False, waveforms=False).values
     assert set(bare) < set(whole)
     assert not [name for name in bare if "EyeTracking" in name or "waveform_mean" in name]
     assert not [name for name in bare if bare[name] != whole[name]]
@@ -77,19 +101,17 @@ def test_without_laser_there_is_no_table(tmp_path: Path) -> None:
     assert (truth["n_laser"], truth["laser_levels"]) == (0, [])
 
 
-def test_progress_is_told_from_nothing_to_all(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    settings = SyntheticSettings(**{**SMALL, "sessions": 2})
-    write_sessions(tmp_path, settings, progress=lambda done, total: told.append((done, total)))
-    assert told == [(0, 2), (1, 2), (2, 2)]
+def test_progress_is_told_from_nothing_to_all(two: Written) -> None:
+    assert two.told == [(0, 2), (1, 2), (2, 2)]
 
 
 def test_a_failure_leaves_no_half_a_file_and_keeps_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: Written
 ) -> None:
     import vbn.synthetic.writer
 
-    path = write_sessions(tmp_path, SyntheticSettings(**SMALL))[0]
+    shutil.copytree(small.folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / small.path.relative_to(small.folder)
     before = path.read_bytes()
 
     def fail(*_: object) -> None:

@@ -21,7 +21,7 @@ from vbn.calibration.events import WHOLE_MINUTES, SimulatedEvents
 from vbn.calibration.trains import poisson_train, with_responses
 from vbn.calibration.worlds import WORLDS, Images, base_rate_hz
 from vbn.synthetic.signals import slow_noise
-from vbn.synthetic.spikes import even_delays
+from vbn.synthetic.spikes import even_delays, sorted_by_runs
 
 DrawPopulation = Callable[[np.random.Generator, SimulatedEvents, int], list[Floats]]
 
@@ -68,7 +68,7 @@ def _in_bins(rng: np.random.Generator, rate_hz: float, factor: Floats) -> Floats
     """Draw a Poisson train of a rate that is known every `_FINE_S`."""
     counts = rng.poisson(rate_hz * _FINE_S * factor)
     starts = np.repeat(np.arange(factor.size), counts)
-    return np.sort((starts + rng.random(starts.size)) * _FINE_S)
+    return sorted_by_runs((starts + rng.random(starts.size)) * _FINE_S)
 
 
 def _n_fine(events: SimulatedEvents) -> int:
@@ -97,7 +97,7 @@ def _gained(rng: np.random.Generator, events: SimulatedEvents, n: int) -> list[F
     for _ in range(n):
         piece = np.repeat(np.arange(gain.size), rng.poisson(GAIN_HZ * gain * np.diff(edges)))
         times = edges[piece] + rng.random(piece.size) * np.diff(edges)[piece]
-        trains.append(np.sort(times))
+        trains.append(sorted_by_runs(times))
     return trains
 
 
@@ -110,7 +110,7 @@ def _synapses(rng: np.random.Generator, events: SimulatedEvents, n: int) -> list
             first = trains[-1]
             caused = first[rng.random(first.size) < SYNAPSE_SHARE]
             delays = SYNAPSE_S + 0.0003 * rng.normal(size=caused.size)
-            train = np.sort(np.concatenate([train, caused + delays]))
+            train = sorted_by_runs(np.concatenate([train, caused + delays]))
         trains.append(train[train < events.end_s])
     return trains
 

@@ -33,7 +33,7 @@ from h5py import h5a, h5d, h5g, h5l, h5o, h5t
 from numpy.typing import NDArray
 
 from vbn.errors import InvalidContentError, quoted, shortened
-from vbn.nwb.hdf5.references import referred_to
+from vbn.nwb.hdf5.references import holds_references, referred_to
 
 DEEPEST = 32
 MOST_OBJECTS = 10_000
@@ -87,6 +87,7 @@ class _Inspection:
     size_bytes: int
     read: Read
     seen: set[int] = field(default_factory=set)
+    referring: list[tuple[Any, str]] = field(default_factory=list)
     n_objects: int = 0
     n_attributes: int = 0
     stored_bytes: int = 0
@@ -101,23 +102,22 @@ class _Inspection:
         root = h5o.open(self.file, b"/")
         self._check_object(root, "", h5o.get_info(root).addr)
         pending: list[tuple[Any, str, int]] = [(root, "", 0)]
-        known: list[tuple[Any, str]] = [(root, "")]
         while pending:
             group, path, depth = pending.pop()
             for name, address in self._children(group, path):
                 inner = f"{path}/{name.decode('utf-8', 'backslashreplace')}"
                 found = self._counted(h5o.open(group, name), inner, depth + 1)
-                if self._check_object(found, inner, address):
-                    known.append((found, inner))
+                self._check_object(found, inner, address)
                 if isinstance(found, h5g.GroupID):
                     pending.append((found, inner, depth + 1))
             if not pending:
-                known = list(self._unnamed(known))
-                pending = [(found, name, 0) for found, name in known if isinstance(found, h5g.GroupID)]
+                unnamed = list(self._unnamed())
+                pending = [(found, name, 0) for found, name in unnamed if isinstance(found, h5g.GroupID)]
 
-    def _unnamed(self, known: list[tuple[Any, str]]) -> Iterator[tuple[Any, str]]:
-        """Check and yield the objects that can be reached by reference only."""
-        for holder, path in known:
+    def _unnamed(self) -> Iterator[tuple[Any, str]]:
+        """Check and yield the objects that can be reached by reference only, from those seen since."""
+        holders, self.referring = self.referring, []
+        for holder, path in holders:
             for found, name in referred_to(holder, path, self.file, self.seen):
                 address = h5o.get_info(found).addr
                 if self._check_object(self._counted(found, name, 1), name, address):
@@ -158,27 +158,36 @@ class _Inspection:
         if address in self.seen:
             return False
         self.seen.add(address)
-        self._check_attributes(found, path)
+        refers = self._check_attributes(found, path)
         if isinstance(found, h5d.DatasetID):
-            self._check_data(found, path)
+            kind = found.get_type()
+            self._check_data(found, kind, path)
+            refers = refers or holds_references(kind)
+        if refers:
+            self.referring.append((found, path))
         return True
 
-    def _check_attributes(self, found: Any, path: str) -> None:
+    def _check_attributes(self, found: Any, path: str) -> bool:
+        """Check the attributes of an object; return whether any holds references."""
         n_attributes = h5a.get_num_attrs(found)
         self.n_attributes += n_attributes
         if self.n_attributes > MOST_ATTRIBUTES:
             self._refuse(f"it holds more than {MOST_ATTRIBUTES:,} attributes, the last at {path or '/'}.")
+        refers = False
         for number in range(n_attributes):
             attribute = h5a.open(found, index=number)
+            kind = attribute.get_type()
+            refers = refers or holds_references(kind)
             self._require_utf8(attribute.name, path)
             n_values = attribute.get_space().get_simple_extent_npoints()
-            n_bytes = n_values * _stored_size_of(attribute.get_type())
+            n_bytes = n_values * _stored_size_of(kind)
             if n_bytes > min(LONGEST_ATTRIBUTE, self.size_bytes):
                 name = attribute.name.decode("utf-8", "backslashreplace")
                 self._refuse(
                     f"{path}@{shortened(name)} has {n_bytes:,} bytes, more than the "
                     f"{min(LONGEST_ATTRIBUTE, self.size_bytes):,} that an attribute may have."
                 )
+        return refers
 
     def _require_utf8(self, name: bytes, path: str) -> None:
         """Reject a name that h5py cannot decode: it would fail later, in the middle of something else."""
@@ -190,15 +199,15 @@ class _Inspection:
                 f"{path or '/'}@ holds a name that is not UTF-8 ({shown}), as names of HDF5 must be."
             )
 
-    def _check_data(self, found: Any, path: str) -> None:
+    def _check_data(self, found: Any, kind: Any, path: str) -> None:
         properties = found.get_create_plist()
         if properties.get_external_count():
             other = properties.get_external(0)[0].decode("utf-8", "backslashreplace")
             self._refuse(f"the values of {path} lie in another file ({quoted(other)}), which is never read.")
         if properties.get_layout() == h5d.VIRTUAL:
             self._check_mappings(properties, path)
-        self._check_size(found, properties, path)
-        self._check_texts(found, properties, path)
+        self._check_size(found, kind, properties, path)
+        self._check_texts(found, kind, properties, path)
 
     def _check_mappings(self, properties: Any, path: str) -> None:
         """Check that a virtual data set maps only data sets of this file that are not virtual themselves."""
@@ -215,7 +224,7 @@ class _Inspection:
                     f"the virtual data set {path} shows {quoted(source)}, which is no plain data set."
                 )
 
-    def _check_size(self, found: Any, properties: Any, path: str) -> None:
+    def _check_size(self, found: Any, kind: Any, properties: Any, path: str) -> None:
         """Compare the size that a data set claims with what it has stored."""
         stored = found.get_storage_size()
         self.stored_bytes += stored
@@ -224,15 +233,16 @@ class _Inspection:
                 f"{path} claims {stored:,} bytes of storage, and with what comes before it there are "
                 f"{self.stored_bytes:,}; the file has {self.size_bytes:,}."
             )
-        item_bytes, n_values = _stored_size_of(found.get_type()), math.prod(found.shape or ())
+        shape, item_bytes = found.shape, _stored_size_of(kind)
+        n_values = math.prod(shape or ())
         is_as_stored = n_values * item_bytes <= stored and not properties.get_nfilters()
-        if found.shape is None or is_as_stored:
+        if shape is None or is_as_stored:
             self.claimed_bytes += stored
             return
-        n_bytes = n_values * _memory_of(found.get_type())
+        n_bytes = n_values * _memory_of(kind)
         if properties.get_layout() == h5d.CHUNKED:
             n_bytes = max(n_bytes, math.prod(properties.get_chunk()) * item_bytes)
-        self._require_plausible(path, found.shape, n_bytes, stored)
+        self._require_plausible(path, shape, n_bytes, stored)
 
     def _require_plausible(self, path: str, shape: tuple[int, ...], n_bytes: int, stored: int) -> None:
         allowed = max(FREE_BYTES, RATIO * stored, min(PACKED_RATIO * stored, PACKED_BYTES))
@@ -249,10 +259,12 @@ class _Inspection:
                 f"{self.size_bytes:,} bytes at most {most:,} are allowed."
             )
 
-    def _check_texts(self, found: Any, properties: Any, path: str) -> None:
+    def _check_texts(self, found: Any, kind: Any, properties: Any, path: str) -> None:
         """Sum up the lengths of texts and lists: many rows may refer to the same long text."""
-        kind, n_values = found.get_type(), math.prod(found.shape or ())
-        if not _varies_in_length(kind) or n_values < 2 or n_values * self.size_bytes <= FREE_BYTES:
+        if not _varies_in_length(kind):
+            return
+        n_values = math.prod(found.shape or ())
+        if n_values < 2 or n_values * self.size_bytes <= FREE_BYTES:
             return
         width = 1 if kind.get_class() == h5t.STRING else kind.get_super().get_size()
         n_bytes = 0

@@ -32,12 +32,12 @@ def referred_to(holder: Any, path: str, file: Any, seen: set[int]) -> Iterator[t
     found : h5py id The target; dangling references are ignored.
     name : str Name of the object or attribute with the reference.
     """
-    if isinstance(holder, h5d.DatasetID) and _holds_references(holder.get_type()):
+    if isinstance(holder, h5d.DatasetID) and holds_references(holder.get_type()):
         for reference in _references_of_data(holder, seen):
             yield from _opened(reference, path, file)
     for number in range(h5a.get_num_attrs(holder)):
         attribute = h5a.open(holder, index=number)
-        if _holds_references(attribute.get_type()):
+        if holds_references(attribute.get_type()):
             name = f"{path}@{attribute.name.decode('utf-8', 'backslashreplace')}"
             for reference in _flat(_values(attribute)):
                 yield from _opened(reference, name, file)
@@ -53,13 +53,13 @@ def _opened(reference: Any, name: str, file: Any) -> Iterator[tuple[Any, str]]:
         yield found, name
 
 
-def _holds_references(kind: Any) -> bool:
+def holds_references(kind: Any) -> bool:
     """Return whether values of a type are, or contain, references."""
     cls = kind.get_class()
     if cls == h5t.COMPOUND:
-        return any(_holds_references(kind.get_member_type(n)) for n in range(kind.get_nmembers()))
+        return any(holds_references(kind.get_member_type(n)) for n in range(kind.get_nmembers()))
     if cls in (h5t.VLEN, h5t.ARRAY):
-        return _holds_references(kind.get_super())
+        return holds_references(kind.get_super())
     return bool(cls == h5t.REFERENCE)
 
 
@@ -90,7 +90,7 @@ def _plain_types(kind: Any) -> list[Any] | None:
         if _is_plain(member):
             found.append(h5t.create(h5t.COMPOUND, 8))
             found[-1].insert(kind.get_member_name(number), 0, h5t.STD_REF_OBJ)
-        elif _holds_references(member):
+        elif holds_references(member):
             return None
     return found
 

@@ -33,10 +33,11 @@ def walk_links(file: Any) -> Iterator[tuple[str, Any, Any]]:
             link = group.get(name, getlink=True)
             inner = f"{path}/{name}".lstrip("/")
             yield inner, link, group
-            is_group = isinstance(link, h5py.HardLink) and group.get(name, getclass=True) is h5py.Group
-            if is_group and (address := _address(group[name])) not in seen:
-                seen.add(address)
-                left.append((inner, group[name]))
+            if isinstance(link, h5py.HardLink) and group.get(name, getclass=True) is h5py.Group:
+                found = group[name]
+                if (address := _address(found)) not in seen:
+                    seen.add(address)
+                    left.append((inner, found))
 
 
 def walk(file: Any) -> Iterator[tuple[str, Any]]:

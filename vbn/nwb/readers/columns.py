@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -237,6 +238,10 @@ class Table:
             )
 
     def __len__(self) -> int:
+        return self._n_rows
+
+    @cached_property
+    def _n_rows(self) -> int:
         return self.recording.length(f"{self.path}/{self.length_column}")
 
     def has(self, name: str) -> bool:
@@ -245,7 +250,7 @@ class Table:
 
     def values(self, name: str) -> NDArray[Any]:
         """Read a required column as stored, (n_rows,); an empty table may lack it."""
-        if not self.has(name) and not len(self):
+        if not len(self) and not self.has(name):
             return np.empty(0)
         column = self.recording.dataset(f"{self.path}/{name}")
         if length_of(column) != len(self):

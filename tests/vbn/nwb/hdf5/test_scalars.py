@@ -197,12 +197,17 @@ def metadata_of(path: Path) -> list[Any]:
         return [*(read(file) for read in readers), nwb.read_probes(file).fillna(-1).to_dict()]
 
 
+@pytest.fixture(scope="module")
+def of_plain(plain: Path) -> list[Any]:
+    return metadata_of(plain)
+
+
 @pytest.mark.parametrize(("shape", "attributes"), [((1,), True), ((1, 1), False)])
 def test_a_file_with_arrays_of_one_says_the_same(
-    plain: Path, changed: Any, shape: tuple, attributes: bool
+    of_plain: list[Any], changed: Any, shape: tuple, attributes: bool
 ) -> None:
     path = changed(as_arrays_of_one(shape, attributes=attributes))
-    assert metadata_of(path) == metadata_of(plain)
+    assert metadata_of(path) == of_plain
     with nwb.open_session(path) as file:
         assert (file.nwbfile is None) == bool(file.unchecked)
         if attributes:
@@ -220,10 +225,10 @@ def lose_extensions(file: h5py.File) -> None:
 
 @pytest.mark.parametrize("lose", [lose_all, lose_extensions])
 def test_a_file_without_cached_specifications_is_read_and_says_so(
-    plain: Path, changed: Any, lose: Any
+    of_plain: list[Any], changed: Any, lose: Any
 ) -> None:
     path = changed(lose)
-    assert metadata_of(path) == metadata_of(plain)
+    assert metadata_of(path) == of_plain
     with nwb.open_session(path) as file:
         assert file.nwbfile is None
         assert file.unchecked.startswith("it holds no cached specifications of ")
