@@ -24,6 +24,7 @@ import click
 
 import vbn
 from populate.commands.options import use_freeze
+from populate.commands.whole_sentences import sentence_of
 from populate.output.terminal import visible_output
 from vbn.errors import SettingError, VbnError, lacks_memory, shown_url
 from vbn.nearest import nearest
@@ -73,7 +74,7 @@ class _Commands(click.Group):
 
     def _sentence(self, ctx: click.Context, name: str) -> str:
         command = self.get_command(ctx, name)
-        return "" if command is None else f"{command.get_short_help_str(limit=1000).rstrip('.')}."
+        return "" if command is None else sentence_of(command)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from populate.commands.options import json_option
+from populate.commands.whole_sentences import WholeSentences
 
 
-@click.group("admin")
+@click.group("admin", cls=WholeSentences)
 def command() -> None:
     """Set up a lab's server and its accounts."""
 

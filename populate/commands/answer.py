@@ -42,6 +42,14 @@ SAVE_LIST = options(
     click.option("--description", default="", help="What the list is for."),
     click.option("--replace", is_flag=True, help="Put it in the place of your list of this name."),
 )
+SAVE_SPIKES = click.option(
+    "--pynapple",
+    "spikes_out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.npz",
+    help="Save the spikes of the answer's units, too, all of one session, as a TsGroup with the --columns as "
+    "metadata: pynapple.load_file(FILE.npz).",
+)
 ALLOW_MIXED = click.option(
     "--allow-mixed", is_flag=True, help="Include results of earlier methods, which vbn recompute replaces."
 )
@@ -95,6 +103,8 @@ def answer(query: Callable[[Any], pd.DataFrame], options: dict[str, Any], shown:
     frame = sorted_by(frame, option_names(options["sort"]))
     if options.get("save_list"):
         _save_list(frame.head(limit) if limit else frame, options)
+    if options.get("spikes_out"):
+        _save_spikes(frame.head(limit) if limit else frame, names, options)
     if not names and kind == "table":
         known = [our_name(word, [str(name) for name in frame]) for word in shown.split()]
         names = [name for name in dict.fromkeys(known) if name is not None]
@@ -171,6 +181,27 @@ def _save_list(frame: pd.DataFrame, options: dict[str, Any]) -> None:
 
     about = {"description": options["description"], "replace": options["replace"]}
     say_saved(queries.save_list(options["save_list"], frame, made_from=command_line(), **about))
+
+
+def _save_spikes(frame: pd.DataFrame, columns: Sequence[str], options: dict[str, Any]) -> None:
+    from schemas import queries
+    from vbn.errors import SettingError
+    from vbn.whole_files import whole_file
+
+    out = options["spikes_out"]
+    if out.suffix != ".npz":
+        raise SettingError(f"'{out}' must end in .npz, as files of pynapple do.")
+    units = queries.units() & [{"unit_id": int(unit_id)} for unit_id in frame["unit_id"]]
+    if len(sessions := sorted(set(units.to_arrays("session_id").tolist()))) > 1:
+        raise SettingError(
+            f"A TsGroup is of one session, as each has its own clock, and these are of {len(sessions)}. "
+            f"Choose one, such as: --session {sessions[0]}"
+        )
+    methods = {name: options[name] for name in ("optotag_method", "atlas") if options[name]}
+    group = queries.to_pynapple(units, columns, **methods)
+    with whole_file(out) as part:
+        group.save(str(part))
+    click.echo(f"{out}: a TsGroup of {len(group):,} unit{'' if len(group) == 1 else 's'}.", err=True)
 
 
 def _chosen_kind(options: dict[str, Any]) -> str | None:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from populate.commands.whole_sentences import WholeSentences
+
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-@click.group("atlas")
+@click.group("atlas", cls=WholeSentences)
 def command() -> None:
     """Enter volumes of the Allen CCF, from which channels get their cortical layers.
 

@@ -8,9 +8,10 @@ import click
 
 from populate.commands.module_option import module_option
 from populate.commands.options import ONE_SESSION, takes_freeze
+from populate.commands.whole_sentences import WholeSentences
 
 
-class _TableOrNwb(click.Group):
+class _TableOrNwb(WholeSentences):
     """Treats the first word as the name of a table unless it is a subcommand."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -10,12 +10,13 @@ import click
 from populate.commands.answer import OUTPUT, command_line
 from populate.commands.options import TABLES, json_option
 from populate.commands.query import OF_UNITS, units_of
+from populate.commands.whole_sentences import WholeSentences
 
 NOT_FILTERS = {"optotag_method": "bennett_2025"}
 """Options that have a default, which chooses nothing by itself."""
 
 
-@click.group("freeze")
+@click.group("freeze", cls=WholeSentences)
 def command() -> None:
     """Keep what a paper was made from: rows, parameters, versions and arrays as they are now.
 

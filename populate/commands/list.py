@@ -9,12 +9,13 @@ from typing import Any
 import click
 
 from populate.commands.answer import OUTPUT, answer, command_line, say_saved
+from populate.commands.whole_sentences import WholeSentences
 
 DESCRIPTION = click.option("--description", default="", help="What it is for.")
 REPLACE = click.option("--replace", is_flag=True, help="Put it in the place of your list of this name.")
 
 
-@click.group("list")
+@click.group("list", cls=WholeSentences)
 def command() -> None:
     """Make, show, rename and remove a named list of units or sessions.
 

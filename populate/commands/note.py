@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from populate.commands.options import listed_option, lists_option, sessions_option
+from populate.commands.whole_sentences import WholeSentences
 
 MOST_CHARACTERS = 50_000_000
 
 
-@click.group("note")
+@click.group("note", cls=WholeSentences)
 def command() -> None:
     """Write and withdraw notes and labels on units and sessions, beside what files and analyses say.
 

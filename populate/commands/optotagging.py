@@ -8,13 +8,14 @@ import click
 
 from populate.commands.answer import ALLOW_MIXED, printing_warnings
 from populate.commands.options import PROJECT, json_option, listed_option
+from populate.commands.whole_sentences import WholeSentences
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
 
-@click.group("optotagging")
+@click.group("optotagging", cls=WholeSentences)
 def command() -> None:
     """Summarize which units respond to the laser."""
 

@@ -5,9 +5,10 @@ from typing import IO
 import click
 
 from populate.commands.options import json_option
+from populate.commands.whole_sentences import WholeSentences
 
 
-@click.group("params")
+@click.group("params", cls=WholeSentences)
 def command() -> None:
     """List, show and add parameter sets.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from populate.commands.options import json_option, listed_option, sessions_option
+from populate.commands.whole_sentences import WholeSentences
 
 
-@click.group("project")
+@click.group("project", cls=WholeSentences)
 def command() -> None:
     """Show projects, the data sets that sessions belong to, and move sessions between them.
 

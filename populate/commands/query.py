@@ -12,6 +12,7 @@ from populate.commands.answer import (
     MISSING,
     OUTPUT,
     SAVE_LIST,
+    SAVE_SPIKES,
     answer,
     fetched,
     option_names,
@@ -40,6 +41,7 @@ from populate.commands.options import (
     options,
     takes_freeze,
 )
+from populate.commands.whole_sentences import WholeSentences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +98,7 @@ OF_UNITS = options(
 _BLOCK = click.option("--block", help="active (the task) or passive (its replay).")
 
 
-class _Queries(click.Group):
+class _Queries(WholeSentences):
     """Has the queries of the lab's modules, besides its own."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -194,6 +196,7 @@ def query_pairs(**options: Any) -> None:
 @command.command("units")
 @OF_UNITS
 @SAVE_LIST
+@SAVE_SPIKES
 @OUTPUT
 def query_units(**options: Any) -> None:
     """Units with their metrics, location, mouse and session.
@@ -203,12 +206,13 @@ def query_units(**options: Any) -> None:
       vbn query units --structure VISp --criteria bennett_2025 --cell-class Sst
       vbn query units --structure VISp --sort -snr --limit 50 --save-list best-of-v1
       vbn query units --list best-of-v1 --not-label noise
+      vbn query units --structure VISp --session 1064644573 --pynapple units.npz
     """
 
     def query(queries: Any) -> pd.DataFrame:
         more = {name: options[name] for name in ("optotag_method", "atlas")}
         columns, sort = option_names(options["columns"]) or None, option_names(options["sort"])
-        if columns and options["save_list"]:
+        if columns and (options["save_list"] or options["spikes_out"]):
             columns = [*columns, "unit_id"]
         shown: pd.DataFrame = queries.unit_table(units_of(queries, options), columns, sort=sort, **more)
         return shown
@@ -347,7 +351,7 @@ def query_contrast(
 @ROWS_WHERE
 @OUTPUT
 def query_novelty(within: tuple[str, ...], trajectory: tuple[str, ...], **options: Any) -> None:
-    """Novel less familiar sessions, over the mice that have both, with the index of Bennett et al. 2025.
+    """Novel less familiar sessions, over the mice that have both, with the index of Bennett 2025.
 
     \b
     Example:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from populate.commands.options import AREA, json_option, listed_option, sessions_option
+from populate.commands.whole_sentences import WholeSentences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from vbn.release import Release, Selection
 
 
-@click.group("release")
+@click.group("release", cls=WholeSentences)
 def command() -> None:
     """List and download the Allen Institute's public release, or a mirror of it.
 

@@ -3,9 +3,10 @@
 import click
 
 from populate.commands.options import json_option
+from populate.commands.whole_sentences import WholeSentences
 
 
-@click.group("roots")
+@click.group("roots", cls=WholeSentences)
 def command() -> None:
     """Set the folders or URLs where this machine finds the data.
 

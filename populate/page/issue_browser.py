@@ -226,7 +226,7 @@ def issues_shown(question: IssueQuestion, filter_by: str = "") -> dict[str, Any]
         "address": replace(question, page=1).address(),
         "chips": _chips(question),
         "has_facets": bool(replace(question, sort="", page=1).address()),
-        "tables": {PATH: NAMES},
+        "tables": {PATH: COLUMNS},
         "editor": _editor(question, filter_by) if filter_by else None,
         "facets": [_facet(table, question, name) for name in FACETS],
         "codes": _codes(question.issues(), table[meeting_facets(table, FACETS, question.selected)]),

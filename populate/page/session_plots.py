@@ -26,11 +26,11 @@ from bokeh.models import (
     Span,
     TapTool,
 )
-from bokeh.plotting import figure as bokeh_figure
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
 from populate.page.layout import STYLE, image_address, rendered
+from populate.page.named_picture import named_picture
 from schemas.figures.behavior import OUTCOME_NAMES, Samples
 from schemas.figures.timeline import SessionTimeline
 from vbn.analysis.spikes.binning import equal_bins, event_rates_in_bins, mean_in_bins, rates_in_bins, z_scores
@@ -263,14 +263,14 @@ class SessionPlots:
             self._sources[name].data = each
         self._note.object = self._said()
 
-    def _figure(self, height: int, label: str, tools: str = TOOLS, **more: Any) -> Any:
-        picture = bokeh_figure(
+    def _figure(self, height: int, name: str, label: str, tools: str = TOOLS, **more: Any) -> Any:
+        picture = named_picture(
+            f"{name} along the session",
             height=height,
             x_range=self._range,
             y_axis_label=label,
             tools=tools,
             active_drag="xbox_zoom" if tools is TOOLS else "box_zoom",
-            sizing_mode="stretch_width",
             output_backend="canvas",
             min_border_left=LEFT_PX,
             min_border_right=RIGHT_PX,
@@ -285,7 +285,7 @@ class SessionPlots:
     def _stimuli(self) -> Any:
         """Return the blocks, flashes where there are few, and changes with their outcome."""
         timeline, blocks = self._timeline, self._timeline.blocks
-        picture = self._figure(110, "", y_range=Range1d(0, 3))
+        picture = self._figure(110, "Blocks, flashes and changes", "", y_range=Range1d(0, 3))
         picture.yaxis.ticker = FixedTicker(ticks=[0.5, 1.5, 2.5])
         picture.yaxis.major_label_overrides = {0.5: "changes", 1.5: "flashes", 2.5: "blocks"}
         bars = ColumnDataSource(
@@ -297,11 +297,11 @@ class SessionPlots:
             }
         )
         drawn = picture.quad("start", "stop", 2.95, 2.1, source=bars, color="colour", line_width=0)
-        picture.add_tools(HoverTool(renderers=[drawn], tooltips=[("block", "@name"), *_SPAN]))
+        picture.add_tools(HoverTool(visible=False, renderers=[drawn], tooltips=[("block", "@name"), *_SPAN]))
         flashes = picture.quad(
             "start", "stop", 1.9, 1.1, source=self._sources["flashes"], color="colour", line_color="colour"
         )
-        picture.add_tools(HoverTool(renderers=[flashes], tooltips=FLASH_TIP))
+        picture.add_tools(HoverTool(visible=False, renderers=[flashes], tooltips=FLASH_TIP))
         changes = ColumnDataSource(
             {
                 "time": timeline.change_time_s,
@@ -310,7 +310,9 @@ class SessionPlots:
             }
         )
         ticks = picture.segment("time", 0.1, "time", 0.9, source=changes, color="colour", line_width=2)
-        picture.add_tools(HoverTool(renderers=[ticks], tooltips=[("@outcome", "change at @time{0.000} s")]))
+        picture.add_tools(
+            HoverTool(visible=False, renderers=[ticks], tooltips=[("@outcome", "change at @time{0.000} s")])
+        )
         return picture
 
     def _population(self) -> Any:
@@ -318,7 +320,7 @@ class SessionPlots:
         units, n_units = self._timeline.units, len(self._timeline.units)
         rows = Range1d(n_units, 0, bounds=(0, n_units), min_interval=min(5, n_units))
         height = int(np.clip(n_units, 240, 560))
-        picture = self._figure(height, "", POPULATION_TOOLS, y_range=rows)
+        picture = self._figure(height, "Rates of all units", "", POPULATION_TOOLS, y_range=rows)
         mapper = LinearColorMapper(HEAT_COLOURS, low=0, high=len(HEAT_COLOURS) - 1)
         picture.image("image", "x", "y", "dw", "dh", source=self._sources["population"], color_mapper=mapper)
         first, last = self._timeline.limits_s
@@ -334,7 +336,7 @@ class SessionPlots:
         bar = picture.hbar("row", 1.0, last, first, source=bars, alpha=0, nonselection_alpha=0)
         facts = [("unit", "@unit"), ("structure", "@structure"), ("probe", "@probe, @height µm from the tip")]
         picture.add_tools(
-            HoverTool(renderers=[bar], tooltips=[*facts, ("time", "$x{0.0} s")]),
+            HoverTool(visible=False, renderers=[bar], tooltips=[*facts, ("time", "$x{0.0} s")]),
             TapTool(renderers=[bar], callback=OpenURL(url="./unit?unit=@unit", same_tab=True)),
         )
         _name_structures(picture, units)
@@ -356,14 +358,16 @@ class SessionPlots:
         )
         rewards = ColumnDataSource({"time": self._timeline.reward_time_s})
         drawn = licks.scatter("time", 0, source=rewards, marker="triangle", size=7, color=BLACK)
-        licks.add_tools(HoverTool(renderers=[drawn], tooltips=[("reward", "@time{0.000} s")]))
+        licks.add_tools(HoverTool(visible=False, renderers=[drawn], tooltips=[("reward", "@time{0.000} s")]))
         return [*pictures, licks]
 
     def _line(self, name: str, label: str, colour: str) -> Any:
-        picture = self._figure(TRACE_PX, label)
+        picture = self._figure(TRACE_PX, label, label)
         line = picture.line("time", "value", source=self._sources[name], color=colour)
         picture.add_tools(
-            HoverTool(renderers=[line], tooltips=[("time", "@time{0.0} s"), (label, "@value{0.00}")])
+            HoverTool(
+                visible=False, renderers=[line], tooltips=[("time", "@time{0.0} s"), (label, "@value{0.00}")]
+            )
         )
         return picture
 

@@ -257,7 +257,7 @@ def question_shown(
         "what": PATH,
         "chips": list(_chips(question)),
         "has_facets": bool(question.as_rows().address()),
-        "tables": {table: [each.name for each in named] for table, named in tables.items()},
+        "tables": tables,
         "tables_chosen_first": {"shown": chosen, **rest},
         "shown": set(question.columns),
         "editor": editor,
@@ -266,6 +266,7 @@ def question_shown(
         "address": replace(question, page=1).address(),
         "python": question.in_python(),
         "shell": question.in_shell(),
+        "pynapple": question.in_pynapple(),
         "saved_in_python": question.saved_in_python(),
         "saved_in_shell": question.saved_in_shell(),
     }

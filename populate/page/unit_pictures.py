@@ -17,10 +17,10 @@ from bokeh.models import (
     SingleIntervalTicker,
 )
 from bokeh.palettes import Viridis256
-from bokeh.plotting import figure as bokeh_figure
 
 from populate.page.layout import STYLE, rendered
 from populate.page.location import keep_in_address
+from populate.page.named_picture import named_picture
 from populate.page.unit_plots import TimeView, raster_and_rates
 from schemas.figures.unit_events import UnitInSession, laser_waveforms, pulses_of_unit
 from schemas.figures.waveforms import NO_NUMBER, ChannelWaveforms
@@ -36,7 +36,7 @@ LASER_NAMES = {"pulse": "short pulses", "raised_cosine": "raised cosine, 1 s"}
 LASER_VIEWS = {"raised_cosine": ((-0.5, 1.5), 10.0, 20.0)}
 """Waveform -> window (s), bins and smoothing (ms)."""
 SHORT_VIEW = ((-0.05, 0.1), 1.0, 0.0)
-LASER_PX = (190, 260)
+LASER_PX = (215, 325)
 BOTH_ZOOM = "pan,box_zoom,wheel_zoom,reset,save"
 
 
@@ -61,12 +61,12 @@ def waveform_picture(waveforms: ChannelWaveforms) -> Any:
         "colour": [BLACK if at == waveforms.peak else BLUE for at in range(count)],
         "width": [2.2 if at == waveforms.peak else 1.2 for at in range(count)],
     }
-    picture = bokeh_figure(
+    picture = named_picture(
+        "Waveform on each channel",
         height=470,
         x_axis_label="Across the shank (µm)",
         y_axis_label="Height above the tip (µm)",
         tools=BOTH_ZOOM,
-        sizing_mode="stretch_width",
         output_backend="canvas",
     )
     lines = picture.multi_line(
@@ -76,7 +76,7 @@ def waveform_picture(waveforms: ChannelWaveforms) -> Any:
         ("channel", "@place, @structure"),
         ("peak to peak", "@size{0.0} µV"),
     ]
-    picture.add_tools(HoverTool(renderers=[lines], tooltips=facts))
+    picture.add_tools(HoverTool(visible=False, renderers=[lines], tooltips=facts))
     picture.xgrid.visible = False
     if not waveforms.lacking:
         picture.yaxis.ticker = SingleIntervalTicker(interval=20)
@@ -104,13 +104,13 @@ def field_picture(field: Field) -> Any:
     x, y = np.meshgrid(field.x_deg, field.y_deg)
     step_x, step_y = field.steps_deg
     mapper = LinearColorMapper(Viridis256, low=0, high=field.greatest)
-    picture = bokeh_figure(
+    picture = named_picture(
+        "Receptive field",
         height=330,
         x_axis_label="x on screen (°)",
         y_axis_label="y on screen (°)",
         tools=BOTH_ZOOM,
         match_aspect=True,
-        sizing_mode="stretch_width",
         output_backend="canvas",
     )
     columns = {"x": x.ravel(), "y": y.ravel(), "spikes": field.spikes_per_gabor.ravel()}
@@ -121,7 +121,7 @@ def field_picture(field: Field) -> Any:
         line_color=None,
     )  # fmt: skip
     tips = [("place", "@x°, @y°"), ("spikes per Gabor", "@spikes{0.000}")]
-    picture.add_tools(HoverTool(renderers=[squares], tooltips=tips))
+    picture.add_tools(HoverTool(visible=False, renderers=[squares], tooltips=tips))
     if field.fit is not None:
         fit_x, fit_y, width, height = field.fit
         for colour, line_width in ((BLACK, 4.0), ("white", 2.0)):

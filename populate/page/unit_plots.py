@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import panel as pn
 from bokeh.models import BoxAnnotation, ColumnDataSource, HoverTool
-from bokeh.plotting import figure as bokeh_figure
 
 from populate.page.layout import STYLE, rendered
 from populate.page.location import keep_in_address
+from populate.page.named_picture import named_picture
 from populate.page.session_plots import few_ticks
 from populate.page.unit_question import whole_number
 from schemas.figures.aligned import EVENT_NAMES
@@ -94,10 +94,17 @@ def raster_and_rates(
     groups: Sequence[EventSpikes], view: TimeView, bin_ms: float, smoothing_ms: float
 ) -> tuple[Any, Any]:
     """Return the two pictures, with one axis of time."""
-    shared: dict[str, Any] = {"tools": TOOLS, "sizing_mode": "stretch_width", "output_backend": "canvas"}
-    raster = bokeh_figure(height=300, x_range=view.window_s, y_axis_label=view.rows, **shared)
-    rates = bokeh_figure(
-        height=270 + 13 * len(groups), x_range=raster.x_range, y_axis_label="Rate (Hz)", **shared
+    shared: dict[str, Any] = {"tools": TOOLS, "output_backend": "canvas"}
+    around = f"around {view.label}"
+    raster = named_picture(
+        f"Raster of spikes {around}", height=300, x_range=view.window_s, y_axis_label=view.rows, **shared
+    )
+    rates = named_picture(
+        f"Mean rates {around}",
+        height=270 + 13 * len(groups),
+        x_range=raster.x_range,
+        y_axis_label="Rate (Hz)",
+        **shared,
     )
     rates.xaxis.axis_label = f"Time from {view.label} (s)"
     first, colours = 0, kind_colours(groups)
@@ -111,10 +118,15 @@ def raster_and_rates(
         )
         curve = ColumnDataSource({"time": centers, "rate": rate, "group": [group.name] * len(rate)})
         rates.line("time", "rate", source=curve, color=colour, line_width=1.8, legend_label=label)
-        raster.add_tools(HoverTool(renderers=[ticks], tooltips=[("group", "@group"), ("event", "@event")]))
+        raster.add_tools(
+            HoverTool(visible=False, renderers=[ticks], tooltips=[("group", "@group"), ("event", "@event")])
+        )
         first += n_rows
     rates.add_tools(
-        HoverTool(tooltips=[("group", "@group"), ("time", "@time{0.0000} s"), ("rate", "@rate{0.00} Hz")])
+        HoverTool(
+            visible=False,
+            tooltips=[("group", "@group"), ("time", "@time{0.0000} s"), ("rate", "@rate{0.00} Hz")],
+        )
     )
     rates.legend.click_policy = "hide"
     rates.legend.ncols = 2
@@ -161,20 +173,20 @@ def behavior_pictures(groups: Sequence[EventGroup], event: str, x_range: Any) ->
     """Return running, licks and pupil around the events, as far as they were recorded, on an axis of time."""
     drawn, colours = [], kind_colours([group.spikes for group in groups])
     for name in [name for name in BEHAVIOR_LABELS if name in groups[0].behavior]:
-        picture = bokeh_figure(
+        picture = named_picture(
+            f"{BEHAVIOR_LABELS[name]} around {EVENT_NAMES[event]}",
             height=BEHAVIOR_PX,
             x_range=x_range,
             y_axis_label=BEHAVIOR_LABELS[name],
             tools=TOOLS,
             toolbar_location=None,
-            sizing_mode="stretch_width",
         )
         for group in groups:
             mean, colour = group.behavior[name], colours[group.spikes.name]
             curve = {"time": BEHAVIOR_AXIS.centers_s, "mean": mean, "group": [group.spikes.name] * len(mean)}
             picture.line("time", "mean", source=ColumnDataSource(curve), color=colour, line_width=1.8)
         words = [("group", "@group"), ("time", "@time{0.000} s"), (BEHAVIOR_LABELS[name], "@mean{0.00}")]
-        picture.add_tools(HoverTool(tooltips=words))
+        picture.add_tools(HoverTool(visible=False, tooltips=words))
         few_ticks(picture)
         _shade(picture, TimeView.around(event).spans)
         drawn.append(picture)

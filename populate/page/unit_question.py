@@ -142,8 +142,15 @@ class UnitQuestion:
         """Return the line of Python that gives the same rows."""
         more = "".join(f", {name}={value!r}" for name, value in self.methods().items())
         order = f", sort={list(self.sort)!r}" if self.sort else ""
-        chosen = ", ".join(f"{name}={value!r}" for name, value in self.arguments().items())
-        return f"queries.unit_table(queries.units({chosen}), {list(self.columns)!r}{order}{more})"
+        return f"queries.unit_table({self._units_in_python()}, {list(self.columns)!r}{order}{more})"
+
+    def in_pynapple(self) -> str:
+        """Return the lines of Python that give the spikes of the same units, a ``TsGroup`` per session."""
+        more = "".join(f", {name}={value!r}" for name, value in self.methods().items())
+        shown = [name for name in self.columns if name not in ("unit_id", "session_id")]
+        group = f"queries.to_pynapple(units & {{'session_id': session}}, {shown!r}{more})"
+        of_each = f"{{session: {group} for session in sorted(set(units.to_arrays('session_id')))}}"
+        return f"units = {self._units_in_python()}\ngroups = {of_each}"
 
     def in_shell(self) -> str:
         """Return the command that gives the same rows."""
@@ -162,8 +169,11 @@ class UnitQuestion:
 
     def saved_in_python(self) -> str:
         """Return the line of Python that saves the same units as a named list."""
+        return f"queries.save_list({LIST_NAME!r}, {self._units_in_python()})"
+
+    def _units_in_python(self) -> str:
         chosen = ", ".join(f"{name}={value!r}" for name, value in self.arguments().items())
-        return f"queries.save_list({LIST_NAME!r}, queries.units({chosen}))"
+        return f"queries.units({chosen})"
 
     def _command(self) -> list[str]:
         """Return the words of the command that selects the same units."""

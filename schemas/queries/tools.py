@@ -16,6 +16,7 @@ from schemas.reading.recordings import iterate_probe_spikes, spike_times
 from schemas.rows.arrow import columns_of, record_batch, schema_of
 from schemas.rows.fetch import fetch_frame
 from schemas.server.datajoint import dj
+from vbn.analysis.optotagging import DEFAULT_METHOD
 from vbn.errors import NotFoundError, SettingError
 from vbn.interop import pynapple, spikeinterface
 from vbn.interop.frames import arrow_table, polars_frame
@@ -38,13 +39,20 @@ INTERVALS = (
 
 
 @knowing_arguments
-def to_pynapple(units: Any, columns: Sequence[str] = ()) -> TsGroup:
+def to_pynapple(
+    units: Any,
+    columns: Sequence[str] = (),
+    *,
+    optotag_method: str = DEFAULT_METHOD,
+    atlas: str | None = None,
+) -> TsGroup:
     """Return the spikes of units of one session as a pynapple ``TsGroup``, which NeMoS takes, too.
 
     Parameters
     ----------
     units : query of units of one session, as returned by `units`.
     columns : columns of results to have as metadata, too, such as ``change_is_responsive``; see `columns`.
+    optotag_method, atlas : of columns with labels, cell classes and layers, as for `unit_table`.
 
     Returns
     -------
@@ -61,19 +69,25 @@ def to_pynapple(units: Any, columns: Sequence[str] = ()) -> TsGroup:
         If they are of several sessions, each of which has its own clock, for an unknown column, or if
         pynapple is not installed.
     """
-    frame, times = _units_of_one_session(units, columns, "to_pynapple")
+    methods = {"optotag_method": optotag_method, "atlas": atlas}
+    frame, times = _units_of_one_session(units, columns, "to_pynapple", **methods)
     return pynapple.ts_group(times, frame, _support_s(units))
 
 
 @knowing_arguments
 def to_spikeinterface(
-    units: Any, columns: Sequence[str] = (), *, sampling_hz: float = spikeinterface.SAMPLING_HZ
+    units: Any,
+    columns: Sequence[str] = (),
+    *,
+    sampling_hz: float = spikeinterface.SAMPLING_HZ,
+    optotag_method: str = DEFAULT_METHOD,
+    atlas: str | None = None,
 ) -> Any:
     """Return the spikes of units of one session as a SpikeInterface ``NumpySorting``.
 
     Parameters
     ----------
-    units, columns : as for `to_pynapple`; the attributes become properties.
+    units, columns, optotag_method, atlas : as for `to_pynapple`; the attributes become properties.
     sampling_hz : samples per second in which SpikeInterface counts; times are rounded to the nearest.
 
     Returns
@@ -87,7 +101,8 @@ def to_spikeinterface(
     NotFoundError, SettingError
         As for `to_pynapple`.
     """
-    frame, times = _units_of_one_session(units, columns, "to_spikeinterface")
+    methods = {"optotag_method": optotag_method, "atlas": atlas}
+    frame, times = _units_of_one_session(units, columns, "to_spikeinterface", **methods)
     return spikeinterface.sorting(times, frame, sampling_hz)
 
 
@@ -200,12 +215,12 @@ def to_polars(rows: Any) -> pl.DataFrame:
 
 
 def _units_of_one_session(
-    units: Any, columns: Sequence[str], function: str
+    units: Any, columns: Sequence[str], function: str, **methods: Any
 ) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
     """Return attributes, by unit id, and spike times of units."""
     frame = unit_attributes(units)
     _require_one_session(frame, function)
-    frame = with_results(frame, units, list(columns)).set_index("unit_id")
+    frame = with_results(frame, units, list(columns), **methods).set_index("unit_id")
     return frame, spike_times(units)
 
 

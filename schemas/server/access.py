@@ -11,7 +11,14 @@ from typing import Any
 
 from schemas.server import published, settings
 from schemas.server.datajoint import dj, explain_errors
-from schemas.server.error_codes import DISK_FULL, READ_ONLY, REFUSED, code_of
+from schemas.server.error_codes import (
+    DISK_FULL,
+    DIVISION_BY_ZERO,
+    READ_ONLY,
+    REFUSED,
+    code_of,
+    has_no_result,
+)
 from vbn.errors import ServerError, SettingError
 
 ROLES = ("reader", "worker", "admin")
@@ -87,6 +94,8 @@ def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
             )
             full.__cause__ = error
             return full
+        if has_no_result(code_of(error)) and query.lstrip().upper().startswith("SELECT"):
+            return _without_result(error)
         if not refused_access:
             return translated
         account = f"'{info['user']}'" + (f" ({role})" if role else "")
@@ -97,6 +106,17 @@ def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
         )
 
     explain_errors(connection, explain)
+
+
+def _without_result(error: Exception) -> SettingError:
+    hint = ""
+    if code_of(error) == DIVISION_BY_ZERO:
+        hint = " Where a divisor can be 0, write NULLIF(divisor, 0): what is divided by it is then missing."
+    failed = SettingError(
+        f"The server cannot calculate this for the values that are there ({_first_line(error)}).{hint}"
+    )
+    failed.__cause__ = error
+    return failed
 
 
 def _first_line(error: Exception) -> str:

@@ -11,6 +11,7 @@ from pymysql.constants import ER as MYSQL
 
 CONNECTION_CLOSED = 0  # PyMySQL's own
 NEED_REPREPARE = 1615
+DATA_OUT_OF_RANGE = 1690
 READ_ONLY_MODE = 1836
 CONNECTION_KILLED = 1927  # MariaDB
 USER_LOCK_DEADLOCK = 3058
@@ -42,6 +43,9 @@ DISK_FULL: frozenset[Code] = frozenset({MYSQL.DISK_FULL, MYSQL.RECORD_FILE_FULL,
 ACCOUNT_EXISTS: frozenset[Code] = frozenset({MYSQL.CANNOT_USER, postgres.DUPLICATE_OBJECT})
 """An account cannot be created; MySQL uses its code for every failed operation on accounts."""
 
+DIVISION_BY_ZERO: Code = postgres.DIVISION_BY_ZERO
+"""MySQL has NULL instead, unless it inserts."""
+
 LOCKED: frozenset[Code] = frozenset(
     {MYSQL.LOCK_WAIT_TIMEOUT, MYSQL.LOCK_DEADLOCK, MYSQL.TABLE_DEF_CHANGED, NEED_REPREPARE}
     | {USER_LOCK_DEADLOCK, LOCK_NOWAIT, postgres.SERIALIZATION_FAILURE, postgres.DEADLOCK_DETECTED}
@@ -70,6 +74,13 @@ _AWAY_STATES = (
     *_LOST_STATES, postgres.CLASS_INSUFFICIENT_RESOURCES, postgres.IDLE_SESSION_TIMEOUT,
     postgres.CLASS_SYSTEM_ERROR, postgres.READ_ONLY_SQL_TRANSACTION,
 )  # fmt: skip
+
+
+def has_no_result(code: Code) -> bool:
+    """Return whether the server could not calculate what a query asks, for the values that it met."""
+    if isinstance(code, str):
+        return code.startswith(postgres.CLASS_DATA_EXCEPTION)
+    return code == DATA_OUT_OF_RANGE
 
 
 def code_of(error: BaseException) -> Code:

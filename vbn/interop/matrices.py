@@ -39,8 +39,8 @@ def save_matrix(matrix: xr.DataArray, path: str | Path) -> None:
     Raises
     ------
     SettingError
-        If the path has another suffix, the folder exists, the library is not installed, or a coordinate has
-        values that are neither numbers, flags nor text.
+        If the path has another suffix, the folder exists, the library is not installed or too old, or a
+        coordinate has values that are neither numbers, flags nor text.
     """
     path = Path(path)
     _library(path)
@@ -69,7 +69,7 @@ def open_matrix(path: str | Path) -> xr.DataArray:
     NotReadableError
         If there is no such file.
     SettingError
-        If the library is not installed.
+        If the library is not installed or too old.
     """
     import xarray as xr  # takes half a second
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import re
+from importlib import import_module, metadata
 from typing import Any
 
 from vbn.errors import SettingError
+
+OLDEST = {"h5netcdf": "1.6", "polars": "1.20", "pynapple": "0.10", "zarr": "3.1.3"}
+"""Versions from which these libraries have what is used here, as in the extra ``tools`` of this package."""
 
 
 def require_library(module: str) -> Any:
@@ -18,12 +22,29 @@ def require_library(module: str) -> Any:
     Raises
     ------
     SettingError
-        If the library is not installed, with the command that installs it.
+        If the library is not installed or too old, with the command that installs it.
     """
     library = module.partition(".")[0]
     try:
-        return import_module(module)
+        found = import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != library:
             raise  # the library is there, and lacks one of its own
         raise SettingError(f"This needs {library}. Run: pip install {library}") from error
+    _require_version(library)
+    return found
+
+
+def _require_version(library: str) -> None:
+    oldest = OLDEST.get(library)
+    installed = metadata.version(library) if oldest else ""
+    if oldest and _release(installed) < _release(oldest):
+        raise SettingError(
+            f"This needs {library} {oldest} or newer; {installed} is installed, as another package may "
+            f"ask. Run: pip install '{library}>={oldest}', if need be in an environment of its own."
+        )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version, without what is behind them: '3.1.0rc1' -> (3, 1, 0)."""
+    return tuple(int(number) for number in re.findall(r"\d+", re.split(r"[a-z+-]", version)[0]))

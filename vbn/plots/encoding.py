@@ -51,6 +51,8 @@ FLASH_S, PERIOD_S = 0.25, 0.75
 ROOM_FOR_LEGEND = 1.35
 MOST_DOTS = 2000
 LEAST_LOSS = 0.004
+LEAST_VISIBLE = LEAST_LOSS / 200  # on that axis, half a point
+NOTHING_LOST = "nothing is lost without\nany of its kernels"
 LEAST_INCHES, INCHES_PER_GROUP, MARGIN_INCHES = 6.4, 0.34, 1.2
 
 
@@ -154,6 +156,10 @@ def draw_dropouts(axes: Axes, data: EncodingUnit, *, most: int = 20) -> None:
     axes.set_title("Lost without", loc="left", fontsize=points(9))
     order = sorted(data.change, key=lambda name: (data.change[name], name))[:most]
     loss = np.array([-data.change[name] for name in order])
+    if loss.max(initial=0.0) < LEAST_VISIBLE:
+        say(axes, NOTHING_LOST)
+        axes.set_xticks([])
+        return
     rows = np.arange(loss.size)
     axes.barh(rows, loss, color=[_dropout_colour(name) for name in order], height=0.7)
     axes.set_yticks(rows, [_words(name) for name in order], fontsize=points(8))

@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 from populate.commands.options import takes_freeze
+from populate.commands.whole_sentences import WholeSentences
 
 FIGURES = (
     "behavior", "brain", "change-response", "connectivity", "decoding", "encoding", "example", "fields",
@@ -14,7 +15,7 @@ FIGURES = (
 )  # fmt: skip
 
 
-class _Figures(click.Group):
+class _Figures(WholeSentences):
     """Finds a figure in its own module."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:

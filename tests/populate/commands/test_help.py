@@ -111,6 +111,14 @@ OTHERS = [
 ]
 
 
+CONTEXT = click.Context(vbn_command)
+SUBGROUPS = {
+    name: command
+    for name in vbn_command.list_commands(CONTEXT)
+    if isinstance(command := vbn_command.get_command(CONTEXT, name), click.Group)
+}
+
+
 def test_commands_stand_in_groups_with_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
     names = [name for group in GROUPS.values() for name in group]
     assert len(names) == len(set(names))
@@ -120,6 +128,17 @@ def test_commands_stand_in_groups_with_whole_sentences(capsys: pytest.CaptureFix
     assert "..." not in text.partition("Options:")[2]
     sentences = re.split(r"\n  (?=\w)", text.partition("Start:")[2])
     assert [each for each in sentences[1:] if not each.strip().partition("\n\n")[0].endswith(".")] == []
+
+
+@pytest.mark.parametrize("name", SUBGROUPS)
+def test_commands_of_a_group_have_whole_sentences(name: str) -> None:
+    """They were cut: "Novel less familiar sessions, over the mice that..."."""
+    text = SUBGROUPS[name].get_help(click.Context(SUBGROUPS[name], info_name=f"vbn {name}"))
+    shown = text.partition("\nCommands:\n")[2]
+    assert shown
+    for each in re.split(r"\n  (?=\S)", shown):
+        assert each.strip().endswith("."), each
+        assert not each.strip().endswith("..."), each
 
 
 def test_a_command_that_does_not_exist_leads_to_the_nearest(populated_synthetic: Any) -> None:

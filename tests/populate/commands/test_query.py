@@ -86,6 +86,64 @@ def test_an_answer_is_the_same_in_every_format(populated_synthetic: Any, tmp_pat
 
 
 @pytest.mark.files
+def test_units_are_saved_as_a_group_that_pynapple_loads(populated_synthetic: Any, tmp_path: Path) -> None:
+    nap = pytest.importorskip("pynapple")
+    populated_synthetic.connect()
+    session_id = int(queries.sessions().to_arrays("session_id")[0])
+    out = tmp_path / "new" / "units.npz"
+    words = ("units", "--session", session_id, "--sort", "-snr", "--limit", 3, "--columns", "snr,cell_class")
+    done = populated_synthetic.vbn("query", *words, "--pynapple", out)
+    assert f"{out}: a TsGroup of 3 units." in done.stderr
+    assert "unit_id" not in done.stdout  # it is not one of the columns
+    group = nap.load_file(str(out))
+    best = queries.unit_table(
+        queries.units(session_id=session_id), ["unit_id", "cell_class"], sort=["-snr"], limit=3
+    )
+    assert sorted(group.index) == sorted(best["unit_id"])
+    for unit_id, times in queries.spike_times(
+        queries.units() & list(best[["unit_id"]].to_dict("records"))
+    ).items():
+        np.testing.assert_allclose(group[unit_id].t, times, rtol=0, atol=1e-9)
+    wanted = best.set_index("unit_id")["cell_class"]
+    assert group["cell_class"].to_dict() == wanted.loc[list(group.index)].to_dict()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "A TsGroup is of one session, as each has its own clock, and these are of 2. Choose one"),
+        (("--where", "snr > 1e6"), "There are no such units"),
+        (("--limit", "1", "--pynapple", "units.nwb"), "'units.nwb' must end in .npz"),
+    ],
+)
+def test_what_is_no_group_is_not_saved(
+    populated_synthetic: Any, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    pytest.importorskip("pynapple")
+    out = tmp_path / "units.npz"
+    done = populated_synthetic.vbn("query", "units", "--pynapple", out, *words, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_condition_that_cannot_be_calculated_is_no_bug(populated_synthetic: Any) -> None:
+    """PostgreSQL ends a query that divides by 0, where MySQL has NULL; neither has such a number."""
+    words = ("query", "units", "--columns", "unit_id")
+    done = populated_synthetic.vbn(*words, "--where", "snr / (unit_id - unit_id) > 1", check=False)
+    if populated_synthetic.server.backend == "postgresql":
+        assert done.returncode == 1
+        assert "(division by zero). Where a divisor can be 0, write NULLIF(divisor, 0)" in done.stderr
+    else:
+        assert done.returncode == 0
+    done = populated_synthetic.vbn(*words, "--where", "exp(snr + unit_id) > 1", check=False)
+    assert done.returncode == 1
+    assert "The server cannot calculate this for the values that are there" in done.stderr
+    assert "bug" not in done.stderr
+    populated_synthetic.vbn(*words, "--where", "snr / NULLIF(unit_id - unit_id, 0) > 1")
+
+
+@pytest.mark.files
 def test_responses_around_an_event_are_saved_as_one_row_per_unit(
     populated_synthetic: Any, tmp_path: Path
 ) -> None:

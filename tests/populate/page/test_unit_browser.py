@@ -39,6 +39,7 @@ QUESTIONS = {
     "text": {"filter": "cre_line", "is": "contains", "value": "sst"},
     "time": {"filter": "date_of_acquisition", "is": ">", "value": "2020-01-01"},
     "missing": {"filter": "change_latency", "is": "missing"},
+    "condition": {"where": "change_evoked_rate_active > change_baseline_rate_active + 1", "sort": "unit_id"},
     "facets, sorted": {"structure": ["VISp", "VISam"], "cell_class": "RS", "sort": "-snr"},
     "criteria": {"criteria": "bennett_2025", "experience": "Novel", "sort": "cell_class,-unit_id"},
     "columns of results": {"columns": "unit_id,omission_p_value_active", "sort": "omission_p_value_active"},
@@ -94,6 +95,24 @@ def test_page_file_python_and_shell_give_the_same_rows(served: Served, tmp_path:
     assert column_of(page, 0) == wanted[:50]
     assert total(page) == len(wanted)
     assert 0 < len(wanted) <= 360
+
+
+def test_the_lines_for_pynapple_give_the_same_units(served: Served) -> None:
+    from schemas import queries
+
+    pytest.importorskip("pynapple")
+    asked = {"where": "snr > 2", "columns": "unit_id,session_id,change_is_responsive"}
+    _address, page = html_of(served, asked)
+    served.database.connect()
+    names: dict[str, Any] = {"queries": queries}
+    exec(code(page, "pynapple"), names)
+    wanted = eval(code(page, "python"), names)
+    groups = names["groups"]
+    assert list(groups) == sorted(set(wanted["session_id"]))
+    assert len(groups) == 2
+    found = [unit for group in groups.values() for unit in group.index]
+    assert sorted(found) == sorted(wanted["unit_id"])
+    assert all("change_is_responsive" in group.metadata for group in groups.values())
 
 
 def test_filters_compare_numbers_as_numbers(served: Served) -> None:

@@ -12,6 +12,7 @@ import pytest
 from schemas import behavior, ecephys, queries, responses, session, stimulus
 from schemas.rows.fetch import fetch_frame
 from vbn.errors import NotFoundError, SettingError
+from vbn.interop.optional import OLDEST
 
 pytestmark = pytest.mark.usefixtures("synthetic_database")
 
@@ -185,7 +186,8 @@ def test_fields_of_arrow_have_the_comments_of_the_attributes() -> None:
 def test_matrices_are_selected_by_their_ids_and_come_back_from_files_equal(
     suffix: str, session_id: int, tmp_path: Path
 ) -> None:
-    pytest.importorskip({".nc": "h5netcdf", ".zarr": "zarr"}[suffix])
+    library = {".nc": "h5netcdf", ".zarr": "zarr"}[suffix]
+    pytest.importorskip(library, minversion=OLDEST[library])
     units = queries.units(session_id=session_id)
     flashes = queries.flashes(session_id, block="active")
     matrices = {

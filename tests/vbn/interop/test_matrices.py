@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from vbn.errors import NotReadableError, SettingError
 from vbn.interop.matrices import open_matrix, restored, save_matrix, storable
+from vbn.interop.optional import OLDEST
 
 SUFFIXES = {".nc": "h5netcdf", ".zarr": "zarr"}
 
@@ -74,7 +75,7 @@ def require_equal(one: xr.DataArray, other: xr.DataArray) -> None:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_matrix_comes_back_equal(suffix: str, matrix: xr.DataArray, tmp_path: Path) -> None:
-    pytest.importorskip(SUFFIXES[suffix])
+    pytest.importorskip(SUFFIXES[suffix], minversion=OLDEST[SUFFIXES[suffix]])
     path = tmp_path / f"rates{suffix}"
     before = matrix.copy(deep=True)
     save_matrix(matrix, path)

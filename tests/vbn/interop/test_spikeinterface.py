@@ -43,7 +43,7 @@ def test_a_sorting_is_saved_and_loaded_with_its_properties(tmp_path: Path) -> No
     made = sorting({7: np.array([0.5, 1.0]), 8: np.array([])}, units)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The extractor is not serializable")  # of what it came from
-        made.save(folder=tmp_path / "sorting", verbose=False)
+        made.save(folder=tmp_path / "sorting")
     loaded = core.load(tmp_path / "sorting")
     assert loaded.unit_ids.tolist() == [7, 8]
     assert loaded.get_property("structure").tolist() == ["", "LP"]

@@ -12,6 +12,7 @@ from vbn.plots import plot_unit
 from vbn.plots.encoding import (
     COLUMN_LABELS,
     MOST_DOTS,
+    NOTHING_LOST,
     EncodingPopulation,
     EncodingUnit,
     plot_encoding,
@@ -163,6 +164,18 @@ def test_the_legend_of_the_rates_is_above_every_curve() -> None:
     for line in axes.lines:
         drawn = axes.transData.transform(np.column_stack(line.get_data()))
         assert drawn[:, 1].max() < box.y0
+
+
+@pytest.mark.parametrize("change", [{"running": -0.0, "pupil": 0.0}, {"running": 0.002}, {"hits": -1e-6}, {}])
+def test_a_model_that_loses_nothing_says_so_in_place_of_an_empty_frame(change: dict[str, float]) -> None:
+    """Most units of a short session: the model explains nothing, so that no bar can be seen."""
+    data = make_unit(variance_explained=0.0, is_explained=False, change=change)
+    for figure in (plot_unit(make_card(encoding=data)), plot_encoding_unit(data)):
+        (panel,) = [axes for axes in figure.axes if NOTHING_LOST in [text.get_text() for text in axes.texts]]
+        assert not panel.patches
+        assert panel.get_xticks().size == 0
+    seen = plot_encoding_unit(make_unit(change={"hits": -0.001}))
+    assert not [axes for axes in seen.axes if NOTHING_LOST in [text.get_text() for text in axes.texts]]
 
 
 def test_a_card_shows_the_five_greatest_losses_and_says_why_there_is_no_model() -> None:
