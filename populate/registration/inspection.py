@@ -14,10 +14,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 import vbn.nwb
 from populate.registration.catalogue import enter
@@ -41,6 +44,8 @@ from vbn.whole_files import write_whole
 
 ANSWER = "answer.json"
 FAILED = "failed"
+REMOVE = "remove"
+TIMES_GONE, LONGEST_REMOVAL_S = 4, 300.0
 KEPT_VARIABLES = ("VBN_ROOTS",)  # the others say which database is the lab's
 
 
@@ -226,20 +231,47 @@ def report_lines(report: FileReport) -> Iterator[str]:
     yield f"made      {sum(report.made.values())} entries of {len(report.made)} tables"
 
 
-def _end_with(parent: int, home: Path, ended: threading.Event) -> None:
-    """End this process, and all that it made, as soon as its parent has died."""
+def _end_with(parent: int, ended: threading.Event) -> None:
+    """End this process, and all that it made, as soon as its parent has died.
+
+    Another process removes the rest: what this one did at that moment, such as starting the server, would go
+    on beside the removal, and what it makes after that would stay.
+    """
     while not ended.wait(0.5):
         if os.getppid() != parent:
-            _remove(home)
+            for child in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    child.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+            subprocess.Popen(
+                [sys.executable, "-P", "-m", "populate.registration.inspection", REMOVE],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
             os._exit(1)
 
 
+def _remove_until_gone(home: Path) -> None:
+    """Remove the folders of a trial until nothing makes them anew."""
+    n_gone, deadline = 0, time.monotonic() + LONGEST_REMOVAL_S
+    while n_gone < TIMES_GONE and time.monotonic() < deadline:
+        try:
+            _remove(home)
+        except OSError:  # what is removed while it is being made; next time it is whole, or gone
+            n_gone = 0
+        else:
+            n_gone = 0 if home.exists() else n_gone + 1
+        time.sleep(0.5)
+
+
 def _main() -> None:
+    if sys.argv[1] == REMOVE:
+        _remove_until_gone(home_folder())
+        return
     places, catalogue, import_only, *others = json.loads(sys.argv[1])
     mapping, metadata = (Path(each) if each else None for each in others)
     home, ended = home_folder(), threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it, too, and ends this process
-    watcher = threading.Thread(target=_end_with, args=(os.getppid(), home, ended))
+    watcher = threading.Thread(target=_end_with, args=(os.getppid(), ended))
     watcher.start()
     try:
         rig = Rig.read(mapping, metadata, None)
@@ -247,7 +279,7 @@ def _main() -> None:
         write_whole(home / ANSWER, json.dumps(found).encode())
     finally:
         ended.set()
-        watcher.join()  # which does not return where the server was stopped under this thread
+        watcher.join()  # which does not return where this process ends under this thread
 
 
 def _answer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import h5py
 import pytest
 
-from populate.registration.inspection import FileReport, inspect_files, report_lines
+from populate.registration.inspection import FileReport, _remove_until_gone, inspect_files, report_lines
 from tests.populate.registration.test_bad_files import losing, write_foreign_nwb
 
 pytestmark = pytest.mark.files
@@ -185,6 +186,21 @@ def test_nothing_stays_of_a_trial_that_was_killed(
         trial.kill()
         trial.communicate()
     wait_until(lambda: not list(place.glob("vbn-inspect-*")), "the trial to end")
+
+
+def test_what_is_made_while_a_trial_is_removed_is_removed_too(tmp_path: Path) -> None:
+    home = tmp_path / "vbn-inspect-0"
+
+    def go_on() -> None:
+        for _ in range(20):
+            (home / "postgres").mkdir(parents=True, exist_ok=True)
+            time.sleep(0.1)
+
+    going_on = threading.Thread(target=go_on)
+    going_on.start()
+    _remove_until_gone(home)
+    going_on.join()
+    assert not home.exists()
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
