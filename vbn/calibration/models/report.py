@@ -53,12 +53,12 @@ true, in worlds whose effects are small as well as great.
 
 _FAILURES = """\
 What is not as it should be, and why. Slow fluctuations that the units of a session share (600 s) stay in
-`signal_correlation` and, like units that are lost, make `signal_participation_ratio` be given: runs of an image
-that are compared lie near each other in time. Compare their means over sessions, and take neither for tuning. `glm_p_...` of
-single kernels are no tests where something else drives the unit: the shift takes that away as well.
-`glm_task_change` is too great in units that are locked to single licks, which follow hits and have no kernel
-of their own. Worlds in which `decoding_p` is *unclear* rest on two populations a session: see the mean over
-worlds.
+`signal_correlation` and, like units that are lost, make `signal_participation_ratio` be given: runs of an
+image that are compared lie near each other in time. Compare their means over sessions, and take neither for
+tuning. `glm_p_...` of single kernels are no tests where something else drives the unit: the shift takes
+that away as well. `glm_task_change` is too great in units that are locked to single licks, which follow
+hits and have no kernel of their own. Worlds in which `decoding_p` is *unclear* rest on two populations a
+session: see the mean over worlds.
 """.splitlines()
 
 
