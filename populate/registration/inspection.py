@@ -251,15 +251,12 @@ def _end_with(parent: int, ended: threading.Event) -> None:
 
 
 def _remove_until_gone(home: Path) -> None:
-    """Remove the folders of a trial until nothing makes them anew."""
+    """Remove the folders of a trial until nothing has made them anew for two seconds."""
     n_gone, deadline = 0, time.monotonic() + LONGEST_REMOVAL_S
     while n_gone < TIMES_GONE and time.monotonic() < deadline:
-        try:
+        n_gone = 0 if home.exists() else n_gone + 1
+        with contextlib.suppress(OSError):  # made while it is removed: next time
             _remove(home)
-        except OSError:  # what is removed while it is being made; next time it is whole, or gone
-            n_gone = 0
-        else:
-            n_gone = 0 if home.exists() else n_gone + 1
         time.sleep(0.5)
 
 
