@@ -66,8 +66,9 @@ fuzz: $(VENV)/.installed-test ## import 300 files that were made to do harm
 notebooks: $(VENV)/.installed-test demo ## run the notebooks on the demo and store what they show
 	$(BIN)/python notebooks/execute.py demo
 
-screenshots: $(VENV)/.installed-test demo ## take the pictures of the page, docs/img/page_*.png
+screenshots: $(VENV)/.installed-test demo ## take the pictures of the page and of what other tools draw, docs/img/{page,tools}_*.png
 	$(BIN)/python docs/make_screenshots.py demo
+	$(BIN)/python docs/make_tool_pictures.py demo
 
 clean-demo: ## stop the demo's server and remove the demo
 	-VBN_HOME=$(CURDIR)/demo $(BIN)/vbn down
