@@ -61,6 +61,15 @@ def external_behind_a_column_of_references(file: h5py.File, folder: Path) -> Non
         file["general/subject"].create_dataset("more", data=[reference], dtype=h5py.ref_dtype)
 
 
+def external_behind_what_has_no_name(file: h5py.File, folder: Path) -> None:
+    """Refer to a column of references that no group holds either."""
+    with nameless_data(file, folder) as reference:
+        column = file.create_dataset("between", data=[reference], dtype=h5py.ref_dtype)
+        file["general/subject"].attrs["more"] = column.ref
+        keep_without_a_name(column)
+        del file["between"]
+
+
 def external_behind_a_field(file: h5py.File, folder: Path) -> None:
     """As the time series that a trial belongs to: a compound with a reference in it."""
     kind = np.dtype([("start", "i4"), ("series", h5py.ref_dtype)])
@@ -294,6 +303,7 @@ EXTERNAL = [
     ("in the specifications", external("specifications/more", [(SECRET, 0, 1000)])),
     ("without a name", external_without_a_name),
     ("behind a column of references", external_behind_a_column_of_references),
+    ("behind what has no name", external_behind_what_has_no_name),
     ("behind a field", external_behind_a_field),
 ]
 VIRTUAL = [

@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg2
-import pymysql
 
 import schemas
 from populate.admin.spaces import owners
@@ -283,8 +282,8 @@ def _require_values(cls: Any, name: str, wanted: Sequence[Any]) -> None:
     """Raise NotFoundError unless a table has entries with each of some values."""
     try:
         absent = [str(value) for value in wanted if not (cls & {name: value})]
-    except (pymysql.err.DataError, pymysql.err.OperationalError, SettingError) as error:
-        text = shortened((error.__cause__ or error).args[-1])  # PostgreSQL's is explained by the connection
+    except SettingError as error:  # by the connection, of what the server says
+        text = shortened((error.__cause__ or error).args[-1])
         raise SettingError(f"{name} cannot be {' or '.join(map(str, wanted))} ({text}).") from error
     if not absent:
         return

@@ -185,6 +185,7 @@ def _save_list(frame: pd.DataFrame, options: dict[str, Any]) -> None:
 
 def _save_spikes(frame: pd.DataFrame, columns: Sequence[str], options: dict[str, Any]) -> None:
     from schemas import queries
+    from vbn.counted import counted
     from vbn.errors import SettingError
     from vbn.whole_files import whole_file
 
@@ -201,7 +202,7 @@ def _save_spikes(frame: pd.DataFrame, columns: Sequence[str], options: dict[str,
     group = queries.to_pynapple(units, columns, **methods)
     with whole_file(out) as part:
         group.save(str(part))
-    click.echo(f"{out}: a TsGroup of {len(group):,} unit{'' if len(group) == 1 else 's'}.", err=True)
+    click.echo(f"{out}: a TsGroup of {counted(len(group), 'unit')}.", err=True)
 
 
 def _chosen_kind(options: dict[str, Any]) -> str | None:

@@ -9,6 +9,7 @@ import click
 from populate.commands.module_option import module_option
 from populate.commands.options import ONE_SESSION, takes_freeze
 from populate.commands.whole_sentences import WholeSentences
+from vbn.counted import counted
 
 
 class _TableOrNwb(WholeSentences):
@@ -81,7 +82,7 @@ def export_table(
 
     names = [name.strip() for name in columns.split(",") if name.strip()]
     rows = export.export_table(table, out, where, names, arrays=arrays, partition_by=partition_by)
-    click.echo(f"{out}: {rows:,} row{'' if rows == 1 else 's'} of {table}.")
+    click.echo(f"{out}: {counted(rows, 'row')} of {table}.")
 
 
 @command.command("nwb")

@@ -11,6 +11,7 @@ from populate.commands.answer import OUTPUT, command_line
 from populate.commands.options import TABLES, json_option
 from populate.commands.query import OF_UNITS, units_of
 from populate.commands.whole_sentences import WholeSentences
+from vbn.counted import counted
 
 NOT_FILTERS = {"optotag_method": "bennett_2025"}
 """Options that have a default, which chooses nothing by itself."""
@@ -77,9 +78,9 @@ def create_freeze(
         return
     counts = made.counts
     click.echo(
-        f"{name}: {_number(counts['sessions'], 'session')}, {_number(counts['units'], 'unit')}, "
+        f"{name}: {counted(counts['sessions'], 'session')}, {counted(counts['units'], 'unit')}, "
         f"{counts['rows']:,} rows in {counts['tables']} tables ({made.size_bytes / 1e6:,.1f} MB), "
-        f"{_number(counts['arrays'], 'array')} kept in the store."
+        f"{counted(counts['arrays'], 'array')} kept in the store."
     )
     click.echo(f"Ask it with: vbn --freeze {name} query units")
 
@@ -90,10 +91,6 @@ def _shown(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _number(number: int, one: str) -> str:
-    return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
 @command.command("list")
@@ -150,9 +147,9 @@ def _lines(row: dict[str, Any]) -> list[str]:
         f"version   vbn-datajoint {row['freeze_package_version']}",
         f"command   {row['freeze_made_from']}",
         f"filters   {filters or 'none'}",
-        f"holds     {_number(counts['sessions'], 'session')}, {_number(counts['units'], 'unit')}"
+        f"holds     {counted(counts['sessions'], 'session')}, {counted(counts['units'], 'unit')}"
         + ("" if chosen is None else f" ({chosen:,} chosen)")
-        + f", {counts['rows']:,} rows in {counts['tables']} tables, {_number(counts['arrays'], 'array')}",
+        + f", {counts['rows']:,} rows in {counts['tables']} tables, {counted(counts['arrays'], 'array')}",
         f"computed  {', '.join(scope['tables']) if scope['tables'] is not None else 'all tables'}",
         f"digest    {row['freeze_digest']}",
     ]
@@ -212,7 +209,7 @@ def export_freeze(name: str, folder: Path, without_arrays: bool, with_notes: boo
         print_json({**vars(done), "folder": str(done.folder)})
         return
     click.echo(
-        f"{folder}: {done.n_files:,} files, {_number(done.n_arrays, 'array')} among them, "
+        f"{folder}: {done.n_files:,} files, {counted(done.n_arrays, 'array')} among them, "
         f"{done.n_bytes / 1e6:,.1f} MB. Open it with: vbn --published {folder} query units"
     )
 

@@ -12,6 +12,7 @@ from populate.output.as_json import json_text, plain_value
 from populate.output.spreadsheet import guarded
 from populate.output.terminal import on_terminal
 from schemas.queries.words import our_names
+from vbn.counted import counted
 from vbn.errors import SettingError
 from vbn.visible import visible
 from vbn.whole_files import whole_file
@@ -95,7 +96,7 @@ def render(frame: pd.DataFrame, kind: str, file: IO[Any], limit: int | None = No
             file.writelines(f"{line}\n" for line in aligned_lines(shown))
         left = len(frame) - len(shown)
         rest = f", {left:,} of them not shown (--limit 0 shows all, --out FILE saves them)" if left else ""
-        file.write(f"{len(frame):,} row{'' if len(frame) == 1 else 's'}{rest}.\n")
+        file.write(f"{counted(len(frame), 'row')}{rest}.\n")
 
 
 def _guarded(frame: pd.DataFrame) -> pd.DataFrame:

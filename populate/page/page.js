@@ -51,12 +51,13 @@ function nameOf(field) {
 function keepFocus(field) {
   window.sessionStorage.setItem(FOCUS, nameOf(field));
 }
+let left = 120; // frames of waiting: what is not shown at all takes no focus
 function returnFocus(root) {
   const found = wanted && [...root.querySelectorAll("input, select, button")].find((each) => nameOf(each) === wanted);
   if (!found) return;
   found.focus({ preventScroll: true });
   if (root.activeElement === found) wanted = null;
-  else window.requestAnimationFrame(() => returnFocus(root)); // not laid out yet
+  else if (left-- > 0) window.requestAnimationFrame(() => returnFocus(root)); // not laid out yet
 }
 document.addEventListener("submit", (event) => {
   const field = event.submitter?.matches(":not(.of-enter)") ? event.submitter : document.activeElement;

@@ -36,7 +36,7 @@ from schemas.deploy.connect import connect
 from schemas.server.connection import disconnect
 from schemas.server.datajoint import dj
 from schemas.server.embedded import EmbeddedServer
-from vbn.errors import ServerError, VbnError
+from vbn.errors import ServerError, SettingError, VbnError
 from vbn.home import home_folder
 from vbn.nwb.checks.absent import find_absent_parts
 from vbn.web.client import is_url
@@ -44,7 +44,7 @@ from vbn.whole_files import write_whole
 
 ANSWER = "answer.json"
 FAILED = "failed"
-REMOVE = "remove"
+REMOVE, PREFIX = "remove", "vbn-inspect-"
 TIMES_GONE, LONGEST_REMOVAL_S = 4, 300.0
 KEPT_VARIABLES = ("VBN_ROOTS",)  # the others say which database is the lab's
 
@@ -113,7 +113,7 @@ def inspect_files(
     folder, *others = [
         None if each is None else str(each.absolute()) for each in (catalogue, mapping, metadata)
     ]
-    home = Path(tempfile.mkdtemp(prefix="vbn-inspect-"))
+    home = Path(tempfile.mkdtemp(prefix=PREFIX))
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)  # PostgreSQL's user must pass through root's
     answer = home / ANSWER
     asked = json.dumps([named, folder, import_only, *others])
@@ -252,6 +252,8 @@ def _end_with(parent: int, ended: threading.Event) -> None:
 
 def _remove_until_gone(home: Path) -> None:
     """Remove the folders of a trial until nothing has made them anew for two seconds."""
+    if not home.name.startswith(PREFIX):
+        raise SettingError(f"{home} is no folder of a trial.")
     n_gone, deadline = 0, time.monotonic() + LONGEST_REMOVAL_S
     while n_gone < TIMES_GONE and time.monotonic() < deadline:
         n_gone = 0 if home.exists() else n_gone + 1

@@ -14,6 +14,7 @@ from schemas.server.datajoint import dj, explain_errors
 from schemas.server.error_codes import (
     DISK_FULL,
     DIVISION_BY_ZERO,
+    MALFORMED,
     READ_ONLY,
     REFUSED,
     code_of,
@@ -109,12 +110,13 @@ def explain_refusals(connection: Any, prefix: str, role: str | None) -> None:
 
 
 def _without_result(error: Exception) -> SettingError:
-    hint = ""
-    if code_of(error) == DIVISION_BY_ZERO:
+    code, hint = code_of(error), ""
+    problem = "The server cannot calculate this for the values that are there"
+    if code in MALFORMED:
+        problem = "A value of the question has not the form of what it is compared with"
+    elif code == DIVISION_BY_ZERO:
         hint = " Where a divisor can be 0, write NULLIF(divisor, 0): what is divided by it is then missing."
-    failed = SettingError(
-        f"The server cannot calculate this for the values that are there ({_first_line(error)}).{hint}"
-    )
+    failed = SettingError(f"{problem} ({_first_line(error)}).{hint}")
     failed.__cause__ = error
     return failed
 

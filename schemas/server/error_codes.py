@@ -10,6 +10,7 @@ from pymysql.constants import CR as CLIENT
 from pymysql.constants import ER as MYSQL
 
 CONNECTION_CLOSED = 0  # PyMySQL's own
+WRONG_VALUE = 1525
 NEED_REPREPARE = 1615
 DATA_OUT_OF_RANGE = 1690
 READ_ONLY_MODE = 1836
@@ -46,6 +47,12 @@ ACCOUNT_EXISTS: frozenset[Code] = frozenset({MYSQL.CANNOT_USER, postgres.DUPLICA
 DIVISION_BY_ZERO: Code = postgres.DIVISION_BY_ZERO
 """MySQL has NULL instead, unless it inserts."""
 
+MALFORMED: frozenset[Code] = frozenset(
+    {WRONG_VALUE, MYSQL.TRUNCATED_WRONG_VALUE, postgres.INVALID_TEXT_REPRESENTATION}
+    | {postgres.INVALID_DATETIME_FORMAT, postgres.DATETIME_FIELD_OVERFLOW}
+)
+"""A text is not of the form of what it is compared with, such as of a date."""
+
 LOCKED: frozenset[Code] = frozenset(
     {MYSQL.LOCK_WAIT_TIMEOUT, MYSQL.LOCK_DEADLOCK, MYSQL.TABLE_DEF_CHANGED, NEED_REPREPARE}
     | {USER_LOCK_DEADLOCK, LOCK_NOWAIT, postgres.SERIALIZATION_FAILURE, postgres.DEADLOCK_DETECTED}
@@ -77,10 +84,10 @@ _AWAY_STATES = (
 
 
 def has_no_result(code: Code) -> bool:
-    """Return whether the server could not calculate what a query asks, for the values that it met."""
+    """Return whether a value keeps a query from being answered: one of its own, or one that is there."""
     if isinstance(code, str):
         return code.startswith(postgres.CLASS_DATA_EXCEPTION)
-    return code == DATA_OUT_OF_RANGE
+    return code in MALFORMED or code == DATA_OUT_OF_RANGE
 
 
 def code_of(error: BaseException) -> Code:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from importlib import import_module, metadata
 from typing import Any
 
@@ -36,15 +35,12 @@ def require_library(module: str) -> Any:
 
 
 def _require_version(library: str) -> None:
+    from packaging.version import Version
+
     oldest = OLDEST.get(library)
     installed = metadata.version(library) if oldest else ""
-    if oldest and _release(installed) < _release(oldest):
+    if oldest and Version(installed) < Version(oldest):
         raise SettingError(
             f"This needs {library} {oldest} or newer; {installed} is installed, as another package may "
             f"ask. Run: pip install '{library}>={oldest}', if need be in an environment of its own."
         )
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version, without what is behind them: '3.1.0rc1' -> (3, 1, 0)."""
-    return tuple(int(number) for number in re.findall(r"\d+", re.split(r"[a-z+-]", version)[0]))

@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from vbn.counted import counted
 from vbn.plots.bands import POINTS_PER_INCH, Band, draw_bands, size_inches
 from vbn.plots.panels import (
     SECONDS_PER_MINUTE,
-    counted,
     draw_trace,
     is_missing,
     say,

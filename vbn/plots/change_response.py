@@ -18,8 +18,9 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from vbn.counted import counted
 from vbn.plots.bands import GUIDE
-from vbn.plots.panels import counted, given_or_new, is_missing, set_titles
+from vbn.plots.panels import given_or_new, is_missing, set_titles
 from vbn.plots.source_data import name_rows
 from vbn.plots.style import BLACK, BLUE, FLASH_GREY, GREEN, ORANGE, PURPLE, QUIET_GREY, drawing_style, points
 

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from vbn.counted import counted
 from vbn.plots.bands import GUIDE
-from vbn.plots.panels import counted, of_projects, say, set_titles
+from vbn.plots.panels import of_projects, say, set_titles
 from vbn.plots.style import BLUE, ORANGE, QUIET_GREY, drawing_style, points
 
 Floats = NDArray[np.float64]

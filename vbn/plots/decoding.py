@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from vbn.counted import counted
 from vbn.plots.bands import GUIDE
-from vbn.plots.panels import counted, of_projects, set_titles
+from vbn.plots.panels import of_projects, set_titles
 from vbn.plots.source_data import name_rows
 from vbn.plots.structure_colours import structure_colours
 from vbn.plots.style import BLACK, FLASH_GREY, QUIET_GREY, drawing_style, points

@@ -13,8 +13,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from vbn.analysis.encoding.parameters import BIN_S
+from vbn.counted import counted
 from vbn.plots.bands import GUIDE
-from vbn.plots.panels import counted, of_projects, say, set_titles
+from vbn.plots.panels import of_projects, say, set_titles
 from vbn.plots.source_data import name_rows
 from vbn.plots.style import (
     AMBER,

@@ -13,8 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from vbn.counted import counted
 from vbn.plots.bands import POINTS_PER_INCH, draw_bands, size_inches, structure_bands
-from vbn.plots.panels import counted, draw_ticks, given_or_new, is_missing, say, set_titles
+from vbn.plots.panels import draw_ticks, given_or_new, is_missing, say, set_titles
 from vbn.plots.session import STRIP_BOX, row_order
 from vbn.plots.style import (
     AMBER,

@@ -14,7 +14,8 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from vbn.plots.panels import counted, say, set_titles
+from vbn.counted import counted
+from vbn.plots.panels import say, set_titles
 from vbn.plots.style import ORANGE, QUIET_GREY, drawing_style, points
 
 Floats = NDArray[np.float64]

@@ -15,8 +15,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormat
 from numpy.typing import NDArray
 
 from vbn.analysis.hierarchy import HIERARCHY_SCORES, StructureMedians
+from vbn.counted import counted
 from vbn.plots.bands import size_inches, spread
-from vbn.plots.panels import counted, of_projects, say, set_titles
+from vbn.plots.panels import of_projects, say, set_titles
 from vbn.plots.source_data import name_rows
 from vbn.plots.style import BLACK, ORANGE, QUIET_GREY, drawing_style, points
 

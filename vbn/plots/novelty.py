@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from vbn.analysis.contrasts import FEWEST_MICE
-from vbn.plots.panels import counted, of_projects, say, set_titles
+from vbn.counted import counted
+from vbn.plots.panels import of_projects, say, set_titles
 from vbn.plots.source_data import name_rows
 from vbn.plots.style import BLACK, GREEN, ORANGE, PURPLE, QUIET_GREY, drawing_style, points
 

@@ -15,7 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from vbn.analysis.optotagging import wilson_interval
-from vbn.plots.panels import counted, say, set_titles
+from vbn.counted import counted
+from vbn.plots.panels import say, set_titles
 from vbn.plots.source_data import name_rows
 from vbn.plots.style import BLACK, BLUE, ORANGE, PURPLE, QUIET_GREY, SKY_BLUE, drawing_style, points
 

@@ -128,17 +128,6 @@ def set_titles(figure: Figure, title: str, lines: Iterable[str]) -> None:
     figure.set_layout_engine("constrained", rect=(0, 0, 1, max(top, LEAST_PANELS)), **PADS)
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "unit"), counted(2, "unit"), counted(2160, "unit")
-    ('1 unit', '2 units', '2,160 units')
-    """
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
 def time_limits_min(axes: Sequence[Axes], start_s: float, stop_s: float) -> None:
     """Set the time limits of panels, in minutes, and label the time axis of the last one."""
     for each in axes:

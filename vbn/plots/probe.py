@@ -16,8 +16,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from vbn.counted import counted
 from vbn.plots.bands import STRIP_WIDTH, Band, channel_bands, draw_bands
-from vbn.plots.panels import counted, say, set_titles
+from vbn.plots.panels import say, set_titles
 from vbn.plots.structure_colours import lighter
 from vbn.plots.style import BLACK, BLUE, QUIET_GREY, drawing_style, points
 

@@ -13,10 +13,10 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from vbn.analysis.spikes.binning import z_scores
+from vbn.counted import counted
 from vbn.plots.bands import GUIDE, draw_bands, size_inches, spread, structure_bands
 from vbn.plots.panels import (
     SECONDS_PER_MINUTE,
-    counted,
     draw_trace,
     is_missing,
     say,

@@ -18,7 +18,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from vbn.analysis.strategy.model import IDENTIFIED_SD
-from vbn.plots.panels import SECONDS_PER_MINUTE, counted, set_titles, time_limits_min
+from vbn.counted import counted
+from vbn.plots.panels import SECONDS_PER_MINUTE, set_titles, time_limits_min
 from vbn.plots.style import BLACK, BLUE, FLASH_GREY, GREEN, ORANGE, PURPLE, QUIET_GREY, drawing_style, points
 
 Floats = NDArray[np.float64]

@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from vbn.plots.panels import counted, is_missing, say, set_titles
+from vbn.counted import counted
+from vbn.plots.panels import is_missing, say, set_titles
 from vbn.plots.style import BLACK, BLUE, FLASH_GREY, GREEN, ORANGE, PURPLE, QUIET_GREY, drawing_style, points
 
 Floats = NDArray[np.float64]

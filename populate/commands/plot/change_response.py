@@ -42,8 +42,8 @@ def command(
     import schemas
     from schemas.figures import change_response, grouped_change_response
     from schemas.figures.aligned import RateView
+    from vbn.counted import counted
     from vbn.plots import plot_change_groups, plot_change_response
-    from vbn.plots.panels import counted
 
     schemas.connect()
     view, criteria = RateView(bin_s, smoothing_s, group_by), "all" if all_units else criteria

@@ -44,8 +44,8 @@ def command(
     import schemas
     from schemas.figures.connectivity import connectivity_figure
     from schemas.queries import sessions
+    from vbn.counted import counted
     from vbn.plots.connectivity import plot_connectivity
-    from vbn.plots.panels import counted
 
     schemas.connect()
     named: dict[str, Any] = of_people(people)
@@ -59,5 +59,5 @@ def command(
             project=named.get("project"),
         )
     picture.write(plot_connectivity, data)
-    pairs = f"{data.n_tested:,} pair{'' if data.n_tested == 1 else 's'} of units tested"
-    click.echo(f"{picture}: {counted(len(data.structures), 'structure')}, {pairs}.")
+    pairs = counted(data.n_tested, "pair")
+    click.echo(f"{picture}: {counted(len(data.structures), 'structure')}, {pairs} of units tested.")

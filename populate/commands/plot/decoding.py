@@ -37,8 +37,8 @@ def command(
     """
     import schemas
     from schemas.figures.decoding import decoding_of_structures
+    from vbn.counted import counted
     from vbn.plots.decoding import plot_decoding
-    from vbn.plots.panels import counted
 
     schemas.connect()
     with printing_warnings():

@@ -60,8 +60,8 @@ def command(
     from schemas.figures.encoding import encoding_population, encoding_unit
     from schemas.figures.unit import unit_key
     from schemas.queries import units
+    from vbn.counted import counted
     from vbn.plots.encoding import plot_encoding, plot_encoding_unit
-    from vbn.plots.panels import counted
 
     schemas.connect()
     if unit_id is not None:

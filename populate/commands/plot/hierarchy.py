@@ -41,8 +41,8 @@ def command(
     """
     import schemas
     from schemas.figures.hierarchy import change_hierarchy
+    from vbn.counted import counted
     from vbn.plots.hierarchy import plot_hierarchy
-    from vbn.plots.panels import counted
 
     schemas.connect()
     with printing_warnings():

@@ -42,8 +42,8 @@ def command(
     """
     import schemas
     from schemas.figures.novelty import novelty_contrasts
+    from vbn.counted import counted
     from vbn.plots.novelty import plot_novelty
-    from vbn.plots.panels import counted
 
     schemas.connect()
     named: dict[str, Any] = of_people(people)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyarrow import parquet
 
+from vbn.counted import counted
 from vbn.nwb.mapping.definition import RELEASE_PROJECT
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Origin:
         'our-rig (2 sessions)'
         """
         return ", ".join(
-            f"{name} ({number:,} session{'' if number == 1 else 's'})"
+            f"{name} ({counted(number, 'session')})"
             for name, number in self.sessions.items()
             if name != RELEASE_PROJECT
         )

@@ -143,6 +143,13 @@ def test_a_condition_that_cannot_be_calculated_is_no_bug(populated_synthetic: An
     populated_synthetic.vbn(*words, "--where", "snr / NULLIF(unit_id - unit_id, 0) > 1")
 
 
+def test_a_text_that_is_no_date_is_no_bug(populated_synthetic: Any) -> None:
+    done = populated_synthetic.vbn("query", "units", "--where", "date_of_acquisition = 'soon'", check=False)
+    assert done.returncode == 1
+    assert "A value of the question has not the form of what it is compared with" in done.stderr
+    assert "soon" in done.stderr
+
+
 @pytest.mark.files
 def test_responses_around_an_event_are_saved_as_one_row_per_unit(
     populated_synthetic: Any, tmp_path: Path

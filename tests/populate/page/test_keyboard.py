@@ -124,9 +124,11 @@ def test_what_the_keyboard_reaches_has_a_name_and_is_seen(
     from schemas import queries
 
     served.database.connect()
-    unit = queries.units(criteria="good").to_arrays("unit_id")[0]
+    unit = min(queries.units(criteria="good").to_arrays("unit_id"))
     page = visit(served.url + path.format(unit=unit))
     expect(page.locator(".waiting")).to_have_count(0, timeout=WAIT_MS)
+    if path.startswith("unit?"):  # the last picture, named once it is drawn
+        expect(page.get_by_role("img", name="Receptive field")).to_be_visible(timeout=WAIT_MS)
     found = steps(page)
     assert len(found) > 8  # the menu alone has as many
     assert [each for each in found if not (each["name"] and each["is_seen"])] == []

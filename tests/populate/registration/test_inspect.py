@@ -15,6 +15,7 @@ import pytest
 
 from populate.registration.inspection import FileReport, _remove_until_gone, inspect_files, report_lines
 from tests.populate.registration.test_bad_files import losing, write_foreign_nwb
+from vbn.errors import SettingError
 
 pytestmark = pytest.mark.files
 
@@ -201,6 +202,13 @@ def test_what_is_made_while_a_trial_is_removed_is_removed_too(tmp_path: Path) ->
     _remove_until_gone(home)
     going_on.join()
     assert not home.exists()
+
+
+def test_only_the_folder_of_a_trial_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    with pytest.raises(SettingError, match="is no folder of a trial"):
+        _remove_until_gone(tmp_path / "home")
+    assert (tmp_path / "home").exists()
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:

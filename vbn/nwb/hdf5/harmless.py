@@ -110,7 +110,7 @@ class _Inspection:
                 self._check_object(found, inner, address)
                 if isinstance(found, h5g.GroupID):
                     pending.append((found, inner, depth + 1))
-            if not pending:
+            while not pending and self.referring:
                 unnamed = list(self._unnamed())
                 pending = [(found, name, 0) for found, name in unnamed if isinstance(found, h5g.GroupID)]
 
