@@ -12,7 +12,7 @@ TESTS = $(BIN)/pytest -n $(or $(WORKERS),logical) --maxprocesses 8 --dist loadfi
 install = $(BIN)/uv pip install --quiet --python $(BIN)/python --editable $(1) 2>/dev/null || \
 	$(BIN)/python -m pip install --quiet --no-compile --editable $(1)
 
-.PHONY: help demo test test-slow test-all test-unit test-corpus test-mysql test-stack lint check docs bench bench-full faults fuzz notebooks screenshots clean clean-demo
+.PHONY: help demo test test-slow test-all test-unit test-simulation test-corpus test-mysql test-stack lint check docs bench bench-full faults fuzz notebooks screenshots clean clean-demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -28,8 +28,11 @@ test-slow: $(VENV)/.installed-test ## run those that take long: kills, hostile f
 
 test-all: test test-slow ## run all tests on the embedded server
 
-test-unit: $(VENV)/.installed-test ## run the tests that need no database
-	$(TESTS) -m "not database" $(PYTEST)
+test-unit: $(VENV)/.installed-test ## run what takes two minutes: neither database nor simulations nor what is slow
+	$(TESTS) -m "not (database or simulation or slow)" $(PYTEST)
+
+test-simulation: $(VENV)/.installed-test ## run the tests that count what statistics find in many simulated sessions
+	$(TESTS) -m "simulation and not slow" $(PYTEST)
 
 test-corpus: $(VENV)/.installed-test ## run the tests that read AllenSDK-written sessions and real tables (VBN_CORPUS ...)
 	$(TESTS) -m corpus $(PYTEST)

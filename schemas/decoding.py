@@ -16,7 +16,7 @@ from schemas import (  # noqa: F401 - definitions refer to them
     selection,
     stimulus,
 )
-from schemas.bases.parameter_table import SetsOnRequest, definition_of
+from schemas.bases.parameter_table import ParameterTable, SetsOnRequest, definition_of
 from schemas.bases.provenance import Computation, provenance_lines, seed_of
 from schemas.reading.recordings import located_frame
 from schemas.reading.session_frames import flashes_frame, trials_frame
@@ -26,6 +26,14 @@ from schemas.server.datajoint.binding import Schema
 from vbn.analysis.decoding.parameters import ANY, DECODING, LABELS, DecodingParameters
 from vbn.analysis.decoding.populations import ALL_CLASSES, Decoded
 from vbn.analysis.decoding.session import DecodingResult, decode_session
+from vbn.analysis.decoding.trials import (
+    TRIAL_DECODING,
+    OutcomeTrials,
+    TrialDecoded,
+    TrialDecodingParameters,
+    decode_trials,
+    outcome_trials,
+)
 from vbn.analysis.optotagging import CELL_CLASSES, DEFAULT_METHOD, UNLABELLED
 from vbn.analysis.task.engagement import require_engagement
 
@@ -195,6 +203,128 @@ class Decoding(Computation):
             **{f"choice_{name}": of for name, of in choice.items()}
         )
         insert_rows(self.Unit(), rows_from_frame(rows, self.Unit(), key))
+
+
+@schema
+class TrialDecodingParams(ParameterTable):
+    """One choice of structures, window, folds and null of the decoders of hits and misses, trial by trial.
+
+    ``logistic_visp``: as single sessions are decoded elsewhere (docs/decoding.md).
+    """
+
+    settings = TrialDecodingParameters
+    defaults = TRIAL_DECODING
+    definition = definition_of(
+        "trial_decoding",
+        "the decoders of hits and misses, trial by trial",
+        "vbn.analysis.decoding.trials.TrialDecodingParameters",
+    )
+
+    @classmethod
+    def _insert_checked(cls, row: Key) -> None:
+        """Insert a set whose filter exists."""
+        content = cls.content_of(row)
+        selection.UnitCriteria.get(content["unit_criteria"])
+        super()._insert_checked(row)
+
+
+@schema
+class TrialDecoding(Computation):
+    """How hits are told from misses in one session, trial by trial; computed only if requested by name."""
+
+    is_optional = True
+    of_some_units = True
+    definition = f"""
+    # Decoding of hits and misses of one session, trial by trial
+    -> ecephys.Recording
+    -> behavior.ChangeDetection
+    -> TrialDecodingParams
+    ---
+    -> selection.UnitSelection
+    n_trial_hits : int32  # hits, without auto-rewarded trials
+    n_trial_misses : int32  # misses
+    trial_decoding_missing=null : varchar(1000)  # why nothing is decoded, else NULL
+    {provenance_lines("trial_decoding")}
+    """
+
+    class Population(dj.Part):
+        """The decoding of hits and misses from the units of one structure."""
+
+        definition = """
+        # Decoding of hits and misses from one structure
+        -> master
+        -> ecephys.Structure
+        ---
+        n_trial_units : int32  # units of the structure that pass the filter, all of which are taken
+        trial_accuracy : float64  # (1) balanced accuracy of trials left out, mean over splits
+        trial_accuracy_sd : float64  # (1) its standard deviation over splits, which share trials
+        trial_auc : float64  # (1) area under the curve of trials left out, mean over splits
+        trial_auc_sd : float64  # (1) its standard deviation over splits
+        trial_null_mean=null : float64  # (1) accuracy by outcomes permuted freely, NULL without a null
+        trial_null_sd=null : float64  # (1) its standard deviation
+        trial_free_p=null : float64  # (1) (1 + permutations with as much) / (1 + their number)
+        trial_circular_p=null : float64  # (1) the same of outcomes shifted along the trials
+        n_trial_shifts : int32  # different shifts
+        trial_null_accuracies=null : <blob>  # (1) float64, accuracy by each permutation
+        trial_null_aucs=null : <blob>  # (1) float64, area under the curve by each permutation
+        trial_circular_accuracies=null : <blob>  # (1) float64, accuracy by each shift
+        """
+
+    @property
+    def key_source(self) -> Any:
+        """Recordings with a selection by the filter of the set."""
+        contents = TrialDecodingParams.contents_by_name()
+        sets = [
+            dj.AndList(
+                [
+                    {"trial_decoding_params": name},
+                    selection.UnitSelection & {"unit_criteria": content["unit_criteria"]},
+                ]
+            )
+            for name, content in contents.items()
+        ]
+        return super().key_source & sets
+
+    def make_fetch(self, key: Key) -> tuple[Any, ...]:
+        """Fetch the parameters."""
+        return self.provenance(key), TrialDecodingParams.get(key)
+
+    def make_compute(self, key: Key, made_with: Key, settings: TrialDecodingParameters) -> tuple[Any, ...]:
+        """Decode from the units that pass."""
+        units, spikes = selection.selected_spikes(key, settings.unit_criteria)
+        places = located_frame(key).set_index("unit_id")["structure_acronym"]
+        trials = outcome_trials(trials_frame(key), settings.min_trials)
+        found = decode_trials(spikes, units["unit_id"].map(places), trials, settings, seed_of(key))
+        return {**made_with, "unit_criteria": settings.unit_criteria}, trials, found
+
+    def make_insert(self, key: Key, made_with: Key, trials: OutcomeTrials, found: list[TrialDecoded]) -> None:
+        """Insert the session and its populations."""
+        n_hits = int(trials.is_hit.sum())
+        of_trials = {"n_trial_hits": n_hits, "n_trial_misses": trials.is_hit.size - n_hits}
+        missing = {"trial_decoding_missing": trials.missing or None}
+        self.insert1({**key, **made_with, **of_trials, **missing})
+        insert_rows(self.Population(), [{**key, **_trial_row(each)} for each in found])
+
+
+def _trial_row(found: TrialDecoded) -> Key:
+    """Return the attributes of a population's row."""
+    free, circular = found.null_accuracies, found.circular_accuracies
+    return {
+        "structure_acronym": found.structure,
+        "n_trial_units": found.n_units,
+        "trial_accuracy": found.accuracy,
+        "trial_accuracy_sd": found.accuracy_sd,
+        "trial_auc": found.auc,
+        "trial_auc_sd": found.auc_sd,
+        "trial_null_mean": plain(free.mean()) if free.size else None,
+        "trial_null_sd": plain(free.std(ddof=1)) if free.size > 1 else None,
+        "trial_free_p": plain(found.p),
+        "trial_circular_p": plain(found.circular_p),
+        "n_trial_shifts": circular.size,
+        "trial_null_accuracies": free if free.size else None,
+        "trial_null_aucs": found.null_aucs if free.size else None,
+        "trial_circular_accuracies": circular if circular.size else None,
+    }
 
 
 def _session_row(units: pd.DataFrame, populations: pd.DataFrame, result: DecodingResult) -> Key:

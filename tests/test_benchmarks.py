@@ -79,6 +79,7 @@ def test_shares_of_roles_leave_out_units_that_were_not_tested():
     assert as_table(shares).splitlines()[2:] == [f"| `{running}` | 1.00 | 1 | 0.50 | 2 | untuned 0.50 of 2 |"]
 
 
+@pytest.mark.slow
 def test_what_models_attribute_is_scored_in_worlds_that_are_known_and_a_run_goes_on_where_it_was(tmp_path):
     kept = tmp_path / "kept.jsonl"
     words = ("-m", "benchmarks.attribution", "--sessions", 1, "--units", 4, "--minutes", 24, "--keep", kept)

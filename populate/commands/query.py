@@ -554,6 +554,47 @@ def query_decoding(
     )
 
 
+@command.command("trial-decoding")
+@click.option(
+    "--params",
+    "trial_decoding_params",
+    help="Set of parameters (vbn params list TrialDecodingParams).  [default: logistic_visp]",
+)
+@listed_option("--structure", help="Acronym of a structure (area), such as VISp", aliases=AREA)
+@_OF_SESSIONS
+@ALLOW_MIXED
+@ROWS_WHERE
+@OUTPUT
+def query_trial_decoding(
+    trial_decoding_params: str | None, structure: Any, allow_mixed: bool, **options: Any
+) -> None:
+    """How well hits are told from misses trial by trial, by logistic regression, with two nulls.
+
+    Computed on request: vbn populate --tables TrialDecoding. The free null is as published, and finds
+    something where rates drift and hits come in turns; the circular one keeps both.
+
+    \b
+    Example:
+      vbn query trial-decoding --structure VISp --out trials.csv
+    """
+
+    def query(queries: Any) -> pd.DataFrame:
+        found: pd.DataFrame = queries.trial_decoding_table(
+            list(structure) or None,
+            sessions=_sessions(queries, options),
+            trial_decoding_params=trial_decoding_params,
+            allow_mixed=allow_mixed,
+        )
+        return found
+
+    answer(
+        query,
+        options,
+        "session_id structure_acronym n_trial_units n_trial_hits n_trial_misses trial_accuracy trial_auc "
+        "trial_null_mean trial_free_p trial_circular_p",
+    )
+
+
 @command.command("spikes")
 @OF_UNITS
 @OUTPUT

@@ -15,7 +15,7 @@ from schemas.queries.columns import RESPONSES
 from schemas.queries.connectivity import area_connectivity, connectivity
 from schemas.queries.contrast import contrast
 from schemas.queries.counts import presentation_counts, spike_tensor
-from schemas.queries.decoding import decoding_courses, decoding_table
+from schemas.queries.decoding import decoding_courses, decoding_table, trial_decoding_table
 from schemas.queries.encoding import encoding_dropouts, encoding_kernels, encoding_table
 from schemas.queries.flashes import flash_table
 from schemas.queries.lab import lab_query
@@ -98,6 +98,7 @@ __all__ = [
     "to_polars",
     "to_pynapple",
     "to_spikeinterface",
+    "trial_decoding_table",
     "trial_table",
     "unit_layers",
     "unit_table",

@@ -1,4 +1,4 @@
-"""Decoding of labels from populations: one row for each, or one for each window."""
+"""Decoding of labels and of trials from populations: one row for each, or one for each window."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ COURSE = {
     "null_accuracy": "decoding_null_course",
 }
 ARRAYS = (*COURSE.values(), "decoding_confusion")
+TRIAL_ARRAYS = ("trial_null_accuracies", "trial_null_aucs", "trial_circular_accuracies")
 
 
 @knowing_arguments
@@ -108,6 +109,69 @@ def decoding_courses(
         pairs = zip(frame[attribute], lengths, strict=True)
         found[name] = np.concatenate([np.full(n, np.nan) if of is None else of for of, n in pairs])
     return found
+
+
+@knowing_arguments
+def trial_decoding_table(
+    structures: Sequence[str] | None = None,
+    *,
+    sessions: Any = True,
+    trial_decoding_params: str | None = None,
+    allow_mixed: bool = False,
+) -> pd.DataFrame:
+    """Return how well hits are told from misses, trial by trial: one row per session and structure.
+
+    Parameters
+    ----------
+    structures : acronyms; None for all that the set decodes.
+    sessions : a session's id or several, a key, or a query with the session's key; True for all.
+    trial_decoding_params : name of a row of `decoding.TrialDecodingParams`; by default the package's.
+    allow_mixed : warn instead of raising an error if some results were computed by an earlier method.
+
+    Returns
+    -------
+    The attributes of `decoding.TrialDecoding.Population` that are numbers, with ``structure_group``,
+    ``n_trial_hits`` and ``n_trial_misses``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such parameter set or structure, or nothing is decoded.
+    ConflictError
+        If some results were computed by an earlier method.
+
+    Warns
+    -----
+    IncompleteWarning
+        If some recordings are not decoded yet.
+    """
+    key = {"trial_decoding_params": trial_decoding_params or decoding.TrialDecodingParams.default_name()}
+    decoding.TrialDecodingParams.get(key)
+    recordings = of_sessions(ecephys.Recording.proj(), sessions)
+    warn_of_missing(decoding.TrialDecoding, key, recordings, "They are left out.")
+    check = warn_of_earlier_methods if allow_mixed else require_present_methods
+    check({decoding.TrialDecoding: key}, recordings)
+    of_sets = decoding.TrialDecoding & key & recordings
+    found = decoding.TrialDecoding.Population & of_sets
+    require_structures(structures or ())
+    if structures is not None:
+        found &= [{"structure_acronym": name} for name in structures]
+    if not found:
+        raise NotFoundError(_why_no_trials(of_sets))
+    trials = decoding.TrialDecoding.proj("n_trial_hits", "n_trial_misses")
+    query = found * ecephys.Structure.proj("structure_group") * trials
+    return fetch_frame(query.proj(*[name for name in query.heading.names if name not in TRIAL_ARRAYS]))
+
+
+def _why_no_trials(of_sets: Any) -> str:
+    """Say why nothing is decoded, with one of the reasons that the sessions have."""
+    reasons = [row["trial_decoding_missing"] for row in of_sets.proj("trial_decoding_missing").to_dicts()]
+    named = next((f" Of one of the sessions: {why}." for why in reasons if why), "")
+    return (
+        "Nothing is decoded of what is asked for: no structure has as many units that pass the set's filter, "
+        "there are too few hits or misses, or it is not computed, which it is by: vbn populate --tables "
+        f"TrialDecoding.{named}"
+    )
 
 
 def _populations(

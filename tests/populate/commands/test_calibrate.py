@@ -22,7 +22,7 @@ from vbn.calibration import run
 from vbn.calibration.columns import Measure
 from vbn.errors import SettingError
 
-pytestmark = pytest.mark.usefixtures("simulated_once")
+pytestmark = [pytest.mark.usefixtures("simulated_once"), pytest.mark.simulation]
 
 SMALL = ("--sessions", "2", "--units", "5", "--seed", "1")
 
@@ -113,6 +113,7 @@ def test_only_a_table_of_another_method_version_is_computed_again(
     assert len(computed) == 2 + 4
 
 
+@pytest.mark.slow
 def test_a_run_in_two_processes_that_is_killed_goes_on_to_the_same_results(tmp_path: Path) -> None:
     """All of it is killed once the first scores have been kept; then in one process."""
     kept = tmp_path / "kept.jsonl"

@@ -105,6 +105,7 @@ TABLES = [
     "Dimensionality",
     "FunctionalConnectivity",
     "Decoding",
+    "TrialDecoding",
     "StrategyModel",
 ]
 # There are no LFP files and no atlas, and nobody asked for amplitudes.
@@ -118,6 +119,7 @@ WITHOUT_ENTRIES = (
     "MouseLayerNovelty",
     "EncodingNull",
     "FunctionalConnectivity",
+    "TrialDecoding",
 )
 # Parameter sets that come with the tables; populations are averaged with two of the five filters.
 N_SETS = {

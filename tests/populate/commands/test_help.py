@@ -42,6 +42,7 @@ ELSEWHERE = {
     "vbn query units --list": "tests/populate/commands/test_lists.py",
     "vbn project set": "tests/populate/registration/test_projects.py",
     "vbn query connectivity": "tests/schemas/test_connectivity.py",  # computed when asked for only
+    "vbn query trial-decoding": "tests/schemas/test_decoding.py",
     "vbn plot connectivity": "tests/schemas/test_connectivity.py",
     "vbn query novelty --list": "tests/schemas/test_mouse_novelty.py",
     "vbn query sessions --normal": "tests/populate/commands/test_lists.py",

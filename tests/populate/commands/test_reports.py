@@ -47,6 +47,7 @@ NOT_HERE = {
     "adopt": "tests/populate/adoption/test_adopt.py",
     "publish": "tests/populate/output/test_publish.py",
     "query decoding": "more flashes than this session has, tests/schemas/test_decoding.py",
+    "query trial-decoding": "computed when asked for only, tests/schemas/test_decoding.py",
     "query connectivity": "computed when asked for only, tests/schemas/test_connectivity.py",
     **{
         f"freeze {name}": "tests/populate/output/test_freeze.py"

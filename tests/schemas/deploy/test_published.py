@@ -95,6 +95,7 @@ SHARED: dict[str, Callable[[], Any]] = {
     "to_pynapple": lambda: {
         key: each.t for key, each in queries.to_pynapple(good() & {"session_id": FIRST}).items()
     },
+    "trial_decoding_table": lambda: queries.trial_decoding_table(["VISp"]),
     "trial_table": queries.trial_table,
     "unit_layers": lambda: queries.unit_layers(good()),
     "unit_table": lambda: queries.unit_table(good()),

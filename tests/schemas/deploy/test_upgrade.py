@@ -67,6 +67,7 @@ FILLED = (
     *("interactions.#correlation_params", "interactions.#dimensionality_params"),
     *("interactions.#connectivity_params", "responses.#intrinsic_timescale_params"),
     *("encoding.#encoding_params", "encoding.#encoding_null_params", "decoding.#decoding_params"),
+    "decoding.#trial_decoding_params",
     *("performance.#engagement_params", "strategy.#strategy_params"),
 )
 

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 PATIENCE_S = 300
-N_TABLES = 53  # imported and computed
+N_TABLES = 54  # imported and computed
 pytestmark = [pytest.mark.database, pytest.mark.files]  # it starts embedded servers of its own
 
 

@@ -30,6 +30,7 @@ def world(seed: int, n_mice: int, effect: float, *, paired: bool = True) -> pd.D
     return pd.DataFrame(rows, columns=["mouse_id", "session_id", "is_second", "value"])
 
 
+@pytest.mark.simulation
 def test_without_an_effect_few_are_found_and_with_one_the_interval_holds_it() -> None:
     """A rank sum over units, as if they were independent, finds an effect in most worlds without one."""
     n, n_mice, pooled = 200, 10, 0
@@ -49,6 +50,7 @@ def test_without_an_effect_few_are_found_and_with_one_the_interval_holds_it() ->
     assert np.mean(power) > 0.8
 
 
+@pytest.mark.simulation
 def test_groups_of_mice_are_compared_over_mice() -> None:
     n = 80
     null = [unpaired_contrast(world(seed, 16, 0, paired=False), n_resamples=150) for seed in range(n)]

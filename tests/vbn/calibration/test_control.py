@@ -25,6 +25,8 @@ from vbn.calibration.report import control_rows, fault
 from vbn.calibration.run import draw_trains
 from vbn.calibration.worlds import Images
 
+pytestmark = pytest.mark.simulation
+
 N_UNITS = 12
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from vbn.calibration.mice import N_MICE, mice_section, score_mice
+
+pytestmark = pytest.mark.simulation
 
 PAGE = Path(__file__).parents[3] / "docs/calibration.md"
 

@@ -48,7 +48,7 @@ COLUMNS = {(of.table, column.name): column for of in MODEL_MEASURES for column i
 Found = dict[tuple[str, str, str], Cell]
 
 
-pytestmark = pytest.mark.usefixtures("simulated_once")
+pytestmark = [pytest.mark.usefixtures("simulated_once"), pytest.mark.simulation]
 
 
 def cells_of(n: int, worlds: tuple[str, ...], tables: tuple[str, ...]) -> Found:
@@ -116,6 +116,7 @@ def test_drift_is_no_correlation_and_no_variability() -> None:
     assert abs(cells["timescale_decay", "decay_60ms", MEAN].value) < 0.01
 
 
+@pytest.mark.slow
 def test_changes_are_not_taken_for_the_pupil_but_by_the_published_set() -> None:
     """The mean penalty of the units shrinks kernels of rare events, and the pupil follows changes."""
     worlds = ("lost", "run_locked", "latency_1_50")

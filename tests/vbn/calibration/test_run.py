@@ -53,7 +53,7 @@ from vbn.calibration.run import (
 from vbn.calibration.worlds import WORLDS, Images
 from vbn.errors import SettingError
 
-pytestmark = pytest.mark.usefixtures("simulated_once")
+pytestmark = [pytest.mark.usefixtures("simulated_once"), pytest.mark.simulation]
 
 
 def textbook(spikes: Spikes, events: SimulatedEvents, seed: int) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from vbn.calibration.run import FALSE_POSITIVE, CalibrationSettings, session_sco
 from vbn.calibration.trains import poisson_train
 from vbn.calibration.worlds import WORLDS, Draw, World, base_rate_hz
 
-pytestmark = pytest.mark.usefixtures("simulated_once")
+pytestmark = [pytest.mark.usefixtures("simulated_once"), pytest.mark.simulation]
 
 COLUMNS = (
     "ChangeResponse.p_response_active", "ChangeResponse.p_modulation_active", "OmissionResponse.p_value",

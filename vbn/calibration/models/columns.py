@@ -112,6 +112,16 @@ DECODING = (
     ModelColumn("choice_p", P, "hits and misses differ in the unit's firing", ("outcome",)),
     ModelColumn("choice_probability", DEVIATION, "less .5, where there is nothing", ("outcome",), 0.01),
 )  # fmt: skip
+_TRIAL_CLAIMS = ("outcome", "after_hits")
+TRIAL_DECODING = (
+    ModelColumn(
+        "trial_circular_p", P, "the population tells hits from misses", _TRIAL_CLAIMS, status=NO_TEST
+    ),
+    ModelColumn("trial_free_p", P, "the same by outcomes permuted freely", _TRIAL_CLAIMS, status=PUBLISHED),
+    ModelColumn(
+        "trial_accuracy", DEVIATION, "less .5, where there is nothing", _TRIAL_CLAIMS, 0.05, PUBLISHED
+    ),
+)  # fmt: skip
 NAIVE_DECODING = (
     *(
         ModelColumn(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vbn.analysis.decoding.parameters import DEFAULT as DECODING_DEFAULT
 from vbn.analysis.decoding.session import DecodingResult, decode_session
+from vbn.analysis.decoding.trials import TRIAL_DECODING, decode_trials, outcome_trials
 from vbn.analysis.encoding.model import EncodingResult, encoding_model
 from vbn.analysis.encoding.null import NullParameters, encoding_null
 from vbn.analysis.encoding.parameters import ENCODING as ENCODING_SETS
@@ -39,6 +40,8 @@ CALIBRATED, PUBLISHED_SET = "calibrated_active", "allen_v110_active"
 LEAST_LOSS, LEAST_NATS = 0.01, 3.0
 _POPULATION = 20
 _GLM_UNITS, _NULL_UNITS = 20, 10
+TRIALS = replace(TRIAL_DECODING["logistic_visp"], structures=(), n_repeats=2, n_permutations=99)
+"""The set of trials, but for its time: fewer repeats and label vectors, and all populations."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,18 @@ def _of_populations(result: DecodingResult) -> Found:
             }
             for name, value in values.items():
                 lists.setdefault((f"decoding_{name} ({label})", world), []).append(value)
+    return {key: np.array(values) for key, values in lists.items()}
+
+
+def _trial_decoding(session: ModelSession, worlds: Sequence[str]) -> Found:
+    lists: dict[tuple[str, str], list[float]] = {}
+    for recording, world_of, spikes in session.together(worlds):
+        trials = outcome_trials(recording.events.trials, TRIALS.min_trials)
+        for each in decode_trials(spikes, _populations(world_of), trials, TRIALS, session.index):
+            world = each.structure.split("/")[0]
+            values = {"circular_p": each.circular_p, "free_p": each.p, "accuracy": each.accuracy - 0.5}
+            for name, value in values.items():
+                lists.setdefault((f"trial_{name}", world), []).append(value)
     return {key: np.array(values) for key, values in lists.items()}
 
 
@@ -320,6 +335,7 @@ MODEL_MEASURES = (
     ),
     ModelMeasure("EncodingNull", _encoding_null, of_tables.ENCODING_NULL, _SHIFTED, _NULL_UNITS),
     ModelMeasure("Decoding", _decoding, of_tables.DECODING, _GLM),
+    ModelMeasure("TrialDecoding", _trial_decoding, of_tables.TRIAL_DECODING, _GLM),
     ModelMeasure(
         "ReplacedDecoding", naive.decoding, of_tables.NAIVE_DECODING,
         only((*_SLOW, "image_tuned", "hit_tuned")),

@@ -57,8 +57,10 @@ What is not as it should be, and why. Slow fluctuations that the units of a sess
 image that are compared lie near each other in time. Compare their means over sessions, and take neither for
 tuning. `glm_p_...` of single kernels are no tests where something else drives the unit: the shift takes
 that away as well. `glm_task_change` is too great in units that are locked to single licks, which follow
-hits and have no kernel of their own. Worlds in which `decoding_p` is *unclear* rest on two populations a
-session: see the mean over worlds.
+hits and have no kernel of their own. `trial_free_p` takes drift and lost units for what tells hits from
+misses, as it is usual; `trial_circular_p` does so where rates drift in one direction, as hits do:
+`decoding_p (hit)` is the test. Worlds in which `decoding_p` is *unclear* rest on two populations a session:
+see the mean over worlds.
 """.splitlines()
 
 

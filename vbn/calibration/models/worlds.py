@@ -4,6 +4,7 @@ Claims beyond those of `vbn.calibration.worlds`:
 
 * driven: anything that an encoding model has kernels for makes the unit fire;
 * image_kernel, omission_kernel, task_kernel, licks: that kernel, and no other, follows what drives it;
+* after_hits: more or fewer spikes within half a second of changes that the mouse answers to;
 * timescale: the rate fluctuates within tens to hundreds of milliseconds; decay: full-field flashes drive it;
 * synapse: a spike of one unit makes another fire within milliseconds.
 """
@@ -165,13 +166,13 @@ def _hit_tuned(rng: np.random.Generator, events: SimulatedEvents, n: int) -> lis
 # World -> further claims that hold, and that are neither true nor false.
 _LICKS = frozenset({"image_kernel", "omission_kernel", "task_kernel"})
 _BEYOND: Mapping[str, tuple[set[str], set[str] | frozenset[str]]] = {
-    "lick_locked": ({"driven", "licks"}, set()),
-    "before_licks": ({"driven", "licks"}, _LICKS),
-    "after_licks": ({"driven", "licks"}, _LICKS),
-    "reward_locked": ({"driven", "task_kernel"}, {"licks"}),
-    "run_locked": ({"driven"}, set()),
-    "pupil": ({"driven"}, set()),
-    "engagement": ({"driven", "image_kernel", "task_kernel"}, {"running", "pupil"}),
+    "lick_locked": ({"driven", "licks", "after_hits"}, set()),
+    "before_licks": ({"driven", "licks", "after_hits"}, _LICKS),
+    "after_licks": ({"driven", "licks", "after_hits"}, _LICKS),
+    "reward_locked": ({"driven", "task_kernel", "after_hits"}, {"licks"}),
+    "run_locked": ({"driven"}, {"after_hits"}),
+    "pupil": ({"driven"}, {"after_hits"}),
+    "engagement": ({"driven", "image_kernel", "task_kernel"}, {"running", "pupil", "after_hits"}),
     "flash_tail": ({"driven", "image_kernel"}, set()),
     "suppressed": ({"driven", "image_kernel", "task_kernel"}, set()),
     "image_tuned": ({"driven", "image_kernel"}, set()),

@@ -198,6 +198,7 @@ def test_units_without_connections_have_no_peaks(
     assert len(found.peaks) == found.n_surrogate_peaks == 0  # of a thousand pairs: less than .1 %
 
 
+@pytest.mark.simulation
 def test_a_hill_that_jitter_leaves_of_what_units_share_for_thirty_milliseconds_is_no_peak() -> None:
     rng = np.random.default_rng(0)
     starts = 1 + PERIOD_S * np.arange(1800)

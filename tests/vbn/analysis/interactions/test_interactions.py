@@ -173,6 +173,7 @@ def test_dimensions_of_images_are_those_of_the_tuning() -> None:
     assert (ratio.isna() | (ratio < 6)).all()
 
 
+@pytest.mark.simulation
 def test_weak_tuning_has_no_impossible_number_of_dimensions() -> None:
     """Images differ, but traces of noise over traces of noise would be anything from .1 to 60."""
     shown, found = flashes(n_images=6), []

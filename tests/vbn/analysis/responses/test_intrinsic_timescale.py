@@ -138,6 +138,7 @@ def refractory(rng: np.random.Generator) -> np.ndarray:
     return times[times < END_S]
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("draw", [steady, drifting, refractory])
 def test_where_nothing_decays_hardly_a_timescale_is_valid(
     draw: Callable[[np.random.Generator], np.ndarray],

@@ -15,6 +15,8 @@ from vbn.analysis.strategy.random_walk import walks_of_sigma
 from vbn.analysis.strategy.regressors import flash_licking, regressors
 from vbn.errors import AbsentExtraError, HostError
 
+pytestmark = pytest.mark.simulation
+
 QUICK = StrategyParameters()
 N = 1600
 

@@ -16,6 +16,8 @@ from vbn.analysis.strategy.random_walk import (
     walks_of_sigma,
 )
 
+pytestmark = pytest.mark.simulation
+
 
 def simulate(n: int, seed: int, sigma: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return regressors, answers and the true weights."""

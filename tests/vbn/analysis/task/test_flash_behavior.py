@@ -136,6 +136,7 @@ def check(presentations: pd.DataFrame, trials: pd.DataFrame, licks: Any) -> pd.D
     return table
 
 
+@pytest.mark.simulation
 @given(st.lists(st.sampled_from(TRIAL_OUTCOMES), max_size=30), st.integers(0, 2**32 - 1))
 @settings(max_examples=30)
 def test_made_up_sessions_are_as_published(make_session: Any, kinds: list[str], seed: int) -> None:

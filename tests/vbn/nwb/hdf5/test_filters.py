@@ -146,6 +146,7 @@ def run(program: str, *arguments: object, **environment: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_the_advice_works(plain: Path, tmp_path: Path) -> None:
     """With the package; without it and with its folder of plugins; and without both the filter is named."""
     plugins = pytest.importorskip("hdf5plugin")
