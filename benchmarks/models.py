@@ -5,8 +5,9 @@ python -m benchmarks.models --units 100         # smaller
 python -m benchmarks.models --units 785 --sessions 3    # and the release's time, from three sessions
 
 Encoding models against scikit-learn's Ridge, which fits one unit as the published code does, each model and
-fold by itself; decoders of many label vectors against its LinearSVC; both of its times are scaled. Strategies
-against psytrack, where that is installed. The last two are seconds of processor.
+fold by itself; decoders of many label vectors against its LinearSVC and LogisticRegression; its times are
+scaled. Strategies against psytrack, where that is installed. All but the encoding models are seconds of
+processor; all is in one thread, as in the jobs of the tables.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 import psutil
 
 from benchmarks.measure import Results, at_most, parser
+from vbn.threads import in_one_thread
 
 GOALS = {785: 60, 2160: 180}
 GB = 1.5
@@ -80,6 +82,7 @@ def alone(n: int, index: int, options: argparse.Namespace) -> dict[str, float]:
     return found
 
 
+@in_one_thread
 def decoders(results: Results) -> None:
     """Decode two classes by 20 units, by the labels of a null."""
     from sklearn.model_selection import PredefinedSplit, cross_val_predict
@@ -102,8 +105,35 @@ def decoders(results: Results) -> None:
         cross_val_predict(machine, features, vector, cv=PredefinedSplit(folds))
     seconds = (time.process_time() - start) * N_VECTORS / N_SCALED
     results.add("scikit-learn's LinearSVC, scaled", seconds, base=base)
+    _trials(results, labels > 0)
 
 
+def _trials(results: Results, labels: np.ndarray) -> None:
+    """Decode trials by 60 units, by the labels of a null."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from vbn.analysis.decoding.trials import TrialDecodingParameters, split_scores
+
+    rng = np.random.default_rng(0)
+    features = rng.poisson(5.0, (labels.shape[1], 60)).astype(float)
+    start = time.process_time()
+    split_scores(features, labels, TrialDecodingParameters(n_repeats=1), rng)
+    base = f"{len(labels)} label vectors of trials, five folds, 60 units"
+    results.add(base, time.process_time() - start)
+    machine, start = (
+        make_pipeline(StandardScaler(), LogisticRegression(solver="liblinear")),
+        time.process_time(),
+    )
+    for vector in labels[:N_SCALED]:
+        cross_val_score(machine, features, vector, cv=StratifiedKFold(5), scoring="balanced_accuracy")
+    seconds = (time.process_time() - start) * len(labels) / N_SCALED
+    results.add("scikit-learn's LogisticRegression, scaled", seconds, base=base)
+
+
+@in_one_thread
 def strategies(results: Results) -> None:
     """Fit the weights of one mouse, by both solvers."""
     from vbn.analysis.strategy.parameters import STRATEGY
@@ -168,6 +198,7 @@ def traces(index: int = 0):
     return SessionTraces(flashes, events.lick_times_s, (events.grid_s, events.speed), eye)
 
 
+@in_one_thread  # as in the jobs of the tables
 def fit(n_units: int, params: str, folder: Path, index: int = 0) -> dict[str, float]:
     """Fit the units of a file; return wall seconds, seconds of processor, and the greatest memory."""
     from vbn.analysis.encoding.model import encoding_model
@@ -206,6 +237,7 @@ class Memory(threading.Thread):
         self.join()
 
 
+@in_one_thread
 def peer() -> float:
     """Return seconds of one unit: each penalty, fold and dropout is a fit of scikit-learn's of its own."""
     from sklearn.linear_model import Ridge

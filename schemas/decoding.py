@@ -36,6 +36,8 @@ from vbn.analysis.decoding.trials import (
 )
 from vbn.analysis.optotagging import CELL_CLASSES, DEFAULT_METHOD, UNLABELLED
 from vbn.analysis.task.engagement import require_engagement
+from vbn.errors import SettingError
+from vbn.nearest import nearest
 
 schema = Schema()
 
@@ -222,8 +224,11 @@ class TrialDecodingParams(ParameterTable):
 
     @classmethod
     def _insert_checked(cls, row: Key) -> None:
-        """Insert a set whose filter exists."""
+        """Insert a set whose filter and structures exist."""
         content = cls.content_of(row)
+        known = ecephys.Structure().to_arrays("structure_acronym").tolist()
+        if unknown := [name for name in content["structures"] if name not in known]:
+            raise SettingError(f"There is no structure '{unknown[0]}'.{nearest(unknown[0], known)}")
         selection.UnitCriteria.get(content["unit_criteria"])
         super()._insert_checked(row)
 
@@ -301,7 +306,8 @@ class TrialDecoding(Computation):
         """Insert the session and its populations."""
         n_hits = int(trials.is_hit.sum())
         of_trials = {"n_trial_hits": n_hits, "n_trial_misses": trials.is_hit.size - n_hits}
-        missing = {"trial_decoding_missing": trials.missing or None}
+        no_units = "" if found else "no structure of the set has as many units that pass its filter"
+        missing = {"trial_decoding_missing": trials.missing or no_units or None}
         self.insert1({**key, **made_with, **of_trials, **missing})
         insert_rows(self.Population(), [{**key, **_trial_row(each)} for each in found])
 

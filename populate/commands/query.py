@@ -570,8 +570,8 @@ def query_trial_decoding(
 ) -> None:
     """How well hits are told from misses trial by trial, by logistic regression, with two nulls.
 
-    Computed on request: vbn populate --tables TrialDecoding. The free null is as published, and finds
-    something where rates drift and hits come in turns; the circular one keeps both.
+    Computed on request: vbn populate --tables TrialDecoding. The free null is as usual, and finds
+    something where rates drift and hits come in turns; the circular one does so less often.
 
     \b
     Example:

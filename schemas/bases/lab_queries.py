@@ -110,7 +110,7 @@ class LabQuery:
 TAKEN_NAMES = frozenset(
     ("changes", "columns", "connectivity", "contrast", "decoding", "encoding", "flash_behavior", "flashes",
      "full_field_flashes", "gabors", "novelty", "omissions", "pairs", "psth", "responses", "sessions",
-     "spikes", "strategy", "trials", "units")
+     "spikes", "strategy", "trial_decoding", "trials", "units")
 )  # fmt: skip
 """Queries of this package, by the names of their commands."""
 TAKEN_ARGUMENTS = frozenset(

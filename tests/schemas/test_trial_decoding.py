@@ -15,7 +15,7 @@ from schemas import decoding, queries
 from schemas.bases.provenance import seed_of
 from schemas.reading.session_frames import trials_frame
 from vbn.analysis.decoding.trials import TrialDecodingParameters, decode_trials, outcome_trials
-from vbn.errors import NotFoundError
+from vbn.errors import NotFoundError, SettingError
 
 NEEDED = "Recording,Stimulus,ChangeDetection,UnitSelection"
 
@@ -91,6 +91,12 @@ def test_sessions_with_few_misses_say_so_instead_of_being_decoded(planted: Any) 
     assert row["trial_decoding_missing"].endswith("fewer than 1000")
     with pytest.raises(NotFoundError, match="fewer than 1000"):
         queries.trial_decoding_table(trial_decoding_params="many_trials")
+    decoding.TrialDecodingParams.add("many_units", {**asdict(TRIALS), "min_units": 1000})
+    assert "0 failed" in planted.call("populate", "--tables", "TrialDecoding").stdout
+    (row,) = (decoding.TrialDecoding & {"trial_decoding_params": "many_units"}).to_dicts()
+    assert row["trial_decoding_missing"] == "no structure of the set has as many units that pass its filter"
+    with pytest.raises(SettingError, match="There is no structure 'visp'"):
+        decoding.TrialDecodingParams.add("wrong", {**many, "structures": ["visp"]})
     with pytest.raises(NotFoundError, match="no parameter set 'benett'"):
         decoding.TrialDecodingParams.add("wrong", {**many, "unit_criteria": "benett"})
 

@@ -28,6 +28,11 @@ def logistic_weights(features: Floats, signs: Floats, cost: float, start: Floats
     -------
     (n_sets, n_features) weights.
 
+    Raises
+    ------
+    ArithmeticError
+        If a minimum is not found, as with a cost of millions, or features that are not scaled.
+
     Notes
     -----
     Steps are found in single precision, which makes them cheap, and gradients in double precision, which
@@ -55,6 +60,8 @@ def logistic_weights(features: Floats, signs: Floats, cost: float, start: Floats
         hessian = np.eye(signed.shape[2], dtype=np.float32) + np.matmul(curved.transpose(0, 2, 1), curved)
         step = np.linalg.solve(hessian, gradient[..., np.newaxis].astype(np.float32))[..., 0]
         weights[moving] = _lowered(signed, cost, now, step.astype(np.float64), gradient)
+    else:
+        raise ArithmeticError(f"{len(moving)} logistic regressions have no end after {MOST_STEPS} steps.")
     return weights
 
 
@@ -75,7 +82,8 @@ def _lowered(signed: Floats, cost: float, now: Floats, step: Floats, gradient: F
         after = now - share[:, np.newaxis] * step
         most = before - _ARMIJO * share * slope + _ROUNDING * before
         worse[worse] = loss(after, worse) > most[worse]
-        worse &= share > _LEAST_SHARE
+        share[worse & (share <= _LEAST_SHARE)] = 0  # nothing lowers it
+        worse &= share > 0
         if not worse.any():
-            return np.asarray(after)
+            return np.asarray(now - share[:, np.newaxis] * step)
         share[worse] /= 2

@@ -1,7 +1,8 @@
 """Hits against misses, trial by trial, as single sessions are decoded elsewhere, and whether that holds.
 
-The published null permutes the outcomes freely. Mice work for a while and rates drift, so that it finds
-"decoding" in units that know nothing of the outcome; the circular null beside it keeps what is slow.
+The usual null permutes the outcomes freely. Mice work for a while and rates drift, so that it finds
+"decoding" in units that know nothing of the outcome; the circular null beside it does so less often. Both are
+for comparison (docs/calibration.md).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ LEAST_SHIFT = 0.1
 """Least circular shift of the outcomes, as a share of the trials, to either side."""
 _BATCH_BYTES = 2**25
 _DECIMALS = 12  # equal scores must remain ties after sums
-_FREE, _CIRCULAR, _FOLDS = range(3)
+_VALUE_DECIMALS = 6  # equal decision values must remain ties, of weights that are known to 1e-7
+_HIGHEST_COST = 1e4
+_FREE, _CIRCULAR, _FOLDS, _NULL_FOLDS = range(4)
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,13 @@ class TrialDecodingParameters:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if isinstance(self.structures, str):
+            raise ValueError(f"structures are a list of acronyms, got '{self.structures}'.")
         object.__setattr__(self, "structures", tuple(self.structures))
         if bad := [name for name in ("stop_s", "cost") if not 0 < getattr(self, name) < math.inf]:
             raise ValueError(f"{bad[0]} must be above 0, got {getattr(self, bad[0])}.")
+        if self.cost > _HIGHEST_COST:
+            raise ValueError(f"cost must be at most {_HIGHEST_COST:.0f}, got {self.cost}.")
         if bad := [name for name in ("n_repeats", "min_units") if getattr(self, name) < 1]:
             raise ValueError(f"{bad[0]} must be 1 or more, got {getattr(self, bad[0])}.")
         if bad := [name for name in ("n_permutations", "seed") if getattr(self, name) < 0]:
@@ -177,6 +184,11 @@ def decode_trials(
     -------
     One for each structure with units enough; none where the trials cannot be decoded.
 
+    Raises
+    ------
+    ValueError
+        If there are not as many structures as units.
+
     Notes
     -----
     Features are the counts, divided by their standard deviation over the training trials; the classifier is
@@ -184,6 +196,8 @@ def decode_trials(
     ``RepeatedStratifiedKFold``, dealt anew for each label vector. The window ends long after the first licks:
     what is decoded is the lick as well as the choice.
     """
+    if np.size(structures) != np.size(spikes[1]):
+        raise ValueError(f"{np.size(spikes[1])} units need as many structures, got {np.size(structures)}.")
     if trials.missing:
         return []
     counts = count_in_windows(*spikes, trials.change_s, (0.0, parameters.stop_s)).astype(np.float64)
@@ -202,20 +216,15 @@ def _decoded(
     n = parameters.n_permutations
     free = np.random.default_rng([*seed, _FREE]).permuted(np.tile(is_hit, (n, 1)), axis=1)
     circular = shifted(is_hit, n, np.random.default_rng([*seed, _CIRCULAR]))
-    labels = np.concatenate([is_hit[np.newaxis], free, circular])
-    scores = split_scores(features, labels, parameters, np.random.default_rng([*seed, _FOLDS]))
-    accuracies, aucs = scores.mean(axis=2).round(_DECIMALS)
-    accuracy_sd, auc_sd = scores[:, 0].std(axis=1, ddof=1).tolist()
+    null = np.concatenate([free, circular])
+    # What is found does not depend on the number of permutations.
+    rng, of_null = (np.random.default_rng([*seed, each]) for each in (_FOLDS, _NULL_FOLDS))
+    scores = split_scores(features, is_hit[np.newaxis], parameters, rng)[:, 0]
+    accuracy, auc = scores.mean(axis=1).round(_DECIMALS).tolist()
+    accuracy_sd, auc_sd = scores.std(axis=1, ddof=1).tolist()
+    accuracies, aucs = split_scores(features, null, parameters, of_null).mean(axis=2).round(_DECIMALS)
     return TrialDecoded(
-        name,
-        features.shape[1],
-        float(accuracies[0]),
-        accuracy_sd,
-        float(aucs[0]),
-        auc_sd,
-        accuracies[1 : n + 1],
-        aucs[1 : n + 1],
-        accuracies[n + 1 :],
+        name, features.shape[1], accuracy, accuracy_sd, auc, auc_sd, accuracies[:n], aucs[:n], accuracies[n:]
     )
 
 
@@ -292,7 +301,7 @@ def _scores(
     signs = np.where(np.take_along_axis(labels, train, axis=1), 1.0, -1.0)
     weights[:] = logistic_weights(_with_ones((known - mean) / spread), signs, cost, weights)
     items = _with_ones((features[test] - mean) / spread)
-    values = np.matmul(items, weights[..., np.newaxis])[..., 0].round(_DECIMALS)
+    values = np.matmul(items, weights[..., np.newaxis])[..., 0].round(_VALUE_DECIMALS)
     is_hit = np.take_along_axis(labels, test, axis=1)
     n_hits, n_misses = is_hit.sum(axis=1), (~is_hit).sum(axis=1)
     recalls = ((values > 0) & is_hit).sum(axis=1) / n_hits, ((values <= 0) & ~is_hit).sum(axis=1) / n_misses

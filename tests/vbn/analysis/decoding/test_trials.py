@@ -110,6 +110,40 @@ def test_the_optimum_is_found_wherever_one_begins_also_of_separable_classes(star
         np.testing.assert_allclose(weights, logistic_weights(features, signs, 1.0), rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize(("n_units", "rate"), [(2, 0.04), (20, 0.02), (8, 0.05), (12, 1.0)])
+def test_where_one_begins_changes_no_score_of_sparse_units(n_units, rate):
+    """Equal decision values remain ties, and those of nothing remain 0, as in scikit-learn."""
+    rng = np.random.default_rng(n_units)
+    is_hit = np.arange(60) % 2 == 0
+    features = rng.poisson(rate, (60, n_units)).astype(float)
+    folds = [_stratified(is_hit[np.newaxis], 5, rng) for _ in range(4)]
+    warm = np.zeros((1, n_units + 1))
+    for of in folds:
+        for fold in range(5):
+            is_test, labels = of == fold, is_hit[np.newaxis]
+            found = _scores(features, labels, is_test, 1.0, warm)
+            assert found == _scores(features, labels, is_test, 1.0, np.zeros_like(warm))
+    one, many = (
+        decode_trials(spikes_of(features.T.astype(int), trials_of(is_hit).change_s, np.random.default_rng(0)),
+                      ["VISp"] * n_units, trials_of(is_hit), replace(QUICK, n_permutations=n))[0]
+        for n in (3, 39)
+    )  # fmt: skip
+    assert (one.accuracy, one.auc) == (many.accuracy, many.auc)
+
+
+def test_a_minimum_that_is_not_found_is_no_result():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(1, 60, 300))
+    with pytest.raises((ArithmeticError, np.linalg.LinAlgError)):
+        logistic_weights(features, np.where(rng.random((1, 60)) < 0.5, 1.0, -1.0), 1e9)
+
+
+def test_as_many_structures_as_units():
+    trials = trials_of(np.arange(40) % 2 == 0)
+    with pytest.raises(ValueError, match="3 units need as many structures, got 2"):
+        decode_trials(as_spikes([np.empty(0)] * 3), ["VISp"] * 2, trials, QUICK)
+
+
 def test_planted_outcomes_are_decoded_and_the_counts_are_of_half_a_second():
     rng = np.random.default_rng(3)
     is_hit = rng.random(160) < 0.6
@@ -222,6 +256,8 @@ def test_trials_are_hits_and_misses_in_order_without_auto_rewarded_aborted_and_u
     [
         ({"stop_s": 0.0}, "stop_s must be above 0"),
         ({"cost": float("nan")}, "cost must be above 0"),
+        ({"cost": 1e5}, "cost must be at most 10000"),
+        ({"structures": "VISp"}, "a list of acronyms"),
         ({"n_repeats": 0}, "n_repeats must be 1 or more"),
         ({"n_permutations": -1}, "n_permutations must be 0 or more"),
         ({"folds": 1}, "two folds or more"),
