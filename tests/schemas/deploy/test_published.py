@@ -206,8 +206,8 @@ def test_every_shared_query_and_figure_has_the_same_answer(
     schemas.disconnect()
     assert [name for name in SHARED if found[name] != expected[name]] == []
     refused = {name: text for name, text in expected.items() if isinstance(text, str)}
-    # Of a small world without layers, with too few changes to decode, and too few bouts for strategies; what is
-    # computed on request only has tests of its own.
+    # Of a small world without layers, with too few changes to decode, and too few bouts for strategies, and
+    # without what is computed on request only.
     assert len(refused) <= 9, refused
     assert not any(text.startswith(("TypeError", "AttributeError")) for text in refused.values()), refused
 
