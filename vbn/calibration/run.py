@@ -32,6 +32,7 @@ from vbn.calibration.replaced import EVERY_MEASURE
 from vbn.calibration.worlds import MIXTURES, WORLDS, World, mixed
 from vbn.errors import SettingError, quoted
 from vbn.nearest import nearest
+from vbn.threads import in_one_thread
 
 WHOLE_SESSIONS, WHOLE_UNITS, WHOLE_MIXTURES = 40, 50, 200
 FALSE_POSITIVE, FALSE_POSITIVE_01, FALSE_DISCOVERY = "false_positive", "false_positive_01", "fdr"
@@ -188,7 +189,7 @@ def session_parts(
             events[minutes] = simulate_events(settings.seed, index, minutes)
         spikes = as_spikes(draw_trains(settings.seed, name, of_units, events[minutes]))
         for part, measure in wanted.items():
-            table = measure.function(spikes, events[minutes], settings.seed + index)
+            table = in_one_thread(measure.function)(spikes, events[minutes], settings.seed + index)
             yield part, _table_scores(measure, table, name, of_units)
 
 

@@ -30,6 +30,7 @@ from vbn.calibration.run import (
 )
 from vbn.errors import SettingError, quoted
 from vbn.nearest import nearest
+from vbn.threads import in_one_thread
 
 WHOLE_MODEL_SESSIONS = 40
 ONE_IN: Mapping[str, int] = {
@@ -133,7 +134,7 @@ def model_parts(
         worlds = [world for world in measure.worlds if Part(index, world, measure.table) not in done]
         if not worlds or not is_used(measure.table, index):
             continue
-        found = measure.function(session, worlds)
+        found = in_one_thread(measure.function)(session, worlds)
         for world in worlds:
             yield Part(index, world, measure.table), _scores(measure, world, found)
 
