@@ -28,7 +28,7 @@ test-slow: $(VENV)/.installed-test ## run those that take long: kills, hostile f
 
 test-all: test test-slow ## run all tests on the embedded server
 
-test-unit: $(VENV)/.installed-test ## run what takes two minutes: neither database nor simulations nor what is slow
+test-unit: $(VENV)/.installed-test ## run what is for after each change: no database, no simulated sessions, nothing slow
 	$(TESTS) -m "not (database or simulation or slow)" $(PYTEST)
 
 test-simulation: $(VENV)/.installed-test ## run the tests that count what statistics find in many simulated sessions

@@ -123,10 +123,8 @@ def _trials(results: Results, labels: np.ndarray) -> None:
     split_scores(features, labels, TrialDecodingParameters(n_repeats=1), rng)
     base = f"{len(labels)} label vectors of trials, five folds, 60 units"
     results.add(base, time.process_time() - start)
-    machine, start = (
-        make_pipeline(StandardScaler(), LogisticRegression(solver="liblinear")),
-        time.process_time(),
-    )
+    machine = make_pipeline(StandardScaler(), LogisticRegression(solver="liblinear"))
+    start = time.process_time()
     for vector in labels[:N_SCALED]:
         cross_val_score(machine, features, vector, cv=StratifiedKFold(5), scoring="balanced_accuracy")
     seconds = (time.process_time() - start) * len(labels) / N_SCALED

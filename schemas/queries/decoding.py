@@ -147,17 +147,10 @@ def trial_decoding_table(
     """
     key = {"trial_decoding_params": trial_decoding_params or decoding.TrialDecodingParams.default_name()}
     decoding.TrialDecodingParams.get(key)
-    recordings = of_sessions(ecephys.Recording.proj(), sessions)
-    warn_of_missing(decoding.TrialDecoding, key, recordings, "They are left out.")
-    check = warn_of_earlier_methods if allow_mixed else require_present_methods
-    check({decoding.TrialDecoding: key}, recordings)
-    of_sets = decoding.TrialDecoding & key & recordings
-    found = decoding.TrialDecoding.Population & of_sets
-    require_structures(structures or ())
-    if structures is not None:
-        found &= [{"structure_acronym": name} for name in structures]
+    recordings = _decoded_recordings(decoding.TrialDecoding, key, sessions, allow_mixed)
+    found = _in_structures(decoding.TrialDecoding.Population & key & recordings, structures)
     if not found:
-        raise NotFoundError(_why_no_trials(of_sets))
+        raise NotFoundError(_why_no_trials(decoding.TrialDecoding & key & recordings))
     trials = decoding.TrialDecoding.proj("n_trial_hits", "n_trial_misses")
     query = found * ecephys.Structure.proj("structure_group") * trials
     return fetch_frame(query.proj(*[name for name in query.heading.names if name not in TRIAL_ARRAYS]))
@@ -186,14 +179,8 @@ def _populations(
     """Return the rows that are asked for, with the structure's group and the label's chance."""
     key = {"decoding_params": decoding_params or decoding.DecodingParams.default_name()}
     decoding.DecodingParams.get(key)
-    recordings = of_sessions(ecephys.Recording.proj(), sessions)
-    warn_of_missing(decoding.Decoding, key, recordings, "They are left out.")
-    check = warn_of_earlier_methods if allow_mixed else require_present_methods
-    check({decoding.Decoding: key}, recordings)
-    found = decoding.Decoding.Population & key & recordings
-    require_structures(structures or ())
-    if structures is not None:
-        found &= [{"structure_acronym": name} for name in structures]
+    recordings = _decoded_recordings(decoding.Decoding, key, sessions, allow_mixed)
+    found = _in_structures(decoding.Decoding.Population & key & recordings, structures)
     for attribute, names, known in (
         ("decoding_label", labels, list(LABELS)),
         ("decoding_cell_class", cell_class if cell_class is None else [cell_class], list(decoding.CLASSES)),
@@ -208,6 +195,23 @@ def _populations(
         raise NotFoundError(_why_nothing(decoding.Decoding.Label & key & recordings))
     labels_of = decoding.Decoding.Label.proj("decoding_chance", "n_decoding_flashes")
     return found * ecephys.Structure.proj("structure_group") * labels_of
+
+
+def _decoded_recordings(table: Any, key: dict[str, str], sessions: Any, allow_mixed: bool) -> Any:
+    """Return the recordings that are asked for; say which lack results, or have those of earlier methods."""
+    recordings = of_sessions(ecephys.Recording.proj(), sessions)
+    warn_of_missing(table, key, recordings, "They are left out.")
+    check = warn_of_earlier_methods if allow_mixed else require_present_methods
+    check({table: key}, recordings)
+    return recordings
+
+
+def _in_structures(populations: Any, structures: Sequence[str] | None) -> Any:
+    """Return the populations of structures, which must exist; None for all."""
+    require_structures(structures or ())
+    if structures is None:
+        return populations
+    return populations & [{"structure_acronym": name} for name in structures]
 
 
 def _why_nothing(labels: Any) -> str:

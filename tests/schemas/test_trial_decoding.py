@@ -18,11 +18,12 @@ from vbn.analysis.decoding.trials import TrialDecodingParameters, decode_trials,
 from vbn.errors import NotFoundError, SettingError
 
 NEEDED = "Recording,Stimulus,ChangeDetection,UnitSelection"
+TRIALS = TrialDecodingParameters("all", (), n_repeats=2, n_permutations=19)
 
 
 @pytest.fixture(scope="module")
 def planted(make_lasting_database: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A session with hits and misses enough."""
+    """A session with hits and misses enough, decoded on request by two sets."""
     from vbn.synthetic import SyntheticSettings, write_sessions
 
     folder = tmp_path_factory.mktemp("planted")
@@ -33,20 +34,18 @@ def planted(make_lasting_database: Any, tmp_path_factory: pytest.TempPathFactory
     database = make_lasting_database()
     database.call("register", folder, "--catalogue", folder / "project_metadata")
     assert "0 failed" in database.call("populate", "--tables", NEEDED).stdout
+    none = database.call("query", "trial-decoding", check=False)
+    assert none.returncode == 1
+    assert "vbn populate --tables TrialDecoding" in none.stderr
+    database.connect()
+    decoding.TrialDecodingParams.add("all_structures", asdict(TRIALS))
+    assert "2 entries made, 0 failed" in database.call("populate", "--tables", "TrialDecoding").stdout
     return database
 
 
-TRIALS = TrialDecodingParameters("all", (), n_repeats=2, n_permutations=19)
-
-
 def test_hits_are_told_from_misses_trial_by_trial(planted: Any, tmp_path: Path) -> None:
-    """On request: by a set that is added, as rows that are those of the function."""
+    """The rows are those of the function."""
     planted.connect()
-    none = planted.call("query", "trial-decoding", check=False)
-    assert none.returncode == 1
-    assert "vbn populate --tables TrialDecoding" in none.stderr
-    decoding.TrialDecodingParams.add("all_structures", asdict(TRIALS))
-    assert "2 entries made, 0 failed" in planted.call("populate", "--tables", "TrialDecoding").stdout
     (row,) = (decoding.TrialDecoding & {"trial_decoding_params": "all_structures"}).to_dicts()
     key = {name: row[name] for name in decoding.TrialDecoding.primary_key}
     units, spikes = decoding.selection.selected_spikes(key, "all")
